@@ -210,7 +210,7 @@ class Stop(msgspec.Struct):
 
 
 class Welcome(msgspec.Struct):
-    """The first word on a client's pair, beside which the end came over the control socket."""
+    """The answer to a client's first word."""
 
     node: int
     epoch: int
@@ -267,6 +267,12 @@ class More(msgspec.Struct):
     position: int
 
 
+class Enter(msgspec.Struct):
+    """The first word of a client on its pair: what it is."""
+
+    role: str
+
+
 class Nothing(msgspec.Struct):
     """A payload that says nothing: the header is the message."""
 
@@ -309,8 +315,9 @@ KINDS: tuple[Kind, ...] = (
     Kind(12, "done", SUP, WEB, Done, "", 0, "", False, "What was asked for has been done."),
     Kind(13, "refused", SUP, WEB, Refused, "", 0, "", False, "What was asked for is not done."),
     Kind(14, "stop", SUP, WRK, Stop, "", 0, "", False, "A worker shall end after what it has."),
-    Kind(32, "welcome", SUP, WEB, Welcome, "", 0, "", True, "The first word on a fresh pair."),
-    Kind(33, "receipt", WEB, SUP, Nothing, "", 0, "", True, "Carries receipts when nothing else is about to be sent."),
+    Kind(31, "enter", WEB, SUP, Enter, "", 0, "welcome refused", True, "The first word of a client."),
+    Kind(32, "welcome", SUP, WEB, Welcome, "", 0, "", True, "The client is known by its serial."),
+    Kind(33, "receipt", "client worker", SUP, Nothing, "", 0, "", True, "Carries receipts when nothing else is about to be sent."),
     Kind(34, "release", SUP, "client worker", Release, "", 0, "", True, "Descriptors kept for the proof may be closed."),
     Kind(35, "lookup", WEB, SUP, Lookup, "", 0, "known", True, "Is this job known?"),
     Kind(36, "known", SUP, WEB, Known, "", 0, "", True, "Whether a job is known, and its state."),

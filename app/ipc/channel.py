@@ -1,0 +1,260 @@
+"""A channel: one end of a SOCK_SEQPACKET pair that speaks the vocabulary.
+
+Who owns a descriptor is in the verb. :meth:`Channel.prepare` and :meth:`Channel.post` *borrow* what they send; an
+:class:`Arrival` owns what came until :meth:`Arrival.take`; :meth:`Arrival.close` closes the rest.
+
+Distrust the peer: what does not fit the vocabulary raises :class:`ChannelBroken` with a sentence, all descriptors
+that came with it closed, and ends this one channel.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import time
+from collections import Counter
+from typing import Any, Sequence
+
+import msgspec
+
+from app.ipc import memfd
+from app.ipc.passing import PassingError, close_all, receive, send
+from app.ipc.vocabulary import BY_CODE, BY_NAME, Envelope, Kind, Receipt
+
+SPILL = 64 * 1024
+"""Bytes of payload beyond which it travels as a sealed memfd."""
+SPILL_MAX = 16 * 1024 * 1024
+RECEIPTS_MAX = 512
+"""Receipts that ride on one message: enough for a full socket queue of about 278 small ones."""
+
+
+class ChannelClosed(Exception):
+    """The peer's end is closed and everything it had sent has been read."""
+
+
+class ChannelBroken(Exception):
+    """The peer said something that the vocabulary does not allow."""
+
+
+class Arrival:
+    """One message that came, with its descriptors."""
+
+    __slots__ = ("kind", "envelope", "payload", "raw", "fds", "received", "flags", "size")
+
+    def __init__(
+        self, kind: Kind, envelope: Envelope, payload: Any, raw: bytes | msgspec.Raw, fds: list[int], received: int, flags: int, size: int
+    ) -> None:
+        self.kind = kind
+        self.envelope = envelope
+        self.payload = payload
+        self.raw = raw
+        """The payload as it travelled."""
+        self.fds = fds
+        self.received = received
+        """CLOCK_MONOTONIC in ns."""
+        self.flags = flags
+        self.size = size
+        """Bytes of the packet and its spill."""
+
+    def take(self) -> list[int]:
+        """The descriptors; the caller owns them now."""
+        fds, self.fds = self.fds, []
+        return fds
+
+    def close(self) -> None:
+        """Closes the descriptors that nobody took."""
+        close_all(self.take())
+
+
+class Outgoing:
+    """A message ready to be sent: borrows its descriptors, owns its spill."""
+
+    __slots__ = ("kind", "envelope", "raw", "fds", "spill", "data")
+
+    def __init__(self, kind: Kind, envelope: Envelope, raw: bytes, fds: Sequence[int], spill: int) -> None:
+        self.kind = kind
+        self.envelope = envelope
+        self.raw = raw
+        self.fds = fds
+        self.spill = spill
+        """A sealed memfd, or -1."""
+        self.data = b""
+
+    @property
+    def size(self) -> int:
+        """Bytes of payload and header, about: the header's own length is known only when it is encoded."""
+        return len(self.raw) if self.spill >= 0 else len(self.data) or len(self.raw)
+
+    def close(self) -> None:
+        """Closes the spill."""
+        if self.spill >= 0:
+            os.close(self.spill)
+            self.spill = -1
+
+
+_envelope_decoder = msgspec.msgpack.Decoder(Envelope)
+_payload_decoders = {kind.code: msgspec.msgpack.Decoder(kind.payload) for kind in BY_CODE.values()}
+_encoder = msgspec.msgpack.Encoder()
+_encode = _encoder.encode
+_NOTHING = _encode({})
+
+
+class Channel:
+    """One end. `hears` names the roles whose kinds may arrive here, as in the vocabulary's `sender` column."""
+
+    def __init__(self, sock: socket.socket, hears: str = "supervisor", blocking: bool = True) -> None:
+        self.sock = sock
+        sock.setblocking(blocking)
+        self._accepted = {kind.code for kind in BY_CODE.values() if hears in kind.sender.split()}
+        self.receipts: list[Receipt] = []
+        """What came from the supervisor and is not yet reported."""
+        self.housekeeping: Counter[str] = Counter()
+        """Messages of housekeeping kinds, by name, both ways."""
+        self.spare = -1
+        """An empty memfd, lent by the supervisor, for a long reply of a process that may make none."""
+
+    def fileno(self) -> int:
+        return self.sock.fileno()
+
+    def close(self) -> None:
+        self.sock.close()
+
+    # ---- sending
+
+    def prepare(self, kind: str, payload: Any = None, *, fds: Sequence[int] = (), id: int = 0, job: int = 0, seq: int = 0) -> Outgoing:
+        """Encodes a message without sending it; borrows `fds` until it is sent. Raises ValueError if the vocabulary forbids it."""
+        entry = BY_NAME[kind]
+        if len(fds) > entry.most_fds:
+            raise ValueError(f"{kind} carries at most {entry.most_fds} descriptors, not {len(fds)}")
+        raw = _NOTHING if payload is None else _encode(payload)
+        spill = -1
+        size = len(raw)
+        if size > SPILL:
+            if size > SPILL_MAX:
+                raise ValueError(f"the payload has {size} bytes; at most {SPILL_MAX} can travel")
+            if self.spare >= 0:
+                os.pwrite(self.spare, raw, 0) == size or _short()
+                envelope = Envelope(entry.code, id, job, seq, 0, msgspec.Raw(b"\xc0"), list(fds), -size)
+            else:
+                spill = memfd.sealed(f"spill of {kind}", raw)
+                envelope = Envelope(entry.code, id, job, seq, 0, msgspec.Raw(b"\xc0"), list(fds), size)
+        else:
+            envelope = Envelope(entry.code, id, job, seq, 0, msgspec.Raw(raw), list(fds))
+        return Outgoing(entry, envelope, raw, fds, spill)
+
+    def transmit(self, out: Outgoing) -> None:
+        """Sends a prepared message, once. Raises BlockingIOError (try again later), BrokenPipeError, OSError; then it is not sent."""
+        envelope = out.envelope
+        reported = self.receipts[:RECEIPTS_MAX]
+        envelope.receipts = reported
+        envelope.sent = time.monotonic_ns()
+        out.data = data = _encode(envelope)
+        fds = out.fds if out.spill < 0 else [*out.fds, out.spill]
+        send(self.sock, data, fds)
+        if reported:
+            del self.receipts[: len(reported)]
+        if out.kind.housekeeping:
+            self.housekeeping[out.kind.name] += 1
+        if out.spill >= 0:
+            out.close()
+
+    def post(self, kind: str, payload: Any = None, *, fds: Sequence[int] = (), job: int = 0, seq: int = 0, timeout: float | None = None) -> None:
+        """Prepares and sends, waiting for room. Raises ChannelClosed, or TimeoutError after `timeout` seconds: it is then not sent."""
+        out = self.prepare(kind, payload, fds=fds, job=job, seq=seq)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        try:
+            while True:
+                try:
+                    return self.transmit(out)
+                except BlockingIOError:
+                    self._await(select.POLLOUT, None if deadline is None else deadline - time.monotonic(), f"room for {kind}")
+                except (BrokenPipeError, ConnectionResetError):
+                    raise ChannelClosed("the peer has closed its end") from None
+        finally:
+            out.close()
+
+    # ---- receiving
+
+    def receive(self) -> Arrival:
+        """The next message. Raises BlockingIOError (nothing there), ChannelClosed, ChannelBroken."""
+        try:
+            packet = receive(self.sock)
+        except PassingError as error:
+            raise ChannelBroken(str(error)) from None
+        received = time.monotonic_ns()
+        if packet is None:
+            raise ChannelClosed("the peer has closed its end")
+        data, fds, flags = packet
+        try:
+            envelope = _envelope_decoder.decode(data)
+            kind = BY_CODE.get(envelope.kind)
+            if kind is None or envelope.kind not in self._accepted:
+                name = kind.name if kind else f"kind {envelope.kind}"
+                raise ChannelBroken(f"{name} may not arrive here")
+            size = len(data)
+            raw = envelope.payload
+            spilled = envelope.spill
+            expected = len(envelope.fds) + (1 if spilled > 0 else 0)
+            if len(fds) != expected or len(envelope.fds) > kind.most_fds:
+                raise ChannelBroken(f"{kind.name} announced {expected} descriptors (at most {kind.most_fds}), {len(fds)} came")
+            if spilled > 0:
+                raw = self._unspill(fds.pop(), spilled)
+                size += spilled
+            elif spilled < 0:
+                if self.spare < 0 or -spilled > SPILL_MAX:
+                    raise ChannelBroken(f"{kind.name} announced a reply in a spare that it was not lent")
+                raw = memfd.read_all(self.spare, -spilled)
+                size -= spilled
+            payload = _payload_decoders[envelope.kind].decode(raw)
+        except msgspec.MsgspecError as error:
+            close_all(fds)
+            raise ChannelBroken(f"what came does not fit the vocabulary: {error}") from None
+        except ChannelBroken:
+            close_all(fds)
+            raise
+        if kind.housekeeping:
+            self.housekeeping[kind.name] += 1
+        elif envelope.id:
+            self.receipts.append(Receipt(envelope.id, received, flags, list(fds)))
+        return Arrival(kind, envelope, payload, raw, fds, received, flags, size)
+
+    def wait(self, timeout: float | None = None) -> list[Arrival]:
+        """Every message that is there, after waiting at most `timeout` seconds (None: for ever) for the first. Raises ChannelClosed."""
+        if not self._await(select.POLLIN, timeout):
+            return []
+        arrivals = [self.receive()]
+        while self._await(select.POLLIN, 0):
+            try:
+                arrivals.append(self.receive())
+            except ChannelClosed:
+                break
+        return arrivals
+
+    def _await(self, event: int, timeout: float | None, what: str = "") -> bool:
+        poll = select.poll()
+        poll.register(self.sock, event)
+        ready = poll.poll(None if timeout is None else max(0, timeout) * 1000)
+        if not ready and what:
+            raise TimeoutError(f"no {what} within the time")
+        return bool(ready)
+
+    @staticmethod
+    def _unspill(fd: int, size: int) -> bytes:
+        try:
+            if not memfd.is_sealed(fd):
+                raise ChannelBroken("a long payload came in a memfd that is not sealed")
+            if size > SPILL_MAX or os.fstat(fd).st_size != size:
+                raise ChannelBroken(f"a long payload announced {size} bytes, its memfd has {os.fstat(fd).st_size}")
+            return memfd.read_all(fd, size)
+        finally:
+            os.close(fd)
+
+
+def _short() -> None:
+    raise OSError("the spare took less than the whole reply")
+
+
+def pair() -> tuple[socket.socket, socket.socket]:
+    """The two ends of a fresh socketpair(AF_UNIX, SOCK_SEQPACKET), both close-on-exec."""
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

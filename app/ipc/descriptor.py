@@ -1,0 +1,81 @@
+"""What a descriptor of this process refers to, and whether two numbers are one open file description.
+
+Nothing here moves an offset, sets a flag or reads a byte of the object.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import os
+import platform
+import stat
+from typing import NamedTuple
+
+_KCMP = {"x86_64": 312, "aarch64": 272}.get(platform.machine())
+_KCMP_FILE = 0
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.syscall.restype = ctypes.c_long
+
+ACCESS = {os.O_RDONLY: "read", os.O_WRONLY: "write", os.O_RDWR: "read-write"}
+_TYPES = {
+    stat.S_IFREG: "regular file",
+    stat.S_IFIFO: "pipe",
+    stat.S_IFSOCK: "socket",
+    stat.S_IFDIR: "directory",
+    stat.S_IFCHR: "character device",
+    stat.S_IFBLK: "block device",
+}
+
+
+class Object(NamedTuple):
+    """What fstat(2), fcntl(2), lseek(2) and readlink(2) say of a descriptor."""
+
+    object: str
+    device: int
+    inode: int
+    access: str
+    flags: int
+    """Status flags, F_GETFL."""
+    offset: int
+    """Bytes; -1: the object has none."""
+    size: int
+    link: str
+
+
+def look(fd: int) -> Object:
+    """Describes the object behind `fd`. Raises OSError EBADF if there is none."""
+    status = os.fstat(fd)
+    kind = _TYPES.get(stat.S_IFMT(status.st_mode), "anonymous inode")
+    link = os.readlink(f"/proc/self/fd/{fd}")
+    if kind == "regular file" and link.startswith("/memfd:"):
+        kind = "memfd"
+    flags = fcntl.fcntl(fd, fcntl.F_GETFL)
+    try:
+        offset = os.lseek(fd, 0, os.SEEK_CUR)
+    except OSError:
+        offset = -1
+    return Object(kind, status.st_dev, status.st_ino, ACCESS.get(flags & os.O_ACCMODE, "none"), flags, offset, status.st_size, link)
+
+
+def prove(pid: int, fd: int, own: int) -> tuple[str, str]:
+    """Compares descriptor `fd` of process `pid` with `own` of this process by kcmp(2) KCMP_FILE.
+
+    Returns ``("same", "")``, ``("different", reason)`` or ``("unproved", reason)`` with the reason in words.
+    """
+    if _KCMP is None:
+        return "unproved", f"the number of kcmp on {platform.machine()} is not known here"
+    answer = _libc.syscall(_KCMP, os.getpid(), pid, _KCMP_FILE, ctypes.c_ulong(own), ctypes.c_ulong(fd))
+    if answer == 0:
+        return "same", ""
+    if answer > 0:
+        return "different", f"kcmp orders them ({answer}): two open file descriptions"
+    number = ctypes.get_errno()
+    words = {
+        errno.EPERM: f"no permission to look into process {pid} (ptrace access, kcmp(2))",
+        errno.ESRCH: f"process {pid} has gone",
+        errno.EBADF: f"process {pid} had closed its descriptor {fd}",
+        errno.ENOSYS: "this kernel was built without kcmp",
+    }
+    return "unproved", words.get(number, f"kcmp failed: {os.strerror(number)}")

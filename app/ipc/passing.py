@@ -1,0 +1,85 @@
+"""sendmsg and recvmsg, for the whole of Pairscope: descriptors cross here and nowhere else.
+
+``socket.send_fds`` and ``recv_fds`` are not used: from 3.9 to 3.13 they drop their flags (CPython gh-107898), so that
+a descriptor asked for with MSG_CMSG_CLOEXEC arrives inheritable. See unix(7), cmsg(3), recvmsg(2).
+"""
+
+from __future__ import annotations
+
+import array
+import os
+import socket
+from typing import NamedTuple, Sequence
+
+MOST_FDS = 253
+"""SCM_MAX_FD in include/net/scm.h: one more is EINVAL."""
+PACKET_MAX = 72 * 1024
+"""Bytes of the largest packet: a payload of 64 KiB and its header. Below 128 KiB, where malloc turns to mmap at every call."""
+CONTROL = socket.CMSG_SPACE(MOST_FDS * 4)
+"""Room for every descriptor that one message can carry. CMSG_SPACE(4) would already admit two; too little is MSG_CTRUNC."""
+
+_TRUNCATED = socket.MSG_TRUNC | socket.MSG_CTRUNC
+_RECV_FLAGS = socket.MSG_CMSG_CLOEXEC
+_SEND_FLAGS = socket.MSG_NOSIGNAL
+
+
+class PassingError(Exception):
+    """The packet cannot be trusted: what came with it is closed, and its channel must be."""
+
+
+class Packet(NamedTuple):
+    """What one recvmsg returned. The descriptors belong to whoever holds the packet."""
+
+    data: bytes
+    fds: list[int]
+    flags: int
+
+
+def send(sock: socket.socket, data: bytes, fds: Sequence[int] = (), flags: int = 0) -> None:
+    """Sends one packet; borrows `fds`, which ride along in one SCM_RIGHTS message.
+
+    Raises BlockingIOError when the peer's queue is full, BrokenPipeError when its end is closed, OSError ETOOMANYREFS
+    when too many descriptors of this user are in flight (retryable), ValueError for an empty packet: it would
+    read as end-of-file.
+    """
+    if not data:
+        raise ValueError("an empty packet reads as end-of-file")
+    if fds:
+        sock.sendmsg((data,), [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))], _SEND_FLAGS | flags)
+    else:
+        sock.send(data, _SEND_FLAGS | flags)
+
+
+def receive(sock: socket.socket, flags: int = 0) -> Packet | None:
+    """One packet with all its descriptors, close-on-exec; None at end-of-file.
+
+    A SOCK_SEQPACKET socket reports ECONNRESET *before* what is already queued when its peer died with something
+    unread, so this reads on: the only end is end-of-file. Raises BlockingIOError where nothing is there, PassingError
+    when the packet or its control message was truncated (every descriptor that came is closed first).
+    """
+    while True:
+        try:
+            data, control, msg_flags, _ = sock.recvmsg(PACKET_MAX, CONTROL, _RECV_FLAGS | flags)
+            break
+        except ConnectionResetError:
+            continue
+    fds: list[int] = []
+    for level, kind, body in control:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            numbers = array.array("i")
+            numbers.frombytes(body[: len(body) - len(body) % 4])
+            fds.extend(numbers)
+    if msg_flags & _TRUNCATED:
+        close_all(fds)
+        what = "the packet" if msg_flags & socket.MSG_TRUNC else "the control message"
+        raise PassingError(f"{what} was truncated (msg_flags {msg_flags:#x}); {len(fds)} descriptors were closed")
+    if not data:
+        close_all(fds)
+        return None
+    return Packet(data, fds, msg_flags & ~socket.MSG_CMSG_CLOEXEC)
+
+
+def close_all(fds: Sequence[int]) -> None:
+    """Closes each of `fds`; their owner must not use them again."""
+    for fd in fds:
+        os.close(fd)
