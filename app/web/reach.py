@@ -1,0 +1,105 @@
+"""What a request can reach: the settings, history, the pool's client and its last snapshot."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import flask
+from flask import Flask, g
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from app.config import Settings
+from app.pool import snapshot as snapshots
+from app.pool.client import Client
+from app.store.engine import engine
+
+
+class Reach:
+    """One for each application. Connects to nothing before the first use."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._lock = threading.Lock()
+        self._engines: dict[str, Engine] = {}
+        self._thread = threading.local()
+
+    def engine(self, url: str, *, read_only: bool) -> Engine:
+        """The one engine of a database; reading history and writing web's own tables are different users of it."""
+        key = f"{read_only} {url}"
+        with self._lock:
+            if key not in self._engines:
+                self._engines[key] = engine(url, read_only=read_only)
+            return self._engines[key]
+
+    def client(self) -> Client:
+        """This thread's client of the pool."""
+        if not hasattr(self._thread, "client"):
+            self._thread.client = Client(self.settings, role="web")
+        return self._thread.client
+
+    def settle(self) -> None:
+        """Sends the receipts that this thread's client still owes."""
+        if hasattr(self._thread, "client"):
+            self._thread.client.settle()
+
+    def close(self) -> None:
+        """Closes this thread's client and all idle database connections."""
+        if hasattr(self._thread, "client"):
+            self._thread.client.close()
+            del self._thread.client
+        for made in self._engines.values():
+            made.dispose()
+
+
+def _reach() -> Reach:
+    return flask.current_app.extensions["pairscope"]
+
+
+def settings() -> Settings:
+    """The settings of this application."""
+    return _reach().settings
+
+
+def history() -> Session:
+    """A session on history for this request; SELECT only. Closed when the request ends."""
+    return _session("history", settings().history_url, read_only=True)
+
+
+def own() -> Session:
+    """A session on web's own tables for this request; the caller commits."""
+    return _session("own", settings().web_url, read_only=False)
+
+
+def client() -> Client:
+    """The pool's client of this thread."""
+    return _reach().client()
+
+
+def snapshot() -> snapshots.Snapshot | None:
+    """What the supervisor last said of itself, read once for each request; None: it never did."""
+    if "snapshot" not in g:
+        g.snapshot = snapshots.read(settings())
+    return g.snapshot
+
+
+def _session(name: str, url: str, *, read_only: bool) -> Session:
+    if name not in g:
+        g.setdefault(name, Session(_reach().engine(url, read_only=read_only)))
+    return g.get(name)
+
+
+def _leave(_error: BaseException | None) -> None:
+    for name in ("history", "own"):
+        session: Any = g.pop(name, None)
+        if session is not None:
+            session.close()
+    _reach().settle()
+
+
+def register(app: Flask, configured: Settings) -> Reach:
+    """Gives the application its reach and closes at the end of each request what it opened."""
+    app.extensions["pairscope"] = reach = Reach(configured)
+    app.teardown_appcontext(_leave)
+    return reach

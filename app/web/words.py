@@ -1,0 +1,136 @@
+"""Values as people read them: sizes in binary units, durations to two significant digits, times relative, ids short.
+
+Each filter gives the same text on a page, in a live update and in a drawing.
+"""
+
+from __future__ import annotations
+
+import datetime
+import math
+import time
+from typing import Any
+
+from flask import Flask
+from flask_babel import gettext as _
+from markupsafe import Markup
+
+NS = 1_000_000_000
+NOTHING = "\u2013"
+"""Stands where there is no value."""
+
+
+def size(count: int | None) -> str:
+    """Bytes in binary units: ``512 B``, ``4.0 KiB``, ``100 MiB``."""
+    if count is None:
+        return NOTHING
+    value, unit = float(count), "B"
+    for larger in ("KiB", "MiB", "GiB", "TiB", "PiB"):
+        if value < 1023.5:
+            break
+        value, unit = value / 1024, larger
+    if unit == "B":
+        return f"{count}\u00a0B"
+    return f"{value:.1f}\u00a0{unit}" if value < 9.95 else f"{value:.0f}\u00a0{unit}"
+
+
+def two_digits(value: float) -> str:
+    """A positive number with two significant digits, without an exponent."""
+    if value <= 0:
+        return "0"
+    places = 1 - math.floor(math.log10(float(f"{value:.1e}")))
+    return f"{round(value, places):.{max(places, 0)}f}"
+
+
+def duration(ns: int | float | None) -> str:
+    """Nanoseconds as us, ms, s, min or h with two significant digits."""
+    if ns is None:
+        return NOTHING
+    if ns < 0:
+        return "\u2212" + duration(-ns)
+    for limit, divisor, unit in ((995e3, 1e3, "\u00b5s"), (995e6, 1e6, "ms"), (99.5e9, 1e9, "s"), (99.5 * 60e9, 60e9, "min")):
+        if ns < limit:
+            return f"{two_digits(ns / divisor)}\u00a0{unit}"
+    return f"{two_digits(ns / 3600e9)}\u00a0h"
+
+
+def number(value: int | float | None) -> str:
+    """A count with thin spaces between the thousands."""
+    if value is None:
+        return NOTHING
+    if isinstance(value, float) and value < 99.5:
+        return two_digits(value)
+    return f"{round(value):,}".replace(",", "\u2009")
+
+
+def clock(ns: int | None, *, day: bool = False) -> str:
+    """The time of day in UTC to the millisecond; with `day` the date before it."""
+    if not ns:
+        return NOTHING
+    moment = datetime.datetime.fromtimestamp(ns // NS, datetime.UTC)
+    return f"{moment:%Y-%m-%d %H:%M:%S}.{ns // 1_000_000 % 1000:03d} UTC" if day else f"{moment:%H:%M:%S}.{ns // 1_000_000 % 1000:03d}"
+
+
+def relative(ns: int, now: int | None = None) -> str:
+    """How long ago, or in how long. The script on the page says the same from the same words (`data-*` of the body)."""
+    seconds = ((now or time.time_ns()) - ns) / NS
+    if seconds < -1:
+        return _("in %(time)s", time=_span(-seconds))
+    if seconds < 1:
+        return _("now")
+    return _("%(time)s ago", time=_span(seconds))
+
+
+def _span(seconds: float) -> str:
+    for limit, divisor, unit in ((60, 1, "s"), (3600, 60, "min"), (86400, 3600, "h")):
+        if seconds < limit:
+            return f"{int(seconds // divisor)}\u00a0{unit}"
+    return f"{int(seconds // 86400)}\u00a0d"
+
+
+def ago(ns: int | None) -> Markup:
+    """A ``<time>`` element: relative in the text, absolute in its attributes."""
+    if not ns:
+        return Markup(NOTHING)
+    stamp = datetime.datetime.fromtimestamp(ns // NS, datetime.UTC)
+    return Markup('<time datetime="{}.{:03d}Z" title="{}" data-ago>{}</time>').format(
+        f"{stamp:%Y-%m-%dT%H:%M:%S}", ns // 1_000_000 % 1000, clock(ns, day=True), relative(ns)
+    )
+
+
+def moment(ns: int | None) -> Markup:
+    """A ``<time>`` element with the absolute time in its text."""
+    if not ns:
+        return Markup(NOTHING)
+    stamp = datetime.datetime.fromtimestamp(ns // NS, datetime.UTC)
+    return Markup('<time datetime="{}.{:03d}Z">{}</time>').format(f"{stamp:%Y-%m-%dT%H:%M:%S}", ns // 1_000_000 % 1000, clock(ns, day=True))
+
+
+def short(identity: int | str | None) -> str:
+    """The last six digits of an id, enough to tell neighbours apart; the whole id stands in the link."""
+    if not identity:
+        return NOTHING
+    text = str(identity)
+    return text if len(text) <= 7 else "\u2026" + text[-6:]
+
+
+def clip(text: Any, length: int) -> str:
+    """Text of at most `length` characters, with an ellipsis where something was left out."""
+    text = str(text)
+    return text if len(text) <= length else text[: length - 1] + "\u2026"
+
+
+FILTERS = {
+    "size": size,
+    "duration": duration,
+    "number": number,
+    "clock": clock,
+    "ago": ago,
+    "moment": moment,
+    "short": short,
+    "clip": clip,
+}
+
+
+def register(app: Flask) -> None:
+    """Makes the filters known to the templates."""
+    app.jinja_env.filters.update(FILTERS)
