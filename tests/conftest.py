@@ -1,0 +1,105 @@
+"""What holds for every test: the order, the marks, the programs that must be there, and that nothing is left behind.
+
+The order is by cost, cheapest first: tests without a mark, then database, pool, web, browser, lamp.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import shutil
+import signal
+import tempfile
+from pathlib import Path
+from typing import Iterator
+
+import pytest
+
+from tests import leaks
+
+ORDER = ("unit", "database", "pool", "web", "browser", "lamp")
+
+NEEDS = {
+    "database": ("mariadbd", "mariadb-install-db", "mariadb"),
+    "browser": ("chromium", "chromedriver"),
+    "lamp": ("apache2", "mod_wsgi.so", "mariadbd", "mariadb-install-db", "mariadb", "setpriv"),
+}
+
+PLACES = os.pathsep.join((os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/lib/apache2/modules"))
+"""Debian's servers stand outside of an ordinary user's PATH."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="also run the tests marked long")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    items.sort(key=_cost)  # stable: within a cost the order of the files stays
+    if not config.getoption("--long"):
+        skip = pytest.mark.skip(reason="long: run with --long")
+        for item in items:
+            if item.get_closest_marker("long"):
+                item.add_marker(skip)
+
+
+def _cost(item: pytest.Item) -> int:
+    return max((ORDER.index(mark.name) for mark in item.iter_markers() if mark.name in ORDER), default=0)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    wanted: list[str] = []
+    for mark in item.iter_markers():
+        wanted += mark.args if mark.name == "needs" else NEEDS.get(mark.name, ())
+    missing = sorted({tool for tool in wanted if not shutil.which(tool, os.F_OK, PLACES)})
+    if missing:
+        reason = f"not installed: {', '.join(missing)} (script/test-tools says which packages)"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason, pytrace=False)
+        pytest.skip(reason)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def temporary_directory() -> Iterator[Path]:
+    """The TMPDIR of the test process and all that it starts: a directory of its own, short enough for AF_UNIX paths."""
+    before = os.environ.get("TMPDIR"), tempfile.tempdir
+    directory = Path(tempfile.mkdtemp(prefix="ps", dir="/tmp"))
+    os.environ["TMPDIR"] = tempfile.tempdir = str(directory)
+    os.environ[leaks.MARK] = directory.name
+    yield directory
+    os.environ.pop(leaks.MARK)
+    os.environ.pop("TMPDIR") if before[0] is None else os.environ.update(TMPDIR=before[0])
+    tempfile.tempdir = before[1]
+    left = sorted(entry.name for entry in directory.iterdir())
+    shutil.rmtree(directory, ignore_errors=True)
+    assert not left, f"left in TMPDIR by a fixture of the session: {', '.join(left)}"
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind(request: pytest.FixtureRequest, temporary_directory: Path) -> Iterator[None]:
+    """Fails a test that leaves a process, a descriptor or a temporary file.
+
+    Fixtures of a wider scope are set up before this one and so belong to what was there before.
+    """
+    if request.node.get_closest_marker("leaves"):
+        yield
+        return
+    before = leaks.look(temporary_directory)
+    yield
+    left = before.left(temporary_directory)
+    if left:
+        gc.collect()  # a cycle that a traceback holds is no leak
+        left = before.left(temporary_directory, patience=2.0)
+    for pid in left.processes:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    for fd in left.fds:
+        try:
+            os.close(fd)
+        except OSError:
+            pass
+    for path in left.files:
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+    if left:
+        pytest.fail(f"left behind: {left}", pytrace=False)

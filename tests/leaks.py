@@ -1,0 +1,110 @@
+"""What a test process holds: its descendants, its descriptors, its temporary files. proc(5)."""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+MARK = "PAIRSCOPE_TEST"
+"""In the environment of the test process and so of all that it starts: also an orphan is found by it."""
+
+
+@dataclass
+class Left:
+    """What was not there before, in words."""
+
+    processes: dict[int, str] = field(default_factory=dict)
+    fds: dict[int, str] = field(default_factory=dict)
+    files: list[Path] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.processes or self.fds or self.files)
+
+    def __str__(self) -> str:
+        return "; ".join(
+            [f"process {pid} ({command})" for pid, command in self.processes.items()]
+            + [f"descriptor {fd} ({link})" for fd, link in self.fds.items()]
+            + [f"file {path}" for path in self.files]
+        )
+
+
+@dataclass
+class Held:
+    """What is held at one moment."""
+
+    pids: frozenset[int]
+    fds: dict[int, str]
+    files: frozenset[Path]
+
+    def left(self, directory: Path, patience: float = 0.0) -> Left:
+        """What is held now and was not then. Waits up to `patience` seconds for new processes to end."""
+        deadline = time.monotonic() + patience
+        processes = _living(self.pids)
+        for pid in list(processes):
+            _wait_for_end(pid, deadline - time.monotonic())
+        if patience:
+            processes = _living(self.pids)
+        fds = {fd: link for fd, link in _fds().items() if self.fds.get(fd) != link}
+        return Left(processes, fds, sorted(_files(directory) - self.files))
+
+
+def look(directory: Path) -> Held:
+    """What is held now."""
+    return Held(_pids(), _fds(), _files(directory))
+
+
+def _pids() -> frozenset[int]:
+    return frozenset(int(name) for name in os.listdir("/proc") if name.isdecimal())
+
+
+def _fds() -> dict[int, str]:
+    held = {}
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            held[int(name)] = os.readlink(f"/proc/self/fd/{name}")
+        except FileNotFoundError:
+            pass  # the descriptor of this very listing
+    return held
+
+
+def _files(directory: Path) -> frozenset[Path]:
+    return frozenset(directory.iterdir())
+
+
+def _living(before: frozenset[int]) -> dict[int, str]:
+    """New processes that this one started, directly or not; dead children are reaped on the way."""
+    found = {}
+    token = f"{MARK}={os.environ.get(MARK, '')}".encode()
+    for pid in _pids() - before:
+        try:
+            state, parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:2]
+            if state == "Z":
+                if int(parent) == os.getpid():
+                    os.waitpid(pid, os.WNOHANG)
+                continue
+            try:
+                marked = token in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+            except PermissionError:
+                marked = False
+            if int(parent) == os.getpid() or marked:
+                command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+                found[pid] = command[:120]
+        except (FileNotFoundError, ProcessLookupError, ChildProcessError):
+            pass  # gone meanwhile
+    return found
+
+
+def _wait_for_end(pid: int, seconds: float) -> None:
+    if seconds <= 0:
+        return
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        select.select([pidfd], [], [], seconds)
+    finally:
+        os.close(pidfd)
