@@ -70,7 +70,7 @@ class Arrival:
 class Outgoing:
     """A message ready to be sent: borrows its descriptors, owns its spill."""
 
-    __slots__ = ("kind", "envelope", "raw", "fds", "spill", "data")
+    __slots__ = ("kind", "envelope", "raw", "fds", "spill", "data", "reported")
 
     def __init__(self, kind: Kind, envelope: Envelope, raw: bytes, fds: Sequence[int], spill: int) -> None:
         self.kind = kind
@@ -80,11 +80,14 @@ class Outgoing:
         self.spill = spill
         """A sealed memfd, or -1."""
         self.data = b""
+        """The packet, once it is encoded."""
+        self.reported = 0
+        """Receipts in the packet."""
 
     @property
     def size(self) -> int:
-        """Bytes of payload and header, about: the header's own length is known only when it is encoded."""
-        return len(self.raw) if self.spill >= 0 else len(self.data) or len(self.raw)
+        """Bytes of the packet and its spill."""
+        return len(self.data) + (len(self.raw) if self.spill >= 0 else 0)
 
     def close(self) -> None:
         """Closes the spill."""
@@ -134,7 +137,7 @@ class Channel:
             if size > SPILL_MAX:
                 raise ValueError(f"the payload has {size} bytes; at most {SPILL_MAX} can travel")
             if self.spare >= 0:
-                os.pwrite(self.spare, raw, 0) == size or _short()
+                memfd.write_all(self.spare, raw)
                 envelope = Envelope(entry.code, id, job, seq, 0, msgspec.Raw(b"\xc0"), list(fds), -size)
             else:
                 spill = memfd.sealed(f"spill of {kind}", raw)
@@ -145,19 +148,26 @@ class Channel:
 
     def transmit(self, out: Outgoing) -> None:
         """Sends a prepared message, once. Raises BlockingIOError (try again later), BrokenPipeError, OSError; then it is not sent."""
-        envelope = out.envelope
-        reported = self.receipts[:RECEIPTS_MAX]
-        envelope.receipts = reported
-        envelope.sent = time.monotonic_ns()
-        out.data = data = _encode(envelope)
+        if not out.data:
+            self.stamp(out)
         fds = out.fds if out.spill < 0 else [*out.fds, out.spill]
-        send(self.sock, data, fds)
-        if reported:
-            del self.receipts[: len(reported)]
+        send(self.sock, out.data, fds)
+        if out.reported:
+            del self.receipts[: out.reported]
         if out.kind.housekeeping:
             self.housekeeping[out.kind.name] += 1
         if out.spill >= 0:
             out.close()
+
+    def stamp(self, out: Outgoing) -> int:
+        """Encodes the packet with its time of sending and what is to be reported; returns that time (CLOCK_MONOTONIC, ns)."""
+        envelope = out.envelope
+        if self.receipts:
+            envelope.receipts = self.receipts[:RECEIPTS_MAX]
+            out.reported = len(envelope.receipts)
+        envelope.sent = now = time.monotonic_ns()
+        out.data = _encode(envelope)
+        return now
 
     def post(self, kind: str, payload: Any = None, *, fds: Sequence[int] = (), job: int = 0, seq: int = 0, timeout: float | None = None) -> None:
         """Prepares and sends, waiting for room. Raises ChannelClosed, or TimeoutError after `timeout` seconds: it is then not sent."""
@@ -249,10 +259,6 @@ class Channel:
             return memfd.read_all(fd, size)
         finally:
             os.close(fd)
-
-
-def _short() -> None:
-    raise OSError("the spare took less than the whole reply")
 
 
 def pair() -> tuple[socket.socket, socket.socket]:

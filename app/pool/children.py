@@ -1,0 +1,83 @@
+"""Birth and death of the supervisor's children.
+
+A child inherits its own end of one socketpair as descriptor 3 and nothing else; a pidfd tells of its death and is the
+only way by which it is signalled or reaped: pids wrap in under a minute of forking. posix_spawn(3), pidfd_open(2), waitid(2).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import NamedTuple
+
+from app.config import Settings
+from app.ipc.channel import Channel, pair
+
+CHANNEL_FD = 3
+"""The number under which a child finds its end."""
+
+
+class Child(NamedTuple):
+    """A process that this one has spawned and will reap."""
+
+    pid: int
+    pidfd: int
+    channel: Channel
+
+
+def spawn(module: str, role: str, settings: Settings, extra: dict[str, str]) -> Child:
+    """Starts ``python -m module`` with one end of a fresh pair as descriptor 3, in a session of its own.
+
+    Raises OSError (EAGAIN, ENOMEM, EMFILE) where the system refuses; nothing is left open then.
+    """
+    ours, theirs = pair()
+    environment = {**os.environ, **extra}
+    if settings.source != "embedded":
+        environment["PAIRSCOPE_SETTINGS"] = settings.source
+    else:
+        environment["PAIRSCOPE_STATE"] = str(settings.state)
+        environment["PAIRSCOPE_WORKERS"] = str(settings.workers)
+    environment.pop("PAIRSCOPE_OPERATOR_TOKEN", None)
+    try:
+        pid = os.posix_spawn(
+            sys.executable,
+            [sys.executable, "-m", module],
+            environment,
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_DUP2, theirs.fileno(), CHANNEL_FD),
+            ],
+            setsid=True,
+        )
+    except BaseException:
+        ours.close()
+        raise
+    finally:
+        theirs.close()
+    try:
+        pidfd = os.pidfd_open(pid)
+    except OSError:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        ours.close()
+        raise
+    return Child(pid, pidfd, Channel(ours, hears=role, blocking=False))
+
+
+def reap(child: Child) -> str:
+    """Takes the dead child's status, closes its pidfd, and says in words how it ended."""
+    status = os.waitid(os.P_PIDFD, child.pidfd, os.WEXITED)
+    os.close(child.pidfd)
+    if status.si_code == os.CLD_EXITED:
+        return f"exited {status.si_status}"
+    words = f"killed by {signal.Signals(status.si_status).name}"
+    return words + " (core dumped)" if status.si_code == os.CLD_DUMPED else words
+
+
+def send_signal(child: Child, number: int) -> None:
+    """Signals the child by its pidfd; one that has just died is no error."""
+    try:
+        signal.pidfd_send_signal(child.pidfd, number)
+    except ProcessLookupError:
+        pass

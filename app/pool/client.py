@@ -1,0 +1,275 @@
+"""A client's side of the pool: connect to the control socket, receive one end of a pair, talk over that.
+
+One pair for each thread. Every call borrows the descriptors it is given and returns when the supervisor has answered:
+until then both ends hold the descriptor, so that the supervisor can prove that its number and ours are one open file.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import socket
+import threading
+import time
+from typing import Any
+
+from app.config import Settings
+from app.ipc.address import short
+from app.ipc.channel import Arrival, Channel, ChannelBroken, ChannelClosed
+from app.ipc.passing import PassingError, receive
+from app.ipc.vocabulary import (
+    Accepted,
+    Answer,
+    Cancel,
+    Enter,
+    Fetch,
+    Known,
+    Lookup,
+    Output,
+    Scale,
+    Signal,
+    Submit,
+    Welcome,
+)
+
+WANT = {"accepted": 1, "ended": 2, "both": 3}
+TIMEOUT = 10.0
+
+
+class PoolAway(Exception):
+    """There is no supervisor to talk to, or it did not answer in time; the text says which."""
+
+
+class Refused(Exception):
+    """The supervisor refused; nothing has changed. `code` is one of vocabulary.REFUSALS."""
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+class _Line:
+    """One thread's pair."""
+
+    def __init__(self, channel: Channel, welcome: Welcome) -> None:
+        self.channel = channel
+        self.welcome = welcome
+        self.answers: dict[int, Answer] = {}
+        self.pid = os.getpid()
+
+
+class Client:
+    """Talks to the supervisor. Safe to share between threads: each gets a pair of its own, on its first call."""
+
+    def __init__(self, settings: Settings, role: str = "web") -> None:
+        self._settings = settings
+        self._role = role
+        self._local = threading.local()
+        self._sequence = itertools.count(1)
+
+    # ---- requests
+
+    def submit(
+        self,
+        kind: str,
+        fd: int | None = None,
+        *,
+        name: str = "",
+        size: int = 0,
+        parameters: dict[str, Any] | None = None,
+        data: bytes = b"",
+        want: str = "accepted",
+        timeout: float = TIMEOUT,
+    ) -> Accepted | Answer:
+        """Asks for a job on `fd` (borrowed) or on `data`. `want`: answer when ``accepted`` (an Accepted), when ``ended``
+        (an Answer), or ``both``: then Accepted is returned, and the Answer by :meth:`answer`.
+
+        Raises Refused, PoolAway.
+        """
+        payload = Submit(kind, name, size, parameters or {}, data, WANT[want])
+        return self._ask("submit", payload, [] if fd is None else [fd], timeout).payload
+
+    def answer(self, job: int, timeout: float) -> Answer | None:
+        """The end of a job submitted by this thread with ``both``; None if it has not ended within `timeout` seconds."""
+        line = self._line()
+        deadline = time.monotonic() + timeout
+        while job not in line.answers:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return None
+            for arrival in self._wait(line, left):
+                self._keep(line, arrival)
+        return line.answers.pop(job)
+
+    def cancel(self, job: int, timeout: float = TIMEOUT) -> str:
+        """Ends a job now; what was done, in words."""
+        return self._ask("cancel", Cancel(job), [], timeout).payload.what
+
+    def fetch(self, job: int, timeout: float = TIMEOUT) -> tuple[Output, int]:
+        """A job's output: what it is, and a read-only descriptor with an offset of its own, which the caller owns."""
+        line = self._line()
+        arrival = self._ask("fetch", Fetch(job), [], timeout)
+        try:
+            # Both ends keep the descriptor until the proof is made: say what arrived, and wait for the release.
+            self._post(line, "receipt", None, [], 0, timeout)
+            self._until(line, lambda other: other.kind.name == "release" and other.payload.message == arrival.envelope.id, timeout)
+        except BaseException:
+            arrival.close()
+            raise
+        (fd,) = arrival.take()
+        return arrival.payload, fd
+
+    def scale(self, workers: int, timeout: float = TIMEOUT) -> str:
+        """Asks for another number of workers; what was done, in words."""
+        return self._ask("scale", Scale(workers), [], timeout).payload.what
+
+    def signal(self, worker: int, name: str, timeout: float = TIMEOUT) -> str:
+        """Sends TERM, KILL, STOP or CONT to the worker with that serial; what was done, in words."""
+        return self._ask("signal", Signal(worker, name), [], timeout).payload.what
+
+    def lookup(self, job: int, timeout: float = TIMEOUT) -> Known:
+        """Whether the supervisor knows a job that is in no table yet."""
+        return self._ask("lookup", Lookup(job), [], timeout).payload
+
+    # ---- many at once
+
+    def begin(self, kind: str, fd: int | None = None, *, data: bytes = b"", name: str = "", timeout: float = TIMEOUT) -> int:
+        """Submits without waiting; returns the request's number, which its Answer will carry in :meth:`ended`."""
+        seq = next(self._sequence)
+        payload = Submit(kind, name, len(data), {}, data, WANT["ended"])
+        self._post(self._line(), "submit", payload, [] if fd is None else [fd], seq, timeout)
+        return seq
+
+    def ended(self, timeout: float = TIMEOUT) -> list[tuple[int, Answer | Refused]]:
+        """The requests of :meth:`begin` that have ended since; waits for the first at most `timeout` seconds."""
+        found: list[tuple[int, Answer | Refused]] = []
+        for arrival in self._wait(self._line(), timeout):
+            if arrival.kind.name == "answer":
+                found.append((arrival.envelope.seq, arrival.payload))
+            elif arrival.kind.name == "refused":
+                found.append((arrival.envelope.seq, Refused(arrival.payload.code, arrival.payload.reason)))
+        return found
+
+    # ---- the pair
+
+    def settle(self) -> None:
+        """Reports what this thread received, if anything, so that the record need not wait for its next request."""
+        line: _Line | None = getattr(self._local, "line", None)
+        if line is None:
+            return
+        try:
+            for arrival in line.channel.wait(0):
+                self._keep(line, arrival)
+            line.answers.clear()
+            if line.channel.receipts:
+                line.channel.post("receipt", timeout=1.0)
+        except (ChannelClosed, ChannelBroken, TimeoutError, OSError):
+            self.close()
+
+    def close(self) -> None:
+        """Closes this thread's pair."""
+        line: _Line | None = getattr(self._local, "line", None)
+        if line is not None:
+            line.channel.close()
+            self._local.line = None
+
+    @property
+    def serial(self) -> int:
+        """The serial by which the record names this thread's pair."""
+        return self._line().welcome.serial
+
+    def _line(self) -> _Line:
+        line: _Line | None = getattr(self._local, "line", None)
+        if line is not None and line.pid != os.getpid():
+            self.close()
+            line = None
+        if line is None:
+            channel = self._connect()
+            try:
+                channel.post("enter", Enter(self._role), timeout=TIMEOUT)
+                arrivals = channel.wait(TIMEOUT)
+            except (ChannelClosed, ChannelBroken, TimeoutError) as error:
+                channel.close()
+                raise PoolAway(f"the pool went away while connecting: {error}") from None
+            if not arrivals or arrivals[0].kind.name != "welcome":
+                channel.close()
+                said = arrivals[0].payload.reason if arrivals else f"nothing within {TIMEOUT:.0f} s"
+                raise PoolAway(f"the pool did not let this process in: {said}")
+            line = self._local.line = _Line(channel, arrivals[0].payload)
+        return line
+
+    def _connect(self) -> Channel:
+        path = self._settings.control
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
+                connection.settimeout(TIMEOUT)
+                with short(path) as address:
+                    connection.connect(address)
+                packet = receive(connection)
+        except TimeoutError:
+            raise PoolAway(f"the supervisor did not answer at {path} within {TIMEOUT:.0f} s") from None
+        except (FileNotFoundError, ConnectionRefusedError):
+            raise PoolAway(f"no supervisor listens at {path}") from None
+        except (OSError, PassingError) as error:
+            raise PoolAway(f"the supervisor at {path} cannot be reached: {error}") from None
+        if packet is None:
+            raise PoolAway(f"the supervisor at {path} closed the connection")
+        if len(packet.fds) != 1:
+            raise PoolAway(packet.data.decode("utf-8", "replace"))
+        return Channel(socket.socket(fileno=packet.fds[0]), hears="supervisor")
+
+    def _ask(self, kind: str, payload: Any, fds: list[int], timeout: float) -> Arrival:
+        seq = next(self._sequence)
+        line = self._post(self._line(), kind, payload, fds, seq, timeout)
+        arrival = self._until(line, lambda other: other.envelope.seq == seq, timeout)
+        if arrival.kind.name == "refused":
+            raise Refused(arrival.payload.code, arrival.payload.reason)
+        return arrival
+
+    def _post(self, line: _Line, kind: str, payload: Any, fds: list[int], seq: int, timeout: float) -> _Line:
+        """Sends; over a new pair if the old one turns out to be dead before anything was sent."""
+        for attempt in (1, 2):
+            try:
+                line.channel.post(kind, payload, fds=fds, seq=seq, timeout=timeout)
+                return line
+            except ChannelClosed:
+                self.close()
+                if attempt == 2:
+                    raise PoolAway("the pool went away; nothing was sent") from None
+                line = self._line()
+            except TimeoutError:
+                raise PoolAway(f"the pool took nothing for {timeout:.0f} s; nothing was sent") from None
+        raise AssertionError("unreachable")
+
+    def _until(self, line: _Line, wanted: Any, timeout: float) -> Arrival:
+        deadline = time.monotonic() + timeout
+        found: Arrival | None = None
+        while found is None:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                self.close()
+                raise PoolAway(f"the pool did not answer within {timeout:.0f} s; whether it did what was asked is not known")
+            for arrival in self._wait(line, left):
+                if found is None and wanted(arrival):
+                    found = arrival
+                else:
+                    self._keep(line, arrival)
+        return found
+
+    def _wait(self, line: _Line, timeout: float) -> list[Arrival]:
+        try:
+            return line.channel.wait(timeout)
+        except ChannelClosed:
+            self.close()
+            raise PoolAway("the pool went away before it answered; whether it did what was asked is not known") from None
+        except ChannelBroken as error:
+            self.close()
+            raise PoolAway(f"the pool said something that is not in the vocabulary: {error}") from None
+
+    @staticmethod
+    def _keep(line: _Line, arrival: Arrival) -> None:
+        """An answer to an earlier request is kept for :meth:`answer`; descriptors that nobody waits for are closed."""
+        arrival.close()
+        if arrival.kind.name == "answer":
+            line.answers[arrival.payload.job] = arrival.payload

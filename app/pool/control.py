@@ -1,0 +1,88 @@
+"""The control socket: it checks who connects and hands over one end of a fresh socketpair. Nothing else is said there.
+
+Whoever connects is judged by SO_PEERCRED, unix(7): the kernel's word on the process that called connect(2). From then
+on all traffic goes over the pair.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import socket
+import struct
+from typing import NamedTuple
+
+from app.config import Settings, SettingsError
+from app.ipc.address import short
+from app.ipc.channel import pair
+from app.ipc.passing import send
+
+_UCRED = struct.Struct("iII")
+BACKLOG = 128
+
+
+class Caller(NamedTuple):
+    """A process that was let in: our end of its pair, and what the kernel says of it."""
+
+    end: socket.socket
+    pid: int
+    uid: int
+
+
+class Control:
+    """The listening socket. Binding replaces a stale one: whoever holds the journal's lock is the only supervisor."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._path = settings.control
+        self._allowed = {0, os.geteuid()}
+        for name in settings.control_users:
+            try:
+                self._allowed.add(pwd.getpwnam(name).pw_uid)
+            except KeyError:
+                raise SettingsError(f"control_users names {name!r}; expected a user of this system") from None
+        settings.run.mkdir(parents=True, exist_ok=True, mode=0o750)
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.sock.setblocking(False)
+        self._path.unlink(missing_ok=True)
+        with short(self._path) as address:
+            self.sock.bind(address)
+        self._inode = self._path.stat().st_ino
+        if settings.socket_group:
+            os.chown(self._path, -1, grp.getgrnam(settings.socket_group).gr_gid)
+        self._path.chmod(0o660)
+        self.sock.listen(BACKLOG)
+
+    def accept(self) -> Caller | None:
+        """Lets one caller in, or refuses it with a sentence. None: nobody there, or refused. Raises nothing for a caller's fault."""
+        try:
+            connection, _ = self.sock.accept()
+        except OSError:
+            return None
+        with connection:
+            connection.setblocking(False)
+            pid, uid, _ = _UCRED.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+            try:
+                if uid not in self._allowed:
+                    send(connection, f"refused: user {uid} may not connect to the pool".encode())
+                    return None
+                ours, theirs = pair()
+                with theirs:
+                    try:
+                        send(connection, b"pair", [theirs.fileno()])
+                    except OSError:
+                        ours.close()
+                        return None
+            except OSError:
+                return None
+        ours.setblocking(False)
+        return Caller(ours, pid, uid)
+
+    def close(self) -> None:
+        """Stops listening, and removes the name unless another has taken it."""
+        self.sock.close()
+        try:
+            if self._path.stat().st_ino == self._inode:
+                self._path.unlink()
+        except FileNotFoundError:
+            pass

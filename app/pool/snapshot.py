@@ -1,0 +1,151 @@
+"""The snapshot: how the pool is, in one small JSON file that the supervisor replaces at most twice a second.
+
+Pages read it instead of asking: looking costs the supervisor nothing. A file older than :data:`STALE` seconds
+means that there is no supervisor, whatever the file says.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import msgspec
+
+from app.config import Settings
+from app.ipc.vocabulary import JobSpec
+
+EVERY = 0.5
+"""Seconds between two snapshots while anything changes."""
+HEARTBEAT = 2.0
+"""Seconds between two snapshots while nothing does."""
+STALE = 6.0
+
+
+class SupervisorView(msgspec.Struct, frozen=True):
+    serial: int
+    pid: int
+    born: int
+    fds: int
+
+
+class WorkerView(msgspec.Struct, frozen=True):
+    serial: int
+    pid: int
+    state: str
+    """``starting``, ``idle``, ``busy`` or ``stopping``."""
+    born: int
+    ready: int
+    job: str = ""
+    kind: str = ""
+    sandbox: str = ""
+    detail: dict[str, Any] = {}
+    done: int = 0
+    failed: int = 0
+    in_flight: int = 0
+
+
+class RecorderView(msgspec.Struct, frozen=True):
+    serial: int
+    pid: int
+    state: str
+    """``starting``, ``ok``, ``away`` (the database is) or ``dead``."""
+    database: str
+    position: int
+    rows: int
+    lag: int
+    """Records that wait."""
+    lag_ns: int
+    """Age of the oldest of them, to half a second."""
+    heard: int
+    quarantined: int
+    history: int
+    bound: int
+
+
+class JournalView(msgspec.Struct, frozen=True):
+    position: int
+    first: int
+    bytes: int
+    limit: int
+    segments: int
+    refusals: int
+    """Messages refused because it was full; they alone are not recorded."""
+    sync: str
+    drained: int
+    stuck: str = ""
+    """Why nothing can be appended, if so."""
+
+
+class ClientView(msgspec.Struct, frozen=True):
+    serial: int
+    role: str
+    pid: int
+    uid: int
+    messages: int
+
+
+class JobsView(msgspec.Struct, frozen=True):
+    queued: int
+    running: int
+    done: int
+    failed: int
+    cancelled: int
+
+
+class ResultsView(msgspec.Struct, frozen=True):
+    count: int
+    bytes: int
+    limit: int
+    age: int
+
+
+class MessagesView(msgspec.Struct, frozen=True):
+    journaled: int
+    housekeeping: dict[str, int]
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """How the pool is. Times in ns since 1970."""
+
+    at: int
+    node: int
+    node_name: str
+    epoch: int
+    version: str
+    state: str
+    """``running`` or ``stopping``."""
+    supervisor: SupervisorView
+    workers: list[WorkerView]
+    wanted: int
+    workers_max: int
+    recorder: RecorderView
+    journal: JournalView
+    clients: list[ClientView]
+    jobs: JobsView
+    results: ResultsView
+    messages: MessagesView
+    transfers: int
+    catalogue: list[JobSpec]
+
+
+def write(settings: Settings, snapshot: Snapshot) -> None:
+    """Replaces the file in one step. A full disk leaves the old one, which grows stale: that is the truth."""
+    temporary = settings.run / f".snapshot.{os.getpid()}"
+    try:
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        try:
+            os.write(fd, msgspec.json.encode(snapshot))
+        finally:
+            os.close(fd)
+        os.replace(temporary, settings.snapshot)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+
+
+def read(settings: Settings, now: int) -> Snapshot | None:
+    """The snapshot, or None if there is no supervisor: no file, an unreadable one, or one older than STALE at `now` (ns since 1970)."""
+    try:
+        snapshot = msgspec.json.decode(settings.snapshot.read_bytes(), type=Snapshot)
+    except (OSError, msgspec.MsgspecError):
+        return None
+    return snapshot if now - snapshot.at < STALE * 1e9 else None

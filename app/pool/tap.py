@@ -1,0 +1,170 @@
+"""The tap: what crosses the supervisor's channels becomes journal records.
+
+It stands at one end of every pair. What arrives is complete at once: the sender's side is reported in the header, the
+receiver's is observed. What is sent is known in two parts: *sent*, written before sendmsg, and the *outcome*, which the
+peer reports in the header of its next message. Both ends keep a descriptor until kcmp has been asked.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Sequence
+
+from app.ipc.channel import Arrival, Channel, Outgoing
+from app.ipc.descriptor import look, prove
+from app.ipc.identity import Issuer
+from app.ipc.passing import close_all
+from app.ipc.vocabulary import Receipt
+from app.journal.records import Message, Outcome, Proof, Record, Transfer
+
+PREVIEW = 256
+"""Bytes of a payload that the record keeps."""
+
+
+class Peer:
+    """The other end of one of the supervisor's channels, as the record names it."""
+
+    def __init__(self, channel: Channel, role: str, serial: int, pid: int, uid: int) -> None:
+        self.channel = channel
+        self.role = role
+        self.serial = serial
+        self.pid = pid
+        self.uid = uid
+        self.messages = 0
+        self.unreported: dict[int, Sent] = {}
+        """What was sent to it and not yet reported, oldest first."""
+
+    def __str__(self) -> str:
+        return f"{self.role} {self.serial} (pid {self.pid})"
+
+
+class Sent:
+    """A message on its way: the descriptors that the proof will need, and those kept for it alone."""
+
+    __slots__ = ("fds", "kept")
+
+    def __init__(self, fds: Sequence[int], kept: Sequence[int]) -> None:
+        self.fds = fds
+        self.kept = kept
+
+
+class Tap:
+    """Collects the records of one turn of the loop; the loop appends them before anything is sent or answered."""
+
+    def __init__(self, issuer: Issuer) -> None:
+        self._issuer = issuer
+        self.records: list[Record] = []
+        self.journaled = 0
+        """Messages that became records."""
+        self.transfers = 0
+        self.set_clock()
+
+    def set_clock(self) -> None:
+        """Aligns the monotonic clock, by which all is timed, with the real one, in which it is recorded."""
+        self._offset = time.time_ns() - time.monotonic_ns()
+
+    def now(self) -> int:
+        """ns since 1970, never the difference of two clocks."""
+        return time.monotonic_ns() + self._offset
+
+    def arrived(self, peer: Peer, arrival: Arrival, job: int | None) -> int:
+        """Records a message that came; `job` None: the message begins a job, whose id is the message's own. Returns the id."""
+        identity = self._issuer.issue()
+        envelope = arrival.envelope
+        received = arrival.received
+        sent = envelope.sent if 0 < envelope.sent <= received else received
+        fds = arrival.fds
+        transfers = []
+        for position, (theirs, own) in enumerate(zip(envelope.fds, fds)):
+            verdict, reason = prove(peer.pid, theirs, own)
+            transfers.append(Transfer(position, theirs, own, *look(own), verdict, reason))
+        self.records.append(
+            Message(
+                identity,
+                identity if job is None else job,
+                envelope.kind,
+                True,
+                peer.role,
+                peer.serial,
+                peer.pid,
+                arrival.size,
+                len(fds),
+                arrival.flags,
+                sent + self._offset,
+                received + self._offset,
+                bytes(memoryview(arrival.raw)[:PREVIEW]),
+                transfers,
+            )
+        )
+        peer.messages += 1
+        self.journaled += 1
+        self.transfers += len(fds)
+        return identity
+
+    def sending(self, peer: Peer, out: Outgoing, kept: Sequence[int] = ()) -> int:
+        """Gives the message its id and records it as sent; owns `kept` until the outcome is known. Returns the id."""
+        identity = out.envelope.id = self._issuer.issue()
+        sent = peer.channel.stamp(out)
+        transfers = [Transfer(position, fd, -1, *look(fd)) for position, fd in enumerate(out.fds)]
+        self.records.append(
+            Message(
+                identity,
+                out.envelope.job,
+                out.kind.code,
+                False,
+                peer.role,
+                peer.serial,
+                peer.pid,
+                out.size,
+                len(out.fds),
+                0,
+                sent + self._offset,
+                0,
+                out.raw[:PREVIEW],
+                transfers,
+            )
+        )
+        peer.unreported[identity] = Sent(out.fds, kept)
+        peer.messages += 1
+        self.journaled += 1
+        self.transfers += len(out.fds)
+        return identity
+
+    def reported(self, peer: Peer, receipts: list[Receipt]) -> list[int]:
+        """Records what the peer says it received; returns the messages whose descriptors it may now close."""
+        release = []
+        for receipt in receipts:
+            sent = peer.unreported.pop(receipt.message, None)
+            if sent is None:
+                continue
+            self.records.append(
+                Outcome(receipt.message, "received", receipt.received + self._offset, receipt.flags, receipt.fds)
+            )
+            if sent.fds:
+                for position, own in enumerate(sent.fds):
+                    theirs = receipt.fds[position] if position < len(receipt.fds) else -1
+                    verdict = prove(peer.pid, theirs, own) if theirs >= 0 else ("unproved", "its number was not reported")
+                    self.records.append(Proof(receipt.message, position, *verdict))
+                close_all(sent.kept)
+                release.append(receipt.message)
+        return release
+
+    def failed(self, peer: Peer, message: int, state: str, reason: str) -> None:
+        """Records that a message was not sent (``failed``), or that nobody will say what became of it (``unknown``)."""
+        sent = peer.unreported.pop(message, None)
+        if sent is None:
+            return
+        self.records.append(Outcome(message, state, 0, 0, [], reason))
+        for position in range(len(sent.fds)):
+            self.records.append(Proof(message, position, "unproved", reason))
+        close_all(sent.kept)
+
+    def closed(self, peer: Peer, reason: str) -> None:
+        """Records that the peer will report nothing more."""
+        for message in list(peer.unreported):
+            self.failed(peer, message, "unknown", reason)
+
+    def take(self) -> list[Record]:
+        """The records of this turn."""
+        records, self.records = self.records, []
+        return records
