@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from tests import leaks
+from tests.eventually import eventually
 
 
 def test_a_descriptor_left_open_is_found(temporary_directory: Path) -> None:
@@ -32,7 +33,7 @@ def test_a_child_and_its_orphan_are_found(temporary_directory: Path) -> None:
     child = subprocess.Popen(["sh", "-c", "setsid sleep 60 & echo $!; read never"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert child.stdin and child.stdout
     orphan = int(child.stdout.readline())
-    assert {child.pid, orphan} <= set(before.left(temporary_directory).processes)
+    eventually(lambda: {child.pid, orphan} <= set(before.left(temporary_directory).processes), "both are found")
     with child:
         child.kill()
     assert orphan in before.left(temporary_directory).processes
