@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 import flask
@@ -23,7 +24,8 @@ class Reach:
         self.settings = settings
         self._lock = threading.Lock()
         self._engines: dict[str, Engine] = {}
-        self._thread = threading.local()
+        self.client = Client(settings, role="web")
+        """Gives each thread a pair of its own."""
 
     def engine(self, url: str, *, read_only: bool) -> Engine:
         """The one engine of a database; reading history and writing web's own tables are different users of it."""
@@ -33,22 +35,9 @@ class Reach:
                 self._engines[key] = engine(url, read_only=read_only)
             return self._engines[key]
 
-    def client(self) -> Client:
-        """This thread's client of the pool."""
-        if not hasattr(self._thread, "client"):
-            self._thread.client = Client(self.settings, role="web")
-        return self._thread.client
-
-    def settle(self) -> None:
-        """Sends the receipts that this thread's client still owes."""
-        if hasattr(self._thread, "client"):
-            self._thread.client.settle()
-
     def close(self) -> None:
-        """Closes this thread's client and all idle database connections."""
-        if hasattr(self._thread, "client"):
-            self._thread.client.close()
-            del self._thread.client
+        """Closes this thread's pair and all idle database connections."""
+        self.client.close()
         for made in self._engines.values():
             made.dispose()
 
@@ -73,14 +62,14 @@ def own() -> Session:
 
 
 def client() -> Client:
-    """The pool's client of this thread."""
-    return _reach().client()
+    """The pool's client; this thread's pair in it."""
+    return _reach().client
 
 
 def snapshot() -> snapshots.Snapshot | None:
     """What the supervisor last said of itself, read once for each request; None: it never did."""
     if "snapshot" not in g:
-        g.snapshot = snapshots.read(settings())
+        g.snapshot = snapshots.read(settings(), time.time_ns())
     return g.snapshot
 
 
@@ -95,7 +84,7 @@ def _leave(_error: BaseException | None) -> None:
         session: Any = g.pop(name, None)
         if session is not None:
             session.close()
-    _reach().settle()
+    _reach().client.settle()
 
 
 def register(app: Flask, configured: Settings) -> Reach:
