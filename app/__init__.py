@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from apiflask import APIFlask
+    from flask import Flask
 
     from app.config import Settings
 
 __version__ = "0.1.0"
 
 
-def create_app(settings: Settings | None = None) -> APIFlask:
+def create_app(settings: Settings | None = None) -> Flask:
     """The WSGI application. Imported only when asked for: the supervisor and the recorder share this package without Flask."""
     from app.web.application import create
 

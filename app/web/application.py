@@ -5,11 +5,9 @@ from __future__ import annotations
 import importlib
 import importlib.util
 
-from apiflask import APIFlask
-from flask import request
+from flask import Flask, request
 from flask_babel import Babel
 
-import app as package
 from app import config
 from app.web import reach, words
 from app.web.upload import Request
@@ -20,19 +18,10 @@ PARTS = ("access", "errors", "pages", "live", "export", "api", "health")
 LANGUAGES = ("en",)
 
 
-def create(settings: config.Settings | None = None) -> APIFlask:
+def create(settings: config.Settings | None = None) -> Flask:
     """A new application for these settings, or for those of the environment."""
     settings = settings or config.load()
-    app = APIFlask(
-        "app.web",
-        title="Pairscope",
-        version=package.__version__,
-        spec_path=None,
-        docs_path=None,
-        json_errors=False,
-        static_folder="static",
-        template_folder="templates",
-    )
+    app = Flask("app.web")
     app.request_class = Request
     app.config.update(TRUSTED_HOSTS=list(settings.trusted_hosts) or None, MAX_FORM_PARTS=100, BABEL_TRANSLATION_DIRECTORIES="translations")
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
