@@ -30,9 +30,12 @@ class Settings:
     """Everything that one installation can be told. Sizes are in bytes, times in seconds."""
 
     state: Path
-    """Directory of everything that outlives a process: journal, spool, SQLite files, secret key."""
+    """Directory of everything that outlives a process: journal, SQLite files, and web_state's unless that is told."""
     run: Path
     """Directory of what lives only while the pool does: control socket, snapshot."""
+    web_state: Path | None = None
+    """Directory of what web alone may read: secret key, spool, its own SQLite file. Default: ``state``; under Apache
+    web is another user than the pool."""
     node: int = 1
     """Number of this node, 0 to 1023, part of every id."""
     node_name: str = dataclasses.field(default_factory=socket.gethostname)
@@ -44,7 +47,7 @@ class Settings:
     migrate_url: str = ""
     """SQLAlchemy URL with the right to create tables. Default: recorder_url."""
     web_url: str = ""
-    """SQLAlchemy URL of web's own tables (operator tokens). Default: ``state/web.sqlite`` with SQLite, else history_url."""
+    """SQLAlchemy URL of web's own tables (operator tokens). Default: ``web_state/web.sqlite`` with SQLite, else history_url."""
     history_rows: int = 1_000_000
     """Messages that history keeps; older ones are pruned, with their transfers, and jobs likewise."""
 
@@ -52,6 +55,8 @@ class Settings:
     workers_max: int = 32
     worker_user: str = "nobody"
     """User that workers become when the supervisor runs as root; no effect otherwise."""
+    stop_grace: int = 3
+    """Seconds that jobs get to end when the pool stops; Apache gives its managed processes five in all."""
     queue_max: int = 4096
     """Jobs that may wait for a worker; more are refused with the reason."""
     control_users: tuple[str, ...] = ()
@@ -67,7 +72,7 @@ class Settings:
 
     upload_max: int = 256 * MIB
     memfd_max: int = MIB
-    """Uploads up to this size travel as a sealed memfd, larger ones as an unlinked file under ``state/spool``."""
+    """Uploads up to this size travel as a sealed memfd, larger ones as an unlinked file under ``web_state/spool``."""
     output_max: int = 256 * MIB
     results_bytes: int = 512 * MIB
     """Bytes of outputs that the supervisor keeps for download; the oldest goes first."""
@@ -87,17 +92,19 @@ class Settings:
         put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731 frozen: only here
         put("state", Path(self.state))
         put("run", Path(self.run))
+        put("web_state", Path(self.web_state or self.state))
         put("history_url", self.history_url or f"sqlite:///{self.state}/history.sqlite")
         put("recorder_url", self.recorder_url or self.history_url)
         put("migrate_url", self.migrate_url or self.recorder_url)
         if not self.web_url:
-            put("web_url", f"sqlite:///{self.state}/web.sqlite" if self.history_url.startswith("sqlite") else self.history_url)
+            put("web_url", f"sqlite:///{self.web_state}/web.sqlite" if self.history_url.startswith("sqlite") else self.history_url)
         for name, low, high in (
             ("node", 0, 1023),
             ("workers", 1, self.workers_max),
             ("workers_max", 1, 256),
             ("history_rows", 1000, 10**9),
             ("queue_max", 1, 10**6),
+            ("stop_grace", 0, 3600),
             ("journal_segment", 64 * KIB, 1024 * MIB),
             ("journal_limit", 2 * self.journal_segment, 2**50),
             ("memfd_max", 0, 64 * MIB),
@@ -129,7 +136,12 @@ class Settings:
     @property
     def spool(self) -> Path:
         """Where large uploads are written, unlinked from the start."""
-        return self.state / "spool"
+        return self.web_state / "spool"
+
+    @property
+    def secret_key(self) -> Path:
+        """The file of the key that signs login sessions."""
+        return self.web_state / "secret.key"
 
 
 _PATHS = {"state", "run"}
