@@ -25,6 +25,7 @@ class Reader:
         self._first = -1
         self._offset = 0
         self._buffer = b""
+        self._at = 0
 
     def read(self, most_records: int = 5000) -> list[tuple[int, Record]]:
         """The next records with their positions, about `most_records` (a frame is never split); [] when there are none yet.
@@ -35,13 +36,13 @@ class Reader:
         while len(records) < most_records:
             if self._fd < 0 and not self._open():
                 break
-            found = segment.parse(self._buffer, 0)
+            found = segment.parse(self._buffer, self._at)
             if found is None:
                 if self._fill() or self._next_segment():
                     continue
                 break
             position, count, body = found
-            self._advance(segment.FRAME.size + len(body))
+            self._at += segment.FRAME.size + len(body)
             if count and position + count - 1 > self.last:
                 if position > self.last + 1 and self.last:
                     raise JournalGap(f"the journal goes from position {self.last} to {position}: what lies between is lost")
@@ -69,27 +70,29 @@ class Reader:
             self._fd = os.open(choice[1], os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             return False
-        self._first, self._offset, self._buffer = choice[0], 0, b""
+        self._begin(choice[0])
         return True
 
     def _fill(self) -> bool:
         """Reads on behind the buffer; True if there was more."""
         data = os.pread(self._fd, CHUNK, self._offset + len(self._buffer))
-        self._buffer += data
+        if data:
+            self._offset += self._at
+            self._buffer = self._buffer[self._at :] + data
+            self._at = 0
         return bool(data)
-
-    def _advance(self, size: int) -> None:
-        self._offset += size
-        self._buffer = self._buffer[size:]
 
     def _next_segment(self) -> bool:
         """Goes to the next segment, if the writer has begun one: then this one grows no more."""
         later = [entry for entry in segment.listed(self._directory) if entry[0] > self._first]
         if not later or self._fill():
             return bool(later)
-        if self._buffer and later[0][0] > self.last + 1:
+        if self._at < len(self._buffer) and later[0][0] > self.last + 1:
             raise JournalGap(f"the journal is damaged behind position {self.last}")
         self.close()
         self._fd = os.open(later[0][1], os.O_RDONLY | os.O_CLOEXEC)
-        self._first, self._offset, self._buffer = later[0][0], 0, b""
+        self._begin(later[0][0])
         return True
+
+    def _begin(self, first: int) -> None:
+        self._first, self._offset, self._buffer, self._at = first, 0, b"", 0

@@ -1,0 +1,38 @@
+"""``python -m app.pool``: the supervisor of one node."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+
+from app.config import SettingsError, load
+from app.journal.writer import JournalBroken, JournalHeld
+from app.pool.supervisor import Supervisor
+
+
+def main() -> int:
+    """Exit status: 0 stopped when asked, 1 broken journal, 2 wrong settings, 3 another supervisor holds the journal."""
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="pairscope pool: %(message)s")
+    try:
+        settings = load()
+        supervisor = Supervisor(settings, wait_for_lock=os.environ.get("PAIRSCOPE_WAIT") == "1")
+    except SettingsError as error:
+        print(f"pairscope pool: {error}", file=sys.stderr)
+        return 2
+    except JournalHeld as error:
+        print(f"pairscope pool: {error}", file=sys.stderr)
+        return 3
+    except OSError as error:
+        print(f"pairscope pool: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 1
+    try:
+        supervisor.run()
+    except JournalBroken as error:
+        print(f"pairscope pool: {error}; stopping, to begin again from its verified prefix", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

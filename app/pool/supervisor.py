@@ -1,0 +1,982 @@
+"""The supervisor: one thread, one selector, and the order that makes the record true.
+
+Each turn of the loop reads what has come, decides, and then in this order: appends everything to the journal with one
+write, sends, and only then reads again. So nothing is acknowledged that is not journaled, and one write serves all
+messages of a turn. It waits for nothing but its selector and never talks to the database.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import selectors
+import signal
+import socket
+import time
+from collections import Counter, deque
+from typing import Any, Callable, Sequence
+
+import msgspec
+
+from app import __version__
+from app.config import Settings
+from app.ipc import memfd
+from app.ipc.channel import Arrival, Channel, ChannelBroken, ChannelClosed, Outgoing
+from app.ipc.descriptor import look
+from app.ipc.identity import Issuer, node_of
+from app.ipc.passing import close_all
+from app.ipc.vocabulary import (
+    REFUSALS,
+    Accepted,
+    Answer,
+    Done,
+    JobSpec,
+    Known,
+    More,
+    Output,
+    Refused,
+    Release,
+    Role,
+    Stop,
+    Task,
+    Welcome,
+)
+from app.journal.records import Born, Ended, Job, JobEnded, JobStarted, OutputGone, Ready
+from app.journal.writer import JournalFull, Writer
+from app.pool import children, lifecycle
+from app.pool import snapshot as views
+from app.pool.board import Board, Entry
+from app.pool.children import Child
+from app.pool.control import Control
+from app.pool.lifecycle import Action, Backoff, Event, State
+from app.pool.results import Results
+from app.pool.tap import Peer, Tap
+
+log = logging.getLogger("pairscope.supervisor")
+
+READ_MOST = 64
+"""Messages taken from one channel in one turn: the others get theirs."""
+OUTBOX_MOST = 8192
+"""Messages that may wait for a client that does not read; then its channel is closed."""
+RESULT_MOST = 8 * 1024
+SIGNALS = {"TERM": signal.SIGTERM, "KILL": signal.SIGKILL, "STOP": signal.SIGSTOP, "CONT": signal.SIGCONT}
+DISK_PAUSE_MS = 250
+FINISH = 2.0
+"""Seconds that the recorder gets at the end to drain what is there; the rest waits in the journal."""
+
+
+class Member(Peer):
+    """A peer in the loop: its outbox, and what the selector does for it."""
+
+    def __init__(self, channel: Channel, role: str, serial: int, pid: int, uid: int) -> None:
+        super().__init__(channel, role, serial, pid, uid)
+        self.outbox: deque[Outgoing] = deque()
+        self.open = True
+        self.writing = False
+
+
+class ChildMember(Member):
+    """A child of the supervisor: worker or recorder."""
+
+    def __init__(self, child: Child, role: str, serial: int, born: int, now: float) -> None:
+        super().__init__(child.channel, role, serial, child.pid, os.geteuid())
+        self.child = child
+        self.state = State.STARTING
+        self.born = born
+        self.ready = 0
+        self.birth = now
+        """s of the monotonic clock, by which `due` is told as well."""
+        self.due: float | None = now + lifecycle.BIRTH
+        """When it is late."""
+        self.asked = False
+
+
+class Worker(ChildMember):
+    def __init__(self, child: Child, role: str, serial: int, born: int, now: float) -> None:
+        super().__init__(child, role, serial, born, now)
+        self.in_flight: deque[Entry] = deque()
+        self.sandbox = ""
+        self.detail: dict[str, Any] = {}
+        self.done = 0
+        self.failed = 0
+
+    @property
+    def able(self) -> bool:
+        return self.state is State.READY and self.open
+
+
+class Supervisor:
+    """Runs the pool of one node until it is told to stop."""
+
+    def __init__(self, settings: Settings, *, wait_for_lock: bool = False) -> None:
+        self.settings = settings
+        self.selector = selectors.DefaultSelector()
+        self.journal = Writer(
+            settings.journal,
+            node=settings.node,
+            node_name=settings.node_name,
+            segment_bytes=settings.journal_segment,
+            limit=settings.journal_limit,
+            sync=settings.journal_sync,
+            wait=wait_for_lock,
+        )
+        settings.spool.mkdir(parents=True, exist_ok=True, mode=0o770)
+        self.serials = Counter(self.journal.serials)
+        self.issuer = Issuer(settings.node, self.journal.last_id)
+        self.tap = Tap(self.issuer)
+        self.born = self.tap.now()
+        self.first_id = self.issuer.last
+        """Ids up to this one were issued by earlier epochs."""
+        self.first_position = self.journal.position
+        self.board = Board()
+        self.results = Results(settings.results_bytes, settings.results_age)
+        self.catalogue: dict[str, JobSpec] = {}
+        self.workers: dict[int, Worker] = {}
+        self.clients: set[Member] = set()
+        self.recorder: ChildMember | None = None
+        self.wanted = settings.workers
+        self.births: list[float] = []
+        """When workers that died at birth may be replaced."""
+        self.backoff = Backoff()
+        self.recorder_backoff = Backoff()
+        self.recorder_birth: float | None = 0.0
+        self.recorder_idle = False
+        self.progress: Any = None
+        self.progress_heard = 0
+        self.marks: deque[tuple[int, int]] = deque(maxlen=7200)
+        """(position, time in ns) at each snapshot, to tell how old the oldest record is that waits."""
+        self.refusals = 0
+        self.stuck = ""
+        self.housekeeping: Counter[str] = Counter()
+        """Of channels that are closed."""
+        self.sends: list[tuple[Member, Outgoing]] = []
+        self.stopping: float | None = None
+        self.finished = False
+        self.next_snapshot = 0.0
+        self.last_snapshot = 0.0
+        self.dirty = True
+        self.control = Control(settings)
+        self.selector.register(self.control.sock, selectors.EVENT_READ, self._callers)
+        self._listen_to_signals()
+        self.handlers: dict[str, Callable[[Any, Arrival, int], None]] = {
+            "submit": self._submit,
+            "cancel": self._cancel,
+            "fetch": self._fetch,
+            "signal": self._signal,
+            "scale": self._scale,
+            "result": self._result,
+        }
+
+    # ---- the loop
+
+    def run(self) -> None:
+        """Serves until the pool has stopped. Raises JournalBroken when the journal can no longer be trusted."""
+        log.info(
+            "supervisor %d (pid %d, epoch %d) holds the journal at position %d%s",
+            self.serials["supervisor"],
+            os.getpid(),
+            self.journal.epoch,
+            self.journal.position,
+            f"; {self.journal.cut} bytes of a torn tail were cut off" if self.journal.cut else "",
+        )
+        self.tap.records.append(Born("supervisor", self.serials["supervisor"], os.getpid(), os.geteuid(), self.born))
+        self.tap.records.append(Ready("supervisor", self.serials["supervisor"], self.born, "", {}))
+        try:
+            while not self.finished:
+                self._on_time(time.monotonic())
+                self._flush()
+                if self.finished:
+                    break
+                for key, mask in self.selector.select(self._patience(time.monotonic())):
+                    key.data(key.fileobj, mask)
+                self._assign()
+                self._flush()
+        finally:
+            self._leave()
+
+    def _flush(self) -> None:
+        """Journals what this turn recorded, then sends what it decided to send."""
+        while self.tap.records or self.sends:
+            records = self.tap.take()
+            sends, self.sends = self.sends, []
+            if records:
+                self._append(records)
+            for member, out in sends:
+                self._transmit(member, out)
+        if self.recorder_idle and self.progress is not None and self.journal.position > self.progress.position:
+            self.recorder_idle = False
+            assert self.recorder is not None
+            self._say(self.recorder, "more", More(self.journal.position))
+            member, out = self.sends.pop()
+            self._transmit(member, out)
+
+    def _append(self, records: list[Any]) -> None:
+        for record in records:
+            if type(record) is JobEnded:
+                self.dirty = True
+        while True:
+            try:
+                position = self.journal.append(records)
+                break
+            except JournalFull as error:
+                if not self.stuck:
+                    log.error("%s: nothing is acknowledged until it can; trying again every %d ms", error, DISK_PAUSE_MS)
+                self.stuck = str(error)
+                self._wait_for_room()
+        if self.stuck:
+            log.warning("the journal can be written again")
+            self.stuck = ""
+            self.dirty = True
+        first = position - len(records)
+        for number, record in enumerate(records, first + 1):
+            if type(record) is JobEnded and (entry := self.board.entries.get(record.id)):
+                entry.ended_position = number
+
+    def _wait_for_room(self) -> None:
+        """The disk is full: only the recorder is heard, for what it has drained can be deleted."""
+        self._write_snapshot(time.monotonic())
+        poll = select.poll()
+        if self.recorder is not None and self.recorder.open:
+            poll.register(self.recorder.channel, select.POLLIN)
+        if poll.poll(DISK_PAUSE_MS) and self.recorder is not None:
+            self._read(self.recorder, selectors.EVENT_READ)
+
+    def _transmit(self, member: Member, out: Outgoing) -> None:
+        if not member.open:
+            self._not_sent(member, out, f"{member} had closed its end")
+            return
+        if member.outbox:
+            member.outbox.append(out)
+            if len(member.outbox) > OUTBOX_MOST:
+                self._drop(member, f"it read nothing while {OUTBOX_MOST} messages waited")
+            return
+        try:
+            member.channel.transmit(out)
+        except BlockingIOError:
+            member.outbox.append(out)
+            self._interest(member)
+        except OSError as error:
+            self._not_sent(member, out, f"sendmsg to {member}: {error.strerror}")
+
+    def _not_sent(self, member: Member, out: Outgoing, reason: str) -> None:
+        out.close()
+        if out.envelope.id:
+            self.tap.failed(member, out.envelope.id, "failed", reason)
+
+    def _write(self, member: Member) -> None:
+        """The peer has room again."""
+        while member.outbox:
+            out = member.outbox.popleft()
+            try:
+                member.channel.transmit(out)
+            except BlockingIOError:
+                member.outbox.appendleft(out)
+                break
+            except OSError as error:
+                self._not_sent(member, out, f"sendmsg to {member}: {error.strerror}")
+        self._interest(member)
+
+    def _interest(self, member: Member) -> None:
+        writing = bool(member.outbox)
+        if writing != member.writing and member.open:
+            member.writing = writing
+            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if writing else 0)
+            self.selector.modify(member.channel.sock, events, lambda _, mask, member=member: self._ready(member, mask))
+
+    def _say(
+        self, member: Member, kind: str, payload: Any, *, fds: Sequence[int] = (), kept: Sequence[int] = (), job: int = 0, seq: int = 0
+    ) -> int:
+        """Decides that a message shall be sent in this turn; returns its id, 0 for housekeeping."""
+        out = member.channel.prepare(kind, payload, fds=fds, job=job, seq=seq)
+        identity = 0 if out.kind.housekeeping else self.tap.sending(member, out, kept)
+        self.sends.append((member, out))
+        return identity
+
+    # ---- peers
+
+    def _callers(self, _: Any, __: int) -> None:
+        while (caller := self.control.accept()) is not None:
+            member = Member(Channel(caller.end, hears="client", blocking=False), "", 0, caller.pid, caller.uid)
+            self.clients.add(member)
+            self._watch(member)
+
+    def _watch(self, member: Member) -> None:
+        self.selector.register(member.channel.sock, selectors.EVENT_READ, lambda _, mask: self._ready(member, mask))
+
+    def _ready(self, member: Member, mask: int) -> None:
+        if mask & selectors.EVENT_WRITE and member.open:
+            self._write(member)
+        if mask & selectors.EVENT_READ and member.open:
+            self._read(member, mask)
+
+    def _read(self, member: Member, _: int, most: int = READ_MOST) -> None:
+        for _ in range(most):
+            try:
+                arrival = member.channel.receive()
+            except BlockingIOError:
+                return
+            except ChannelClosed:
+                self._closed(member)
+                return
+            except ChannelBroken as error:
+                self._drop(member, str(error))
+                return
+            try:
+                self._arrived(member, arrival)
+            except ChannelBroken as error:
+                self._drop(member, str(error))
+                return
+            finally:
+                arrival.close()
+            if not member.open:
+                return
+
+    def _arrived(self, member: Member, arrival: Arrival) -> None:
+        if arrival.envelope.receipts:
+            for message in self.tap.reported(member, arrival.envelope.receipts):
+                self._say(member, "release", Release(message))
+        kind = arrival.kind
+        if not kind.housekeeping:
+            if member.role == "":
+                raise ChannelBroken(f"{kind.name} came before the client had said what it is")
+            if kind.name == "submit" and self.journal.full and self.stopping is None:
+                self.refusals += 1
+                self.dirty = True
+                out = member.channel.prepare("refused", Refused("journal-full", self._refusal("journal-full")), seq=arrival.envelope.seq)
+                self.sends.append((member, out))
+                return
+            job = None if kind.name == "submit" else getattr(arrival.payload, "job", arrival.envelope.job)
+            identity = self.tap.arrived(member, arrival, job)
+            if kind.name == "hello":
+                self._hello(member, arrival)
+            else:
+                self.handlers[kind.name](member, arrival, identity)
+        elif kind.name == "progress":
+            self._progress(arrival)
+        elif kind.name == "enter":
+            self._enter(member, arrival)
+        elif kind.name == "lookup":
+            self._lookup(member, arrival)
+
+    def _enter(self, member: Member, arrival: Arrival) -> None:
+        role = arrival.payload.role
+        if member.role or role not in (Role.WEB.value, Role.LAB.value, Role.TOOL.value):
+            raise ChannelBroken(f"a client calls itself {role!r}; expected web, lab or tool, once")
+        member.role, member.serial = role, self._serial(role)
+        self.tap.records.append(Born(role, member.serial, member.pid, member.uid, self.tap.now()))
+        self._say(
+            member,
+            "welcome",
+            Welcome(self.settings.node, self.journal.epoch, role, member.serial, os.getpid()),
+            seq=arrival.envelope.seq,
+        )
+        self.dirty = True
+
+    def _serial(self, role: str) -> int:
+        self.serials[role] += 1
+        self.journal.note(self.issuer.last, dict(self.serials))
+        return self.serials[role]
+
+    def _drop(self, member: Member, reason: str) -> None:
+        """Ends this one channel for its peer's fault."""
+        log.warning("%s: %s; its channel is closed", member if member.role else f"a client with pid {member.pid}", reason)
+        self._shut(member, reason)
+        if isinstance(member, ChildMember):
+            children.send_signal(member.child, signal.SIGKILL)
+
+    def _closed(self, member: Member) -> None:
+        """End-of-file, everything before it read."""
+        self._shut(member, "closed its end")
+        if isinstance(member, ChildMember):
+            # A child that closes its end is about to die; one that stays is killed when it is late.
+            member.due = min(member.due or time.monotonic() + lifecycle.GRACE, time.monotonic() + lifecycle.GRACE)
+
+    def _shut(self, member: Member, reason: str) -> None:
+        if not member.open:
+            return
+        member.open = False
+        self.dirty = True
+        self.selector.unregister(member.channel.sock)
+        for out in member.outbox:
+            self._not_sent(member, out, f"{member}: {reason}")
+        member.outbox.clear()
+        self.tap.closed(member, f"{member.role} {member.serial} ended before it reported" if member.role else reason)
+        self.housekeeping.update(member.channel.housekeeping)
+        member.channel.close()
+        if not isinstance(member, ChildMember):
+            self.clients.discard(member)
+            for entry in self.board.entries.values():
+                if entry.client is member:
+                    entry.client = None
+            if member.role:
+                self.tap.records.append(Ended(member.role, member.serial, self.tap.now(), reason, False))
+
+    # ---- children
+
+    def _spawn(self, module: str, role: str, kind: type[ChildMember], extra: dict[str, str]) -> ChildMember | None:
+        now = time.monotonic()
+        try:
+            child = children.spawn(module, role, self.settings, extra)
+        except OSError as error:
+            log.error("a %s cannot be started: %s; the next try follows", role, error.strerror)
+            return None
+        member = kind(child, role, self._serial(role), self.tap.now(), now)
+        self.tap.records.append(Born(role, member.serial, child.pid, member.uid, member.born))
+        self._watch(member)
+        self.selector.register(child.pidfd, selectors.EVENT_READ, lambda _, __: self._died(member))
+        self.dirty = True
+        return member
+
+    def _spawn_worker(self) -> None:
+        member = self._spawn("app.pool.worker", "worker", Worker, {})
+        if member is None:
+            self.births.append(self.backoff.died_at_birth(time.monotonic()))
+        else:
+            assert isinstance(member, Worker)
+            self.workers[member.serial] = member
+
+    def _spawn_recorder(self) -> None:
+        self.recorder_birth = None
+        self.recorder = self._spawn("app.recorder", "recorder", ChildMember, {"PAIRSCOPE_EPOCH": str(self.journal.epoch)})
+        self.recorder_idle = False
+        if self.recorder is None:
+            self.recorder_birth = self.recorder_backoff.died_at_birth(time.monotonic())
+
+    def _step(self, member: ChildMember, event: Event) -> None:
+        """Takes the lifecycle's decision and carries it out."""
+        member.state, action = lifecycle.step(member.state, event)
+        now = time.monotonic()
+        self.dirty = True
+        if action is Action.ASK:
+            member.due = now + lifecycle.GRACE
+            if member.role == "worker":
+                assert isinstance(member, Worker)
+                if not member.in_flight and member.open:
+                    self._say(member, "stop", Stop("the pool is stopping" if self.stopping is not None else "it is no longer wanted"))
+                elif member.in_flight:
+                    member.due = member.in_flight[0].started + self._deadline(member.in_flight[0])
+            elif member.open:
+                self._say(member, "finish", None)
+                member.due = now + FINISH
+        elif action is Action.KILL:
+            children.send_signal(member.child, signal.SIGKILL)
+            member.due = None
+        elif action in (Action.REPLACE, Action.BACK_OFF):
+            backoff = self.backoff if member.role == "worker" else self.recorder_backoff
+            if action is Action.REPLACE:
+                backoff.lived()
+            when = now if action is Action.REPLACE else backoff.died_at_birth(now)
+            if member.role == "recorder":
+                # A recorder that lives but cannot stay is no reason to spin.
+                self.recorder_birth = max(when, member.birth + 1.0) if action is Action.REPLACE else when
+            elif action is Action.BACK_OFF:
+                self.births.append(when)
+
+    def _died(self, member: ChildMember) -> None:
+        """The pidfd says so. What it had sent is read first: it may have ended jobs."""
+        while member.open:
+            self._read(member, 0)
+        self.selector.unregister(member.child.pidfd)
+        exit_words = children.reap(member.child)
+        self.tap.records.append(Ended(member.role, member.serial, self.tap.now(), exit_words, member.asked or member.state is State.STOPPING))
+        asked = member.state is State.STOPPING
+        if not asked:
+            log.warning("%s %s%s", member, exit_words, " before it was ready" if member.state is State.STARTING else "")
+        self._step(member, Event.DIED)
+        if member.role == "recorder":
+            self.recorder = None
+            return
+        assert isinstance(member, Worker)
+        del self.workers[member.serial]
+        if member.in_flight:
+            head = member.in_flight.popleft()
+            if head.cancelled:
+                self._end(head, "cancelled", f"{head.cancelled}; worker {member.serial} was killed for it")
+            elif head.late:
+                self._end(head, "failed", f"{head.late}; worker {member.serial} was killed for it")
+            else:
+                self._end(head, "failed", f"worker {member.serial} died with the job in hand: {exit_words}")
+            for entry in member.in_flight:
+                close_all([fd for fd in (entry.output, entry.spare) if fd >= 0])
+                entry.output = entry.spare = -1
+            self.board.give_back(member.in_flight)
+            member.in_flight.clear()
+
+    def _hello(self, member: Member, arrival: Arrival) -> None:
+        if not isinstance(member, Worker) or member.state not in (State.STARTING, State.STOPPING) or member.ready:
+            raise ChannelBroken("a hello that nobody waits for")
+        hello = arrival.payload
+        member.ready = self.tap.now()
+        member.sandbox, member.detail = hello.sandbox, hello.sandbox_detail
+        member.due = None
+        self.backoff.lived()
+        self._step(member, Event.HELLO)
+        self.tap.records.append(Ready("worker", member.serial, member.ready, member.sandbox, member.detail))
+        self.catalogue = {spec.name: spec for spec in hello.catalogue}
+        for entry in list(self.board.queue):
+            if (refusal := self._unfit(entry)) is not None:
+                self._end(entry, "failed", refusal[1])
+
+    def _progress(self, arrival: Arrival) -> None:
+        progress = arrival.payload
+        if self.recorder is not None and self.recorder.state is State.STARTING:
+            self.recorder.ready = self.tap.now()
+            self.recorder.due = None
+            self._step(self.recorder, Event.HELLO)
+            self.tap.records.append(Ready("recorder", self.recorder.serial, self.recorder.ready, "", {}))
+        if self.progress is None or progress.database != self.progress.database:
+            self.dirty = True
+        self.progress = progress
+        self.progress_heard = self.tap.now()
+        self.recorder_idle = progress.idle
+        self.journal.forget(progress.position)
+        self.board.forget(progress.position)
+        while self.marks and self.marks[0][0] <= progress.position:
+            self.marks.popleft()
+
+    # ---- jobs
+
+    def _refusal(self, code: str) -> str:
+        particulars = {
+            "unknown-kind": f"Known are: {', '.join(sorted(self.catalogue))}.",
+            "queue-full": f"At most {self.settings.queue_max} may.",
+            "journal-full": f"Its bound is {self.settings.journal_limit} bytes; jobs that run are not affected.",
+            "too-large": f"At most {self.settings.upload_max} bytes.",
+        }
+        return " ".join(filter(None, (REFUSALS[code], particulars.get(code))))
+
+    def _refuse(self, member: Member, arrival: Arrival, code: str, more: str = "", job: int = 0) -> None:
+        reason = " ".join(filter(None, (self._refusal(code), more)))
+        self._say(member, "refused", Refused(code, reason), job=job, seq=arrival.envelope.seq)
+
+    def _unfit(self, entry: Entry) -> tuple[str, str] | None:
+        """Why this job cannot be done by any worker: (code, sentence)."""
+        spec = self.catalogue.get(entry.kind)
+        if spec is None:
+            return "unknown-kind", self._refusal("unknown-kind")
+        if spec.needs_input and entry.input < 0:
+            return "needs-input", self._refusal("needs-input")
+        entry.quick = spec.quick and entry.input < 0 and len(entry.data) <= 32 * 1024
+        return None
+
+    def _submit(self, member: Member, arrival: Arrival, identity: int) -> None:
+        payload = arrival.payload
+        if self.stopping is not None:
+            return self._refuse(member, arrival, "stopping", job=identity)
+        if len(self.board.queue) >= self.settings.queue_max:
+            return self._refuse(member, arrival, "queue-full", job=identity)
+        if payload.want not in (1, 2, 3):
+            return self._refuse(member, arrival, "bad-request", f"want is {payload.want}; expected 1, 2 or 3.", job=identity)
+        size = len(payload.data)
+        if arrival.fds:
+            seen = look(arrival.fds[0])
+            if seen.object not in ("regular file", "memfd") or seen.access == "write":
+                return self._refuse(
+                    member, arrival, "bad-request", f"The input is a {seen.object} open for {seen.access}; expected a file open for reading.", job=identity
+                )
+            if seen.access != "read" and not memfd.is_sealed(arrival.fds[0]):
+                return self._refuse(member, arrival, "bad-request", "The input can be written to; expected a read-only file or a sealed memfd.", job=identity)
+            size = seen.size
+            if size > self.settings.upload_max:
+                return self._refuse(member, arrival, "too-large", f"The input has {size}.", job=identity)
+        fds = arrival.fds
+        entry = Entry(identity, payload.kind[:16], payload.name[:255], size, payload.parameters, payload.data, fds[0] if fds else -1)
+        if self.catalogue and (refusal := self._unfit(entry)) is not None:
+            entry.input = -1
+            return self._refuse(member, arrival, refusal[0], job=identity)
+        arrival.take()
+        entry.client, entry.seq, entry.want = member, arrival.envelope.seq, payload.want
+        self.tap.records.append(
+            Job(identity, entry.kind, entry.name, entry.size, self.tap.now(), member.role, member.serial, member.pid)
+        )
+        if payload.want & 1:
+            self._say(member, "accepted", Accepted(identity, len(self.board.queue)), job=identity, seq=entry.seq)
+        self.board.add(entry)
+
+    def _assign(self) -> None:
+        """Gives jobs to workers for as long as both are there."""
+        if not self.catalogue:
+            return
+        while (given := self.board.give(self.workers.values())) is not None:
+            worker, entry = given
+            assert isinstance(worker, Worker)
+            self._task(worker, entry)
+
+    def _task(self, worker: Worker, entry: Entry) -> None:
+        spec = self.catalogue[entry.kind]
+        try:
+            if spec.output and entry.output < 0:
+                entry.output = memfd.empty(f"output of {entry.kind}")
+            if len(entry.data) > 32 * 1024 and entry.spare < 0:
+                entry.spare = memfd.empty(f"spare of {entry.kind}")
+        except OSError as error:
+            self._end(entry, "failed", f"no memfd for its output: {error.strerror}")
+            return
+        fds = [fd for fd in (entry.input, entry.output, entry.spare) if fd >= 0]
+        task = Task(entry.kind, entry.name, entry.parameters, entry.data, entry.input >= 0, entry.output >= 0, entry.spare >= 0)
+        self._say(worker, "task", task, fds=fds, job=entry.id)
+        if not worker.in_flight:
+            entry.started = time.monotonic()
+            worker.due = entry.started + spec.deadline
+            worker.channel.spare = entry.spare
+        entry.state, entry.worker = "running", worker.serial
+        worker.in_flight.append(entry)
+        self.tap.records.append(JobStarted(entry.id, worker.serial, self.tap.now()))
+
+    def _deadline(self, entry: Entry) -> float:
+        return self.catalogue[entry.kind].deadline
+
+    def _result(self, member: Member, arrival: Arrival, _: int) -> None:
+        if not isinstance(member, Worker) or not member.in_flight or member.in_flight[0].id != arrival.envelope.job:
+            raise ChannelBroken(f"a result for job {arrival.envelope.job}, which it has not in hand")
+        entry = member.in_flight.popleft()
+        now = time.monotonic()
+        member.due = None
+        member.channel.spare = -1
+        if member.in_flight:
+            head = member.in_flight[0]
+            head.started = now
+            member.due = now + self._deadline(head)
+            member.channel.spare = head.spare
+        payload = arrival.payload
+        state, reason = ("done", "") if payload.ok else ("failed", payload.reason[:400] or "the worker gave no reason")
+        entry.result = payload.result if payload.ok else {}
+        if payload.ok and entry.output >= 0:
+            state, reason = self._keep_output(entry, now)
+        if state == "done":
+            member.done += 1
+        else:
+            member.failed += 1
+        self._end(entry, state, reason)
+        if member.state is State.STOPPING and not member.in_flight:
+            member.due = now + lifecycle.GRACE
+            self._say(member, "stop", Stop("it is no longer wanted"))
+
+    def _keep_output(self, entry: Entry, now: float) -> tuple[str, str]:
+        """Seals the output and keeps it for download; the state and reason of the job."""
+        size = os.fstat(entry.output).st_size
+        if size > self.settings.output_max:
+            return "failed", f"its output has {size} bytes; at most {self.settings.output_max} are kept"
+        try:
+            memfd.seal(entry.output)
+        except OSError as error:
+            return "failed", f"its output could not be sealed: {error.strerror}"
+        entry.output_size = size
+        spec = self.catalogue[entry.kind]
+        self.results.add(entry.id, entry.output, size, spec.media, (entry.name or entry.kind) + spec.suffix, now)
+        entry.output = -1
+        return "done", ""
+
+    def _end(self, entry: Entry, state: str, reason: str) -> None:
+        """Ends a job, exactly once: in the record, and to the client that waits."""
+        result = msgspec.json.encode(entry.result)
+        if len(result) > RESULT_MOST:
+            shown = msgspec.json.encode({"note": f"a result of {len(result)} bytes; at most {RESULT_MOST} are recorded"})
+        else:
+            shown = result
+        kept = self.results.get(entry.id)
+        expires = self.tap.now() + int(self.results.age * 1e9) if kept else 0
+        client, seq, want = entry.client, entry.seq, entry.want
+        self.tap.records.append(
+            JobEnded(
+                entry.id, state, self.tap.now(), reason, shown, entry.output_size, kept.media if kept else "", kept.name if kept else "", expires
+            )
+        )
+        if client is not None and client.open and want & 2:
+            self._say(
+                client, "answer", Answer(entry.id, state, entry.result, reason, entry.worker, entry.output_size), job=entry.id, seq=seq
+            )
+        if len(result) > RESULT_MOST:
+            entry.result = {}
+        close_all(entry.take_fds())
+        self.board.end(entry, state, reason)
+
+    # ---- requests of clients
+
+    def _cancel(self, member: Member, arrival: Arrival, _: int) -> None:
+        entry = self.board.entries.get(arrival.payload.job)
+        if entry is None:
+            return self._refuse(member, arrival, "unknown-job", job=arrival.payload.job)
+        who = f"cancelled through {member.role} {member.serial}"
+        if entry.state == "queued":
+            self._end(entry, "cancelled", who)
+            what = "The job was cancelled before it began."
+        elif entry.state == "running":
+            worker = self.workers[entry.worker]
+            if worker.in_flight[0] is entry:
+                entry.cancelled = who
+                children.send_signal(worker.child, signal.SIGKILL)
+                what = f"Worker {worker.serial} is being killed for it."
+            else:
+                # It waits in the worker's socket behind another: what cannot be recalled is ended when its turn comes.
+                entry.cancelled = who
+                what = "The job will be cancelled when its turn comes."
+        else:
+            what = f"The job had ended before: {entry.state}."
+        self._say(member, "done", Done(what), job=entry.id, seq=arrival.envelope.seq)
+
+    def _fetch(self, member: Member, arrival: Arrival, _: int) -> None:
+        job = arrival.payload.job
+        kept = self.results.get(job)
+        if kept is None:
+            entry = self.board.entries.get(job)
+            if entry is None:
+                code = "expired" if self._ours(job) else "unknown-job"
+            else:
+                code = "expired" if entry.output_size else "no-output"
+            return self._refuse(member, arrival, code, job=job)
+        try:
+            fd = memfd.read_only(kept.fd)
+        except OSError as error:
+            return self._refuse(member, arrival, "expired", f"It could not be opened: {error.strerror}.", job=job)
+        self._say(member, "output", Output(job, kept.size, kept.media, kept.name), fds=[fd], kept=[fd], job=job, seq=arrival.envelope.seq)
+
+    def _signal(self, member: Member, arrival: Arrival, _: int) -> None:
+        payload = arrival.payload
+        worker = self.workers.get(payload.worker)
+        if worker is None:
+            alive = ", ".join(str(serial) for serial in self.workers) or "none"
+            return self._refuse(member, arrival, "unknown-worker", f"Alive: {alive}.")
+        if payload.signal not in SIGNALS:
+            return self._refuse(member, arrival, "out-of-range", f"The signal is {payload.signal!r}; expected {', '.join(SIGNALS)}.")
+        children.send_signal(worker.child, SIGNALS[payload.signal])
+        self._say(member, "done", Done(f"SIG{payload.signal} was sent to worker {worker.serial} (pid {worker.pid})."), seq=arrival.envelope.seq)
+
+    def _scale(self, member: Member, arrival: Arrival, _: int) -> None:
+        wanted = arrival.payload.workers
+        if not 1 <= wanted <= self.settings.workers_max:
+            return self._refuse(member, arrival, "out-of-range", f"{wanted} workers are asked for; expected 1 to {self.settings.workers_max}.")
+        before, self.wanted = self.wanted, wanted
+        self.births.clear()
+        self.dirty = True
+        self._say(member, "done", Done(f"The pool goes from {before} to {wanted} workers."), seq=arrival.envelope.seq)
+
+    def _lookup(self, member: Member, arrival: Arrival) -> None:
+        job = arrival.payload.job
+        entry = self.board.entries.get(job)
+        if entry is not None:
+            known = Known(job, True, entry.state, entry.kind, entry.result, entry.reason, entry.output_size)
+        else:
+            # An earlier epoch's job whose records still wait in the journal: it may be one.
+            drained = self.progress.position if self.progress is not None else 0
+            known = Known(job, drained < self.first_position and 0 < job <= self.first_id and node_of(job) == self.settings.node)
+        self._say(member, "known", known, seq=arrival.envelope.seq)
+
+    def _ours(self, job: int) -> bool:
+        return 0 < job <= self.issuer.last and node_of(job) == self.settings.node
+
+    # ---- time
+
+    def _on_time(self, now: float) -> None:
+        """What is due."""
+        for worker in list(self.workers.values()):
+            if worker.due is not None and worker.due <= now:
+                if worker.in_flight:
+                    head = worker.in_flight[0]
+                    head.late = head.late or f"it exceeded its deadline of {self._deadline(head):g} s"
+                self._step(worker, Event.LATE)
+        recorder = self.recorder
+        if recorder is not None and recorder.due is not None and recorder.due <= now:
+            self._step(recorder, Event.LATE)
+        for job, reason in self.results.expire(now):
+            self.tap.records.append(OutputGone(job, self.tap.now(), reason))
+            self.dirty = True
+        if self.stopping is not None:
+            self._stop_further(now)
+        else:
+            self._people(now)
+            if self.recorder is None and self.recorder_birth is not None and self.recorder_birth <= now:
+                self._spawn_recorder()
+        if now >= self.next_snapshot and (self.dirty or now - self.last_snapshot >= views.HEARTBEAT):
+            self._write_snapshot(now)
+
+    def _people(self, now: float) -> None:
+        """As many workers as are wanted: births that are due, and stops."""
+        self.births = [when for when in self.births if when > now]
+        alive = [worker for worker in self.workers.values() if worker.state in (State.STARTING, State.READY)]
+        for _ in range(self.wanted - len(alive) - len(self.births)):
+            self._spawn_worker()
+        surplus = len(alive) - self.wanted
+        if surplus > 0:
+            for worker in sorted(alive, key=lambda worker: (len(worker.in_flight), -worker.serial))[:surplus]:
+                worker.asked = True
+                self._step(worker, Event.STOP)
+
+    def _patience(self, now: float) -> float:
+        """Seconds until something is due."""
+        due = [now + views.HEARTBEAT, max(self.next_snapshot, now) if self.dirty else now + views.HEARTBEAT, *self.births]
+        due += [member.due for member in self.workers.values() if member.due is not None]
+        if self.recorder is not None and self.recorder.due is not None:
+            due.append(self.recorder.due)
+        if self.recorder is None and self.recorder_birth is not None:
+            due.append(self.recorder_birth)
+        if (end := self.results.next_end()) is not None:
+            due.append(end)
+        if self.stopping is not None:
+            due.append(self.stopping + self.settings.stop_grace)
+        return max(0.0, min(due) - now)
+
+    def _write_snapshot(self, now: float) -> None:
+        self.tap.set_clock()
+        at = self.tap.now()
+        if not self.marks or self.marks[-1][0] < self.journal.position:
+            self.marks.append((self.journal.position, at))
+        views.write(self.settings, self._view(at))
+        self.dirty = False
+        self.last_snapshot = now
+        self.next_snapshot = now + views.EVERY
+
+    def _view(self, at: int) -> views.Snapshot:
+        progress = self.progress
+        drained = progress.position if progress is not None else 0
+        lag = self.journal.position - drained if progress is not None else self.journal.position - self.first_position
+        recorder = self.recorder
+        if recorder is None:
+            state = "dead"
+        elif recorder.state is State.STARTING or progress is None:
+            state = "starting"
+        else:
+            state = "ok" if progress.database == "ok" else "away"
+        housekeeping = Counter(self.housekeeping)
+        members: list[Member] = [*self.clients, *self.workers.values(), *([recorder] if recorder else [])]
+        for member in members:
+            housekeeping.update(member.channel.housekeeping)
+        return views.Snapshot(
+            at=at,
+            node=self.settings.node,
+            node_name=self.settings.node_name,
+            epoch=self.journal.epoch,
+            version=__version__,
+            state="running" if self.stopping is None else "stopping",
+            supervisor=views.SupervisorView(self.serials["supervisor"], os.getpid(), self.born, len(os.listdir("/proc/self/fd"))),
+            workers=[self._worker_view(worker) for worker in self.workers.values()],
+            wanted=self.wanted,
+            workers_max=self.settings.workers_max,
+            recorder=views.RecorderView(
+                serial=recorder.serial if recorder else 0,
+                pid=recorder.pid if recorder else 0,
+                state=state,
+                database=progress.database if progress is not None else "not heard of yet",
+                position=drained,
+                rows=progress.rows if progress is not None else 0,
+                lag=max(0, lag),
+                lag_ns=max(0, at - self.marks[0][1]) if lag > 0 and self.marks else 0,
+                heard=self.progress_heard,
+                quarantined=progress.quarantined if progress is not None else 0,
+                history=progress.history if progress is not None else 0,
+                bound=progress.bound if progress is not None else self.settings.history_rows,
+            ),
+            journal=views.JournalView(
+                self.journal.position,
+                self.journal.first,
+                self.journal.bytes,
+                self.settings.journal_limit,
+                self.journal.segments,
+                self.refusals,
+                self.settings.journal_sync,
+                drained,
+                self.stuck,
+            ),
+            clients=[views.ClientView(member.serial, member.role, member.pid, member.uid, member.messages) for member in self.clients if member.role],
+            jobs=views.JobsView(len(self.board.queue), self.board.running, **self.board.counts),
+            results=views.ResultsView(len(self.results), self.results.bytes, self.results.most_bytes, int(self.results.age)),
+            messages=views.MessagesView(self.tap.journaled, dict(sorted(housekeeping.items()))),
+            transfers=self.tap.transfers,
+            catalogue=list(self.catalogue.values()),
+        )
+
+    def _worker_view(self, worker: Worker) -> views.WorkerView:
+        state = worker.state.value
+        if worker.state is State.READY:
+            state = "busy" if worker.in_flight else "idle"
+        head = worker.in_flight[0] if worker.in_flight else None
+        return views.WorkerView(
+            worker.serial,
+            worker.pid,
+            state,
+            worker.born,
+            worker.ready,
+            str(head.id) if head else "",
+            head.kind if head else "",
+            worker.sandbox,
+            worker.detail,
+            worker.done,
+            worker.failed,
+            len(worker.in_flight),
+        )
+
+    # ---- the end
+
+    def _listen_to_signals(self) -> None:
+        self._wakeup, writing = socket.socketpair()
+        self._wakeup.setblocking(False)
+        writing.setblocking(False)
+        self._wakeup_writing = writing
+        signal.set_wakeup_fd(writing.fileno())
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)
+        self.selector.register(self._wakeup, selectors.EVENT_READ, self._signalled)
+
+    def _signalled(self, _: Any, __: int) -> None:
+        self._wakeup.recv(64)
+        if self.stopping is None:
+            log.info("asked to stop: no new jobs; %d run, %d wait", self.board.running, len(self.board.queue))
+            self.stopping = time.monotonic()
+            self.dirty = True
+
+    def _stop_further(self, now: float) -> None:
+        """Jobs first, then the workers, then the recorder, then this process."""
+        assert self.stopping is not None
+        if self.board.queue or self.board.running:
+            if now < self.stopping + self.settings.stop_grace:
+                return
+            for entry in list(self.board.queue):
+                self._end(entry, "failed", "the pool stopped before it began")
+            for worker in self.workers.values():
+                for entry in worker.in_flight:
+                    entry.late = f"the pool stopped and waited {self.settings.stop_grace:g} s for it"
+                children.send_signal(worker.child, signal.SIGKILL)
+                worker.due = None
+        for worker in self.workers.values():
+            if worker.state in (State.STARTING, State.READY):
+                worker.asked = True
+                self._step(worker, Event.STOP)
+                if worker.state is State.STOPPING and not worker.ready:
+                    children.send_signal(worker.child, signal.SIGTERM)
+        if self.workers:
+            return
+        for client in list(self.clients):
+            self._flush()
+            self._shut(client, "the pool stopped")
+        if self.recorder is not None:
+            if self.recorder.state is not State.STOPPING:
+                self.tap.records.append(Ended("recorder", self.recorder.serial, self.tap.now(), "asked to finish", True))
+                self.tap.records.append(Ended("supervisor", self.serials["supervisor"], self.tap.now(), "stopped", True))
+                self._flush()
+                self.recorder.asked = True
+                if self.recorder.state is State.STARTING:
+                    self.recorder.state = State.READY
+                self._step(self.recorder, Event.STOP)
+            return
+        self.finished = True
+
+    def _leave(self) -> None:
+        """Closes what this process owns; children that are left see their channel end."""
+        self.control.close()
+        for member in [*self.workers.values(), *([self.recorder] if self.recorder else [])]:
+            if member.open:
+                member.channel.close()
+            os.close(member.child.pidfd)
+        for client in self.clients:
+            client.channel.close()
+        for entry in self.board.entries.values():
+            close_all(entry.take_fds())
+        self.results.close()
+        signal.set_wakeup_fd(-1)
+        self._wakeup.close()
+        self._wakeup_writing.close()
+        self.selector.close()
+        self.settings.snapshot.unlink(missing_ok=True)
+        self.journal.close()
+        log.info("supervisor %d has stopped", self.serials["supervisor"])

@@ -1,0 +1,89 @@
+"""A worker: sees only what it is handed.
+
+It imports and exercises every job, closes its sandbox for good, says hello, and from then on waits for tasks at its
+one end of one pair. It keeps the descriptors of a task until the supervisor releases them: by then the proof is made.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import sys
+
+from app.config import load
+from app.ipc.channel import Arrival, Channel, ChannelBroken, ChannelClosed
+from app.ipc.passing import close_all
+from app.ipc.vocabulary import Hello, Result
+from app.pool import sandbox
+from app.pool.children import CHANNEL_FD
+from app.pool.job import Job, JobFailed, Task
+from app.pool.jobs import catalogue
+
+
+def work(jobs: dict[str, Job], arrival: Arrival, fds: list[int]) -> Result:
+    """Does one task; whatever happens inside becomes a result in words."""
+    payload = arrival.payload
+    numbers = iter(fds)
+    task = Task(
+        kind=payload.kind,
+        name=payload.name,
+        parameters=payload.parameters,
+        data=payload.data,
+        input=next(numbers) if payload.input else None,
+        output=next(numbers) if payload.output else None,
+        spare=payload.spare,
+    )
+    try:
+        return Result(True, jobs[payload.kind].run(task))
+    except JobFailed as error:
+        return Result(False, reason=str(error))
+    except MemoryError:
+        return Result(False, reason="it needed more memory than a worker may have")
+    except Exception as error:  # noqa: BLE001 a fault of one job must not end the worker
+        return Result(False, reason=f"the job failed by a fault of its own: {type(error).__name__}: {error}")
+
+
+def serve(channel: Channel, jobs: dict[str, Job]) -> None:
+    """Tasks, one after the other, until the supervisor says stop or is gone."""
+    held: dict[int, list[int]] = {}
+    while True:
+        arrival = channel.receive()
+        kind = arrival.kind.name
+        if kind == "task":
+            fds = arrival.take()
+            if fds:
+                held[arrival.envelope.id] = fds
+            channel.spare = fds[-1] if arrival.payload.spare else -1
+            result = work(jobs, arrival, fds)
+            try:
+                channel.post("result", result, job=arrival.envelope.job)
+            except (ValueError, OSError) as error:
+                # A worker may make no memfd, and the spare that it was lent has a bound.
+                channel.post("result", Result(False, reason=f"its answer could not travel: {error}"), job=arrival.envelope.job)
+        elif kind == "release":
+            close_all(held.pop(arrival.payload.message, []))
+        elif kind == "stop":
+            channel.post("receipt")
+            return
+
+
+def main() -> int:
+    parent = os.getppid()
+    settings = load()
+    channel = Channel(socket.socket(fileno=CHANNEL_FD), hears="supervisor")
+    jobs = catalogue()
+    for job in jobs.values():
+        job.exercise()
+    level = sandbox.close(keep=CHANNEL_FD, user=settings.worker_user, output_max=settings.output_max, parent=parent)
+    versions = {"python": platform.python_version()}
+    try:
+        channel.post("hello", Hello(os.getpid(), level.name, level.detail, [job.spec() for job in jobs.values()], versions))
+        serve(channel, jobs)
+    except (ChannelClosed, ChannelBroken):
+        pass
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

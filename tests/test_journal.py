@@ -1,0 +1,213 @@
+"""The journal: what is appended is read, once and in order, over segments, restarts and torn tails."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from app.journal import segment
+from app.journal.reader import JournalGap, Reader
+from app.journal.records import Born, Epoch, Message, Outcome
+from app.journal.writer import JournalHeld, Writer
+
+
+def message(number: int) -> Message:
+    return Message(number, 0, 2, True, "web", 1, 100, 64, 0, 0, number, number, b"preview")
+
+
+def read_all(directory: Path, after: int = 0) -> list:
+    with closing(Reader(directory, after)) as reader:
+        found = []
+        while records := reader.read():
+            found += records
+        return found
+
+
+@pytest.fixture
+def writer(tmp_path):
+    writer = Writer(tmp_path, node=3, node_name="n", segment_bytes=4096)
+    yield writer
+    writer.close()
+
+
+def test_what_is_appended_is_read_once_and_in_order_over_many_segments(writer, tmp_path):
+    for number in range(1, 1001):
+        writer.append([message(number), Outcome(number, "received", number, 0, [])])
+    assert writer.segments > 10
+    records = read_all(tmp_path)
+    assert [position for position, _ in records] == list(range(records[0][0], records[0][0] + 2001))
+    assert type(records[0][1]) is Epoch
+    assert [record.id for _, record in records if type(record) is Message] == list(range(1, 1001))
+
+
+def test_a_reader_follows_the_writer_over_the_border_of_a_segment(writer, tmp_path):
+    reader = Reader(tmp_path)
+    assert [type(record) for _, record in reader.read()] == [Epoch]
+    for number in range(1, 200):
+        writer.append([message(number)])
+        assert [record.id for _, record in reader.read()] == [number]
+    assert reader.read() == []
+    reader.close()
+
+
+def test_a_reader_begins_after_any_position(writer, tmp_path):
+    last = writer.append([message(number) for number in range(1, 11)])
+    for number in range(11, 200):
+        last = writer.append([message(number)])
+    for after in (last - 195, last - 100, last - 1, last):
+        assert [position for position, _ in read_all(tmp_path, after)] == list(range(after + 1, last + 1))
+
+
+def test_a_torn_tail_is_cut_and_said(tmp_path):
+    writer = Writer(tmp_path)
+    last = writer.append([message(1)])
+    writer.close()
+    whole = sorted(tmp_path.glob("*.journal"))[-1]
+    with whole.open("ab") as file:
+        file.write(segment.frame(last + 1, [message(2)])[:-3])
+    torn = Writer(tmp_path)
+    assert torn.cut == len(segment.frame(last + 1, [message(2)])) - 3
+    records = read_all(tmp_path)
+    torn.close()
+    assert [position for position, _ in records] == list(range(last - 1, last + 2))
+    assert type(records[-1][1]) is Epoch and records[-1][1].cut == torn.cut
+
+
+def test_every_epoch_is_higher_and_goes_on_where_the_last_one_stopped(tmp_path):
+    positions = []
+    for epoch in range(1, 4):
+        writer = Writer(tmp_path, node=3)
+        assert writer.epoch == epoch and writer.serials["supervisor"] == epoch
+        writer.append([message(10 * epoch), Born("worker", epoch, 1, 1, 1)])
+        positions.append(writer.position)
+        writer.close()
+    assert positions == [positions[0], positions[0] + 3, positions[0] + 6]
+    writer = Writer(tmp_path)
+    assert (writer.last_id, writer.serials) == (30, {"supervisor": 4, "worker": 3})
+    writer.close()
+
+
+def test_serials_and_ids_outlive_the_segments_that_held_them(tmp_path):
+    writer = Writer(tmp_path, segment_bytes=4096)
+    writer.append([message(99), Born("worker", 7, 1, 1, 1)])
+    writer.note(99, {"supervisor": 1, "worker": 7})
+    while writer.segments < 3:
+        writer.append([message(50)])
+    writer.forget(writer.position)
+    assert writer.segments == 1
+    writer.close()
+    writer = Writer(tmp_path)
+    assert (writer.last_id, writer.serials["worker"]) == (99, 7)
+    writer.close()
+
+
+def test_positions_grow_although_the_journal_was_lost(tmp_path):
+    writer = Writer(tmp_path)
+    last = writer.append([message(1)])
+    writer.close()
+    for path in tmp_path.iterdir():
+        path.unlink()
+    writer = Writer(tmp_path)
+    assert writer.first > last and read_all(tmp_path)[0][1].lost
+    writer.close()
+
+
+def test_only_what_is_drained_is_forgotten(writer, tmp_path):
+    while writer.segments < 4:
+        writer.append([message(1)])
+    second = segment.listed(tmp_path)[1][0]
+    writer.forget(second - 2)
+    assert writer.segments == 4
+    writer.forget(second - 1)
+    assert writer.segments == 3 and writer.first == second
+    assert writer.bytes == sum(path.stat().st_size for path in tmp_path.glob("*.journal"))
+
+
+def test_a_reader_that_comes_too_late_says_what_is_lost(writer, tmp_path):
+    while writer.segments < 3:
+        writer.append([message(1)])
+    writer.forget(writer.position)
+    with pytest.raises(JournalGap, match="what lies between is lost"):
+        read_all(tmp_path, writer.first - 10)
+
+
+def test_damage_in_the_middle_is_said_and_not_skipped(writer, tmp_path):
+    while writer.segments < 3:
+        writer.append([message(1)])
+    path = segment.listed(tmp_path)[0][1]
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(JournalGap):
+        read_all(tmp_path)
+
+
+def test_a_journal_has_one_writer(tmp_path):
+    program = "import sys; from pathlib import Path; from app.journal.writer import Writer; w = Writer(Path(sys.argv[1])); print('held', flush=True); sys.stdin.read()"
+    holder = subprocess.Popen([sys.executable, "-c", program, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(JournalHeld, match=f"pid {holder.pid}"):
+            Writer(tmp_path)
+    finally:
+        holder.communicate(timeout=10)
+    Writer(tmp_path).close()
+
+
+def test_a_killed_writer_leaves_what_it_had_acknowledged(tmp_path):
+    program = """
+import sys
+from contextlib import closing
+from pathlib import Path
+from app.journal.records import Outcome
+from app.journal.writer import Writer
+writer = Writer(Path(sys.argv[1]), segment_bytes=65536)
+number = 0
+while True:
+    number += 1
+    writer.append([Outcome(number, "received", 0, 0, [], "x" * 2000)])
+    sys.stdout.write(f"{number}\\n"); sys.stdout.flush()
+"""
+    for _ in range(3):
+        process = subprocess.Popen([sys.executable, "-c", program, tmp_path], stdout=subprocess.PIPE, text=True)
+        for _ in range(200):
+            process.stdout.readline()
+        process.send_signal(signal.SIGKILL)
+        acknowledged = 200 + process.stdout.read().count("\n")
+        process.stdout.close()
+        process.wait()
+        writer = Writer(tmp_path)
+        begin = max(position for position, record in read_all(tmp_path) if type(record) is Epoch and record.epoch == writer.epoch - 1)
+        written = [record.message for position, record in read_all(tmp_path, begin) if type(record) is Outcome]
+        writer.close()
+        assert written == list(range(1, len(written) + 1)) and acknowledged <= len(written) <= acknowledged + 1
+
+
+def test_a_disk_without_room_loses_nothing_and_says_so(tmp_path):
+    """RLIMIT_FSIZE stands for the full disk: the write is short at the limit, or fails with EFBIG."""
+    program = """
+import resource, signal, sys
+from pathlib import Path
+from app.journal.records import Outcome
+from app.journal.writer import JournalFull, Writer
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+writer = Writer(Path(sys.argv[1]))
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, resource.RLIM_INFINITY))
+number = 0
+try:
+    while True:
+        writer.append([Outcome(number + 1, "received", 0, 0, [], "x" * 900)])
+        number += 1
+except JournalFull as error:
+    print(number, error)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+writer.append([Outcome(number + 1, "received", 0, 0, [], "after")])
+"""
+    said = subprocess.run([sys.executable, "-c", program, tmp_path], capture_output=True, text=True, check=True).stdout
+    written = [record.message for _, record in read_all(tmp_path) if type(record) is Outcome]
+    assert "the journal cannot grow" in said and written == list(range(1, int(said.split()[0]) + 2))
