@@ -1,0 +1,142 @@
+"""Problems: what is answered when a request cannot be done, as JSON where a program asks. RFC 9457.
+
+A problem has a kind (the end of its ``type``), a status and a detail in words: what was wrong, what was expected. Pages
+show the same detail; only the form differs.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+from flask import Response, request, url_for
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnection
+from werkzeug.exceptions import HTTPException
+
+from app.ipc.vocabulary import REFUSALS
+from app.pool.client import PoolAway, Refused
+
+MEDIA = "application/problem+json"
+
+
+class Kind(NamedTuple):
+    """One kind of problem."""
+
+    status: int
+    title: str
+
+
+_REFUSED = {
+    "unknown-kind": 400,
+    "bad-request": 400,
+    "needs-input": 400,
+    "unknown-job": 404,
+    "no-output": 404,
+    "expired": 410,
+    "unknown-worker": 404,
+    "queue-full": 503,
+    "journal-full": 503,
+    "stopping": 503,
+    "out-of-range": 400,
+    "too-large": 413,
+}
+
+KINDS: dict[str, Kind] = {
+    **{code: Kind(_REFUSED.get(code, 409), title) for code, title in REFUSALS.items()},
+    "not-found": Kind(404, "There is nothing at this address."),
+    "unknown-message": Kind(404, "There is no such message, or history does not keep it any more."),
+    "unknown-transfer": Kind(404, "There is no such transfer, or history does not keep it any more."),
+    "wrong-method": Kind(405, "This address does not take this method."),
+    "wrong-media": Kind(415, "The body is not of the media type that is expected."),
+    "wrong-query": Kind(400, "The query cannot be understood."),
+    "wrong-cursor": Kind(400, "The cursor cannot be understood."),
+    "login-needed": Kind(401, "This needs an operator."),
+    "wrong-token": Kind(401, "The token is not an operator's."),
+    "forged": Kind(403, "The request does not come from a page of this site."),
+    "forbidden": Kind(403, "This is not allowed."),
+    "too-many-attempts": Kind(429, "Too many wrong tokens came from this address."),
+    "pool-away": Kind(503, "The pool is away."),
+    "database-away": Kind(503, "The database is away."),
+    "undecided": Kind(503, "It cannot be told yet."),
+    "unavailable": Kind(503, "This cannot be done now."),
+    "internal": Kind(500, "Pairscope made a mistake."),
+}
+"""Every kind of problem with its status and its title."""
+
+_BY_STATUS = {
+    400: "bad-request",
+    401: "login-needed",
+    403: "forbidden",
+    404: "not-found",
+    405: "wrong-method",
+    410: "expired",
+    413: "too-large",
+    415: "wrong-media",
+    429: "too-many-attempts",
+    500: "internal",
+    503: "unavailable",
+}
+
+DATABASE_AWAY = (OperationalError, InterfaceError, NoConnection)
+"""What SQLAlchemy raises when the database cannot be asked."""
+
+
+class Problem(HTTPException):
+    """A request that cannot be done. Its `members` are further members of the JSON object."""
+
+    def __init__(self, kind: str, detail: str, *, headers: dict[str, str] | None = None, **members: Any) -> None:
+        super().__init__(detail)
+        self.kind = kind
+        self.code = KINDS[kind].status
+        self.title = KINDS[kind].title
+        self.members = members
+        self.headers = headers or {}
+
+    def get_headers(self, environ: Any = None, scope: Any = None) -> list[tuple[str, str]]:
+        return [*super().get_headers(environ, scope), *self.headers.items()]
+
+
+def of(error: Exception) -> Problem | None:
+    """The problem that an exception means, or None if it means a mistake of our own."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, Refused):
+        kind = error.code if error.code in KINDS else "unavailable"
+        return Problem(kind, error.reason or KINDS[kind].title, headers={"Retry-After": "2"} if KINDS[kind].status == 503 else None)
+    if isinstance(error, PoolAway):
+        return Problem("pool-away", f"{_sentence(str(error))} Pages still show what is recorded; submit again when it is back.", headers={"Retry-After": "2"})
+    if isinstance(error, DATABASE_AWAY) or isinstance(error, DBAPIError) and error.connection_invalidated:
+        return Problem(
+            "database-away", "The database does not answer. Jobs still run, and are recorded when it is back.", headers={"Retry-After": "5"}
+        )
+    if isinstance(error, HTTPException) and error.code is not None and error.code >= 400:
+        kind = _BY_STATUS.get(error.code, "bad-request" if error.code < 500 else "unavailable")
+        problem = Problem(kind, error.description or KINDS[kind].title)
+        if error.code not in _BY_STATUS:
+            problem.code, problem.title = error.code, error.name
+        problem.headers = {name: value for name, value in error.get_headers() if name not in ("Content-Type", "Content-Length")}
+        return problem
+    return None
+
+
+def answer(problem: Problem) -> Response:
+    """The problem as a response for a program."""
+    body = {
+        "type": url_for("api.problem", kind=problem.kind),
+        "title": problem.title,
+        "status": problem.code,
+        "detail": problem.description,
+        **problem.members,
+    }
+    return Response(json.dumps(body, ensure_ascii=False) + "\n", status=problem.code, headers=problem.headers, content_type=MEDIA)
+
+
+def wanted() -> bool:
+    """True if a program asks, so that an error is answered as JSON and a missing login not with a page."""
+    return request.path.startswith(("/api/", "/metrics", "/readyz", "/healthz"))
+
+
+def _sentence(text: str) -> str:
+    text = text[:1].upper() + text[1:]
+    return text if text.endswith((".", "!", "?")) else text + "."
