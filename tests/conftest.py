@@ -16,6 +16,7 @@ from typing import Iterator
 import pytest
 
 from tests import leaks
+from tests.database import history, mariadb  # noqa: F401 fixtures: one server for the whole session
 
 ORDER = ("unit", "database", "pool", "web", "browser", "lamp")
 

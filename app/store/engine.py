@@ -85,4 +85,5 @@ def _prepare_mariadb_reader(connection: Any, record: object) -> None:
         else f"max_execution_time={READ_SECONDS * 1000}"
     )
     with connection.cursor() as cursor:
-        cursor.execute(f"SET SESSION {limit}, SESSION TRANSACTION READ ONLY")
+        cursor.execute(f"SET SESSION {limit}")
+        cursor.execute("SET SESSION TRANSACTION READ ONLY")
