@@ -1,0 +1,429 @@
+"""The pool with real processes: what a client gets, what the journal says, and what is left when something dies."""
+
+from __future__ import annotations
+
+import collections
+import gzip
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from app.ipc import memfd
+from app.ipc.passing import send
+from app.ipc.vocabulary import BY_CODE, BY_NAME, Submit
+from app.journal.records import Ended, Epoch, Job, JobEnded, JobStarted, Message, Outcome, Proof, Ready
+from app.pool.client import Client, PoolAway, Refused
+from tests.eventually import eventually
+from tests.pools import Pool, running
+
+pytestmark = pytest.mark.pool
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """One pool for the tests that leave it as they found it."""
+    with running(tmp_path_factory.mktemp("pool")) as pool:
+        pool.ready()
+        yield pool
+
+
+@pytest.fixture
+def pool(tmp_path):
+    """A pool of the test's own, to be hurt."""
+    with running(tmp_path) as pool:
+        pool.ready()
+        yield pool
+
+
+@pytest.fixture
+def client(shared):
+    client = Client(shared.settings, "tool")
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def file(tmp_path):
+    """A file open for reading, its path known."""
+    path = tmp_path / "input"
+    path.write_bytes(b"line one\nline two\n" * 1000)
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    yield fd
+    os.close(fd)
+
+
+def of_job(pool: Pool, job: int) -> list[Message]:
+    return [record for record in pool.records() if type(record) is Message and record.job == job]
+
+
+def stop_workers(pool: Pool) -> None:
+    """Stops every worker by SIGSTOP: a job that is given to one stays in hand for as long as the test likes."""
+    for worker in pool.view().workers:
+        os.kill(worker.pid, signal.SIGSTOP)
+
+
+# ---- what a client gets
+
+
+def test_a_job_on_a_descriptor_is_done_on_the_very_file(client, file):
+    answer = client.submit("digest", file, name="input", want="ended")
+    data = os.pread(file, 1 << 20, 0)
+    assert (answer.state, answer.result["sha256"], answer.result["bytes"]) == ("done", hashlib.sha256(data).hexdigest(), len(data))
+    assert os.lseek(file, 0, os.SEEK_CUR) == 0, "the shared offset was moved"
+
+
+def test_an_output_is_a_sealed_memfd_handed_over_read_only(client, file):
+    answer = client.submit("compress", file, name="input", want="ended")
+    output, fd = client.fetch(answer.job)
+    try:
+        assert gzip.decompress(os.pread(fd, 1 << 20, 0)) == os.pread(file, 1 << 20, 0)
+        assert (output.size, output.name, output.media) == (answer.output, "input.gz", "application/gzip")
+        assert memfd.is_sealed(fd)
+        with pytest.raises(OSError):
+            os.write(fd, b"x")
+    finally:
+        os.close(fd)
+
+
+def test_a_job_is_accepted_at_once_and_answered_when_it_ends(client, file):
+    accepted = client.submit("digest", file, want="both")
+    assert client.answer(accepted.job, 10).job == accepted.job
+
+
+@pytest.mark.parametrize("size", [0, 1, 1024, 65_536, 300_000])
+def test_bytes_of_any_size_are_echoed_whole(client, size):
+    answer = client.submit("echo", data=b"e" * size, want="ended")
+    assert (answer.state, answer.result["bytes"]) == ("done", size)
+    assert answer.result["text"] == "e" * size
+
+
+def test_many_in_flight_all_come_back_and_each_is_recorded_as_four_messages(shared, client):
+    begun = {client.begin("echo", data=b"%d" % number): number for number in range(1000)}
+    ended = {}
+    while len(ended) < len(begun):
+        ended.update(client.ended())
+    assert {seq: answer.result["text"] for seq, answer in ended.items()} == {seq: str(number) for seq, number in begun.items()}
+    client.settle()
+    jobs = {answer.job for answer in ended.values()}
+    kinds = collections.Counter(BY_CODE[record.kind].name for record in shared.records() if type(record) is Message and record.job in jobs)
+    assert kinds == {"submit": 1000, "task": 1000, "result": 1000, "answer": 1000}
+
+
+def test_threads_have_a_pair_each(shared):
+    client = Client(shared.settings, "tool")
+    serials = []
+
+    def ask() -> None:
+        serials.append((client.serial, client.submit("echo", data=b"x", want="ended").state))
+        client.close()
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({serial for serial, _ in serials}) == 4 and {state for _, state in serials} == {"done"}
+
+
+# ---- what is refused
+
+
+def refusal(call, *arguments, **named) -> tuple[str, str]:
+    with pytest.raises(Refused) as caught:
+        call(*arguments, **named)
+    return caught.value.code, caught.value.reason
+
+
+def test_what_cannot_be_done_is_refused_in_words(client, file):
+    assert refusal(client.submit, "nonsense", file)[0] == "unknown-kind"
+    assert "echo" in refusal(client.submit, "nonsense", file)[1]
+    assert refusal(client.submit, "digest")[0] == "needs-input"
+    assert refusal(client.cancel, 1)[0] == "unknown-job"
+    assert refusal(client.fetch, 1)[0] == "unknown-job"
+    assert refusal(client.fetch, client.submit("echo", data=b"", want="ended").job)[0] in ("no-output", "expired")
+    assert refusal(client.signal, 999, "KILL")[0] == "unknown-worker"
+    assert refusal(client.signal, 1, "SEGV")[0] == "out-of-range"
+    assert refusal(client.scale, 0)[0] == "out-of-range"
+    assert refusal(client.scale, 33)[0] == "out-of-range"
+
+
+def test_an_input_that_is_no_file_or_can_still_change_is_refused(client, tmp_path):
+    reading, writing = os.pipe()
+    unsealed = memfd.empty("unsealed")
+    write_only = os.open(tmp_path / "w", os.O_WRONLY | os.O_CREAT)
+    try:
+        assert "is a pipe" in refusal(client.submit, "digest", reading)[1]
+        assert "sealed" in refusal(client.submit, "digest", unsealed)[1]
+        assert "open for write" in refusal(client.submit, "digest", write_only)[1]
+    finally:
+        for fd in (reading, writing, unsealed, write_only):
+            os.close(fd)
+
+
+def test_a_client_that_speaks_nonsense_loses_its_channel_and_nobody_else_does(shared, client):
+    other = Client(shared.settings, "tool")
+    serial = other.serial
+    line = other._line()
+    send(line.channel.sock, b"nonsense")
+    with pytest.raises(PoolAway):
+        other.submit("echo", data=b"x")
+    other.close()
+    assert client.submit("echo", data=b"x", want="ended").state == "done"
+    eventually(
+        lambda: [record for record in shared.records() if type(record) is Ended and (record.role, record.serial) == ("tool", serial) and "vocabulary" in record.exit],
+        "the record says why the channel was closed",
+    )
+
+
+def test_a_client_must_say_what_it_is_first(shared):
+    line = Client(shared.settings, "tool")._connect()
+    line.post("submit", Submit("echo"))
+    assert line.sock.recv(1) == b""
+    line.close()
+
+
+def test_a_stranger_is_not_let_in(shared):
+    if os.geteuid():
+        pytest.skip("needs root to become another user")
+    program = "import sys; from app.config import embedded; from app.pool.client import Client\nimport os\nos.setresuid(54321, 54321, 54321)\ntry: Client(embedded({'PAIRSCOPE_STATE': sys.argv[1]})).serial\nexcept Exception as error: print(error)"
+    for path in [shared.settings.run, *shared.settings.run.parents][:5]:
+        if path.stat().st_uid == 0 and path != Path("/tmp"):
+            path.chmod(0o755)
+    shared.settings.control.chmod(0o666)
+    said = subprocess.run([sys.executable, "-c", program, shared.settings.state], capture_output=True, text=True, check=True).stdout
+    shared.settings.control.chmod(0o660)
+    assert "user 54321 may not connect" in said
+
+
+# ---- what the journal says
+
+
+def test_every_message_of_a_job_is_journaled_with_its_descriptor_on_both_sides(shared, client, file):
+    answer = client.submit("compress", file, name="input", want="both")
+    client.answer(answer.job, 10)
+    _, fd = client.fetch(answer.job)
+    os.close(fd)
+    client.settle()
+    eventually(lambda: [m for m in of_job(shared, answer.job) if m.kind == BY_NAME["output"].code], "the output is journaled")
+    messages = {BY_CODE[message.kind].name: message for message in of_job(shared, answer.job)}
+    assert list(messages) == ["submit", "accepted", "task", "result", "answer", "fetch", "output"]
+    assert [message.inbound for message in messages.values()] == [True, False, False, True, False, True, False]
+    assert messages["submit"].id == answer.job
+    (sent,) = messages["submit"].transfers
+    assert (sent.sender_fd, sent.object, sent.access, sent.inode, sent.proof) == (file, "regular file", "read", os.fstat(file).st_ino, "same")
+    given = messages["task"].transfers
+    assert [transfer.object for transfer in given] == ["regular file", "memfd"] and given[0].inode == sent.inode
+
+    def settled():
+        outcomes = {record.message: record for record in shared.records() if type(record) is Outcome}
+        proofs = {(record.message, record.position): record for record in shared.records() if type(record) is Proof}
+        outbound = [message for message in messages.values() if not message.inbound]
+        assert all(outcomes[message.id].state == "received" for message in outbound if message.id in outcomes or message is None)
+        assert {message.id for message in outbound} <= set(outcomes)
+        return outcomes, proofs
+
+    outcomes, proofs = eventually(settled, "the peers have reported what they received")
+    assert len(outcomes[messages["task"].id].fds) == 2
+    assert [proofs[messages["task"].id, position].verdict for position in (0, 1)] == ["same", "same"]
+    assert proofs[messages["output"].id, 0].verdict == "same"
+    for message in messages.values():
+        if not message.inbound:
+            assert outcomes[message.id].received > message.sent
+        else:
+            assert message.received >= message.sent
+
+
+def test_ids_and_times_grow_in_the_journal(shared, client):
+    client.submit("echo", data=b"x", want="ended")
+    ids = [record.id for record in shared.records() if type(record) is Message]
+    assert ids == sorted(set(ids))
+
+
+def test_housekeeping_is_counted_and_not_journaled(shared, client, file):
+    client.submit("digest", file, want="ended")
+    client.settle()
+    kinds = {BY_CODE[record.kind].name for record in shared.records() if type(record) is Message}
+    assert not [kind for kind in kinds if BY_NAME[kind].housekeeping]
+    counted = eventually(lambda: (seen := shared.view().messages.housekeeping).get("receipt") and seen, "housekeeping is counted")
+    assert counted["welcome"] >= 1 and counted["release"] >= 1
+
+
+def test_a_worker_keeps_nothing_of_a_job_that_is_over(shared, client, file):
+    client.submit("compress", file, want="ended")
+
+    def held() -> list[str]:
+        found = []
+        for worker in shared.view().workers:
+            for name in os.listdir(f"/proc/{worker.pid}/fd"):
+                found.append(os.readlink(f"/proc/{worker.pid}/fd/{name}"))
+        return [link for link in found if link.startswith("/memfd:") or link.endswith("/input")]
+
+    eventually(lambda: not held(), "the workers have closed what they were handed")
+
+
+def test_a_worker_holds_one_end_of_one_pair_and_nothing_else_of_the_pool(shared):
+    for worker in shared.ready().workers:
+        links = {name: os.readlink(f"/proc/{worker.pid}/fd/{name}") for name in os.listdir(f"/proc/{worker.pid}/fd")}
+        assert [name for name, link in links.items() if link.startswith("socket:")] == ["3"], links
+        assert set(links) <= {"0", "1", "2", "3"}
+
+
+# ---- deaths
+
+
+def test_a_worker_that_dies_in_a_job_fails_it_once_in_words_and_is_replaced(pool, file):
+    stop_workers(pool)
+    accepted = pool.client.submit("compress", file, name="slow", want="both")
+    busy = eventually(lambda: [worker for worker in pool.view().workers if worker.state == "busy"], "a worker is busy")[0]
+    pool.client.signal(busy.serial, "KILL")
+    answer = pool.client.answer(accepted.job, 10)
+    assert (answer.state, answer.worker) == ("failed", busy.serial)
+    assert answer.reason == f"worker {busy.serial} died with the job in hand: killed by SIGKILL"
+    pool.ready()
+    ended = [record for record in pool.records() if type(record) is JobEnded and record.id == accepted.job]
+    assert len(ended) == 1
+    assert [record.exit for record in pool.records() if type(record) is Ended and record.serial == busy.serial and record.role == "worker"] == ["killed by SIGKILL"]
+    task = [message for message in of_job(pool, accepted.job) if BY_CODE[message.kind].name == "task"][0]
+    outcome = [record for record in pool.records() if type(record) is Outcome and record.message == task.id]
+    assert [(record.state, record.reason) for record in outcome] == [("unknown", f"worker {busy.serial} ended before it reported")]
+
+
+def test_jobs_that_wait_behind_the_one_that_dies_are_done_by_another_worker(pool):
+    pool.client.scale(1)
+    (worker,) = eventually(lambda: len(pool.view().workers) == 1 and pool.view().workers, "one worker is left")
+    os.kill(worker.pid, signal.SIGSTOP)
+    begun = [pool.client.begin("echo", data=b"%d" % number) for number in range(20)]
+    eventually(lambda: pool.view().workers[0].in_flight == 20, "all wait with the stopped worker")
+    os.kill(worker.pid, signal.SIGKILL)
+    ended = {}
+    while len(ended) < 20:
+        ended.update(pool.client.ended())
+    assert [ended[seq].state for seq in begun] == ["failed"] + ["done"] * 19
+    starts = collections.Counter(record.id for record in pool.records() if type(record) is JobStarted)
+    assert sorted(starts.values()) == [1] + [2] * 19
+
+
+def test_a_running_job_can_be_cancelled_and_a_waiting_one_too(pool, file):
+    pool.client.scale(1)
+    eventually(lambda: len(pool.view().workers) == 1, "one worker is left")
+    stop_workers(pool)
+    running_job = pool.client.submit("compress", file, want="both")
+    waiting = pool.client.submit("compress", file, want="both")
+    assert "cancelled before it began" in pool.client.cancel(waiting.job)
+    assert "is being killed" in pool.client.cancel(running_job.job)
+    answers = {job: pool.client.answer(job, 10) for job in (waiting.job, running_job.job)}
+    assert {answer.state for answer in answers.values()} == {"cancelled"}
+    assert "had ended before: cancelled" in pool.client.cancel(running_job.job)
+    assert pool.view().jobs.cancelled == 2 or eventually(lambda: pool.view().jobs.cancelled == 2, "both are counted")
+
+
+def test_workers_come_and_go_at_run_time(pool):
+    pool.client.scale(4)
+    assert len(pool.ready(4).workers) == 4
+    pool.client.scale(1)
+    eventually(lambda: len(pool.view().workers) == 1, "one worker is left")
+    asked = [record.asked for record in pool.records() if type(record) is Ended and record.role == "worker"]
+    assert asked == [True] * 3
+
+
+def test_a_killed_supervisor_takes_its_children_with_it_and_the_next_one_goes_on(tmp_path):
+    with running(tmp_path) as pool:
+        view = pool.ready()
+        first = pool.client.submit("echo", data=b"x", want="ended").job
+        pids = [worker.pid for worker in view.workers] + [view.recorder.pid]
+        pool.process.kill()
+        pool.process.wait()
+        for pid in pids:
+            eventually(lambda: not Path(f"/proc/{pid}").exists(), f"child {pid} has ended")
+    with running(tmp_path) as pool:
+        pool.ready()
+        assert pool.client.submit("echo", data=b"x", want="ended").job > first
+        epochs = [record.epoch for record in pool.records() if type(record) is Epoch]
+        serials = [record.serial for record in pool.records() if type(record) is Ready and record.role == "worker"]
+        assert epochs == [1, 2] and serials == sorted(set(serials))
+
+
+def test_an_orderly_stop_ends_what_runs_and_leaves_nothing(tmp_path):
+    with running(tmp_path) as pool:
+        view = pool.ready()
+        jobs = [pool.client.submit("echo", data=b"x", want="accepted").job for _ in range(50)]
+        assert pool.stop() == 0
+        ended = {record.id: record.state for record in pool.records() if type(record) is JobEnded}
+        assert [ended[job] for job in jobs] == ["done"] * 50
+        for worker in view.workers:
+            assert not Path(f"/proc/{worker.pid}").exists()
+        assert not pool.settings.control.exists() and not pool.settings.snapshot.exists()
+
+
+def test_a_stop_waits_for_a_long_job_only_as_long_as_it_may(tmp_path, file):
+    with running(tmp_path) as pool:
+        pool.ready()
+        stop_workers(pool)
+        accepted = pool.client.submit("compress", file, want="accepted")
+        eventually(lambda: pool.view().jobs.running == 1, "the job runs")
+        assert pool.stop() == 0
+        (ended,) = [record for record in pool.records() if type(record) is JobEnded and record.id == accepted.job]
+        assert ended.state == "failed" and "the pool stopped and waited 3 s" in ended.reason
+
+
+def test_a_second_supervisor_is_kept_out_by_the_lock(pool):
+    environment = {**os.environ, "PAIRSCOPE_STATE": str(pool.settings.state)}
+    second = subprocess.run([sys.executable, "-m", "app.pool"], env=environment, capture_output=True, text=True, timeout=20)
+    assert second.returncode == 3 and f"held by the supervisor with pid {pool.process.pid}" in second.stderr
+    assert pool.client.submit("echo", data=b"x", want="ended").state == "done"
+
+
+def test_a_client_finds_the_next_supervisor_by_itself(tmp_path):
+    with running(tmp_path) as pool:
+        client = Client(pool.settings, "tool")
+        assert client.submit("echo", data=b"1", want="ended").state == "done"
+    with pytest.raises(PoolAway, match="no supervisor listens|went away"):
+        client.submit("echo", data=b"2", want="ended")
+    with running(tmp_path):
+        assert client.submit("echo", data=b"3", want="ended").state == "done"
+        client.close()
+
+
+def test_a_path_longer_than_an_address_holds_is_no_obstacle(tmp_path):
+    deep = tmp_path / ("d" * 100) / ("e" * 60)
+    deep.mkdir(parents=True)
+    with running(deep) as pool:
+        assert len(str(pool.settings.control)) > 160
+        assert pool.client.submit("echo", data=b"x", want="ended").state == "done"
+
+
+def test_a_full_journal_refuses_new_jobs_counts_it_and_recovers_when_it_is_drained(tmp_path):
+    settings = tmp_path / "pool.toml"
+    settings.write_text(f'state = "{tmp_path}"\nrun = "{tmp_path}/run"\njournal_segment = 65536\njournal_limit = 131072\nhistory_url = "sqlite:////nowhere/at/all"\n')
+    from app.config import read
+
+    process = subprocess.Popen([sys.executable, "-m", "app.pool"], env={**os.environ, "PAIRSCOPE_SETTINGS": str(settings)}, stderr=subprocess.DEVNULL)
+    pool = Pool(read(settings), process, tmp_path)
+    try:
+        eventually(lambda: pool.view().catalogue, "a worker is ready", 20)
+        code = ""
+        for _ in range(2000):
+            try:
+                pool.client.submit("echo", data=b"x", want="ended")
+            except Refused as error:
+                code = error.code
+                break
+        assert code == "journal-full"
+        journal = eventually(lambda: (seen := pool.view().journal).refusals and seen, "the refusal is counted")
+        assert journal.refusals == 1 and journal.bytes >= journal.limit
+    finally:
+        assert pool.stop() == 0
+
+
+def test_an_end_nobody_asked_for_is_in_the_record_of_a_job_whose_client_has_gone(pool):
+    client = Client(pool.settings, "tool")
+    job = client.submit("echo", data=b"x", want="accepted").job
+    client.close()
+    eventually(lambda: [record for record in pool.records() if type(record) is JobEnded and record.id == job], "the job has ended")
+    assert [record for record in pool.records() if type(record) is Job and record.id == job][0].role == "tool"
