@@ -23,7 +23,6 @@ _TRUNCATED = int(socket.MSG_TRUNC | socket.MSG_CTRUNC)
 _CLOEXEC = int(socket.MSG_CMSG_CLOEXEC)
 _NOSIGNAL = int(socket.MSG_NOSIGNAL)
 
-
 class PassingError(Exception):
     """The packet cannot be trusted: what came with it is closed, and its channel must be."""
 
@@ -51,16 +50,18 @@ def send(sock: socket.socket, data: bytes, fds: Sequence[int] = ()) -> None:
         sock.send(data, _NOSIGNAL)
 
 
-def receive(sock: socket.socket) -> Packet | None:
-    """One packet with all its descriptors, close-on-exec; None at end-of-file.
+def receive(sock: socket.socket, buffer: memoryview | None = None) -> Packet | None:
+    """One packet with all its descriptors, close-on-exec; None at end-of-file. Receives into `buffer`, if it is lent one.
 
     A SOCK_SEQPACKET socket reports ECONNRESET *before* what is already queued when its peer died with something
     unread, so this reads on: the only end is end-of-file. Raises BlockingIOError where nothing is there, PassingError
     when the packet or its control message was truncated (every descriptor that came is closed first).
     """
+    if buffer is None:
+        buffer = memoryview(bytearray(PACKET_MAX))
     while True:
         try:
-            data, control, msg_flags, _ = sock.recvmsg(PACKET_MAX, CONTROL, _CLOEXEC)
+            size, control, msg_flags, _ = sock.recvmsg_into((buffer,), CONTROL, _CLOEXEC)
             break
         except ConnectionResetError:
             continue
@@ -74,10 +75,10 @@ def receive(sock: socket.socket) -> Packet | None:
         close_all(fds)
         what = "the packet" if msg_flags & int(socket.MSG_TRUNC) else "the control message"
         raise PassingError(f"{what} was truncated (msg_flags {msg_flags:#x}); {len(fds)} descriptors were closed")
-    if not data:
+    if not size:
         close_all(fds)
         return None
-    return Packet(data, fds, msg_flags & ~_CLOEXEC)
+    return Packet(bytes(buffer[:size]), fds, msg_flags & ~_CLOEXEC)
 
 
 def close_all(fds: Sequence[int]) -> None:

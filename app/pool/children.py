@@ -26,8 +26,8 @@ class Child(NamedTuple):
     channel: Channel
 
 
-def spawn(module: str, role: str, settings: Settings, extra: dict[str, str]) -> Child:
-    """Starts ``python -m module`` with one end of a fresh pair as descriptor 3, in a session of its own.
+def spawn(module: str, role: str, settings: Settings, extra: dict[str, str], buffer: memoryview) -> Child:
+    """Starts ``python -m module`` with one end of a fresh pair as descriptor 3, in a session of its own. Its channel shares `buffer`.
 
     Raises OSError (EAGAIN, ENOMEM, EMFILE) where the system refuses; nothing is left open then.
     """
@@ -62,7 +62,7 @@ def spawn(module: str, role: str, settings: Settings, extra: dict[str, str]) -> 
         os.waitpid(pid, 0)
         ours.close()
         raise
-    return Child(pid, pidfd, Channel(ours, hears=role, blocking=False))
+    return Child(pid, pidfd, Channel(ours, hears=role, blocking=False, buffer=buffer))
 
 
 def reap(child: Child) -> str:

@@ -25,7 +25,7 @@ from app.ipc import memfd
 from app.ipc.channel import Arrival, Channel, ChannelBroken, ChannelClosed, Outgoing
 from app.ipc.descriptor import look
 from app.ipc.identity import Issuer, node_of
-from app.ipc.passing import close_all
+from app.ipc.passing import PACKET_MAX, close_all
 from app.ipc.vocabulary import (
     REFUSALS,
     Accepted,
@@ -112,6 +112,8 @@ class Supervisor:
     def __init__(self, settings: Settings, *, wait_for_lock: bool = False) -> None:
         self.settings = settings
         self.selector = selectors.DefaultSelector()
+        self.buffer = memoryview(bytearray(PACKET_MAX))
+        """Shared by all channels of this one thread."""
         self.journal = Writer(
             settings.journal,
             node=settings.node,
@@ -297,7 +299,7 @@ class Supervisor:
 
     def _callers(self, _: Any, __: int) -> None:
         while (caller := self.control.accept()) is not None:
-            member = Member(Channel(caller.end, hears="client", blocking=False), "", 0, caller.pid, caller.uid)
+            member = Member(Channel(caller.end, hears="client", blocking=False, buffer=self.buffer), "", 0, caller.pid, caller.uid)
             self.clients.add(member)
             self._watch(member)
 
@@ -417,7 +419,7 @@ class Supervisor:
     def _spawn(self, module: str, role: str, kind: type[ChildMember], extra: dict[str, str]) -> ChildMember | None:
         now = time.monotonic()
         try:
-            child = children.spawn(module, role, self.settings, extra)
+            child = children.spawn(module, role, self.settings, extra, self.buffer)
         except OSError as error:
             log.error("a %s cannot be started: %s; the next try follows", role, error.strerror)
             return None
