@@ -77,6 +77,11 @@ def known(text: str, table: str, types: tuple[type, ...]) -> dict[int, Changed]:
     return found.nodes
 
 
+def follows_changes(text: str) -> bool:
+    """True: a cursor for `changes`; False: one that came with a page. Raises CursorError."""
+    return isinstance(_read(text), Known)
+
+
 def _read(text: str) -> Row | Known:
     try:
         return _decode(base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True))

@@ -128,7 +128,8 @@ def _stored(condition: Any, expected: str) -> Verified | None:
     """The row that fulfils `condition`, if its digest is the expected one and it has not expired."""
     memory = _access().remembered
     try:
-        row = reach.own().scalars(select(Token).where(condition)).first()
+        with Session(current_app.extensions["pairscope"].engine(reach.settings().web_url, read_only=True)) as own:
+            row = own.scalars(select(Token).where(condition)).first()
     except problems.DATABASE_AWAY:
         verified, until = memory.get(expected, (None, 0.0))
         if until < time.monotonic():
@@ -279,7 +280,7 @@ def _sign_in(verified: Verified) -> bool:
 def operator_required(view: View) -> View:
     """Only an operator may call the view; one with a login session must come from a page of ours, too (CSRF).
 
-    Goes directly above the function, below what parses arguments: a stranger's body is not even read.
+    Goes below the route and above whatever parses arguments: a stranger's body is not even read.
     """
 
     @functools.wraps(view)

@@ -1,0 +1,119 @@
+"""The supervisor as a child of the server command, in the server's own loop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Callable
+
+import app as pairscope
+from app.cli import Failure, leash
+from app.cli.output import announce
+from app.config import Settings
+from app.pool.lifecycle import Backoff
+
+HOPELESS = {2: "its settings are wrong", 3: "another supervisor holds its journal"}
+"""Exit statuses of the supervisor after which another try would end the same way."""
+
+
+class Watched:
+    """A descriptor in waitress's loop beside its sockets: `then` is called when it is readable."""
+
+    accepting = False
+
+    def __init__(self, fd: int, poll: dict[int, Any], then: Callable[[], None]) -> None:
+        self._fd, self._poll, self._then = fd, poll, then
+        poll[fd] = self
+
+    def readable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return False
+
+    def handle_read_event(self) -> None:
+        self._then()
+
+    def handle_close(self) -> None:
+        self._then()
+
+    def handle_error(self) -> None:
+        raise
+
+    def close(self) -> None:
+        self._poll.pop(self._fd, None)
+
+
+class Pool:
+    """The supervisor as a child: started again when it dies, after a pause that grows while it dies at birth."""
+
+    def __init__(self, settings: Settings, poll: dict[int, Any]) -> None:
+        self._settings = settings
+        self._poll = poll
+        self._backoff = Backoff()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pidfd = -1
+        self._stopping = False
+        self._lived = False
+        self.due: float | None = None
+        """When it is to be started (monotonic); None: it runs, or is to run no more."""
+        self.ready = False
+        """True from :meth:`is_ready` to its death."""
+
+    @property
+    def runs(self) -> bool:
+        return self._process is not None
+
+    @property
+    def pid(self) -> int:
+        """0: it does not run."""
+        return self._process.pid if self._process else 0
+
+    def start(self) -> None:
+        """Starts it. Called from the main thread, which lives as long as the process: see leash.py."""
+        environment = {name: value for name, value in os.environ.items() if name not in ("PAIRSCOPE_OPERATOR_TOKEN", "PORT")}
+        if self._settings.source == "embedded":
+            environment["PAIRSCOPE_STATE"] = str(self._settings.state)
+        self.due = None
+        self._process = subprocess.Popen(
+            [sys.executable, "-IS", leash.__file__, str(os.getpid()), sys.executable, "-m", "app.pool"],
+            env=environment,
+            cwd=Path(pairscope.__file__).parents[1],
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        self._pidfd = os.pidfd_open(self._process.pid)
+        Watched(self._pidfd, self._poll, self._died)
+
+    def is_ready(self) -> None:
+        """It has said that it is ready: its next death is not one at birth."""
+        self.ready = self._lived = True
+        self._backoff.lived()
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Asks it to stop, or kills it. Its death is seen by the loop."""
+        self._stopping, self.due = True, None
+        if self._process is not None:
+            try:
+                signal.pidfd_send_signal(self._pidfd, number)
+            except ProcessLookupError:
+                pass
+
+    def _died(self) -> None:
+        assert self._process is not None
+        status = self._process.wait()
+        del self._poll[self._pidfd]
+        os.close(self._pidfd)
+        self._process, self.ready = None, False
+        if self._stopping:
+            return
+        if status in HOPELESS and not self._lived:
+            raise Failure(f"the pool could not start: {HOPELESS[status]}; its own words stand above")
+        now = time.monotonic()
+        self.due = self._backoff.died_at_birth(now)
+        how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+        announce(f"The pool {how}. It is started again in {self.due - now:.2g} s; pages show what is recorded meanwhile.")

@@ -1,0 +1,190 @@
+"""Jobs: listed, submitted, looked at, cancelled, their output fetched."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from flask import Response, request, url_for
+from werkzeug.utils import send_file
+from werkzeug.wsgi import FileWrapper
+
+from app.ipc.vocabulary import Answer, JobSpec
+from app.pool.client import PoolAway, Refused
+from app.store import queries
+from app.web import problems, reach
+from app.web.access import operator_required, reader_required
+from app.web.api.history import listed
+from app.web.api.routes import blueprint, number
+from app.web.api.shapes import DoneShape, JobArguments, JobShape, ListArguments, WaitArguments, list_of, output_address
+from app.web.problems import Problem
+from app.web.upload import receive, takes_upload
+
+OPERATOR = [{"operator": []}]
+BLOCK = 64 * 1024
+
+
+@blueprint.get("/jobs")
+@reader_required
+@blueprint.arguments(ListArguments, location="query")
+@blueprint.response(200, list_of(JobShape))
+def jobs(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Jobs"""
+    return listed("jobs", arguments)
+
+
+@blueprint.get("/jobs/<string:job>")
+@reader_required
+@blueprint.response(200, JobShape)
+def job(job: str) -> Any:
+    """One job; from its acceptance on it is never unknown"""
+    return _job(number(job, "unknown-job", "job"))
+
+
+@blueprint.post("/jobs")
+@takes_upload
+@operator_required
+@blueprint.doc(security=OPERATOR)
+@blueprint.arguments(WaitArguments, location="query")
+@blueprint.arguments(JobArguments, location="multipart")
+@blueprint.response(201, JobShape, headers={"Location": {"description": "The job's address.", "schema": {"type": "string"}}})
+def submit(waiting: dict[str, Any], form: dict[str, Any]) -> Any:
+    """Submit a job: its input's open descriptor travels to a worker"""
+    form = dict(form)
+    kind, data, wait = form.pop("kind"), form.pop("data", None), waiting["wait"]
+    form.pop("file", None)
+    form.pop("csrf_token", None)
+    _expect(kind, form)
+    with receive(request, reach.settings()) as upload:
+        if upload is not None and data is not None:
+            raise Problem("bad-request", "Both file and data were given; expected one of them.")
+        accepted = reach.client().submit(
+            kind,
+            upload.fd if upload else None,
+            name=upload.name if upload else "",
+            size=upload.size if upload else 0,
+            parameters=form,
+            data=(data or "").encode(),
+            want="both" if wait else "accepted",
+        )
+    identity = accepted.job
+    ended: Answer | None = None
+    if wait:
+        try:
+            ended = reach.client().answer(identity, wait)
+        except PoolAway:
+            pass  # it is accepted, and so recorded, whatever becomes of the pool
+    if ended is not None:
+        body = _recording(identity, kind)
+        body |= {"state": ended.state, "pool_state": None, "result": ended.result, "reason": ended.reason, "worker": ended.worker or None}
+        if ended.output:
+            body["output"] = _output(identity, ended.output)
+    else:
+        body = _recording(identity, kind) | {"pool_state": "queued"}
+    if upload is not None:
+        body |= {"name": upload.name, "size": upload.size}
+    return body, 201, {"Location": url_for("api.job", job=str(identity))}
+
+
+@blueprint.post("/jobs/<string:job>/cancel")
+@operator_required
+@blueprint.doc(security=OPERATOR)
+@blueprint.response(200, DoneShape)
+def cancel(job: str) -> dict[str, str]:
+    """End a job now"""
+    identity = number(job, "unknown-job", "job")
+    try:
+        return {"done": reach.client().cancel(identity)}
+    except Refused as refused:
+        if refused.code != "unknown-job" or (row := queries.job(reach.history(), identity)) is None:
+            raise
+        return {"done": f"The job had ended before: {row.state}."}
+
+
+@blueprint.get("/jobs/<string:job>/output")
+@reader_required
+@blueprint.doc(summary="Download what a job made")
+@blueprint.response(200, {"type": "string", "format": "binary"}, content_type="application/octet-stream")
+def output(job: str) -> Response:
+    """The supervisor hands over a descriptor of the output; its bytes are streamed from there. Takes a Range."""
+    found, fd = reach.client().fetch(number(job, "unknown-job", "job"))
+    try:
+        file = os.fdopen(fd, "rb", buffering=0)
+    except BaseException:
+        os.close(fd)
+        raise
+    try:
+        # Without the server's own file wrapper, which closes the file or does not as the server likes.
+        environ = {name: value for name, value in request.environ.items() if name != "wsgi.file_wrapper"}
+        response = send_file(
+            file,
+            environ,
+            mimetype=found.media or "application/octet-stream",
+            as_attachment=True,
+            download_name=found.name,
+            conditional=False,
+            etag=False,
+            response_class=Response,
+        )
+        response.response = FileWrapper(file, BLOCK)
+        response.content_length = found.size
+        response.make_conditional(request.environ, accept_ranges=True, complete_length=found.size)
+        response.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
+        return response
+    except BaseException:
+        file.close()
+        raise
+
+
+def _job(identity: int) -> Any:
+    """The row of a job, or what the pool knows of it while its row does not stand yet. Raises Problem if neither does."""
+    away: Exception | None = None
+    try:
+        if (row := queries.job(reach.history(), identity)) is not None:
+            return row
+    except problems.DATABASE_AWAY as error:
+        away = error
+    try:
+        known = reach.client().lookup(identity)
+    except PoolAway:
+        if away is not None:
+            raise away from None
+        raise
+    if known.known:
+        body = _recording(identity, known.kind)
+        body |= {"pool_state": known.state or None, "result": known.result or None, "reason": known.reason}
+        if known.output:
+            body["output"] = _output(identity, known.output)
+        return body
+    if away is not None:
+        raise away
+    reach.history().rollback()  # see what was committed since: the pool forgets a job when its row stands
+    if (row := queries.job(reach.history(), identity)) is not None:
+        return row
+    raise Problem("unknown-job", f"There is no job {identity}, or history does not keep it any more.")
+
+
+def _recording(identity: int, kind: str) -> dict[str, Any]:
+    nothing = dict.fromkeys(("node", "epoch", "change", "size", "client", "pool_state", "worker", "submitted", "started", "ended", "result", "output"))
+    return {**nothing, "id": identity, "kind": kind, "name": "", "state": "recording", "reason": ""}
+
+
+def _output(identity: int, size: int) -> dict[str, Any]:
+    return {"size": size, "media": "", "name": "", "expires": None, "gone": None, "gone_reason": "", "address": output_address(identity)}
+
+
+def _expect(kind: str, parameters: dict[str, Any]) -> None:
+    """Refuses by the pool's own catalogue what no worker could do. Without a catalogue the supervisor decides."""
+    said = reach.snapshot()
+    catalogue: dict[str, JobSpec] = {spec.name: spec for spec in said.catalogue} if said else {}
+    if not catalogue:
+        return
+    if kind not in catalogue:
+        raise Problem("unknown-kind", f"There is no job {kind!r}; expected one of {', '.join(sorted(catalogue))}.")
+    takes = catalogue[kind].parameters
+    for name, value in parameters.items():
+        if name not in takes or not isinstance(value, str):
+            known = f"it takes {', '.join(takes)}" if takes else "it takes none"
+            raise Problem("bad-request", f"The job {kind} has no parameter {name[:60]!r}; {known}.")
+    if catalogue[kind].needs_input and "file" not in request.files:
+        raise Problem("needs-input", f"The job {kind} works on a file, and none came; expected one in the field file.")
