@@ -315,7 +315,7 @@ KINDS: tuple[Kind, ...] = (
     Kind(12, "done", SUP, WEB, Done, "", 0, "", False, "What was asked for has been done."),
     Kind(13, "refused", SUP, WEB, Refused, "", 0, "", False, "What was asked for is not done."),
     Kind(14, "stop", SUP, WRK, Stop, "", 0, "", False, "A worker shall end after what it has."),
-    Kind(31, "enter", WEB, SUP, Enter, "", 0, "welcome refused", True, "The first word of a client."),
+    Kind(31, "enter", WEB, SUP, Enter, "", 0, "welcome", True, "The first word of a client."),
     Kind(32, "welcome", SUP, WEB, Welcome, "", 0, "", True, "The client is known by its serial."),
     Kind(33, "receipt", "client worker", SUP, Nothing, "", 0, "", True, "Carries receipts when nothing else is about to be sent."),
     Kind(34, "release", SUP, "client worker", Release, "", 0, "", True, "Descriptors kept for the proof may be closed."),

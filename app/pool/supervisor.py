@@ -7,6 +7,7 @@ messages of a turn. It waits for nothing but its selector and never talks to the
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import select
@@ -62,7 +63,7 @@ OUTBOX_MOST = 8192
 RESULT_MOST = 8 * 1024
 SIGNALS = {"TERM": signal.SIGTERM, "KILL": signal.SIGKILL, "STOP": signal.SIGSTOP, "CONT": signal.SIGCONT}
 DISK_PAUSE_MS = 250
-FINISH = 2.0
+FINISH = 1.0
 """Seconds that the recorder gets at the end to drain what is there; the rest waits in the journal."""
 
 
@@ -152,6 +153,8 @@ class Supervisor:
         self.stuck = ""
         self.housekeeping: Counter[str] = Counter()
         """Of channels that are closed."""
+        self.ended: list[Entry] = []
+        """Jobs whose end is among the records of this turn."""
         self.sends: list[tuple[Member, Outgoing]] = []
         self.stopping: float | None = None
         self.finished = False
@@ -161,6 +164,9 @@ class Supervisor:
         self.control = Control(settings)
         self.selector.register(self.control.sock, selectors.EVENT_READ, self._callers)
         self._listen_to_signals()
+        # Messages make no cycles: a full collection in the midst of a burst would only find nothing.
+        gc.freeze()
+        gc.set_threshold(100_000, 50, 50)
         self.handlers: dict[str, Callable[[Any, Arrival, int], None]] = {
             "submit": self._submit,
             "cancel": self._cancel,
@@ -214,9 +220,6 @@ class Supervisor:
             self._transmit(member, out)
 
     def _append(self, records: list[Any]) -> None:
-        for record in records:
-            if type(record) is JobEnded:
-                self.dirty = True
         while True:
             try:
                 position = self.journal.append(records)
@@ -230,10 +233,9 @@ class Supervisor:
             log.warning("the journal can be written again")
             self.stuck = ""
             self.dirty = True
-        first = position - len(records)
-        for number, record in enumerate(records, first + 1):
-            if type(record) is JobEnded and (entry := self.board.entries.get(record.id)):
-                entry.ended_position = number
+        for entry in self.ended:
+            entry.ended_position = position
+        self.ended.clear()
 
     def _wait_for_room(self) -> None:
         """The disk is full: only the recorder is heard, for what it has drained can be deleted."""
@@ -693,6 +695,8 @@ class Supervisor:
             entry.result = {}
         close_all(entry.take_fds())
         self.board.end(entry, state, reason)
+        self.ended.append(entry)
+        self.dirty = True
 
     # ---- requests of clients
 

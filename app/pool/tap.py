@@ -105,7 +105,7 @@ class Tap:
         """Gives the message its id and records it as sent; owns `kept` until the outcome is known. Returns the id."""
         identity = out.envelope.id = self._issuer.issue()
         sent = peer.channel.stamp(out)
-        transfers = [Transfer(position, fd, -1, *look(fd)) for position, fd in enumerate(out.fds)]
+        transfers = [Transfer(position, fd, -1, *look(fd)) for position, fd in enumerate(out.fds)] if out.fds else []
         self.records.append(
             Message(
                 identity,

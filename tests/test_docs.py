@@ -1,0 +1,75 @@
+"""The documents are true: what is derived is current, what is linked exists, and the code keeps to the table of its parts."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.ipc import protocol
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("deploy/**/*.md")])
+
+
+def test_the_tables_of_the_protocol_are_those_of_the_vocabulary():
+    page = (ROOT / "docs/protocol.md").read_text()
+    assert protocol.fill(page) == page, "run: python -m app.ipc.protocol docs/protocol.md"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_of_a_page_leads_somewhere(page):
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text()):
+        if not re.match(r"[a-z]+:", target):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def layout() -> dict[str, set[str]]:
+    """From the table in docs/layout.md: each part, and what it may import."""
+    rows = {}
+    for line in (ROOT / "docs/layout.md").read_text().splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if line.startswith("| `app") and len(cells) == 3:
+            rows[cells[0].strip("`")] = set(re.findall(r"`([^`]+)`", cells[2]))
+    return rows
+
+
+def part_of(module: str, parts: dict[str, set[str]]) -> str:
+    return max((part for part in parts if module == part or module.startswith(part + ".")), key=len, default="")
+
+
+def imports_of(path: Path, module: str) -> set[str]:
+    """Every module that the file imports, wherever in it; those for type checkers alone do not count."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            node.body = []
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {name.name for name in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{module}: a relative import"
+            found |= {f"{node.module}.{name.name}" if node.module.startswith("app") else node.module for name in node.names}
+    return found
+
+
+FILES = sorted(path for path in (ROOT / "app").rglob("*.py") if "versions" not in path.parts)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_part_imports_only_what_the_table_of_parts_allows(path):
+    parts = layout()
+    module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    own = part_of(module, parts)
+    assert own, f"{module} belongs to no part in docs/layout.md"
+    for name in imports_of(path, module):
+        if name.startswith("app"):
+            other = part_of(name, parts)
+            assert other == own or other in parts[own], f"{module} imports {name}, of {other}; {own} may import {sorted(parts[own])}"
+        else:
+            top = name.partition(".")[0]
+            assert top in sys.stdlib_module_names or top in parts[own], f"{module} imports {top}; {own} may import {sorted(parts[own])}"
