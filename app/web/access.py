@@ -437,7 +437,7 @@ def _cookie_name(settings: Settings) -> str:
 def _finish(response: Response) -> Response:
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
-    if request.blueprint in ("access", "api") or session.modified:
+    if request.blueprint in ("access", "api"):
         response.headers.setdefault("Cache-Control", "no-store")
     if request.blueprint == "access":
         response.headers["Referrer-Policy"] = "no-referrer"  # the login link carries a token

@@ -112,12 +112,20 @@ def of(error: Exception) -> Problem | None:
         )
     if isinstance(error, HTTPException) and error.code is not None and error.code >= 400:
         kind = _BY_STATUS.get(error.code, "bad-request" if error.code < 500 else "unavailable")
-        problem = Problem(kind, error.description or KINDS[kind].title)
+        problem = Problem(kind, _told(error, kind))
         if error.code not in _BY_STATUS:
             problem.code, problem.title = error.code, error.name
         problem.headers = {name: value for name, value in error.get_headers() if name not in ("Content-Type", "Content-Length")}
         return problem
     return None
+
+
+def _told(error: HTTPException, kind: str) -> str:
+    """What the error says of this request; Werkzeug's general sentences give way to ours."""
+    if error.description and error.description != type(error).description:
+        return error.description
+    where = " GET /api/v1/openapi.json lists the addresses and their methods." if wanted() and error.code in (404, 405) else ""
+    return f"{request.method} {request.path[:100]}: {KINDS[kind].title}{where}"
 
 
 def answer(problem: Problem) -> Response:

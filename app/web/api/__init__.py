@@ -31,6 +31,7 @@ class Api(SmorestApi):
 
 def register(app: Flask) -> None:
     """Adds the API to the application."""
+    app.json.sort_keys = False  # a message begins with its id
     api = Api(
         app,
         spec_kwargs={

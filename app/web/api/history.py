@@ -7,7 +7,7 @@ from typing import Any, Callable
 from app.store import cursor as cursors
 from app.store import queries
 from app.store.cursor import CursorError
-from app.store.filter import FIELDS, FilterError, parse
+from app.store.filter import FilterError, parse
 from app.web import reach
 from app.web.access import reader_required
 from app.web.api.routes import blueprint, number
@@ -23,8 +23,7 @@ def listed(table: str, arguments: dict[str, Any], show: Callable[[Any], Any] = l
     try:
         wanted = parse(arguments["q"], table)
     except FilterError as error:
-        fields = ", ".join(field.name for field in FIELDS[table])
-        raise Problem("wrong-query", f"{error} (at character {error.column + 1}). Fields of {table}: {fields}.", column=error.column) from None
+        raise Problem("wrong-query", f"{error} (at character {error.column + 1} of q)", column=error.column) from None
     history = reach.history()
     try:
         live = queries.live_cursor(history)  # first: a row that changes from here on is told again

@@ -9,12 +9,15 @@ import marshmallow
 from flask import Request, Response, jsonify
 from flask_smorest import Blueprint as SmorestBlueprint
 from flask_smorest import current_api
-from werkzeug.datastructures import MultiDict
 from webargs.flaskparser import FlaskParser
 from webargs.multidictproxy import MultiDictProxy
+from werkzeug.datastructures import MultiDict
+from werkzeug.exceptions import RequestEntityTooLarge
 
+from app.web import reach
 from app.web.access import open_to_all
 from app.web.problems import KINDS, Problem
+from app.web.upload import too_large
 
 ID_MAX = 2**63 - 1
 
@@ -31,20 +34,29 @@ class Parser(FlaskParser):
             raise Problem(
                 "wrong-media", f"The body is {request.mimetype or 'of no media type'}; expected multipart/form-data, as curl -F sends it."
             )
-        fields: MultiDict[str, Any] = MultiDict(request.form)
+        try:
+            fields: MultiDict[str, Any] = MultiDict(request.form)
+        except RequestEntityTooLarge:
+            raise too_large(reach.settings()) from None
         fields.update(request.files)
         return MultiDictProxy(fields, schema)
 
-    __location_map__ = {**FlaskParser.__location_map__, "multipart": load_multipart}
+    def load_json(self, request: Request, schema: marshmallow.Schema) -> Any:
+        if not request.is_json:
+            raise Problem("wrong-media", f"The body is {request.mimetype or 'of no media type'}; expected application/json.")
+        return super().load_json(request, schema)
 
-    def handle_error(self, error: marshmallow.ValidationError, *args: Any, **kwargs: Any) -> NoReturn:
-        wrong = [
-            f"{name}: {' '.join(_flat(messages))}"
-            for fields in error.normalized_messages().values()
-            if isinstance(fields, dict)
-            for name, messages in fields.items()
-        ]
-        raise Problem("bad-request", "; ".join(wrong) or "The arguments do not fit.") from None
+    __location_map__ = {**FlaskParser.__location_map__, "multipart": "load_multipart"}
+
+    def handle_error(self, error: marshmallow.ValidationError, req: Request, schema: marshmallow.Schema, **kwargs: Any) -> NoReturn:
+        wrong = []
+        for fields in error.normalized_messages().values():
+            for name, messages in fields.items() if isinstance(fields, dict) else ():
+                if name in schema.fields:
+                    wrong.append(f"{name}: {' '.join(_flat(messages))}")
+                else:
+                    wrong.append(f"{name[:60]} is not known here; expected {', '.join(schema.fields)}.")
+        raise Problem("bad-request", " ".join(wrong) or "The arguments do not fit.") from None
 
     def _handle_invalid_json_error(self, error: Any, req: Request, *args: Any, **kwargs: Any) -> NoReturn:
         raise Problem("bad-request", "The body is not JSON in UTF-8.") from None
