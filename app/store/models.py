@@ -248,13 +248,17 @@ class Position(History):
     __table_args__ = (TABLE,)
 
 
+RATE_SECONDS = 10
+"""What one row of rates counts."""
+
+
 class Rate(History):
-    """How many messages went in ten seconds, and how long they took: what a chart needs without reading the messages."""
+    """How many messages were sent in ten seconds, and how long they took: what a chart needs without reading the messages."""
 
     __tablename__ = "rates"
     node: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
     at: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
-    """Begin of the ten seconds, in ns since 1970."""
+    """Begin, in ns since 1970."""
     messages: Mapped[int] = mapped_column(Integer)
     latencies: Mapped[bytes] = mapped_column(LargeBinary)
     """A histogram: app/store/histogram.py."""

@@ -1,0 +1,45 @@
+"""python -m app.recorder: started by the supervisor, with one end of a pair as descriptor 3."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import sys
+
+from app import config
+from app.ipc.channel import Channel
+from app.recorder.drain import Drain
+from app.recorder.follower import Follower
+from app.recorder.writer import Fenced, Writer
+from app.store.engine import engine
+
+CHANNEL = 3
+NICE = 10
+"""The pool comes first: what waits for us waits in the journal."""
+
+
+def main() -> int:
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="recorder: %(message)s")
+    # Ctrl-C in a terminal reaches us, too; the supervisor tells us when it is time.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.nice(NICE)
+    settings = config.load()
+    channel = Channel(socket.socket(fileno=CHANNEL))
+    database = engine(settings.recorder_url, pool_size=1, max_overflow=0)
+    writer = Writer(database, settings.node, settings.node_name, int(os.environ["PAIRSCOPE_EPOCH"]))
+    try:
+        why = Drain(lambda after: Follower(settings.journal, after), writer, channel, settings.history_rows).run()
+    except Fenced as fenced:
+        logging.error("%s", fenced)
+        return 1
+    finally:
+        writer.close()
+        channel.close()
+    logging.info("%s", why)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,174 @@
+"""The drain: the recorder's loop. Waits on its channel and nothing else, whatever the database does."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any, Callable, Protocol
+
+from app.ipc.channel import ChannelClosed
+from app.ipc.vocabulary import Progress
+from app.journal.reader import JournalGap
+from app.recorder.fold import Batch
+from app.recorder.follower import Follower
+from app.recorder.trouble import Trouble, judge
+from app.recorder.writer import Behind, Fenced, Writer
+
+log = logging.getLogger("recorder")
+
+FIRST_WAIT, LONGEST_WAIT = 0.05, 5.0
+SLICES = 4
+"""Slices pruned after a batch: as many messages go as may have come, and some more."""
+
+
+class Ears(Protocol):
+    """What the drain needs of a channel."""
+
+    def post(self, kind: str, payload: Any) -> None: ...
+
+    def wait(self, timeout: float | None = None) -> list[Any]: ...
+
+
+class Finished(Exception):
+    """The recorder was asked to finish while it waited for the database."""
+
+
+class Drain:
+    """Drains one journal into one database."""
+
+    def __init__(self, follow: Callable[[int], Follower], writer: Writer, channel: Ears, bound: int) -> None:
+        self._follow = follow
+        self._writer = writer
+        self._channel = channel
+        self._bound = bound
+        self._finishing = False
+        self._database = "not asked yet"
+
+    def run(self) -> str:
+        """Drains until the supervisor says finish or is gone; returns why it ended, in words. Raises Fenced."""
+        try:
+            self._report()
+            after = self._insist(self._writer.open)
+            follower = self._follow(after)
+            try:
+                self._report()
+                self._drain(follower)
+            finally:
+                follower.close()
+        except ChannelClosed:
+            return "the supervisor is gone; what is not drained stays in the journal"
+        except Finished:
+            return f"asked to finish while {self._database}; what is not drained stays in the journal"
+        return "asked to finish; everything is drained"
+
+    def _drain(self, follower: Follower) -> None:
+        while True:
+            try:
+                batch = follower.read()
+            except JournalGap as gap:
+                self._over(follower, str(gap))
+                continue
+            if batch:
+                try:
+                    self._store(batch)
+                except Behind as behind:
+                    log.warning("%s; reading the journal again from there", behind)
+                    follower.go_to(self._writer.position)
+                for _ in range(SLICES):
+                    if not self._prune():
+                        break
+                self._report()
+                self._listen(0)
+            elif self._prune():
+                self._report()
+                self._listen(0)
+            elif self._finishing:
+                return
+            else:
+                self._report(idle=True)
+                self._listen(None)
+
+    def _prune(self) -> bool:
+        return self._insist(lambda: self._writer.prune(self._bound))
+
+    def _over(self, follower: Follower, reason: str) -> None:
+        """Goes on behind what is missing in the journal, and says so in the record."""
+        missing = follower.last + 1
+        reached = follower.pass_gap()
+        log.error("%s; %s", reason, "going on behind it" if reached else "waiting for what comes behind it")
+        if reached:
+            self._insist(lambda: self._writer.put_aside(missing, None, reason, reached))
+        else:
+            self._report(idle=True)
+            self._listen(None)
+
+    def _store(self, batch: Batch) -> None:
+        """Commits a batch, or all of it but the records that the database refuses one by one."""
+        parts = [batch]
+        while parts:
+            part = parts.pop()
+            try:
+                self._insist(lambda: self._writer.commit(part))
+            except (Fenced, Behind, Finished, ChannelClosed, MemoryError):
+                raise
+            except Exception as error:
+                reason = judge(error)[1]
+                if len(part) > 1:
+                    middle = len(part) // 2
+                    parts += [part[middle:], part[:middle]]
+                    continue
+                position, record = part[0]
+                log.error("record %d (%s) is put into quarantine: %s", position, type(record).__name__, reason, exc_info=True)
+                self._set_aside(position, record, reason)
+
+    def _set_aside(self, position: int, record: Any, reason: str) -> None:
+        self._insist(lambda: self._writer.put_aside(position, record, reason), always=True)
+
+    def _insist(self, attempt: Callable[[], Any], always: bool = False) -> Any:
+        """Tries until the database does it. Raises what a record is to blame for, unless `always`."""
+        wait = FIRST_WAIT
+        while True:
+            try:
+                result = attempt()
+            except (Fenced, Behind):
+                raise
+            except Exception as error:
+                trouble, reason = judge(error)
+                if trouble is Trouble.RECORD and not always:
+                    raise
+                if trouble is not Trouble.BUSY or wait >= LONGEST_WAIT:
+                    self._say(reason)
+                if trouble is not Trouble.BUSY and self._finishing:
+                    raise Finished from None
+                self._pause(min(wait, 1.0) if trouble is Trouble.BUSY else wait)
+                wait = min(wait * 2, LONGEST_WAIT)
+            else:
+                self._say("ok")
+                return result
+
+    def _say(self, database: str) -> None:
+        """Tells how the database is, when that changes."""
+        if database != self._database:
+            if database != "ok":
+                log.warning("%s; trying again, what comes waits in the journal", database)
+            elif self._database != "not asked yet":
+                log.info("the database is back; going on from position %d", self._writer.position)
+            self._database = database
+            self._report()
+
+    def _report(self, idle: bool = False) -> None:
+        writer = self._writer
+        self._channel.post(
+            "progress",
+            Progress(writer.position, self._database, writer.rows, idle, writer.quarantined, writer.kept, self._bound),
+        )
+
+    def _pause(self, seconds: float) -> None:
+        """Lets time pass with an ear on the channel."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0 and not self._finishing:
+            self._listen(left)
+
+    def _listen(self, timeout: float | None) -> None:
+        for arrival in self._channel.wait(timeout):
+            self._finishing = self._finishing or arrival.kind.name == "finish"

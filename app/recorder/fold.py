@@ -1,0 +1,461 @@
+"""From journal records to rows, without a database: what a batch needs to know, and what it makes of it.
+
+A batch is folded over the rows that it touches: a message that is sent and received within one batch becomes one
+complete row. Folding the same batch over the same rows gives the same rows.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Iterable, Sequence
+
+import msgspec
+from sqlalchemy import Table
+
+from app.ipc.vocabulary import BY_CODE
+from app.journal.records import (
+    Born,
+    Ended,
+    Epoch,
+    Job,
+    JobEnded,
+    JobStarted,
+    Message,
+    Outcome,
+    OutputGone,
+    Proof,
+    Ready,
+    Record,
+)
+from app.store import histogram, models
+
+Batch = Sequence[tuple[int, Record]]
+"""Records with their positions, in order."""
+
+RATE_NS = models.RATE_SECONDS * 1_000_000_000
+LARGEST = (1 << 63) - 1
+GONE = "gone with the supervisor"
+
+
+def _row_type(table: Table) -> Any:
+    """A mutable row with the table's columns as fields, in their order."""
+    return msgspec.defstruct(f"{table.name}_row", [(column.key, Any) for column in table.columns], gc=False)
+
+
+MessageRow = _row_type(models.Message.__table__)
+TransferRow = _row_type(models.Transfer.__table__)
+JobRow = _row_type(models.Job.__table__)
+ProcessRow = _row_type(models.Process.__table__)
+
+
+@dataclasses.dataclass
+class Rows:
+    """Rows by their keys."""
+
+    messages: dict[int, Any] = dataclasses.field(default_factory=dict)
+    transfers: dict[tuple[int, int], Any] = dataclasses.field(default_factory=dict)
+    jobs: dict[int, Any] = dataclasses.field(default_factory=dict)
+    processes: dict[tuple[str, int], Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where in the journal a batch begins: what its records do not say themselves."""
+
+    node: int
+    node_name: str
+    epoch: int
+    supervisor: int
+    """Serial and pid of the epoch's supervisor: the other end of every message."""
+    supervisor_pid: int
+
+
+@dataclasses.dataclass
+class Needs:
+    """Rows that a batch touches and does not insert itself."""
+
+    messages: set[int] = dataclasses.field(default_factory=set)
+    transfers: set[int] = dataclasses.field(default_factory=set)
+    """Of these messages, besides those of `messages`."""
+    jobs: set[int] = dataclasses.field(default_factory=set)
+    processes: set[tuple[str, int]] = dataclasses.field(default_factory=set)
+    all_open: bool = False
+    """True: every row of the node that is still open, because a supervisor's end decides it."""
+
+
+class Pace(msgspec.Struct):
+    """What a batch adds to one step of rates."""
+
+    messages: int = 0
+    latencies: dict[int, int] = msgspec.field(default_factory=dict)
+
+
+@dataclasses.dataclass
+class Folded:
+    """What a batch makes."""
+
+    rows: Rows
+    """Inserted and updated ones."""
+    inserted: dict[str, int]
+    """How many of them are new, by table."""
+    paces: dict[int, Pace]
+    """By begin, in ns."""
+    place: Place
+    """Where the next batch begins."""
+
+
+def needs(batch: Batch) -> Needs:
+    """Which rows must be known to fold a batch."""
+    found = Needs()
+    messages: set[int] = set()
+    jobs: set[int] = set()
+    processes: set[tuple[str, int]] = set()
+    for _position, record in batch:
+        kind = type(record)
+        if kind is Message:
+            messages.add(record.id)
+        elif kind is Outcome:
+            if record.message not in messages:
+                found.messages.add(record.message)
+        elif kind is Proof:
+            if record.message not in messages:
+                found.transfers.add(record.message)
+        elif kind is Job:
+            jobs.add(record.id)
+        elif kind is JobStarted or kind is JobEnded:
+            if record.id not in jobs:
+                found.jobs.add(record.id)
+        elif kind is OutputGone:
+            if record.job not in jobs:
+                found.jobs.add(record.job)
+        elif kind is Born:
+            processes.add((record.role, record.serial))
+        elif kind is Ready or kind is Ended:
+            if (record.role, record.serial) not in processes:
+                found.processes.add((record.role, record.serial))
+        if kind is Epoch or kind is Ended and record.role == "supervisor":
+            found.all_open = True
+    return found
+
+
+def fold(batch: Batch, known: Rows, place: Place) -> Folded:
+    """Folds a batch over the rows that it needs. Rows of `known` are changed in place and move into the result."""
+    folding = _Folding(known, place)
+    handlers = folding.handlers
+    for position, record in batch:
+        handlers[type(record)](position, record)
+    return Folded(folding.rows, folding.inserted, folding.paces, folding.place)
+
+
+class _Folding:
+    def __init__(self, known: Rows, place: Place) -> None:
+        self.known = known
+        self.place = place
+        self.rows = Rows()
+        self.inserted = {"messages": 0, "transfers": 0, "jobs": 0, "processes": 0}
+        self.paces: dict[int, Pace] = {}
+        self.handlers: dict[type, Any] = {
+            Epoch: self._epoch,
+            Born: self._born,
+            Ready: self._ready,
+            Ended: self._ended,
+            Message: self._message,
+            Outcome: self._outcome,
+            Proof: self._proof,
+            Job: self._job,
+            JobStarted: self._job_started,
+            JobEnded: self._job_ended,
+            OutputGone: self._output_gone,
+        }
+
+    # ---- messages and transfers
+
+    def _message(self, position: int, record: Message) -> None:
+        place = self.place
+        role = word(record.role, 16)
+        supervisor = ("supervisor", place.supervisor, place.supervisor_pid)
+        peer = (role, record.serial, record.pid)
+        sender, receiver = (peer, supervisor) if record.inbound else (supervisor, peer)
+        kind = BY_CODE[record.kind].name if record.kind in BY_CODE else f"kind {record.kind}"
+        job = record.job or None
+        worker = record.serial if role == "worker" else None
+        sent = record.sent or record.received
+        received = record.received or None
+        latency = received - sent if received and record.sent else None
+        state = "received" if received or record.inbound else "sent"
+        if record.id not in self.rows.messages and self.known.messages.pop(record.id, None) is None:
+            self.inserted["messages"] += 1
+            self._count(sent, latency, 1)
+        self.rows.messages[record.id] = MessageRow(
+            record.id,
+            place.node,
+            place.epoch,
+            position,
+            job,
+            kind,
+            *sender,
+            *receiver,
+            worker,
+            record.size,
+            record.fds,
+            record.flags,
+            sent,
+            received,
+            latency,
+            state,
+            "",
+            record.preview[: models.PREVIEW],
+        )
+        for transfer in record.transfers:
+            key = (record.id, transfer.position)
+            if key not in self.rows.transfers and self.known.transfers.pop(key, None) is None:
+                self.inserted["transfers"] += 1
+            self.rows.transfers[key] = TransferRow(
+                record.id,
+                transfer.position,
+                place.node,
+                place.epoch,
+                position,
+                job,
+                kind,
+                *sender,
+                *receiver,
+                worker,
+                sent,
+                received,
+                state,
+                transfer.sender_fd,
+                None if transfer.receiver_fd < 0 else transfer.receiver_fd,
+                word(transfer.object, 24),
+                signed(transfer.device),
+                signed(transfer.inode),
+                word(transfer.access, 12),
+                transfer.flags,
+                None if transfer.offset < 0 else transfer.offset,
+                transfer.size,
+                words(transfer.link, 255),
+                word(transfer.proof, 10),
+                words(transfer.reason, 200),
+            )
+
+    def _outcome(self, position: int, record: Outcome) -> None:
+        row = self._touch("messages", record.message)
+        if row is None:
+            return
+        row.change = position
+        row.state = word(record.state, 10)
+        row.reason = words(record.reason, 200)
+        row.flags = record.flags
+        if record.received:
+            known = row.latency is not None
+            row.received = record.received
+            row.latency = record.received - row.sent
+            if not known:
+                self._count(row.sent, row.latency, 0)
+        for number in range(row.fds):
+            transfer = self._touch("transfers", (record.message, number))
+            if transfer is None:
+                continue
+            transfer.change = position
+            transfer.state = row.state
+            transfer.received = row.received
+            if number < len(record.fds):
+                transfer.receiver_fd = record.fds[number]
+            if row.state != "received":
+                self._close_proof(transfer, "the descriptor did not arrive" if row.state == "failed" else row.reason)
+
+    def _proof(self, position: int, record: Proof) -> None:
+        transfer = self._touch("transfers", (record.message, record.position))
+        if transfer is not None:
+            transfer.change = position
+            transfer.proof = word(record.verdict, 10)
+            transfer.proof_reason = words(record.reason, 200)
+
+    @staticmethod
+    def _close_proof(transfer: Any, reason: str) -> None:
+        if not transfer.proof:
+            transfer.proof, transfer.proof_reason = "unproved", reason
+
+    def _count(self, sent: int, latency: int | None, messages: int) -> None:
+        at = sent - sent % RATE_NS
+        pace = self.paces.get(at)
+        if pace is None:
+            pace = self.paces[at] = Pace()
+        pace.messages += messages
+        if latency is not None:
+            step = histogram.step(latency)
+            pace.latencies[step] = pace.latencies.get(step, 0) + 1
+
+    # ---- jobs
+
+    def _job(self, position: int, record: Job) -> None:
+        if record.id not in self.rows.jobs and self.known.jobs.pop(record.id, None) is None:
+            self.inserted["jobs"] += 1
+        self.rows.jobs[record.id] = JobRow(
+            id=record.id,
+            node=self.place.node,
+            epoch=self.place.epoch,
+            change=position,
+            kind=word(record.kind, 16),
+            name=words(record.name, 255),
+            size=record.size,
+            client_role=word(record.role, 16),
+            client_serial=record.serial,
+            client_pid=record.pid,
+            state="queued",
+            worker=None,
+            submitted=record.at,
+            started=None,
+            ended=None,
+            reason="",
+            result="",
+            output=0,
+            output_media="",
+            output_name="",
+            expires=None,
+            output_gone=None,
+            gone_reason="",
+        )
+
+    def _job_started(self, position: int, record: JobStarted) -> None:
+        row = self._touch("jobs", record.id)
+        if row is not None:
+            row.change = position
+            row.state = "running"
+            row.worker = record.worker
+            row.started = record.at
+
+    def _job_ended(self, position: int, record: JobEnded) -> None:
+        row = self._touch("jobs", record.id)
+        if row is not None:
+            row.change = position
+            row.state = word(record.state, 10)
+            row.ended = record.at
+            row.reason = words(record.reason, 400)
+            row.result = safe(record.result.decode("utf-8", "backslashreplace"))
+            row.output = record.output
+            row.output_media = word(record.media, 80)
+            row.output_name = words(record.output_name, 255)
+            row.expires = record.expires or None
+
+    def _output_gone(self, position: int, record: OutputGone) -> None:
+        row = self._touch("jobs", record.job)
+        if row is not None:
+            row.change = position
+            row.output_gone = record.at
+            row.gone_reason = words(record.reason, 200)
+
+    # ---- processes
+
+    def _born(self, position: int, record: Born) -> None:
+        self._process(position, record.role, record.serial, record.pid, record.uid, record.at)
+
+    def _process(self, position: int, role: str, serial: int, pid: int, uid: int, at: int) -> None:
+        key = (role, serial)
+        if key not in self.rows.processes and self.known.processes.pop(key, None) is None:
+            self.inserted["processes"] += 1
+        self.rows.processes[key] = ProcessRow(
+            node=self.place.node,
+            role=word(role, 16),
+            serial=serial,
+            epoch=self.place.epoch,
+            change=position,
+            pid=pid,
+            uid=uid,
+            born=at,
+            ready=None,
+            ended=None,
+            exit="",
+            asked=False,
+            sandbox="",
+            detail="",
+        )
+
+    def _ready(self, position: int, record: Ready) -> None:
+        row = self._touch("processes", (record.role, record.serial))
+        if row is not None:
+            row.change = position
+            row.ready = record.at
+            row.sandbox = word(record.sandbox, 24)
+            row.detail = safe(msgspec.json.encode(record.detail).decode()) if record.detail else ""
+
+    def _ended(self, position: int, record: Ended) -> None:
+        row = self._touch("processes", (record.role, record.serial))
+        if row is not None:
+            row.change = position
+            row.ended = record.at
+            row.exit = words(record.exit, 200)
+            row.asked = record.asked
+        if record.role == "supervisor":
+            self._decide(position, record.at, "stopped")
+
+    # ---- the end of a supervisor
+
+    def _epoch(self, position: int, record: Epoch) -> None:
+        self._decide(position, record.at, "died")
+        self.place = Place(record.node, words(record.node_name, 64), record.epoch, record.serial, record.pid)
+        self._process(position, "supervisor", record.serial, record.pid, -1, record.at)
+
+    def _decide(self, position: int, at: int, how: str) -> None:
+        """Nothing more will be heard of what is open."""
+        for row in self._open("messages", lambda row: row.state == "sent"):
+            row.state = "unknown"
+            row.reason = f"the supervisor of epoch {row.epoch} {how} before the outcome was known"
+            row.change = position
+        for row in self._open("transfers", lambda row: row.state == "sent" or not row.proof):
+            row.state = "unknown" if row.state == "sent" else row.state
+            self._close_proof(row, f"the supervisor of epoch {row.epoch} {how} before the proof was made")
+            row.change = position
+        for row in self._open("jobs", lambda row: row.state in ("queued", "running")):
+            row.reason = f"the supervisor of epoch {row.epoch} {how} while the job was {row.state}"
+            row.state = "failed"
+            row.ended = at
+            row.change = position
+        for row in self._open("processes", lambda row: row.ended is None):
+            row.ended = at
+            row.exit = GONE
+            row.change = position
+
+    def _open(self, table: str, is_open: Any) -> Iterable[Any]:
+        known = getattr(self.known, table)
+        for key in [key for key, row in known.items() if is_open(row)]:
+            self._touch(table, key)
+        return [row for row in getattr(self.rows, table).values() if is_open(row)]
+
+    def _touch(self, table: str, key: Any) -> Any:
+        """The row of that key, to be changed; None: it was pruned, or is in quarantine."""
+        rows = getattr(self.rows, table)
+        row = rows.get(key)
+        if row is None:
+            row = getattr(self.known, table).pop(key, None)
+            if row is not None:
+                rows[key] = row
+        return row
+
+
+# ---- what fits a column -----------------------------------------------------------------------------------------
+
+
+def safe(text: str) -> str:
+    """Text that every database takes: no NUL, no lone surrogate (a file name that is no UTF-8)."""
+    if text.isascii() and "\0" not in text:
+        return text
+    return text.replace("\0", "\u2400").encode("utf-8", "backslashreplace").decode()
+
+
+def words(text: str, length: int) -> str:
+    """Text for people, at most `length` characters; what is cut ends in an ellipsis."""
+    text = safe(text)
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def word(text: str, length: int) -> str:
+    """An identifier in ASCII, at most `length` characters."""
+    if not text.isascii() or "\0" in text:
+        text = text.replace("\0", "?").encode("ascii", "replace").decode()
+    return text if len(text) <= length else text[: length - 2] + ".."
+
+
+def signed(number: int) -> int:
+    """A device or inode number, which the kernel counts without a sign, as a database keeps it: above 2**63 in two's complement."""
+    return number if number <= LARGEST else number - (1 << 64)

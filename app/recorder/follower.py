@@ -1,0 +1,56 @@
+"""The follower: reads the journal on from the committed position, and over what is missing in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from app.journal import segment
+from app.journal.reader import JournalGap, Reader
+from app.journal.records import Record
+
+BATCH = 5000
+"""Records of one transaction, about."""
+
+
+class Follower:
+    """Reads what comes after a position; where something is missing it stops, and goes on when told to."""
+
+    def __init__(self, directory: Path, after: int) -> None:
+        self._directory = directory
+        self._most = BATCH
+        self.last = after
+        """The position of the last record that :meth:`read` has returned."""
+        self._reader = Reader(directory, after)
+
+    def read(self) -> list[tuple[int, Record]]:
+        """The next records, [] when there are none yet. Raises JournalGap where records are missing behind `last`."""
+        try:
+            records = self._reader.read(self._most)
+        except JournalGap:
+            # What was read before the gap is lost with the exception: read it again, frame by frame, up to the gap.
+            if self._most == 1:
+                raise
+            self._most = 1
+            self.go_to(self.last)
+            return self.read()
+        if records:
+            self.last = records[-1][0]
+        return records
+
+    def pass_gap(self) -> int:
+        """Goes on at the first segment behind what is missing; returns the position before its first record, 0 if there is none yet."""
+        behind = [first for first, _path in segment.listed(self._directory) if first > self.last + 1]
+        if not behind:
+            return 0
+        self._most = BATCH
+        self.go_to(behind[0] - 1)
+        return self.last
+
+    def go_to(self, position: int) -> None:
+        """Reads on behind another position."""
+        self._reader.close()
+        self._reader = Reader(self._directory, position)
+        self.last = position
+
+    def close(self) -> None:
+        self._reader.close()

@@ -1,0 +1,343 @@
+"""The writer: puts a batch of records and the position that it reaches into the database, in one transaction.
+
+Every transaction begins by locking the node's row of ``positions`` and reading it. Whether the last commit came through
+although its answer was lost, whether a newer supervisor's recorder has taken over, where the database really stands:
+it all stands there.
+"""
+
+from __future__ import annotations
+
+import enum
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, Iterable, Iterator, Sequence
+
+import msgspec
+from sqlalchemy import Connection, Engine, Row, Table, delete, func, insert, select, update
+
+from app.ipc.identity import time_of
+from app.recorder.fold import Batch, Folded, JobRow, MessageRow, Needs, Place, ProcessRow, Rows, TransferRow, fold, needs, words
+from app.recorder.statement import Upsert
+from app.journal.records import Epoch, Record
+from app.store import histogram, models
+
+MESSAGES: Table = models.Message.__table__  # type: ignore[assignment]
+TRANSFERS: Table = models.Transfer.__table__  # type: ignore[assignment]
+JOBS: Table = models.Job.__table__  # type: ignore[assignment]
+PROCESSES: Table = models.Process.__table__  # type: ignore[assignment]
+POSITIONS: Table = models.Position.__table__  # type: ignore[assignment]
+RATES: Table = models.Rate.__table__  # type: ignore[assignment]
+QUARANTINE: Table = models.Quarantine.__table__  # type: ignore[assignment]
+
+SLICE = 2000
+"""Messages that one transaction deletes at most."""
+KEYS = 1000
+"""Keys that one SELECT names at most."""
+RECOUNTED = 2_000_000
+"""Messages that are counted at the start; more would take too long."""
+RATES_KEPT = 24 * 3600 * 1_000_000_000
+QUARANTINE_KEPT = 10_000
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Fenced(Exception):
+    """A recorder of a newer epoch writes this node's history: this one must not."""
+
+
+class Behind(Exception):
+    """The database is not as far as these records need it: it was replaced by an older copy. Read on from where it is."""
+
+
+class Fence(enum.Enum):
+    """What a transaction does where a newer epoch than ours has been."""
+
+    KEEP = "stop"
+    LOOK = "leave it as it is: what comes next in the journal decides"
+    ANEW = "begin a new count: with a lost journal its count of epochs is lost, too"
+
+
+class Writer:
+    """Writes the history of one node. `epoch` is that of the supervisor for which it does."""
+
+    def __init__(self, engine: Engine, node: int, node_name: str, epoch: int) -> None:
+        self._engine = engine
+        self._node = node
+        self._node_name = words(node_name, 64)
+        self._epoch = epoch
+        self._mariadb = engine.dialect.name != "sqlite"
+        self._upserts = {table: Upsert(table) for table in (MESSAGES, TRANSFERS, JOBS, PROCESSES, RATES, QUARANTINE)}
+        self._sender = ThreadPoolExecutor(1, "statement") if self._mariadb else None
+        self._most = 0
+        """Characters of one statement; 0: the server was not asked yet."""
+        self._tidy_at = 0.0
+        self.position = 0
+        """The last position that is known to be committed."""
+        self.rows = 0
+        """Rows inserted or brought up to date since this writer began."""
+        self.kept = 0
+        """Messages in the database, of all nodes."""
+        self.quarantined = 0
+        """Entries of this node in quarantine."""
+
+    def close(self) -> None:
+        """Ends the connections."""
+        if self._sender:
+            self._sender.shutdown()
+        self._engine.dispose()
+
+    def open(self) -> int:
+        """Where the journal is to be read from: the position that is committed. Raises what a database raises.
+
+        From now on a recorder of an older epoch cannot commit.
+        """
+        with self._transaction(Fence.LOOK) as (connection, row):
+            self._recount(connection, row)
+            self.quarantined = connection.scalar(select(func.count()).where(QUARANTINE.c.node == self._node)) or 0
+        return self.position
+
+    def commit(self, batch: Batch) -> None:
+        """Writes a batch. What of it is committed already is left out, so that it may be tried again after any failure.
+
+        Raises Fenced, Behind, what a database raises, and what a record that makes no sense raises; nothing is written then.
+        """
+        anew = any(type(record) is Epoch and record.lost for _position, record in batch)
+        with self._transaction(Fence.ANEW if anew else Fence.KEEP) as (connection, row):
+            batch = [entry for entry in batch if entry[0] > row.position]
+            if not batch:
+                return
+            if row.position and batch[0][0] > row.position + 1:
+                raise Behind(f"the database is at position {row.position}, these records begin at {batch[0][0]}")
+            place = Place(self._node, self._node_name, row.journal_epoch, row.supervisor, row.supervisor_pid)
+            folded = fold(batch, self._load(connection, needs(batch)), place)
+            written = self._write(connection, folded)
+            self._advance(connection, batch[-1][0], folded)
+        self.position = batch[-1][0]
+        self.rows += written
+
+    def put_aside(self, position: int, record: Record | None, reason: str, reached: int = 0) -> None:
+        """Puts a record into quarantine and goes on behind it. None: records from `position` to `reached` are missing."""
+        reached = reached or position
+        with self._transaction(Fence.ANEW if record is None else Fence.KEEP) as (connection, row):
+            if reached <= row.position:
+                return
+            now = time.time_ns()
+            fields = QUARANTINE.c.node == self._node, QUARANTINE.c.position == position
+            if connection.execute(select(QUARANTINE.c.position).where(*fields)).first() is None:
+                body = b"" if record is None else _encode(record)
+                entry = {"node": self._node, "position": position, "at": now, "reason": words(reason, 400), "record": body}
+                connection.execute(insert(QUARANTINE), entry)
+                self.quarantined += 1
+            connection.execute(update(POSITIONS).where(*self._mine()).values(position=reached, at=now))
+        self.position = reached
+
+    def prune(self, bound: int) -> bool:
+        """Deletes the oldest messages beyond `bound`, at most SLICE, and what belongs to the same time; True: there is more to delete."""
+        if self.kept <= bound:
+            self._tidy()
+            return False
+        with self._transaction() as (connection, _row):
+            kept = self._count_kept(connection)
+            oldest = select(MESSAGES.c.id).order_by(MESSAGES.c.id).limit(min(SLICE, kept - bound)).subquery()
+            cut = connection.scalar(select(func.max(oldest.c.id))) if kept > bound else None
+            if cut is None:
+                self.kept = kept
+                return False
+            gone = {
+                "pruned_messages": delete(MESSAGES).where(MESSAGES.c.id <= cut),
+                "pruned_transfers": delete(TRANSFERS).where(TRANSFERS.c.message <= cut),
+                "pruned_jobs": delete(JOBS).where(JOBS.c.id <= cut, JOBS.c.ended.is_not(None)),
+                "pruned_processes": delete(PROCESSES).where(PROCESSES.c.ended < time_of(cut)),
+            }
+            counted = {name: connection.execute(statement).rowcount for name, statement in gone.items()}
+            values = {name: POSITIONS.c[name] + number for name, number in counted.items() if number}
+            connection.execute(update(POSITIONS).where(*self._mine()).values(values))
+        self.kept = kept - counted["pruned_messages"]
+        return self.kept > bound
+
+    # ---- the node's position
+
+    @contextmanager
+    def _transaction(self, fence: Fence = Fence.KEEP) -> Iterator[tuple[Connection, Row[Any]]]:
+        """A transaction that holds the node's position."""
+        with self._engine.connect() as connection, connection.begin():
+            mine = select(POSITIONS).where(POSITIONS.c.node == self._node).with_for_update()
+            row = connection.execute(mine).first()
+            if row is None:
+                connection.execute(insert(POSITIONS), self._unborn())
+                row = connection.execute(mine).one()
+            if row.epoch > self._epoch and fence is Fence.KEEP:
+                raise Fenced(
+                    f"a recorder of epoch {row.epoch} writes the history of node {self._node}, this one has epoch {self._epoch}:"
+                    " it stops; what it has not written stays in the journal for the other"
+                )
+            if row.epoch < self._epoch or row.epoch > self._epoch and fence is Fence.ANEW:
+                connection.execute(update(POSITIONS).where(POSITIONS.c.node == self._node).values(epoch=self._epoch))
+            self.position = row.position
+            yield connection, row
+
+    def _mine(self) -> tuple[Any, ...]:
+        return POSITIONS.c.node == self._node, POSITIONS.c.epoch <= self._epoch
+
+    def _unborn(self) -> dict[str, Any]:
+        columns = {column.name: 0 for column in POSITIONS.columns}
+        return columns | {"node": self._node, "node_name": self._node_name, "epoch": self._epoch, "journal_epoch": self._epoch}
+
+    def _advance(self, connection: Connection, position: int, folded: Folded) -> None:
+        inserted, place = folded.inserted, folded.place
+        moved = connection.execute(
+            update(POSITIONS)
+            .where(*self._mine())
+            .values(
+                position=position,
+                node_name=place.node_name,
+                at=time.time_ns(),
+                supervisor=place.supervisor,
+                supervisor_pid=place.supervisor_pid,
+                journal_epoch=place.epoch,
+                rows=POSITIONS.c.rows + inserted["messages"],
+                transfers=POSITIONS.c.transfers + inserted["transfers"],
+                jobs=POSITIONS.c.jobs + inserted["jobs"],
+                processes=POSITIONS.c.processes + inserted["processes"],
+            )
+        )
+        if moved.rowcount != 1:
+            raise Fenced(f"the position of node {self._node} is no longer this recorder's")
+        self.kept = self._count_kept(connection)
+
+    @staticmethod
+    def _count_kept(connection: Connection) -> int:
+        return int(connection.scalar(select(func.sum(POSITIONS.c.rows - POSITIONS.c.pruned_messages))) or 0)
+
+    def _recount(self, connection: Connection, row: Row[Any]) -> None:
+        """Where rows were deleted or brought back by hand the count is wrong, and pruning would follow it."""
+        self.kept = self._count_kept(connection)
+        some = select(MESSAGES.c.id).limit(RECOUNTED + 1).subquery()
+        found = connection.scalar(select(func.count()).select_from(some)) or 0 if self.kept <= RECOUNTED else self.kept
+        if found != self.kept and found <= RECOUNTED:
+            values = {"pruned_messages": POSITIONS.c.pruned_messages + self.kept - found}
+            connection.execute(update(POSITIONS).where(POSITIONS.c.node == row.node).values(values))
+            self.kept = found
+
+    # ---- rows
+
+    def _load(self, connection: Connection, wanted: Needs) -> Rows:
+        known = Rows()
+        mine = MESSAGES.c.node == self._node
+
+        def read(table: Table, row_type: Any, *conditions: Any) -> Iterator[Any]:
+            for row in connection.execute(select(table).where(*conditions)):
+                yield row_type(*row)
+
+        for keys in _slices(wanted.messages):
+            known.messages |= {row.id: row for row in read(MESSAGES, MessageRow, MESSAGES.c.id.in_(keys))}
+        for keys in _slices(wanted.jobs):
+            known.jobs |= {row.id: row for row in read(JOBS, JobRow, JOBS.c.id.in_(keys))}
+        if wanted.all_open:
+            is_open = JOBS.c.state.in_(("queued", "running")), JOBS.c.node == self._node
+            known.messages |= {row.id: row for row in read(MESSAGES, MessageRow, MESSAGES.c.state == "sent", mine)}
+            known.jobs |= {row.id: row for row in read(JOBS, JobRow, *is_open)}
+            known.transfers |= _by_place(read(TRANSFERS, TransferRow, TRANSFERS.c.proof == "", TRANSFERS.c.node == self._node))
+            is_open = PROCESSES.c.ended.is_(None), PROCESSES.c.node == self._node
+            known.processes |= {(row.role, row.serial): row for row in read(PROCESSES, ProcessRow, *is_open)}
+        carrying = wanted.transfers | {row.id for row in known.messages.values() if row.fds}
+        for keys in _slices(carrying):
+            known.transfers |= _by_place(read(TRANSFERS, TransferRow, TRANSFERS.c.message.in_(keys)))
+        for role, serials in _grouped(wanted.processes).items():
+            chosen = PROCESSES.c.node == self._node, PROCESSES.c.role == role, PROCESSES.c.serial.in_(serials)
+            known.processes |= {(row.role, row.serial): row for row in read(PROCESSES, ProcessRow, *chosen)}
+        return known
+
+    def _write(self, connection: Connection, folded: Folded) -> int:
+        """Upserts what was folded, each table in the order of its key: two nodes' transactions then wait and do not deadlock."""
+        rows = folded.rows
+        work: list[tuple[Table, list[Any]]] = [
+            (MESSAGES, [rows.messages[key] for key in sorted(rows.messages)]),
+            (TRANSFERS, [rows.transfers[key] for key in sorted(rows.transfers)]),
+            (JOBS, [rows.jobs[key] for key in sorted(rows.jobs)]),
+            (PROCESSES, [rows.processes[key] for key in sorted(rows.processes)]),
+        ]
+        written = sum(len(some) for _table, some in work)
+        work.append((RATES, self._rates(connection, folded)))
+        if self._mariadb:
+            self._send(connection, self._statements(connection, work))
+        else:
+            for table, some in work:
+                if some:
+                    connection.exec_driver_sql(self._upserts[table].sqlite, [msgspec.structs.astuple(row) for row in some])
+        return written
+
+    def _rates(self, connection: Connection, folded: Folded) -> list[Any]:
+        for times in _slices(folded.paces):
+            for at, messages, latencies in connection.execute(
+                select(RATES.c.at, RATES.c.messages, RATES.c.latencies).where(RATES.c.node == self._node, RATES.c.at.in_(times))
+            ):
+                pace = folded.paces[at]
+                pace.messages += messages
+                for step, number in histogram.decode(latencies).items():
+                    pace.latencies[step] = pace.latencies.get(step, 0) + number
+        return [
+            _RateRow(self._node, at, folded.paces[at].messages, histogram.encode(folded.paces[at].latencies)) for at in sorted(folded.paces)
+        ]
+
+    def _statements(self, connection: Connection, work: Iterable[tuple[Table, list[Any]]]) -> Iterator[str]:
+        driver: Any = connection.connection.driver_connection
+        if not self._most:
+            # A packet beyond the server's limit is not refused: the connection breaks. One character is at most four bytes.
+            self._most = int(connection.exec_driver_sql("SELECT @@max_allowed_packet").scalar_one()) // 4
+        for table, some in work:
+            yield from self._upserts[table].mariadb(some, driver.escape_string, self._most)
+
+    def _send(self, connection: Connection, statements: Iterator[str]) -> None:
+        """Runs statements one after the other; while the server works on one the next is built here."""
+        running: Future[Any] | None = None
+        assert self._sender is not None
+        try:
+            for statement in statements:
+                if running is not None:
+                    running.result()
+                running = self._sender.submit(connection.exec_driver_sql, statement, None, {"no_parameters": True})
+        finally:
+            # Whatever happened here, the connection is not ours again before the server has answered.
+            if running is not None:
+                running.result()
+
+    def _tidy(self) -> None:
+        """Once in a while: what is bounded by age or number and grows slowly."""
+        now = time.monotonic()
+        if now < self._tidy_at:
+            return
+        self._tidy_at = now + 600
+        with self._transaction() as (connection, _row):
+            connection.execute(delete(RATES).where(RATES.c.node == self._node, RATES.c.at < time.time_ns() - RATES_KEPT))
+            if self.quarantined > QUARANTINE_KEPT:
+                mine = QUARANTINE.c.node == self._node
+                newest = select(QUARANTINE.c.position).where(mine).order_by(QUARANTINE.c.position.desc()).limit(QUARANTINE_KEPT).subquery()
+                oldest = connection.scalar(select(func.min(newest.c.position)))
+                connection.execute(delete(QUARANTINE).where(mine, QUARANTINE.c.position < oldest))
+                self.quarantined = QUARANTINE_KEPT
+
+
+class _RateRow(msgspec.Struct):
+    node: int
+    at: int
+    messages: int
+    latencies: bytes
+
+
+def _by_place(rows: Iterable[Any]) -> dict[tuple[int, int], Any]:
+    return {(row.message, row.position): row for row in rows}
+
+
+def _slices(keys: Iterable[int]) -> Iterator[Sequence[int]]:
+    ordered = sorted(keys)
+    for start in range(0, len(ordered), KEYS):
+        yield ordered[start : start + KEYS]
+
+
+def _grouped(keys: Iterable[tuple[str, int]]) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for role, serial in sorted(keys):
+        found.setdefault(role, []).append(serial)
+    return found

@@ -1,0 +1,345 @@
+"""What may be asked of the record, each question by its name. Only SELECTs.
+
+Pages are cut by key (never by OFFSET) and nothing counts a large table, so that an answer takes as long with a
+hundred million rows as with a thousand. A `session` is one of SQLAlchemy's over an engine made with ``read_only=True``;
+rows are instances of app.store.models and stay usable when it is closed.
+
+To follow a page without missing anything, take :func:`live_cursor` first and the page after it: a row that changes in
+between is then told once more.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import Any, Iterator, Sequence
+
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from app.store import cursor as cursors
+from app.store import histogram
+from app.store.cursor import Changed, CursorError, Key, Known
+from app.store.filter import BOUND, Filter, FilterError, parse
+from app.store.models import RATE_SECONDS, History, Job, Message, Position, Process, Quarantine, Rate, Transfer
+
+__all__ = ["BOUND", "Changes", "CursorError", "Filter", "FilterError", "Page", "Pace", "parse"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Page:
+    """Some rows, newest first."""
+
+    rows: Sequence[Any]
+    older: str | None
+    """Cursor for `before`; None: nothing is older. Of a bounded filter it may come with few rows or none: the search goes on there."""
+    newer: str | None
+    """Cursor for `after`; None: this is where the newest are."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Changes:
+    """Rows that were touched, in the order of each node's journal."""
+
+    rows: Sequence[Any]
+    cursor: str
+    """Goes on behind these rows."""
+    more: bool
+    """True: there is more already."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Pace:
+    """What went in RATE_SECONDS, over all nodes."""
+
+    at: int
+    """Begin, in ns since 1970."""
+    messages: int
+    p50: int | None
+    """Latency in ns that half of them did not exceed; None: of none it is known. At most 5 % off."""
+    p99: int | None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Listing:
+    model: type[History]
+    key: tuple[InstrumentedAttribute[Any], ...]
+    """The page's order, oldest first; ends in the primary key."""
+    change_key: tuple[InstrumentedAttribute[Any], ...]
+    """What tells rows of one change apart, within a node."""
+
+    @property
+    def types(self) -> tuple[type, ...]:
+        return tuple(column.type.python_type for column in self.key)
+
+    @property
+    def change_types(self) -> tuple[type, ...]:
+        return tuple(column.type.python_type for column in self.change_key)
+
+
+_LISTINGS = {
+    "messages": _Listing(Message, (Message.id,), (Message.id,)),
+    "transfers": _Listing(Transfer, (Transfer.message, Transfer.position), (Transfer.message, Transfer.position)),
+    "jobs": _Listing(Job, (Job.id,), (Job.id,)),
+    "workers": _Listing(Process, (Process.born, Process.node, Process.role, Process.serial), (Process.role, Process.serial)),
+}
+
+
+# ---- tables -----------------------------------------------------------------------------------------------------
+
+
+def page(
+    session: Session, table: str, filter: Filter | None = None, *, before: str | None = None, after: str | None = None, limit: int = 50
+) -> Page:
+    """The newest rows of "messages", "transfers", "jobs" or "workers" that a filter lets through, at most `limit`.
+
+    `before`: those just older than that cursor's place; `after`: those just newer. Raises CursorError.
+    """
+    listing = _LISTINGS[table]
+    filter = filter or Filter("", table)
+    upwards = after is not None
+    place = after if upwards else before
+    key = cursors.row(place, table, listing.types) if place else None
+    found = select(listing.model).where(*filter.conditions)
+    if key is not None:
+        found = found.where(_beyond(listing.key, key, upwards))
+    end = _end_of_search(session, listing, filter, key, upwards) if filter.bounded else None
+    if end is not None:
+        first = listing.key[0]
+        found = found.where(first <= end if upwards else first >= end)
+    found = _walk(found, listing, filter).order_by(*_order(listing, filter, upwards)).limit(limit + 1)
+    rows = list(session.scalars(found))
+    more = len(rows) > limit
+    del rows[limit:]
+    if upwards:
+        rows.reverse()
+
+    def at(row: Any) -> str:
+        return cursors.encode(cursors.Row(table, tuple(getattr(row, column.key) for column in listing.key)))
+
+    def at_end() -> str | None:
+        return None if end is None else cursors.encode(cursors.Row(table, _edge(listing, end, upwards)))
+
+    oldest = at(rows[-1]) if rows else place
+    newest = at(rows[0]) if rows else place
+    if upwards:
+        return Page(rows, oldest, newest if more else at_end())
+    return Page(rows, oldest if more else at_end(), newest if before else None)
+
+
+def every(session: Session, table: str, filter: Filter | None = None, *, most: int, slice: int = 1000) -> Iterator[Any]:
+    """The newest rows one after the other, at most `most`: for an export. Reads `slice` of them at a time."""
+    before: str | None = None
+    while most > 0:
+        found = page(session, table, filter, before=before, limit=min(slice, most))
+        yield from found.rows
+        most -= len(found.rows)
+        if found.older is None:
+            return
+        before = found.older
+        session.expunge_all()
+
+
+def live_cursor(session: Session) -> str:
+    """The cursor of now: whatever is committed is known, whatever comes is a change."""
+    return cursors.encode(Known({node: Changed(position) for node, position in _committed(session).items()}))
+
+
+def changes(session: Session, table: str, filter: Filter | None, cursor: str, limit: int = 200) -> Changes:
+    """Rows that were inserted or completed behind a cursor, at most `limit`. Raises CursorError.
+
+    Each row comes as it is now, so one that changed twice may come once. A node that the cursor does not name is new.
+    """
+    listing = _LISTINGS[table]
+    model: Any = listing.model
+    known = dict(cursors.known(cursor, table, listing.change_types))
+    rows: list[Any] = []
+    more = False
+    for node, position in _committed(session).items():
+        last = known.get(node, Changed(0))
+        if last.change > position or (last.change == position and not last.key):
+            continue
+        order = (model.change, *listing.change_key)
+        found = select(model).where(model.node == node, model.change <= position, *(filter.conditions if filter else ()))
+        found = found.where(_beyond(order, (last.change, *last.key), True) if last.key else model.change > last.change)
+        columns = "_".join(column.key for column in listing.change_key)
+        found = _using(found, model, f"ix_{model.__tablename__}_node_change_{columns}")
+        some = list(session.scalars(found.order_by(*order).limit(limit - len(rows) + 1)))
+        if len(some) > limit - len(rows):
+            more = True
+            del some[limit - len(rows) :]
+            if some:
+                known[node] = Changed(some[-1].change, tuple(getattr(some[-1], column.key) for column in listing.change_key))
+        else:
+            known[node] = Changed(position)
+        rows += some
+        if more:
+            break
+    keyed = any(changed.key for changed in known.values())
+    return Changes(rows, cursors.encode(Known(known, table if keyed else "")), more)
+
+
+def still(session: Session, table: str, filter: Filter, rows: Sequence[Key]) -> set[Key]:
+    """Which of these rows, named by their primary keys, a filter lets through now: a live page drops the others.
+
+    A message shown for ``state:sent`` is no longer sent when it is received; :func:`changes` tells only what fits.
+    """
+    model: Any = _LISTINGS[table].model
+    key = tuple(model.__mapper__.primary_key)
+    if not rows:
+        return set()
+    named = or_(*(and_(*(column == value for column, value in zip(key, row))) for row in rows))
+    return {tuple(row) for row in session.execute(select(*key).where(named, *filter.conditions))}
+
+
+# ---- one thing --------------------------------------------------------------------------------------------------
+
+
+def message(session: Session, id: int) -> Message | None:
+    return session.get(Message, id)
+
+
+def transfers_of_message(session: Session, id: int) -> Sequence[Transfer]:
+    """In the order of the control message."""
+    return session.scalars(select(Transfer).where(Transfer.message == id).order_by(Transfer.position)).all()
+
+
+def transfer(session: Session, message: int, position: int) -> Transfer | None:
+    return session.get(Transfer, (message, position))
+
+
+def job(session: Session, id: int) -> Job | None:
+    return session.get(Job, id)
+
+
+def messages_of_job(session: Session, id: int, most: int = 500) -> Sequence[Message]:
+    """Oldest first."""
+    return session.scalars(select(Message).where(Message.job == id).order_by(Message.id).limit(most)).all()
+
+
+def transfers_of_job(session: Session, id: int, most: int = 500) -> Sequence[Transfer]:
+    """Oldest first."""
+    order = (Transfer.message, Transfer.position)
+    return session.scalars(select(Transfer).where(Transfer.job == id).order_by(*order).limit(most)).all()
+
+
+def transfers_of_object(session: Session, device: int, inode: int, most: int = 100) -> Sequence[Transfer]:
+    """Where else the same object crossed, newest first. A number may be given to another object once the first is gone."""
+    order = (Transfer.message.desc(), Transfer.position.desc())
+    found = select(Transfer).where(Transfer.inode == inode, Transfer.device == device).order_by(*order).limit(most)
+    return session.scalars(found).all()
+
+
+def process(session: Session, node: int, role: str, serial: int) -> Process | None:
+    return session.get(Process, (node, role, serial))
+
+
+# ---- the whole --------------------------------------------------------------------------------------------------
+
+
+def living(session: Session) -> Sequence[Process]:
+    """Processes that have not ended, as far as the record goes."""
+    return session.scalars(select(Process).where(Process.ended.is_(None)).order_by(Process.node, Process.role, Process.serial)).all()
+
+
+def positions(session: Session) -> Sequence[Position]:
+    """How far each node's journal is in the record."""
+    return session.scalars(select(Position).order_by(Position.node)).all()
+
+
+def counts(session: Session) -> dict[str, int]:
+    """Rows kept of "messages", "transfers", "jobs" and "processes": what the recorders have counted, so no table is read."""
+    kept = {"messages": 0, "transfers": 0, "jobs": 0, "processes": 0}
+    for position in positions(session):
+        kept["messages"] += position.rows - position.pruned_messages
+        kept["transfers"] += position.transfers - position.pruned_transfers
+        kept["jobs"] += position.jobs - position.pruned_jobs
+        kept["processes"] += position.processes - position.pruned_processes
+    return kept
+
+
+def rates(session: Session, minutes: int = 10) -> list[Pace]:
+    """Messages and their latencies in steps of RATE_SECONDS, oldest first, without gaps; the last step is not over yet."""
+    step = RATE_SECONDS * 1_000_000_000
+    last = time.time_ns() // step * step
+    first = last - minutes * 60_000_000_000 + step
+    counted: dict[int, int] = {}
+    latencies: dict[int, dict[int, int]] = {}
+    nodes = [position.node for position in positions(session)]
+    for rate in session.scalars(select(Rate).where(Rate.node.in_(nodes), Rate.at >= first)):
+        counted[rate.at] = counted.get(rate.at, 0) + rate.messages
+        merged = latencies.setdefault(rate.at, {})
+        for number, times in histogram.decode(rate.latencies).items():
+            merged[number] = merged.get(number, 0) + times
+    return [
+        Pace(
+            at,
+            counted.get(at, 0),
+            histogram.quantile(latencies.get(at, {}), 0.5),
+            histogram.quantile(latencies.get(at, {}), 0.99),
+        )
+        for at in range(first, last + 1, step)
+    ]
+
+
+def quarantined(session: Session, most: int = 50) -> Sequence[Quarantine]:
+    """What did not become a row, newest first within a node."""
+    order = (Quarantine.node, Quarantine.position.desc())
+    return session.scalars(select(Quarantine).order_by(*order).limit(most)).all()
+
+
+# ---- inside -----------------------------------------------------------------------------------------------------
+
+
+def _committed(session: Session) -> dict[int, int]:
+    return {node: position for node, position in session.execute(select(Position.node, Position.position).order_by(Position.node))}
+
+
+def _beyond(columns: Sequence[InstrumentedAttribute[Any]], key: Key, upwards: bool) -> ColumnElement[bool]:
+    """Rows behind `key` in the order of `columns`.
+
+    Not as a comparison of tuples, for which MariaDB uses no index; the first column alone bounds the range.
+    """
+    first, value = columns[0], key[0]
+    if len(columns) == 1:
+        return first > value if upwards else first < value
+    rest = _beyond(columns[1:], key[1:], upwards)
+    if upwards:
+        return and_(first >= value, or_(first > value, rest))
+    return and_(first <= value, or_(first < value, rest))
+
+
+def _end_of_search(session: Session, listing: _Listing, filter: Filter, key: Key | None, upwards: bool) -> int | None:
+    """The key's first number at which BOUND candidates have been looked at; None: there are not as many."""
+    walk = select(listing.key[0].label("place")).select_from(listing.model)
+    if filter.exact is not None:
+        walk = walk.where(filter.exact)
+    if key is not None:
+        walk = walk.where(_beyond(listing.key, key, upwards))
+    walk = _walk(walk, listing, filter).order_by(*_order(listing, filter, upwards)).limit(BOUND)
+    candidates = walk.subquery()
+    extreme = func.max if upwards else func.min
+    count, end = session.execute(select(func.count(), extreme(candidates.c.place))).one()
+    return end if count == BOUND else None
+
+
+def _edge(listing: _Listing, end: int, upwards: bool) -> Key:
+    """A place just beyond all rows whose key begins with `end`, which have been looked at."""
+    if len(listing.key) == 1:
+        return (end,)
+    return (end, cursors.LARGEST if upwards else -1)
+
+
+def _walk(found: Select[Any], listing: _Listing, filter: Filter) -> Select[Any]:
+    """Names the index to MariaDB: left to choose, it walked 250,000 rows of one kind where 100,000 by key were the bound."""
+    return _using(found, listing.model, filter.index or "PRIMARY") if filter.table != "workers" else found
+
+
+def _using(found: Select[Any], model: type[History], index: str) -> Select[Any]:
+    for dialect in ("mysql", "mariadb"):
+        found = found.with_hint(model, f"FORCE INDEX (`{index}`)", dialect)
+    return found
+
+
+def _order(listing: _Listing, filter: Filter, upwards: bool) -> list[ColumnElement[Any]]:
+    return [column.asc() if upwards else column.desc() for column in listing.key]
