@@ -54,15 +54,16 @@ class Server:
     def launch(self, prefix: list[str], command: list[str], answers: Callable[[], bool], seconds: float) -> None:
         """Starts it and waits until `answers`, which may raise OSError. `prefix` is that of an Account."""
         # PDEATHSIG: a starter that is killed must not leave its servers behind. It is set after the change of user.
-        self._process = subprocess.Popen(
-            [*prefix, "--pdeathsig=TERM", *command],
-            cwd="/",
-            env=environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=self._log.open("ab"),
-            start_new_session=True,
-        )
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*prefix, "--pdeathsig=TERM", *command],
+                cwd="/",
+                env=environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                start_new_session=True,
+            )
         deadline = time.monotonic() + seconds
         while not self._answers(answers):
             if self.wait(LOOK):
