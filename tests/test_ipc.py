@@ -252,7 +252,7 @@ def test_a_long_reply_travels_in_the_spare_of_a_process_that_makes_no_memfd(chan
 def test_what_is_received_is_reported_with_its_number_in_the_next_message(channels, null):
     supervisor, client = channels
     out = supervisor.prepare("output", {"job": 1, "size": 2, "media": "", "name": ""}, fds=[null], id=77)
-    supervisor.transmit(out)
+    supervisor.transmit([out])
     arrival = client.receive()
     client.post("fetch", Fetch(1))
     (receipt,) = supervisor.receive().envelope.receipts
@@ -260,6 +260,32 @@ def test_what_is_received_is_reported_with_its_number_in_the_next_message(channe
     arrival.close()
     client.post("fetch", Fetch(1))
     assert supervisor.receive().envelope.receipts == []
+
+
+def test_messages_without_descriptors_travel_together_and_arrive_one_by_one(channels, null):
+    supervisor, client = channels
+    outs = [client.prepare("fetch", Fetch(job)) for job in range(150)]
+    outs.insert(70, client.prepare("submit", Submit("digest"), fds=[null]))
+    client.post_all(outs)
+    packets = 0
+    jobs = []
+    for _ in outs:
+        packets += not supervisor.waiting
+        arrival = supervisor.receive()
+        jobs.append(arrival.payload.job if arrival.kind.name == "fetch" else "submit")
+        arrival.close()
+    assert jobs == [*range(70), "submit", *range(70, 150)]
+    assert packets == 5 and not supervisor.waiting
+
+
+def test_what_was_received_is_reported_once_although_many_messages_go_together(channels):
+    supervisor, client = channels
+    for number in range(1, 4):
+        supervisor.transmit([supervisor.prepare("done", {"what": "x"}, id=number)])
+        client.receive()
+    client.post_all([client.prepare("fetch", Fetch(job)) for job in range(3)])
+    reported = [receipt.message for _ in range(3) for receipt in supervisor.receive().envelope.receipts]
+    assert reported == [1, 2, 3] and client.receipts == []
 
 
 def test_housekeeping_is_counted_and_has_no_receipt(channels):
@@ -286,14 +312,15 @@ def raw(kind, payload, **header):
 
     from app.ipc.vocabulary import Envelope
 
-    return msgspec.msgpack.encode(Envelope(BY_NAME[kind].code, payload=msgspec.Raw(msgspec.msgpack.encode(payload)), **header))
+    return b"\x91" + msgspec.msgpack.encode(Envelope(BY_NAME[kind].code, payload=msgspec.Raw(msgspec.msgpack.encode(payload)), **header))
 
 
 @pytest.mark.parametrize(
     "packet, descriptors, words",
     [
         (b"not msgpack at all", 0, "does not fit the vocabulary"),
-        (b"\x90", 0, "does not fit the vocabulary"),
+        (b"\x90", 0, "a packet of 0 messages"),
+        (b"\x92\x90\x90", 1, "a packet of 2 messages with 1 descriptors"),
         (raw("fetch", {"job": "a word"}), 0, "does not fit the vocabulary"),
         (raw("task", {}), 0, "task may not arrive here"),
         (raw("fetch", {"job": 1}), 1, "announced 0 descriptors"),

@@ -13,7 +13,7 @@ import os
 import select
 import socket
 import time
-from collections import Counter
+from collections import Counter, deque
 from typing import Any, Sequence
 
 import msgspec
@@ -25,6 +25,8 @@ from app.ipc.vocabulary import BY_CODE, BY_NAME, Envelope, Kind, Receipt
 SPILL = 64 * 1024
 """Bytes of payload beyond which it travels as a sealed memfd."""
 SPILL_MAX = 16 * 1024 * 1024
+TOGETHER = 64
+"""Messages that may travel in one packet: one wake-up then brings many. Only those without descriptors do."""
 RECEIPTS_MAX = 512
 """Receipts that ride on one message: enough for a full socket queue of about 278 small ones."""
 
@@ -55,7 +57,7 @@ class Arrival:
         """CLOCK_MONOTONIC in ns."""
         self.flags = flags
         self.size = size
-        """Bytes of the packet and its spill."""
+        """Bytes of the message, header and payload, and of its spill."""
 
     def take(self) -> list[int]:
         """The descriptors; the caller owns them now."""
@@ -70,7 +72,7 @@ class Arrival:
 class Outgoing:
     """A message ready to be sent: borrows its descriptors, owns its spill."""
 
-    __slots__ = ("kind", "envelope", "raw", "fds", "spill", "data", "reported")
+    __slots__ = ("kind", "envelope", "raw", "fds", "spill", "data")
 
     def __init__(self, kind: Kind, envelope: Envelope, raw: bytes, fds: Sequence[int], spill: int) -> None:
         self.kind = kind
@@ -80,13 +82,11 @@ class Outgoing:
         self.spill = spill
         """A sealed memfd, or -1."""
         self.data = b""
-        """The packet, once it is encoded."""
-        self.reported = 0
-        """Receipts in the packet."""
+        """The message, once it is encoded."""
 
     @property
     def size(self) -> int:
-        """Bytes of the packet and its spill."""
+        """Bytes of the message, header and payload, and of its spill."""
         return len(self.data) + (len(self.raw) if self.spill >= 0 else 0)
 
     def close(self) -> None:
@@ -97,6 +97,7 @@ class Outgoing:
 
 
 _envelope_decoder = msgspec.msgpack.Decoder(Envelope)
+_packet_decoder = msgspec.msgpack.Decoder(list[msgspec.Raw])
 _payload_decoders = {kind.code: msgspec.msgpack.Decoder(kind.payload) for kind in BY_CODE.values()}
 _encoder = msgspec.msgpack.Encoder()
 _encode = _encoder.encode
@@ -117,6 +118,7 @@ class Channel:
         self._buffer = memoryview(bytearray(PACKET_MAX)) if buffer is None else buffer
         sock.setblocking(blocking)
         self._accepted = {kind.code for kind in BY_CODE.values() if hears in kind.sender.split()}
+        self._waiting: deque[tuple[msgspec.Raw, int, int]] = deque()
         self.receipts: list[Receipt] = []
         """What came from the supervisor and is not yet reported."""
         self.housekeeping: Counter[str] = Counter()
@@ -153,48 +155,67 @@ class Channel:
             envelope = Envelope(entry.code, id, job, seq, 0, msgspec.Raw(raw), list(fds))
         return Outgoing(entry, envelope, raw, fds, spill)
 
-    def transmit(self, out: Outgoing) -> None:
-        """Sends a prepared message, once. Raises BlockingIOError (try again later), BrokenPipeError, OSError; then it is not sent."""
-        if not out.data:
-            self.stamp(out)
-        fds = out.fds if out.spill < 0 else [*out.fds, out.spill]
-        send(self.sock, out.data, fds)
-        if out.reported:
-            del self.receipts[: out.reported]
-        if out.kind.housekeeping:
-            self.housekeeping[out.kind.name] += 1
-        if out.spill >= 0:
-            out.close()
+    def transmit(self, outs: Sequence[Outgoing]) -> None:
+        """Sends prepared messages in one packet, once; more than one only if :func:`together` says so.
+
+        Raises BlockingIOError (try again later), BrokenPipeError, OSError; then none of them is sent.
+        """
+        for out in outs:
+            if not out.data:
+                self.stamp(out)
+        first = outs[0]
+        if len(outs) == 1:
+            fds = first.fds if first.spill < 0 else [*first.fds, first.spill]
+            send(self.sock, b"\x91" + first.data, fds)
+        else:
+            send(self.sock, b"".join((b"\xdc", len(outs).to_bytes(2, "big"), *[out.data for out in outs])))
+        for out in outs:
+            if out.kind.housekeeping:
+                self.housekeeping[out.kind.name] += 1
+            if out.spill >= 0:
+                out.close()
 
     def stamp(self, out: Outgoing) -> int:
-        """Encodes the packet with its time of sending and what is to be reported; returns that time (CLOCK_MONOTONIC, ns)."""
+        """Encodes the message with its time of sending and what is to be reported; returns that time (CLOCK_MONOTONIC, ns)."""
         envelope = out.envelope
         if self.receipts:
-            envelope.receipts = self.receipts[:RECEIPTS_MAX]
-            out.reported = len(envelope.receipts)
+            envelope.receipts, self.receipts = self.receipts[:RECEIPTS_MAX], self.receipts[RECEIPTS_MAX:]
         envelope.sent = now = time.monotonic_ns()
         out.data = _encode(envelope)
         return now
 
     def post(self, kind: str, payload: Any = None, *, fds: Sequence[int] = (), job: int = 0, seq: int = 0, timeout: float | None = None) -> None:
         """Prepares and sends, waiting for room. Raises ChannelClosed, or TimeoutError after `timeout` seconds: it is then not sent."""
-        out = self.prepare(kind, payload, fds=fds, job=job, seq=seq)
+        self.post_all([self.prepare(kind, payload, fds=fds, job=job, seq=seq)], timeout)
+
+    def post_all(self, outs: Sequence[Outgoing], timeout: float | None = None) -> None:
+        """Sends prepared messages in order, waiting for room. Raises as :meth:`post`; what was sent before then is sent."""
         deadline = None if timeout is None else time.monotonic() + timeout
+        done = 0
         try:
-            while True:
+            for out in outs:
+                self.stamp(out)
+            while done < len(outs):
+                count = together(outs, done)
                 try:
-                    return self.transmit(out)
+                    self.transmit(outs[done : done + count])
+                    done += count
                 except BlockingIOError:
-                    self._await(select.POLLOUT, None if deadline is None else deadline - time.monotonic(), f"room for {kind}")
+                    self._await(select.POLLOUT, None if deadline is None else deadline - time.monotonic(), f"room for {outs[done].kind.name}")
                 except (BrokenPipeError, ConnectionResetError):
                     raise ChannelClosed("the peer has closed its end") from None
         finally:
-            out.close()
+            for out in outs:
+                out.close()
+            self.receipts[:0] = [receipt for out in outs[done:] for receipt in out.envelope.receipts]
 
     # ---- receiving
 
     def receive(self) -> Arrival:
         """The next message. Raises BlockingIOError (nothing there), ChannelClosed, ChannelBroken."""
+        if self._waiting:
+            data, received, flags = self._waiting.popleft()
+            return self._parse(data, [], received, flags)
         try:
             packet = receive(self.sock, self._buffer)
         except PassingError as error:
@@ -203,13 +224,34 @@ class Channel:
         if packet is None:
             raise ChannelClosed("the peer has closed its end")
         data, fds, flags = packet
+        if data[0] == 0x91:
+            return self._parse(memoryview(data)[1:], fds, received, flags)
+        try:
+            messages = _packet_decoder.decode(data)
+            if fds or not 0 < len(messages) <= TOGETHER:
+                raise ChannelBroken(f"a packet of {len(messages)} messages with {len(fds)} descriptors; several come without any, at most {TOGETHER}")
+        except msgspec.MsgspecError as error:
+            close_all(fds)
+            raise ChannelBroken(f"what came does not fit the vocabulary: {error}") from None
+        except ChannelBroken:
+            close_all(fds)
+            raise
+        self._waiting.extend((message, received, flags) for message in messages)
+        return self.receive()
+
+    @property
+    def waiting(self) -> bool:
+        """True: messages of a packet that was read are still to be received; the socket need not be readable for them."""
+        return bool(self._waiting)
+
+    def _parse(self, data: bytes | memoryview | msgspec.Raw, fds: list[int], received: int, flags: int) -> Arrival:
         try:
             envelope = _envelope_decoder.decode(data)
             kind = BY_CODE.get(envelope.kind)
             if kind is None or envelope.kind not in self._accepted:
                 name = kind.name if kind else f"kind {envelope.kind}"
                 raise ChannelBroken(f"{name} may not arrive here")
-            size = len(data)
+            size = len(memoryview(data))
             raw = envelope.payload
             spilled = envelope.spill
             expected = len(envelope.fds) + (1 if spilled > 0 else 0)
@@ -238,10 +280,10 @@ class Channel:
 
     def wait(self, timeout: float | None = None) -> list[Arrival]:
         """Every message that is there, after waiting at most `timeout` seconds (None: for ever) for the first. Raises ChannelClosed."""
-        if not self._await(select.POLLIN, timeout):
+        if not self._waiting and not self._await(select.POLLIN, timeout):
             return []
         arrivals = [self.receive()]
-        while self._await(select.POLLIN, 0):
+        while self._waiting or self._await(select.POLLIN, 0):
             try:
                 arrivals.append(self.receive())
             except ChannelClosed:
@@ -266,6 +308,17 @@ class Channel:
             return memfd.read_all(fd, size)
         finally:
             os.close(fd)
+
+
+def together(outs: Sequence[Outgoing], start: int) -> int:
+    """How many stamped messages of `outs`, from `start` on, travel in one packet: one with descriptors travels alone."""
+    size = count = 0
+    for out in outs[start : start + TOGETHER]:
+        size += len(out.data)
+        if out.fds or out.spill >= 0 or size > SPILL:
+            break
+        count += 1
+    return count or 1
 
 
 def pair() -> tuple[socket.socket, socket.socket]:

@@ -4,8 +4,9 @@ The numbers of the wire, the names of the record, the payload types that a recei
 ``docs/protocol.md`` are all derived from :data:`KINDS`. A kind marked *housekeeping* is counted by the channel
 and not journaled: an open page must not make its own traffic.
 
-A message is one packet on a SOCK_SEQPACKET pair: an :class:`Envelope` in msgpack, its payload inside as msgpack of
-the kind's own type, its descriptors beside it in one SCM_RIGHTS control message, in the order of the envelope's ``fds``.
+A packet on a SOCK_SEQPACKET pair is a msgpack array of messages. A message is an :class:`Envelope`, its payload inside
+as msgpack of the kind's own type, its descriptors beside it in one SCM_RIGHTS control message, in the order of the
+envelope's ``fds``. A message with descriptors travels alone; others may travel together, so that one wake-up brings many.
 """
 
 from __future__ import annotations

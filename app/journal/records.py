@@ -98,7 +98,7 @@ class Message(msgspec.Struct, array_like=True, tag=5):
     pid: int
     """The peer; the other end is the supervisor of the epoch."""
     size: int
-    """Bytes of the packet, or of the packet and its spill."""
+    """Bytes of the message in its packet, header and payload, and of its spill."""
     fds: int
     flags: int
     sent: int

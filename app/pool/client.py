@@ -15,7 +15,7 @@ from typing import Any
 
 from app.config import Settings
 from app.ipc.address import short
-from app.ipc.channel import Arrival, Channel, ChannelBroken, ChannelClosed
+from app.ipc.channel import TOGETHER, Arrival, Channel, ChannelBroken, ChannelClosed, Outgoing
 from app.ipc.passing import PassingError, receive
 from app.ipc.vocabulary import (
     Accepted,
@@ -56,6 +56,7 @@ class _Line:
         self.channel = channel
         self.welcome = welcome
         self.answers: dict[int, Answer] = {}
+        self.begun: list[Outgoing] = []
         self.pid = os.getpid()
 
 
@@ -135,21 +136,43 @@ class Client:
     # ---- many at once
 
     def begin(self, kind: str, fd: int | None = None, *, data: bytes = b"", name: str = "", timeout: float = TIMEOUT) -> int:
-        """Submits without waiting; returns the request's number, which its Answer will carry in :meth:`ended`."""
+        """Submits without waiting; returns the request's number, which its Answer will carry in :meth:`ended`.
+
+        Requests without a descriptor may travel together: what was begun is sent at the latest by :meth:`ended`.
+        """
         seq = next(self._sequence)
         payload = Submit(kind, name, len(data), {}, data, WANT["ended"])
-        self._post(self._line(), "submit", payload, [] if fd is None else [fd], seq, timeout)
+        line = self._line()
+        if fd is None:
+            line.begun.append(line.channel.prepare("submit", payload, seq=seq))
+            if len(line.begun) >= TOGETHER // 2:
+                self._send_begun(line, timeout)
+        else:
+            self._send_begun(line, timeout)
+            self._post(line, "submit", payload, [fd], seq, timeout)
         return seq
 
     def ended(self, timeout: float = TIMEOUT) -> list[tuple[int, Answer | Refused]]:
         """The requests of :meth:`begin` that have ended since; waits for the first at most `timeout` seconds."""
         found: list[tuple[int, Answer | Refused]] = []
-        for arrival in self._wait(self._line(), timeout):
+        line = self._line()
+        self._send_begun(line, timeout)
+        for arrival in self._wait(line, timeout):
             if arrival.kind.name == "answer":
                 found.append((arrival.envelope.seq, arrival.payload))
             elif arrival.kind.name == "refused":
                 found.append((arrival.envelope.seq, Refused(arrival.payload.code, arrival.payload.reason)))
         return found
+
+    def _send_begun(self, line: _Line, timeout: float) -> None:
+        outs, line.begun = line.begun, []
+        try:
+            line.channel.post_all(outs, timeout)
+        except ChannelClosed:
+            self.close()
+            raise PoolAway("the pool went away; whether what was begun was sent is not known") from None
+        except TimeoutError:
+            raise PoolAway(f"the pool took nothing for {timeout:.0f} s; what was begun was not all sent") from None
 
     # ---- the pair
 

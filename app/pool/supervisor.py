@@ -8,6 +8,7 @@ messages of a turn. It waits for nothing but its selector and never talks to the
 from __future__ import annotations
 
 import gc
+import itertools
 import logging
 import os
 import select
@@ -23,7 +24,7 @@ import msgspec
 from app import __version__
 from app.config import Settings
 from app.ipc import memfd
-from app.ipc.channel import Arrival, Channel, ChannelBroken, ChannelClosed, Outgoing
+from app.ipc.channel import Arrival, Channel, ChannelBroken, ChannelClosed, Outgoing, together
 from app.ipc.descriptor import look
 from app.ipc.identity import Issuer, node_of
 from app.ipc.passing import PACKET_MAX, close_all
@@ -57,7 +58,7 @@ from app.pool.tap import Peer, Tap
 log = logging.getLogger("pairscope.supervisor")
 
 READ_MOST = 64
-"""Messages taken from one channel in one turn: the others get theirs."""
+"""Messages, to the end of their packet, taken from one channel in one turn: the others get theirs."""
 OUTBOX_MOST = 8192
 """Messages that may wait for a client that does not read; then its channel is closed."""
 RESULT_MOST = 8 * 1024
@@ -210,14 +211,17 @@ class Supervisor:
             sends, self.sends = self.sends, []
             if records:
                 self._append(records)
+            groups: dict[Member, list[Outgoing]] = {}
             for member, out in sends:
-                self._transmit(member, out)
+                groups.setdefault(member, []).append(out)
+            for member, outs in groups.items():
+                self._transmit(member, outs)
         if self.recorder_idle and self.progress is not None and self.journal.position > self.progress.position:
             self.recorder_idle = False
             assert self.recorder is not None
             self._say(self.recorder, "more", More(self.journal.position))
             member, out = self.sends.pop()
-            self._transmit(member, out)
+            self._transmit(member, [out])
 
     def _append(self, records: list[Any]) -> None:
         while True:
@@ -246,22 +250,18 @@ class Supervisor:
         if poll.poll(DISK_PAUSE_MS) and self.recorder is not None:
             self._read(self.recorder, selectors.EVENT_READ)
 
-    def _transmit(self, member: Member, out: Outgoing) -> None:
+    def _transmit(self, member: Member, outs: list[Outgoing]) -> None:
+        """Sends what was decided in this turn for one peer, as many messages in a packet as may travel together."""
         if not member.open:
-            self._not_sent(member, out, f"{member} had closed its end")
+            for out in outs:
+                self._not_sent(member, out, f"{member} had closed its end")
             return
-        if member.outbox:
-            member.outbox.append(out)
-            if len(member.outbox) > OUTBOX_MOST:
-                self._drop(member, f"it read nothing while {OUTBOX_MOST} messages waited")
-            return
-        try:
-            member.channel.transmit(out)
-        except BlockingIOError:
-            member.outbox.append(out)
-            self._interest(member)
-        except OSError as error:
-            self._not_sent(member, out, f"sendmsg to {member}: {error.strerror}")
+        waited = bool(member.outbox)
+        member.outbox.extend(outs)
+        if len(member.outbox) > OUTBOX_MOST:
+            self._drop(member, f"it read nothing while {OUTBOX_MOST} messages waited")
+        elif not waited:
+            self._write(member)
 
     def _not_sent(self, member: Member, out: Outgoing, reason: str) -> None:
         out.close()
@@ -269,16 +269,22 @@ class Supervisor:
             self.tap.failed(member, out.envelope.id, "failed", reason)
 
     def _write(self, member: Member) -> None:
-        """The peer has room again."""
-        while member.outbox:
-            out = member.outbox.popleft()
+        """Sends what the peer has room for; the rest stays in its outbox until it has room again."""
+        outs = list(member.outbox)
+        member.outbox.clear()
+        done = 0
+        while done < len(outs):
+            count = together(outs, done)
+            packet = outs[done : done + count]
             try:
-                member.channel.transmit(out)
+                member.channel.transmit(packet)
             except BlockingIOError:
-                member.outbox.appendleft(out)
+                member.outbox.extend(outs[done:])
                 break
             except OSError as error:
-                self._not_sent(member, out, f"sendmsg to {member}: {error.strerror}")
+                for out in packet:
+                    self._not_sent(member, out, f"sendmsg to {member}: {error.strerror}")
+            done += count
         self._interest(member)
 
     def _interest(self, member: Member) -> None:
@@ -315,7 +321,9 @@ class Supervisor:
             self._read(member, mask)
 
     def _read(self, member: Member, _: int, most: int = READ_MOST) -> None:
-        for _ in range(most):
+        for count in itertools.count(1):
+            if count > most and not member.channel.waiting:
+                return
             try:
                 arrival = member.channel.receive()
             except BlockingIOError:
@@ -332,7 +340,8 @@ class Supervisor:
                 self._drop(member, str(error))
                 return
             finally:
-                arrival.close()
+                if arrival.fds:
+                    arrival.close()
             if not member.open:
                 return
 
