@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
+import zlib
 from typing import Any
 
 from PIL import Image, ImageFile, PngImagePlugin, UnidentifiedImageError
@@ -68,8 +69,12 @@ class Thumbnail(Job):
             ) from None
         except MemoryError:
             raise JobFailed("the image needs more memory to be decoded than a worker may use") from None
+        except OSError as error:
+            if error.errno:  # not the decoder's word but the kernel's
+                raise
+            raise JobFailed(_damaged(error)) from None
         except Exception as error:  # decoders raise anything when fed with damage: SyntaxError, struct.error, KeyError ...
-            raise JobFailed(f"the image is damaged or cut off: {_words(error)}; expected a complete one") from None
+            raise JobFailed(_damaged(error)) from None
         return {
             "width": small.width,
             "height": small.height,
@@ -91,7 +96,8 @@ class Thumbnail(Job):
                 self.attempt(data[: len(data) * 2 // 3])
         self.attempt(b"")
         self.attempt(b"not an image")
-        self.attempt(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\1\0\0\0\1\0\0\x08\2\0\0\0\x54\xa1\x6e\x19")
+        header = b"IHDR" + (1 << 16).to_bytes(4, "big") * 2 + b"\x08\x02\0\0\0"
+        self.attempt(b"\x89PNG\r\n\x1a\n\0\0\0\x0d" + header + zlib.crc32(header).to_bytes(4, "big"))
 
 
 def _shrink(image: ImageFile.ImageFile, edge: int) -> Image.Image:
@@ -120,10 +126,11 @@ def _in_colour(image: Image.Image) -> Image.Image:
     return image.convert("L" if image.mode == "1" else "RGB")
 
 
-def _words(error: Exception) -> str:
-    if "MAX_TEXT_CHUNK" in str(error) or "MAX_TEXT_MEMORY" in str(error):
-        return "a text chunk unpacks to more than it may"
-    return str(error) or type(error).__name__
+def _damaged(error: Exception) -> str:
+    words = str(error)[:150] or type(error).__name__
+    if "MAX_TEXT_CHUNK" in words or "MAX_TEXT_MEMORY" in words:
+        words = "a text chunk unpacks to more than it may"
+    return f"the image is damaged or cut off: {words}; expected a complete one"
 
 
 def _turned() -> Image.Exif:

@@ -47,7 +47,11 @@ class Level:
     name: str
     """One of LEVELS. Landlock without seccomp is ``none``: sockets and fork would be open."""
     detail: dict[str, Any]
-    """For people, JSON: every part as it was found to be, and ``missing``, a sentence for each part that is not there."""
+    """For people, JSON: every part as it was found to be, and ``missing``, a sentence for each part that is not there.
+
+    ``landlock`` {abi, files, network, scopes} or None; ``seccomp`` {otherwise, calls, conditional} or None; ``no_new_privs``;
+    ``uid``, ``gid``, ``groups``; ``dumpable``; ``dies_with``, a pid or None; ``limits`` by name; ``microseconds`` it took.
+    """
 
 
 def close(keep: int, user: str, output_max: int, parent: int | None, most: str | None = None) -> Level:
