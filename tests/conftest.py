@@ -16,6 +16,7 @@ from typing import Iterator
 import pytest
 
 from tests import leaks
+from tests.running import running_server, server  # noqa: F401 fixtures for every test
 from tests.database import history, mariadb  # noqa: F401 fixtures: one server for the whole session
 
 ORDER = ("unit", "database", "pool", "web", "browser", "lamp")
@@ -53,7 +54,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         wanted += mark.args if mark.name == "needs" else NEEDS.get(mark.name, ())
     missing = sorted({tool for tool in wanted if not shutil.which(tool, os.F_OK, PLACES)})
     if missing:
-        reason = f"not installed: {', '.join(missing)} (script/test-tools says which packages)"
+        reason = f"not installed: {', '.join(missing)} (script/packages says of which packages)"
         if os.environ.get("CI") == "true":
             pytest.fail(reason, pytrace=False)
         pytest.skip(reason)

@@ -25,6 +25,7 @@ from flask_babel import gettext as _
 from flask_wtf.csrf import CSRFError, CSRFProtect
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
+from werkzeug.exceptions import SecurityError
 from werkzeug.wrappers import Response as AnyResponse
 
 from app.config import Settings
@@ -434,6 +435,12 @@ def _cookie_name(settings: Settings) -> str:
     return "pairscope-" + hashlib.sha256(str(settings.secret_key).encode()).hexdigest()[:8]
 
 
+def _strange_host(_error: SecurityError) -> tuple[str, int, dict[str, str]]:
+    """No page and no problem: without a host that is ours there are no addresses to put into one."""
+    words = "This site does not answer to the host name of the request. Whoever runs it can add the name to trusted_hosts in its settings.\n"
+    return words, 400, {"Content-Type": "text/plain; charset=utf-8"}
+
+
 def _finish(response: Response) -> Response:
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
@@ -461,6 +468,7 @@ def register(app: Flask) -> None:
         WTF_CSRF_SSL_STRICT=False,  # wants a Referer, which /login does not send; _same_site_only is stricter
     )
     csrf.init_app(app)
+    app.register_error_handler(SecurityError, _strange_host)
     app.before_request(_same_site_only)
     app.after_request(_finish)
     app.context_processor(lambda: {"is_operator": is_operator})
