@@ -42,7 +42,7 @@ class Pool:
         def all_ready() -> Snapshot | None:
             view = self.view()
             idle = [worker for worker in view.workers if worker.state == "idle"]
-            return view if len(idle) == len(view.workers) == (workers or view.wanted) and (view.recorder.state == "ok" or not Path("app/recorder/__main__.py").exists()) else None
+            return view if len(idle) == len(view.workers) == (workers or view.wanted) and view.recorder.state == "ok" else None
 
         return eventually(all_ready, "every worker is ready and the recorder is heard", 30)
 

@@ -138,7 +138,7 @@ class Client:
     def begin(self, kind: str, fd: int | None = None, *, data: bytes = b"", name: str = "", timeout: float = TIMEOUT) -> int:
         """Submits without waiting; returns the request's number, which its Answer will carry in :meth:`ended`.
 
-        Requests without a descriptor may travel together: what was begun is sent at the latest by :meth:`ended`.
+        Requests without a descriptor may travel together: what was begun is sent by :meth:`flush` or :meth:`ended`.
         """
         seq = next(self._sequence)
         payload = Submit(kind, name, len(data), {}, data, WANT["ended"])
@@ -163,6 +163,10 @@ class Client:
             elif arrival.kind.name == "refused":
                 found.append((arrival.envelope.seq, Refused(arrival.payload.code, arrival.payload.reason)))
         return found
+
+    def flush(self, timeout: float = TIMEOUT) -> None:
+        """Sends what this thread has begun."""
+        self._send_begun(self._line(), timeout)
 
     def _send_begun(self, line: _Line, timeout: float) -> None:
         outs, line.begun = line.begun, []
