@@ -43,12 +43,14 @@ class Known(msgspec.Struct, array_like=True, tag="known", frozen=True):
     """The table that the keys belong to; empty where there are none."""
 
 
-_encode = msgspec.msgpack.Encoder(order="sorted").encode
+_encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Row | Known).decode
 
 
 def encode(cursor: Row | Known) -> str:
     """The text of a cursor."""
+    if isinstance(cursor, Known):
+        cursor = Known(dict(sorted(cursor.nodes.items())), cursor.table)  # one text for one place
     return base64.urlsafe_b64encode(_encode(cursor)).rstrip(b"=").decode()
 
 

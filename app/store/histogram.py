@@ -7,7 +7,7 @@ from typing import Mapping
 import msgspec
 
 STEPS = 8
-_encode = msgspec.msgpack.Encoder(order="sorted").encode
+_encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(dict[int, int]).decode
 
 
@@ -41,7 +41,7 @@ def quantile(counts: Mapping[int, int], share: float) -> int | None:
 
 def encode(counts: Mapping[int, int]) -> bytes:
     """As a database keeps it."""
-    return _encode(dict(counts))
+    return _encode(dict(sorted(counts.items())))
 
 
 def decode(data: bytes) -> dict[int, int]:
