@@ -26,23 +26,17 @@ class Child(NamedTuple):
     channel: Channel
 
 
-def spawn(module: str, role: str, settings: Settings, extra: dict[str, str], buffer: memoryview) -> Child:
-    """Starts ``python -m module`` with one end of a fresh pair as descriptor 3, in a session of its own. Its channel shares `buffer`.
+def spawn(module: str, role: str, arguments: list[str], environment: dict[str, str], buffer: memoryview) -> Child:
+    """Starts ``python -m module arguments`` with one end of a fresh pair as descriptor 3, in a session of its own.
 
-    Raises OSError (EAGAIN, ENOMEM, EMFILE) where the system refuses; nothing is left open then.
+    It has `environment` and nothing of this process's. Its channel shares `buffer`. Raises OSError (EAGAIN, ENOMEM,
+    EMFILE) where the system refuses; nothing is left open then.
     """
     ours, theirs = pair()
-    environment = {**os.environ, **extra}
-    if settings.source != "embedded":
-        environment["PAIRSCOPE_SETTINGS"] = settings.source
-    else:
-        environment["PAIRSCOPE_STATE"] = str(settings.state)
-        environment["PAIRSCOPE_WORKERS"] = str(settings.workers)
-    environment.pop("PAIRSCOPE_OPERATOR_TOKEN", None)
     try:
         pid = os.posix_spawn(
             sys.executable,
-            [sys.executable, "-m", module],
+            [sys.executable, "-m", module, *arguments],
             environment,
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
@@ -63,6 +57,22 @@ def spawn(module: str, role: str, settings: Settings, extra: dict[str, str], buf
         ours.close()
         raise
     return Child(pid, pidfd, Channel(ours, hears=role, blocking=False, buffer=buffer))
+
+
+def worker_environment() -> dict[str, str]:
+    """What a worker is told by its environment: nothing that is a secret, for it will meet strangers' files."""
+    return {name: os.environ[name] for name in ("PATH", "LANG", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PAIRSCOPE_SANDBOX", "PAIRSCOPE_TEST") if name in os.environ}
+
+
+def recorder_environment(settings: Settings, epoch: int) -> dict[str, str]:
+    """What the recorder is told: where its settings are, and its epoch."""
+    environment = {**os.environ, "PAIRSCOPE_EPOCH": str(epoch)}
+    environment.pop("PAIRSCOPE_OPERATOR_TOKEN", None)
+    if settings.source == "embedded":
+        environment["PAIRSCOPE_STATE"] = str(settings.state)
+    else:
+        environment["PAIRSCOPE_SETTINGS"] = settings.source
+    return environment
 
 
 def reap(child: Child) -> str:

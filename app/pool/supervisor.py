@@ -427,10 +427,12 @@ class Supervisor:
 
     # ---- children
 
-    def _spawn(self, module: str, role: str, kind: type[ChildMember], extra: dict[str, str]) -> ChildMember | None:
+    def _spawn(
+        self, module: str, role: str, kind: type[ChildMember], arguments: list[str], environment: dict[str, str]
+    ) -> ChildMember | None:
         now = time.monotonic()
         try:
-            child = children.spawn(module, role, self.settings, extra, self.buffer)
+            child = children.spawn(module, role, arguments, environment, self.buffer)
         except OSError as error:
             log.error("a %s cannot be started: %s; the next try follows", role, error.strerror)
             return None
@@ -442,7 +444,8 @@ class Supervisor:
         return member
 
     def _spawn_worker(self) -> None:
-        member = self._spawn("app.pool.worker", "worker", Worker, {})
+        arguments = [self.settings.worker_user, str(self.settings.output_max), str(os.getpid())]
+        member = self._spawn("app.pool.worker", "worker", Worker, arguments, children.worker_environment())
         if member is None:
             self.births.append(self.backoff.died_at_birth(time.monotonic()))
         else:
@@ -451,7 +454,8 @@ class Supervisor:
 
     def _spawn_recorder(self) -> None:
         self.recorder_birth = None
-        self.recorder = self._spawn("app.recorder", "recorder", ChildMember, {"PAIRSCOPE_EPOCH": str(self.journal.epoch)})
+        environment = children.recorder_environment(self.settings, self.journal.epoch)
+        self.recorder = self._spawn("app.recorder", "recorder", ChildMember, [], environment)
         self.recorder_idle = False
         if self.recorder is None:
             self.recorder_birth = self.recorder_backoff.died_at_birth(time.monotonic())

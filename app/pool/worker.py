@@ -11,7 +11,6 @@ import platform
 import socket
 import sys
 
-from app.config import load
 from app.ipc.channel import Arrival, Channel, ChannelBroken, ChannelClosed
 from app.ipc.passing import close_all
 from app.ipc.vocabulary import Hello, Result
@@ -69,13 +68,13 @@ def serve(channel: Channel, jobs: dict[str, Job]) -> None:
 
 
 def main() -> int:
-    parent = os.getppid()
-    settings = load()
+    """Arguments: the user to become, the most bytes of an output, the supervisor's pid. It reads no settings: they hold secrets."""
+    user, output_max, supervisor = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     channel = Channel(socket.socket(fileno=CHANNEL_FD), hears="supervisor")
     jobs = catalogue()
     for job in jobs.values():
         job.exercise()
-    level = sandbox.close(keep=CHANNEL_FD, user=settings.worker_user, output_max=settings.output_max, parent=parent)
+    level = sandbox.close(keep=CHANNEL_FD, user=user, output_max=output_max, parent=supervisor)
     versions = {"python": platform.python_version()}
     try:
         channel.post("hello", Hello(os.getpid(), level.name, level.detail, [job.spec() for job in jobs.values()], versions))
