@@ -56,7 +56,7 @@ def message(message: str) -> Any:
     row = queries.message(reach.history(), identity)
     if row is None:
         raise Problem("unknown-message", f"There is no message {identity}, or history does not keep it any more.")
-    return row, queries.transfers_of_message(reach.history(), identity)
+    return {"row": row, "transfers": queries.transfers_of_message(reach.history(), identity)}
 
 
 @blueprint.get("/transfers")

@@ -107,7 +107,11 @@ def cancel(job: str) -> dict[str, str]:
 @blueprint.response(200, {"type": "string", "format": "binary"}, content_type="application/octet-stream")
 def output(job: str) -> Response:
     """The supervisor hands over a descriptor of the output; its bytes are streamed from there. Takes a Range."""
-    found, fd = reach.client().fetch(number(job, "unknown-job", "job"))
+    identity = number(job, "unknown-job", "job")
+    try:
+        found, fd = reach.client().fetch(identity)
+    except Refused as refused:
+        raise _no_output(identity, refused) from None
     try:
         file = os.fdopen(fd, "rb", buffering=0)
     except BaseException:
@@ -134,6 +138,21 @@ def output(job: str) -> Response:
     except BaseException:
         file.close()
         raise
+
+
+def _no_output(identity: int, refused: Refused) -> Exception:
+    """Why there is no output, by the record: the supervisor forgets a job when its row stands."""
+    if refused.code not in ("unknown-job", "expired"):
+        return refused
+    try:
+        row = queries.job(reach.history(), identity)
+    except problems.DATABASE_AWAY:
+        return refused
+    if row is None:
+        return Problem("unknown-job", f"There is no job {identity}, or history does not keep it any more.")
+    if not row.output_name:
+        return Problem("no-output", f"The job {row.kind} {identity} has no output: {row.reason or 'what it found is in its result'}.")
+    return Problem("expired", f"The output of job {identity} is not kept any longer: {row.gone_reason or 'the pool has begun anew'}.")
 
 
 def _job(identity: int) -> Any:

@@ -98,7 +98,11 @@ class SignalArguments(Schema):
 
 class ScaleArguments(Schema):
     workers = fields.Integer(
-        required=True, strict=True, error_messages={"invalid": "Expected a whole number."}, **about("How many workers there shall be.", example=4)
+        required=True,
+        strict=True,
+        validate=validate.Range(-(2**31), 2**31, error="Expected a whole number that a pool can have."),
+        error_messages={"invalid": "Expected a whole number."},
+        **about("How many workers there shall be.", example=4),
     )
 
 
@@ -310,9 +314,8 @@ class MessageWithTransfers(MessageShape):
     transfers = fields.List(fields.Nested(TransferShape))
 
     @pre_dump
-    def _of_row(self, pair: tuple[Message, list[Transfer]], **_: Any) -> dict[str, Any]:
-        row, transfers = pair
-        return {**_columns(row), **_ends(row), "transfers": transfers}
+    def _of_row(self, whole: Any, **_: Any) -> dict[str, Any]:
+        return {**_columns(whole["row"]), **_ends(whole["row"]), "transfers": whole["transfers"]}
 
 
 class DoneShape(Part):
