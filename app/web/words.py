@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 import math
 import time
+import unicodedata
 from typing import Any
 
 from flask import Flask
@@ -113,9 +114,17 @@ def short(identity: int | str | None) -> str:
     return text if len(text) <= 7 else "\u2026" + text[-6:]
 
 
+def visible(text: str) -> str:
+    """Text in which what would change the look of its surroundings is written out: controls, and marks of writing direction."""
+    return "".join(f"\\u{ord(letter):04x}" if unicodedata.category(letter) == "Cc" or letter in _DIRECTIONS else letter for letter in text)
+
+
+_DIRECTIONS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
 def clip(text: Any, length: int) -> str:
-    """Text of at most `length` characters, with an ellipsis where something was left out."""
-    text = str(text)
+    """Visible text of at most `length` characters, with an ellipsis where something was left out."""
+    text = visible(str(text))
     return text if len(text) <= length else text[: length - 1] + "\u2026"
 
 
@@ -128,6 +137,7 @@ FILTERS = {
     "moment": moment,
     "short": short,
     "clip": clip,
+    "visible": visible,
 }
 
 

@@ -1,0 +1,51 @@
+"""Errors in words: a page for people, JSON for programs, from the same problem."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Flask, current_app, render_template, request
+from flask_babel import gettext as _
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as NoConnection
+from werkzeug.exceptions import HTTPException, InternalServerError
+
+from app.pool.client import PoolAway, Refused
+from app.web import problems
+
+
+def page(error: Exception) -> Any:
+    """The answer to a request that ended with this error."""
+    if isinstance(error, HTTPException) and (error.code is None or error.code < 400):
+        return error
+    problem = problems.of(error)
+    if problem is None:
+        current_app.logger.exception("%s %s failed", request.method, request.path)
+        problem = problems.Problem("internal", _("This is a mistake of Pairscope, and it is in its log. Nothing that was recorded is affected."))
+    if problems.wanted():
+        return problems.answer(problem)
+    body = render_template("error.html", problem=problem, advice=_advice(problem), hide_strip_query=problem.kind == "database-away")
+    headers = [(name, value) for name, value in problem.headers.items() if name.lower() not in ("content-type", "content-length", "www-authenticate")]
+    return body, problem.code, headers
+
+
+def _advice(problem: problems.Problem) -> str:
+    """What to do next."""
+    return {
+        400: _("Go back, correct what is named above, and send it again."),
+        401: _("Log in with an operator's token; the server printed a login link when it started."),
+        403: _("Load the page again and repeat what you did there."),
+        404: _("It may have been pruned: history keeps a bounded number of messages, the newest. The tables show what is there."),
+        405: _("Use the links and buttons of the pages."),
+        410: _("Submit the job again to get its output again."),
+        413: _("Choose a smaller file."),
+        429: _("Wait for the time that is named above."),
+        503: _("This page tries nothing by itself: load it again in some seconds."),
+    }.get(problem.code or 500, _("Load the page again; if it happens again, the server's log has the reason."))
+
+
+def register(app: Flask) -> None:
+    for kind in (HTTPException, DBAPIError, NoConnection, PoolAway, Refused, InternalServerError):
+        app.register_error_handler(kind, page)
+    if not app.testing:
+        app.register_error_handler(Exception, page)

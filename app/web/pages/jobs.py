@@ -1,0 +1,171 @@
+"""Jobs: submit one, the table, one as a timeline, its output."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Iterator
+
+from flask import Response, flash, redirect, render_template, request, url_for
+from flask_babel import gettext as _
+from flask_babel import ngettext
+
+from app.ipc.vocabulary import JobSpec
+from app.pool.client import PoolAway
+from app.store import queries
+from app.store.models import Job
+from app.web import face, listing, reach, strip, timeline
+from app.web.access import operator_required, reader_required
+from app.web.drawing import job as drawing
+from app.web.pages import blueprint
+from app.web.problems import Problem
+from app.web.upload import receive, takes_upload
+
+PATIENCE = 2.0
+"""Seconds for which the answer to a submission waits for the job's end; then the page of the job follows it."""
+PORTION = 256 * 1024
+INLINE = ("image/png",)
+"""Media types of outputs that a page shows: made by our own workers, and harmless as images."""
+
+
+def catalogue() -> list[JobSpec]:
+    """What the workers alive can do."""
+    snapshot = reach.snapshot()
+    return snapshot.catalogue if snapshot else []
+
+
+def chosen_kind() -> str:
+    """The kind that the form proposes."""
+    asked = request.args.get("kind", "")
+    names = [spec.name for spec in catalogue()]
+    return asked if asked in names else "digest" if "digest" in names else names[0] if names else ""
+
+
+@blueprint.get("/jobs")
+@reader_required
+def jobs() -> Any:
+    return listing.answer(
+        "jobs",
+        "jobs.html",
+        catalogue=catalogue(),
+        chosen_kind=chosen_kind(),
+        open_form=not request.args.get("q") and not request.args.get("before"),
+        empty=_("No job fits. Submit one with the form above."),
+    )
+
+
+@blueprint.post("/jobs")
+@operator_required
+@takes_upload
+def submit() -> Any:
+    """Receives a file, passes its descriptor to the pool, and goes on to the job's page."""
+    with receive(request, reach.settings()) as upload:
+        kind = request.form.get("kind", "")
+        prefix = kind + "."
+        parameters = {name[len(prefix) :]: value.strip() for name, value in request.form.items() if kind and name.startswith(prefix) and value.strip()}
+        spec = next((spec for spec in catalogue() if spec.name == kind), None)
+        if upload is None and spec is not None and spec.needs_input:
+            raise Problem("needs-input", _("No file was sent, and %(kind)s works on one. Choose a file and send it again.", kind=kind))
+        accepted = reach.client().submit(
+            kind,
+            upload.fd if upload else None,
+            name=upload.name if upload else "",
+            size=upload.size if upload else 0,
+            parameters=parameters,
+            want="both",
+        )
+    try:
+        reach.client().answer(accepted.job, PATIENCE)
+    except PoolAway:
+        pass  # the job is in the journal: its page tells what became of it
+    return redirect(url_for("pages.job", id=accepted.job), 303)
+
+
+@blueprint.get("/jobs/<int:id>")
+@reader_required
+def job(id: int) -> Any:
+    seen = f"strip:{strip.signature()},job:{signature(id)}"
+    return render_template("job.html", **story(id), live_url=url_for("live.job", id=id), live_seen=seen, section="pages.jobs")
+
+
+def signature(id: int) -> str:
+    """Another text when the page of the job would be another one."""
+    history = reach.history()
+    found: Job | None = queries.job(history, id)
+    if found is None:
+        return f"recording-{_lookup(id).state}"
+    changes = [found.change, *(row.change for row in queries.messages_of_job(history, id)), *(row.change for row in queries.transfers_of_job(history, id))]
+    return f"{len(changes)}-{max(changes)}"
+
+
+def story(id: int) -> dict[str, Any]:
+    """Everything that the page of a job shows. Raises Problem (404) for a job that nobody knows."""
+    history = reach.history()
+    found: Job | None = queries.job(history, id)
+    if found is None:
+        return {"job": None, "id": id, "known": _lookup(id)}
+    messages = queries.messages_of_job(history, id)
+    transfers = queries.transfers_of_job(history, id)
+    way = timeline.trace(messages, transfers)
+    return {
+        "job": found,
+        "id": id,
+        "way": way,
+        "files": list(timeline.descriptors(way).values()),
+        "drawing": drawing.draw(way, found.kind, found.name),
+        "result": face.facts_of(face.result_of(found)),
+        "sentence": _sentence(found, way),
+        "output_there": bool(found.output and not found.output_gone),
+    }
+
+
+def _lookup(id: int) -> Any:
+    """What the supervisor knows of a job that has no row; None if it cannot be asked. Raises Problem (404) if it knows none."""
+    try:
+        known = reach.client().lookup(id)
+    except PoolAway:
+        raise Problem("undecided", _("Job %(id)s is not in history, and the pool cannot be asked whether it is on the way there.", id=id)) from None
+    if not known.known:
+        raise Problem("unknown-job", _("There is no job %(id)s: it was never accepted, or history does not keep it any more.", id=id))
+    return known
+
+
+def _sentence(job: Job, way: timeline.Way) -> str:
+    """The job in one sentence."""
+    messages = ngettext("%(num)s message", "%(num)s messages", len(way.hops))
+    crossings = ngettext("%(num)s transfer", "%(num)s transfers", sum(len(hop.transfers) for hop in way.hops))
+    if job.ended:
+        return _("%(messages)s and %(crossings)s in %(time)s, from the first byte that was sent to the end of the job.", messages=messages, crossings=crossings, time=face.duration(job.ended - (way.hops[0].message.sent if way.hops else job.submitted)))
+    return _("%(messages)s and %(crossings)s until now.", messages=messages, crossings=crossings)
+
+
+@blueprint.post("/jobs/<int:id>/cancel")
+@operator_required
+def cancel(id: int) -> Any:
+    """Ends a job now."""
+    flash(reach.client().cancel(id), "good")
+    return redirect(url_for("pages.job", id=id), 303)
+
+
+@blueprint.get("/jobs/<int:id>/output")
+@reader_required
+def output(id: int) -> Any:
+    """The output, read from the descriptor that the supervisor hands over. Its length is said: a torn answer is seen."""
+    found, fd = reach.client().fetch(id)
+    inline = bool(request.args.get("inline")) and found.media in INLINE
+    response = Response(_portions(fd, found.size), mimetype=found.media or "application/octet-stream", direct_passthrough=True)
+    response.call_on_close(lambda: os.close(fd))
+    response.content_length = found.size
+    response.headers.set("Content-Disposition", "inline" if inline else "attachment", filename=found.name)
+    response.headers["Content-Security-Policy"] = "sandbox; default-src 'none'"
+    response.headers["Cache-Control"] = "private, max-age=600" if inline else "no-store"
+    return response
+
+
+def _portions(fd: int, size: int) -> Iterator[bytes]:
+    at = 0
+    while at < size:
+        portion = os.pread(fd, min(PORTION, size - at), at)
+        if not portion:
+            return
+        at += len(portion)
+        yield portion

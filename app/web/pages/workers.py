@@ -1,0 +1,85 @@
+"""Workers: those alive, all that ever took part, and one of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from flask import flash, redirect, render_template, request, url_for
+from flask_babel import gettext as _
+
+from app.store import queries
+from app.store.filter import parse
+from app.store.models import Process
+from app.web import listing, reach
+from app.web.access import operator_required, reader_required
+from app.web.drawing.system import worker_state
+from app.web.face import process_state
+from app.web.pages import blueprint
+from app.web.problems import Problem
+from app.web.tables import MESSAGES
+
+RECENT = 20
+
+
+@blueprint.get("/workers")
+@reader_required
+def workers() -> Any:
+    return listing.answer("workers", "workers.html", pool=reach.snapshot(), empty=_("No process fits. The first ones appear when the pool starts."))
+
+
+@blueprint.get("/workers/<int:serial>")
+@reader_required
+def worker(serial: int) -> Any:
+    snapshot = reach.snapshot()
+    alive = next((worker for worker in snapshot.workers if worker.serial == serial), None) if snapshot else None
+    found: Process | None = queries.process(reach.history(), reach.settings().node, "worker", serial)
+    if found is None and alive is None:
+        raise Problem("unknown-worker", _("There is no worker %(serial)s, alive or in history.", serial=serial))
+    if found is None:
+        assert alive is not None
+        found = Process(role="worker", serial=serial, pid=alive.pid, uid=0, born=alive.born, ready=alive.ready or None, ended=None, sandbox=alive.sandbox, exit="", asked=False, detail="")
+    recent = listing.look(reach.history(), MESSAGES, parse(f"worker:{serial}", "messages"), None, None, RECENT)
+    return render_template(
+        "worker.html",
+        serial=serial,
+        process=found,
+        alive=alive,
+        standing=worker_state(alive) if alive else process_state(found),
+        sentence=_("It is alive and takes jobs over its pair with the supervisor.") if alive else _("It is not alive any more; its messages stay in history."),
+        detail=alive.detail if alive and alive.detail else _detail(found),
+        table=MESSAGES,
+        rows=recent.rows,
+        limit=RECENT,
+        empty=_("It has no message in history yet."),
+        live_url=url_for("live.table", name="messages", q=f"worker:{serial}", limit=RECENT),
+        live_cursor=recent.cursor,
+        section="pages.workers",
+    )
+
+
+def _detail(process: Process) -> dict[str, Any]:
+    try:
+        found = msgspec.json.decode(process.detail) if process.detail else {}
+    except msgspec.MsgspecError:
+        found = {}
+    return found if isinstance(found, dict) else {}
+
+
+@blueprint.post("/workers/scale")
+@operator_required
+def scale() -> Any:
+    """Asks for another number of workers."""
+    text = request.form.get("workers", "")
+    if not text.isdecimal():
+        raise Problem("bad-request", _("The number of workers is %(text)r; expected a whole number from 1.", text=text[:20]))
+    flash(reach.client().scale(int(text)), "good")
+    return redirect(url_for("pages.workers"), 303)
+
+
+@blueprint.post("/workers/<int:serial>/signal")
+@operator_required
+def signal(serial: int) -> Any:
+    """Sends a signal to a worker."""
+    flash(reach.client().signal(serial, request.form.get("signal", "")), "good")
+    return redirect(url_for("pages.workers"), 303)

@@ -1,0 +1,68 @@
+// What every page does with a script, and can do without: remember the appearance, let times tick, take a dropped file.
+
+const YEAR = 365 * 86400;
+
+for (const form of document.querySelectorAll("[data-theme-switch]")) {
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const chosen = event.submitter.value;
+    if (chosen) document.documentElement.dataset.theme = chosen;
+    else delete document.documentElement.dataset.theme;
+    document.cookie = `theme=${chosen}; path=${form.dataset.cookiePath}; max-age=${chosen ? YEAR : 0}; samesite=lax`;
+    for (const button of form.querySelectorAll("button")) button.setAttribute("aria-pressed", String(button === event.submitter));
+  });
+}
+
+// The same words as words.relative() on the server.
+const SPANS = [[60, 1, "s"], [3600, 60, "min"], [86400, 3600, "h"], [Infinity, 86400, "d"]];
+const frame = document.querySelector(".frame");
+const words = { ago: frame.dataset.ago, soon: frame.dataset.soon, now: frame.dataset.now };
+const ahead = Number(frame.dataset.clock) - Date.now(); // the server's clock against this one's
+
+function relative(seconds) {
+  const size = Math.abs(seconds);
+  if (seconds > -1 && seconds < 1) return words.now;
+  const [, divisor, unit] = SPANS.find(([limit]) => size < limit);
+  return (seconds < 0 ? words.soon : words.ago).replace("{}", `${Math.floor(size / divisor)}\u00a0${unit}`);
+}
+
+export function tick(root = document) {
+  const now = Date.now() + ahead;
+  for (const time of root.querySelectorAll("time[data-ago]")) {
+    const text = relative((now - Date.parse(time.dateTime)) / 1000);
+    if (time.textContent !== text) time.firstChild.data = text; // a selection in the row survives
+  }
+}
+setInterval(() => document.hidden || tick(), 1000);
+
+const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"];
+function inWords(size) {
+  let unit = 0;
+  while (size >= 1023.5 && unit < UNITS.length - 1) { size /= 1024; unit += 1; }
+  return `${unit && size < 9.95 ? size.toFixed(1) : Math.round(size)} ${UNITS[unit]}`;
+}
+
+for (const form of document.querySelectorAll("[data-drop]")) {
+  const zone = form.querySelector("[data-dropzone]");
+  const input = zone.querySelector("input");
+  const chosen = zone.querySelector("[data-chosen]");
+  const send = form.querySelector("button.primary");
+  const show = () => {
+    const file = input.files[0];
+    const large = file && file.size > Number(form.dataset.most);
+    chosen.hidden = !file;
+    zone.querySelector(".invite").hidden = Boolean(file);
+    chosen.classList.toggle("failed", Boolean(large));
+    if (file) chosen.textContent = large ? form.dataset.large.replace("{size}", inWords(file.size)).replace("{most}", inWords(Number(form.dataset.most))) : `${file.name} · ${inWords(file.size)}`;
+    if (send) send.disabled = Boolean(large);
+  };
+  input.addEventListener("change", show);
+  for (const kind of ["dragenter", "dragover"]) zone.addEventListener(kind, () => zone.classList.toggle("over", !input.disabled));
+  for (const kind of ["dragleave", "drop"]) zone.addEventListener(kind, () => zone.classList.remove("over"));
+  form.addEventListener("submit", () => {
+    if (!send) return;
+    send.textContent = send.dataset.busy;
+    setTimeout(() => { send.disabled = true; }); // after the form's values are taken
+  });
+  show();
+}

@@ -1,0 +1,148 @@
+"""The health strip: L A M P and Pool as named lamps, node, recorder lag, journal backlog, age of the last row.
+
+It reads the snapshot file and one row of the database, never the control socket: looking must not make traffic.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+import zlib
+from typing import NamedTuple
+
+from flask import g, request
+from flask_babel import gettext as _
+from flask_babel import ngettext
+from sqlalchemy.engine import make_url
+
+from app.store import queries
+from app.web import problems, reach
+from app.web.drawing.system import Surroundings
+from app.web.words import duration, number, size
+
+
+class Lamp(NamedTuple):
+    name: str
+    state: str
+    """``good``, ``attention``, ``failed`` or ``unknown``: unknown stands for what is not used here, too."""
+    word: str
+    detail: str
+
+
+class Health(NamedTuple):
+    """What the strip says."""
+
+    lamps: list[Lamp]
+    node: str
+    lag: str
+    lag_state: str
+    backlog: str
+    backlog_state: str
+    last: int | None
+    """When the last row was committed, ns since 1970."""
+
+
+def health() -> Health:
+    """The strip of this request."""
+    if "health" not in g:
+        g.health = _health()
+    return g.health
+
+
+def database_name() -> str:
+    """The database as people call it."""
+    return {"sqlite": "SQLite", "mysql": "MySQL", "mariadb": "MariaDB"}.get(make_url(reach.settings().history_url).get_backend_name(), "?")
+
+
+def server() -> str:
+    """The HTTP server that runs this application."""
+    version = request.environ.get("mod_wsgi.version")
+    if version:
+        return "Apache · mod_wsgi " + ".".join(map(str, version))
+    return request.environ.get("SERVER_SOFTWARE", "").split("/")[0] or _("test client")
+
+
+def surroundings() -> Surroundings:
+    """What stands around the pool, for the drawing of the system."""
+    return Surroundings(server(), os.getpid(), database_name(), _database().state)
+
+
+def _last() -> int | None:
+    """When the last row was committed; None where there is none, or the database is away (kept in g)."""
+    if "last_row" not in g:
+        g.last_row, g.database_away = None, False
+        try:
+            g.last_row = max((position.at for position in queries.positions(reach.history())), default=None)
+        except problems.DATABASE_AWAY:
+            g.database_away = True
+    return g.last_row
+
+
+def _database() -> Lamp:
+    _last()
+    name = database_name()
+    snapshot = reach.snapshot()
+    said = snapshot.recorder.database if snapshot else ""
+    if g.database_away:
+        return Lamp("MariaDB" if name != "SQLite" else name, "failed", _("away"), _("The database does not answer this web process. Jobs still run and are recorded when it returns."))
+    if said not in ("", "ok"):
+        return Lamp("MariaDB" if name != "SQLite" else name, "attention", _("recorder waits"), said)
+    if name == "SQLite":
+        return Lamp("MariaDB", "unknown", "SQLite", _("The record lives in SQLite here; MariaDB is not used."))
+    return Lamp(name, "good", _("answers"), _("%(name)s answers.", name=name))
+
+
+@functools.cache
+def _kernel() -> str:
+    return ".".join(platform.release().split("-")[0].split(".")[:2])
+
+
+def _pool() -> Lamp:
+    snapshot = reach.snapshot()
+    if snapshot is None:
+        return Lamp(_("Pool"), "failed", _("not running"), _("No supervisor has said anything for some seconds. Pages show what is recorded."))
+    if snapshot.state == "stopping":
+        return Lamp(_("Pool"), "attention", _("stopping"), _("It ends what it has, and takes nothing new."))
+    alive = len(snapshot.workers)
+    word = ngettext("%(num)s worker", "%(num)s workers", alive)
+    return Lamp(_("Pool"), "good" if alive >= snapshot.wanted else "attention", word, _("supervisor %(pid)s, %(wanted)s wanted", pid=snapshot.supervisor.pid, wanted=snapshot.wanted))
+
+
+def _health() -> Health:
+    apache = request.environ.get("mod_wsgi.version")
+    web = Lamp("Apache", "good", "mod_wsgi", server()) if apache else Lamp("Apache", "unknown", server(), _("This is the embedded server; Apache is not used."))
+    lamps = [
+        Lamp("Linux", "good", _kernel(), platform.release()),
+        web,
+        _database(),
+        Lamp("Python", "good", platform.python_version(), platform.python_implementation()),
+        _pool(),
+    ]
+    snapshot = reach.snapshot()
+    settings = reach.settings()
+    if snapshot is None:
+        return Health(lamps, f"{settings.node_name} · {settings.node}", "–", "", "–", "", _last())
+    recorder, journal = snapshot.recorder, snapshot.journal
+    if recorder.state == "dead":
+        lag, lag_state = _("dead"), "failed"
+    elif recorder.lag:
+        lag = _("%(count)s behind", count=number(recorder.lag)) + (f", {duration(recorder.lag_ns)}" if recorder.lag_ns >= 500_000_000 else "")
+        lag_state = "attention" if recorder.lag_ns > 5e9 or recorder.state != "ok" else ""
+    else:
+        lag, lag_state = _("up to date"), ""
+    full = journal.bytes / journal.limit if journal.limit else 0
+    backlog = _("%(bytes)s waiting", bytes=size(journal.bytes)) + (f" ({full:.0%})" if full >= 0.01 else "")
+    state = "failed" if journal.stuck else "attention" if full > 0.5 else ""
+    return Health(lamps, f"{snapshot.node_name} · {snapshot.node}", lag, lag_state, journal.stuck or backlog, state, _last())
+
+
+def digest(shown: object) -> int:
+    """A number that is another one when what is shown is."""
+    return zlib.crc32(repr(shown).encode())
+
+
+def signature() -> int:
+    """The strip's; the age of the last row ticks by itself."""
+    found = health()
+    return digest((found[1:-1], [lamp[:3] for lamp in found.lamps]))
