@@ -52,8 +52,8 @@ STOP_PATIENCE = 20.0
 
 
 @click.command()
-@click.option("--port", type=click.IntRange(0, 65535), envvar="PORT", help=f"Default: {PORT}, or the next free one.  [env: PORT]")
-def serve(port: int | None) -> None:
+@click.option("--port", envvar="PORT", help=f"Default: {PORT}, or the next free one; 0: any.  [env: PORT]")
+def serve(port: str | None) -> None:
     """Start the pool and the web server on 127.0.0.1, and print the address and the login link. Ctrl-C stops both.
 
     The login link works until the server stops, for as many logins as you like; each start has a new one, unless
@@ -64,10 +64,18 @@ def serve(port: int | None) -> None:
     settings = config.load()
     if not settings.operator_token:
         settings = dataclasses.replace(settings, operator_token=secrets.token_urlsafe(32))
-    with Hold(settings.state) as hold, _listen(port) as listener:
+    with Hold(settings.state) as hold, _listen(_port(port)) as listener:
         address = f"http://{HOST}:{listener.getsockname()[1]}/"
         hold.write(address)
         Run(settings, listener, address).run()
+
+
+def _port(text: str | None) -> int | None:
+    if not text:
+        return None
+    if not text.isascii() or not text.isdecimal() or int(text) > 65535:
+        raise Failure(f"PORT is {text!r}; expected a number from 0 to 65535", USAGE)
+    return int(text)
 
 
 class Hold:
