@@ -13,6 +13,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from sqlalchemy import func, select
 
 from app.ipc import memfd
 from app.ipc.channel import ChannelClosed
@@ -20,6 +21,8 @@ from app.ipc.passing import send
 from app.ipc.vocabulary import BY_CODE, BY_NAME, Submit
 from app.journal.records import Ended, Job, JobEnded, JobStarted, Message, Outcome, Proof
 from app.pool.client import Client, PoolAway, Refused
+from app.store.engine import engine
+from app.store.models import Message as Row
 from tests.eventually import eventually
 from tests.pools import Pool, running
 
@@ -428,3 +431,32 @@ def test_an_end_nobody_asked_for_is_in_the_record_of_a_job_whose_client_has_gone
     client.close()
     eventually(lambda: [record for record in pool.records() if type(record) is JobEnded and record.id == job], "the job has ended")
     assert [record for record in pool.records() if type(record) is Job and record.id == job][0].role == "tool"
+
+
+def test_a_killed_recorder_is_replaced_and_nothing_is_missing(pool):
+    first = pool.ready().recorder
+    for _ in range(200):
+        pool.client.begin("echo", data=b"x")
+    pool.client.flush()
+    os.kill(first.pid, signal.SIGKILL)
+    ended = 0
+    while ended < 200:
+        ended += len(pool.client.ended())
+    pool.client.settle()
+    second = pool.ready().recorder
+    assert second.serial == first.serial + 1
+    pool.drained()
+    database = engine(pool.settings.history_url)
+    with database.connect() as connection:
+        rows = dict(connection.execute(select(Row.kind, func.count()).group_by(Row.kind)).all())
+    database.dispose()
+    assert {kind: rows[kind] for kind in ("submit", "task", "result", "answer")} == dict.fromkeys(("submit", "task", "result", "answer"), 200)
+
+
+def test_the_snapshot_of_a_dead_supervisor_is_not_believed(pool):
+    pool.ready()
+    pool.process.kill()
+    pool.process.wait()
+    assert pool.settings.snapshot.exists()
+    with pytest.raises(AssertionError, match="no snapshot"):
+        pool.view()

@@ -143,9 +143,11 @@ def write(settings: Settings, snapshot: Snapshot) -> None:
 
 
 def read(settings: Settings, now: int) -> Snapshot | None:
-    """The snapshot, or None if there is no supervisor: no file, an unreadable one, or one older than STALE at `now` (ns since 1970)."""
+    """The snapshot, or None if there is no supervisor: no file, an unreadable one, one older than STALE at `now` (ns since
+    1970), or one that was left by a process that has died."""
     try:
         snapshot = msgspec.json.decode(settings.snapshot.read_bytes(), type=Snapshot)
     except (OSError, msgspec.MsgspecError):
         return None
-    return snapshot if now - snapshot.at < STALE * 1e9 else None
+    alive = now - snapshot.at < STALE * 1e9 and os.path.exists(f"/proc/{snapshot.supervisor.pid}")
+    return snapshot if alive else None

@@ -728,9 +728,8 @@ class Supervisor:
                 children.send_signal(worker.child, signal.SIGKILL)
                 what = f"Worker {worker.serial} is being killed for it."
             else:
-                # It waits in the worker's socket behind another: what cannot be recalled is ended when its turn comes.
-                entry.cancelled = who
-                what = "The job will be cancelled when its turn comes."
+                # Only quick jobs wait in a worker's socket, and a message that is sent cannot be recalled.
+                what = "The job takes microseconds and is on its way: it will have ended before it could be cancelled."
         else:
             what = f"The job had ended before: {entry.state}."
         self._say(member, "done", Done(what), job=entry.id, seq=arrival.envelope.seq)
