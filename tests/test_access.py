@@ -255,6 +255,8 @@ def test_what_another_site_makes_a_browser_send_is_refused(app: Flask, headers: 
     token = in_session(client)
     assert client.post("/api/v1/pool/scale", json={"workers": 2}, headers={"X-CSRFToken": token, **headers}).status_code == FORGED
     assert client.post("/logout", data={"csrf_token": token}, headers=headers).status_code == FORGED
+    basic = {"Authorization": "Basic eDp5", **headers}  # a browser adds it by itself where Apache has asked for it
+    assert client.post("/logout", data={"csrf_token": token}, headers=basic).status_code == FORGED
 
 
 def test_logout_ends_the_session(app: Flask) -> None:

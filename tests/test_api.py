@@ -346,7 +346,10 @@ def test_a_number_of_workers_out_of_range_is_refused(server: Server, workers: in
     assert answer.status == 400 and words in answer.detail
 
 
-@pytest.mark.parametrize(("serial", "signal_name", "status", "words"), [("999", "KILL", 404, "Alive:"), ("x", "KILL", 404, "whole number"), ("1", "SEGV", 400, "TERM")])
+@pytest.mark.parametrize(
+    ("serial", "signal_name", "status", "words"),
+    [("999", "KILL", 404, "Alive:"), ("x", "KILL", 404, "whole number"), ("1", "SEGV", 400, "TERM")],
+)
 def test_a_wrong_signal_is_refused(server: Server, serial: str, signal_name: str, status: int, words: str) -> None:
     answer = server.post(f"/api/v1/workers/{serial}/signal", {"signal": signal_name}, TOKEN)
     assert answer.status == status and words in answer.detail
@@ -559,6 +562,14 @@ def test_the_description_has_every_route_and_what_each_takes_and_gives(server: S
     assert {parameter["name"] for parameter in described["paths"]["/api/v1/messages"]["get"]["parameters"]} == {"before", "after", "limit", "q"}
     problem = described["components"]["responses"]["DEFAULT_ERROR"]["content"]
     assert list(problem) == ["application/problem+json"]
+
+
+def test_the_document_has_every_address_and_every_kind_of_problem(server: Server) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "api.md").read_text()
+    for path, methods in server.get("/api/v1/openapi.json").json["paths"].items():
+        for method in set(methods) - {"parameters"}:
+            assert f"`{method.upper()} {path}`" in page
+    assert [kind for kind in KINDS if f"`{kind}`" not in page] == []
 
 
 def test_every_reference_of_the_description_leads_somewhere(server: Server) -> None:

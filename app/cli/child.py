@@ -78,6 +78,8 @@ class Pool:
         environment = {name: value for name, value in os.environ.items() if name not in ("PAIRSCOPE_OPERATOR_TOKEN", "PORT")}
         if self._settings.source == "embedded":
             environment["PAIRSCOPE_STATE"] = str(self._settings.state)
+        else:
+            environment["PAIRSCOPE_SETTINGS"] = os.path.abspath(self._settings.source)
         self.due = None
         self._process = subprocess.Popen(
             [sys.executable, "-IS", leash.__file__, str(os.getpid()), sys.executable, "-m", "app.pool"],

@@ -226,9 +226,14 @@ def is_operator() -> bool:
         return False
 
 
+def _is_bearer() -> bool:
+    """No browser sends a bearer token by itself; Basic, as Apache may ask for it, it does."""
+    return request.authorization is not None and request.authorization.type == "bearer"
+
+
 def _operator() -> Operator | None:
-    if request.authorization is not None and request.authorization.type == "bearer":
-        verified = _attempt(request.authorization.token or "")
+    if _is_bearer():
+        verified = _attempt(request.authorization.token or "")  # type: ignore[union-attr]
         if verified is None or verified.once:
             raise Problem(
                 "wrong-token",
@@ -339,7 +344,7 @@ def protect() -> None:
 
 def _same_site_only() -> None:
     """Refuses what another site made a browser send, by what the browser says of it, before anything is parsed."""
-    if request.method in ("GET", "HEAD", "OPTIONS") or request.authorization is not None:
+    if request.method in ("GET", "HEAD", "OPTIONS") or _is_bearer():
         return
     fetch = request.headers.get("Sec-Fetch-Site")
     origin = request.headers.get("Origin")

@@ -58,7 +58,6 @@ KINDS: dict[str, Kind] = {
     "too-many-attempts": Kind(429, "Too many wrong tokens came from this address."),
     "pool-away": Kind(503, "The pool is away."),
     "database-away": Kind(503, "The database is away."),
-    "undecided": Kind(503, "It cannot be told yet."),
     "unavailable": Kind(503, "This cannot be done now."),
     "internal": Kind(500, "Pairscope made a mistake."),
 }
@@ -105,11 +104,11 @@ def of(error: Exception) -> Problem | None:
         kind = error.code if error.code in KINDS else "unavailable"
         return Problem(kind, error.reason or KINDS[kind].title, headers={"Retry-After": "2"} if KINDS[kind].status == 503 else None)
     if isinstance(error, PoolAway):
-        return Problem("pool-away", f"{_sentence(str(error))} Pages still show what is recorded; submit again when it is back.", headers={"Retry-After": "2"})
+        words = f"{_sentence(str(error))} What is recorded can still be read; try again when it is back."
+        return Problem("pool-away", words, headers={"Retry-After": "2"})
     if isinstance(error, DATABASE_AWAY) or isinstance(error, DBAPIError) and error.connection_invalidated:
-        return Problem(
-            "database-away", "The database does not answer. Jobs still run, and are recorded when it is back.", headers={"Retry-After": "5"}
-        )
+        words = "The database does not answer. Jobs still run, and are recorded when it is back."
+        return Problem("database-away", words, headers={"Retry-After": "5"})
     if isinstance(error, HTTPException) and error.code is not None and error.code >= 400:
         kind = _BY_STATUS.get(error.code, "bad-request" if error.code < 500 else "unavailable")
         problem = Problem(kind, _told(error, kind))
