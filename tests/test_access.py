@@ -163,6 +163,12 @@ def test_a_wrong_token_is_no_help_where_reading_is_open(app: Flask) -> None:
     assert app.test_client().get("/api/v1/messages", headers=bearer("wrong")).status_code == 200
 
 
+def test_without_a_pool_an_operator_is_told_so(app: Flask) -> None:
+    answer = scale(app.test_client(), **bearer(SETTINGS_TOKEN))
+    assert answer.status_code == 503 and answer.json["type"].endswith("/pool-away") and answer.headers["Retry-After"]
+    assert "No supervisor listens at" in answer.json["detail"]
+
+
 # ---- the login link
 
 

@@ -20,6 +20,7 @@ import pytest
 from PIL import Image
 
 from app.ipc.vocabulary import REFUSALS
+from app.web.api.jobs import LONG_WAITS
 from app.web.problems import KINDS
 from tests.eventually import eventually
 from tests.running import TOKEN, Answer, Server, multipart, running
@@ -79,6 +80,23 @@ def test_waiting_ends_when_the_time_is_over_and_the_job_goes_on(tmp_path: Path) 
         assert answer.status == 201 and answer.json["state"] == "recording"
         server.post(f"/api/v1/workers/{worker['serial']}/signal", {"signal": "CONT"}, TOKEN)
         assert recorded(server, answer.json["id"])["state"] == "done"
+
+
+def test_many_who_wait_leave_threads_for_others(tmp_path: Path) -> None:
+    with running(tmp_path / "state", PAIRSCOPE_WORKERS="1") as server:
+        worker = server.get("/api/v1/workers").json["items"][0]
+        server.post(f"/api/v1/workers/{worker['serial']}/signal", {"signal": "STOP"}, TOKEN)
+        answers: list[Answer] = []
+        waiting = [threading.Thread(target=lambda: answers.append(server.submit("digest", TEXT, wait=30))) for _ in range(16)]
+        for thread in waiting:
+            thread.start()
+        eventually(lambda: len(answers) == len(waiting) - LONG_WAITS, "all but some are answered after a second")
+        assert server.get("/healthz").status == 200
+        server.post(f"/api/v1/workers/{worker['serial']}/signal", {"signal": "CONT"}, TOKEN)
+        for thread in waiting:
+            thread.join(30)
+        assert [answer.status for answer in answers] == [201] * 16
+        assert [answer.json["state"] for answer in answers[-LONG_WAITS:]] == ["done"] * LONG_WAITS
 
 
 def test_a_job_without_a_file_takes_text(server: Server) -> None:
@@ -463,6 +481,7 @@ def test_a_running_job_is_cancelled(tmp_path: Path) -> None:
         assert row["state"] == "cancelled" and "cancelled through web" in row["reason"]
 
 
+@pytest.mark.long
 def test_the_pool_away_is_said_in_words_and_what_is_recorded_stays_readable(tmp_path: Path) -> None:
     with running(tmp_path / "state") as server:
         job = server.submit("digest", TEXT).json["id"]
@@ -480,21 +499,33 @@ def test_the_pool_away_is_said_in_words_and_what_is_recorded_stays_readable(tmp_
         eventually(lambda: server.submit("digest", TEXT).status == 201, "jobs are taken again", 20)
 
 
-def test_jobs_run_and_are_told_while_the_database_is_away(tmp_path: Path) -> None:
+def test_jobs_run_and_are_told_while_the_database_is_away_and_recorded_when_it_is_back(tmp_path: Path) -> None:
     with running(tmp_path / "state") as server:
         history = server.settings.state / "history.sqlite"
-        away = history.with_name("away.sqlite")
-        for path in (history, *(history.with_name(f"history.sqlite{end}") for end in ("-wal", "-shm"))):
-            path.rename(away.with_name(path.name.replace("history", "away"))) if path.exists() else None
-        history.mkdir()
-        ready = eventually(lambda: (answer := server.get("/readyz")).status == 503 and answer, "it is not ready any more")
-        assert not ready.json["checks"]["database"]["ok"] and ready.json["checks"]["pool"]["ok"]
-        answer = server.get("/api/v1/messages")
-        assert answer.status == 503 and "Jobs still run" in answer.detail
+        elsewhere = server.settings.state / "elsewhere"
+        elsewhere.mkdir()
+        for path in server.settings.state.glob("history.sqlite*"):
+            path.rename(elsewhere / path.name)
+        history.mkdir()  # nobody can open it
+        recorder = json.loads(server.settings.snapshot.read_bytes())["recorder"]["pid"]
+        os.kill(recorder, signal.SIGKILL)  # the next one finds what web finds
+
+        def away() -> bool:
+            return server.get("/readyz").status == 503 and json.loads(server.settings.snapshot.read_bytes())["recorder"]["state"] == "away"
+
+        eventually(away, "the database is said to be away", 20)
+        ready = server.get("/readyz").json["checks"]
+        assert not ready["database"]["ok"] and ready["pool"]["ok"] and ready["journal"]["ok"]
+        listed = server.get("/api/v1/messages")
+        assert listed.status == 503 and "Jobs still run" in listed.detail
         answer = server.submit("digest", TEXT)
         assert answer.status == 201 and answer.json["state"] == "done"
         seen = server.get(answer.headers["Location"])
         assert seen.status == 200 and seen.json["state"] == "recording" and seen.json["pool_state"] == "done"
+        history.rmdir()
+        for path in elsewhere.iterdir():
+            path.rename(server.settings.state / path.name)
+        eventually(lambda: server.get(answer.headers["Location"]).json["state"] == "done", "it is recorded", 30)
 
 
 # ---- health

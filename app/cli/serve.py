@@ -41,7 +41,7 @@ HOST = "127.0.0.1"
 PORT = 8080
 PORTS = 100
 """Tried after the default one."""
-THREADS = 8
+THREADS = 12
 LOOK = 0.05
 """Seconds between two looks at the snapshot while the pool starts."""
 IDLE = 30.0

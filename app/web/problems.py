@@ -58,6 +58,7 @@ KINDS: dict[str, Kind] = {
     "too-many-attempts": Kind(429, "Too many wrong tokens came from this address."),
     "pool-away": Kind(503, "The pool is away."),
     "database-away": Kind(503, "The database is away."),
+    "undecided": Kind(503, "It cannot be told yet."),
     "unavailable": Kind(503, "This cannot be done now."),
     "internal": Kind(500, "Pairscope made a mistake."),
 }

@@ -91,4 +91,4 @@ def workers(arguments: dict[str, Any]) -> dict[str, Any]:
     """Workers, living and dead"""
     said = reach.snapshot()
     now = {(said.node, said.epoch, worker.serial): worker for worker in said.workers} if said else {}
-    return listed("workers", arguments, lambda row: (row, now.get((row.node, row.epoch, row.serial))))
+    return listed("workers", arguments, lambda row: (row, None if row.ended else now.get((row.node, row.epoch, row.serial))))

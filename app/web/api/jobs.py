@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from typing import Any
 
 from flask import Response, request, url_for
@@ -22,6 +23,10 @@ from app.web.upload import receive, takes_upload
 
 OPERATOR = [{"operator": []}]
 BLOCK = 64 * 1024
+LONG_WAITS = 3
+"""Requests of one process that may wait longer than a second: each holds a thread, and pages need some, too."""
+
+_long_waits = threading.BoundedSemaphore(LONG_WAITS)
 
 
 @blueprint.get("/jobs")
@@ -68,12 +73,7 @@ def submit(waiting: dict[str, Any], form: dict[str, Any]) -> Any:
             want="both" if wait else "accepted",
         )
     identity = accepted.job
-    ended: Answer | None = None
-    if wait:
-        try:
-            ended = reach.client().answer(identity, wait)
-        except PoolAway:
-            pass  # it is accepted, and so recorded, whatever becomes of the pool
+    ended = _wait(identity, wait)
     if ended is not None:
         body = _recording(identity, kind)
         body |= {"state": ended.state, "pool_state": None, "result": ended.result, "reason": ended.reason, "worker": ended.worker or None}
@@ -140,6 +140,20 @@ def output(job: str) -> Response:
         raise
 
 
+def _wait(identity: int, seconds: float) -> Answer | None:
+    """The job's end within `seconds`, or None; after the first second only for LONG_WAITS requests at a time."""
+    try:
+        ended = reach.client().answer(identity, min(seconds, 1.0)) if seconds else None
+        if ended is None and seconds > 1.0 and _long_waits.acquire(blocking=False):
+            try:
+                ended = reach.client().answer(identity, seconds - 1.0)
+            finally:
+                _long_waits.release()
+        return ended
+    except PoolAway:
+        return None  # it is accepted, and so recorded, whatever becomes of the pool
+
+
 def _no_output(identity: int, refused: Refused) -> Exception:
     """Why there is no output, by the record: the supervisor forgets a job when its row stands."""
     if refused.code not in ("unknown-job", "expired"):
@@ -168,7 +182,8 @@ def _job(identity: int) -> Any:
     except PoolAway:
         if away is not None:
             raise away from None
-        raise
+        words = f"Job {identity} is not in history, and the pool cannot be asked whether it is on the way there."
+        raise Problem("undecided", words, headers={"Retry-After": "2"}) from None
     if known.known:
         body = _recording(identity, known.kind)
         body |= {"pool_state": known.state or None, "result": known.result or None, "reason": known.reason}
