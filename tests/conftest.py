@@ -16,6 +16,7 @@ from typing import Iterator
 import pytest
 
 from tests import leaks
+from tests.lamp import lamp, running_lamp  # noqa: F401
 from tests.running import running_server, server  # noqa: F401 fixtures for every test
 from tests.database import history, mariadb  # noqa: F401 fixtures: one server for the whole session
 
@@ -65,6 +66,7 @@ def temporary_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pa
     """The TMPDIR of the test process and all that it starts: a directory of its own, short enough for AF_UNIX paths."""
     before = os.environ.get("TMPDIR"), tempfile.tempdir
     directory = Path(tempfile.mkdtemp(prefix="ps", dir="/tmp"))
+    directory.chmod(0o711)  # as root, servers of other users pass through it
     os.environ["TMPDIR"] = tempfile.tempdir = str(directory)
     os.environ[leaks.MARK] = directory.name
     base = tmp_path_factory.getbasetemp()  # pytest's own, made now: the first test that asks for tmp_path did not leave it

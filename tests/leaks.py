@@ -7,9 +7,13 @@ import select
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Callable, Collection
 
 MARK = "PAIRSCOPE_TEST"
 """In the environment of the test process and so of all that it starts: also an orphan is found by it."""
+
+kept: list[Callable[[], Collection[int]]] = []
+"""Each gives the processes of a fixture of the session, of which a test may replace some."""
 
 
 @dataclass
@@ -53,10 +57,10 @@ class Held:
 
 def look(directory: Path) -> Held:
     """What is held now."""
-    return Held(_pids(), _fds(), _files(directory))
+    return Held(pids(), _fds(), _files(directory))
 
 
-def _pids() -> frozenset[int]:
+def pids() -> frozenset[int]:
     return frozenset(int(name) for name in os.listdir("/proc") if name.isdecimal())
 
 
@@ -78,7 +82,7 @@ def _living(before: frozenset[int]) -> dict[int, str]:
     """New processes that this one started, directly or not; dead children are reaped on the way."""
     found = {}
     token = f"{MARK}={os.environ.get(MARK, '')}".encode()
-    for pid in _pids() - before:
+    for pid in pids() - before - {pid for pids_kept in kept for pid in pids_kept()}:
         try:
             state, parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:2]
             if state == "Z":

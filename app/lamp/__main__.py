@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import select
+import shlex
 import signal
 import socket
 import sys
@@ -81,7 +82,7 @@ def greet(instance: Private) -> None:
         f"""
 Pairscope runs: {made.base_url}/
   log in     {made.base_url}/login?token={made.operator_token}
-  tables     mariadb --defaults-file={instance.client}
+  tables     mariadb --defaults-file={shlex.quote(str(instance.client))}
   logs       {made.log}/error.log, {made.database_log}/mariadb.log
   processes  {who}
 Ctrl-C stops it.

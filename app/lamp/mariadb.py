@@ -30,10 +30,14 @@ class MariaDB(Server):
         if data.exists():
             return False
         fresh = self._account.own(data.with_name(data.name + ".new"), 0o700)
-        command = [program("mariadb-install-db"), self._options, f"--datadir={fresh}", "--skip-test-db", "--auth-root-authentication-method=socket"]
+        plain = self._installation.run / "new"  # mariadb-install-db, a shell script, splits a path at its spaces
+        plain.symlink_to(fresh)
+        command = [program("mariadb-install-db"), "--no-defaults", f"--datadir={plain}", f"--tmpdir={plain}", "--skip-test-db"]
+        command += ["--auth-root-authentication-method=socket", f"--innodb-log-file-size={self._installation.log_file}"]
         if self._administrator != "root":
             command.append(f"--auth-root-socket-user={self._administrator}")
         made = subprocess.run([*self._account.prefix(), *command], cwd="/", env=environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        plain.unlink()
         if made.returncode:
             shutil.rmtree(fresh)
             raise ServerError(f"mariadb-install-db failed: {(made.stdout + made.stderr)[-2000:]}")

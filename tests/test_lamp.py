@@ -1,0 +1,277 @@
+"""Under Apache and MariaDB: who starts, ends and replaces whom, who may do what, and what is recorded where."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import threading
+from pathlib import Path
+
+import pymysql
+import pytest
+
+from app.store.engine import engine
+from tests.eventually import eventually
+from tests.lamp import Lamp, command, parent
+from tests.running import Answer
+
+pytestmark = pytest.mark.lamp
+
+ROOT = os.geteuid() == 0
+
+
+# ---- what is served by whom
+
+
+def test_a_page_comes_from_mod_wsgi_with_each_security_header_once(lamp: Lamp) -> None:
+    answer = lamp.visitor.get("/")
+    assert answer.status == 200 and answer.headers["Server"] == "Apache"
+    for name in ("Content-Security-Policy", "X-Content-Type-Options", "X-Frame-Options", "Referrer-Policy"):
+        assert len(answer.headers.get_all(name, [])) == 1, name
+    assert "script-src 'self'" in answer.headers["Content-Security-Policy"]
+
+
+def test_static_files_come_from_apache_and_are_asked_for_again_without_being_sent_again(lamp: Lamp) -> None:
+    answer = lamp.visitor.get("/static/pairscope.css")
+    assert answer.status == 200 and answer.body == (lamp.made.static / "pairscope.css").read_bytes()
+    assert answer.headers["Content-Type"] == "text/css; charset=utf-8"
+    assert answer.headers["Cache-Control"] == "no-cache" and answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert lamp.visitor.get("/static/pairscope.css", If_None_Match=answer.headers["ETag"]).status == 304
+    assert "immutable" in lamp.visitor.get("/static/pairscope.css?v=1").headers["Cache-Control"]
+
+
+@pytest.mark.parametrize("path", ["/static/", "/static/../access.py", "/static/..%2faccess.py", "/static/.%2e/access.py", "/conf/web.toml"])
+def test_nothing_beside_the_static_files_can_be_fetched(lamp: Lamp, path: str) -> None:
+    assert lamp.visitor.get(path).status in (400, 403, 404)
+
+
+def test_a_host_that_is_not_ours_is_refused(lamp: Lamp) -> None:
+    assert lamp.visitor.get("/", Host="example.org").status == 400
+
+
+def test_apache_refuses_a_body_beyond_every_bound_without_reading_it(lamp: Lamp) -> None:
+    connection = http.client.HTTPConnection(lamp.made.address, lamp.made.port, timeout=10)
+    try:
+        connection.putrequest("POST", "/api/v1/jobs")
+        connection.putheader("Content-Length", str(4 * lamp.made.upload_max + 1))
+        connection.endheaders()
+        response = connection.getresponse()
+        assert response.status == 413 and b"the pool is unaffected" in response.read()
+    finally:
+        connection.close()
+
+
+# ---- the pool as Apache's managed process
+
+
+def test_apache_starts_the_supervisor_which_keeps_nothing_of_apaches_but_standard_error(lamp: Lamp) -> None:
+    supervisor = lamp.supervisor()
+    assert parent(supervisor) == lamp.apache.pid and command(supervisor) == f"{lamp.made.venv}/bin/python -m app.pool"
+    for pid in [supervisor, *children(supervisor)]:
+        held = {int(fd.name): os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir()}
+        apaches = {fd for fd, link in held.items() if link.startswith(str(lamp.made.log)) or "wsgi" in link}
+        assert apaches <= {1, 2}, held
+        assert not set(held.values()) & listeners(lamp), f"{command(pid)} holds a listener of Apache's"
+
+
+@pytest.mark.skipif(not ROOT, reason="not root: everything runs as one user")
+def test_started_by_root_nothing_of_ours_runs_as_root(lamp: Lamp) -> None:
+    roots = [pid for pid in lamp.processes() if os.stat(f"/proc/{pid}").st_uid == 0]
+    assert roots == [lamp.apache.pid]
+    users = {role: os.stat(f"/proc/{pid}").st_uid for pid in lamp.processes() for role in ("wsgi:web", "app.pool", "mariadbd") if role in command(pid)}
+    assert len(set(users.values())) == 3, users
+
+
+def test_a_killed_supervisor_is_replaced_and_its_children_go_with_it(lamp: Lamp) -> None:
+    old = lamp.supervisor()
+    family = children(old)
+    assert len(family) >= 3, "two workers and the recorder"
+    epoch = lamp.web_epoch()
+    os.kill(old, signal.SIGKILL)
+    eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in family), "its children saw the end of their pairs")
+    lamp.supervisor(unlike=old)
+    assert lamp.web_epoch() == epoch + 1
+
+
+def test_a_stop_of_apache_ends_the_pool_and_leaves_no_orphan(lamp: Lamp) -> None:
+    lamp.supervisor()
+    lamp.apache.stop()
+    try:
+        assert [command(pid) for pid in lamp.processes()] == [command(lamp.mariadb.pid)]
+        assert "supervisor" in lamp.log() and "has stopped" in lamp.log().splitlines()[-1]
+    finally:
+        lamp.apache.start()
+    lamp.supervisor()
+
+
+def test_a_graceful_restart_brings_a_new_supervisor_and_every_request_an_answer(lamp: Lamp) -> None:
+    """mod_wsgi unlinks web's socket at a restart: until the new one listens, Apache answers 503 and says when to ask again."""
+    old = lamp.supervisor()
+    epoch = lamp.web_epoch()
+    answers: list[Answer] = []
+    done = threading.Event()
+
+    def visit() -> None:
+        while not done.is_set():
+            answers.append(lamp.visitor.get("/healthz"))
+
+    visitor = threading.Thread(target=visit)
+    visitor.start()
+    try:
+        lamp.apache.restart()
+        lamp.supervisor(unlike=old)
+    finally:
+        done.set()
+        visitor.join()
+    assert answers[-1].status == 200
+    for answer in answers:
+        assert answer.status == 200 or answer.status == 503 and answer.headers["Retry-After"] == "1", answer.text
+    assert lamp.web_epoch() == epoch + 1
+    assert lamp.supervisors() == [lamp.supervisor()]
+
+
+def test_a_supervisor_that_stands_still_through_a_restart_keeps_the_next_one_waiting(lamp: Lamp) -> None:
+    """Apache takes a stopped process for a dead one and neither ends nor waits for it: the journal's lock decides."""
+    old = lamp.supervisor()
+    epoch = lamp.web_epoch()
+    os.kill(old, signal.SIGSTOP)
+    try:
+        lamp.apache.restart()
+        (new,) = eventually(lambda: [pid for pid in lamp.supervisors() if pid != old], "Apache has started a second supervisor")
+        eventually(lambda: blocked_on_lock(new), "the second one waits for the journal's lock")
+        assert lamp.web_epoch() == epoch
+    finally:
+        os.kill(old, signal.SIGKILL)
+    lamp.supervisor(unlike=old)
+    assert lamp.web_epoch() == epoch + 1
+
+
+def test_apache_killed_takes_the_pool_with_it(lamp: Lamp) -> None:
+    supervisor = lamp.supervisor()
+    try:
+        os.kill(lamp.apache.pid, signal.SIGKILL)
+        eventually(lambda: not Path(f"/proc/{supervisor}").exists(), "the supervisor has stopped by itself")
+    finally:
+        lamp.apache.kill()  # its other children, which nothing tells
+        lamp.apache.start()
+    lamp.supervisor()
+
+
+# ---- the record in MariaDB
+
+
+def test_an_upload_over_http_is_a_job_whose_rows_mariadbs_own_client_counts(lamp: Lamp) -> None:
+    contents = b"counted by its own client\n" * 1000
+    answer = lamp.visitor.submit("digest", contents, "counted.txt")
+    assert answer.status == 201, answer.text
+    job = answer.json["id"]
+    kinds = eventually(
+        lambda: (found := lamp.ask(f"SELECT GROUP_CONCAT(kind ORDER BY id) FROM messages WHERE job = {job} AND state = 'received'")).count(",") >= 4 and found,
+        "five messages are received and recorded",
+    )
+    assert set(kinds.split(",")) == {"submit", "accepted", "task", "result", "answer"}
+    assert lamp.ask(f"SELECT state, name, size FROM jobs WHERE id = {job}") == f"done\tcounted.txt\t{len(contents)}"
+    assert int(lamp.ask(f"SELECT COUNT(*) FROM transfers WHERE job = {job} AND proof <> 'different'")) >= 2
+    assert lamp.visitor.get(f"/jobs/{job}").status == 200
+
+
+def test_a_large_upload_crosses_as_an_unlinked_file_that_leaves_nothing_in_the_spool(lamp: Lamp) -> None:
+    answer = lamp.visitor.submit("digest", os.urandom(3 << 20), "large.bin")
+    assert answer.status == 201, answer.text
+    job = answer.json["id"]
+    shown = eventually(lambda: lamp.ask(f"SELECT DISTINCT object, access FROM transfers WHERE job = {job} AND kind = 'submit'"), "the transfer is recorded")
+    assert shown.startswith("regular"), shown
+    assert list(lamp.web.spool.iterdir()) == []
+
+
+def test_without_mariadb_pages_say_so_jobs_run_and_their_rows_come_when_it_is_back(lamp: Lamp) -> None:
+    lamp.supervisor()
+    lamp.mariadb.kill()
+    try:
+        page = lamp.visitor.get("/messages")
+        assert page.status == 503 and "database" in page.text.lower()
+        eventually(lambda: not lamp.checks()["database"]["ok"], "/readyz names the database")
+        answer = lamp.visitor.submit("digest", b"meanwhile", "meanwhile.txt")
+        assert answer.status == 201, answer.text
+        assert answer.json["state"] == "done", answer.json
+    finally:
+        lamp.mariadb.start()
+    job = answer.json["id"]
+    eventually(lambda: lamp.ask(f"SELECT state FROM jobs WHERE id = {job}") == "done", "the job's row has come", 30)
+    eventually(lambda: lamp.ask(f"SELECT COUNT(*) FROM messages WHERE job = {job}") == "5", "each of its messages is one row")
+    lamp.ready()
+    assert lamp.visitor.get("/messages").status == 200
+
+
+# ---- who may do what
+
+
+@pytest.mark.parametrize(
+    ("who", "statement"),
+    [
+        ("web", "INSERT INTO quarantine VALUES (1, 1, 1, '', '')"),
+        ("web", "UPDATE messages SET kind = 'x' LIMIT 1"),
+        ("web", "DELETE FROM messages LIMIT 1"),
+        ("web", "CREATE TABLE mine (a INT)"),
+        ("recorder", "CREATE TABLE mine (a INT)"),
+        ("recorder", "ALTER TABLE messages ADD COLUMN mine INT"),
+        ("recorder", "DROP TABLE messages"),
+        ("recorder", "SELECT * FROM tokens"),
+        ("migrate", "CREATE DATABASE mine"),
+        ("migrate", "SELECT * FROM mysql.global_priv"),
+        ("web", "SELECT LOAD_FILE('/etc/passwd') IS NOT NULL FROM mysql.user"),
+    ],
+)
+def test_a_user_of_the_database_can_do_no_more_than_its_part(lamp: Lamp, who: str, statement: str) -> None:
+    made = engine({"web": lamp.made.web_url, "recorder": lamp.made.recorder_url, "migrate": lamp.made.migrate_url}[who])
+    try:
+        with made.connect() as connection, pytest.raises(Exception) as refused:
+            connection.exec_driver_sql(statement)
+    finally:
+        made.dispose()
+    assert isinstance(refused.value.__cause__, pymysql.err.Error)
+    assert refused.value.__cause__.args[0] in (1044, 1142, 1370), refused.value  # access denied, to a database or a table
+
+
+def test_a_value_that_does_not_fit_is_an_error_also_without_the_programs_own_sql_mode(lamp: Lamp) -> None:
+    assert "STRICT_ALL_TABLES" in lamp.mariadb.tell("SELECT @@GLOBAL.sql_mode")
+    assert lamp.mariadb.tell("SELECT @@local_infile, @@innodb_flush_log_at_trx_commit, @@skip_networking").split("\n")[1] == "0\t1\t1"
+
+
+@pytest.mark.skipif(not ROOT, reason="not root: everything runs as one user")
+def test_web_reads_neither_the_pools_settings_nor_its_journal_and_the_pool_not_webs_key(lamp: Lamp) -> None:
+    web, pool = lamp.private.place.web, lamp.private.place.pool
+    assert web.can("test", "-r", lamp.made.conf / "web.toml") and pool.can("test", "-r", lamp.made.conf / "pool.toml")
+    for account, path in (
+        (web, lamp.made.conf / "pool.toml"),
+        (web, lamp.pool.journal),
+        (pool, lamp.made.conf / "web.toml"),
+        (pool, lamp.web.secret_key),
+        (web, lamp.made.conf / "migrate.toml"),
+        (pool, lamp.made.conf / "migrate.toml"),
+        (web, lamp.private.client),
+        (lamp.private.place.database, lamp.made.conf / "web.toml"),
+        (lamp.private.place.database, lamp.web.control),
+    ):
+        assert path.exists() and not account.can("test", "-r", path), f"{account.user} reads {path}"
+
+
+# ---- looking
+
+
+def children(pid: int) -> list[int]:
+    """Pids of a process' children. proc(5)."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def listeners(lamp: Lamp) -> set[str]:
+    """The sockets on which Apache's parent listens, as links of /proc/PID/fd."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    here = f"0100007F:{lamp.made.port:04X}"
+    return {f"socket:[{row[9]}]" for row in rows if row[1] == here and row[3] == "0A"}
+
+
+def blocked_on_lock(pid: int) -> bool:
+    """Whether the process waits for a record lock; `->` marks a waiter. proc_locks(5)."""
+    return any("->" in line and f" {pid} " in line for line in Path("/proc/locks").read_text().splitlines())
