@@ -17,6 +17,8 @@ from app.recorder.writer import Behind, Fenced, Writer
 log = logging.getLogger("recorder")
 
 FIRST_WAIT, LONGEST_WAIT = 0.05, 5.0
+REFUSED = 100
+"""Records refused without one taken in between: then it is not the records."""
 SLICES = 4
 """Slices pruned after a batch: as many messages go as may have come, and some more."""
 
@@ -33,6 +35,10 @@ class Finished(Exception):
     """The recorder was asked to finish while it waited for the database."""
 
 
+class _Refused(Exception):
+    """The database refuses a record of the batch, for the reason that this says."""
+
+
 class Drain:
     """Drains one journal into one database."""
 
@@ -43,6 +49,8 @@ class Drain:
         self._bound = bound
         self._finishing = False
         self._database = "not asked yet"
+        self._refused = 0
+        """Records that were put aside one after the other."""
 
     def run(self) -> str:
         """Drains until the supervisor says finish or is gone; returns why it ended, in words. Raises Fenced."""
@@ -70,7 +78,7 @@ class Drain:
                 continue
             if batch:
                 try:
-                    self._store(batch)
+                    self._store(batch, follower.look_ahead)
                 except Behind as behind:
                     log.warning("%s; reading the journal again from there", behind)
                     follower.go_to(self._writer.position)
@@ -102,30 +110,30 @@ class Drain:
             self._report(idle=True)
             self._listen(None)
 
-    def _store(self, batch: Batch) -> None:
+    def _store(self, batch: Batch, meanwhile: Callable[[], None]) -> None:
         """Commits a batch, or all of it but the records that the database refuses one by one."""
         parts = [batch]
         while parts:
             part = parts.pop()
             try:
-                self._insist(lambda: self._writer.commit(part))
-            except (Fenced, Behind, Finished, ChannelClosed, MemoryError):
-                raise
-            except Exception as error:
-                reason = judge(error)[1]
+                self._insist(lambda: self._writer.commit(part, meanwhile))
+                self._refused = 0
+            except _Refused as refused:
                 if len(part) > 1:
                     middle = len(part) // 2
                     parts += [part[middle:], part[:middle]]
-                    continue
-                position, record = part[0]
-                log.error("record %d (%s) is put into quarantine: %s", position, type(record).__name__, reason, exc_info=True)
-                self._set_aside(position, record, reason)
+                else:
+                    self._put_aside(*part[0], str(refused))
 
-    def _set_aside(self, position: int, record: Any, reason: str) -> None:
-        self._insist(lambda: self._writer.put_aside(position, record, reason), always=True)
+    def _put_aside(self, position: int, record: Any, reason: str) -> None:
+        self._refused += 1
+        if self._refused > REFUSED:
+            raise RuntimeError(f"the database refused {REFUSED} records one after the other; the last, {position}: {reason}")
+        log.error("record %d (%s) is put into quarantine: %s", position, type(record).__name__, reason)
+        self._insist(lambda: self._writer.put_aside(position, record, reason))
 
-    def _insist(self, attempt: Callable[[], Any], always: bool = False) -> Any:
-        """Tries until the database does it. Raises what a record is to blame for, unless `always`."""
+    def _insist(self, attempt: Callable[[], Any]) -> Any:
+        """Tries until the database does it. Raises _Refused for what a record is to blame for."""
         wait = FIRST_WAIT
         while True:
             try:
@@ -134,8 +142,10 @@ class Drain:
                 raise
             except Exception as error:
                 trouble, reason = judge(error)
-                if trouble is Trouble.RECORD and not always:
+                if trouble is Trouble.OURS:
                     raise
+                if trouble is Trouble.RECORD:
+                    raise _Refused(reason) from error
                 if trouble is not Trouble.BUSY or wait >= LONGEST_WAIT:
                     self._say(reason)
                 if trouble is not Trouble.BUSY and self._finishing:

@@ -12,7 +12,7 @@ from typing import Any, Iterable, Sequence
 import msgspec
 from sqlalchemy import Table
 
-from app.ipc.vocabulary import BY_CODE
+from app.ipc.vocabulary import BY_CODE, Role
 from app.journal.records import (
     Born,
     Ended,
@@ -26,14 +26,17 @@ from app.journal.records import (
     Proof,
     Ready,
     Record,
+    Transfer,
 )
 from app.store import histogram, models
 
 Batch = Sequence[tuple[int, Record]]
 """Records with their positions, in order."""
 
-RATE_NS = models.RATE_SECONDS * 1_000_000_000
+PACE_NS = models.PACE_SECONDS * 1_000_000_000
 LARGEST = (1 << 63) - 1
+_KINDS = {code: kind.name for code, kind in BY_CODE.items()}
+_ROLES = frozenset(role.value for role in Role)
 GONE = "gone with the supervisor"
 
 
@@ -172,85 +175,94 @@ class _Folding:
 
     def _message(self, position: int, record: Message) -> None:
         place = self.place
-        role = word(record.role, 16)
-        supervisor = ("supervisor", place.supervisor, place.supervisor_pid)
-        peer = (role, record.serial, record.pid)
-        sender, receiver = (peer, supervisor) if record.inbound else (supervisor, peer)
-        kind = BY_CODE[record.kind].name if record.kind in BY_CODE else f"kind {record.kind}"
-        job = record.job or None
-        worker = record.serial if role == "worker" else None
-        sent = record.sent or record.received
-        received = record.received or None
-        latency = received - sent if received and record.sent else None
-        state = "received" if received or record.inbound else "sent"
-        if record.id not in self.rows.messages and self.known.messages.pop(record.id, None) is None:
-            self.inserted["messages"] += 1
-            self._count(sent, latency, 1)
-        self.rows.messages[record.id] = MessageRow(
-            record.id,
+        id, sent, received = record.id, record.sent or record.received, record.received or None
+        role = record.role if record.role in _ROLES else word(record.role, 16)
+        if record.inbound:
+            from_role, from_serial, from_pid = role, record.serial, record.pid
+            to_role, to_serial, to_pid = "supervisor", place.supervisor, place.supervisor_pid
+        else:
+            from_role, from_serial, from_pid = "supervisor", place.supervisor, place.supervisor_pid
+            to_role, to_serial, to_pid = role, record.serial, record.pid
+        row = MessageRow(
+            id,
             place.node,
             place.epoch,
             position,
-            job,
-            kind,
-            *sender,
-            *receiver,
-            worker,
+            record.job or None,
+            _KINDS.get(record.kind) or f"kind {record.kind}",
+            from_role,
+            from_serial,
+            from_pid,
+            to_role,
+            to_serial,
+            to_pid,
+            record.serial if role == "worker" else None,
             record.size,
             record.fds,
             record.flags,
             sent,
             received,
-            latency,
-            state,
+            received - sent if received and record.sent else None,
+            "received" if received or record.inbound else "sent",
             "",
             record.preview[: models.PREVIEW],
         )
+        if id not in self.rows.messages and self.known.messages.pop(id, None) is None:
+            self.inserted["messages"] += 1
+            self._count(sent, row.latency, 1)
+        self.rows.messages[id] = row
         for transfer in record.transfers:
-            key = (record.id, transfer.position)
-            if key not in self.rows.transfers and self.known.transfers.pop(key, None) is None:
-                self.inserted["transfers"] += 1
-            self.rows.transfers[key] = TransferRow(
-                record.id,
-                transfer.position,
-                place.node,
-                place.epoch,
-                position,
-                job,
-                kind,
-                *sender,
-                *receiver,
-                worker,
-                sent,
-                received,
-                state,
-                transfer.sender_fd,
-                None if transfer.receiver_fd < 0 else transfer.receiver_fd,
-                word(transfer.object, 24),
-                signed(transfer.device),
-                signed(transfer.inode),
-                word(transfer.access, 12),
-                transfer.flags,
-                None if transfer.offset < 0 else transfer.offset,
-                transfer.size,
-                words(transfer.link, 255),
-                word(transfer.proof, 10),
-                words(transfer.reason, 200),
-            )
+            self._transfer(transfer, row)
+
+    def _transfer(self, record: Transfer, message: Any) -> None:
+        key = (message.id, record.position)
+        if key not in self.rows.transfers and self.known.transfers.pop(key, None) is None:
+            self.inserted["transfers"] += 1
+        self.rows.transfers[key] = TransferRow(
+            message=message.id,
+            position=record.position,
+            node=message.node,
+            epoch=message.epoch,
+            change=message.change,
+            job=message.job,
+            kind=message.kind,
+            sender_role=message.sender_role,
+            sender_serial=message.sender_serial,
+            sender_pid=message.sender_pid,
+            receiver_role=message.receiver_role,
+            receiver_serial=message.receiver_serial,
+            receiver_pid=message.receiver_pid,
+            worker=message.worker,
+            sent=message.sent,
+            received=message.received,
+            state=message.state,
+            sender_fd=record.sender_fd,
+            receiver_fd=None if record.receiver_fd < 0 else record.receiver_fd,
+            object=word(record.object, 24),
+            device=signed(record.device),
+            inode=signed(record.inode),
+            access=word(record.access, 12),
+            flags=record.flags,
+            offset=None if record.offset < 0 else record.offset,
+            size=record.size,
+            link=words(record.link, 255),
+            proof=word(record.proof, 10),
+            proof_reason=words(record.reason, 200),
+        )
 
     def _outcome(self, position: int, record: Outcome) -> None:
-        row = self._touch("messages", record.message)
+        row = self.rows.messages.get(record.message) or self._touch("messages", record.message)
         if row is None:
             return
         row.change = position
-        row.state = word(record.state, 10)
+        row.state = record.state if record.state == "received" else word(record.state, 10)
         row.reason = words(record.reason, 200)
         row.flags = record.flags
         if record.received:
-            known = row.latency is not None
+            first = row.latency is None
             row.received = record.received
             row.latency = record.received - row.sent
-            if not known:
+            if first:
                 self._count(row.sent, row.latency, 0)
         for number in range(row.fds):
             transfer = self._touch("transfers", (record.message, number))
@@ -277,7 +289,7 @@ class _Folding:
             transfer.proof, transfer.proof_reason = "unproved", reason
 
     def _count(self, sent: int, latency: int | None, messages: int) -> None:
-        at = sent - sent % RATE_NS
+        at = sent - sent % PACE_NS
         pace = self.paces.get(at)
         if pace is None:
             pace = self.paces[at] = Pace()

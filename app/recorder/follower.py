@@ -21,11 +21,13 @@ class Follower:
         self.last = after
         """The position of the last record that :meth:`read` has returned."""
         self._reader = Reader(directory, after)
+        self._ahead: list[tuple[int, Record]] = []
 
     def read(self) -> list[tuple[int, Record]]:
         """The next records, [] when there are none yet. Raises JournalGap where records are missing behind `last`."""
+        records, self._ahead = self._ahead, []
         try:
-            records = self._reader.read(self._most)
+            records = records or self._reader.read(self._most)
         except JournalGap:
             # What was read before the gap is lost with the exception: read it again, frame by frame, up to the gap.
             if self._most == 1:
@@ -36,6 +38,14 @@ class Follower:
         if records:
             self.last = records[-1][0]
         return records
+
+    def look_ahead(self) -> None:
+        """Reads now what the next :meth:`read` returns: the time is there while a server works."""
+        if not self._ahead:
+            try:
+                self._ahead = self._reader.read(self._most)
+            except JournalGap:
+                self.go_to(self.last)
 
     def pass_gap(self) -> int:
         """Goes on at the first segment behind what is missing; returns the position before its first record, 0 if there is none yet."""
@@ -50,6 +60,7 @@ class Follower:
         """Reads on behind another position."""
         self._reader.close()
         self._reader = Reader(self._directory, position)
+        self._ahead = []
         self.last = position
 
     def close(self) -> None:

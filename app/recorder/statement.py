@@ -38,7 +38,7 @@ class Upsert:
         """The statement for executemany of the sqlite3 module."""
 
     def mariadb(self, rows: Sequence[msgspec.Struct], escape: Escape, most: int) -> Iterator[str]:
-        """Whole statements of at most ROWS rows and about `most` characters. `escape` is the driver's, for what stands in quotes.
+        """Whole statements of at most ROWS rows and about `most` characters. `escape` is the driver's: text to literal.
 
         Raises TypeError for a value that is not of its column's type.
         """
@@ -66,7 +66,7 @@ def _literal(column: Column[Any]) -> tuple[str, Any]:
     """The place of a column's value in the template, and what makes of a column of values what stands there."""
     kind = column.type.python_type
     if kind is str:
-        return "'%s'", _quoted
+        return "%s", _quoted
     if kind is bytes:
         return "x'%s'", _hexadecimal
     return ("%s", _nullable) if column.nullable else ("%d", None)

@@ -16,6 +16,7 @@ class Trouble(enum.Enum):
     BUSY = "somebody else was first: try the whole batch again"
     SCHEMA = "wait for a migration or a grant and try the whole batch again"
     RECORD = "a record is to blame: find it and put it aside"
+    OURS = "the program is wrong: stop, nothing is lost that stays in the journal"
 
 
 _BUSY = {
@@ -31,6 +32,8 @@ _SCHEMA = {
     1142,  # no right to the table
     1143,  # no right to the column
     1146,  # no such table
+    1136,  # other columns than expected
+    1364,  # a column that we do not know has no default
     1370,  # no right to a routine
 }
 _AWAY = {
@@ -78,7 +81,7 @@ _SQLITE = {
 
 
 def judge(error: Exception) -> tuple[Trouble, str]:
-    """What to do, and what is wrong in words. What is no error of a database is a record's fault."""
+    """What to do, and what is wrong in words."""
     if isinstance(error, (exc.DisconnectionError, exc.TimeoutError, ConnectionError)):
         return Trouble.AWAY, f"the database does not answer: {error}"
     cause = error.orig if isinstance(error, exc.DBAPIError) else error
@@ -87,8 +90,10 @@ def judge(error: Exception) -> tuple[Trouble, str]:
         return _judge_sqlite(cause, words)
     if isinstance(cause, InterfaceError) or isinstance(error, exc.DBAPIError) and error.connection_invalidated:
         return Trouble.AWAY, f"the connection to the database is lost: {words}"
+    if isinstance(error, (OverflowError, UnicodeError)):
+        return Trouble.RECORD, f"{type(error).__name__}: {words}"
     if not isinstance(error, exc.DBAPIError):
-        return Trouble.RECORD, f"{type(cause).__name__}: {words}"
+        return Trouble.OURS, f"{type(error).__name__}: {words}"
     code = cause.args[0] if cause is not None and cause.args and isinstance(cause.args[0], int) else 0
     if code in _BUSY:
         return Trouble.BUSY, f"the database is busy: {words}"

@@ -11,7 +11,7 @@ import enum
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, Iterable, Iterator, Sequence
+from typing import Any, Callable, Iterable, Iterator, Sequence
 
 import msgspec
 from sqlalchemy import Connection, Engine, Row, Table, delete, func, insert, select, update
@@ -97,8 +97,10 @@ class Writer:
             self.quarantined = connection.scalar(select(func.count()).where(QUARANTINE.c.node == self._node)) or 0
         return self.position
 
-    def commit(self, batch: Batch) -> None:
+    def commit(self, batch: Batch, meanwhile: Callable[[], None] = lambda: None) -> None:
         """Writes a batch. What of it is committed already is left out, so that it may be tried again after any failure.
+
+        `meanwhile` is called, at most once, while the server works on the last statement.
 
         Raises Fenced, Behind, what a database raises, and what a record that makes no sense raises; nothing is written then.
         """
@@ -111,7 +113,7 @@ class Writer:
                 raise Behind(f"the database is at position {row.position}, these records begin at {batch[0][0]}")
             place = Place(self._node, self._node_name, row.journal_epoch, row.supervisor, row.supervisor_pid)
             folded = fold(batch, self._load(connection, needs(batch)), place)
-            written = self._write(connection, folded)
+            written = self._write(connection, folded, meanwhile)
             self._advance(connection, batch[-1][0], folded)
         self.position = batch[-1][0]
         self.rows += written
@@ -249,7 +251,7 @@ class Writer:
             known.processes |= {(row.role, row.serial): row for row in read(PROCESSES, ProcessRow, *chosen)}
         return known
 
-    def _write(self, connection: Connection, folded: Folded) -> int:
+    def _write(self, connection: Connection, folded: Folded, meanwhile: Callable[[], None]) -> int:
         """Upserts what was folded, each table in the order of its key: two nodes' transactions then wait and do not deadlock."""
         rows = folded.rows
         work: list[tuple[Table, list[Any]]] = [
@@ -261,7 +263,7 @@ class Writer:
         written = sum(len(some) for _table, some in work)
         work.append((RATES, self._rates(connection, folded)))
         if self._mariadb:
-            self._send(connection, self._statements(connection, work))
+            self._send(connection, self._statements(connection, work), meanwhile)
         else:
             for table, some in work:
                 if some:
@@ -287,9 +289,9 @@ class Writer:
             # A packet beyond the server's limit is not refused: the connection breaks. One character is at most four bytes.
             self._most = int(connection.exec_driver_sql("SELECT @@max_allowed_packet").scalar_one()) // 4
         for table, some in work:
-            yield from self._upserts[table].mariadb(some, driver.escape_string, self._most)
+            yield from self._upserts[table].mariadb(some, driver.escape, self._most)
 
-    def _send(self, connection: Connection, statements: Iterator[str]) -> None:
+    def _send(self, connection: Connection, statements: Iterator[str], meanwhile: Callable[[], None]) -> None:
         """Runs statements one after the other; while the server works on one the next is built here."""
         running: Future[Any] | None = None
         assert self._sender is not None
@@ -298,6 +300,7 @@ class Writer:
                 if running is not None:
                     running.result()
                 running = self._sender.submit(connection.exec_driver_sql, statement, None, {"no_parameters": True})
+            meanwhile()
         finally:
             # Whatever happened here, the connection is not ours again before the server has answered.
             if running is not None:

@@ -248,7 +248,7 @@ class Position(History):
     __table_args__ = (TABLE,)
 
 
-RATE_SECONDS = 10
+PACE_SECONDS = 10
 """What one row of rates counts."""
 
 

@@ -21,7 +21,7 @@ from app.store import cursor as cursors
 from app.store import histogram
 from app.store.cursor import Changed, CursorError, Key, Known
 from app.store.filter import BOUND, Filter, FilterError, parse
-from app.store.models import RATE_SECONDS, History, Job, Message, Position, Process, Quarantine, Rate, Transfer
+from app.store.models import PACE_SECONDS, History, Job, Message, Position, Process, Quarantine, Rate, Transfer
 
 __all__ = ["BOUND", "Changes", "CursorError", "Filter", "FilterError", "Page", "Pace", "parse"]
 
@@ -50,7 +50,7 @@ class Changes:
 
 @dataclasses.dataclass(frozen=True)
 class Pace:
-    """What went in RATE_SECONDS, over all nodes."""
+    """What went in PACE_SECONDS, over all nodes."""
 
     at: int
     """Begin, in ns since 1970."""
@@ -259,8 +259,8 @@ def counts(session: Session) -> dict[str, int]:
 
 
 def rates(session: Session, minutes: int = 10) -> list[Pace]:
-    """Messages and their latencies in steps of RATE_SECONDS, oldest first, without gaps; the last step is not over yet."""
-    step = RATE_SECONDS * 1_000_000_000
+    """Messages and their latencies in steps of PACE_SECONDS, oldest first, without gaps; the last step is not over yet."""
+    step = PACE_SECONDS * 1_000_000_000
     last = time.time_ns() // step * step
     first = last - minutes * 60_000_000_000 + step
     counted: dict[int, int] = {}

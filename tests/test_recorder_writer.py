@@ -1,0 +1,233 @@
+"""The writer: a journal's records become the same rows on both databases, each exactly once."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import Any
+
+import msgspec
+import pytest
+from sqlalchemy import Table, create_engine, select, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
+
+from app.config import Settings
+from app.journal.records import Born, Ended, Epoch, Job, JobStarted, Message, Record
+from app.recorder import writer as writers
+from app.recorder.statement import Upsert
+from app.recorder.writer import Behind, Fenced, Writer
+from app.store import models
+from app.store.engine import engine
+from tests.database import MariaDB, both
+from tests.story import BEGIN, MESSAGES_OF_A_JOB, TRANSFERS_OF_A_JOB, Story
+
+HISTORY = [table for table in models.History.metadata.sorted_tables]
+
+
+def writer(settings: Settings, epoch: int = 1) -> closing[Writer]:
+    return closing(Writer(engine(settings.recorder_url), settings.node, settings.node_name, epoch))
+
+
+def rows(settings: Settings, table: Table, *columns: str) -> list[tuple[Any, ...]]:
+    """Every row of a table in the order of its key."""
+    chosen = [table.c[name] for name in columns] or list(table.columns)
+    with create_engine(settings.history_url, poolclass=NullPool).connect() as connection:
+        return [tuple(row) for row in connection.execute(select(*chosen).order_by(*table.primary_key))]
+
+
+def numbered(records: list[Record], first: int) -> list[tuple[int, Record]]:
+    return list(enumerate(records, first))
+
+
+def tale() -> list[Record]:
+    """Something of everything: awkward text, extreme numbers, a death, a second epoch."""
+    story = Story()
+    told: list[Record] = [Epoch(1, "hôte'; --", 1, 900, 1, BEGIN, 0, True), *story.workers(), Born("web", 1, 4001, 33, story.step())]
+    for which in range(40):
+        told += story.job(which)
+    odd = story.message("task", fds=1, job=7, text="percent % quote ' \\ \" \0 \n ü")
+    odd.transfers[0] = story.transfer(0, link="/tmp/%s 'quoted' \\ ünïcode \U0001f4f7 \0")
+    odd.transfers[0].inode, odd.transfers[0].offset = 2**64 - 1, -1
+    odd.preview = bytes(range(256)) * 2
+    told += [odd, Job(7, "digest", "na'me\\ %d \U0001f600" + "x" * 300, 2**62, story.step(), "web", 1, 4001), JobStarted(7, 1, story.step())]
+    told += [story.outcome(odd, "failed", "broken pipe: '%'")]
+    told += [story.message("task"), Ended("worker", 1, story.step(), "killed by SIGKILL", False)]
+    told += [Epoch(1, "here", 2, 901, 2, story.step(), 12, False), *story.job(99)]
+    return told
+
+
+@both
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_batches_of_any_size_give_the_same_rows(history: Settings, database: str, size: int) -> None:
+    """The rows of one batch on SQLite are what all others are compared with."""
+    told = numbered(tale(), 1000)
+    with writer(history, 2) as mine:
+        for start in range(0, len(told), size):
+            mine.commit(told[start : start + size])
+    reference = history.state.parent / "reference"
+    other = Settings(state=reference, run=reference, node_name="here")
+    from app.store import migrate
+
+    migrate.upgrade(other)
+    with writer(other, 2) as theirs:
+        theirs.commit(told)
+    for table in HISTORY:
+        names = [column.name for column in table.columns if not (table.name == "positions" and column.name == "at")]
+        assert rows(history, table, *names) == rows(other, table, *names), table.name
+
+
+@both
+def test_awkward_values_come_back_as_they_were(history: Settings, database: str) -> None:
+    with writer(history, 2) as mine:
+        mine.commit(numbered(tale(), 1000))
+    [(preview, reason)] = [row for row in rows(history, writers.MESSAGES, "preview", "reason") if row[1].startswith("broken")]
+    assert (preview, reason) == (bytes(range(256)), "broken pipe: '%'")
+    [(link, inode, offset)] = [row for row in rows(history, writers.TRANSFERS, "link", "inode", "offset") if row[1] == -1]
+    assert (link, offset) == ("/tmp/%s 'quoted' \\ ünïcode \U0001f4f7 ␀", None)
+    [name] = [row[0] for row in rows(history, writers.JOBS, "name") if row[0].startswith("na'")]
+    assert len(name) == 255 and name.startswith("na'me\\ %d \U0001f600xxx") and name.endswith("x…")
+
+
+@both
+def test_counts_are_kept_with_the_rows(history: Settings, database: str) -> None:
+    told = tale()
+    messages = sum(type(record) is Message for record in told)
+    with writer(history, 2) as mine:
+        mine.commit(numbered(told, 1000))
+        assert mine.kept == messages == len(rows(history, writers.MESSAGES))
+    [position] = rows(history, writers.POSITIONS, "position", "rows", "transfers", "jobs", "processes", "journal_epoch", "supervisor_pid")
+    assert position == (999 + len(told), messages, 41 * TRANSFERS_OF_A_JOB + 1, 42, 5, 2, 901)
+    assert sum(row[0] for row in rows(history, writers.RATES, "messages")) == messages
+
+
+@both
+def test_a_batch_that_was_committed_is_left_out_when_it_is_tried_again(history: Settings, database: str) -> None:
+    told = numbered([Epoch(1, "here", 1, 900, 1, BEGIN, 0, True), *Story().job()], 50)
+    with writer(history) as mine:
+        mine.commit(told[:9])
+        before = rows(history, writers.POSITIONS, "position", "rows")
+        mine.commit(told[:9])
+        assert rows(history, writers.POSITIONS, "position", "rows") == before
+        mine.commit(told)
+    assert len(rows(history, writers.MESSAGES)) == MESSAGES_OF_A_JOB
+    assert rows(history, writers.POSITIONS, "position", "rows") == [(told[-1][0], MESSAGES_OF_A_JOB)]
+
+
+@both
+def test_a_recorder_of_an_older_epoch_cannot_commit(history: Settings, database: str) -> None:
+    told = numbered([Epoch(1, "here", 5, 900, 1, BEGIN, 0, False), *Story().job()], 50)
+    with writer(history, 5) as older, writer(history, 6) as newer:
+        older.commit(told[:3])
+        newer.open()
+        with pytest.raises(Fenced, match="a recorder of epoch 6 writes the history of node 1, this one has epoch 5"):
+            older.commit(told[3:])
+        assert rows(history, writers.POSITIONS, "epoch", "position") == [(6, 52)]
+        newer.commit(told[3:])
+    assert len(rows(history, writers.MESSAGES)) == MESSAGES_OF_A_JOB
+
+
+@both
+def test_a_lost_journal_begins_a_new_count_of_epochs(history: Settings, database: str) -> None:
+    with writer(history, 57) as before:
+        before.commit(numbered([Epoch(1, "here", 57, 900, 80, BEGIN, 0, False), *Story().job()], 50))
+    story = Story(begin=BEGIN + 10**12)
+    with writer(history, 1) as after:
+        assert after.open() == 64
+        after.put_aside(65, None, "the journal goes from position 64 to 10000: what lies between is lost", 9999)
+        after.commit(numbered([Epoch(1, "here", 1, 900, 1, story.step(), 0, True), *story.job()], 10_000))
+    assert rows(history, writers.POSITIONS, "epoch", "journal_epoch") == [(1, 1)]
+    assert len(rows(history, writers.MESSAGES)) == 2 * MESSAGES_OF_A_JOB
+    assert rows(history, writers.QUARANTINE, "position", "record") == [(65, b"")]
+
+
+@both
+def test_a_database_put_back_to_an_older_state_is_noticed(history: Settings, database: str) -> None:
+    told = numbered([Epoch(1, "here", 1, 900, 1, BEGIN, 0, True), *Story().job()], 50)
+    with writer(history) as mine:
+        mine.commit(told[:3])
+        with pytest.raises(Behind, match="the database is at position 52, these records begin at 58"):
+            mine.commit(told[8:])
+        assert mine.position == 52
+
+
+@both
+def test_history_keeps_its_bound_and_the_newest(history: Settings, database: str) -> None:
+    story = Story()
+    told: list[Record] = [Epoch(1, "here", 1, 900, 1, BEGIN, 0, True), Born("web", 1, 5, 0, story.step()), Ended("web", 1, story.step(), "", True)]
+    for which in range(1000):
+        told += story.job(which)
+    waiting = Job(story.id() - (1 << 40), "digest", "still queued", 1, BEGIN, "web", 1, 5)
+    with writer(history) as mine:
+        mine.commit(numbered([*told, waiting], 50))
+        assert mine.prune(1500) and not mine.prune(1500)
+        assert mine.kept == 1500
+    kept = [row[0] for row in rows(history, writers.MESSAGES, "id")]
+    assert kept == [record.id for record in told if type(record) is Message][-1500:]
+    assert len(rows(history, writers.TRANSFERS)) == 300 * TRANSFERS_OF_A_JOB
+    assert len(rows(history, writers.JOBS)) == 300 + 1, "a job that waits is no history yet"
+    assert {row[1] for row in rows(history, writers.PROCESSES, "node", "role")} == {"supervisor"}
+    with writer(history) as again:
+        again.open()
+        assert again.kept == 1500
+
+
+@both
+def test_rows_deleted_by_hand_are_not_taken_for_kept(history: Settings, database: str) -> None:
+    with writer(history) as mine:
+        mine.commit(numbered([Epoch(1, "here", 1, 900, 1, BEGIN, 0, True), *Story().job()], 50))
+        with create_engine(history.history_url, poolclass=NullPool).begin() as connection:
+            connection.execute(text("DELETE FROM messages WHERE kind = 'task'"))
+    with writer(history) as again:
+        again.open()
+        assert again.kept == MESSAGES_OF_A_JOB - 1
+
+
+@both
+def test_a_record_put_aside_is_kept_whole_and_passed(history: Settings, database: str) -> None:
+    message = Story().message("task")
+    with writer(history) as mine:
+        mine.commit(numbered([Epoch(1, "here", 1, 900, 1, BEGIN, 0, True)], 50))
+        for _again in range(2):
+            mine.put_aside(51, message, "out of range")
+        assert (mine.position, mine.quarantined) == (51, 1)
+    [(position, reason, record)] = rows(history, writers.QUARANTINE, "position", "reason", "record")
+    assert (position, reason, msgspec.msgpack.decode(record, type=Message)) == (51, "out of range", message)
+
+
+@pytest.mark.database
+def test_a_value_that_does_not_fit_is_refused_and_not_cut(mariadb: MariaDB, tmp_path: Any) -> None:
+    from app.store import migrate
+
+    settings = Settings(state=tmp_path, run=tmp_path, history_url=mariadb.fresh())
+    migrate.upgrade(settings)
+    message = Story().message("task")
+    message.fds = 70_000
+    with writer(settings) as mine, pytest.raises(DBAPIError, match="Out of range value for column 'fds'"):
+        mine.commit(numbered([message], 50))
+    assert rows(settings, writers.MESSAGES) == rows(settings, writers.POSITIONS, "position") == []
+
+
+def test_a_statement_ends_before_the_servers_limit() -> None:
+    upsert = Upsert(writers.QUARANTINE)
+
+    class Row(msgspec.Struct):
+        node: int
+        position: int
+        at: int
+        reason: str
+        record: bytes
+
+    many = [Row(1, number, 0, "x" * 100, b"") for number in range(100)]
+    made = list(upsert.mariadb(many, repr, most=1000))
+    assert all(len(statement) < 1300 for statement in made)
+    assert sum(statement.count("xxx'") for statement in made) == 100
+    assert len(list(upsert.mariadb(many[:1], repr, most=1))) == 1, "a single row is never split"
+
+
+def test_a_value_of_the_wrong_type_is_never_written_into_a_statement() -> None:
+    upsert = Upsert(writers.POSITIONS)
+    row = msgspec.defstruct("Row", [(column.key, Any) for column in writers.POSITIONS.columns])(*range(16))
+    row.node_name = "x"
+    row.position = "1); DROP TABLE messages; --"
+    with pytest.raises(TypeError):
+        list(upsert.mariadb([row], repr, most=1000))
