@@ -83,7 +83,9 @@ class Server:
             raise AssertionError(f"it ended with {self.process.wait()}: {''.join(said)} {self.log.read_text()}")
         assert any(line.startswith("Ready:") for line in said), f"{''.join(said)} {self.log.read_text()}"
 
-    def request(self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None, token: str = "") -> Answer:
+    def request(
+        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None, token: str = ""
+    ) -> Answer:
         """One request on a connection of its own. `token` goes as a bearer token."""
         sent = dict(headers or {})
         if token:
@@ -115,7 +117,15 @@ class Server:
         body = urllib.parse.urlencode(fields).encode()
         return self.request("POST", path, body, {"Content-Type": "application/x-www-form-urlencoded", **(headers or {})})
 
-    def submit(self, kind: str = "", file: bytes | None = None, name: str = "a file.bin", wait: float | None = 20, token: str = TOKEN, **fields: str) -> Answer:
+    def submit(
+        self,
+        kind: str = "",
+        file: bytes | None = None,
+        name: str = "a file.bin",
+        wait: float | None = 20,
+        token: str = TOKEN,
+        **fields: str,
+    ) -> Answer:
         """Submits a job, by default waiting for its end."""
         fields = {"kind": kind, **fields} if kind else fields
         body, media = multipart(fields, {"file": (name, file)} if file is not None else {})
@@ -148,7 +158,8 @@ def multipart(fields: Mapping[str, str], files: Mapping[str, tuple[str, bytes]])
     boundary = uuid.uuid4().hex
     parts = [f'Content-Disposition: form-data; name="{name}"\r\n\r\n{value}'.encode() for name, value in fields.items()]
     parts += [
-        f'Content-Disposition: form-data; name="{field}"; filename="{name}"\r\nContent-Type: application/octet-stream\r\n\r\n'.encode() + data
+        f'Content-Disposition: form-data; name="{field}"; filename="{name}"\r\nContent-Type: application/octet-stream\r\n\r\n'.encode()
+        + data
         for field, (name, data) in files.items()
     ]
     body = b"".join(b"--" + boundary.encode() + b"\r\n" + part + b"\r\n" for part in parts) + b"--" + boundary.encode() + b"--\r\n"
@@ -211,5 +222,3 @@ def server(running_server: Server) -> Iterator[Server]:
     running_server.cookies = {}
     yield running_server
     running_server.cookies = {}
-
-

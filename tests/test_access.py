@@ -69,7 +69,9 @@ def bearer(token: str) -> dict[str, str]:
 
 def scale(client: FlaskClient, **headers: str) -> Any:
     """Something that only an operator may do: without a pool it gets as far as 503."""
-    return client.post("/api/v1/pool/scale", json={"workers": 2}, headers={name.replace("_", "-"): value for name, value in headers.items()})
+    return client.post(
+        "/api/v1/pool/scale", json={"workers": 2}, headers={name.replace("_", "-"): value for name, value in headers.items()}
+    )
 
 
 ALLOWED, NO_LOGIN, FORGED, TOO_MANY = 503, 401, 403, 429
@@ -84,7 +86,11 @@ def log_in(client: FlaskClient, token: str) -> Any:
 
 
 def test_every_address_says_who_may_call_it(app: Flask) -> None:
-    silent = [rule.rule for rule in app.url_map.iter_rules() if rule.endpoint != "static" and not hasattr(app.view_functions[rule.endpoint], "reach")]
+    silent = [
+        rule.rule
+        for rule in app.url_map.iter_rules()
+        if rule.endpoint != "static" and not hasattr(app.view_functions[rule.endpoint], "reach")
+    ]
     assert silent == []
 
 
@@ -200,7 +206,7 @@ def test_a_link_made_for_once_is_no_bearer_token(app: Flask, settings: Settings)
 
 def test_a_wrong_token_on_the_form_says_so(app: Flask) -> None:
     answer = log_in(app.test_client(), "wrong")
-    assert answer.status_code == 401 and "role=\"alert\"" in answer.text
+    assert answer.status_code == 401 and 'role="alert"' in answer.text
 
 
 def test_the_page_with_a_token_sends_no_referrer_and_is_not_kept(app: Flask) -> None:
@@ -210,7 +216,16 @@ def test_the_page_with_a_token_sends_no_referrer_and_is_not_kept(app: Flask) -> 
 
 
 @pytest.mark.parametrize(
-    "target", ["https://evil.example/", "//evil.example/", "/\\evil.example", "\\\\evil.example", "javascript:alert(1)", "/\t/evil.example", "evil"]
+    "target",
+    [
+        "https://evil.example/",
+        "//evil.example/",
+        "/\\evil.example",
+        "\\\\evil.example",
+        "javascript:alert(1)",
+        "/\t/evil.example",
+        "evil",
+    ],
 )
 def test_a_login_leads_to_no_other_site(app: Flask, target: str) -> None:
     client = app.test_client()
@@ -222,7 +237,9 @@ def test_a_login_leads_to_no_other_site(app: Flask, target: str) -> None:
 def test_a_login_goes_on_to_where_one_wanted_to_go(app: Flask) -> None:
     client = app.test_client()
     page = client.get("/login")
-    answer = client.post("/login", data={"token": SETTINGS_TOKEN, "csrf_token": csrf_token(page.text), "next": "/messages?q=kind:result"})
+    answer = client.post(
+        "/login", data={"token": SETTINGS_TOKEN, "csrf_token": csrf_token(page.text), "next": "/messages?q=kind:result"}
+    )
     assert answer.headers["Location"] == "/messages?q=kind:result"
 
 
@@ -253,7 +270,8 @@ def test_a_bearer_token_needs_no_csrf_token(app: Flask) -> None:
 
 
 @pytest.mark.parametrize(
-    "headers", [{"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Origin": "https://evil.example"}, {"Origin": "null"}]
+    "headers",
+    [{"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Origin": "https://evil.example"}, {"Origin": "null"}],
 )
 def test_what_another_site_makes_a_browser_send_is_refused(app: Flask, headers: dict[str, str]) -> None:
     client = app.test_client()
@@ -360,7 +378,9 @@ def test_too_many_wrong_tokens_from_one_address_are_cut_off(app: Flask) -> None:
     assert 0 < int(answer.headers["Retry-After"]) <= access.Attempts.SPAN + 1
     page = client.get("/login")
     assert client.post("/login", data={"token": SETTINGS_TOKEN, "csrf_token": csrf_token(page.text)}).status_code == TOO_MANY
-    other = client.post("/api/v1/pool/scale", json={"workers": 2}, headers=bearer(SETTINGS_TOKEN), environ_base={"REMOTE_ADDR": "192.0.2.7"})
+    other = client.post(
+        "/api/v1/pool/scale", json={"workers": 2}, headers=bearer(SETTINGS_TOKEN), environ_base={"REMOTE_ADDR": "192.0.2.7"}
+    )
     assert other.status_code == ALLOWED
 
 
@@ -435,7 +455,12 @@ def test_a_large_form_is_refused(app: Flask) -> None:
 def test_processes_that_start_together_agree_on_one_secret_key(settings: Settings) -> None:
     program = "import sys; from app import config; from app.web import access; print(access.secret_key(config.embedded()).hex())"
     starters = [
-        subprocess.Popen([sys.executable, "-c", program], env={**os.environ, "PAIRSCOPE_STATE": str(settings.state)}, stdout=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PAIRSCOPE_STATE": str(settings.state)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         for _ in range(4)
     ]
     found = {starter.communicate(timeout=30)[0] for starter in starters}

@@ -33,7 +33,8 @@ TEXT = b"one\ntwo words\nthree\n"
 def recorded(server: Server, job: str) -> dict[str, Any]:
     """The job once its row stands and says how it ended."""
     return eventually(
-        lambda: (row := server.get(f"/api/v1/jobs/{job}").json)["state"] not in ("recording", "queued", "running") and row, f"job {job} is recorded"
+        lambda: (row := server.get(f"/api/v1/jobs/{job}").json)["state"] not in ("recording", "queued", "running") and row,
+        f"job {job} is recorded",
     )
 
 
@@ -149,7 +150,7 @@ def test_cancelling_a_job_that_ended_says_so(server: Server) -> None:
 
 @pytest.fixture
 def compressed(server: Server) -> dict[str, Any]:
-    return server.submit("compress", TEXT * 500, "w\u00f6rter \"x\".txt").json
+    return server.submit("compress", TEXT * 500, 'w\u00f6rter "x".txt').json
 
 
 def test_an_output_is_downloaded_whole_and_as_an_attachment(server: Server, compressed: dict[str, Any]) -> None:
@@ -226,7 +227,9 @@ def test_a_job_without_output_says_so(server: Server) -> None:
 def test_the_messages_and_transfers_of_a_job_are_listed(server: Server) -> None:
     job = server.submit("compress", TEXT).json["id"]
     messages = eventually(
-        lambda: len(rows := all_of(server, "messages", f"job:{job}")) == 5 and all(row["state"] == "received" for row in rows) and rows,
+        lambda: (
+            len(rows := all_of(server, "messages", f"job:{job}")) == 5 and all(row["state"] == "received" for row in rows) and rows
+        ),
         "five messages are recorded as received",
     )
     assert [row["kind"] for row in messages] == ["answer", "result", "task", "accepted", "submit"]
@@ -348,17 +351,23 @@ def test_a_wrong_wait_is_refused(server: Server, wait: str) -> None:
 def test_a_body_of_another_media_type_is_refused(server: Server) -> None:
     answer = server.post("/api/v1/jobs", {"kind": "echo"}, TOKEN)
     assert answer.status == 415 and "multipart/form-data" in answer.detail
-    answer = server.request("POST", "/api/v1/pool/scale", b"workers=2", {"Content-Type": "application/x-www-form-urlencoded"}, TOKEN)
+    answer = server.request(
+        "POST", "/api/v1/pool/scale", b"workers=2", {"Content-Type": "application/x-www-form-urlencoded"}, TOKEN
+    )
     assert answer.status == 415 and "application/json" in answer.detail
 
 
-@pytest.mark.parametrize("body", [b"{", b"\xff", b"[1]", b'"text"', b"null", b'{"workers": "2"}', b'{"workers": 2.5}', b'{"workers": true}', b"{}"])
+@pytest.mark.parametrize(
+    "body", [b"{", b"\xff", b"[1]", b'"text"', b"null", b'{"workers": "2"}', b'{"workers": 2.5}', b'{"workers": true}', b"{}"]
+)
 def test_json_that_does_not_fit_is_refused(server: Server, body: bytes) -> None:
     answer = server.request("POST", "/api/v1/pool/scale", body, {"Content-Type": "application/json"}, TOKEN)
     assert answer.status == 400 and answer.detail
 
 
-@pytest.mark.parametrize(("workers", "words"), [(0, "1 to 32"), (-1, "1 to 32"), (33, "1 to 32"), (10**12, "whole number"), (10**30, "whole number")])
+@pytest.mark.parametrize(
+    ("workers", "words"), [(0, "1 to 32"), (-1, "1 to 32"), (33, "1 to 32"), (10**12, "whole number"), (10**30, "whole number")]
+)
 def test_a_number_of_workers_out_of_range_is_refused(server: Server, workers: int, words: str) -> None:
     answer = server.post("/api/v1/pool/scale", {"workers": workers}, TOKEN)
     assert answer.status == 400 and words in answer.detail
@@ -374,7 +383,11 @@ def test_a_wrong_signal_is_refused(server: Server, serial: str, signal_name: str
 
 
 def test_a_missing_token_is_asked_for(server: Server) -> None:
-    for answer in (server.submit("digest", TEXT, token=""), server.post("/api/v1/pool/scale", {"workers": 2}), server.post("/api/v1/jobs/1/cancel")):
+    for answer in (
+        server.submit("digest", TEXT, token=""),
+        server.post("/api/v1/pool/scale", {"workers": 2}),
+        server.post("/api/v1/jobs/1/cancel"),
+    ):
         assert answer.status == 401 and "bearer token" in answer.detail
         assert answer.headers["WWW-Authenticate"].startswith("Bearer")
 
@@ -446,7 +459,10 @@ def test_the_pool_is_scaled_and_a_worker_is_signalled(tmp_path: Path) -> None:
         answer = server.post(f"/api/v1/workers/{first['serial']}/signal", {"signal": "KILL"}, TOKEN)
         assert answer.status == 200 and f"worker {first['serial']}" in answer.json["done"]
         dead = eventually(
-            lambda: next((row for row in server.get("/api/v1/workers").json["items"] if row["serial"] == first["serial"] and row["ended"]), None),
+            lambda: next(
+                (row for row in server.get("/api/v1/workers").json["items"] if row["serial"] == first["serial"] and row["ended"]),
+                None,
+            ),
             "its death is recorded",
         )
         assert dead["exit"] == "killed by SIGKILL" and dead["now"] is None
@@ -511,7 +527,10 @@ def test_jobs_run_and_are_told_while_the_database_is_away_and_recorded_when_it_i
         os.kill(recorder, signal.SIGKILL)  # the next one finds what web finds
 
         def away() -> bool:
-            return server.get("/readyz").status == 503 and json.loads(server.settings.snapshot.read_bytes())["recorder"]["state"] == "away"
+            return (
+                server.get("/readyz").status == 503
+                and json.loads(server.settings.snapshot.read_bytes())["recorder"]["state"] == "away"
+            )
 
         eventually(away, "the database is said to be away", 20)
         ready = server.get("/readyz").json["checks"]
@@ -558,8 +577,10 @@ def test_metrics_are_prometheus_text_and_count_what_happens(server: Server) -> N
     assert before["pairscope_up"] == 1 and before["pairscope_workers_wanted"] == 2
     server.submit("digest", TEXT)
     eventually(
-        lambda: figures()["pairscope_jobs_totaldone"] > before["pairscope_jobs_totaldone"]
-        and figures()["pairscope_transfers_total"] >= before["pairscope_transfers_total"] + 2,
+        lambda: (
+            figures()["pairscope_jobs_totaldone"] > before["pairscope_jobs_totaldone"]
+            and figures()["pairscope_transfers_total"] >= before["pairscope_transfers_total"] + 2
+        ),
         "the job is counted",
     )
 
@@ -588,9 +609,16 @@ def test_the_description_has_every_route_and_what_each_takes_and_gives(server: S
     submission = described["paths"]["/api/v1/jobs"]["post"]
     fields = submission["requestBody"]["content"]["multipart/form-data"]["schema"]
     name = fields["$ref"].rpartition("/")[2]
-    assert described["components"]["schemas"][name]["properties"]["file"]["contentMediaType" if "contentMediaType" in str(described) else "format"]
+    assert described["components"]["schemas"][name]["properties"]["file"][
+        "contentMediaType" if "contentMediaType" in str(described) else "format"
+    ]
     assert "201" in submission["responses"] and submission["security"] == [{"operator": []}]
-    assert {parameter["name"] for parameter in described["paths"]["/api/v1/messages"]["get"]["parameters"]} == {"before", "after", "limit", "q"}
+    assert {parameter["name"] for parameter in described["paths"]["/api/v1/messages"]["get"]["parameters"]} == {
+        "before",
+        "after",
+        "limit",
+        "q",
+    }
     problem = described["components"]["responses"]["DEFAULT_ERROR"]["content"]
     assert list(problem) == ["application/problem+json"]
 
@@ -627,7 +655,12 @@ def test_what_is_answered_has_exactly_the_described_members(server: Server) -> N
     job = server.submit("compress", TEXT).json["id"]
     recorded(server, job)
     pairs = [("Job", server.get(f"/api/v1/jobs/{job}").json), ("Worker", server.get("/api/v1/workers").json["items"][0])]
-    pairs += [("Message", server.get("/api/v1/messages").json["items"][0]), ("Transfer", server.get("/api/v1/transfers").json["items"][0])]
+    pairs += [
+        ("Message", server.get("/api/v1/messages").json["items"][0]),
+        ("Transfer", server.get("/api/v1/transfers").json["items"][0]),
+    ]
     for name, value in pairs:
-        schema = next(schema for key, schema in described.items() if key.startswith(name) and set(schema["properties"]) >= set(value))
+        schema = next(
+            schema for key, schema in described.items() if key.startswith(name) and set(schema["properties"]) >= set(value)
+        )
         assert set(value) == set(schema["properties"]), name

@@ -27,7 +27,12 @@ TEXT = b"one\ntwo words\nthree\n"
 def run(state: Path, *arguments: str, given: bytes = b"", **more: str) -> subprocess.CompletedProcess[str]:
     """One command; no traceback, whatever happens."""
     done = subprocess.run(
-        [sys.executable, "-m", "app", *arguments], cwd=PROJECT, env=environment(state, **more), input=given, capture_output=True, timeout=60
+        [sys.executable, "-m", "app", *arguments],
+        cwd=PROJECT,
+        env=environment(state, **more),
+        input=given,
+        capture_output=True,
+        timeout=60,
     )
     result = subprocess.CompletedProcess(arguments, done.returncode, done.stdout.decode(), done.stderr.decode())
     assert "Traceback" not in result.stderr, result.stderr
@@ -116,7 +121,10 @@ def test_submit_without_waiting_prints_the_jobs_id(server: Server, file: Path) -
 
 
 def test_submit_passes_parameters_and_text(server: Server, file: Path) -> None:
-    assert json.loads(run(server.settings.state, "submit", "echo", "--data", "h\u00e9", "--json").stdout)["result"]["text"] == "h\u00e9"
+    assert (
+        json.loads(run(server.settings.state, "submit", "echo", "--data", "h\u00e9", "--json").stdout)["result"]["text"]
+        == "h\u00e9"
+    )
     told = json.loads(run(server.settings.state, "submit", "compress", str(file), "-p", "level=1", "--json").stdout)
     assert told["result"]["level"] == 1
 
@@ -139,10 +147,14 @@ def test_a_job_that_fails_is_told_on_standard_error_with_status_1(server: Server
         (("digest", "FILE", "-p", "x"), 2, "expected NAME=VALUE"),
     ],
 )
-def test_a_wrong_submission_is_one_sentence(server: Server, file: Path, arguments: tuple[str, ...], status: int, words: str) -> None:
+def test_a_wrong_submission_is_one_sentence(
+    server: Server, file: Path, arguments: tuple[str, ...], status: int, words: str
+) -> None:
     places = {"FILE": file, "EMPTY": file.with_name("empty"), "MISSING": file.with_name("missing"), "DIRECTORY": file.parent}
     places["EMPTY"].touch()
-    assert words in one_sentence(run(server.settings.state, "submit", *(str(places.get(argument, argument)) for argument in arguments)), status)
+    assert words in one_sentence(
+        run(server.settings.state, "submit", *(str(places.get(argument, argument)) for argument in arguments)), status
+    )
 
 
 def test_submit_without_a_pool_says_that_it_is_away(tmp_path: Path, file: Path) -> None:
@@ -156,8 +168,16 @@ def test_tail_shows_the_newest_messages_the_newest_last(server: Server, file: Pa
     job = json.loads(run(server.settings.state, "submit", "digest", str(file), "--json").stdout)["job"]
     eventually(lambda: len(server.get(f"/api/v1/messages?q=job:{job}").json["items"]) == 5, "its messages are recorded")
     lines = run(server.settings.state, "tail", "-q", f"job:{job}").stdout.splitlines()
-    assert [re.findall(r"submit|accepted|task|result|answer", line)[0] for line in lines] == ["submit", "accepted", "task", "result", "answer"]
-    told = [json.loads(line) for line in run(server.settings.state, "tail", "-q", f"job:{job}", "-n", "2", "--json").stdout.splitlines()]
+    assert [re.findall(r"submit|accepted|task|result|answer", line)[0] for line in lines] == [
+        "submit",
+        "accepted",
+        "task",
+        "result",
+        "answer",
+    ]
+    told = [
+        json.loads(line) for line in run(server.settings.state, "tail", "-q", f"job:{job}", "-n", "2", "--json").stdout.splitlines()
+    ]
     assert [row["kind"] for row in told] == ["result", "answer"]
 
 
@@ -348,7 +368,9 @@ def test_the_token_is_in_no_childs_environment(server: Server) -> None:
 
 
 def test_the_server_listens_on_loopback_alone(server: Server) -> None:
-    listening = {line.split()[1] for line in Path(f"/proc/{server.process.pid}/net/tcp").read_text().splitlines() if line.split()[3] == "0A"}
+    listening = {
+        line.split()[1] for line in Path(f"/proc/{server.process.pid}/net/tcp").read_text().splitlines() if line.split()[3] == "0A"
+    }
     ours = [address for address in listening if address.endswith(f":{server.port:04X}")]
     assert ours == [f"0100007F:{server.port:04X}"]
 

@@ -81,7 +81,9 @@ def _failure(error: Exception) -> Failure:
         from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
         if isinstance(error, DBAPIError):
-            return Failure(f"the database does not do it: {error.orig} (are the tables there? python -m app migrate)", DATABASE_AWAY)
+            return Failure(
+                f"the database does not do it: {error.orig} (are the tables there? python -m app migrate)", DATABASE_AWAY
+            )
         if isinstance(error, SQLAlchemyError):
             return Failure(f"the database does not do it: {error}", DATABASE_AWAY)
     if isinstance(error, OSError) and error.strerror:

@@ -52,7 +52,9 @@ class Parser(HTTPRequestParser):
             self.body_rcv.buf = Body(self.adj.inbuf_overflow, self.bound)
 
 
-def server(application: Callable[..., Any], sockets: list[socket.socket], bound: int, threads: int, poll: dict[int, Any]) -> TcpWSGIServer:
+def server(
+    application: Callable[..., Any], sockets: list[socket.socket], bound: int, threads: int, poll: dict[int, Any]
+) -> TcpWSGIServer:
     """A server on listening sockets that keeps at most `bound` bytes of a body. Its descriptors stand in `poll`."""
     made = create_server(
         application,

@@ -25,7 +25,7 @@ class Watched:
 
     accepting = False
 
-    def __init__(self, fd: int, poll: dict[int, Any], then: Callable[[], None]) -> None:
+    def __init__(self, fd: int, poll: dict[int, Any], then: Callable[[], object]) -> None:
         self._fd, self._poll, self._then = fd, poll, then
         poll[fd] = self
 

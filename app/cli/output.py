@@ -13,7 +13,15 @@ from rich.text import Text
 PIPED_WIDTH = 200
 """Columns where no terminal is: nothing is cut that a program could want to find."""
 
-ROLES = {"web": "blue", "supervisor": "magenta", "worker": "green", "recorder": "yellow", "live": "cyan", "lab": "red", "tool": "bright_blue"}
+ROLES = {
+    "web": "blue",
+    "supervisor": "magenta",
+    "worker": "green",
+    "recorder": "yellow",
+    "live": "cyan",
+    "lab": "red",
+    "tool": "bright_blue",
+}
 GOOD, ATTENTION, BAD = "green", "yellow", "red"
 STATES = {
     "idle": GOOD, "busy": ATTENTION, "starting": ATTENTION, "stopping": ATTENTION, "received": GOOD, "sent": ATTENTION, "failed": BAD,

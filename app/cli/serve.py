@@ -122,7 +122,9 @@ def _listen(port: int | None) -> socket.socket:
                 raise
     if port is None:
         raise Failure(f"no port from {PORT} to {PORT + PORTS - 1} is free; set PORT")
-    raise Failure(f"PORT is {port}, and another program listens there; choose another, or leave it unset for the next free one", USAGE)
+    raise Failure(
+        f"PORT is {port}, and another program listens there; choose another, or leave it unset for the next free one", USAGE
+    )
 
 
 class Run:
@@ -192,7 +194,9 @@ class Run:
         if not self._announced:
             self._announced = True
             token = quote(self._settings.operator_token, safe="")
-            announce(f"\n    Pairscope      {self._address}\n    Log in         {self._address}login?token={token}\n\nCtrl-C stops it.")
+            announce(
+                f"\n    Pairscope      {self._address}\n    Log in         {self._address}login?token={token}\n\nCtrl-C stops it."
+            )
 
     def _stop(self) -> None:
         """Takes no new request, lets the pool stop in order, and lets requests end that were waiting for it."""
@@ -224,7 +228,7 @@ class Run:
         with ours, theirs:
             ours.setblocking(False)
             theirs.setblocking(False)
-            Watched(ours.fileno(), self._poll, lambda: ours.recv(64) and None)
+            Watched(ours.fileno(), self._poll, lambda: [ours.recv(64)])
             before = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
             handlers = {number: signal.signal(number, self._count) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
             try:

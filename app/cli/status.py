@@ -43,7 +43,9 @@ def status(as_json: bool) -> None:
         _show(said)
         out = console()
         for name, check in found.items():
-            out.print(Text(f"{name:9}", "bold"), Text("ready" if check.ok else "not ready", GOOD if check.ok else BAD), Text(check.detail))
+            out.print(
+                Text(f"{name:9}", "bold"), Text("ready" if check.ok else "not ready", GOOD if check.ok else BAD), Text(check.detail)
+            )
     if not all(check.ok for check in found.values()):
         sys.exit(DATABASE_AWAY if found["pool"].ok and found["journal"].ok else FAILED)
 
@@ -53,14 +55,18 @@ def _show(said: Snapshot) -> None:
     out.print(Text(f"Pairscope {said.version} on {said.node_name} (node {said.node}), epoch {said.epoch}, {said.state}", "bold"))
     now = time.time_ns()
     jobs = said.jobs
-    out.print(f"jobs      {jobs.queued} queued, {jobs.running} running, {jobs.done} done, {jobs.failed} failed, {jobs.cancelled} cancelled")
+    out.print(
+        f"jobs      {jobs.queued} queued, {jobs.running} running, {jobs.done} done, {jobs.failed} failed, {jobs.cancelled} cancelled"
+    )
     out.print(
         f"record    {said.messages.journaled} messages and {said.transfers} descriptors in this epoch; "
         f"{said.recorder.lag} records wait; journal {size(said.journal.bytes)} of {size(said.journal.limit)}"
     )
     out.print(f"outputs   {said.results.count} kept, {size(said.results.bytes)} of {size(said.results.limit)}")
     out.print()
-    rows = table("worker", "pid", "state", "job", "sandbox", "done", "failed", "age", right=("worker", "pid", "done", "failed", "age"))
+    rows = table(
+        "worker", "pid", "state", "job", "sandbox", "done", "failed", "age", right=("worker", "pid", "done", "failed", "age")
+    )
     for worker in sorted(said.workers, key=lambda worker: worker.serial):
         job = f"{worker.kind} {worker.job}" if worker.job else "-"
         rows.add_row(

@@ -24,13 +24,24 @@ BLOCK = 1 << 20
 @click.command()
 @click.argument("kind")
 @click.argument("file", required=False)
-@click.option("-p", "--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="A parameter of the job; may be repeated.")
+@click.option(
+    "-p", "--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="A parameter of the job; may be repeated."
+)
 @click.option("--data", help="Input without a file, for jobs that need none.")
 @click.option("-o", "--output", type=click.Path(), metavar="PATH", help="Write the job's output there; - for standard output.")
 @click.option("--timeout", type=click.FloatRange(0.1, 86400), default=120.0, show_default=True, help="Seconds to wait for the end.")
 @click.option("--no-wait", is_flag=True, help="Return when the job is accepted, and print its id.")
 @as_json
-def submit(kind: str, file: str | None, parameters: tuple[str, ...], data: str | None, output: str | None, timeout: float, no_wait: bool, as_json: bool) -> None:
+def submit(
+    kind: str,
+    file: str | None,
+    parameters: tuple[str, ...],
+    data: str | None,
+    output: str | None,
+    timeout: float,
+    no_wait: bool,
+    as_json: bool,
+) -> None:
     """Have the job KIND done on FILE (- for standard input), and show the result.
 
     \b
@@ -130,11 +141,15 @@ def _save(client: Client, job: int, path: str) -> None:
 
 def _show(answer: Answer, as_json: bool, *, output_on_stdout: bool) -> None:
     if as_json:
-        shown = {"job": str(answer.job)} | {name: getattr(answer, name) for name in ("state", "result", "reason", "worker", "output")}
+        shown = {"job": str(answer.job)} | {
+            name: getattr(answer, name) for name in ("state", "result", "reason", "worker", "output")
+        }
         put_json(shown, stderr=output_on_stdout)
         return
     out = console(stderr=output_on_stdout)
-    out.print(Text("job"), Text(str(answer.job), "bold"), state(answer.state), Text(f"by worker {answer.worker}" if answer.worker else ""))
+    out.print(
+        Text("job"), Text(str(answer.job), "bold"), state(answer.state), Text(f"by worker {answer.worker}" if answer.worker else "")
+    )
     for name, value in answer.result.items():
         out.print(Text(f"  {name:14}", "dim"), Text(str(value)))
     if answer.output:

@@ -12,7 +12,7 @@ from rich.text import Text
 from sqlalchemy.orm import Session
 
 from app import config
-from app.cli import Failure, USAGE, as_json
+from app.cli import USAGE, Failure, as_json
 from app.cli.output import console, duration, process, put_json, size, state
 from app.store import filter as filters
 from app.store import queries
@@ -75,7 +75,11 @@ def _line(row: Message) -> Text:
 
     moment = datetime.datetime.fromtimestamp(row.sent // 10**9, datetime.UTC)
     line = Text(f"{moment:%H:%M:%S}.{row.sent // 1000 % 10**6:06d} ", "dim")
-    pairs: list[Any] = [process(row.sender_role, row.sender_serial), Text(" > ", "dim"), process(row.receiver_role, row.receiver_serial)]
+    pairs: list[Any] = [
+        process(row.sender_role, row.sender_serial),
+        Text(" > ", "dim"),
+        process(row.receiver_role, row.receiver_serial),
+    ]
     ends = Text.assemble(*pairs)
     ends.pad_right(max(0, 26 - len(ends)))
     line.append_text(ends)

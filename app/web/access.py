@@ -199,7 +199,11 @@ def _attempt(token: str) -> Verified | None:
     if seconds:
         raise Problem(
             "too-many-attempts",
-            _("Too many wrong tokens came from %(address)s. Try again in %(seconds)d seconds.", address=request.remote_addr, seconds=int(seconds) + 1),
+            _(
+                "Too many wrong tokens came from %(address)s. Try again in %(seconds)d seconds.",
+                address=request.remote_addr,
+                seconds=int(seconds) + 1,
+            ),
             headers={"Retry-After": str(int(seconds) + 1)},
         )
     verified = _verify(token)
@@ -237,7 +241,9 @@ def _operator() -> Operator | None:
         if verified is None or verified.once:
             raise Problem(
                 "wrong-token",
-                _("The bearer token is not an operator's, or was revoked, or has expired. Make one with: python -m app token create NAME"),
+                _(
+                    "The bearer token is not an operator's, or was revoked, or has expired. Make one with: python -m app token create NAME"
+                ),
                 headers={"WWW-Authenticate": 'Bearer realm="pairscope", error="invalid_token"'},
             )
         return Operator(verified.name, "bearer")
@@ -266,7 +272,9 @@ def _sign_in(verified: Verified) -> bool:
         name = _("session of %(name)s", name=verified.name)[:80]
         expires = time.time_ns() + SESSION_HOURS * 3600 * 10**9
         traded = own.execute(
-            update(Token).where(Token.id == verified.number, Token.digest == verified.digest).values(digest=fresh, once=False, name=name, expires=expires)
+            update(Token)
+            .where(Token.id == verified.number, Token.digest == verified.digest)
+            .values(digest=fresh, once=False, name=name, expires=expires)
         )
         own.commit()
         if not traded.rowcount:
@@ -338,7 +346,10 @@ def protect() -> None:
     except CSRFError as error:
         raise Problem(
             "forged",
-            _("%(reason)s Load the page again and send the form once more; a program sends a bearer token instead.", reason=error.description),
+            _(
+                "%(reason)s Load the page again and send the form once more; a program sends a bearer token instead.",
+                reason=error.description,
+            ),
         ) from None
 
 
@@ -387,7 +398,13 @@ def logout() -> AnyResponse:
 def _local(target: str) -> str:
     """A path of ours to go on to; never another site."""
     parts = urlsplit(target.replace("\\", "/"))
-    fits = target.isprintable() and target.startswith("/") and not target.startswith(("//", "/\\")) and not parts.netloc and not parts.scheme
+    fits = (
+        target.isprintable()
+        and target.startswith("/")
+        and not target.startswith(("//", "/\\"))
+        and not parts.netloc
+        and not parts.scheme
+    )
     return target if fits else request.script_root + "/"
 
 
@@ -431,7 +448,9 @@ def secret_key(settings: Settings) -> bytes:
 def _read_key(path: Path) -> bytes:
     key = path.read_bytes()
     if len(key) < 32:
-        raise ValueError(f"{path}: the secret key has {len(key)} bytes; expected 32. Remove the file: a new one is made, and everybody logs in again")
+        raise ValueError(
+            f"{path}: the secret key has {len(key)} bytes; expected 32. Remove the file: a new one is made, and everybody logs in again"
+        )
     return key
 
 

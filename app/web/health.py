@@ -74,7 +74,9 @@ class Figures(Collector):
         yield InfoMetricFamily(
             "pairscope_build", "The supervisor.", {"version": said.version, "node": str(said.node), "node_name": said.node_name}
         )
-        yield _gauge("ready", "1 if pool, journal and recorder are all ready.", int(all(check.ok for check in checks(said).values())))
+        yield _gauge(
+            "ready", "1 if pool, journal and recorder are all ready.", int(all(check.ok for check in checks(said).values()))
+        )
         yield _gauge("snapshot_timestamp_seconds", "When the supervisor said this.", said.at / 1e9)
         yield _gauge("epoch", "Supervisors that this node has had.", said.epoch)
         yield _gauge("supervisor_open_fds", "Descriptors that the supervisor holds.", said.supervisor.fds)
@@ -94,7 +96,9 @@ class Figures(Collector):
         yield _gauge("jobs_queued", "Jobs that wait for a worker.", said.jobs.queued)
         yield _gauge("jobs_running", "Jobs that a worker has.", said.jobs.running)
         yield CounterMetricFamily("pairscope_messages", "Messages journaled in this epoch.", said.messages.journaled)
-        housekeeping = CounterMetricFamily("pairscope_housekeeping_messages", "Messages counted and not journaled.", labels=["kind"])
+        housekeeping = CounterMetricFamily(
+            "pairscope_housekeeping_messages", "Messages counted and not journaled.", labels=["kind"]
+        )
         for kind, count in sorted(said.messages.housekeeping.items()):
             housekeeping.add_metric([kind], count)
         yield housekeeping

@@ -26,6 +26,7 @@ def listed(table: str, arguments: dict[str, Any], show: Callable[[Any], Any] = l
         raise Problem("wrong-query", f"{error} (at character {error.column + 1} of q)", column=error.column) from None
     history = reach.history()
     try:
+        following: str | None
         live = queries.live_cursor(history)  # first: a row that changes from here on is told again
         if after is not None and cursors.follows_changes(after):
             found = queries.changes(history, table, wanted, after, arguments["limit"])
@@ -76,7 +77,9 @@ def transfer(transfer: str) -> Any:
     first, _, position = transfer.partition("-")
     identity = number(first, "unknown-transfer", "message")
     if not position.isascii() or not position.isdecimal() or len(position) > 3:
-        raise Problem("unknown-transfer", f"{transfer[:60]!r} is no id of a transfer; expected message-position, such as {identity}-0.")
+        raise Problem(
+            "unknown-transfer", f"{transfer[:60]!r} is no id of a transfer; expected message-position, such as {identity}-0."
+        )
     row = queries.transfer(reach.history(), identity, int(position))
     if row is None:
         raise Problem("unknown-transfer", f"There is no transfer {identity}-{int(position)}, or history does not keep it any more.")

@@ -21,7 +21,7 @@ from app.web.api.shapes import DoneShape, JobArguments, JobShape, ListArguments,
 from app.web.problems import Problem
 from app.web.upload import receive, takes_upload
 
-OPERATOR = [{"operator": []}]
+OPERATOR: list[dict[str, list[str]]] = [{"operator": []}]
 BLOCK = 64 * 1024
 LONG_WAITS = 3
 """Requests of one process that may wait longer than a second: each holds a thread, and pages need some, too."""
@@ -76,7 +76,13 @@ def submit(waiting: dict[str, Any], form: dict[str, Any]) -> Any:
     ended = _wait(identity, wait)
     if ended is not None:
         body = _recording(identity, kind)
-        body |= {"state": ended.state, "pool_state": None, "result": ended.result, "reason": ended.reason, "worker": ended.worker or None}
+        body |= {
+            "state": ended.state,
+            "pool_state": None,
+            "result": ended.result,
+            "reason": ended.reason,
+            "worker": ended.worker or None,
+        }
         if ended.output:
             body["output"] = _output(identity, ended.output)
     else:
@@ -165,8 +171,12 @@ def _no_output(identity: int, refused: Refused) -> Exception:
     if row is None:
         return Problem("unknown-job", f"There is no job {identity}, or history does not keep it any more.")
     if not row.output_name:
-        return Problem("no-output", f"The job {row.kind} {identity} has no output: {row.reason or 'what it found is in its result'}.")
-    return Problem("expired", f"The output of job {identity} is not kept any longer: {row.gone_reason or 'the pool has begun anew'}.")
+        return Problem(
+            "no-output", f"The job {row.kind} {identity} has no output: {row.reason or 'what it found is in its result'}."
+        )
+    return Problem(
+        "expired", f"The output of job {identity} is not kept any longer: {row.gone_reason or 'the pool has begun anew'}."
+    )
 
 
 def _job(identity: int) -> Any:
@@ -199,12 +209,22 @@ def _job(identity: int) -> Any:
 
 
 def _recording(identity: int, kind: str) -> dict[str, Any]:
-    nothing = dict.fromkeys(("node", "epoch", "change", "size", "client", "pool_state", "worker", "submitted", "started", "ended", "result", "output"))
+    nothing = dict.fromkeys(
+        ("node", "epoch", "change", "size", "client", "pool_state", "worker", "submitted", "started", "ended", "result", "output")
+    )
     return {**nothing, "id": identity, "kind": kind, "name": "", "state": "recording", "reason": ""}
 
 
 def _output(identity: int, size: int) -> dict[str, Any]:
-    return {"size": size, "media": "", "name": "", "expires": None, "gone": None, "gone_reason": "", "address": output_address(identity)}
+    return {
+        "size": size,
+        "media": "",
+        "name": "",
+        "expires": None,
+        "gone": None,
+        "gone_reason": "",
+        "address": output_address(identity),
+    }
 
 
 def _expect(kind: str, parameters: dict[str, Any]) -> None:

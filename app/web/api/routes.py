@@ -26,13 +26,18 @@ class Parser(FlaskParser):
     """Reads arguments; what is wrong with them is a problem that says for each what was expected."""
 
     DEFAULT_VALIDATION_STATUS = 400
-    DEFAULT_UNKNOWN_BY_LOCATION = {**FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION, "query": marshmallow.RAISE, "multipart": marshmallow.INCLUDE}
+    DEFAULT_UNKNOWN_BY_LOCATION = {
+        **FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION,
+        "query": marshmallow.RAISE,
+        "multipart": marshmallow.INCLUDE,
+    }
 
     def load_multipart(self, request: Request, schema: marshmallow.Schema) -> Any:
         """Text fields and files together."""
         if request.mimetype not in ("multipart/form-data", "application/x-www-form-urlencoded"):
             raise Problem(
-                "wrong-media", f"The body is {request.mimetype or 'of no media type'}; expected multipart/form-data, as curl -F sends it."
+                "wrong-media",
+                f"The body is {request.mimetype or 'of no media type'}; expected multipart/form-data, as curl -F sends it.",
             )
         try:
             fields: MultiDict[str, Any] = MultiDict(request.form)
@@ -70,7 +75,10 @@ def _flat(messages: Any) -> list[str]:
 
 class Blueprint(SmorestBlueprint):
     ARGUMENTS_PARSER = Parser()
-    DEFAULT_LOCATION_CONTENT_TYPE_MAPPING = {**SmorestBlueprint.DEFAULT_LOCATION_CONTENT_TYPE_MAPPING, "multipart": "multipart/form-data"}
+    DEFAULT_LOCATION_CONTENT_TYPE_MAPPING = {
+        **SmorestBlueprint.DEFAULT_LOCATION_CONTENT_TYPE_MAPPING,
+        "multipart": "multipart/form-data",
+    }
 
 
 blueprint = Blueprint("api", __name__, url_prefix="/api/v1", description="Version 1.")

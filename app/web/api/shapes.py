@@ -55,7 +55,9 @@ class ListArguments(Schema):
     """One page of a list, newest first."""
 
     before = fields.String(validate=_CURSOR, **about("A cursor, the `next` of the page before: the rows that follow it."))
-    after = fields.String(validate=_CURSOR, **about("A cursor, the `live` or `next` of an earlier answer: the rows that came or changed since."))
+    after = fields.String(
+        validate=_CURSOR, **about("A cursor, the `live` or `next` of an earlier answer: the rows that came or changed since.")
+    )
     limit = fields.Integer(
         load_default=50,
         validate=validate.Range(1, LIST_MOST, error=f"Expected a whole number from 1 to {LIST_MOST}."),
@@ -74,7 +76,9 @@ class JobArguments(Schema):
     class Meta:
         unknown = INCLUDE
 
-    kind = fields.String(required=True, validate=validate.Length(1, 64), **about("Name of the job: one of the pool's catalogue.", example="digest"))
+    kind = fields.String(
+        required=True, validate=validate.Length(1, 64), **about("Name of the job: one of the pool's catalogue.", example="digest")
+    )
     file = Upload(**about("The input. Its open descriptor travels to the worker."))
     data = fields.String(**about("Input without a file, for jobs that need none.", example="hello"))
 
@@ -199,7 +203,8 @@ class TransferShape(Part):
     size = fields.Integer(**about("Bytes."))
     link = fields.String(**about("What /proc/PID/fd shows."))
     proof = fields.String(
-        validate=validate.OneOf(("", *PROOFS)), **about("Whether kcmp(2) found both numbers to be one open file description; empty: not yet.")
+        validate=validate.OneOf(("", *PROOFS)),
+        **about("Whether kcmp(2) found both numbers to be one open file description; empty: not yet."),
     )
     proof_reason = fields.String()
 
@@ -235,7 +240,9 @@ class JobShape(Part):
         validate=validate.OneOf(("recording", *JOB_STATES)), **about("recording: it is in the journal; its row does not stand yet.")
     )
     pool_state = fields.String(
-        allow_none=True, validate=validate.OneOf(JOB_STATES), **about("While it is recording: the state in the pool, if the pool says so.")
+        allow_none=True,
+        validate=validate.OneOf(JOB_STATES),
+        **about("While it is recording: the state in the pool, if the pool says so."),
     )
     worker = fields.Integer(allow_none=True)
     submitted = Time(allow_none=True, metadata={"format": "date-time"})
@@ -332,7 +339,14 @@ def list_of(shape: type[Schema]) -> type[Schema]:
         {
             "__doc__": "A page, newest first; with `after`, what changed since, in the order of the record.",
             "items": fields.List(fields.Nested(shape)),
-            "next": fields.String(allow_none=True, **about("Goes on from here: pass it as `before`, or as `after` if `after` was given. null: the end.")),
-            "live": fields.String(**about("What is known now: pass it as `after` to be told what changes from here on, nothing twice, nothing left out.")),
+            "next": fields.String(
+                allow_none=True,
+                **about("Goes on from here: pass it as `before`, or as `after` if `after` was given. null: the end."),
+            ),
+            "live": fields.String(
+                **about(
+                    "What is known now: pass it as `after` to be told what changes from here on, nothing twice, nothing left out."
+                )
+            ),
         },
     )
