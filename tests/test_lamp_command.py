@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import re
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -16,6 +18,7 @@ from typing import Iterator, NamedTuple
 
 import pytest
 
+from app.lamp.place import name as place_name
 from tests import leaks
 from tests.eventually import eventually
 from tests.lamp import PROJECT, Visitor, command
@@ -68,19 +71,15 @@ def checkout(request: pytest.FixtureRequest) -> Iterator[Checkout]:
 
 def test_it_starts_serves_records_and_leaves_nothing_running_on_ctrl_c(checkout: Checkout) -> None:
     project, prefix, environment = checkout
-    started = leaks.pids()
+    before = leaks.pids()
     with subprocess.Popen(
         [*prefix, project / "script" / "lamp"], cwd="/", env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
         try:
             assert process.stdout
-            said = ""
-            for line in process.stdout:
-                said += line
-                if "Ctrl-C" in line:
-                    break
-            address = re.search(r"Pairscope runs: (http://\S+)/", said)
-            tables = re.search(r"tables +(mariadb .+)", said)
+            said = read_to(process, "Ctrl-C")
+            address = re.search(r"Pairscope +(http://\S+)/\n", said)
+            tables = re.search(r"Tables +(mariadb .+)", said)
             assert address and tables, said
             visitor = Visitor(address[1])
             eventually(lambda: visitor.get("/readyz").status == 200, "everything is ready", 30)
@@ -99,7 +98,83 @@ def test_it_starts_serves_records_and_leaves_nothing_running_on_ctrl_c(checkout:
     (run,) = set(re.findall(r"listens at (\S+)/mariadb/sock", said))
     assert not Path(run).exists()
     places = (str(project), str((project / "var" / "lamp").resolve()), run)
-    left = [command(pid) for pid in leaks.pids() - started if any(place in command(pid) for place in places)]
+    left = [command(pid) for pid in leaks.pids() - before if any(place in command(pid) for place in places)]
     assert not left
     log = (project / "var" / "lamp" / "log" / "error.log").read_text()
     assert "Traceback" not in log and "has stopped" in log, log
+
+
+@pytest.fixture
+def state(temporary_directory: Path) -> Iterator[Path]:
+    """Where an instance shall stand. Its run directory goes as well, for one that was killed could not remove it."""
+    state = Path(tempfile.mkdtemp(prefix="lamp"))
+    state.chmod(0o711)
+    yield state
+    for run in (Path("/run"), Path("/tmp"), temporary_directory, Path(os.environ.get("XDG_RUNTIME_DIR", "/tmp"))):
+        shutil.rmtree(run / place_name(state / "lamp"), ignore_errors=True)
+    shutil.rmtree(state)
+
+
+@contextlib.contextmanager
+def started(state: Path, **environment: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The command without the script around it, and what it said up to the end of its greeting."""
+    environment = {"PORT": "0", "PAIRSCOPE_STATE": str(state), "PAIRSCOPE_OPERATOR_TOKEN": TOKEN, leaks.MARK: os.environ[leaks.MARK], **environment}
+    command = [sys.executable, "-m", "app.lamp"]
+    with subprocess.Popen(command, cwd=PROJECT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        try:
+            yield process, read_to(process, "Ctrl-C")
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+                said = process.communicate(timeout=60)[0]
+                assert process.returncode == 0, said
+        finally:
+            process.kill()
+
+
+def read_to(process: subprocess.Popen[str], word: str) -> str:
+    """What it says up to the line with that word, or to its end."""
+    assert process.stdout
+    said = ""
+    for line in process.stdout:
+        said += line
+        if word in line:
+            break
+    return said
+
+
+def of_instance(state: Path) -> list[str]:
+    """The command lines of all that runs of the instance."""
+    return [told for pid in leaks.pids() if str(state / "lamp") in (told := command(pid)) or place_name(state / "lamp") in told]
+
+
+def test_a_mariadb_that_dies_is_started_again_and_the_rows_are_still_there(state: Path) -> None:
+    with started(state) as (process, said):
+        pid = int(re.search(r"mariadb/sock \(pid (\d+)\)", said)[1])  # type: ignore[index]
+        visitor = Visitor(re.search(r"Pairscope +(http://\S+)/\n", said)[1])  # type: ignore[index]
+        job = visitor.submit("digest", b"before").json["id"]
+        eventually(lambda: visitor.get(f"/jobs/{job}").status == 200, "the job is recorded")
+        os.kill(pid, signal.SIGKILL)
+        said = read_to(process, "MariaDB is back")
+        assert "MariaDB ended (killed by SIGKILL)" in said
+        eventually(lambda: visitor.get("/readyz").status == 200, "everything is there again", 30)
+        assert visitor.get(f"/jobs/{job}").status == 200
+
+
+def test_killed_itself_it_takes_both_servers_and_the_pool_with_it(state: Path) -> None:
+    with started(state) as (process, _said):
+        assert len(of_instance(state)) >= 5
+        process.kill()
+        process.wait()
+        eventually(lambda: not of_instance(state), "nothing of the instance runs", 20)
+
+
+def test_a_port_that_is_taken_or_none_is_said_before_anything_starts(state: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with started(state, PORT=str(port)) as (process, said):
+            assert process.wait() == 2 and f"PORT is {port}: Address already in use" in said
+    with started(state, PORT="http") as (process, said):
+        assert process.wait() == 2 and "PORT is 'http'; expected a number from 0 to 65535" in said
+    assert not (state / "lamp").exists()

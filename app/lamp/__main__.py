@@ -11,7 +11,9 @@ import socket
 import sys
 from pathlib import Path
 from types import FrameType
+from urllib.parse import quote
 
+from app import config
 from app.lamp.place import PlaceError, choose
 from app.lamp.private import Private
 from app.lamp.server import ServerError
@@ -26,15 +28,13 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
+        asked = config.embedded()
         port = free_port(os.environ.get("PORT"))
-        workers = int(os.environ.get("PAIRSCOPE_WORKERS") or 2)
-        state = Path(os.environ.get("PAIRSCOPE_STATE") or CODE / "var").absolute()
-        place = choose(CODE, Path(sys.prefix), state / "lamp", tell)
+        place = choose(CODE, Path(sys.prefix), asked.state / "lamp", tell)
     except (PlaceError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
-    token = os.environ.get("PAIRSCOPE_OPERATOR_TOKEN") or secrets.token_urlsafe(32)
-    instance = Private(place, tell, port=port, workers=workers, operator_token=token)
+    instance = Private(place, tell, port=port, workers=asked.workers, operator_token=asked.operator_token or secrets.token_urlsafe(32))
     try:
         instance.start()
         greet(instance)
@@ -47,6 +47,8 @@ def main() -> int:
     finally:
         try:
             instance.stop()
+        except KeyboardInterrupt:
+            tell("Asked again: killing what still runs")
         finally:
             instance.kill()
     tell("Stopped; nothing is left running")
@@ -74,21 +76,17 @@ def watch(instance: Private) -> None:
 def greet(instance: Private) -> None:
     """Says where everything is."""
     made, place = instance.installation, instance.place
+    users = "all of it as the user who started it"
     if place.web.user:
-        who = f"Apache and web as {place.web.user}, pool as {place.pool.user}, MariaDB as {place.database.user}"
-    else:
-        who = "everything as the user who started it"
-    print(
-        f"""
-Pairscope runs: {made.base_url}/
-  log in     {made.base_url}/login?token={made.operator_token}
-  tables     mariadb --defaults-file={shlex.quote(str(instance.client))}
-  logs       {made.log}/error.log, {made.database_log}/mariadb.log
-  processes  {who}
-Ctrl-C stops it.
-""",
-        flush=True,
+        users = f"Apache and web as {place.web.user}, the pool as {place.pool.user}, MariaDB as {place.database.user}"
+    lines = (
+        ("Pairscope", f"{made.base_url}/"),
+        ("Log in", f"{made.base_url}/login?token={quote(made.operator_token, safe='')}"),
+        ("Tables", f"mariadb --defaults-file={shlex.quote(str(instance.client))}"),
+        ("Logs", f"{made.log}/error.log {made.database_log}/mariadb.log"),
+        ("Runs", users),
     )
+    print("", *(f"    {label:<15}{value}" for label, value in lines), "", "Ctrl-C stops it.", sep="\n", flush=True)
 
 
 def free_port(wanted: str | None) -> int:

@@ -28,7 +28,11 @@ class Apache(Server):
     def start(self) -> None:
         """Starts it, and with it web and the pool; waits until web answers."""
         self.check()
-        self.launch(Account().prefix(), [*self._command, "-DFOREGROUND"], self._answers_http, 60)
+        self.launch(Account().prefix(), [*self._command, "-DFOREGROUND"], lambda: self.status("/healthz")[0] == 200, 60)
+
+    def wait_for_pool(self) -> None:
+        """Waits until pool, journal and database are all there."""
+        self.until(lambda: self.status("/readyz")[0] == 200, 60, "serves pages, but /readyz does not say that all is there")
 
     def restart(self) -> None:
         """Asks for a graceful restart: connections go on, the daemons of mod_wsgi are ended and started anew."""
@@ -53,6 +57,3 @@ class Apache(Server):
             raise ConnectionError(str(error)) from None
         finally:
             connection.close()
-
-    def _answers_http(self) -> bool:
-        return self.status("/healthz")[0] < 500

@@ -29,7 +29,9 @@ class MariaDB(Server):
         data = self._installation.database_state
         if data.exists():
             return False
-        fresh = self._account.own(data.with_name(data.name + ".new"), 0o700)
+        fresh = data.with_name(data.name + ".new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        self._account.own(fresh, 0o700)
         plain = self._installation.run / "new"  # mariadb-install-db, a shell script, splits a path at its spaces
         plain.symlink_to(fresh)
         command = [program("mariadb-install-db"), "--no-defaults", f"--datadir={plain}", f"--tmpdir={plain}", "--skip-test-db"]

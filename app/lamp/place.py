@@ -90,12 +90,12 @@ def choose(code: Path, venv: Path, wanted: Path, tell: Callable[[str], None]) ->
 
 
 def _account(names: tuple[str, ...]) -> Account:
-    for name in names:
+    for user in names:
         try:
-            entry = pwd.getpwnam(name)
+            entry = pwd.getpwnam(user)
         except KeyError:
             continue
-        return Account(name, grp.getgrgid(entry.pw_gid).gr_name)
+        return Account(user, grp.getgrgid(entry.pw_gid).gr_name)
     raise PlaceError(f"Started by root, the instance needs the user {' or '.join(names)}, which this system does not have.")
 
 
@@ -115,7 +115,7 @@ def _data(wanted: Path, web: Account, tell: Callable[[str], None]) -> Path:
         return data
     if any(wanted.iterdir()):
         raise PlaceError(f"The user {web.user} cannot reach {data}, where an instance stands already. Let PAIRSCOPE_STATE name another directory.")
-    data = Path("/var/lib") / _name(wanted)
+    data = Path("/var/lib") / name(wanted)
     tell(f"The user {web.user} cannot reach {wanted}: the data stands in {data}, with a link to it there")
     data.mkdir(exist_ok=True, mode=0o711)
     wanted.rmdir()
@@ -138,7 +138,8 @@ def _lock(data: Path) -> IO[str]:
     return lock
 
 
-def _name(wanted: Path) -> str:
+def name(wanted: Path) -> str:
+    """Of the instance's directories that stand elsewhere."""
     return "pairscope-" + hashlib.sha256(os.fsencode(wanted.absolute())).hexdigest()[:10]
 
 
@@ -146,7 +147,7 @@ def _run(wanted: Path) -> Path:
     """A directory with a short path, fresh and nobody else's."""
     choices = ["/run"] if os.geteuid() == 0 else [os.environ.get("XDG_RUNTIME_DIR", "")]
     for parent in [*choices, tempfile.gettempdir(), "/tmp"]:
-        path = Path(parent) / _name(wanted)
+        path = Path(parent) / name(wanted)
         if parent and len(os.fsencode(path)) <= LONGEST and os.access(parent, os.W_OK | os.X_OK):
             break
     else:

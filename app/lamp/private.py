@@ -43,7 +43,8 @@ class Private:
         self._tell(f"migrations applied: {', '.join(applied)}" if applied else "the tables are up to date")
         self.mariadb.tell(fill("mysql/grants.sql", self.installation))
         self.apache.start()
-        self._tell(f"Apache serves {self.installation.base_url}/ (pid {self.apache.pid})")
+        self._tell(f"Apache serves {self.installation.base_url}/ (pid {self.apache.pid}) and has started the pool")
+        self.apache.wait_for_pool()
 
     def stop(self) -> None:
         """Stops Apache, with it the pool, then MariaDB."""

@@ -14,7 +14,7 @@ from typing import Callable
 SEARCH = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
 """Debian's servers stand outside of an ordinary user's PATH."""
 LOOK = 0.05
-"""Seconds between two looks whether a server answers; neither of them tells."""
+"""Seconds between two looks whether a server answers: neither of them tells."""
 
 
 class ServerError(Exception):
@@ -64,12 +64,16 @@ class Server:
                 stderr=log,
                 start_new_session=True,
             )
+        self.until(answers, seconds, "does not answer")
+
+    def until(self, holds: Callable[[], bool], seconds: float, otherwise: str) -> None:
+        """Waits until `holds`, which may raise OSError. Raises ServerError if the server ends first or time runs out."""
         deadline = time.monotonic() + seconds
-        while not self._answers(answers):
+        while not self._holds(holds):
             if self.wait(LOOK):
                 raise ServerError(f"{self.name} ended at once ({self.ended()}). {self.last_words()}")
             if time.monotonic() > deadline:
-                raise ServerError(f"{self.name} does not answer after {seconds:g} s. {self.last_words()}")
+                raise ServerError(f"{self.name} {otherwise} after {seconds:g} s. {self.last_words()}")
 
     def signal(self, number: signal.Signals) -> None:
         """Signals the server itself; one that has ended is no error."""
@@ -106,9 +110,9 @@ class Server:
         return "\n  ".join([f"The end of {self._log}:", *lines])
 
     @staticmethod
-    def _answers(answers: Callable[[], bool]) -> bool:
+    def _holds(holds: Callable[[], bool]) -> bool:
         try:
-            return answers()
+            return holds()
         except OSError:
             return False
 
