@@ -83,7 +83,6 @@ class Hold:
 
     def __init__(self, state: Path) -> None:
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._state = state
         self._file = open(state / "serve.lock", "a+")
         try:
             fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
