@@ -28,6 +28,11 @@ FLAGS = (
 )
 
 
+def text_of(browser: webdriver.Chrome, selector: str) -> str:
+    """The text of the first such element in one step: an update may replace the element between two. Empty: there is none."""
+    return browser.execute_script("return document.querySelector(arguments[0])?.innerText ?? ''", selector)
+
+
 @contextmanager
 def chromium(width: int, height: int, *, script: bool = True) -> Iterator[webdriver.Chrome]:
     """A fresh browser whose window shows `width` by `height` pixels; `script` False: JavaScript is off."""

@@ -6,6 +6,7 @@ The real pool writes the same rows; here they can be nasty on purpose, and they 
 from __future__ import annotations
 
 import json
+import os
 import random
 import time
 from pathlib import Path
@@ -56,10 +57,11 @@ NASTY_NAMES = (
 
 
 class History:
-    """Writes rows as a recorder would, change by change. Closes its engine with :meth:`close`."""
+    """Writes rows as a recorder would, change by change; goes on from those that are there. Closes its engine with :meth:`close`."""
 
     def __init__(self, settings: Settings, seed: int = 7) -> None:
-        migrate.upgrade(settings)
+        if not (settings.state / "history.sqlite").exists():
+            migrate.upgrade(settings)
         self.settings = settings
         self.chance = random.Random(seed)
         self._engine = engine(settings.recorder_url)
@@ -67,14 +69,18 @@ class History:
         self.change = 0
         self.now = time.time_ns()
         self._issuer = Issuer(settings.node, clock=lambda: self.now)
-        self.supervisor = ("supervisor", 3, 41873)
+        self.supervisor = ("supervisor", 3, os.getpid())
+        """This process: a snapshot counts only as long as its supervisor lives."""
         self.web = ("web", 1, 41870)
         self.workers = {1: ("worker", 1, 41874), 2: ("worker", 2, 41875)}
         self.inode = 1042
         self.done = {1: 0, 2: 0}
         self.failed = {1: 0, 2: 0}
         self.messages = 0
-        self._process("supervisor", 3, 41873, "")
+        if standing := self.session.get(Position, settings.node):
+            self.change, self.messages, self.inode = standing.position, standing.rows, self.inode + standing.position
+            return
+        self._process("supervisor", 3, os.getpid(), "")
         self._process("recorder", 3, 41876, "")
         self._process("web", 1, 41870, "")
         for serial in self.workers:
@@ -92,7 +98,7 @@ class History:
         """Commits the rows with the position, as the recorder does."""
         position = self.session.get(Position, self.settings.node)
         if position is None:
-            position = Position(node=self.settings.node, node_name="hostname", epoch=3, supervisor=3, supervisor_pid=41873, journal_epoch=3)
+            position = Position(node=self.settings.node, node_name="hostname", epoch=3, supervisor=3, supervisor_pid=os.getpid(), journal_epoch=3)
             self.session.add(position)
         position.position, position.at, position.rows = self.change, self.now, self.messages
         self.session.commit()
@@ -222,7 +228,7 @@ class History:
         ]
         values: dict[str, Any] = {
             "at": now, "node": self.settings.node, "node_name": "hostname", "epoch": 3, "version": "0.1.0", "state": "running",
-            "supervisor": snapshots.SupervisorView(3, 41873, now - 3600 * S, 23), "workers": workers, "wanted": len(workers), "workers_max": 32,
+            "supervisor": snapshots.SupervisorView(3, os.getpid(), now - 3600 * S, 23), "workers": workers, "wanted": len(workers), "workers_max": 32,
             "recorder": snapshots.RecorderView(3, 41876, "ok", "ok", self.change, self.messages, 0, 0, now, 0, self.messages, 1_000_000),
             "journal": snapshots.JournalView(self.change, 1, 12 * 1024, 256 << 20, 1, 0, "none", self.change),
             "clients": [snapshots.ClientView(1, "web", self.web[2], 0, self.messages // 2), snapshots.ClientView(2, "web", self.web[2], 0, 14), snapshots.ClientView(3, "tool", 42011, 0, 6)],

@@ -83,8 +83,8 @@ def _gone(session: Session, table: Table, chosen: Filter, moving: Sequence[str])
     return [name for key, name in keys.items() if key not in still]
 
 
-def answer(name: str, template: str, **context: Any) -> Response | tuple[str, int]:
-    """The table page `name` as the request asks for it."""
+def answer(name: str, template: str, seen: str = "", **context: Any) -> Response | tuple[str, int]:
+    """The table page `name` as the request asks for it. `seen`: signatures of live parts beside the table and the strip."""
     table = TABLES[name]
     text = request.args.get("q", "").strip()
     before, after = request.args.get("before"), request.args.get("after")
@@ -112,7 +112,7 @@ def answer(name: str, template: str, **context: Any) -> Response | tuple[str, in
         fields=FIELDS[name],
         live_url=url_for("live.table", name=name, q=text or None) if listing.cursor is not None else "",
         live_cursor=listing.cursor,
-        live_seen=f"strip:{strip.signature()}",
+        live_seen=f"strip:{strip.signature()}{seen}",
         **context,
     )
     return body, 400 if problem else 200

@@ -14,7 +14,7 @@ from app.store.cursor import CursorError
 from app.store.filter import FilterError, parse
 from app.web import listing, reach, strip
 from app.web.access import reader_required
-from app.web.pages import jobs, overview
+from app.web.pages import jobs, overview, workers
 from app.web.problems import Problem
 from app.web.tables import PAGE, TABLES
 
@@ -29,7 +29,7 @@ def table(name: str) -> Any:
     context: dict[str, Any] = {}
     if name == "workers":
         context["pool"] = reach.snapshot()
-        parts["pool"] = overview.pool_signature()
+        parts["pool"] = workers.pool_signature()
     return _answer(name, parts, context)
 
 

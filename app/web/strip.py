@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import os
 import platform
+import sys
 import zlib
 from typing import NamedTuple
 
@@ -60,7 +61,7 @@ def server() -> str:
     version = request.environ.get("mod_wsgi.version")
     if version:
         return "Apache · mod_wsgi " + ".".join(map(str, version))
-    return request.environ.get("SERVER_SOFTWARE", "").split("/")[0] or _("test client")
+    return "waitress" if "waitress" in sys.modules else request.environ.get("SERVER_SOFTWARE", "").split("/")[0] or _("test client")
 
 
 def surroundings() -> Surroundings:
@@ -132,7 +133,7 @@ def _health() -> Health:
     else:
         lag, lag_state = _("up to date"), ""
     full = journal.bytes / journal.limit if journal.limit else 0
-    backlog = _("%(bytes)s waiting", bytes=size(journal.bytes)) + (f" ({full:.0%})" if full >= 0.01 else "")
+    backlog = _("%(bytes)s of %(limit)s", bytes=size(journal.bytes), limit=size(journal.limit))
     state = "failed" if journal.stuck else "attention" if full > 0.5 else ""
     return Health(lamps, f"{snapshot.node_name} · {snapshot.node}", lag, lag_state, journal.stuck or backlog, state, _last())
 

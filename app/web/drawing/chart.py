@@ -55,7 +55,7 @@ def _rate(points: Sequence[Point], width: int, layout: str) -> Markup:
     most = _ceiling(max((point.rate for point in points), default=0.0))
     room = HEIGHT - BOTTOM - TOP
     drawing.text(0, 12, _("messages per second"), "tiny soft")
-    _frame(drawing, points, [(TOP + room * (1 - share), number(most * share) if share else "0") for share in (0, 0.5, 1)])
+    _frame(drawing, points, [(TOP + room * (1 - share), f"{most * share:g}") for share in (0, 0.5, 1)])
     step, places = _place(points, width)
     for x, point in zip(places, points):
         tall = room * point.rate / most

@@ -162,7 +162,7 @@ def _wide(snapshot: Snapshot | None, around: Surroundings) -> Markup:
         drawing.arrow(968, at, 1018, at, "edge")
         journal = bottom + 26
         drawing.arrow(585, bottom - 6, 585, journal, "edge")
-        drawing.object(490, journal, 190, 46, _("journal"), [_("%(bytes)s waiting", bytes=size(snapshot.journal.bytes))])
+        drawing.object(490, journal, 190, 46, _("journal"), [_("%(bytes)s on disk", bytes=size(snapshot.journal.bytes))])
         drawing.line(680, journal + 23, 884, journal + 23, "edge")
         drawing.arrow(884, journal + 23, 884, middle + 56, "edge")
         drawing.text(782, journal + 16, ngettext("%(count)s record behind", "%(count)s records behind", snapshot.recorder.lag, count=number(snapshot.recorder.lag)), "mono tiny soft", "middle")
@@ -220,7 +220,7 @@ def _narrow(snapshot: Snapshot | None, around: Surroundings) -> Markup:
             drawing.upright_pair(x + 82, bottom + 27)
         drawing.process(x, top, 165, 66, "worker", f"worker {worker.serial}", [f"pid {worker.pid}", _("%(count)s jobs", count=worker.done + worker.failed)], state=state, word=word if len(word) < 9 else _("busy"), href=_worker_href(worker))
     y += rows * 74 + 14
-    drawing.object(1, y, 120, 50, _("journal"), [_("%(bytes)s waiting", bytes=size(snapshot.journal.bytes))])
+    drawing.object(1, y, 120, 50, _("journal"), [_("%(bytes)s on disk", bytes=size(snapshot.journal.bytes))])
     drawing.arrow(121, y + 25, 177, y + 25, "edge")
     state, word = _recorder(snapshot)
     drawing.process(177, y, 165, 50, "recorder", f"recorder {snapshot.recorder.serial}", [f"pid {snapshot.recorder.pid}"], state=state, word=word)

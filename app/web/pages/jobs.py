@@ -123,7 +123,7 @@ def _lookup(id: int) -> Any:
     try:
         known = reach.client().lookup(id)
     except PoolAway:
-        raise Problem("undecided", _("Job %(id)s is not in history, and the pool cannot be asked whether it is on the way there.", id=id)) from None
+        raise Problem("pool-away", _("Job %(id)s is not in history, and the pool cannot be asked whether it is on the way there.", id=id)) from None
     if not known.known:
         raise Problem("unknown-job", _("There is no job %(id)s: it was never accepted, or history does not keep it any more.", id=id))
     return known

@@ -70,7 +70,7 @@ def system_context() -> dict[str, Any]:
             rows.append(Row("worker", "", worker.serial, worker.pid, *system.worker_state(worker), _("%(done)s done, %(failed)s failed", done=number(worker.done), failed=number(worker.failed))))
         recorder = snapshot.recorder
         rows.append(Row("recorder", "", recorder.serial, recorder.pid, "good" if recorder.state == "ok" else "attention", recorder.state, _("%(count)s behind", count=number(recorder.lag))))
-        rows.append(Row("", _("journal"), 0, 0, "good", _("%(bytes)s waiting", bytes=size(snapshot.journal.bytes)), _("%(count)s records", count=number(snapshot.journal.position))))
+        rows.append(Row("", _("journal"), 0, 0, "good", _("%(bytes)s on disk", bytes=size(snapshot.journal.bytes)), _("%(count)s records", count=number(snapshot.journal.position))))
     rows.append(Row("", around.database, 0, 0, around.database_state, _("answers") if around.database_state != "failed" else _("away"), _("%(count)s rows", count=number(snapshot.recorder.history)) if snapshot else ""))
     return {"system_drawing": system.draw(snapshot, around), "system_rows": rows}
 
@@ -91,12 +91,6 @@ def system_signature() -> int:
         strip.surroundings(),
     )
     return strip.digest(shown)
-
-
-def pool_signature() -> int:
-    """Another number when the table of living workers would be another one."""
-    snapshot = reach.snapshot()
-    return strip.digest((snapshot.workers, snapshot.wanted)) if snapshot else 0
 
 
 def rates() -> list[chart.Point]:

@@ -11,7 +11,7 @@ from flask_babel import gettext as _
 from app.store import queries
 from app.store.filter import parse
 from app.store.models import Process
-from app.web import listing, reach
+from app.web import listing, reach, strip
 from app.web.access import operator_required, reader_required
 from app.web.drawing.system import worker_state
 from app.web.face import process_state
@@ -25,7 +25,7 @@ RECENT = 20
 @blueprint.get("/workers")
 @reader_required
 def workers() -> Any:
-    return listing.answer("workers", "workers.html", pool=reach.snapshot(), empty=_("No process fits. The first ones appear when the pool starts."))
+    return listing.answer("workers", "workers.html", f",pool:{pool_signature()}", pool=reach.snapshot(), empty=_("No process fits. The first ones appear when the pool starts."))
 
 
 @blueprint.get("/workers/<int:serial>")
@@ -56,6 +56,12 @@ def worker(serial: int) -> Any:
         live_cursor=recent.cursor,
         section="pages.workers",
     )
+
+
+def pool_signature() -> int:
+    """Another number when the table of living workers would be another one."""
+    snapshot = reach.snapshot()
+    return strip.digest((snapshot.workers, snapshot.wanted)) if snapshot else 0
 
 
 def _detail(process: Process) -> dict[str, Any]:

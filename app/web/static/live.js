@@ -18,11 +18,11 @@ const bar = frame.querySelector("[data-switch]");
 const button = bar?.querySelector("[data-pause]");
 const state = bar?.querySelector("[data-state]");
 const said = frame.querySelector("[data-said]");
-const hovers = matchMedia("(hover: hover)");
 
 let cursor = frame.dataset.cursor;
 let seen = frame.dataset.seen;
 let paused = false;
+let pointed = false; // by something that hovers: a finger does not, and would leave its last place hovered
 let away = ""; // why the last request gave nothing, in words
 let pause = BUSY;
 let timer = 0;
@@ -118,7 +118,7 @@ function within(place, node) {
 
 function held() {
   const selection = getSelection();
-  if (hovers.matches && table.matches(":hover")) return "held";
+  if (pointed && table.matches(":hover")) return "held";
   if (!selection.isCollapsed && (within(table, selection.anchorNode) || within(table, selection.focusNode))) return "selected";
   const focus = document.activeElement;
   if (focus === table ? table.matches(":focus-visible") : within(table, focus)) return "focused"; // a click into it is no stay
@@ -151,7 +151,7 @@ function say(place, text) {
 // A part of the page is replaced as a whole, but not under somebody's hands; what was opened in it stays open.
 function show(place, part) {
   const busy = within(place, document.activeElement) || place.matches(":active") || place.querySelector(":popover-open");
-  const risky = place.querySelector("button:not(.term, .source)") && hovers.matches && place.matches(":hover");
+  const risky = place.querySelector("button:not(.term, .source)") && pointed && place.matches(":hover");
   const selection = getSelection();
   if (busy || risky || (!selection.isCollapsed && within(place, selection.anchorNode))) return false;
   const open = [...place.querySelectorAll("details")].map((details) => details.open);
@@ -200,14 +200,15 @@ let quiet = 0;
 function announce(count) {
   unsaid += count;
   if (quiet) return;
-  say(said, (button?.dataset.said ?? "{n}").replace("{n}", unsaid));
+  say(said, (button?.dataset.summary ?? "{n}").replace("{n}", unsaid));
   unsaid = 0;
   quiet = setTimeout(() => { quiet = 0; if (unsaid) announce(0); }, QUIET);
 }
 
 // ---- looking
 
-function attend() {
+function attend(event) {
+  if (event.pointerType) pointed = event.pointerType !== "touch";
   if (pause > BUSY && !away) {
     pause = BUSY;
     later(BUSY);
@@ -215,7 +216,7 @@ function attend() {
 }
 
 document.addEventListener("visibilitychange", () => (document.hidden ? clearTimeout(timer) : (pause = BUSY, ask())));
-for (const kind of ["pointermove", "keydown", "focus"]) addEventListener(kind, attend, { passive: true });
+for (const kind of ["pointerover", "pointermove", "keydown", "focus"]) addEventListener(kind, attend, { passive: true });
 for (const kind of ["focusout", "pointerleave", "pointerup"]) table?.addEventListener(kind, () => setTimeout(settle));
 for (const kind of ["pointerenter", "focusin"]) table?.addEventListener(kind, settle);
 document.addEventListener("selectionchange", () => table && settle());

@@ -1,0 +1,352 @@
+"""Live tables in a real browser: what moves, what does not, and what is said about it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Iterator
+
+import pytest
+from selenium.webdriver import ActionChains, Chrome, Keys
+from selenium.webdriver.common.by import By
+from werkzeug.serving import BaseWSGIServer, make_server
+
+from app import create_app
+from app.web import listing
+from tests import plausible
+from tests.browser import chromium, text_of
+from tests.eventually import eventually
+from tests.plausible import MS, History
+
+pytestmark = [pytest.mark.web, pytest.mark.browser, pytest.mark.leaves("the module shares a browser and a server, whose descriptors and renderers outlive a test")]
+
+
+class Site:
+    """The application on a port of its own, and the history behind it. Notes each request with its time."""
+
+    def __init__(self, directory: Path) -> None:
+        self.settings = plausible.settings_in(directory)
+        self.history = History(self.settings)
+        plausible.fill(self.history)
+        self.app = create_app(self.settings)
+        self.requests: deque[tuple[float, str]] = deque(maxlen=10_000)
+        self.port = 0
+        self._server: BaseWSGIServer | None = None
+        self._thread: threading.Thread | None = None
+        self._over = threading.Event()
+        self._beat = threading.Thread(target=self._keep_alive)
+        self._beat.start()
+        self.start()
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        def noted(environ: dict[str, Any], start: Any) -> Any:
+            self.requests.append((time.monotonic(), environ["PATH_INFO"]))
+            return self.app(environ, start)
+
+        self._server = make_server("127.0.0.1", self.port, noted, threaded=True)
+        self.port = self._server.port
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+        self._thread.start()
+
+    def stop(self) -> None:
+        assert self._server and self._thread
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def close(self) -> None:
+        self._over.set()
+        self._beat.join()
+        self.stop()
+        self.app.extensions["pairscope"].close()
+        self.history.close()
+
+    def _keep_alive(self) -> None:
+        standing = self.history.snapshot()
+        while not self._over.wait(1.0):
+            self.history.snapshot(workers=standing.workers, clients=standing.clients, recorder=standing.recorder, journal=standing.journal, jobs=standing.jobs)
+
+    def asked(self, path: str, since: float = 0.0) -> list[float]:
+        """When a path was asked for."""
+        return [at for at, asked in list(self.requests) if asked == path and at > since]
+
+    def message(self, state: str = "received") -> Any:
+        """One new message, committed."""
+        row = self.history.message("cancel", self.history.web, self.history.supervisor, {"job": 1}, job=1, at=time.time_ns(), latency=80_000 if state == "received" else None, state=state)
+        self.history.commit()
+        return row
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    made = Site(tmp_path_factory.mktemp("site"))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def shared(site: Site) -> Iterator[Chrome]:
+    with chromium(1440, 900) as made:
+        yield made
+
+
+@pytest.fixture
+def browser(shared: Chrome, site: Site) -> Iterator[Chrome]:
+    """The shared browser with its pointer out of the way and nothing remembered."""
+    shared.delete_all_cookies()
+    ActionChains(shared).move_by_offset(0, 0).perform()
+    ActionChains(shared).w3c_actions.clear_actions()
+    yield shared
+    shared.get("about:blank")
+
+
+def open_page(browser: Chrome, site: Site, path: str) -> None:
+    browser.get(site.address + path)
+    point_at_title(browser)
+    eventually(lambda: not browser.find_elements(By.CSS_SELECTOR, "[data-switch][hidden]"), "the script has started")
+
+
+def point_at_title(browser: Chrome) -> None:
+    ActionChains(browser).move_to_element(browser.find_element(By.TAG_NAME, "h1")).perform()
+
+
+def top_row(browser: Chrome) -> str:
+    return browser.execute_script("return document.querySelector('tbody[data-rows] tr')?.id ?? ''")
+
+
+def ids(browser: Chrome) -> list[str]:
+    return browser.execute_script("return [...document.querySelectorAll('tbody[data-rows] tr')].map((row) => row.id)")
+
+
+def said(browser: Chrome) -> str:
+    return text_of(browser, "[data-state]")
+
+
+def button(browser: Chrome) -> Any:
+    return browser.find_element(By.CSS_SELECTOR, "[data-pause]")
+
+
+def appears(browser: Chrome, row: Any) -> None:
+    eventually(lambda: top_row(browser) == f"m{row.id}", "the new row stands on top")
+
+
+def test_a_new_message_appears_by_itself_on_top(browser: Chrome, site: Site) -> None:
+    open_page(browser, site, "/messages")
+    appears(browser, site.message())
+    assert said(browser) == "Live"
+
+
+def test_a_row_is_updated_in_its_place(browser: Chrome, site: Site) -> None:
+    row = site.message("sent")
+    open_page(browser, site, "/messages")
+    browser.execute_script("document.getElementById(arguments[0]).sameElement = true", f"m{row.id}")
+    later = site.message()
+    row.state, row.received, row.latency, row.change = "received", row.sent + 7 * MS, 7 * MS, site.history.touch()
+    site.history.commit()
+    eventually(lambda: "7.0" in text_of(browser, f"#m{row.id}"), "the row shows its latency")
+    assert browser.execute_script("return document.getElementById(arguments[0]).sameElement", f"m{row.id}")
+    assert ids(browser)[:2] == [f"m{later.id}", f"m{row.id}"]
+    assert not browser.find_element(By.ID, f"m{row.id}").get_attribute("data-moving")
+
+
+def test_an_old_row_that_is_completed_late_does_not_jump_to_the_top(browser: Chrome, site: Site) -> None:
+    old = site.message("sent")
+    for _index in range(listing.PAGE):
+        site.message()
+    open_page(browser, site, "/messages")
+    assert f"m{old.id}" not in ids(browser)
+    old.state, old.change = "unknown", site.history.touch()
+    appears(browser, site.message())
+    assert f"m{old.id}" not in ids(browser)
+    assert ids(browser) == sorted(ids(browser), reverse=True)
+
+
+def test_nothing_moves_under_the_pointer_and_what_waits_is_counted(browser: Chrome, site: Site) -> None:
+    open_page(browser, site, "/messages")
+    before = ids(browser)
+    third = browser.find_elements(By.CSS_SELECTOR, "tbody[data-rows] tr")[2]
+    ActionChains(browser).move_to_element(third).perform()
+    place = third.rect
+    last = [site.message() for _index in range(3)][-1]
+    eventually(lambda: "3 new" in said(browser), "the page says that three wait")
+    assert said(browser).startswith("Held while you point at it")
+    assert ids(browser) == before and third.rect == place
+    point_at_title(browser)
+    appears(browser, last)
+    assert said(browser) == "Live"
+
+
+def test_selected_text_holds_the_table(browser: Chrome, site: Site) -> None:
+    open_page(browser, site, "/messages")
+    cell = "document.querySelector('tbody[data-rows] tr:nth-child(4) td.preview bdi')"
+    browser.execute_script(f"getSelection().selectAllChildren({cell})")
+    text = browser.execute_script("return getSelection().toString()")
+    row = site.message()
+    eventually(lambda: said(browser) == "Held while text is selected: 1 new", "the page says why it holds")
+    assert browser.execute_script("return getSelection().toString()") == text
+    browser.execute_script("getSelection().removeAllRanges()")
+    appears(browser, row)
+
+
+def test_focus_in_the_table_holds_it_and_is_kept(browser: Chrome, site: Site) -> None:
+    open_page(browser, site, "/messages")
+    link = browser.find_element(By.CSS_SELECTOR, "tbody[data-rows] tr:nth-child(2) a")
+    browser.execute_script("arguments[0].focus()", link)
+    row = site.message()
+    eventually(lambda: said(browser) == "Held while you are in it: 1 new", "the page says why it holds")
+    assert browser.switch_to.active_element == link
+    browser.execute_script("document.activeElement.blur()")
+    appears(browser, row)
+
+
+def test_the_button_pauses_counts_and_resumes(browser: Chrome, site: Site) -> None:
+    open_page(browser, site, "/messages")
+    button(browser).click()
+    before = ids(browser)
+    last = [site.message() for _index in range(4)][-1]
+    eventually(lambda: text_of(browser, "[data-pause]") == "Paused: 4 new", "the button counts")
+    assert ids(browser) == before and said(browser) == "Paused"
+    assert button(browser).get_attribute("aria-pressed") == "true"
+    button(browser).click()
+    appears(browser, last)
+    assert text_of(browser, "[data-pause]") == "Pause"
+
+
+def test_the_table_never_grows_beyond_a_page(browser: Chrome, site: Site) -> None:
+    open_page(browser, site, "/messages")
+    for _index in range(12):
+        row = site.message()
+    appears(browser, row)
+    assert len(ids(browser)) == listing.PAGE
+
+
+def test_a_burst_brings_the_newest_page_in_order(browser: Chrome, site: Site) -> None:
+    open_page(browser, site, "/messages")
+    button(browser).click()
+    for _index in range(listing.MOST_CHANGES + 60):
+        row = site.history.message("cancel", site.history.web, site.history.supervisor, {}, job=1, at=time.time_ns(), latency=1000)
+    site.history.commit()
+    eventually(lambda: text_of(browser, "[data-pause]") in ("Paused: 50 new", "Paused: 50+ new"), "the count is bounded as the page is")
+    button(browser).click()
+    appears(browser, row)
+    assert len(ids(browser)) == listing.PAGE and ids(browser) == sorted(ids(browser), reverse=True)
+
+
+def test_the_row_at_the_top_of_the_window_stays_there_when_rows_come_above(browser: Chrome, site: Site) -> None:
+    open_page(browser, site, "/messages")
+    browser.execute_script("scrollTo(0, document.querySelector('tbody[data-rows] tr:nth-child(20)').getBoundingClientRect().top)")
+    ActionChains(browser).move_to_element(browser.find_element(By.CSS_SELECTOR, ".rail nav")).perform()
+    tenth = browser.execute_script("return [...document.querySelectorAll('tbody[data-rows] tr')].find((row) => row.getBoundingClientRect().top >= 0).id")
+    where = "return document.getElementById(arguments[0]).getBoundingClientRect().top"
+    before = browser.execute_script(where, tenth)
+    for _index in range(3):
+        row = site.message()
+    appears(browser, row)
+    assert abs(browser.execute_script(where, tenth) - before) < 1
+
+
+def test_a_row_that_no_longer_fits_the_filter_leaves_the_table(browser: Chrome, site: Site) -> None:
+    row = site.message("sent")
+    open_page(browser, site, "/messages?q=state:sent")
+    assert f"m{row.id}" in ids(browser)
+    row.state, row.received, row.latency, row.change = "received", row.sent + MS, MS, site.history.touch()
+    site.history.commit()
+    eventually(lambda: f"m{row.id}" not in ids(browser), "the row has left")
+
+
+def test_an_idle_page_asks_ever_less_often_and_a_hidden_one_not_at_all(browser: Chrome, site: Site) -> None:
+    open_page(browser, site, "/transfers")
+    begin = time.monotonic()
+    path = "/live/transfers"
+    eventually(lambda: len(site.asked(path, begin)) >= 4, "asked four times", timeout=20)
+    times = site.asked(path, begin)
+    gaps = [after - before for before, after in zip(times, times[1:])]
+    assert gaps[-1] > gaps[0] and all(gap > 0.9 for gap in gaps), gaps
+    first = browser.current_window_handle
+    browser.switch_to.new_window("tab")
+    try:
+        browser.get(site.address + "/login")
+        hidden = time.monotonic()
+        eventually(lambda: time.monotonic() - hidden > 5.5, "more than the longest pause is over", timeout=7)
+        assert len(site.asked(path, hidden + 0.5)) == 0
+    finally:
+        browser.close()
+        browser.switch_to.window(first)
+    shown = time.monotonic()
+    eventually(lambda: site.asked(path, shown), "it asks at once when it is looked at again", timeout=2)
+
+
+def test_one_request_is_under_way_at_a_time_and_times_tick(browser: Chrome, site: Site) -> None:
+    open_page(browser, site, "/messages")
+    appears(browser, site.message())
+    when = "return document.querySelector('tbody[data-rows] tr time').textContent"
+    eventually(lambda: browser.execute_script(when).startswith(("2", "3")), "the age of the row counts up")
+
+
+def test_a_server_that_is_away_is_said_and_followed_again_when_it_is_back(browser: Chrome, site: Site) -> None:
+    open_page(browser, site, "/messages")
+    site.stop()
+    try:
+        eventually(lambda: said(browser) == "No answer; trying again", "the page says that nobody answers", timeout=15)
+        before = ids(browser)
+        row = site.message()
+        assert ids(browser) == before
+    finally:
+        site.start()
+    eventually(lambda: top_row(browser) == f"m{row.id}", "the page has caught up", timeout=15)
+    assert said(browser) == "Live"
+
+
+def test_what_came_is_said_once_and_politely(browser: Chrome, site: Site) -> None:
+    open_page(browser, site, "/messages")
+    region = browser.find_element(By.CSS_SELECTOR, "[data-said]")
+    assert region.get_attribute("aria-live") == "polite"
+    assert browser.find_element(By.CSS_SELECTOR, "tbody[data-rows]").get_attribute("aria-live") == "off"
+    appears(browser, site.message())
+    assert region.get_attribute("textContent") == "1 new rows"
+    appears(browser, site.message())
+    assert region.get_attribute("textContent") == "1 new rows", "the next summary comes later"
+
+
+def test_the_overview_and_a_job_follow_by_themselves(browser: Chrome, site: Site) -> None:
+    job = site.history.job("digest", "lively.bin", 4000, at=time.time_ns(), until="accepted")
+    site.history.commit()
+    open_page(browser, site, "/")
+    appears(browser, site.message())
+    browser.get(f"{site.address}/jobs/{job.id}")
+    assert "waiting" in text_of(browser, "h1")
+    job.state, job.worker, job.started, job.change = "running", 1, time.time_ns(), site.history.touch()
+    site.history.commit()
+    eventually(lambda: "running" in text_of(browser, "h1"), "the job's page says that it runs")
+
+
+@contextmanager
+def plain(site: Site) -> Iterator[Chrome]:
+    with chromium(1440, 900, script=False) as made:
+        yield made
+
+
+def test_without_a_script_the_tables_are_plain_paged_ones(site: Site) -> None:
+    with plain(site) as browser:
+        browser.get(site.address + "/messages")
+        assert not browser.find_element(By.CSS_SELECTOR, "[data-switch]").is_displayed(), "no button that would do nothing"
+        newest = browser.find_elements(By.CSS_SELECTOR, "tbody[data-rows] tr")[0].get_attribute("id")
+        browser.find_element(By.CSS_SELECTOR, "a[rel=next]").click()
+        assert browser.find_elements(By.CSS_SELECTOR, "tbody[data-rows] tr")[0].get_attribute("id") != newest
+        box = browser.find_element(By.ID, "q")
+        box.send_keys("kind:task", Keys.ENTER)
+        assert "q=kind%3Atask" in browser.current_url
+        kinds = {link.text for link in browser.find_elements(By.CSS_SELECTOR, "td.what a")}
+        assert kinds == {"task"}
+        browser.find_element(By.CSS_SELECTOR, "button[value=dark]").click()
+        eventually(lambda: browser.execute_script("return document.documentElement.dataset.theme") == "dark", "the page is dark")
+        term = browser.find_element(By.CSS_SELECTOR, "button.term")
+        term.click()
+        assert browser.find_element(By.ID, term.get_attribute("popovertarget") or "").is_displayed(), "a term opens its sentence"

@@ -1,0 +1,165 @@
+"""What only a real browser can tell of the pages: that they fit, that nothing is refused, that they remember."""
+
+from __future__ import annotations
+
+import re
+import urllib.request
+from pathlib import Path
+from typing import Iterator
+
+import pytest
+from selenium.webdriver import ActionChains, Chrome
+from selenium.webdriver.common.by import By
+
+from tests.browser import chromium
+from tests.eventually import eventually
+from tests.test_browser_live import Site, open_page
+
+pytestmark = [pytest.mark.web, pytest.mark.browser, pytest.mark.leaves("the module shares a browser and a server, whose descriptors and renderers outlive a test")]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    made = Site(tmp_path_factory.mktemp("site"))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def phone(site: Site) -> Iterator[Chrome]:
+    with chromium(375, 800) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def wide(site: Site) -> Iterator[Chrome]:
+    with chromium(1440, 900) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def paths(site: Site) -> list[str]:
+    """One of each kind of page."""
+
+    def first(path: str, pattern: str) -> str:
+        with urllib.request.urlopen(site.address + path) as answer:
+            found = re.search(pattern, answer.read().decode())
+        assert found, path
+        return found[0]
+
+    fixed = ["/", "/messages", "/transfers", "/workers", "/jobs", "/workers/1", "/login", "/nowhere", "/messages?q=kind:tusk"]
+    return fixed + [
+        first("/messages?q=fds:%3E0", r"/messages/\d+"),
+        first("/transfers?q=proof:same", r"/transfers/\d+-\d+"),
+        first("/transfers?q=proof:unproved", r"/transfers/\d+-\d+"),
+        first("/jobs?q=kind:thumbnail+state:done", r"/jobs/\d+"),
+        first("/jobs?q=aaaaaaaaaa", r"/jobs/\d+"),
+        first("/jobs?q=state:failed", r"/jobs/\d+"),
+    ]
+
+
+def complaints(browser: Chrome) -> list[str]:
+    """What the console said of scripts and policies; a picture or page that is not there is another matter."""
+    return [entry["message"] for entry in browser.get_log("browser") if "Failed to load resource" not in entry["message"]]
+
+
+def test_no_page_is_wider_than_a_phone(phone: Chrome, site: Site, paths: list[str]) -> None:
+    for path in paths:
+        phone.get(site.address + path)
+        widths = phone.execute_script("return [document.documentElement.scrollWidth, innerWidth]")
+        assert widths[0] <= widths[1] == 375, path
+
+
+def test_each_drawing_has_a_form_for_the_phone_that_can_be_read(phone: Chrome, site: Site, paths: list[str]) -> None:
+    seen = 0
+    for path in paths:
+        phone.get(site.address + path)
+        for drawing in phone.find_elements(By.CSS_SELECTOR, "svg.drawing"):
+            if drawing.is_displayed():
+                seen += 1
+                shrunk = phone.execute_script("return arguments[0].getBoundingClientRect().width / arguments[0].viewBox.baseVal.width", drawing)
+                assert shrunk > 0.85, f"{path}: the letters of the drawing shrink to {shrunk:.2f}"
+    assert seen >= 6
+
+
+def test_no_page_is_refused_anything_by_its_own_policy(wide: Chrome, site: Site, paths: list[str]) -> None:
+    wide.get_log("browser")
+    for path in paths:
+        wide.get(site.address + path)
+        assert complaints(wide) == [], path
+    open_page(wide, site, "/messages")
+    row = site.message()
+    eventually(lambda: wide.find_elements(By.ID, f"m{row.id}"), "an update was shown")
+    assert complaints(wide) == []
+
+
+def test_text_in_a_drawing_stays_within_its_drawing(wide: Chrome, site: Site, paths: list[str]) -> None:
+    outside = """
+        const found = [];
+        for (const svg of document.querySelectorAll("svg.drawing")) {
+          const box = svg.getBoundingClientRect();
+          if (!box.width) continue;
+          for (const text of svg.querySelectorAll("text")) {
+            const place = text.getBoundingClientRect();
+            if (place.left < box.left - 1 || place.right > box.right + 1 || place.top < box.top - 1 || place.bottom > box.bottom + 1) found.push(text.textContent);
+          }
+        }
+        return found;
+    """
+    for path in paths:
+        wide.get(site.address + path)
+        assert wide.execute_script(outside) == [], path
+
+
+def test_the_appearance_is_remembered_and_there_from_the_first_byte(wide: Chrome, site: Site) -> None:
+    wide.delete_all_cookies()
+    wide.get(site.address + "/messages")
+    ground = "return getComputedStyle(document.body).backgroundColor"
+    light = wide.execute_script(ground)
+    wide.find_element(By.CSS_SELECTOR, "button[value=dark]").click()
+    dark = wide.execute_script(ground)
+    assert dark != light and wide.current_url.endswith("/messages"), "without leaving the page"
+    wide.get(site.address + "/jobs")
+    assert wide.execute_script(ground) == dark
+    source = wide.execute_script("return fetch('/').then((answer) => answer.text())")
+    assert '<html lang="en" data-theme="dark">' in source
+    wide.find_element(By.CSS_SELECTOR, "button[value='']").click()
+    wide.get(site.address + "/jobs")
+    assert wide.execute_script(ground) == light
+
+
+def test_the_wrong_place_in_a_filter_is_marked_under_the_box(wide: Chrome, site: Site) -> None:
+    wide.get(site.address + "/messages?q=worker:1+kind:tusk")
+    box, problem = wide.find_element(By.ID, "q"), wide.find_element(By.ID, "q-problem")
+    assert problem.is_displayed() and problem.rect["y"] >= box.rect["y"] + box.rect["height"]
+    assert "tusk" in problem.text and "expected one of" in problem.text
+    assert box.get_attribute("value") == "worker:1 kind:tusk"
+
+
+def test_all_can_be_reached_by_the_keyboard_with_visible_focus(wide: Chrome, site: Site) -> None:
+    wide.get(site.address + "/messages")
+    active = "return document.activeElement"
+    ActionChains(wide).send_keys("\ue004").perform()
+    assert wide.execute_script(active).get_attribute("class") == "skip"
+    ActionChains(wide).send_keys("\ue007").perform()
+    eventually(lambda: wide.execute_script("return document.activeElement.id") == "main", "the skip link leads to the content")
+    for _index in range(12):
+        ActionChains(wide).send_keys("\ue004").perform()
+        outline = wide.execute_script("const style = getComputedStyle(document.activeElement); return [style.outlineStyle, parseFloat(style.outlineWidth)]")
+        assert outline[0] == "solid" and outline[1] >= 2, wide.execute_script(active).get_attribute("outerHTML")
+
+
+def test_a_chosen_file_is_named_with_its_size_and_one_too_large_is_not_sent(wide: Chrome, site: Site, tmp_path: Path) -> None:
+    wide.get(site.address + "/login?next=/jobs")
+    wide.find_element(By.NAME, "token").send_keys("operator")
+    wide.find_element(By.CSS_SELECTOR, "main button.primary").click()
+    chosen = tmp_path / "chosen.bin"
+    chosen.write_bytes(bytes(5000))
+    wide.find_element(By.CSS_SELECTOR, "input[type=file]").send_keys(str(chosen))
+    assert wide.find_element(By.CSS_SELECTOR, "[data-chosen]").text == "chosen.bin · 4.9 KiB"
+    large = tmp_path / "large.bin"
+    with large.open("wb") as file:
+        file.truncate(site.settings.upload_max + 1)
+    wide.find_element(By.CSS_SELECTOR, "input[type=file]").send_keys(str(large))
+    assert "at most 256 MiB are taken" in wide.find_element(By.CSS_SELECTOR, "[data-chosen]").text
+    assert not wide.find_element(By.CSS_SELECTOR, ".submit button.primary").is_enabled()

@@ -1,0 +1,494 @@
+"""Pages through the real application on real rows, without a pool and without a browser."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import shutil
+import time
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Iterator
+from urllib.parse import urlencode
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+import app as package
+from app import create_app
+from app.config import Settings
+from app.web import export, listing
+from tests import plausible
+from tests.plausible import MS, S, History
+
+pytestmark = pytest.mark.web
+
+WEB = Path(package.__file__).parent / "web"
+PAGES = ("/", "/messages", "/transfers", "/workers", "/jobs", "/workers/1", "/login")
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A state directory with an hour of history, made once: each test gets a copy."""
+    directory = tmp_path_factory.mktemp("filled")
+    made = History(plausible.settings_in(directory))
+    plausible.fill(made)
+    made.close()
+    return directory
+
+
+@pytest.fixture
+def settings(tmp_path: Path, filled: Path) -> Settings:
+    shutil.copytree(filled, tmp_path, dirs_exist_ok=True)
+    return plausible.settings_in(tmp_path)
+
+
+@pytest.fixture
+def history(settings: Settings) -> Iterator[History]:
+    made = History(settings)
+    made.snapshot()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def site(settings: Settings, history: History) -> Iterator[Flask]:
+    made = create_app(settings)
+    yield made
+    made.extensions["pairscope"].close()
+
+
+@pytest.fixture
+def client(site: Flask) -> FlaskClient:
+    return site.test_client()
+
+
+class Seen(HTMLParser):
+    """What a page is made of."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.rows: dict[str, str] = {}
+        self.links: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        found = dict(attributes)
+        self.tags.append((tag, found))
+        if tag == "a" and found.get("href"):
+            self.links.append(found["href"] or "")
+
+
+def rows_of(text: str) -> dict[str, str]:
+    """Each row by its id, as it was sent; times that tick left out."""
+    return {found[1]: re.sub(r">[^<]*</time>", ">T</time>", found[0]) for found in re.finditer(r'<tr id="([^"]+)".*?</tr>', text, re.DOTALL)}
+
+
+def attribute(text: str, name: str) -> str:
+    found = re.search(rf'{name}="([^"]*)"', text)
+    assert found, f"{name} is not in {text[:2000]}"
+    return found[1].replace("&amp;", "&")
+
+
+def update(client: FlaskClient, page: TestResponse, **more: str) -> TestResponse:
+    """Asks for what changed since a page, as its script does."""
+    query = {"cursor": attribute(page.text, "data-cursor"), "seen": attribute(page.text, "data-seen"), **more}
+    address = attribute(page.text, "data-live")
+    return client.get(f"{address}{'&' if '?' in address else '?'}{urlencode(query)}")
+
+
+def first(client: FlaskClient, path: str, pattern: str) -> str:
+    found = re.search(pattern, client.get(path).text)
+    assert found, path
+    return found[0]
+
+
+def every_page(client: FlaskClient) -> Iterator[tuple[str, TestResponse]]:
+    """One of each kind of page."""
+    paths = [*PAGES, "/nowhere", "/messages?q=kind:tusk"]
+    paths += [first(client, "/messages?q=fds:>0", r"/messages/\d+"), first(client, "/messages?q=kind:accepted", r"/messages/\d+")]
+    paths += [first(client, f"/transfers?q=proof:{proof}", r"/transfers/\d+-\d+") for proof in ("same", "unproved", "pending")]
+    paths += [first(client, f"/jobs?q=state:{state}", r"/jobs/\d+") for state in ("queued", "running", "done", "failed", "cancelled")]
+    for path in paths:
+        yield path, client.get(path)
+
+
+# ---- every page
+
+
+def test_each_page_has_one_heading_landmarks_and_a_title(client: FlaskClient) -> None:
+    for path, page in every_page(client):
+        tags = [tag for tag, _attributes in Seen(page.text).tags]
+        assert tags.count("h1") == 1, path
+        assert tags.count("main") == 1 and "nav" in tags and "footer" in tags, path
+        assert re.search(r"<title>[^<]+ · Pairscope</title>", page.text), path
+        assert 'href="#main"' in page.text, path
+
+
+def test_no_page_carries_a_style_or_a_script_of_its_own(client: FlaskClient) -> None:
+    for path, page in every_page(client):
+        for tag, attributes in Seen(page.text).tags:
+            assert tag != "style" and not (tag == "script" and not attributes.get("src")), path
+            assert not [name for name in attributes if name == "style" or name.startswith("on")], (path, tag, attributes)
+
+
+def test_no_id_stands_twice_on_a_page(client: FlaskClient) -> None:
+    for path, page in every_page(client):
+        ids = [attributes["id"] for _tag, attributes in Seen(page.text).tags if "id" in attributes]
+        assert sorted(ids) == sorted(set(ids)), path
+
+
+def test_each_link_of_a_page_leads_to_a_page(client: FlaskClient) -> None:
+    tried: set[str] = set()
+    for path, page in every_page(client):
+        for link in Seen(page.text).links:
+            kind = re.sub(r"\d+", "N", link.partition("?")[0])
+            if link.startswith("/") and kind not in tried and "/output" not in kind:
+                tried.add(kind)
+                assert client.get(link).status_code in (200, 302), f"{link} on {path}"
+
+
+def test_each_drawing_is_described_in_words(client: FlaskClient) -> None:
+    drawn = 0
+    for path, page in every_page(client):
+        for found in re.finditer(r'<svg class="drawing.*?</svg>', page.text, re.DOTALL):
+            drawn += 1
+            assert re.search(r"<title id=[^>]+>[^<]{4,}</title><desc id=[^>]+>[^<]{10,}</desc>", found[0]), path
+            assert 'role="img"' in found[0] and "aria-labelledby=" in found[0], path
+    assert drawn > 10
+
+
+def test_the_strip_names_linux_apache_mariadb_python_and_the_pool_with_a_word_each(client: FlaskClient) -> None:
+    strip = re.search(r'<section class="strip".*?</section>', client.get("/messages").text, re.DOTALL)
+    assert strip
+    text = re.sub(r"<[^>]+>", "", strip[0])
+    for name in ("Linux", "Apache", "MariaDB", "Python", "Pool"):
+        assert name in text
+    assert "SQLite" in text and "2 workers" in text and "up to date" in text
+
+
+def test_a_snapshot_that_is_old_means_that_the_pool_is_not_running(client: FlaskClient, history: History) -> None:
+    history.snapshot(at=time.time_ns() - 60 * S)
+    page = client.get("/")
+    assert page.status_code == 200
+    assert "not running" in page.text and "no supervisor" in page.text
+    assert "nothing can be submitted" in page.text
+
+
+def test_a_strangers_name_cannot_write_into_the_page(client: FlaskClient) -> None:
+    for path in ("/jobs", "/messages", "/messages?q=script"):
+        text = client.get(path).text
+        assert "<script>alert" not in text
+        assert "\u202e" not in text, "a mark of writing direction turns around what follows it"
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;.html" in client.get("/jobs").text
+    assert "\\u202egnp.exe" in client.get("/jobs").text
+
+
+def test_only_an_operator_is_shown_what_changes_something(site: Flask) -> None:
+    client = site.test_client()
+    assert "Log in to send one" in client.get("/jobs").text
+    assert "/workers/scale" not in client.get("/workers").text
+    token = attribute(client.get("/login").text, 'name="csrf_token" value')
+    assert client.post("/login", data={"csrf_token": token, "token": "operator"}).status_code == 303
+    assert "Send it" in client.get("/jobs").text
+    assert "/workers/scale" in client.get("/workers").text and "/workers/1/signal" in client.get("/workers").text
+
+
+def test_the_appearance_is_remembered_by_the_server(client: FlaskClient) -> None:
+    assert "data-theme=" not in client.get("/").text
+    answer = client.post("/theme", data={"theme": "dark", "back": "/messages?q=kind:task"})
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/messages?q=kind:task")
+    assert '<html lang="en" data-theme="dark">' in client.get("/").text
+    client.post("/theme", data={"theme": "", "back": "/"})
+    assert "data-theme=" not in client.get("/").text
+    assert client.post("/theme", data={"theme": "dark", "back": "https://example.org/"}).headers["Location"] == "/"
+
+
+# ---- tables
+
+
+@pytest.mark.parametrize("name", ["messages", "transfers", "jobs", "workers"])
+def test_a_row_has_a_cell_for_each_column(client: FlaskClient, name: str) -> None:
+    text = client.get(f"/{name}").text
+    heads = len(re.findall(r"<th scope=\"col\"", re.search(rf'<table class="rows {name}">.*?</thead>', text, re.DOTALL)[0]))  # type: ignore[index]
+    rows = rows_of(text)
+    assert rows
+    for row in rows.values():
+        assert row.count("<td") == heads
+
+
+def test_a_page_ends_and_its_links_lead_to_older_rows_and_back(client: FlaskClient) -> None:
+    newest = client.get("/messages")
+    assert len(rows_of(newest.text)) == listing.PAGE
+    older = client.get(attribute(newest.text, 'rel="next" href') if 'rel="next" href' in newest.text else re.search(r'href="(/messages\?before=[^"]+)"', newest.text)[1])  # type: ignore[index]
+    assert older.status_code == 200
+    assert min(rows_of(newest.text)) > max(rows_of(older.text))
+    assert "data-live=" not in older.text.partition("<main")[0], "an older page does not get new rows"
+    back = client.get(re.search(r'href="(/messages\?after=[^"]+)"', older.text)[1])  # type: ignore[index]
+    assert set(rows_of(back.text)) == set(rows_of(newest.text))
+
+
+def test_an_update_renders_a_row_exactly_as_the_page_does(client: FlaskClient, history: History) -> None:
+    for name in ("messages", "transfers", "jobs"):
+        before = client.get(f"/{name}")
+        history.job("digest", "fresh.bin", 4000, at=time.time_ns())
+        history.commit()
+        answer = update(client, before)
+        assert answer.status_code == 200
+        fresh, page = rows_of(answer.text), rows_of(client.get(f"/{name}").text)
+        assert fresh and not set(fresh) & set(rows_of(before.text))
+        assert {id: page[id] for id in fresh} == fresh
+
+
+def test_nothing_new_is_204_and_costs_no_rendering(client: FlaskClient, history: History) -> None:
+    for path in ("/messages", "/transfers", "/workers", "/jobs", "/", first(client, "/jobs?q=state:done", r"/jobs/\d+")):
+        page = client.get(path)
+        query = {"seen": attribute(page.text, "data-seen")}
+        if "data-cursor" in page.text:
+            query["cursor"] = attribute(page.text, "data-cursor")
+        answer = client.get(attribute(page.text, "data-live"), query_string=query)
+        assert (answer.status_code, answer.data) == (204, b""), path
+
+
+def test_a_completed_row_comes_again_under_its_id(client: FlaskClient, history: History) -> None:
+    message = history.message("task", history.supervisor, history.workers[1], {}, job=1, at=time.time_ns(), latency=None, state="sent")
+    history.commit()
+    page = client.get("/messages")
+    assert "in flight" in rows_of(page.text)[f"m{message.id}"]
+    message.state, message.received, message.latency, message.change = "received", message.sent + 3 * MS, 3 * MS, history.touch()
+    history.commit()
+    rows = rows_of(update(client, page).text)
+    assert list(rows) == [f"m{message.id}"]
+    assert "received" in rows[f"m{message.id}"] and "3.0\u00a0ms" in rows[f"m{message.id}"]
+
+
+def test_a_row_that_leaves_the_filter_is_named(client: FlaskClient, history: History) -> None:
+    message = history.message("task", history.supervisor, history.workers[1], {}, job=1, at=time.time_ns(), latency=None, state="sent")
+    history.commit()
+    page = client.get("/messages?q=state:sent")
+    moving = ",".join(re.findall(r'<tr id="([^"]+)"[^>]*data-moving', page.text))
+    assert f"m{message.id}" in moving
+    message.state, message.received, message.latency, message.change = "received", message.sent + MS, MS, history.touch()
+    history.commit()
+    assert attribute(update(client, page, moving=moving).text, "data-gone") == f"m{message.id}"
+
+
+def test_a_viewer_that_is_far_behind_gets_the_newest_page_instead(client: FlaskClient, history: History) -> None:
+    page = client.get("/messages")
+    for _index in range(listing.MOST_CHANGES // 5 + 2):
+        history.job("digest", "many.bin", 10, at=time.time_ns())
+    history.commit()
+    answer = update(client, page)
+    assert "data-anew" in answer.text
+    assert rows_of(answer.text) == rows_of(client.get("/messages").text)
+
+
+def test_a_wrong_filter_is_explained_at_its_place(client: FlaskClient) -> None:
+    page = client.get("/messages?q=worker:1 kind:tusk")
+    assert page.status_code == 400
+    shown = re.search(r"<pre><bdi>(.*)</bdi>\n( *)\^</pre>", page.text)
+    assert shown and shown[1] == "worker:1 kind:tusk"
+    assert shown[1][len(shown[2]) :] == "tusk", "the mark stands under what is wrong"
+    assert "expected one of" in page.text and 'aria-describedby="q-problem"' in page.text
+    assert client.get("/live/messages?q=kind:tusk&cursor=x").status_code == 400
+
+
+def test_the_help_shows_each_field_with_an_example_that_works(client: FlaskClient) -> None:
+    for name in ("messages", "transfers", "jobs", "workers"):
+        text = client.get(f"/{name}").text
+        examples = re.findall(rf'<a class="mono" href="(/{name}\?q=[^"]+)"', text)
+        assert len(examples) > 5
+        for example in examples:
+            assert client.get(example.replace("&amp;", "&")).status_code == 200, example
+
+
+# ---- one thing
+
+
+def test_a_message_shows_its_descriptors_its_payload_and_its_bytes(client: FlaskClient) -> None:
+    text = client.get(first(client, "/messages?q=kind:submit fds:>0", r"/messages/\d+")).text
+    assert "SCM_RIGHTS" in text and "MSG_CMSG_CLOEXEC" in text
+    assert re.search(r'<span class="key">kind</span>\s*<bdi class="mono value">digest</bdi>', text)
+    assert "86 a4 6b 69 6e 64" in text, "msgpack: a map of six, then the text kind"
+    for word in ("observed", "reported", "derived"):
+        assert word in text
+
+
+def test_a_transfer_shows_both_numbers_the_proof_and_the_control_message(client: FlaskClient) -> None:
+    path = first(client, "/transfers?q=proof:same kind:submit", r"/transfers/\d+-0")
+    text = client.get(path).text
+    numbers = re.search(r"kcmp\((\d+), (\d+), KCMP_FILE, (\d+), (\d+)\) = 0", text)
+    assert numbers
+    assert int(numbers[3]).to_bytes(4, "little").hex(" ") in text and int(numbers[4]).to_bytes(4, "little").hex(" ") in text
+    assert "14 00 00 00 00 00 00 00" in text, "cmsg_len: a header of 16 and one int"
+    unproved = client.get(first(client, "/transfers?q=proof:unproved", r"/transfers/\d+-\d+")).text
+    assert "killed by SIGKILL" in unproved or "cancelled" in unproved
+
+
+def test_a_job_shows_each_hop_with_its_latency_and_its_descriptor_on_the_way(client: FlaskClient, history: History) -> None:
+    job = history.job("digest", "followed.bin", 4000, at=time.time_ns(), result={"sha256": "abc", "bytes": 4000})
+    history.commit()
+    text = client.get(f"/jobs/{job.id}").text
+    table = re.search(r'<table class="rows hops">.*?</table>', text, re.DOTALL)
+    assert table
+    kinds = re.findall(r'class="packet [^"]+" href="[^"]+">(\w+)</a>', table[0])
+    assert kinds == ["submit", "accepted", "task", "result", "answer"]
+    assert len(re.findall(r"\d\u00a0(?:µs|ms)</td>", table[0])) >= 9, "five latencies and four times kept"
+    assert text.count("proved</span>") >= 3 and "memfd" in text and "followed.bin" in text
+    drawing = re.search(r'<svg class="drawing wide".*?</svg>', text, re.DOTALL)
+    assert drawing and drawing[0].count('class="pill web') == 1 and drawing[0].count('class="pill worker') >= 1
+
+
+def test_a_job_whose_worker_died_says_so(client: FlaskClient) -> None:
+    text = client.get(first(client, "/jobs?q=state:failed worker:2", r"/jobs/\d+")).text
+    assert "worker 2 (pid 41875) was killed by SIGKILL while it had the job" in text
+
+
+def test_an_output_that_has_gone_says_why_and_what_to_do(client: FlaskClient, history: History) -> None:
+    job = history.job("compress", "old.tar", 4000, at=time.time_ns() - 900 * S, output=900, gone="it was older than 1 h")
+    history.commit()
+    text = client.get(f"/jobs/{job.id}").text
+    assert "it was older than 1 h" in text and "Submit the job again" in text and "Download" not in text
+
+
+def test_a_dead_worker_is_in_history_with_its_exit_and_not_among_the_living(client: FlaskClient) -> None:
+    text = client.get("/workers").text
+    alive, _, rest = text.partition("History of processes")
+    assert "41702" not in alive and "41874" in alive
+    assert "killed by SIGKILL" in rest and "41702" in rest
+
+
+# ---- errors
+
+
+def test_errors_are_pages_in_words_with_a_way_on(client: FlaskClient) -> None:
+    for path, status, words in (
+        ("/nowhere", 404, "nothing at this address"),
+        ("/messages/12345", 404, "no such message"),
+        ("/transfers/12345-0", 404, "no such transfer"),
+        ("/workers/99999", 404, "No worker"),
+        ("/messages?before=nonsense", 400, "cursor"),
+        ("/jobs/12345", 503, "cannot be asked"),
+    ):
+        page = client.get(path)
+        assert page.status_code == status, path
+        assert words in page.text and "To the overview" in page.text, path
+    assert client.post("/jobs").status_code == 401
+    assert client.post("/messages").status_code == 405
+
+
+def test_a_database_that_is_away_is_said_and_the_pages_recover_by_themselves(client: FlaskClient, settings: Settings) -> None:
+    page = client.get("/messages")
+    place = settings.state / "history.sqlite"
+    for made in client.application.extensions["pairscope"]._engines.values():
+        made.dispose()
+    place.rename(place.with_suffix(".away"))
+    place.mkdir()  # a file would be made anew
+    away = client.get("/messages")
+    assert away.status_code == 503
+    assert "The database does not answer" in away.text and "Jobs still run" in away.text
+    assert "lamp failed" in away.text, "the strip says it, too"
+    assert update(client, page).status_code == 503
+    place.rmdir()
+    place.with_suffix(".away").rename(place)
+    assert client.get("/messages").status_code == 200
+    assert update(client, page).status_code in (200, 204)
+
+
+# ---- export
+
+
+def test_an_export_holds_exactly_what_is_filtered_and_says_its_length(client: FlaskClient) -> None:
+    shown: list[str] = []
+    path = "/messages?q=kind:task"
+    while path:
+        text = client.get(path).text
+        shown += [id[1:] for id in rows_of(text)]
+        older = re.search(r'href="(/messages\?q=kind:task&amp;before=[^"]+)"', text)
+        path = older[1].replace("&amp;", "&") if older else ""
+    lines = client.get("/messages/export.jsonl?q=kind:task")
+    assert [json.loads(line)["id"] for line in lines.text.splitlines()] == shown
+    table = client.get("/messages/export.csv?q=kind:task")
+    assert [row["id"] for row in csv.DictReader(io.StringIO(table.text, newline=""))] == shown
+    for answer in (lines, table):
+        assert int(answer.headers["Content-Length"]) == len(answer.data)
+        assert answer.headers["Content-Disposition"].startswith("attachment; filename=pairscope-messages-")
+
+
+@pytest.mark.parametrize("name", ["messages", "transfers", "jobs", "workers"])
+def test_each_table_can_be_exported_whole(client: FlaskClient, name: str) -> None:
+    lines = client.get(f"/{name}/export.jsonl").text.splitlines()
+    rows = list(csv.DictReader(io.StringIO(client.get(f"/{name}/export.csv").text, newline="")))
+    assert len(lines) == len(rows) > 2
+    assert list(json.loads(lines[0])) == list(rows[0])
+
+
+def test_an_export_beyond_the_bound_names_the_address_of_the_rest(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    everything = client.get("/messages/export.jsonl").text.splitlines()
+    monkeypatch.setattr(export, "MOST", 70)
+    monkeypatch.setattr(export, "SLICE", 30)
+    got: list[str] = []
+    path = "/messages/export.jsonl"
+    while path:
+        answer = client.get(path)
+        got += answer.text.splitlines()
+        link = answer.headers.get("Link", "")
+        path = link.partition(">")[0].lstrip("<")
+    assert got == everything
+
+
+def test_a_name_that_a_spreadsheet_would_run_is_made_harmless_in_csv_and_kept_in_json(client: FlaskClient) -> None:
+    assert "'=HYPERLINK" in client.get("/jobs/export.csv").text
+    names = [json.loads(line)["name"] for line in client.get("/jobs/export.jsonl").text.splitlines()]
+    assert set(plausible.NASTY_NAMES) <= set(names)
+
+
+def test_a_wrong_export_is_refused_in_words(client: FlaskClient) -> None:
+    assert client.get("/messages/export.csv?q=kind:tusk").status_code == 400
+    assert client.get("/messages/export.xlsx").status_code == 404
+
+
+# ---- the style sheet and the words
+
+
+def colours(theme: int) -> dict[str, tuple[float, ...]]:
+    """The variables of the style sheet as linear RGB; `theme` 0 light, 1 dark."""
+    text = (WEB / "static" / "pairscope.css").read_text()
+    found: dict[str, tuple[float, ...]] = {}
+    for name, light, dark in re.findall(r"--([\w-]+): light-dark\((#[0-9a-f]{3,6}), (#[0-9a-f]{3,6})\);", text):
+        digits = (light, dark)[theme][1:]
+        digits = digits if len(digits) == 6 else "".join(digit * 2 for digit in digits)
+        channels = [int(digits[index : index + 2], 16) / 255 for index in (0, 2, 4)]
+        found[name] = tuple(channel / 12.92 if channel <= 0.04045 else ((channel + 0.055) / 1.055) ** 2.4 for channel in channels)
+    return found
+
+
+def contrast(one: tuple[float, ...], other: tuple[float, ...]) -> float:
+    """WCAG 2.2, contrast ratio."""
+    first, second = (0.2126 * red + 0.7152 * green + 0.0722 * blue for red, green, blue in (one, other))
+    return (max(first, second) + 0.05) / (min(first, second) + 0.05)
+
+
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+def test_each_colour_of_a_role_or_a_state_can_be_read_on_every_ground(theme: int) -> None:
+    found = colours(theme)
+    for name in ("ink", "soft", "slate", "accent", "web", "supervisor", "worker", "recorder", "live", "lab", "good", "attention", "failed"):
+        for ground in ("paper", "sheet", "well"):
+            assert contrast(found[name], found[ground]) >= 4.5, f"{name} on {ground}: {contrast(found[name], found[ground]):.2f}"
+    assert contrast(found["on-accent"], found["accent"]) >= 4.5
+
+
+def test_every_word_of_the_templates_goes_through_gettext() -> None:
+    plain = {"Pairscope", "pid", "p50", "p99", "msghdr", "msg_iov", "kind", "job", "payload", "nil", "inode", "worker", "CSV", "JSON Lines"}
+    plain |= {"kcmp(", ", KCMP_FILE,", "· inode", "→", "←", "@"}
+    for template in (WEB / "templates").rglob("*.html"):
+        text = re.sub(r"\{#.*?#\}|\{%.*?%\}", "\n", template.read_text(), flags=re.DOTALL)
+        text = re.sub(r"\{\{.*?\}\}", "\n", text, flags=re.DOTALL)
+        text = re.sub(r"<!doctype html>|</?[a-z][^>]*>", "\n", text, flags=re.DOTALL)
+        for words in filter(None, (line.strip() for line in text.splitlines())):
+            assert not re.search(r"[A-Za-z]{2}", words) or words in plain or re.sub(r"[^\w ]", "", words).strip() in plain, f"{template.name}: {words!r}"
