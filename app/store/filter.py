@@ -319,12 +319,13 @@ def parse(text: str, table: str) -> Filter:
     roles = False
     for term in terms(text):
         condition = _condition(term, fields, table)
-        conditions.append(condition)
         field = fields.get(term.field)
         if field and field.index and not term.negated and len(term.values) == 1 and not term.values[0][1] and field.name not in exact:
             exact[field.name] = condition
         elif not (field and field.in_order and not term.negated):
             searched += 1
+            condition = _searched(condition, term.negated, table)
+        conditions.append(condition)
         roles = roles or term.field == "role"
     if table == "workers":
         if not roles:
@@ -345,7 +346,18 @@ def _condition(term: Term, fields: Mapping[str, Field], table: str) -> ColumnEle
     else:
         hint = f'expected one of {", ".join(fields)}; put text that has a colon in "quotes"'
         raise FilterError(f"{table} have no field {term.field!r}; {hint}", term.column)
-    return not_(func.coalesce(found, false())) if term.negated else found
+    return found
+
+
+def _searched(condition: ColumnElement[bool], negated: bool, table: str) -> ColumnElement[bool]:
+    """A condition in which no database sees an index: SQLite would take it, and then sort every row of two kinds.
+
+    What is not known (a worker, a latency) does not fit a condition, and fits its negation.
+    """
+    known = func.coalesce(condition, false())
+    if negated:
+        return not_(known)
+    return condition if table == "workers" else known
 
 
 def _alternative(field: Field, column: int, operator: str, value: str) -> ColumnElement[bool]:

@@ -151,7 +151,6 @@ def changes(session: Session, table: str, filter: Filter | None, cursor: str, li
     Each row comes as it is now, so one that changed twice may come once. A node that the cursor does not name is new.
     """
     listing = _LISTINGS[table]
-    model: Any = listing.model
     known = dict(cursors.known(cursor, table, listing.change_types))
     rows: list[Any] = []
     more = False
@@ -159,21 +158,11 @@ def changes(session: Session, table: str, filter: Filter | None, cursor: str, li
         last = known.get(node, Changed(0))
         if last.change > position or (last.change == position and not last.key):
             continue
-        order = (model.change, *listing.change_key)
-        found = select(model).where(model.node == node, model.change <= position, *(filter.conditions if filter else ()))
-        found = found.where(_beyond(order, (last.change, *last.key), True) if last.key else model.change > last.change)
-        columns = "_".join(column.key for column in listing.change_key)
-        found = _using(found, model, f"ix_{model.__tablename__}_node_change_{columns}")
-        some = list(session.scalars(found.order_by(*order).limit(limit - len(rows) + 1)))
-        if len(some) > limit - len(rows):
-            more = True
-            del some[limit - len(rows) :]
-            if some:
-                known[node] = Changed(some[-1].change, tuple(getattr(some[-1], column.key) for column in listing.change_key))
-        else:
-            known[node] = Changed(position)
+        some, reached = _changes_of_node(session, listing, filter, node, last, position, limit - len(rows))
         rows += some
-        if more:
+        known[node] = reached
+        if reached != Changed(position):
+            more = True
             break
     keyed = any(changed.key for changed in known.values())
     return Changes(rows, cursors.encode(Known(known, table if keyed else "")), more)
@@ -293,6 +282,30 @@ def quarantined(session: Session, most: int = 50) -> Sequence[Quarantine]:
 
 def _committed(session: Session) -> dict[int, int]:
     return {node: position for node, position in session.execute(select(Position.node, Position.position).order_by(Position.node))}
+
+
+def _changes_of_node(
+    session: Session, listing: _Listing, filter: Filter | None, node: int, last: Changed, position: int, limit: int
+) -> tuple[list[Any], Changed]:
+    """Rows of a node that changed behind `last`, up to `position`, and how far they reach."""
+    model: Any = listing.model
+    order = (model.change, *listing.change_key)
+    index = f"ix_{model.__tablename__}_node_change_{'_'.join(column.key for column in listing.change_key)}"
+    behind = _beyond(order, (last.change, *last.key), True) if last.key else model.change > last.change
+    end = position
+    if filter and filter.conditions and position - last.change > BOUND:
+        # A viewer that was away for long: what the filter lets through may be rare among all that has changed.
+        walk = _using(select(model.change).where(model.node == node, behind).order_by(*order).limit(BOUND), model, index).subquery()
+        count, furthest = session.execute(select(func.count(), func.max(walk.c.change))).one()
+        end = furthest if count == BOUND else position
+    found = select(model).where(model.node == node, behind, model.change <= end, *(filter.conditions if filter else ()))
+    rows = list(session.scalars(_using(found, model, index).order_by(*order).limit(limit + 1)))
+    if len(rows) <= limit:
+        return rows, Changed(end)
+    del rows[limit:]
+    if not rows:
+        return rows, last
+    return rows, Changed(rows[-1].change, tuple(getattr(rows[-1], column.key) for column in listing.change_key))
 
 
 def _beyond(columns: Sequence[InstrumentedAttribute[Any]], key: Key, upwards: bool) -> ColumnElement[bool]:

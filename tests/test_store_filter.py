@@ -1,0 +1,138 @@
+"""The filter's language: what it takes, and what it says of what it cannot take."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+from sqlalchemy.dialects import mysql
+
+from app.ipc.identity import time_of
+from app.store.filter import FIELDS, TEXT_EXPLANATION, FilterError, parse
+
+
+def sql(text: str, table: str = "messages") -> str:
+    made = [str(condition.compile(dialect=mysql.dialect(), compile_kwargs={"literal_binds": True})) for condition in parse(text, table).conditions]
+    return " AND ".join(re.sub(r"^coalesce\((.*), false\)$", r"\1", condition) for condition in made)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", ""),
+        ("kind:result", "messages.kind = 'result'"),
+        ("KIND:Result", "messages.kind = 'result'"),
+        ("kind:task,result", "messages.kind = 'task' OR messages.kind = 'result'"),
+        ("fds:>0 size:>=4096", "messages.fds > 0 AND messages.size >= 4096"),
+        ("size:<1.5MiB", "messages.size < 1572864"),
+        ("size:2kb,4KiB", "messages.size = 2000 OR messages.size = 4096"),
+        ("latency:>5ms", "messages.latency > 5000000"),
+        ("latency:<=1.5us", "messages.latency <= 1500"),
+        ("-worker:2", "coalesce(messages.worker = 2, false) = 0"),
+        ("from:worker", "messages.sender_role = 'worker'"),
+        ("photo.jpg", "instr(messages.preview, 'photo.jpg') > 0 OR instr(lower(messages.reason), 'photo.jpg') > 0"),
+        ('"a:b \\"c\\""', "instr(messages.preview, 'a:b \"c\"') > 0 OR instr(lower(messages.reason), 'a:b \"c\"') > 0"),
+    ],
+)
+def test_what_a_filter_means(text: str, expected: str) -> None:
+    assert sql(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "message"),
+    [
+        ("knd:result", 0, "messages have no field 'knd'; expected one of kind, worker,"),
+        ("fds:>0 http://x", 7, "have no field 'http'.*put text that has a colon in \"quotes\""),
+        ("kind:reslt", 5, "'reslt' is not known here; expected one of hello, submit,"),
+        ("kind:task,reslt", 10, "'reslt' is not known here"),
+        ("worker:two", 7, "'two' is not a whole number"),
+        ("worker:1.5", 7, "'1.5' is not a whole number"),
+        ("  worker:>x", 10, "'x' is not a whole number"),
+        ("worker:", 6, "worker: has no value"),
+        ("kind:task, worker:1", 10, "kind: has no value"),
+        ("kind:>task", 5, "kind has no order"),
+        ("size:4parsecs", 5, "'4parsecs' is not a size such as 4096, 4KiB"),
+        ("size:99999999999GiB", 5, "is too large"),
+        ("latency:fast", 8, "'fast' is not a duration such as 500us"),
+        ("since:yesterday", 6, "'yesterday' is no time; expected an age such as 10m"),
+        ("since:10y", 6, "'10y' is not an age such as 30s"),
+        ('text "open', 5, "this quote is not closed"),
+        ("kind:task -", 10, "there is nothing to search for"),
+        ("job:99999999999999999999", 4, "is not a whole number"),
+        ("x" * 1001, 1000, "1001 characters; expected at most 1000"),
+    ],
+)
+def test_an_error_says_where_it_is_and_what_was_expected(text: str, column: int, message: str) -> None:
+    with pytest.raises(FilterError, match=message) as error:
+        parse(text, "messages")
+    assert error.value.column == column
+
+
+@pytest.mark.parametrize(
+    ("text", "table", "index", "bounded"),
+    [
+        ("", "messages", "", False),
+        ("kind:result", "messages", "ix_messages_kind_id", False),
+        ("kind:result since:10m", "messages", "ix_messages_kind_id", False),
+        ("since:10m", "messages", "", False),
+        ("kind:result,task", "messages", "", True),
+        ("-kind:result", "messages", "", True),
+        ("size:>1", "messages", "", True),
+        ("worker:>1", "messages", "", True),
+        ("kind:result text", "messages", "ix_messages_kind_id", True),
+        ("kind:result worker:2", "messages", "ix_messages_worker_id", True),
+        ("job:5 text", "messages", "ix_messages_job_id", False),
+        ("inode:5 size:>0", "transfers", "ix_transfers_inode_message_position", False),
+        ("proof:same", "transfers", "ix_transfers_proof_message_position", False),
+        ("state:failed", "jobs", "ix_jobs_state_id", False),
+        ("id:5", "jobs", "", False),
+        ("-id:5", "jobs", "", True),
+    ],
+)
+def test_what_no_index_finds_is_searched_within_bounds(text: str, table: str, index: str, bounded: bool) -> None:
+    made = parse(text, table)
+    assert (made.index, made.bounded) == (index, bounded)
+
+
+@pytest.mark.parametrize(("table", "name"), [(table, field.name) for table, fields in FIELDS.items() for field in fields])
+def test_every_field_explains_itself_and_its_example_can_be_read(table: str, name: str) -> None:
+    [field] = [field for field in FIELDS[table] if field.name == name]
+    assert field.explanation.endswith(".")
+    assert field.example.startswith(f"{name}:")
+    assert parse(field.example, table).conditions
+    assert parse("-" + field.example, table).conditions
+
+
+def test_every_table_says_where_text_is_looked_for() -> None:
+    assert set(TEXT_EXPLANATION) == set(FIELDS)
+
+
+def test_an_age_is_counted_from_now() -> None:
+    bound = int(sql("since:10m").rsplit(" ", 1)[1])
+    assert abs(time.time_ns() - 600 * 10**9 - time_of(bound)) < 5 * 10**9
+
+
+def test_a_time_without_a_zone_is_utc() -> None:
+    assert sql("since:2026-01-31T12:00") == sql("since:2026-01-31T13:00+01:00")
+
+
+def test_workers_are_shown_unless_another_role_is_asked_for() -> None:
+    assert "'worker'" in sql("", "workers")
+    assert "'worker'" not in sql("role:web", "workers")
+
+
+def test_an_object_may_be_named_in_one_word_or_as_it_is_shown() -> None:
+    assert sql("object:file", "transfers") == sql('object:"regular file"', "transfers") == "transfers.object = 'regular file'"
+
+
+def test_a_proof_that_is_not_made_yet_can_be_asked_for() -> None:
+    assert sql("proof:pending", "transfers") == "transfers.proof = ''"
+
+
+@pytest.mark.parametrize("text", ["kind:result'; DROP TABLE messages", "%s %d %(x)s", "\\' OR 1=1 --", "\x00\x01", "🦊", "a" * 1000])
+def test_whatever_is_searched_for_stays_a_value(text: str) -> None:
+    try:
+        assert all(condition.compile(dialect=mysql.dialect()).params for condition in parse(text, "messages").conditions)
+    except FilterError as error:
+        assert 0 <= error.column <= len(text)
