@@ -12,7 +12,7 @@ from flask_babel import gettext as _
 
 import app as package
 from app.store.models import Job, Process
-from app.web import payload, strip
+from app.web import payload, reach, strip
 from app.web.drawing.shapes import GLYPHS, glyph_of
 from app.web.drawing.system import worker_state
 from app.web.words import clip, duration, number, size
@@ -62,9 +62,9 @@ def sandbox_state(level: str) -> tuple[str, str]:
 
 
 def process_state(process: Process) -> tuple[str, str]:
-    """How a process of history stands: shape and word."""
+    """How a process of history stands: shape and word. Without a pool nobody knows of those whose end is not recorded."""
     if process.ended is None:
-        return "good", _("alive")
+        return ("good", _("alive")) if reach.snapshot() else ("unknown", _("not known"))
     if process.asked or process.exit in ("exited 0", "closed its end"):
         return "unknown", _("ended")
     return "failed", _("died")

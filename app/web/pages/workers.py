@@ -46,7 +46,7 @@ def worker(serial: int) -> Any:
         process=found,
         alive=alive,
         standing=worker_state(alive) if alive else process_state(found),
-        sentence=_("It is alive and takes jobs over its pair with the supervisor.") if alive else _("It is not alive any more; its messages stay in history."),
+        sentence=_sentence(alive is not None, found),
         detail=alive.detail if alive and alive.detail else _detail(found),
         table=MESSAGES,
         rows=recent.rows,
@@ -56,6 +56,14 @@ def worker(serial: int) -> Any:
         live_cursor=recent.cursor,
         section="pages.workers",
     )
+
+
+def _sentence(alive: bool, process: Process) -> str:
+    if alive:
+        return _("It is alive and takes jobs over its pair with the supervisor.")
+    if process.ended is None:
+        return _("The pool is not running or has not told its end, so whether it lives is not known.")
+    return _("It is not alive any more; its messages stay in history.")
 
 
 def pool_signature() -> int:
