@@ -34,7 +34,7 @@ class MariaDB(Server):
         self._account.own(fresh, 0o700)
         plain = self._installation.run / "new"  # mariadb-install-db, a shell script, splits a path at its spaces
         plain.symlink_to(fresh)
-        command = [program("mariadb-install-db"), "--no-defaults", f"--datadir={plain}", f"--tmpdir={plain}", "--skip-test-db", "--skip-name-resolve"]
+        command = [program("mariadb-install-db"), "--no-defaults", f"--datadir={plain}", f"--tmpdir={plain}", "--skip-test-db", "--force"]  # force: no host name is looked up
         command += ["--auth-root-authentication-method=socket", f"--innodb-log-file-size={self._installation.log_file}"]
         if self._administrator != "root":
             command.append(f"--auth-root-socket-user={self._administrator}")
