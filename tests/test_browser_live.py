@@ -310,9 +310,9 @@ def test_what_came_is_said_once_and_politely(browser: Chrome, site: Site) -> Non
     assert region.get_attribute("aria-live") == "polite"
     assert browser.find_element(By.CSS_SELECTOR, "tbody[data-rows]").get_attribute("aria-live") == "off"
     appears(browser, site.message())
-    assert region.get_attribute("textContent") == "1 new rows"
+    assert region.get_attribute("textContent") == "New rows: 1"
     appears(browser, site.message())
-    assert region.get_attribute("textContent") == "1 new rows", "the next summary comes later"
+    assert region.get_attribute("textContent") == "New rows: 1", "the next summary comes later"
 
 
 def test_the_overview_and_a_job_follow_by_themselves(browser: Chrome, site: Site) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import shutil
+import signal
 import tempfile
+import time
 from pathlib import Path
 from typing import Iterator
 
@@ -14,6 +17,7 @@ from PIL import Image
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 
+from app.pool import snapshot
 from tests.browser import chromium, text_of
 from tests.eventually import eventually
 from tests.running import Server, running
@@ -94,6 +98,21 @@ def test_a_form_without_its_file_says_what_is_missing(browser: Chrome, pool: Ser
     browser.find_element(By.CSS_SELECTOR, "input[value=digest]").click()
     browser.find_element(By.CSS_SELECTOR, ".submit button.primary").click()
     assert "No file was sent" in text_of(browser, "main")
+
+
+def test_a_job_that_is_not_recorded_yet_has_its_page_and_is_drawn_when_it_is(browser: Chrome, pool: Server, tmp_path: Path) -> None:
+    known = snapshot.read(pool.settings, time.time_ns())
+    assert known
+    small = tmp_path / "small.txt"
+    small.write_text("some words")
+    os.kill(known.recorder.pid, signal.SIGSTOP)
+    try:
+        send(browser, pool, "digest", small)
+        assert text_of(browser, "h1 .state") == "recording"
+        assert "its row is on the way" in text_of(browser, "main") and "The supervisor says: done" in text_of(browser, "main")
+    finally:
+        os.kill(known.recorder.pid, signal.SIGCONT)
+    settled(browser)
 
 
 def test_a_worker_that_is_killed_on_its_page_is_replaced_and_stays_in_history(browser: Chrome, pool: Server) -> None:

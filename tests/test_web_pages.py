@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import re
@@ -207,6 +208,22 @@ def test_the_appearance_is_remembered_by_the_server(client: FlaskClient) -> None
     client.post("/theme", data={"theme": "", "back": "/"})
     assert "data-theme=" not in client.get("/").text
     assert client.post("/theme", data={"theme": "dark", "back": "https://example.org/"}).headers["Location"] == "/"
+
+
+def test_a_visitor_gets_no_cookie(client: FlaskClient) -> None:
+    for path in ("/", "/messages", "/transfers", "/workers", "/jobs"):
+        assert "Set-Cookie" not in client.get(path).headers, path
+
+
+def test_where_reading_needs_a_login_a_stranger_is_told_nothing(settings: Settings, history: History) -> None:
+    closed = create_app(dataclasses.replace(settings, public_read=False))
+    client = closed.test_client()
+    for path in ("/", "/messages", "/live/messages", "/messages/export.csv", "/nowhere"):
+        answer = client.get(path, follow_redirects=True)
+        assert "Log in" in answer.text, path
+        for word in ("hostname", "2 workers", "kind:", "supervisor</span>"):
+            assert word not in answer.text, (path, word)
+    closed.extensions["pairscope"].close()
 
 
 # ---- tables

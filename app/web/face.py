@@ -12,7 +12,7 @@ from flask_babel import gettext as _
 
 import app as package
 from app.store.models import Job, Process
-from app.web import payload, reach, strip
+from app.web import access, payload, reach, strip
 from app.web.drawing.shapes import GLYPHS, glyph_of
 from app.web.drawing.system import worker_state
 from app.web.words import clip, duration, number, size
@@ -123,6 +123,11 @@ def theme() -> str:
     return chosen if chosen in THEMES else ""
 
 
+def may_read() -> bool:
+    """Whether this visitor may see what the pages tell: a login page or an error for a stranger tells nothing."""
+    return reach.settings().public_read or access.is_operator()
+
+
 def _everywhere() -> dict[str, Any]:
     return {
         "theme": theme(),
@@ -143,6 +148,7 @@ def register(app: Flask) -> None:
         sandbox_state=sandbox_state,
         process_state=process_state,
         worker_state=worker_state,
+        may_read=may_read,
         width_of=width_of,
         gist=payload.gist,
         summary_of=summary_of,

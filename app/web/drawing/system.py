@@ -176,8 +176,10 @@ def _wide(snapshot: Snapshot | None, around: Surroundings) -> Markup:
     drawing.mark(1106, middle + 21, around.database_state)
     back = height - 14
     drawing.line(1069, middle + 56, 1069, back, "edge way-back")
-    drawing.line(1069, back, 171, back, "edge way-back")
-    drawing.arrow(171, back, 171, top + webs * row - 4, "edge way-back")
+    entry = top + webs * row - 14
+    drawing.line(1069, back, 132, back, "edge way-back")
+    drawing.line(132, back, 132, entry, "edge way-back")
+    drawing.arrow(132, entry, 150, entry, "edge way-back")
     drawing.text(585, back - 6, _("pages read the record: SELECT"), "mono tiny soft", "middle")
     return drawing.svg()
 
@@ -186,16 +188,17 @@ def _narrow(snapshot: Snapshot | None, around: Surroundings) -> Markup:
     clients = web_processes(snapshot, around.pid)[:3]
     workers = (snapshot.workers if snapshot else [])[:MOST]
     rows = (len(workers) + 1) // 2
-    group = 16 + 58 * len(clients)
+    group = 16 + 58 * len(clients) + 6 * any(client.role != "web" for client in clients)
     height = 60 + group + 50 + 62 + 54 + rows * 74 + 14 + 125 if snapshot else 60 + group + 112
     drawing = Drawing("system", 343, height, *_words(snapshot, around), layout="narrow")
     drawing.rect(116, 1, 110, 34, "process foreign", 7)
     drawing.text(171, 23, _("browser"), "name", "middle")
     drawing.arrow(171, 35, 171, 60, "edge")
     drawing.text(179, 52, "HTTP", "mono tiny soft")
-    drawing.rect(1, 60, 341, group, "group", 9)
+    drawing.rect(1, 60, 341, 8 + 58 * sum(client.role == "web" for client in clients), "group", 9)
     y = 68
     for client in clients:
+        y += 6 if client.role != "web" else 0
         lines = [f"pid {client.pid} · {ngettext('%(num)s pair', '%(num)s pairs', client.pairs)} · {_messages(client.messages)}"]
         drawing.process(10, y, 323, 50, client.role, client.role + " · " + (around.server if client.role == "web" else _("command line")), lines)
         y += 58

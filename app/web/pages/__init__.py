@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Flask
+from flask import Blueprint, Flask, Response
 
 blueprint = Blueprint("pages", __name__)
+
+
+@blueprint.after_request
+def _fresh(response: Response) -> Response:
+    """A page is asked for again each time; only what says otherwise is kept."""
+    response.headers.setdefault("Cache-Control", "private, no-cache")
+    return response
 
 
 def register(app: Flask) -> None:
