@@ -55,7 +55,7 @@ def send(browser: Chrome, pool: Server, kind: str, file: Path | None) -> None:
 
 def settled(browser: Chrome, state: str = "done") -> None:
     eventually(lambda: text_of(browser, "h1 .state") == state, f"the job is {state} on its page")
-    eventually(lambda: len(browser.find_elements(By.CSS_SELECTOR, ".hops tbody tr")) == 5, "all five messages are in the table")
+    eventually(lambda: browser.execute_script("return document.querySelector('.hops')?.tBodies[0].rows.length") == 5, "all five messages are in the table")
 
 
 def test_a_photograph_travels_through_the_pool_and_its_picture_is_shown(browser: Chrome, pool: Server, tmp_path: Path) -> None:
@@ -65,8 +65,9 @@ def test_a_photograph_travels_through_the_pool_and_its_picture_is_shown(browser:
     settled(browser)
     picture = browser.find_element(By.CSS_SELECTOR, ".picture img")
     eventually(lambda: browser.execute_script("return arguments[0].naturalWidth", picture) == 320, "the picture is there")
-    kinds = [link.text for link in browser.find_elements(By.CSS_SELECTOR, ".hops td.what a")]
-    assert kinds == ["submit", "accepted", "task", "result", "answer"]
+    eventually(lambda: "taken later" in text_of(browser, "main"), "that its output was taken is told apart from its way")
+    kinds = browser.execute_script("return [...document.querySelectorAll('.hops')].map((table) => [...table.querySelectorAll('td.what a')].map((link) => link.textContent))")
+    assert kinds == [["submit", "accepted", "task", "result", "answer"], ["fetch", "output"]]
     eventually(lambda: "proved" in text_of(browser, ".journey"), "the descriptor's crossings are proved")
     stages = [chip.text for chip in browser.find_element(By.CSS_SELECTOR, ".journey").find_elements(By.CSS_SELECTOR, ".who .full")]
     assert stages == ["web", "supervisor", "worker"]

@@ -56,6 +56,20 @@ def receiver(row: Message | Transfer) -> Party:
     return Party(row.receiver_role, row.receiver_serial, row.receiver_pid)
 
 
+LATER = ("fetch", "output")
+"""Kinds by which somebody takes a job's output, after its end and as often as it pleases: no part of its way."""
+
+
+def part(messages: Sequence[Message], ended: int | None) -> tuple[list[Message], list[Message]]:
+    """A job's messages: those of its way, and those by which its output was asked for later."""
+    way: list[Message] = []
+    later: list[Message] = []
+    for message in messages:
+        refused = message.kind == "refused" and ended is not None and message.sent > ended
+        (later if message.kind in LATER or refused else way).append(message)
+    return way, later
+
+
 def trace(messages: Sequence[Message], transfers: Sequence[Transfer]) -> Way:
     """The way of one job from its rows, in any order."""
     carried: dict[int, list[Transfer]] = {}

@@ -103,13 +103,14 @@ def story(id: int) -> dict[str, Any]:
     found: Job | None = queries.job(history, id)
     if found is None:
         return {"job": None, "id": id, "known": _lookup(id)}
-    messages = queries.messages_of_job(history, id)
+    own, later = timeline.part(queries.messages_of_job(history, id), found.ended)
     transfers = queries.transfers_of_job(history, id)
-    way = timeline.trace(messages, transfers)
+    way = timeline.trace(own, transfers)
     return {
         "job": found,
         "id": id,
         "way": way,
+        "later": timeline.trace(later, transfers),
         "files": list(timeline.descriptors(way).values()),
         "drawing": drawing.draw(way, found.kind, found.name),
         "result": face.facts_of(face.result_of(found)),
