@@ -14,7 +14,7 @@ from typing import Iterator
 
 import pytest
 from PIL import Image
-from selenium.webdriver import Chrome
+from selenium.webdriver import ActionChains, Chrome
 from selenium.webdriver.common.by import By
 
 from app.pool import snapshot
@@ -122,6 +122,7 @@ def test_a_worker_that_is_killed_on_its_page_is_replaced_and_stays_in_history(br
     pid = row.find_element(By.CSS_SELECTOR, ".pid").text
     row.find_element(By.CSS_SELECTOR, "button[value=KILL]").click()
     eventually(lambda: text_of(browser, ".notice.good"), "it is said that the signal was sent")
+    ActionChains(browser).move_to_element(browser.find_element(By.TAG_NAME, "h1")).perform()  # off the tables, which it would hold
     alive = "return [...document.querySelectorAll('.alive .pid')].map((cell) => cell.textContent)"
     eventually(lambda: pid not in browser.execute_script(alive) and len(browser.execute_script(alive)) == 2, "another worker has taken its place", timeout=20)
     past = "return [...document.querySelectorAll('tbody[data-rows] tr')].map((row) => row.textContent).find((text) => text.includes(arguments[0])) ?? ''"
