@@ -16,7 +16,7 @@ from app.recorder.writer import Behind, Fenced, Writer
 
 log = logging.getLogger("recorder")
 
-FIRST_WAIT, LONGEST_WAIT = 0.05, 5.0
+FIRST_WAIT, LONGEST_WAIT = 0.05, 2.0
 REFUSED = 100
 """Records refused without one taken in between: then it is not the records."""
 SLICES = 4

@@ -1,0 +1,472 @@
+"""The recorder as a process: killed, cut off, fenced, without a database; each record becomes exactly one row in the end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sqlite3
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Callable, Iterator
+
+import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.pool import NullPool
+
+from app import config
+from app.config import Settings
+from app.ipc.vocabulary import More, Progress
+from app.journal import segment
+from app.journal.records import Job, Message, Record
+from app.journal.writer import Writer as Journal
+from app.pool import children
+from app.recorder.trouble import Trouble, judge
+from app.store import migrate
+from tests.database import MariaDB, both, server
+from tests.eventually import eventually
+from tests.story import Story
+
+
+class Recorder:
+    """A recorder, seen from where its supervisor is."""
+
+    def __init__(self, settings: Settings, epoch: int = 1) -> None:
+        environment = children.recorder_environment(settings, epoch)
+        self._child = children.spawn("app.recorder", "recorder", [], environment, memoryview(bytearray(1 << 20)))
+        self.pid = self._child.pid
+        self.channel = self._child.channel
+        self.progress: list[Progress] = []
+        self.exit = ""
+
+    def hear(self, enough: Callable[[Progress], bool], what: str, timeout: float = 60) -> Progress:
+        """Listens until a progress is what is waited for."""
+
+        def heard() -> Progress | None:
+            for arrival in self.channel.wait(0.2):
+                self.progress.append(arrival.payload)
+                if enough(arrival.payload):
+                    return arrival.payload
+            return None
+
+        return eventually(heard, what, timeout)
+
+    def drained(self, position: int) -> Progress:
+        return self.hear(lambda progress: progress.idle and progress.position >= position, f"the recorder is idle behind {position}")
+
+    def say(self, kind: str, payload: Any = None) -> None:
+        self.channel.post(kind, payload)
+
+    def kill(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+        self.end()
+
+    def end(self) -> str:
+        """Waits for its end and says how it was."""
+        if not self.exit:
+            eventually(lambda: self._ended(), "the recorder ends", 30)
+            self.exit = children.reap(self._child)
+        return self.exit
+
+    def _ended(self) -> bool:
+        return os.waitid(os.P_PIDFD, self._child.pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+    def close(self) -> None:
+        if not self.exit:
+            self.kill()
+        self.channel.close()
+
+
+@contextmanager
+def recorder(settings: Settings, epoch: int = 1) -> Iterator[Recorder]:
+    made = Recorder(settings, epoch)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+@contextmanager
+def journal(settings: Settings, **options: Any) -> Iterator[Journal]:
+    made = Journal(settings.journal, node=settings.node, node_name="here", **options)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def filed(settings: Settings, **changes: Any) -> Settings:
+    """The settings as a file, for a process of its own."""
+    path = settings.state / "settings.toml"
+    settings.state.mkdir(parents=True, exist_ok=True)
+    values = {"state": str(settings.state), "run": str(settings.run), "history_url": settings.history_url} | changes
+    path.write_text("".join(f"{name} = {value}\n" if isinstance(value, int) else f'{name} = "{value}"\n' for name, value in values.items()))
+    return config.read(path)
+
+
+def written(journal: Journal, story: Story, jobs: int) -> list[Record]:
+    told: list[Record] = []
+    for some in story.jobs(jobs):
+        journal.append(some)
+        told += some
+    return told
+
+
+def ask(settings: Settings, statement: str) -> list[tuple[Any, ...]]:
+    with create_engine(settings.history_url, poolclass=NullPool).connect() as connection:
+        return [tuple(row) for row in connection.execute(text(statement))]
+
+
+def is_exactly_once(settings: Settings, told: list[Record]) -> None:
+    """Each message and each job stands once, complete, and is counted once."""
+    messages = {record.id: record for record in told if type(record) is Message}
+    rows = ask(settings, "SELECT id, state, preview FROM messages ORDER BY id")
+    assert [row[0] for row in rows] == sorted(messages)
+    assert all(row[1] == "received" and row[2] == messages[row[0]].preview for row in rows)
+    assert ask(settings, "SELECT COUNT(*) FROM transfers WHERE proof = 'same'") == [(sum(record.fds for record in messages.values()),)]
+    assert ask(settings, "SELECT id FROM jobs WHERE state = 'done' ORDER BY id") == sorted((record.id,) for record in told if type(record) is Job)
+    assert ask(settings, "SELECT SUM(messages) FROM rates") == ask(settings, "SELECT SUM(`rows`) FROM positions") == [(len(messages),)]
+
+
+@both
+def test_a_recorder_killed_again_and_again_in_mid_drain_writes_each_record_once(history: Settings, database: str) -> None:
+    settings = filed(history)
+    with journal(settings) as log:
+        told = written(log, Story(begin=time.time_ns()), 1500)
+        for kill in range(4):
+            with recorder(settings) as victim:
+                begun = victim.hear(lambda progress: progress.database == "ok", "it has opened the database").position
+                victim.hear(lambda progress: progress.position > begun, "it has committed something more")
+                victim.kill()
+        with recorder(settings) as last:
+            last.drained(log.position)
+    is_exactly_once(settings, told)
+
+
+@both
+def test_what_comes_while_it_drains_is_drained_too(history: Settings, database: str) -> None:
+    settings = filed(history)
+    with journal(settings) as log, recorder(settings) as running:
+        story, told = Story(begin=time.time_ns()), []
+        running.drained(log.position)
+        for _ in range(20):
+            told += written(log, story, 5)
+            running.say("more", More(log.position))
+            running.drained(log.position)
+        is_exactly_once(settings, told)
+
+
+@both
+def test_asked_to_finish_it_drains_what_is_there_and_exits(history: Settings, database: str) -> None:
+    settings = filed(history)
+    with journal(settings) as log, recorder(settings) as running:
+        told = written(log, Story(begin=time.time_ns()), 500)
+        running.say("finish")
+        assert running.end() == "exited 0"
+        is_exactly_once(settings, told)
+
+
+def test_it_ends_when_its_supervisor_is_gone(history: Settings) -> None:
+    settings = filed(history)
+    with journal(settings), recorder(settings) as running:
+        running.hear(lambda progress: progress.idle, "it is idle")
+        running.channel.close()
+        assert running.end() == "exited 0"
+
+
+def test_it_steps_behind_the_pool(history: Settings) -> None:
+    settings = filed(history)
+    with recorder(settings) as running:
+        running.hear(lambda progress: progress.idle, "it is idle")
+        assert os.getpriority(os.PRIO_PROCESS, running.pid) == min(19, os.getpriority(os.PRIO_PROCESS, 0) + 10)
+
+
+@both
+def test_tables_that_are_not_there_yet_are_waited_for(database: str, mariadb: MariaDB, tmp_path: Path) -> None:
+    url = mariadb.fresh() if database == "mariadb" else f"sqlite:///{tmp_path}/history.sqlite"
+    settings = filed(Settings(state=tmp_path, run=tmp_path, history_url=url))
+    with journal(settings) as log, recorder(settings) as running:
+        told = written(log, Story(begin=time.time_ns()), 10)
+        said = running.hear(lambda progress: "migrate" in progress.database, "it says what is missing").database
+        assert said.startswith("the tables are not as expected (python -m app migrate makes them): ")
+        migrate.upgrade(settings)
+        running.drained(log.position)
+        is_exactly_once(settings, told)
+
+
+@both
+def test_a_record_that_the_database_refuses_is_put_aside_alone(history: Settings, database: str) -> None:
+    settings = filed(history)
+    with journal(settings) as log, recorder(settings) as running:
+        story = Story(begin=time.time_ns())
+        told = written(log, story, 20)
+        odd = story.message("task")
+        odd.size = 2**64 - 1
+        bad = log.append([odd])
+        log.append([story.outcome(odd)])
+        told += written(log, story, 20)
+        running.say("more", More(log.position))
+        assert running.drained(log.position).quarantined == 1
+        is_exactly_once(settings, told)
+        [(position, reason)] = ask(settings, "SELECT position, reason FROM quarantine")
+        assert position == bad
+        assert ("too large" if database == "sqlite" else "Out of range value for column 'size'") in reason
+
+
+@both
+def test_a_recorder_of_an_older_epoch_stops_and_says_why(history: Settings, database: str, capfd: pytest.CaptureFixture[str]) -> None:
+    settings = filed(history)
+    with journal(settings) as log:
+        with recorder(settings, epoch=1) as older:
+            older.drained(log.position)
+            with recorder(settings, epoch=2) as newer:
+                newer.drained(log.position)
+                told = written(log, Story(begin=time.time_ns()), 5)
+                older.say("more", More(log.position))
+                assert older.end() == "exited 1"
+                newer.say("more", More(log.position))
+                newer.drained(log.position)
+        is_exactly_once(settings, told)
+    assert "a recorder of epoch 2 writes the history of node 1, this one has epoch 1: it stops" in capfd.readouterr().err
+
+
+@both
+def test_records_that_the_journal_has_lost_are_told_and_passed(history: Settings, database: str) -> None:
+    settings = filed(history)
+    story = Story(begin=time.time_ns())
+    with journal(settings, segment_bytes=8000) as log:
+        told = written(log, story, 10)
+        with recorder(settings) as running:
+            running.drained(log.position)
+        done = log.position
+        lost = written(log, story, 30)
+        for first, path in segment.listed(settings.journal)[:-1]:
+            path.unlink()
+        [(first, _path)] = segment.listed(settings.journal)
+        with recorder(settings) as running:
+            assert running.drained(log.position).quarantined == 1
+    assert ask(settings, "SELECT position, record FROM quarantine") == [(done + 1, b"")]
+    kept = {record.id for record in lost[first - log.position - 1 :] if type(record) is Message}
+    assert {row[0] for row in ask(settings, "SELECT id FROM messages")} == kept | {record.id for record in told if type(record) is Message}
+
+
+@both
+def test_history_is_bounded_and_says_so(history: Settings, database: str) -> None:
+    settings = filed(history, history_rows=1000)
+    with journal(settings) as log, recorder(settings) as running:
+        written(log, Story(begin=time.time_ns()), 700)
+        running.say("more", More(log.position))
+        progress = running.drained(log.position)
+        assert (progress.history, progress.bound) == (1000, 1000)
+        assert ask(settings, "SELECT COUNT(*) FROM messages") == [(1000,)]
+        assert max(progress.history for progress in running.progress) <= 1000 + 5000
+
+
+# ---- a database that goes away ----------------------------------------------------------------------------------
+
+
+@pytest.mark.database
+def test_a_database_killed_in_mid_drain_is_waited_for_and_nothing_is_lost(tmp_path: Path) -> None:
+    with server() as mine:
+        settings = filed(Settings(state=tmp_path, run=tmp_path, history_url=mine.fresh()))
+        migrate.upgrade(settings)
+        with journal(settings) as log, recorder(settings) as running:
+            story = Story(begin=time.time_ns())
+            told = written(log, story, 1000)
+            running.say("more", More(log.position))
+            begun = running.hear(lambda progress: progress.rows > 0, "it has begun").position
+            mine.kill()
+            away = running.hear(lambda progress: progress.database != "ok", "it says that the database is away")
+            assert away.database.startswith(("the database cannot be used: ", "the connection to the database is lost: "))
+            assert log.position > away.position >= begun and not away.idle
+            told += written(log, story, 100)
+            mine.start()
+            running.hear(lambda progress: progress.database == "ok", "it says that the database is back")
+            running.drained(log.position)
+        is_exactly_once(settings, told)
+
+
+@pytest.mark.database
+def test_a_database_that_is_away_from_the_start_is_waited_for(tmp_path: Path) -> None:
+    with server() as mine:
+        settings = filed(Settings(state=tmp_path, run=tmp_path, history_url=mine.fresh()))
+        migrate.upgrade(settings)
+        mine.stop()
+        with journal(settings) as log, recorder(settings) as running:
+            told = written(log, Story(begin=time.time_ns()), 10)
+            running.hear(lambda progress: "Can't connect" in progress.database, "it says that nobody answers")
+            mine.start()
+            running.drained(log.position)
+        is_exactly_once(settings, told)
+
+
+@pytest.mark.database
+def test_asked_to_finish_without_a_database_it_leaves_the_rest_in_the_journal(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    settings = filed(Settings(state=tmp_path, run=tmp_path, history_url="mysql+pymysql://nobody@127.0.0.1:1/none"))
+    with journal(settings) as log, recorder(settings) as running:
+        written(log, Story(begin=time.time_ns()), 10)
+        running.hear(lambda progress: "Can't connect" in progress.database, "it says that nobody answers")
+        running.say("finish")
+        assert running.end() == "exited 0"
+    assert "what is not drained stays in the journal" in capfd.readouterr().err
+
+
+class Relay:
+    """Stands between a client and MariaDB, and cuts both off after a COMMIT, before its answer is passed on."""
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.to_cut = 0
+        """Commits whose answers are still to be lost."""
+        self.cut = 0
+        self._threads: list[threading.Thread] = [threading.Thread(target=self._serve)]
+        self._open: set[socket.socket] = set()
+        self._threads[0].start()
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for one in list(self._open):
+            self._shut(one)
+        for thread in self._threads:
+            thread.join()
+        for one in self._open:
+            one.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                client, _address = self._listener.accept()
+            except OSError:
+                return
+            upstream = socket.create_connection(("127.0.0.1", self._target))
+            self._open |= {client, upstream}
+            committing = threading.Event()
+            for pump in (self._requests, self._answers):
+                thread = threading.Thread(target=pump, args=(client, upstream, committing))
+                self._threads.append(thread)
+                thread.start()
+
+    def _requests(self, client: socket.socket, upstream: socket.socket, committing: threading.Event) -> None:
+        try:
+            while data := client.recv(65536):
+                if data[4:].startswith(b"\x03COMMIT") and self.to_cut:
+                    committing.set()
+                upstream.sendall(data)
+        except OSError:
+            pass
+        self._shut(upstream)
+
+    def _answers(self, client: socket.socket, upstream: socket.socket, committing: threading.Event) -> None:
+        try:
+            while data := upstream.recv(65536):
+                if committing.is_set():
+                    # The server has committed: it has answered. Nobody hears it.
+                    self.to_cut -= 1
+                    self.cut += 1
+                    break
+                client.sendall(data)
+        except OSError:
+            pass
+        self._shut(upstream)
+        self._shut(client)
+
+    @staticmethod
+    def _shut(one: socket.socket) -> None:
+        try:
+            one.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+
+
+@pytest.mark.database
+def test_a_commit_whose_answer_is_lost_is_not_made_twice(mariadb: MariaDB, tmp_path: Path) -> None:
+    relay = Relay(mariadb.port)
+    try:
+        direct = mariadb.fresh()
+        name = str(make_url(direct).database)
+        settings = Settings(state=tmp_path, run=tmp_path, history_url=direct)
+        migrate.upgrade(settings)
+        away = filed(settings, recorder_url=mariadb.url(name, relay.port))
+        with journal(away) as log, recorder(away) as running:
+            running.drained(log.position)
+            told, story = [], Story(begin=time.time_ns())
+            for _ in range(5):
+                relay.to_cut = 1
+                told += written(log, story, 100)
+                running.say("more", More(log.position))
+                running.drained(log.position)
+        assert relay.cut == 5
+        is_exactly_once(settings, told)
+    finally:
+        relay.close()
+
+
+# ---- whom an error is blamed on ---------------------------------------------------------------------------------
+
+
+def sqlite_trouble(path: Path, *statements: str, uri: str = "", timeout: float = 0.0) -> tuple[Trouble, str]:
+    made = create_engine(uri or f"sqlite:///{path}", poolclass=NullPool, connect_args={"timeout": timeout})
+    with made.connect() as connection:
+        for statement in statements:
+            try:
+                connection.exec_driver_sql(statement)
+            except Exception as error:
+                return judge(error)
+    raise AssertionError("no error")
+
+
+def test_a_locked_sqlite_file_is_busy_and_a_broken_one_is_away(tmp_path: Path) -> None:
+    path = tmp_path / "a.sqlite"
+    holder = sqlite3.connect(path, isolation_level=None)
+    try:
+        holder.execute("CREATE TABLE t (a)")
+        holder.execute("BEGIN IMMEDIATE")
+        assert sqlite_trouble(path, "INSERT INTO t VALUES (1)") == (Trouble.BUSY, "the database is busy: database is locked")
+    finally:
+        holder.close()
+    assert sqlite_trouble(path, "SELECT * FROM missing")[0] is Trouble.SCHEMA
+    assert sqlite_trouble(path, "SELECT missing FROM t")[0] is Trouble.SCHEMA
+    assert sqlite_trouble(path, "CREATE UNIQUE INDEX i ON t (a)", "INSERT INTO t VALUES (1)", "INSERT INTO t VALUES (1)")[0] is Trouble.RECORD
+    path.write_bytes(b"no database" * 1000)
+    assert sqlite_trouble(path, "SELECT * FROM t")[0] is Trouble.AWAY
+
+
+@pytest.mark.database
+@pytest.mark.parametrize(
+    ("statement", "trouble"),
+    [
+        ("SELECT * FROM missing", Trouble.SCHEMA),
+        ("INSERT INTO messages (missing) VALUES (1)", Trouble.SCHEMA),
+        ("INSERT INTO quarantine (node, position, at, reason, record) VALUES (99999, 1, 1, '', '')", Trouble.RECORD),
+        ("INSERT INTO quarantine (node, position, at, reason, record) VALUES (1, 1, 1, REPEAT('x', 500), '')", Trouble.RECORD),
+        ("INSERT INTO quarantine (node, position, at, reason, record) VALUES (1, 1, 1, NULL, '')", Trouble.RECORD),
+        ("KILL CONNECTION_ID()", Trouble.AWAY),
+        ("SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = 1213", Trouble.BUSY),
+        ("SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = 1205", Trouble.BUSY),
+        ("SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = 1290", Trouble.AWAY),
+        ("SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = 1021", Trouble.AWAY),
+        ("SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = 1142", Trouble.SCHEMA),
+    ],
+)
+def test_a_servers_errors_are_told_apart(mariadb: MariaDB, tmp_path: Path, statement: str, trouble: Trouble) -> None:
+    settings = Settings(state=tmp_path, run=tmp_path, history_url=mariadb.fresh())
+    migrate.upgrade(settings)
+    from app.store.engine import engine
+
+    with pytest.raises(Exception) as raised:
+        with engine(settings.history_url, poolclass=NullPool, pool_recycle=-1).begin() as connection:
+            connection.exec_driver_sql(statement)
+            connection.exec_driver_sql("SELECT 1")
+    assert judge(raised.value)[0] is trouble
+
+
+def test_an_error_of_the_program_is_nobody_elses() -> None:
+    assert judge(TypeError("x"))[0] is Trouble.OURS
+    assert judge(KeyError("x"))[0] is Trouble.OURS
+    assert judge(OverflowError("Python int too large"))[0] is Trouble.RECORD
