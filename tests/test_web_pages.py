@@ -181,6 +181,14 @@ def test_a_snapshot_that_is_old_means_that_the_pool_is_not_running(client: Flask
     assert "nothing can be submitted" in page.text
 
 
+def test_the_drawing_is_the_same_from_whichever_web_process_it_comes(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = client.get("/")
+    drawn = re.findall(r'<svg class="drawing.*?</svg>', page.text, re.DOTALL)[:2]
+    monkeypatch.setattr("app.web.strip.os.getpid", lambda: 12345)
+    assert update(client, page).status_code == 204
+    assert re.findall(r'<svg class="drawing.*?</svg>', client.get("/").text, re.DOTALL)[:2] == drawn
+
+
 def test_a_strangers_name_cannot_write_into_the_page(client: FlaskClient) -> None:
     for path in ("/jobs", "/messages", "/messages?q=script"):
         text = client.get(path).text

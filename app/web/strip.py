@@ -52,8 +52,10 @@ def health() -> Health:
 
 
 def database_name() -> str:
-    """The database as people call it."""
-    return {"sqlite": "SQLite", "mysql": "MySQL", "mariadb": "MariaDB"}.get(make_url(reach.settings().history_url).get_backend_name(), "?")
+    """The database as people call it. One driver speaks to MySQL and MariaDB: which one it is, the server says."""
+    name = {"sqlite": "SQLite", "mysql": "MySQL", "mariadb": "MariaDB"}.get(make_url(reach.settings().history_url).get_backend_name(), "?")
+    _last()  # has asked it something, if it answers
+    return "MariaDB" if name == "MySQL" and getattr(reach.history().get_bind().dialect, "is_mariadb", False) else name
 
 
 def server() -> str:
@@ -81,7 +83,6 @@ def _last() -> int | None:
 
 
 def _database() -> Lamp:
-    _last()
     name = database_name()
     snapshot = reach.snapshot()
     said = snapshot.recorder.database if snapshot else ""

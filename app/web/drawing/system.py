@@ -41,13 +41,18 @@ class Surroundings(NamedTuple):
 
 
 def web_processes(snapshot: Snapshot | None, own: int) -> list[WebProcess]:
-    """Clients of the pool by process, this one first even before it has a pair."""
-    found: dict[tuple[str, int], WebProcess] = {("web", own): WebProcess("web", own, 0, 0)}
+    """Clients of the pool by process, web before others; this process stands for web as long as none has a pair.
+
+    The same from whichever web process asks: a drawing must not change with the process that happens to make it.
+    """
+    found: dict[tuple[str, int], WebProcess] = {}
     for client in snapshot.clients if snapshot else ():
         key = (client.role, client.pid)
         before = found.get(key, WebProcess(*key, 0, 0))
         found[key] = before._replace(pairs=before.pairs + 1, messages=before.messages + client.messages)
-    return sorted(found.values(), key=lambda process: (process.pid != own, process.role != "web", -process.messages))
+    if not any(role == "web" for role, _pid in found):
+        found["web", own] = WebProcess("web", own, 0, 0)
+    return sorted(found.values(), key=lambda process: (process.role != "web", process.role, process.pid))
 
 
 def worker_state(worker: WorkerView) -> tuple[str, str]:
@@ -72,7 +77,7 @@ def _words(snapshot: Snapshot | None, around: Surroundings) -> tuple[str, str]:
         "A browser reaches %(server)s, whose web process %(pid)s talks over socket pairs to the supervisor, process %(supervisor)s. "
         "The supervisor hands jobs to %(workers)s workers, and a recorder drains its journal into %(database)s.",
         server=around.server,
-        pid=around.pid,
+        pid=web_processes(snapshot, around.pid)[0].pid,
         supervisor=snapshot.supervisor.pid,
         workers=len(snapshot.workers),
         database=around.database,
@@ -126,7 +131,7 @@ def _wide(snapshot: Snapshot | None, around: Surroundings) -> Markup:
     for index, client in enumerate(clients[:MOST]):
         y = top + index * row + (6 if client.role != "web" else 0)
         pairs = ngettext("%(num)s pair", "%(num)s pairs", client.pairs)
-        name = f"{client.role} · " + (_("this page") if client.pid == around.pid else _("command line")) if client.role != "web" or client.pid == around.pid else client.role
+        name = client.role + (" · " + (_("this page") if client.role == "web" else _("command line")) if client.role != "web" or webs == 1 else "")
         drawing.process(160, y + 2, 222, 50, client.role, name, [f"pid {client.pid} · {pairs}"])
         if client.pairs and snapshot:
             at = y + 27

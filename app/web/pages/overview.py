@@ -85,10 +85,10 @@ def system_signature() -> int:
         snapshot.epoch,
         snapshot.supervisor,
         [(worker.serial, worker.pid, worker.state, worker.kind, worker.done, worker.failed, worker.in_flight, worker.sandbox) for worker in snapshot.workers],
-        [(client.role, client.pid, client.messages) for client in snapshot.clients],
+        system.web_processes(snapshot, 0),
         (snapshot.recorder.pid, snapshot.recorder.state, snapshot.recorder.lag, snapshot.recorder.history),
         (snapshot.jobs.queued, snapshot.jobs.running, snapshot.journal.bytes),
-        strip.surroundings(),
+        strip.surroundings()._replace(pid=0),
     )
     return strip.digest(shown)
 
