@@ -157,5 +157,6 @@ def register(app: Flask) -> None:
         version=package.__version__,
         memfd_max=settings.memfd_max,
         upload_max=settings.upload_max,
+        journal_limit=settings.journal_limit,
         clock_now=lambda: time.time_ns() // 1_000_000,
     )

@@ -129,12 +129,12 @@ def _health() -> Health:
     if recorder.state == "dead":
         lag, lag_state = _("dead"), "failed"
     elif recorder.lag:
-        lag = _("%(count)s behind", count=number(recorder.lag)) + (f", {duration(recorder.lag_ns)}" if recorder.lag_ns >= 500_000_000 else "")
+        lag = _("%(count)s behind", count=number(recorder.lag)) + (f", {duration(recorder.lag_ns)}" if recorder.lag_ns >= 2_000_000_000 else "")
         lag_state = "attention" if recorder.lag_ns > 5e9 or recorder.state != "ok" else ""
     else:
         lag, lag_state = _("up to date"), ""
     full = journal.bytes / journal.limit if journal.limit else 0
-    backlog = _("%(bytes)s of %(limit)s", bytes=size(journal.bytes), limit=size(journal.limit))
+    backlog = size(journal.bytes) + (f" ({full:.0%})" if full >= 0.01 else "")
     state = "failed" if journal.stuck else "attention" if full > 0.5 else ""
     return Health(lamps, f"{snapshot.node_name} · {snapshot.node}", lag, lag_state, journal.stuck or backlog, state, _last())
 

@@ -131,10 +131,12 @@ function settle() {
     if (!place) parts.delete(name);
     else if (show(place, part)) parts.delete(name);
   }
+  frame.dataset.pulse = away ? "away" : "live";
   if (!body) return;
   const why = paused ? "still" : held();
   if (!why && (waiting.size || gone.size || anew)) apply();
   if (!bar) return;
+  if (!away) frame.dataset.pulse = paused ? "paused" : why ? "held" : "live";
   const count = fresh.size > limit ? `${limit}+` : fresh.size;
   bar.classList.toggle("paused", paused);
   bar.classList.toggle("held", Boolean(why) && !paused && !away);
