@@ -28,7 +28,9 @@ NEEDS = {
     "lamp": ("apache2", "mod_wsgi.so", "mariadbd", "mariadb-install-db", "mariadb", "setpriv"),
 }
 
-PLACES = os.pathsep.join((os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/lib/apache2/modules"))
+PLACES = os.pathsep.join(
+    (os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/lib/apache2/modules")
+)
 """Debian's servers stand outside of an ordinary user's PATH."""
 
 
@@ -69,7 +71,9 @@ def temporary_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pa
     directory.chmod(0o711)  # as root, servers of other users pass through it
     os.environ["TMPDIR"] = tempfile.tempdir = str(directory)
     os.environ[leaks.MARK] = directory.name
-    base = tmp_path_factory.getbasetemp()  # pytest's own, made now: the first test that asks for tmp_path did not leave it
+    base = (
+        tmp_path_factory.getbasetemp()
+    )  # pytest's own, made now: the first test that asks for tmp_path did not leave it
     yield directory
     os.environ.pop(leaks.MARK)
     os.environ.pop("TMPDIR") if before[0] is None else os.environ.update(TMPDIR=before[0])

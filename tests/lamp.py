@@ -96,13 +96,20 @@ class Lamp:
                 told = Path(f"/proc/{pid}/cmdline").read_bytes() + Path(f"/proc/{pid}/environ").read_bytes()
             except OSError:
                 continue
-            if any(name in told for name in names) and Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+            if any(name in told for name in names) and leaks.runs(pid):
                 found.append(pid)
         return found
 
     def ask(self, statement: str) -> str:
         """The value that a query gives, by MariaDB's own client as web's user."""
-        command = ["mariadb", f"--defaults-file={self.private.client}", "--batch", "--skip-column-names", "-e", statement]
+        command = [
+            "mariadb",
+            f"--defaults-file={self.private.client}",
+            "--batch",
+            "--skip-column-names",
+            "-e",
+            statement,
+        ]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     def log(self) -> str:
@@ -116,10 +123,6 @@ def command(pid: int) -> str:
         return Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").replace(b"\0", b" ").decode(errors="replace")
     except OSError:
         return ""
-
-
-def parent(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 @pytest.fixture(scope="session")
@@ -142,6 +145,7 @@ def running_lamp(temporary_directory: Path) -> Iterator[Lamp]:
         raise
     finally:
         private.kill()
+        place.leave()
         shutil.rmtree(directory)
         leaks.kept.remove(lamp.processes)
     left = before.left(temporary_directory, patience=2.0)

@@ -64,6 +64,24 @@ def pids() -> frozenset[int]:
     return frozenset(int(name) for name in os.listdir("/proc") if name.isdecimal())
 
 
+def runs(pid: int) -> bool:
+    """Whether the process runs. One that is dead and that nobody reaps, as in a container without an init, does not."""
+    try:
+        return _stat(pid)[0] != "Z"
+    except OSError:
+        return False
+
+
+def parent(pid: int) -> int:
+    """Pid of the process' parent."""
+    return int(_stat(pid)[1])
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of /proc/PID/stat behind the command's name. proc_pid_stat(5)."""
+    return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+
+
 def _fds() -> dict[int, str]:
     held = {}
     for name in os.listdir("/proc/self/fd"):
@@ -84,17 +102,19 @@ def _living(before: frozenset[int]) -> dict[int, str]:
     token = f"{MARK}={os.environ.get(MARK, '')}".encode()
     for pid in pids() - before - {pid for pids_kept in kept for pid in pids_kept()}:
         try:
-            state, parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:2]
-            if state == "Z":
-                if int(parent) == os.getpid():
+            ours = parent(pid) == os.getpid()
+            if not runs(pid):
+                if ours:
                     os.waitpid(pid, os.WNOHANG)
                 continue
             try:
                 marked = token in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
             except PermissionError:
                 marked = False
-            if int(parent) == os.getpid() or marked:
-                command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+            if ours or marked:
+                command = (
+                    Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+                )
                 found[pid] = command[:120]
         except (FileNotFoundError, ProcessLookupError, ChildProcessError):
             pass  # gone meanwhile

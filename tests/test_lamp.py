@@ -13,7 +13,8 @@ import pytest
 
 from app.store.engine import engine
 from tests.eventually import eventually
-from tests.lamp import Lamp, command, parent
+from tests.lamp import Lamp, command
+from tests.leaks import parent, runs
 from tests.running import Answer
 
 pytestmark = pytest.mark.lamp
@@ -41,7 +42,9 @@ def test_static_files_come_from_apache_and_are_asked_for_again_without_being_sen
     assert "immutable" in lamp.visitor.get("/static/pairscope.css?v=1").headers["Cache-Control"]
 
 
-@pytest.mark.parametrize("path", ["/static/", "/static/../access.py", "/static/..%2faccess.py", "/static/.%2e/access.py", "/conf/web.toml"])
+@pytest.mark.parametrize(
+    "path", ["/static/", "/static/../access.py", "/static/..%2faccess.py", "/static/.%2e/access.py", "/conf/web.toml"]
+)
 def test_nothing_beside_the_static_files_can_be_fetched(lamp: Lamp, path: str) -> None:
     assert lamp.visitor.get(path).status in (400, 403, 404)
 
@@ -79,7 +82,12 @@ def test_apache_starts_the_supervisor_which_keeps_nothing_of_apaches_but_standar
 def test_started_by_root_nothing_of_ours_runs_as_root(lamp: Lamp) -> None:
     roots = [pid for pid in lamp.processes() if os.stat(f"/proc/{pid}").st_uid == 0]
     assert roots == [lamp.apache.pid]
-    users = {role: os.stat(f"/proc/{pid}").st_uid for pid in lamp.processes() for role in ("wsgi:web", "app.pool", "mariadbd") if role in command(pid)}
+    users = {
+        role: os.stat(f"/proc/{pid}").st_uid
+        for pid in lamp.processes()
+        for role in ("wsgi:web", "app.pool", "mariadbd")
+        if role in command(pid)
+    }
     assert len(set(users.values())) == 3, users
 
 
@@ -89,7 +97,7 @@ def test_a_killed_supervisor_is_replaced_and_its_children_go_with_it(lamp: Lamp)
     assert len(family) >= 3, "two workers and the recorder"
     epoch = lamp.web_epoch()
     os.kill(old, signal.SIGKILL)
-    eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in family), "its children saw the end of their pairs")
+    eventually(lambda: not any(runs(pid) for pid in family), "its children saw the end of their pairs")
     lamp.supervisor(unlike=old)
     assert lamp.web_epoch() == epoch + 1
 
@@ -106,7 +114,7 @@ def test_a_stop_of_apache_ends_the_pool_and_leaves_no_orphan(lamp: Lamp) -> None
 
 
 def test_a_graceful_restart_brings_a_new_supervisor_and_every_request_an_answer(lamp: Lamp) -> None:
-    """mod_wsgi unlinks web's socket at a restart: until the new one listens, Apache answers 503 and says when to ask again."""
+    """mod_wsgi unlinks web's socket at a restart: until the new one listens, Apache says 503 and when to ask again."""
     old = lamp.supervisor()
     epoch = lamp.web_epoch()
     answers: list[Answer] = []
@@ -138,7 +146,9 @@ def test_a_supervisor_that_stands_still_through_a_restart_keeps_the_next_one_wai
     os.kill(old, signal.SIGSTOP)
     try:
         lamp.apache.restart()
-        (new,) = eventually(lambda: [pid for pid in lamp.supervisors() if pid != old], "Apache has started a second supervisor")
+        (new,) = eventually(
+            lambda: [pid for pid in lamp.supervisors() if pid != old], "Apache has started a second supervisor"
+        )
         eventually(lambda: blocked_on_lock(new), "the second one waits for the journal's lock")
         assert lamp.web_epoch() == epoch
     finally:
@@ -151,7 +161,7 @@ def test_apache_killed_takes_the_pool_with_it(lamp: Lamp) -> None:
     supervisor = lamp.supervisor()
     try:
         os.kill(lamp.apache.pid, signal.SIGKILL)
-        eventually(lambda: not Path(f"/proc/{supervisor}").exists(), "the supervisor has stopped by itself")
+        eventually(lambda: not runs(supervisor), "the supervisor has stopped by itself")
     finally:
         lamp.apache.kill()  # its other children, which nothing tells
         lamp.apache.start()
@@ -167,7 +177,15 @@ def test_an_upload_over_http_is_a_job_whose_rows_mariadbs_own_client_counts(lamp
     assert answer.status == 201, answer.text
     job = answer.json["id"]
     kinds = eventually(
-        lambda: (found := lamp.ask(f"SELECT GROUP_CONCAT(kind ORDER BY id) FROM messages WHERE job = {job} AND state = 'received'")).count(",") >= 4 and found,
+        lambda: (
+            (
+                found := lamp.ask(
+                    f"SELECT GROUP_CONCAT(kind ORDER BY id) FROM messages WHERE job = {job} AND state = 'received'"
+                )
+            ).count(",")
+            >= 4
+            and found
+        ),
         "five messages are received and recorded",
     )
     assert set(kinds.split(",")) == {"submit", "accepted", "task", "result", "answer"}
@@ -180,7 +198,10 @@ def test_a_large_upload_crosses_as_an_unlinked_file_that_leaves_nothing_in_the_s
     answer = lamp.visitor.submit("digest", os.urandom(3 << 20), "large.bin")
     assert answer.status == 201, answer.text
     job = answer.json["id"]
-    shown = eventually(lambda: lamp.ask(f"SELECT DISTINCT object, access FROM transfers WHERE job = {job} AND kind = 'submit'"), "the transfer is recorded")
+    shown = eventually(
+        lambda: lamp.ask(f"SELECT DISTINCT object, access FROM transfers WHERE job = {job} AND kind = 'submit'"),
+        "the transfer is recorded",
+    )
     assert shown.startswith("regular"), shown
     assert list(lamp.web.spool.iterdir()) == []
 
@@ -199,7 +220,9 @@ def test_without_mariadb_pages_say_so_jobs_run_and_their_rows_come_when_it_is_ba
         lamp.mariadb.start()
     job = answer.json["id"]
     eventually(lambda: lamp.ask(f"SELECT state FROM jobs WHERE id = {job}") == "done", "the job's row has come", 30)
-    eventually(lambda: lamp.ask(f"SELECT COUNT(*) FROM messages WHERE job = {job}") == "5", "each of its messages is one row")
+    eventually(
+        lambda: lamp.ask(f"SELECT COUNT(*) FROM messages WHERE job = {job}") == "5", "each of its messages is one row"
+    )
     lamp.ready()
     assert lamp.visitor.get("/messages").status == 200
 
@@ -231,12 +254,17 @@ def test_a_user_of_the_database_can_do_no_more_than_its_part(lamp: Lamp, who: st
     finally:
         made.dispose()
     assert isinstance(refused.value.__cause__, pymysql.err.Error)
-    assert refused.value.__cause__.args[0] in (1044, 1142, 1370), refused.value  # access denied, to a database or a table
+    assert refused.value.__cause__.args[0] in (1044, 1142, 1370), (
+        refused.value
+    )  # access denied, to a database or a table
 
 
 def test_a_value_that_does_not_fit_is_an_error_also_without_the_programs_own_sql_mode(lamp: Lamp) -> None:
     assert "STRICT_ALL_TABLES" in lamp.mariadb.tell("SELECT @@GLOBAL.sql_mode")
-    assert lamp.mariadb.tell("SELECT @@local_infile, @@innodb_flush_log_at_trx_commit, @@skip_networking").split("\n")[1] == "0\t1\t1"
+    assert (
+        lamp.mariadb.tell("SELECT @@local_infile, @@innodb_flush_log_at_trx_commit, @@skip_networking").split("\n")[1]
+        == "0\t1\t1"
+    )
 
 
 @pytest.mark.skipif(not ROOT, reason="not root: everything runs as one user")

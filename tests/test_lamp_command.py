@@ -1,4 +1,4 @@
-"""``script/lamp`` as a person runs it, where it is hard: a directory of mode 0700, a path of 150 characters with a space in it."""
+"""``script/lamp`` as a person runs it, where it is hard: in a directory of mode 0700, under a path of 150 characters."""
 
 from __future__ import annotations
 
@@ -51,7 +51,12 @@ def checkout(request: pytest.FixtureRequest) -> Iterator[Checkout]:
     assert len(str(project)) == LENGTH
     for source in (PROJECT / "app", PROJECT / "deploy", PROJECT / "script", *PROJECT.glob("requirements*.txt")):
         subprocess.run(["cp", "-a", source, project / source.name], check=True)
-    environment = {"PATH": os.environ["PATH"], "PORT": "0", "PAIRSCOPE_OPERATOR_TOKEN": TOKEN, leaks.MARK: os.environ[leaks.MARK]}
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PORT": "0",
+        "PAIRSCOPE_OPERATOR_TOKEN": TOKEN,
+        leaks.MARK: os.environ[leaks.MARK],
+    }
     if os.geteuid() == 0 and not user:
         environment["VENV"] = sys.prefix  # the instance makes a copy of its own
     else:
@@ -73,7 +78,13 @@ def test_it_starts_serves_records_and_leaves_nothing_running_on_ctrl_c(checkout:
     project, prefix, environment = checkout
     before = leaks.pids()
     with subprocess.Popen(
-        [*prefix, project / "script" / "lamp"], cwd="/", env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [*prefix, project / "script" / "lamp"],
+        cwd="/",
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     ) as process:
         try:
             assert process.stdout
@@ -86,9 +97,25 @@ def test_it_starts_serves_records_and_leaves_nothing_running_on_ctrl_c(checkout:
             assert visitor.get("/").status == 200
             answer = visitor.submit("digest", b"x" * 100_000)
             assert answer.status == 201, answer.text
-            count = [*prefix, *shlex.split(tables[1]), "--skip-column-names", "-e", f"SELECT COUNT(*) FROM messages WHERE job = {answer.json['id']}"]
-            eventually(lambda: subprocess.run(count, capture_output=True, text=True, check=True).stdout == "5\n", "five rows are in MariaDB")
-            again = subprocess.run([*prefix, project / "script" / "lamp"], cwd="/", env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+            count = [
+                *prefix,
+                *shlex.split(tables[1]),
+                "--skip-column-names",
+                "-e",
+                f"SELECT COUNT(*) FROM messages WHERE job = {answer.json['id']}",
+            ]
+            eventually(
+                lambda: subprocess.run(count, capture_output=True, text=True, check=True).stdout == "5\n",
+                "five rows are in MariaDB",
+            )
+            again = subprocess.run(
+                [*prefix, project / "script" / "lamp"],
+                cwd="/",
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+            )
             assert again.returncode == 2 and f"An instance runs here already (pid {process.pid})" in again.stderr
             process.send_signal(signal.SIGINT)
             said += process.stdout.read()
@@ -98,7 +125,11 @@ def test_it_starts_serves_records_and_leaves_nothing_running_on_ctrl_c(checkout:
     (run,) = set(re.findall(r"listens at (\S+)/mariadb/sock", said))
     assert not Path(run).exists()
     places = (str(project), str((project / "var" / "lamp").resolve()), run)
-    left = [command(pid) for pid in leaks.pids() - before if any(place in command(pid) for place in places)]
+    left = [
+        command(pid)
+        for pid in leaks.pids() - before
+        if leaks.runs(pid) and any(place in command(pid) for place in places)
+    ]
     assert not left
     log = (project / "var" / "lamp" / "log" / "error.log").read_text()
     assert "Traceback" not in log and "has stopped" in log, log
@@ -118,9 +149,23 @@ def state(temporary_directory: Path) -> Iterator[Path]:
 @contextlib.contextmanager
 def started(state: Path, **environment: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The command without the script around it, and what it said up to the end of its greeting."""
-    environment = {"PORT": "0", "PAIRSCOPE_STATE": str(state), "PAIRSCOPE_OPERATOR_TOKEN": TOKEN, leaks.MARK: os.environ[leaks.MARK], **environment}
+    environment = {
+        "PORT": "0",
+        "PAIRSCOPE_STATE": str(state),
+        "PAIRSCOPE_OPERATOR_TOKEN": TOKEN,
+        leaks.MARK: os.environ[leaks.MARK],
+        **environment,
+    }
     command = [sys.executable, "-m", "app.lamp"]
-    with subprocess.Popen(command, cwd=PROJECT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    with subprocess.Popen(
+        command,
+        cwd=PROJECT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
         try:
             yield process, read_to(process, "Ctrl-C")
             if process.poll() is None:
@@ -144,7 +189,11 @@ def read_to(process: subprocess.Popen[str], word: str) -> str:
 
 def of_instance(state: Path) -> list[str]:
     """The command lines of all that runs of the instance."""
-    return [told for pid in leaks.pids() if str(state / "lamp") in (told := command(pid)) or place_name(state / "lamp") in told]
+    return [
+        told
+        for pid in leaks.pids()
+        if str(state / "lamp") in (told := command(pid)) or place_name(state / "lamp") in told
+    ]
 
 
 def test_a_mariadb_that_dies_is_started_again_and_the_rows_are_still_there(state: Path) -> None:

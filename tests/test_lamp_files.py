@@ -46,7 +46,9 @@ def test_apache_accepts_a_boxs_site(tmp_path: Path, name: str) -> None:
     made = box(directory)
     (directory / "site.conf").write_text(fill("apache/site.conf", made))
     (directory / "server.conf").write_text(fill("apache/server.conf", made))
-    checked = subprocess.run([program("apache2"), "-t", "-f", directory / "server.conf"], capture_output=True, text=True)
+    checked = subprocess.run(
+        [program("apache2"), "-t", "-f", directory / "server.conf"], capture_output=True, text=True
+    )
     assert checked.returncode == 0, checked.stderr
 
 
@@ -76,7 +78,10 @@ def test_a_value_reads_back_as_it_was_written() -> None:
 def test_a_boxs_users_log_in_by_being_who_they_are(lamp: Lamp) -> None:
     """unix_socket: MariaDB asks the kernel who connects."""
     made = Installation(
-        **{field: getattr(box(Path("/")), field) for field in ("code", "venv", "conf", "log", "run", "pool_run", "state", "web_state")},
+        **{
+            field: getattr(box(Path("/")), field)
+            for field in ("code", "venv", "conf", "log", "run", "pool_run", "state", "web_state")
+        },
         socket=lamp.made.socket,
         database="box",
         migrate=DatabaseUser("games", 2),
@@ -100,6 +105,10 @@ def test_a_boxs_users_log_in_by_being_who_they_are(lamp: Lamp) -> None:
             (Account("daemon", "daemon"), "www-data", "SELECT 1", False),
             (Account("games", "games"), "games", "ALTER TABLE box.messages ADD COLUMN b INT", True),
         ):
-            assert account.can(*client, f"--user={user}", f"--execute={statement}") == allowed, (account, user, statement)
+            assert account.can(*client, f"--user={user}", f"--execute={statement}") == allowed, (
+                account,
+                user,
+                statement,
+            )
     finally:
         lamp.mariadb.tell("DROP DATABASE box; DROP USER games@localhost, daemon@localhost, 'www-data'@localhost")

@@ -30,7 +30,9 @@ def test_a_number_that_stands_for_another_object_afterwards_is_found(temporary_d
 
 def test_a_child_and_its_orphan_are_found(temporary_directory: Path) -> None:
     before = leaks.look(temporary_directory)
-    child = subprocess.Popen(["sh", "-c", "setsid sleep 60 & echo $!; read never"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    child = subprocess.Popen(
+        ["sh", "-c", "setsid sleep 60 & echo $!; read never"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     assert child.stdin and child.stdout
     orphan = int(child.stdout.readline())
     eventually(lambda: {child.pid, orphan} <= set(before.left(temporary_directory).processes), "both are found")

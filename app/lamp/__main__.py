@@ -27,6 +27,7 @@ def main() -> int:
     """Exit status: 0 stopped when asked, 1 a server failed, 2 the instance cannot stand here."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
+    os.umask(0o022)  # other users pass through the directories; what is secret says its mode itself
     try:
         asked = config.embedded()
         port = free_port(os.environ.get("PORT"))
@@ -34,7 +35,15 @@ def main() -> int:
     except (PlaceError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
-    instance = Private(place, tell, port=port, workers=asked.workers, operator_token=asked.operator_token or secrets.token_urlsafe(32))
+    token = asked.operator_token or secrets.token_urlsafe(32)
+    try:
+        return run(Private(place, tell, port=port, workers=asked.workers, operator_token=token))
+    finally:
+        place.leave()
+
+
+def run(instance: Private) -> int:
+    """Starts it, waits for a signal or for a server's failure, stops it; the exit status."""
     try:
         instance.start()
         greet(instance)
@@ -56,7 +65,7 @@ def main() -> int:
 
 
 def watch(instance: Private) -> None:
-    """Waits for ever. MariaDB is started again when it dies, as a box's systemd does. Raises ServerError if Apache ends."""
+    """Waits for ever; starts MariaDB again when it dies, as a box's systemd does. Raises ServerError if Apache ends."""
     while True:
         pidfds = [os.pidfd_open(instance.apache.pid), os.pidfd_open(instance.mariadb.pid)]
         try:
@@ -66,7 +75,7 @@ def watch(instance: Private) -> None:
                 os.close(pidfd)
         if instance.apache.wait(0):
             raise ServerError(f"Apache ended ({instance.apache.ended()}). {instance.apache.last_words()}")
-        tell(f"MariaDB ended ({instance.mariadb.ended()}); it is started again in {PAUSE:g} s. The journal keeps what happens meanwhile")
+        tell(f"MariaDB ended ({instance.mariadb.ended()}); it is started again in {PAUSE:g} s")
         if instance.apache.wait(PAUSE):
             continue
         instance.mariadb.start()
@@ -100,7 +109,9 @@ def free_port(wanted: str | None) -> int:
                 probe.bind(("127.0.0.1", port))
             except OSError as error:
                 if wanted:
-                    raise ValueError(f"PORT is {wanted}: {error.strerror}. Without PORT the next free one is taken.") from None
+                    raise ValueError(
+                        f"PORT is {wanted}: {error.strerror}. Without PORT the next free one is taken."
+                    ) from None
                 continue
             return probe.getsockname()[1]
     raise ValueError("There is no free port on 127.0.0.1.")

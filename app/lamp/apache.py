@@ -21,7 +21,9 @@ class Apache(Server):
 
     def check(self) -> None:
         """Has Apache read the files. Raises ServerError with what it does not like."""
-        checked = subprocess.run([*self._command, "-t"], cwd="/", env=environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        checked = subprocess.run(
+            [*self._command, "-t"], cwd="/", env=environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True
+        )
         if checked.returncode:
             raise ServerError(f"Apache does not accept its configuration: {checked.stderr.strip()}")
 
@@ -32,7 +34,9 @@ class Apache(Server):
 
     def wait_for_pool(self) -> None:
         """Waits until pool, journal and database are all there."""
-        self.until(lambda: self.status("/readyz")[0] == 200, 60, "serves pages, but /readyz does not say that all is there")
+        self.until(
+            lambda: self.status("/readyz")[0] == 200, 60, "serves pages, but /readyz does not say that all is there"
+        )
 
     def restart(self) -> None:
         """Asks for a graceful restart: connections go on, the daemons of mod_wsgi are ended and started anew."""

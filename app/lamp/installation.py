@@ -106,4 +106,5 @@ class Installation:
 
     def _url(self, user: DatabaseUser) -> str:
         password = f":{quote(user.password, safe='')}" if user.password else ""
-        return f"mysql+pymysql://{quote(user.name, safe='')}{password}@localhost/{self.database}?unix_socket={quote(str(self.socket), safe='/')}"
+        who = quote(user.name, safe="") + password
+        return f"mysql+pymysql://{who}@localhost/{self.database}?unix_socket={quote(str(self.socket), safe='/')}"

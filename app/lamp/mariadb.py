@@ -34,11 +34,20 @@ class MariaDB(Server):
         self._account.own(fresh, 0o700)
         plain = self._installation.run / "new"  # mariadb-install-db, a shell script, splits a path at its spaces
         plain.symlink_to(fresh)
-        command = [program("mariadb-install-db"), "--no-defaults", f"--datadir={plain}", f"--tmpdir={plain}", "--skip-test-db", "--force"]  # force: no host name is looked up
-        command += ["--auth-root-authentication-method=socket", f"--innodb-log-file-size={self._installation.log_file}"]
+        # --force: no host name is looked up, which fails on a machine without /etc/hosts.
+        command = [program("mariadb-install-db"), "--no-defaults", "--force", "--skip-test-db"]
+        command += [f"--datadir={plain}", f"--tmpdir={plain}", "--auth-root-authentication-method=socket"]
+        command += [f"--innodb-log-file-size={self._installation.log_file}"]
         if self._administrator != "root":
             command.append(f"--auth-root-socket-user={self._administrator}")
-        made = subprocess.run([*self._account.prefix(), *command], cwd="/", env=environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        made = subprocess.run(
+            [*self._account.prefix(), *command],
+            cwd="/",
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
         plain.unlink()
         if made.returncode:
             shutil.rmtree(fresh)
@@ -53,7 +62,13 @@ class MariaDB(Server):
 
     def tell(self, statements: str) -> str:
         """Runs SQL as the server's root with its own client; its output. Raises ServerError."""
-        command = [program("mariadb"), "--no-defaults", "--batch", f"--socket={self._installation.socket}", f"--user={self._administrator}"]
+        command = [
+            program("mariadb"),
+            "--no-defaults",
+            "--batch",
+            f"--socket={self._installation.socket}",
+            f"--user={self._administrator}",
+        ]
         told = subprocess.run(command, env=environment(), input=statements, capture_output=True, text=True)
         if told.returncode:
             raise ServerError(f"MariaDB refused: {told.stderr.strip()}")

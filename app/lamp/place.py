@@ -25,6 +25,8 @@ WEB, POOL, DATABASE = ("www-data",), ("daemon",), ("mysql", "nobody")
 LONGEST = 60
 """Of the run directory: socket names are added to it, and an AF_UNIX path holds 107 bytes."""
 
+ELSEWHERE = "let PAIRSCOPE_STATE name another directory."
+
 
 class PlaceError(Exception):
     """The instance cannot stand here; the text says why and what would do."""
@@ -47,12 +49,19 @@ class Account:
 
     def prefix(self) -> list[str]:
         """The beginning of a command that runs as this account. setpriv(1)."""
-        return ["setpriv", f"--reuid={self.user}", f"--regid={self.group}", "--clear-groups"] if self.user else ["setpriv"]
+        return (
+            ["setpriv", f"--reuid={self.user}", f"--regid={self.group}", "--clear-groups"] if self.user else ["setpriv"]
+        )
 
     def can(self, *command: str | Path, **environment: str) -> bool:
         """Whether the command succeeds when this account runs it."""
         return not subprocess.run(
-            [*self.prefix(), *command], cwd="/", env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [*self.prefix(), *command],
+            cwd="/",
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         ).returncode
 
 
@@ -83,7 +92,9 @@ def choose(code: Path, venv: Path, wanted: Path, tell: Callable[[str], None]) ->
     web, pool, database = (_account(names) for names in (WEB, POOL, DATABASE)) if root else (Account(),) * 3
     data = _data(wanted, web, tell)
     lock = _lock(data)
-    if root and not web.can(venv / "bin" / "python", "-c", "import app.web, flask", PYTHONPATH=str(code), PYTHONDONTWRITEBYTECODE="1"):
+    if root and not web.can(
+        venv / "bin" / "python", "-c", "import app.web, flask", PYTHONPATH=str(code), PYTHONDONTWRITEBYTECODE="1"
+    ):
         tell(f"The user {web.user} cannot read the code in {code}: copying it to {data / 'code'}")
         code, venv = _copy(code, venv, data / "code")
     return Place(code, venv, data, _run(wanted), web, pool, database, lock)
@@ -96,7 +107,9 @@ def _account(names: tuple[str, ...]) -> Account:
         except KeyError:
             continue
         return Account(user, grp.getgrgid(entry.pw_gid).gr_name)
-    raise PlaceError(f"Started by root, the instance needs the user {' or '.join(names)}, which this system does not have.")
+    raise PlaceError(
+        f"Started by root, the instance needs the user {' or '.join(names)}, which this system does not have."
+    )
 
 
 def _data(wanted: Path, web: Account, tell: Callable[[str], None]) -> Path:
@@ -107,14 +120,16 @@ def _data(wanted: Path, web: Account, tell: Callable[[str], None]) -> Path:
         data = wanted.resolve()
         data.mkdir(exist_ok=True, mode=0o711)
     except OSError as error:
-        raise PlaceError(f"{error.filename}: {error.strerror}. PAIRSCOPE_STATE names another directory.") from None
+        raise PlaceError(f"{error.filename}: {error.strerror}; {ELSEWHERE}") from None
     if data.stat().st_uid != os.geteuid():
         owner = data.stat().st_uid
-        raise PlaceError(f"{data} belongs to user {owner}, from another start. Remove it, or let PAIRSCOPE_STATE name another directory.")
+        raise PlaceError(f"{data} belongs to user {owner}, from another start. Remove it, or {ELSEWHERE}")
     if web.can("test", "-x", data) or not web.user:
         return data
     if any(wanted.iterdir()):
-        raise PlaceError(f"The user {web.user} cannot reach {data}, where an instance stands already. Let PAIRSCOPE_STATE name another directory.")
+        raise PlaceError(
+            f"An instance stands in {data} already, which the user {web.user} cannot reach. Move it, or {ELSEWHERE}"
+        )
     data = Path("/var/lib") / name(wanted)
     tell(f"The user {web.user} cannot reach {wanted}: the data stands in {data}, with a link to it there")
     data.mkdir(exist_ok=True, mode=0o711)
@@ -131,7 +146,7 @@ def _lock(data: Path) -> IO[str]:
         lock.seek(0)
         pid = lock.read().strip()
         lock.close()
-        raise PlaceError(f"An instance runs here already (pid {pid}). Stop it, or let PAIRSCOPE_STATE name another directory.") from None
+        raise PlaceError(f"An instance runs here already (pid {pid}). Stop it, or {ELSEWHERE}") from None
     lock.truncate(0)
     lock.write(f"{os.getpid()}\n")
     lock.flush()
@@ -151,7 +166,9 @@ def _run(wanted: Path) -> Path:
         if parent and len(os.fsencode(path)) <= LONGEST and os.access(parent, os.W_OK | os.X_OK):
             break
     else:
-        raise PlaceError(f"Neither XDG_RUNTIME_DIR nor /tmp can be written with a path of at most {LONGEST} bytes, which the sockets need.")
+        raise PlaceError(
+            f"Sockets need a directory with a path of at most {LONGEST} bytes: set XDG_RUNTIME_DIR to one."
+        )
     if os.path.lexists(path):
         found = path.stat(follow_symlinks=False)
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():

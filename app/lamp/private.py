@@ -56,10 +56,9 @@ class Private:
             self.mariadb.stop()
 
     def kill(self) -> None:
-        """Ends whatever still runs, and removes what only lives with the instance."""
+        """Ends whatever still runs, without asking."""
         self.apache.kill()
         self.mariadb.kill()
-        self.place.leave()
 
     def _write(self) -> None:
         made, place = self.installation, self.place
@@ -80,7 +79,8 @@ def _lay_out(place: Place, fields: dict[str, Any]) -> Installation:
     web, pool, database = place.web, place.pool, place.database
     store = database.own(data / "mariadb", 0o711 if database.user else 0o700)
     migrate_as, record_as, read_as = (
-        DatabaseUser(name, most, secrets.token_urlsafe(24)) for name, most in (("pairscope-migrate", 4), ("pairscope-pool", 4), ("pairscope-web", 48))
+        DatabaseUser(name, most, secrets.token_urlsafe(24))
+        for name, most in (("pairscope-migrate", 4), ("pairscope-pool", 4), ("pairscope-web", 48))
     )
     made = Installation(
         code=place.code,

@@ -30,7 +30,7 @@ def program(name: str) -> str:
 
 
 class Server:
-    """One server in a session of its own, so that a terminal's Ctrl-C does not reach it; it ends when its starter dies."""
+    """One server in a session of its own: a terminal's Ctrl-C does not reach it. It ends when its starter dies."""
 
     def __init__(self, name: str, log: Path) -> None:
         self.name = name
@@ -67,7 +67,7 @@ class Server:
         self.until(answers, seconds, "does not answer")
 
     def until(self, holds: Callable[[], bool], seconds: float, otherwise: str) -> None:
-        """Waits until `holds`, which may raise OSError. Raises ServerError if the server ends first or time runs out."""
+        """Waits until `holds`, which may raise OSError. Raises ServerError if the server ends or time runs out."""
         deadline = time.monotonic() + seconds
         while not self._holds(holds):
             if self.wait(LOOK):

@@ -41,13 +41,16 @@ def toml(value: object) -> str:
     return json.dumps(list(value) if isinstance(value, (list, tuple)) else str(value)).replace("\x7f", "\\u007f")
 
 
-_environment = Environment(loader=FileSystemLoader(DEPLOY), undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
+_environment = Environment(
+    loader=FileSystemLoader(DEPLOY), undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
+)
 _environment.filters.update(apache=apache, cnf=cnf, sql=sql, toml=toml, python=lambda value: repr(str(value)))
 
 
 def fill(name: str, installation: Installation, **more: Any) -> str:
-    """The text of the template ``deploy/NAME.j2`` for this installation. Raises jinja2.UndefinedError for a name that nobody gave."""
-    values = {field.name: getattr(installation, field.name) for field in dataclasses.fields(installation)}
-    derived = {name: getattr(installation, name) for name, value in vars(Installation).items() if isinstance(value, property)}
+    """The text of ``deploy/NAME.j2`` for this installation. Raises UndefinedError for a name that nobody gave."""
+    names = [field.name for field in dataclasses.fields(installation)]
+    names += [name for name, value in vars(Installation).items() if isinstance(value, property)]
+    values = {name: getattr(installation, name) for name in names}
     tables = {"history_tables": list(History.metadata.tables), "own_tables": list(Own.metadata.tables)}
-    return _environment.get_template(f"{name}.j2").render(values | derived | tables | more)
+    return _environment.get_template(f"{name}.j2").render(values | tables | more)
