@@ -381,6 +381,15 @@ def test_an_output_that_has_gone_says_why_and_what_to_do(client: FlaskClient, hi
     assert "it was older than 1 h" in text and "Submit the job again" in text and "Download" not in text
 
 
+def test_an_output_of_an_earlier_pool_is_not_offered(client: FlaskClient, history: History) -> None:
+    job = history.job("thumbnail", "kept.jpg", 4000, at=time.time_ns(), output=900)
+    history.commit()
+    assert "Download" in client.get(f"/jobs/{job.id}").text
+    history.snapshot(epoch=4)
+    text = client.get(f"/jobs/{job.id}").text
+    assert "another one runs now" in text and "Download" not in text and "<img src=\"/jobs" not in text
+
+
 def test_a_dead_worker_is_in_history_with_its_exit_and_not_among_the_living(client: FlaskClient) -> None:
     text = client.get("/workers").text
     alive, _, rest = text.partition("History of processes")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import Any, Iterator
 
 from flask import Response, flash, redirect, render_template, request, url_for
@@ -115,8 +116,24 @@ def story(id: int) -> dict[str, Any]:
         "drawing": drawing.draw(way, found.kind, found.name),
         "result": face.facts_of(face.result_of(found)),
         "sentence": _sentence(found, way),
-        "output_there": bool(found.output and not found.output_gone),
+        "gone": _gone(found),
     }
+
+
+def _gone(job: Job) -> str:
+    """Why a job's output cannot be had any more, in words; empty: it can. The supervisor keeps outputs in its own memory."""
+    snapshot = reach.snapshot()
+    if not job.output:
+        return ""
+    if job.output_gone:
+        return job.gone_reason or _("it expired")
+    if snapshot is None:
+        return _("the pool that kept it is not running")
+    if snapshot.epoch != job.epoch:
+        return _("the pool that kept it has ended, and another one runs now")
+    if job.expires and job.expires < time.time_ns():
+        return _("it expired")
+    return ""
 
 
 def _lookup(id: int) -> Any:
