@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -25,6 +26,9 @@ def main() -> int:
     # Ctrl-C in a terminal reaches us, too; the supervisor tells us when it is time.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(NICE)
+    # Nothing of a batch is cyclic and all of it is freed with it; looking for cycles in it cost 3 us a row, a fifth of all.
+    gc.freeze()
+    gc.set_threshold(1_000_000)
     settings = config.load()
     channel = Channel(socket.socket(fileno=CHANNEL))
     database = engine(settings.recorder_url, pool_size=1, max_overflow=0)
