@@ -129,6 +129,7 @@ def command(pid: int) -> str:
 def running_lamp(temporary_directory: Path) -> Iterator[Lamp]:
     """One instance for all tests: what one of them stops it starts again."""
     before = leaks.look(temporary_directory)
+    umask = os.umask(0o022)  # as app.lamp's own
     directory = Path(tempfile.mkdtemp(prefix="lamp"))
     directory.chmod(0o711)  # as root the instance's users pass through it
     place = choose(PROJECT, Path(sys.prefix), directory / "lamp", lambda _: None)
@@ -147,6 +148,7 @@ def running_lamp(temporary_directory: Path) -> Iterator[Lamp]:
         private.kill()
         place.leave()
         shutil.rmtree(directory)
+        os.umask(umask)
         leaks.kept.remove(lamp.processes)
     left = before.left(temporary_directory, patience=2.0)
     assert not left and not lamp.processes(), f"the instance left behind: {left}"
