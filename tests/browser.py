@@ -46,7 +46,10 @@ def chromium(width: int, height: int, *, script: bool = True) -> Iterator[webdri
         options.add_experimental_option("prefs", {"profile.managed_default_content_settings.javascript": 2})
     browser = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver") or "chromedriver"))
     try:
-        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False})
+        browser.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride",
+            {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False},
+        )
         yield browser
     finally:
         browser.quit()

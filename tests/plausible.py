@@ -27,16 +27,51 @@ from app.store.models import PREVIEW, Job, Message, Position, Process, Rate, Tra
 US, MS, S = 1_000, 1_000_000, 1_000_000_000
 
 CATALOGUE = [
-    JobSpec("compress", "gzip of the input.", 120.0, True, parameters={"level": "From 1 (fast) to 9 (small); 6 if it is not given."}, media="application/gzip", suffix=".gz"),
+    JobSpec(
+        "compress",
+        "gzip of the input.",
+        120.0,
+        True,
+        parameters={"level": "From 1 (fast) to 9 (small); 6 if it is not given."},
+        media="application/gzip",
+        suffix=".gz",
+    ),
     JobSpec("digest", "SHA-256 and size of the input.", 60.0, False),
     JobSpec("echo", "Says back what it was given.", 10.0, False, quick=True, needs_input=False),
-    JobSpec("inspect", "Media type, text encoding, and line, word and byte counts, all from the content.", 120.0, False),
-    JobSpec("thumbnail", "A small picture of an image, as PNG, upright.", 60.0, True, parameters={"size": "The longer edge in pixels, from 16 to 1024; 320 if it is not given."}, media="image/png", suffix=".thumbnail.png"),
+    JobSpec(
+        "inspect", "Media type, text encoding, and line, word and byte counts, all from the content.", 120.0, False
+    ),
+    JobSpec(
+        "thumbnail",
+        "A small picture of an image, as PNG, upright.",
+        60.0,
+        True,
+        parameters={"size": "The longer edge in pixels, from 16 to 1024; 320 if it is not given."},
+        media="image/png",
+        suffix=".thumbnail.png",
+    ),
 ]
 
 DETAIL = {
     "landlock": {"abi": 7, "files": True, "network": True, "scopes": ["abstract sockets", "signals"]},
-    "seccomp": {"otherwise": "EPERM", "calls": ["brk", "close", "epoll_wait", "fstat", "lseek", "mmap", "munmap", "pread64", "pwrite64", "read", "recvmsg", "sendmsg", "write"]},
+    "seccomp": {
+        "otherwise": "EPERM",
+        "calls": [
+            "brk",
+            "close",
+            "epoll_wait",
+            "fstat",
+            "lseek",
+            "mmap",
+            "munmap",
+            "pread64",
+            "pwrite64",
+            "read",
+            "recvmsg",
+            "sendmsg",
+            "write",
+        ],
+    },
     "no_new_privs": True,
     "uid": 65534,
     "limits": {"NOFILE": 64, "AS": 4294967296, "CORE": 0},
@@ -50,7 +85,7 @@ NASTY_NAMES = (
     "\u202egnp.exe",
     "\U0001f469\u200d\U0001f680 launch \U0001f680.png",
     "<script>alert(1)</script>.html",
-    "=HYPERLINK(\"http://example.org\").csv",
+    '=HYPERLINK("http://example.org").csv',
     "two\tparts and  spaces.txt",
     "",
 )
@@ -98,19 +133,56 @@ class History:
         """Commits the rows with the position, as the recorder does."""
         position = self.session.get(Position, self.settings.node)
         if position is None:
-            position = Position(node=self.settings.node, node_name="hostname", epoch=3, supervisor=3, supervisor_pid=os.getpid(), journal_epoch=3)
+            position = Position(
+                node=self.settings.node,
+                node_name="hostname",
+                epoch=3,
+                supervisor=3,
+                supervisor_pid=os.getpid(),
+                journal_epoch=3,
+            )
             self.session.add(position)
         position.position, position.at, position.rows = self.change, self.now, self.messages
         self.session.commit()
 
     def _process(self, role: str, serial: int, pid: int, sandbox: str, **more: Any) -> Process:
-        values: dict[str, Any] = {"born": self.now - 3600 * S, "ready": self.now - 3600 * S + 84 * MS, "ended": None, "exit": "", "asked": False} | more
-        row = Process(node=self.settings.node, role=role, serial=serial, epoch=3, change=self.touch(), pid=pid, uid=65534, sandbox=sandbox, detail=json.dumps(DETAIL) if role == "worker" else "", **values)
+        values: dict[str, Any] = {
+            "born": self.now - 3600 * S,
+            "ready": self.now - 3600 * S + 84 * MS,
+            "ended": None,
+            "exit": "",
+            "asked": False,
+        } | more
+        row = Process(
+            node=self.settings.node,
+            role=role,
+            serial=serial,
+            epoch=3,
+            change=self.touch(),
+            pid=pid,
+            uid=65534,
+            sandbox=sandbox,
+            detail=json.dumps(DETAIL) if role == "worker" else "",
+            **values,
+        )
         self.session.add(row)
         return row
 
     def message(
-        self, kind: str, sender: tuple[str, int, int], receiver: tuple[str, int, int], payload: Any, *, job: int | None, at: int, latency: int | None, size: int = 0, fds: int = 0, state: str = "received", reason: str = "", id: int = 0
+        self,
+        kind: str,
+        sender: tuple[str, int, int],
+        receiver: tuple[str, int, int],
+        payload: Any,
+        *,
+        job: int | None,
+        at: int,
+        latency: int | None,
+        size: int = 0,
+        fds: int = 0,
+        state: str = "received",
+        reason: str = "",
+        id: int = 0,
     ) -> Message:
         """One message; `latency` None: not received."""
         raw = msgspec.msgpack.encode(payload)
@@ -127,9 +199,33 @@ class History:
         self.session.add(row)
         return row
 
-    def transfer(self, message: Message, position: int, sender_fd: int, receiver_fd: int | None, *, object: str = "memfd", inode: int = 0, size: int = 0, access: str = "read-write", link: str = "/memfd:upload (deleted)", proof: str = "same", reason: str = "") -> Transfer:
+    def transfer(
+        self,
+        message: Message,
+        position: int,
+        sender_fd: int,
+        receiver_fd: int | None,
+        *,
+        object: str = "memfd",
+        inode: int = 0,
+        size: int = 0,
+        access: str = "read-write",
+        link: str = "/memfd:upload (deleted)",
+        proof: str = "same",
+        reason: str = "",
+    ) -> Transfer:
         """One descriptor of a message."""
-        names = ("node", "epoch", "job", "kind", "worker", "sent", "received", "state", *(f"{side}_{what}" for side in ("sender", "receiver") for what in ("role", "serial", "pid")))
+        names = (
+            "node",
+            "epoch",
+            "job",
+            "kind",
+            "worker",
+            "sent",
+            "received",
+            "state",
+            *(f"{side}_{what}" for side in ("sender", "receiver") for what in ("role", "serial", "pid")),
+        )
         row = Transfer(
             message=message.id, position=position, change=self.touch(), sender_fd=sender_fd, receiver_fd=receiver_fd, object=object, device=1 if object == "memfd" else 65025, inode=inode, access=access,
             flags=0o100000 | {"read": 0, "write": 1, "read-write": 2}[access], offset=0 if object in ("memfd", "regular file") else None, size=size, link=link, proof=proof, proof_reason=reason,
@@ -138,14 +234,32 @@ class History:
         self.session.add(row)
         return row
 
-    def job(self, kind: str, name: str, size: int, *, at: int, state: str = "done", worker: int = 1, reason: str = "", result: Any = None, output: int = 0, until: str = "answer", gone: str = "") -> Job:
+    def job(
+        self,
+        kind: str,
+        name: str,
+        size: int,
+        *,
+        at: int,
+        state: str = "done",
+        worker: int = 1,
+        reason: str = "",
+        result: Any = None,
+        output: int = 0,
+        until: str = "answer",
+        gone: str = "",
+    ) -> Job:
         """One job with its messages and transfers, `until` the kind of message that has been sent last."""
         chance = self.chance
         self.now = at
         self.inode += chance.randrange(1, 9)
         big = size > self.settings.memfd_max
         at_work = chance.randrange(300 * US, 900 * US) + size * 2
-        file = {"object": "regular file", "access": "read", "link": f"{self.settings.spool}/#{self.inode} (deleted)"} if big else {}
+        file = (
+            {"object": "regular file", "access": "read", "link": f"{self.settings.spool}/#{self.inode} (deleted)"}
+            if big
+            else {}
+        )
         file |= {"inode": self.inode, "size": size}
         party = self.workers[worker]
 
@@ -154,13 +268,24 @@ class History:
 
         sent = at
         latency = soon()
-        submit = self.message("submit", self.web, self.supervisor, vocabulary.Submit(kind, name, size, {}, b"", 3), job=None, at=sent, latency=latency, fds=1 if size else 0)
+        submit = self.message(
+            "submit",
+            self.web,
+            self.supervisor,
+            vocabulary.Submit(kind, name, size, {}, b"", 3),
+            job=None,
+            at=sent,
+            latency=latency,
+            fds=1 if size else 0,
+        )
         web_fd, own_fd, worker_fd = chance.randrange(11, 18), chance.randrange(20, 40), chance.randrange(4, 9)
         if size:
             self.transfer(submit, 0, web_fd, own_fd, **file)
         job = submit.id
         here = sent + latency + soon()
-        self.message("accepted", self.supervisor, self.web, vocabulary.Accepted(job, 0), job=job, at=here, latency=soon())
+        self.message(
+            "accepted", self.supervisor, self.web, vocabulary.Accepted(job, 0), job=job, at=here, latency=soon()
+        )
         row = Job(
             id=job, node=self.settings.node, epoch=3, change=self.touch(), kind=kind, name=name, size=size, client_role="web", client_serial=1, client_pid=41870,
             state="queued", worker=None, submitted=sent + latency, started=None, ended=None, reason="", result="", output=0, output_media="", output_name="", expires=None, output_gone=None, gone_reason="",
@@ -176,28 +301,70 @@ class History:
             "task", self.supervisor, party, vocabulary.Task(kind, name, {}, b"", bool(size), makes, True), job=job, at=here, latency=None if lost else soon(), fds=bool(size) + makes + 1,
             state=("unknown" if state != "done" else "sent") if lost else "received", reason=reason if lost and state != "done" else "",
         )  # fmt: skip
-        proof = {"proof": "unproved" if state != "done" else "", "reason": reason[:200] if state != "done" else ""} if lost else {}
+        proof = (
+            {"proof": "unproved" if state != "done" else "", "reason": reason[:200] if state != "done" else ""}
+            if lost
+            else {}
+        )
         position = 0
         if size:
             self.transfer(task, position, own_fd, None if lost else worker_fd, **file, **proof)
             position += 1
         if makes:
-            self.transfer(task, position, own_fd + 1, None if lost else worker_fd + 1, inode=self.inode + 1, size=0, link="/memfd:output (deleted)", **proof)
+            self.transfer(
+                task,
+                position,
+                own_fd + 1,
+                None if lost else worker_fd + 1,
+                inode=self.inode + 1,
+                size=0,
+                link="/memfd:output (deleted)",
+                **proof,
+            )
             position += 1
-        self.transfer(task, position, own_fd + 2, None if lost else worker_fd + 2, inode=self.inode + 2, size=0, link="/memfd:spare (deleted)", **proof)
+        self.transfer(
+            task,
+            position,
+            own_fd + 2,
+            None if lost else worker_fd + 2,
+            inode=self.inode + 2,
+            size=0,
+            link="/memfd:spare (deleted)",
+            **proof,
+        )
         row.state, row.worker, row.started, row.change = "running", worker, here, self.touch()
         if until == "task" and state == "done":
             return row
         here += at_work
         ok = state == "done"
         if until != "task":
-            self.message("result", party, self.supervisor, vocabulary.Result(ok, result or {}, "" if ok else reason), job=job, at=here, latency=soon())
+            self.message(
+                "result",
+                party,
+                self.supervisor,
+                vocabulary.Result(ok, result or {}, "" if ok else reason),
+                job=job,
+                at=here,
+                latency=soon(),
+            )
         here += 160 * US + soon()
-        answer = self.message("answer", self.supervisor, self.web, vocabulary.Answer(job, state, result or {}, reason, worker, output), job=job, at=here, latency=soon())
+        answer = self.message(
+            "answer",
+            self.supervisor,
+            self.web,
+            vocabulary.Answer(job, state, result or {}, reason, worker, output),
+            job=job,
+            at=here,
+            latency=soon(),
+        )
         row.state, row.ended, row.reason, row.change = state, here, reason, self.touch()
         row.result = json.dumps(result or {})
         if output:
-            row.output, row.output_media, row.output_name = output, spec.media if spec else "", name[:200] + (spec.suffix if spec else "")
+            row.output, row.output_media, row.output_name = (
+                output,
+                spec.media if spec else "",
+                name[:200] + (spec.suffix if spec else ""),
+            )
             row.expires = here + 3600 * S
             if gone:
                 row.output_gone, row.gone_reason = here + 600 * S, gone
@@ -217,13 +384,25 @@ class History:
             for _ in range(messages):
                 number = histogram.step(int(self.chance.lognormvariate(11.2, 0.5 if index > 17 or index < 8 else 0.9)))
                 latencies[number] = latencies.get(number, 0) + 1
-            self.session.merge(Rate(node=self.settings.node, at=at, messages=messages, latencies=histogram.encode(latencies)))
+            self.session.merge(
+                Rate(node=self.settings.node, at=at, messages=messages, latencies=histogram.encode(latencies))
+            )
 
     def snapshot(self, **more: Any) -> snapshots.Snapshot:
         """The snapshot that fits the rows; written into the run directory."""
         now = time.time_ns()
         workers = [
-            snapshots.WorkerView(serial, party[2], "idle", now - 3600 * S, now - 3599 * S, sandbox="landlock+seccomp", detail=DETAIL, done=self.done.get(serial, 0), failed=self.failed.get(serial, 0))
+            snapshots.WorkerView(
+                serial,
+                party[2],
+                "idle",
+                now - 3600 * S,
+                now - 3599 * S,
+                sandbox="landlock+seccomp",
+                detail=DETAIL,
+                done=self.done.get(serial, 0),
+                failed=self.failed.get(serial, 0),
+            )
             for serial, party in self.workers.items()
         ]
         values: dict[str, Any] = {
@@ -243,7 +422,9 @@ class History:
 
 def settings_in(directory: Path, **more: Any) -> Settings:
     """Settings of an installation in an empty directory, on SQLite."""
-    return Settings(**({"state": directory, "run": directory / "run", "operator_token": "operator", "source": "test"} | more))
+    return Settings(
+        **({"state": directory, "run": directory / "run", "operator_token": "operator", "source": "test"} | more)
+    )
 
 
 def fill(history: History, *, nasty: bool = True) -> None:
@@ -251,25 +432,85 @@ def fill(history: History, *, nasty: bool = True) -> None:
     now = time.time_ns()
     chance = history.chance
     digest = {"sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", "bytes": 18_403}
-    inspect = {"bytes": 18_403, "media_type": "text/plain", "text": True, "encoding": "utf-8", "lines": 412, "words": 2_871}
-    thumbnail = {"width": 320, "height": 213, "original": {"width": 6000, "height": 4000, "format": "JPEG"}, "stored": 84_112}
+    inspect = {
+        "bytes": 18_403,
+        "media_type": "text/plain",
+        "text": True,
+        "encoding": "utf-8",
+        "lines": 412,
+        "words": 2_871,
+    }
+    thumbnail = {
+        "width": 320,
+        "height": 213,
+        "original": {"width": 6000, "height": 4000, "format": "JPEG"},
+        "stored": 84_112,
+    }
     compress = {"bytes": 104_857_600, "stored": 31_402_118, "ratio": 0.299}
-    files = [("digest", "setup-2.1.tar.zst", digest), ("inspect", "notes.md", inspect), ("digest", "photo-0412.jpg", digest), ("echo", "", {"data": "hello"}), ("inspect", "access.log", inspect)]
-    old = history._process("worker", 0, 41702, "seccomp", born=now - 7200 * S, ended=now - 3600 * S, exit="killed by SIGKILL: the job 'inspect' ran longer than its deadline of 120 s", asked=False)
+    files = [
+        ("digest", "setup-2.1.tar.zst", digest),
+        ("inspect", "notes.md", inspect),
+        ("digest", "photo-0412.jpg", digest),
+        ("echo", "", {"data": "hello"}),
+        ("inspect", "access.log", inspect),
+    ]
+    old = history._process(
+        "worker",
+        0,
+        41702,
+        "seccomp",
+        born=now - 7200 * S,
+        ended=now - 3600 * S,
+        exit="killed by SIGKILL: the job 'inspect' ran longer than its deadline of 120 s",
+        asked=False,
+    )
     old.ready = old.born + 91 * MS
     at = now - 3000 * S
     for index in range(26):
         kind, name, result = files[index % len(files)]
-        history.job(kind, name, 0 if kind == "echo" else chance.randrange(400, 900_000), at=at, worker=1 + index % 2, result=result)
+        history.job(
+            kind,
+            name,
+            0 if kind == "echo" else chance.randrange(400, 900_000),
+            at=at,
+            worker=1 + index % 2,
+            result=result,
+        )
         at += chance.randrange(20 * S, 110 * S)
     history.job("compress", "backup.tar", 104_857_600, at=now - 240 * S, worker=2, result=compress, output=31_402_118)
-    history.job("thumbnail", "IMG_20260412_181422.jpg", 6_812_443, at=now - 170 * S, worker=1, result=thumbnail, output=84_112)
-    history.job("thumbnail", "not-an-image.jpg", 2_048, at=now - 120 * S, state="failed", reason="the input is not an image of a kind that is read here; expected an image: PNG, JPEG, GIF, WebP or BMP")
-    history.job("inspect", "endless.bin", 1_000_000, at=now - 100 * S, state="failed", worker=2, until="task", reason="worker 2 (pid 41875) was killed by SIGKILL while it had the job")
+    history.job(
+        "thumbnail", "IMG_20260412_181422.jpg", 6_812_443, at=now - 170 * S, worker=1, result=thumbnail, output=84_112
+    )
+    history.job(
+        "thumbnail",
+        "not-an-image.jpg",
+        2_048,
+        at=now - 120 * S,
+        state="failed",
+        reason="the input is not an image of a kind that is read here; expected an image: PNG, JPEG, GIF, WebP or BMP",
+    )
+    history.job(
+        "inspect",
+        "endless.bin",
+        1_000_000,
+        at=now - 100 * S,
+        state="failed",
+        worker=2,
+        until="task",
+        reason="worker 2 (pid 41875) was killed by SIGKILL while it had the job",
+    )
     if nasty:
         for index, name in enumerate(NASTY_NAMES):
             history.job("digest", name, 1 + index, at=now - (90 - 5 * index) * S, result=digest, worker=1 + index % 2)
-        job = history.job("digest", "cancelled by its operator.iso", 200_000_000, at=now - 42 * S, state="cancelled", reason="an operator cancelled it", until="task")
+        job = history.job(
+            "digest",
+            "cancelled by its operator.iso",
+            200_000_000,
+            at=now - 42 * S,
+            state="cancelled",
+            reason="an operator cancelled it",
+            until="task",
+        )
         job.worker = 1
     history.job("digest", "photo-0413.jpg", 3_402_118, at=now - 31 * S, result=digest, worker=2)
     history.job("inspect", "README.md", 4_211, at=now - 12 * S, result=inspect, worker=1)

@@ -21,7 +21,11 @@ from tests.browser import chromium, text_of
 from tests.eventually import eventually
 from tests.plausible import MS, History
 
-pytestmark = [pytest.mark.web, pytest.mark.browser, pytest.mark.leaves("the module shares a browser and a server, whose descriptors and renderers outlive a test")]
+pytestmark = [
+    pytest.mark.web,
+    pytest.mark.browser,
+    pytest.mark.leaves("the module shares a browser and a server, whose descriptors and renderers outlive a test"),
+]
 
 
 class Site:
@@ -71,7 +75,13 @@ class Site:
     def _keep_alive(self) -> None:
         standing = self.history.snapshot()
         while not self._over.wait(1.0):
-            self.history.snapshot(workers=standing.workers, clients=standing.clients, recorder=standing.recorder, journal=standing.journal, jobs=standing.jobs)
+            self.history.snapshot(
+                workers=standing.workers,
+                clients=standing.clients,
+                recorder=standing.recorder,
+                journal=standing.journal,
+                jobs=standing.jobs,
+            )
 
     def asked(self, path: str, since: float = 0.0) -> list[float]:
         """When a path was asked for."""
@@ -79,7 +89,16 @@ class Site:
 
     def message(self, state: str = "received") -> Any:
         """One new message, committed."""
-        row = self.history.message("cancel", self.history.web, self.history.supervisor, {"job": 1}, job=1, at=time.time_ns(), latency=80_000 if state == "received" else None, state=state)
+        row = self.history.message(
+            "cancel",
+            self.history.web,
+            self.history.supervisor,
+            {"job": 1},
+            job=1,
+            at=time.time_ns(),
+            latency=80_000 if state == "received" else None,
+            state=state,
+        )
         self.history.commit()
         return row
 
@@ -231,9 +250,14 @@ def test_a_burst_brings_the_newest_page_in_order(browser: Chrome, site: Site) ->
     open_page(browser, site, "/messages")
     button(browser).click()
     for _index in range(listing.MOST_CHANGES + 60):
-        row = site.history.message("cancel", site.history.web, site.history.supervisor, {}, job=1, at=time.time_ns(), latency=1000)
+        row = site.history.message(
+            "cancel", site.history.web, site.history.supervisor, {}, job=1, at=time.time_ns(), latency=1000
+        )
     site.history.commit()
-    eventually(lambda: text_of(browser, "[data-pause]") in ("Paused: 50 new", "Paused: 50+ new"), "the count is bounded as the page is")
+    eventually(
+        lambda: text_of(browser, "[data-pause]") in ("Paused: 50 new", "Paused: 50+ new"),
+        "the count is bounded as the page is",
+    )
     button(browser).click()
     appears(browser, row)
     assert len(ids(browser)) == listing.PAGE and ids(browser) == sorted(ids(browser), reverse=True)
@@ -241,9 +265,13 @@ def test_a_burst_brings_the_newest_page_in_order(browser: Chrome, site: Site) ->
 
 def test_the_row_at_the_top_of_the_window_stays_there_when_rows_come_above(browser: Chrome, site: Site) -> None:
     open_page(browser, site, "/messages")
-    browser.execute_script("scrollTo(0, document.querySelector('tbody[data-rows] tr:nth-child(20)').getBoundingClientRect().top)")
+    browser.execute_script(
+        "scrollTo(0, document.querySelector('tbody[data-rows] tr:nth-child(20)').getBoundingClientRect().top)"
+    )
     ActionChains(browser).move_to_element(browser.find_element(By.CSS_SELECTOR, ".rail nav")).perform()
-    tenth = browser.execute_script("return [...document.querySelectorAll('tbody[data-rows] tr')].find((row) => row.getBoundingClientRect().top >= 0).id")
+    tenth = browser.execute_script(
+        "return [...document.querySelectorAll('tbody[data-rows] tr')].find((row) => row.getBoundingClientRect().top >= 0).id"
+    )
     where = "return document.getElementById(arguments[0]).getBoundingClientRect().top"
     before = browser.execute_script(where, tenth)
     for _index in range(3):
@@ -336,7 +364,9 @@ def plain(site: Site) -> Iterator[Chrome]:
 def test_without_a_script_the_tables_are_plain_paged_ones(site: Site) -> None:
     with plain(site) as browser:
         browser.get(site.address + "/messages")
-        assert not browser.find_element(By.CSS_SELECTOR, "[data-switch]").is_displayed(), "no button that would do nothing"
+        assert not browser.find_element(By.CSS_SELECTOR, "[data-switch]").is_displayed(), (
+            "no button that would do nothing"
+        )
         newest = browser.find_elements(By.CSS_SELECTOR, "tbody[data-rows] tr")[0].get_attribute("id")
         browser.find_element(By.CSS_SELECTOR, "a[rel=next]").click()
         assert browser.find_elements(By.CSS_SELECTOR, "tbody[data-rows] tr")[0].get_attribute("id") != newest
@@ -346,7 +376,12 @@ def test_without_a_script_the_tables_are_plain_paged_ones(site: Site) -> None:
         kinds = {link.text for link in browser.find_elements(By.CSS_SELECTOR, "td.what a")}
         assert kinds == {"task"}
         browser.find_element(By.CSS_SELECTOR, "button[value=dark]").click()
-        eventually(lambda: browser.execute_script("return document.documentElement.dataset.theme") == "dark", "the page is dark")
+        eventually(
+            lambda: browser.execute_script("return document.documentElement.dataset.theme") == "dark",
+            "the page is dark",
+        )
         term = browser.find_element(By.CSS_SELECTOR, "button.term")
         term.click()
-        assert browser.find_element(By.ID, term.get_attribute("popovertarget") or "").is_displayed(), "a term opens its sentence"
+        assert browser.find_element(By.ID, term.get_attribute("popovertarget") or "").is_displayed(), (
+            "a term opens its sentence"
+        )

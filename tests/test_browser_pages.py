@@ -15,7 +15,11 @@ from tests.browser import chromium
 from tests.eventually import eventually
 from tests.test_browser_live import Site, open_page
 
-pytestmark = [pytest.mark.web, pytest.mark.browser, pytest.mark.leaves("the module shares a browser and a server, whose descriptors and renderers outlive a test")]
+pytestmark = [
+    pytest.mark.web,
+    pytest.mark.browser,
+    pytest.mark.leaves("the module shares a browser and a server, whose descriptors and renderers outlive a test"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +51,17 @@ def paths(site: Site) -> list[str]:
         assert found, path
         return found[0]
 
-    fixed = ["/", "/messages", "/transfers", "/workers", "/jobs", "/workers/1", "/login", "/nowhere", "/messages?q=kind:tusk"]
+    fixed = [
+        "/",
+        "/messages",
+        "/transfers",
+        "/workers",
+        "/jobs",
+        "/workers/1",
+        "/login",
+        "/nowhere",
+        "/messages?q=kind:tusk",
+    ]
     return fixed + [
         first("/messages?q=fds:%3E0", r"/messages/\d+"),
         first("/transfers?q=proof:same", r"/transfers/\d+-\d+"),
@@ -60,7 +74,9 @@ def paths(site: Site) -> list[str]:
 
 def complaints(browser: Chrome) -> list[str]:
     """What the console said of scripts and policies; a picture or page that is not there is another matter."""
-    return [entry["message"] for entry in browser.get_log("browser") if "Failed to load resource" not in entry["message"]]
+    return [
+        entry["message"] for entry in browser.get_log("browser") if "Failed to load resource" not in entry["message"]
+    ]
 
 
 def test_no_page_is_wider_than_a_phone(phone: Chrome, site: Site, paths: list[str]) -> None:
@@ -77,7 +93,9 @@ def test_each_drawing_has_a_form_for_the_phone_that_can_be_read(phone: Chrome, s
         for drawing in phone.find_elements(By.CSS_SELECTOR, "svg.drawing"):
             if drawing.is_displayed():
                 seen += 1
-                shrunk = phone.execute_script("return arguments[0].getBoundingClientRect().width / arguments[0].viewBox.baseVal.width", drawing)
+                shrunk = phone.execute_script(
+                    "return arguments[0].getBoundingClientRect().width / arguments[0].viewBox.baseVal.width", drawing
+                )
                 assert shrunk > 0.85, f"{path}: the letters of the drawing shrink to {shrunk:.2f}"
     assert seen >= 6
 
@@ -142,14 +160,20 @@ def test_all_can_be_reached_by_the_keyboard_with_visible_focus(wide: Chrome, sit
     ActionChains(wide).send_keys("\ue004").perform()
     assert wide.execute_script(active).get_attribute("class") == "skip"
     ActionChains(wide).send_keys("\ue007").perform()
-    eventually(lambda: wide.execute_script("return document.activeElement.id") == "main", "the skip link leads to the content")
+    eventually(
+        lambda: wide.execute_script("return document.activeElement.id") == "main", "the skip link leads to the content"
+    )
     for _index in range(12):
         ActionChains(wide).send_keys("\ue004").perform()
-        outline = wide.execute_script("const style = getComputedStyle(document.activeElement); return [style.outlineStyle, parseFloat(style.outlineWidth)]")
+        outline = wide.execute_script(
+            "const style = getComputedStyle(document.activeElement); return [style.outlineStyle, parseFloat(style.outlineWidth)]"
+        )
         assert outline[0] == "solid" and outline[1] >= 2, wide.execute_script(active).get_attribute("outerHTML")
 
 
-def test_a_chosen_file_is_named_with_its_size_and_one_too_large_is_not_sent(wide: Chrome, site: Site, tmp_path: Path) -> None:
+def test_a_chosen_file_is_named_with_its_size_and_one_too_large_is_not_sent(
+    wide: Chrome, site: Site, tmp_path: Path
+) -> None:
     wide.get(site.address + "/login?next=/jobs")
     wide.find_element(By.NAME, "token").send_keys("operator")
     wide.find_element(By.CSS_SELECTOR, "main button.primary").click()

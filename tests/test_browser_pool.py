@@ -22,7 +22,12 @@ from tests.browser import chromium, text_of
 from tests.eventually import eventually
 from tests.running import Server, running
 
-pytestmark = [pytest.mark.web, pytest.mark.pool, pytest.mark.browser, pytest.mark.leaves("the module shares a browser and a server, whose renderers and workers outlive a test")]
+pytestmark = [
+    pytest.mark.web,
+    pytest.mark.pool,
+    pytest.mark.browser,
+    pytest.mark.leaves("the module shares a browser and a server, whose renderers and workers outlive a test"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -55,21 +60,35 @@ def send(browser: Chrome, pool: Server, kind: str, file: Path | None) -> None:
 
 def settled(browser: Chrome, state: str = "done") -> None:
     eventually(lambda: text_of(browser, "h1 .state") == state, f"the job is {state} on its page")
-    eventually(lambda: browser.execute_script("return document.querySelector('.hops')?.tBodies[0].rows.length") == 5, "all five messages are in the table")
+    eventually(
+        lambda: browser.execute_script("return document.querySelector('.hops')?.tBodies[0].rows.length") == 5,
+        "all five messages are in the table",
+    )
 
 
-def test_a_photograph_travels_through_the_pool_and_its_picture_is_shown(browser: Chrome, pool: Server, tmp_path: Path) -> None:
+def test_a_photograph_travels_through_the_pool_and_its_picture_is_shown(
+    browser: Chrome, pool: Server, tmp_path: Path
+) -> None:
     photograph = tmp_path / "photograph.jpg"
     Image.linear_gradient("L").resize((1600, 1000)).save(photograph)
     send(browser, pool, "thumbnail", photograph)
     settled(browser)
     picture = browser.find_element(By.CSS_SELECTOR, ".picture img")
-    eventually(lambda: browser.execute_script("return arguments[0].naturalWidth", picture) == 320, "the picture is there")
-    eventually(lambda: "taken later" in text_of(browser, "main"), "that its output was taken is told apart from its way")
-    kinds = browser.execute_script("return [...document.querySelectorAll('.hops')].map((table) => [...table.querySelectorAll('td.what a')].map((link) => link.textContent))")
+    eventually(
+        lambda: browser.execute_script("return arguments[0].naturalWidth", picture) == 320, "the picture is there"
+    )
+    eventually(
+        lambda: "taken later" in text_of(browser, "main"), "that its output was taken is told apart from its way"
+    )
+    kinds = browser.execute_script(
+        "return [...document.querySelectorAll('.hops')].map((table) => [...table.querySelectorAll('td.what a')].map((link) => link.textContent))"
+    )
     assert kinds == [["submit", "accepted", "task", "result", "answer"], ["fetch", "output"]]
     eventually(lambda: "proved" in text_of(browser, ".journey"), "the descriptor's crossings are proved")
-    stages = [chip.text for chip in browser.find_element(By.CSS_SELECTOR, ".journey").find_elements(By.CSS_SELECTOR, ".who .full")]
+    stages = [
+        chip.text
+        for chip in browser.find_element(By.CSS_SELECTOR, ".journey").find_elements(By.CSS_SELECTOR, ".who .full")
+    ]
     assert stages == ["web", "supervisor", "worker"]
     browser.find_element(By.CSS_SELECTOR, ".journey .leap a").click()
     assert "/transfers/" in browser.current_url and "one open file description" in browser.page_source
@@ -101,7 +120,9 @@ def test_a_form_without_its_file_says_what_is_missing(browser: Chrome, pool: Ser
     assert "No file was sent" in text_of(browser, "main")
 
 
-def test_a_job_that_is_not_recorded_yet_has_its_page_and_is_drawn_when_it_is(browser: Chrome, pool: Server, tmp_path: Path) -> None:
+def test_a_job_that_is_not_recorded_yet_has_its_page_and_is_drawn_when_it_is(
+    browser: Chrome, pool: Server, tmp_path: Path
+) -> None:
     known = snapshot.read(pool.settings, time.time_ns())
     assert known
     small = tmp_path / "small.txt"
@@ -110,7 +131,9 @@ def test_a_job_that_is_not_recorded_yet_has_its_page_and_is_drawn_when_it_is(bro
     try:
         send(browser, pool, "digest", small)
         assert text_of(browser, "h1 .state") == "recording"
-        assert "its row is on the way" in text_of(browser, "main") and "The supervisor says: done" in text_of(browser, "main")
+        assert "its row is on the way" in text_of(browser, "main") and "The supervisor says: done" in text_of(
+            browser, "main"
+        )
     finally:
         os.kill(known.recorder.pid, signal.SIGCONT)
     settled(browser)
@@ -122,11 +145,19 @@ def test_a_worker_that_is_killed_on_its_page_is_replaced_and_stays_in_history(br
     pid = row.find_element(By.CSS_SELECTOR, ".pid").text
     row.find_element(By.CSS_SELECTOR, "button[value=KILL]").click()
     eventually(lambda: text_of(browser, ".notice.good"), "it is said that the signal was sent")
-    ActionChains(browser).move_to_element(browser.find_element(By.TAG_NAME, "h1")).perform()  # off the tables, which it would hold
+    ActionChains(browser).move_to_element(
+        browser.find_element(By.TAG_NAME, "h1")
+    ).perform()  # off the tables, which it would hold
     alive = "return [...document.querySelectorAll('.alive .pid')].map((cell) => cell.textContent)"
-    eventually(lambda: pid not in browser.execute_script(alive) and len(browser.execute_script(alive)) == 2, "another worker has taken its place", timeout=20)
+    eventually(
+        lambda: pid not in browser.execute_script(alive) and len(browser.execute_script(alive)) == 2,
+        "another worker has taken its place",
+        timeout=20,
+    )
     past = "return [...document.querySelectorAll('tbody[data-rows] tr')].map((row) => row.textContent).find((text) => text.includes(arguments[0])) ?? ''"
-    eventually(lambda: "SIGKILL" in browser.execute_script(past, pid), "its exit stands in history in words", timeout=20)
+    eventually(
+        lambda: "SIGKILL" in browser.execute_script(past, pid), "its exit stands in history in words", timeout=20
+    )
 
 
 def test_the_number_of_workers_can_be_set_on_the_page(browser: Chrome, pool: Server) -> None:

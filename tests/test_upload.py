@@ -83,7 +83,9 @@ def test_a_small_file_becomes_a_memfd_that_nobody_can_change(client: FlaskClient
     assert taken["look"]["cloexec"]
 
 
-def test_a_larger_file_becomes_an_unlinked_one_that_is_open_for_reading_only(client: FlaskClient, taken: dict[str, Any], settings: Settings) -> None:
+def test_a_larger_file_becomes_an_unlinked_one_that_is_open_for_reading_only(
+    client: FlaskClient, taken: dict[str, Any], settings: Settings
+) -> None:
     data = os.urandom(64 * KIB + 1)
     assert send(client, data).text == "taken"
     assert taken["look"]["link"].startswith(str(settings.spool)) and taken["look"]["links"] == 0
@@ -108,7 +110,9 @@ def test_a_file_beyond_the_bound_is_refused_with_the_bound(client: FlaskClient) 
 
 def test_a_form_without_a_file_is_none(client: FlaskClient) -> None:
     assert client.post("/take", data={"kind": "echo"}).text == "nothing"
-    assert client.post("/take", data={"file": (io.BytesIO(b""), "")}, content_type="multipart/form-data").text == "nothing"
+    assert (
+        client.post("/take", data={"file": (io.BytesIO(b""), "")}, content_type="multipart/form-data").text == "nothing"
+    )
 
 
 def test_a_body_that_carries_no_upload_is_bounded_more_tightly(client: FlaskClient) -> None:
@@ -136,7 +140,14 @@ def test_a_disk_that_is_full_is_said(client: FlaskClient, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize(
     ("given", "kept"),
-    [("a.txt", "a.txt"), ("../../etc/passwd", "passwd"), ("C:\\Users\\x\\b.doc", "b.doc"), ("a\x00b\nc.txt", "abc.txt"), ("", "upload"), ("é" * 300, "é" * 255)],
+    [
+        ("a.txt", "a.txt"),
+        ("../../etc/passwd", "passwd"),
+        ("C:\\Users\\x\\b.doc", "b.doc"),
+        ("a\x00b\nc.txt", "abc.txt"),
+        ("", "upload"),
+        ("é" * 300, "é" * 255),
+    ],
 )
 def test_a_name_is_kept_without_its_path_and_controls(given: str, kept: str) -> None:
     assert upload.plain_name(given) == kept

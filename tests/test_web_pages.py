@@ -87,7 +87,10 @@ class Seen(HTMLParser):
 
 def rows_of(text: str) -> dict[str, str]:
     """Each row by its id, as it was sent; times that tick left out."""
-    return {found[1]: re.sub(r">[^<]*</time>", ">T</time>", found[0]) for found in re.finditer(r'<tr id="([^"]+)".*?</tr>', text, re.DOTALL)}
+    return {
+        found[1]: re.sub(r">[^<]*</time>", ">T</time>", found[0])
+        for found in re.finditer(r'<tr id="([^"]+)".*?</tr>', text, re.DOTALL)
+    }
 
 
 def attribute(text: str, name: str) -> str:
@@ -112,9 +115,17 @@ def first(client: FlaskClient, path: str, pattern: str) -> str:
 def every_page(client: FlaskClient) -> Iterator[tuple[str, TestResponse]]:
     """One of each kind of page."""
     paths = [*PAGES, "/nowhere", "/messages?q=kind:tusk"]
-    paths += [first(client, "/messages?q=fds:>0", r"/messages/\d+"), first(client, "/messages?q=kind:accepted", r"/messages/\d+")]
-    paths += [first(client, f"/transfers?q=proof:{proof}", r"/transfers/\d+-\d+") for proof in ("same", "unproved", "pending")]
-    paths += [first(client, f"/jobs?q=state:{state}", r"/jobs/\d+") for state in ("queued", "running", "done", "failed", "cancelled")]
+    paths += [
+        first(client, "/messages?q=fds:>0", r"/messages/\d+"),
+        first(client, "/messages?q=kind:accepted", r"/messages/\d+"),
+    ]
+    paths += [
+        first(client, f"/transfers?q=proof:{proof}", r"/transfers/\d+-\d+") for proof in ("same", "unproved", "pending")
+    ]
+    paths += [
+        first(client, f"/jobs?q=state:{state}", r"/jobs/\d+")
+        for state in ("queued", "running", "done", "failed", "cancelled")
+    ]
     for path in paths:
         yield path, client.get(path)
 
@@ -135,7 +146,11 @@ def test_no_page_carries_a_style_or_a_script_of_its_own(client: FlaskClient) -> 
     for path, page in every_page(client):
         for tag, attributes in Seen(page.text).tags:
             assert tag != "style" and not (tag == "script" and not attributes.get("src")), path
-            assert not [name for name in attributes if name == "style" or name.startswith("on")], (path, tag, attributes)
+            assert not [name for name in attributes if name == "style" or name.startswith("on")], (
+                path,
+                tag,
+                attributes,
+            )
 
 
 def test_no_id_stands_twice_on_a_page(client: FlaskClient) -> None:
@@ -181,7 +196,9 @@ def test_a_snapshot_that_is_old_means_that_the_pool_is_not_running(client: Flask
     assert "nothing can be submitted" in page.text
 
 
-def test_the_drawing_is_the_same_from_whichever_web_process_it_comes(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_drawing_is_the_same_from_whichever_web_process_it_comes(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     page = client.get("/")
     drawn = re.findall(r'<svg class="drawing.*?</svg>', page.text, re.DOTALL)[:2]
     monkeypatch.setattr("app.web.strip.os.getpid", lambda: 12345)
@@ -240,7 +257,9 @@ def test_where_reading_needs_a_login_a_stranger_is_told_nothing(settings: Settin
 @pytest.mark.parametrize("name", ["messages", "transfers", "jobs", "workers"])
 def test_a_row_has_a_cell_for_each_column(client: FlaskClient, name: str) -> None:
     text = client.get(f"/{name}").text
-    heads = len(re.findall(r"<th scope=\"col\"", re.search(rf'<table class="rows {name}">.*?</thead>', text, re.DOTALL)[0]))  # type: ignore[index]
+    heads = len(
+        re.findall(r"<th scope=\"col\"", re.search(rf'<table class="rows {name}">.*?</thead>', text, re.DOTALL)[0])
+    )  # type: ignore[index]
     rows = rows_of(text)
     assert rows
     for row in rows.values():
@@ -250,7 +269,11 @@ def test_a_row_has_a_cell_for_each_column(client: FlaskClient, name: str) -> Non
 def test_a_page_ends_and_its_links_lead_to_older_rows_and_back(client: FlaskClient) -> None:
     newest = client.get("/messages")
     assert len(rows_of(newest.text)) == listing.PAGE
-    older = client.get(attribute(newest.text, 'rel="next" href') if 'rel="next" href' in newest.text else re.search(r'href="(/messages\?before=[^"]+)"', newest.text)[1])  # type: ignore[index]
+    older = client.get(
+        attribute(newest.text, 'rel="next" href')
+        if 'rel="next" href' in newest.text
+        else re.search(r'href="(/messages\?before=[^"]+)"', newest.text)[1]
+    )  # type: ignore[index]
     assert older.status_code == 200
     assert min(rows_of(newest.text)) > max(rows_of(older.text))
     assert "data-live=" not in older.text.partition("<main")[0], "an older page does not get new rows"
@@ -271,7 +294,14 @@ def test_an_update_renders_a_row_exactly_as_the_page_does(client: FlaskClient, h
 
 
 def test_nothing_new_is_204_and_costs_no_rendering(client: FlaskClient, history: History) -> None:
-    for path in ("/messages", "/transfers", "/workers", "/jobs", "/", first(client, "/jobs?q=state:done", r"/jobs/\d+")):
+    for path in (
+        "/messages",
+        "/transfers",
+        "/workers",
+        "/jobs",
+        "/",
+        first(client, "/jobs?q=state:done", r"/jobs/\d+"),
+    ):
         page = client.get(path)
         query = {"seen": attribute(page.text, "data-seen")}
         if "data-cursor" in page.text:
@@ -281,11 +311,18 @@ def test_nothing_new_is_204_and_costs_no_rendering(client: FlaskClient, history:
 
 
 def test_a_completed_row_comes_again_under_its_id(client: FlaskClient, history: History) -> None:
-    message = history.message("task", history.supervisor, history.workers[1], {}, job=1, at=time.time_ns(), latency=None, state="sent")
+    message = history.message(
+        "task", history.supervisor, history.workers[1], {}, job=1, at=time.time_ns(), latency=None, state="sent"
+    )
     history.commit()
     page = client.get("/messages")
     assert "in flight" in rows_of(page.text)[f"m{message.id}"]
-    message.state, message.received, message.latency, message.change = "received", message.sent + 3 * MS, 3 * MS, history.touch()
+    message.state, message.received, message.latency, message.change = (
+        "received",
+        message.sent + 3 * MS,
+        3 * MS,
+        history.touch(),
+    )
     history.commit()
     rows = rows_of(update(client, page).text)
     assert list(rows) == [f"m{message.id}"]
@@ -293,12 +330,19 @@ def test_a_completed_row_comes_again_under_its_id(client: FlaskClient, history: 
 
 
 def test_a_row_that_leaves_the_filter_is_named(client: FlaskClient, history: History) -> None:
-    message = history.message("task", history.supervisor, history.workers[1], {}, job=1, at=time.time_ns(), latency=None, state="sent")
+    message = history.message(
+        "task", history.supervisor, history.workers[1], {}, job=1, at=time.time_ns(), latency=None, state="sent"
+    )
     history.commit()
     page = client.get("/messages?q=state:sent")
     moving = ",".join(re.findall(r'<tr id="([^"]+)"[^>]*data-moving', page.text))
     assert f"m{message.id}" in moving
-    message.state, message.received, message.latency, message.change = "received", message.sent + MS, MS, history.touch()
+    message.state, message.received, message.latency, message.change = (
+        "received",
+        message.sent + MS,
+        MS,
+        history.touch(),
+    )
     history.commit()
     assert attribute(update(client, page, moving=moving).text, "data-gone") == f"m{message.id}"
 
@@ -349,13 +393,18 @@ def test_a_transfer_shows_both_numbers_the_proof_and_the_control_message(client:
     text = client.get(path).text
     numbers = re.search(r"kcmp\((\d+), (\d+), KCMP_FILE, (\d+), (\d+)\) = 0", text)
     assert numbers
-    assert int(numbers[3]).to_bytes(4, "little").hex(" ") in text and int(numbers[4]).to_bytes(4, "little").hex(" ") in text
+    assert (
+        int(numbers[3]).to_bytes(4, "little").hex(" ") in text
+        and int(numbers[4]).to_bytes(4, "little").hex(" ") in text
+    )
     assert "14 00 00 00 00 00 00 00" in text, "cmsg_len: a header of 16 and one int"
     unproved = client.get(first(client, "/transfers?q=proof:unproved", r"/transfers/\d+-\d+")).text
     assert "killed by SIGKILL" in unproved or "cancelled" in unproved
 
 
-def test_a_job_shows_each_hop_with_its_latency_and_its_descriptor_on_the_way(client: FlaskClient, history: History) -> None:
+def test_a_job_shows_each_hop_with_its_latency_and_its_descriptor_on_the_way(
+    client: FlaskClient, history: History
+) -> None:
     job = history.job("digest", "followed.bin", 4000, at=time.time_ns(), result={"sha256": "abc", "bytes": 4000})
     history.commit()
     text = client.get(f"/jobs/{job.id}").text
@@ -375,7 +424,9 @@ def test_a_job_whose_worker_died_says_so(client: FlaskClient) -> None:
 
 
 def test_an_output_that_has_gone_says_why_and_what_to_do(client: FlaskClient, history: History) -> None:
-    job = history.job("compress", "old.tar", 4000, at=time.time_ns() - 900 * S, output=900, gone="it was older than 1 h")
+    job = history.job(
+        "compress", "old.tar", 4000, at=time.time_ns() - 900 * S, output=900, gone="it was older than 1 h"
+    )
     history.commit()
     text = client.get(f"/jobs/{job.id}").text
     assert "it was older than 1 h" in text and "Submit the job again" in text and "Download" not in text
@@ -387,7 +438,7 @@ def test_an_output_of_an_earlier_pool_is_not_offered(client: FlaskClient, histor
     assert "Download" in client.get(f"/jobs/{job.id}").text
     history.snapshot(epoch=4)
     text = client.get(f"/jobs/{job.id}").text
-    assert "another one runs now" in text and "Download" not in text and "<img src=\"/jobs" not in text
+    assert "another one runs now" in text and "Download" not in text and '<img src="/jobs' not in text
 
 
 def test_a_dead_worker_is_in_history_with_its_exit_and_not_among_the_living(client: FlaskClient) -> None:
@@ -416,7 +467,9 @@ def test_errors_are_pages_in_words_with_a_way_on(client: FlaskClient) -> None:
     assert client.post("/messages").status_code == 405
 
 
-def test_a_database_that_is_away_is_said_and_the_pages_recover_by_themselves(client: FlaskClient, settings: Settings) -> None:
+def test_a_database_that_is_away_is_said_and_the_pages_recover_by_themselves(
+    client: FlaskClient, settings: Settings
+) -> None:
     page = client.get("/messages")
     place = settings.state / "history.sqlite"
     for made in client.application.extensions["pairscope"]._engines.values():
@@ -462,7 +515,9 @@ def test_each_table_can_be_exported_whole(client: FlaskClient, name: str) -> Non
     assert list(json.loads(lines[0])) == list(rows[0])
 
 
-def test_an_export_beyond_the_bound_names_the_address_of_the_rest(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_export_beyond_the_bound_names_the_address_of_the_rest(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     everything = client.get("/messages/export.jsonl").text.splitlines()
     monkeypatch.setattr(export, "MOST", 70)
     monkeypatch.setattr(export, "SLICE", 30)
@@ -498,7 +553,9 @@ def colours(theme: int) -> dict[str, tuple[float, ...]]:
         digits = (light, dark)[theme][1:]
         digits = digits if len(digits) == 6 else "".join(digit * 2 for digit in digits)
         channels = [int(digits[index : index + 2], 16) / 255 for index in (0, 2, 4)]
-        found[name] = tuple(channel / 12.92 if channel <= 0.04045 else ((channel + 0.055) / 1.055) ** 2.4 for channel in channels)
+        found[name] = tuple(
+            channel / 12.92 if channel <= 0.04045 else ((channel + 0.055) / 1.055) ** 2.4 for channel in channels
+        )
     return found
 
 
@@ -511,18 +568,51 @@ def contrast(one: tuple[float, ...], other: tuple[float, ...]) -> float:
 @pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
 def test_each_colour_of_a_role_or_a_state_can_be_read_on_every_ground(theme: int) -> None:
     found = colours(theme)
-    for name in ("ink", "soft", "slate", "accent", "web", "supervisor", "worker", "recorder", "live", "lab", "good", "attention", "failed"):
+    for name in (
+        "ink",
+        "soft",
+        "slate",
+        "accent",
+        "web",
+        "supervisor",
+        "worker",
+        "recorder",
+        "live",
+        "lab",
+        "good",
+        "attention",
+        "failed",
+    ):
         for ground in ("paper", "sheet", "well"):
-            assert contrast(found[name], found[ground]) >= 4.5, f"{name} on {ground}: {contrast(found[name], found[ground]):.2f}"
+            assert contrast(found[name], found[ground]) >= 4.5, (
+                f"{name} on {ground}: {contrast(found[name], found[ground]):.2f}"
+            )
     assert contrast(found["on-accent"], found["accent"]) >= 4.5
 
 
 def test_every_word_of_the_templates_goes_through_gettext() -> None:
-    plain = {"Pairscope", "pid", "p50", "p99", "msghdr", "msg_iov", "kind", "job", "payload", "nil", "inode", "worker", "CSV", "JSON Lines"}
+    plain = {
+        "Pairscope",
+        "pid",
+        "p50",
+        "p99",
+        "msghdr",
+        "msg_iov",
+        "kind",
+        "job",
+        "payload",
+        "nil",
+        "inode",
+        "worker",
+        "CSV",
+        "JSON Lines",
+    }
     plain |= {"kcmp(", ", KCMP_FILE,", "· inode", "→", "←", "@"}
     for template in (WEB / "templates").rglob("*.html"):
         text = re.sub(r"\{#.*?#\}|\{%.*?%\}", "\n", template.read_text(), flags=re.DOTALL)
         text = re.sub(r"\{\{.*?\}\}", "\n", text, flags=re.DOTALL)
         text = re.sub(r"<!doctype html>|</?[a-z][^>]*>", "\n", text, flags=re.DOTALL)
         for words in filter(None, (line.strip() for line in text.splitlines())):
-            assert not re.search(r"[A-Za-z]{2}", words) or words in plain or re.sub(r"[^\w ]", "", words).strip() in plain, f"{template.name}: {words!r}"
+            assert (
+                not re.search(r"[A-Za-z]{2}", words) or words in plain or re.sub(r"[^\w ]", "", words).strip() in plain
+            ), f"{template.name}: {words!r}"

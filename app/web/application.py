@@ -23,7 +23,11 @@ def create(settings: config.Settings | None = None) -> Flask:
     settings = settings or config.load()
     app = Flask("app.web")
     app.request_class = Request
-    app.config.update(TRUSTED_HOSTS=list(settings.trusted_hosts) or None, MAX_FORM_PARTS=100, BABEL_TRANSLATION_DIRECTORIES="translations")
+    app.config.update(
+        TRUSTED_HOSTS=list(settings.trusted_hosts) or None,
+        MAX_FORM_PARTS=100,
+        BABEL_TRANSLATION_DIRECTORIES="translations",
+    )
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     reach.register(app, settings)
     Babel(app, locale_selector=lambda: request.accept_languages.best_match(LANGUAGES) or LANGUAGES[0])

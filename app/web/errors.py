@@ -21,11 +21,20 @@ def page(error: Exception) -> Any:
     problem = problems.of(error)
     if problem is None:
         current_app.logger.exception("%s %s failed", request.method, request.path)
-        problem = problems.Problem("internal", _("This is a mistake of Pairscope, and it is in its log. Nothing that was recorded is affected."))
+        problem = problems.Problem(
+            "internal",
+            _("This is a mistake of Pairscope, and it is in its log. Nothing that was recorded is affected."),
+        )
     if problems.wanted():
         return problems.answer(problem)
-    body = render_template("error.html", problem=problem, advice=_advice(problem), hide_strip_query=problem.kind == "database-away")
-    headers = [(name, value) for name, value in problem.headers.items() if name.lower() not in ("content-type", "content-length", "www-authenticate")]
+    body = render_template(
+        "error.html", problem=problem, advice=_advice(problem), hide_strip_query=problem.kind == "database-away"
+    )
+    headers = [
+        (name, value)
+        for name, value in problem.headers.items()
+        if name.lower() not in ("content-type", "content-length", "www-authenticate")
+    ]
     return body, problem.code, headers
 
 
@@ -35,7 +44,9 @@ def _advice(problem: problems.Problem) -> str:
         400: _("Go back, correct what is named above, and send it again."),
         401: _("Log in with an operator's token; the server printed a login link when it started."),
         403: _("Load the page again and repeat what you did there."),
-        404: _("It may have been pruned: history keeps a bounded number of messages, the newest. The tables show what is there."),
+        404: _(
+            "It may have been pruned: history keeps a bounded number of messages, the newest. The tables show what is there."
+        ),
         405: _("Use the links and buttons of the pages."),
         410: _("Submit the job again to get its output again."),
         413: _("Choose a smaller file."),

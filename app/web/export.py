@@ -65,7 +65,9 @@ def download(name: str, form: str) -> Any:
     response.headers.set("Content-Disposition", "attachment", filename=f"pairscope-{name}-{stamp}.{form}")
     response.headers["Cache-Control"] = "no-store"
     if rest:
-        response.headers["Link"] = f'<{url_for("export.download", name=name, form=form, q=text or None, before=rest)}>; rel="next"'
+        response.headers["Link"] = (
+            f'<{url_for("export.download", name=name, form=form, q=text or None, before=rest)}>; rel="next"'
+        )
     return response
 
 
@@ -95,7 +97,14 @@ def _write(file: BinaryIO, table: Table, form: str, slices: Iterator[queries.Pag
         else:
             for page in slices:
                 for row in page.rows:
-                    out.write(json.dumps({name: value(row) for name, value in table.fields}, ensure_ascii=False, separators=(",", ":")) + "\n")
+                    out.write(
+                        json.dumps(
+                            {name: value(row) for name, value in table.fields},
+                            ensure_ascii=False,
+                            separators=(",", ":"),
+                        )
+                        + "\n"
+                    )
                 older = page.older
     return older
 

@@ -114,7 +114,9 @@ def summary_of(job: Job) -> str:
     """A job's end in one line."""
     if job.reason:
         return clip(job.reason, 80)
-    return clip(" · ".join(f"{name} {value}" for name, value in facts_of(result_of(job), brief=True) if value != "–"), 80)
+    return clip(
+        " · ".join(f"{name} {value}" for name, value in facts_of(result_of(job), brief=True) if value != "–"), 80
+    )
 
 
 def theme() -> str:

@@ -48,14 +48,18 @@ class Update(NamedTuple):
     """Ids of rows in the page that the filter no longer takes."""
 
 
-def look(session: Session, table: Table, chosen: Filter, before: str | None, after: str | None, limit: int = PAGE) -> Listing:
+def look(
+    session: Session, table: Table, chosen: Filter, before: str | None, after: str | None, limit: int = PAGE
+) -> Listing:
     """One page. Raises CursorError."""
     cursor = None if before or after else queries.live_cursor(session)
     page = queries.page(session, table.name, chosen, before=before, after=after, limit=limit)
     return Listing(page.rows, page.older, page.newer if before or after else None, cursor)
 
 
-def since(session: Session, table: Table, chosen: Filter, cursor: str, moving: Sequence[str], limit: int = PAGE) -> Update | None:
+def since(
+    session: Session, table: Table, chosen: Filter, cursor: str, moving: Sequence[str], limit: int = PAGE
+) -> Update | None:
     """What has changed since `cursor`; None: nothing. `moving`: ids of rows in the page that may leave the filter.
 
     Raises CursorError.

@@ -38,7 +38,11 @@ def table(name: str) -> Any:
 def overview_page() -> Any:
     """The overview: its drawing, its charts, its last messages."""
     points = overview.rates()
-    parts = {"strip": strip.signature(), "system": overview.system_signature(), "rates": overview.rates_signature(points)}
+    parts = {
+        "strip": strip.signature(),
+        "system": overview.system_signature(),
+        "rates": overview.rates_signature(points),
+    }
     context = {"points": points}
     return _answer("messages", parts, context, limit=overview.LAST)
 

@@ -30,7 +30,18 @@ class Node(NamedTuple):
     """True: the bytes end before the value does."""
 
 
-_NUMBERS = {0xCA: ">f", 0xCB: ">d", 0xCC: ">B", 0xCD: ">H", 0xCE: ">I", 0xCF: ">Q", 0xD0: ">b", 0xD1: ">h", 0xD2: ">i", 0xD3: ">q"}
+_NUMBERS = {
+    0xCA: ">f",
+    0xCB: ">d",
+    0xCC: ">B",
+    0xCD: ">H",
+    0xCE: ">I",
+    0xCF: ">Q",
+    0xD0: ">b",
+    0xD1: ">h",
+    0xD2: ">i",
+    0xD3: ">q",
+}
 _LENGTHS = {
     0xC4: ("bytes", ">B"),
     0xC5: ("bytes", ">H"),
@@ -66,10 +77,20 @@ class _Reader:
         if code <= 0x7F or code >= 0xE0:
             return Node(key, "integer", code if code <= 0x7F else code - 256, start, 1, [], False)
         if code in (0xC0, 0xC2, 0xC3):
-            return Node(key, "nothing" if code == 0xC0 else "boolean", {0xC0: None, 0xC2: False, 0xC3: True}[code], start, 1, [], False)
+            return Node(
+                key,
+                "nothing" if code == 0xC0 else "boolean",
+                {0xC0: None, 0xC2: False, 0xC3: True}[code],
+                start,
+                1,
+                [],
+                False,
+            )
         if code in _NUMBERS:
             value = self.number(_NUMBERS[code])
-            return Node(key, "number" if isinstance(value, float) else "integer", value, start, self.at - start, [], False)
+            return Node(
+                key, "number" if isinstance(value, float) else "integer", value, start, self.at - start, [], False
+            )
         if 0x80 <= code <= 0x8F:
             return self._many(key, "map", code & 15, start, depth)
         if 0x90 <= code <= 0x9F:
@@ -79,7 +100,11 @@ class _Reader:
         if code in _LENGTHS:
             kind, form = _LENGTHS[code]
             count = self.number(form)
-            return self._string(key, kind, count, start) if kind in ("text", "bytes") else self._many(key, kind, count, start, depth)
+            return (
+                self._string(key, kind, count, start)
+                if kind in ("text", "bytes")
+                else self._many(key, kind, count, start, depth)
+            )
         raise ValueError(f"byte {code:#04x} at {start} begins no value that the vocabulary uses")
 
     def _string(self, key: str, kind: str, count: int, start: int) -> Node:
@@ -120,13 +145,19 @@ def gist(data: bytes, length: int = 96) -> str:
     root = tree(data)
     if root is None:
         return ""
-    parts = [f"{node.key}={_plain(node)}" for node in root.children if node.value not in (None, "", 0, b"", False) or node.children]
+    parts = [
+        f"{node.key}={_plain(node)}"
+        for node in root.children
+        if node.value not in (None, "", 0, b"", False) or node.children
+    ]
     return clip("  ".join(parts), length)
 
 
 def _plain(node: Node) -> str:
     if node.children:
-        inner = ", ".join(f"{child.key}: {_plain(child)}" if node.kind == "map" else _plain(child) for child in node.children[:6])
+        inner = ", ".join(
+            f"{child.key}: {_plain(child)}" if node.kind == "map" else _plain(child) for child in node.children[:6]
+        )
         return f"{{{inner}}}" if node.kind == "map" else f"[{inner}]"
     if isinstance(node.value, bytes):
         return f"<{len(node.value)} bytes>"
@@ -138,5 +169,11 @@ def dump(data: bytes, width: int = 16) -> list[tuple[str, list[str], str]]:
     rows = []
     for start in range(0, len(data), width):
         part = data[start : start + width]
-        rows.append((f"{start:04x}", [f"{byte:02x}" for byte in part], "".join(chr(byte) if 32 <= byte < 127 else "\u00b7" for byte in part)))
+        rows.append(
+            (
+                f"{start:04x}",
+                [f"{byte:02x}" for byte in part],
+                "".join(chr(byte) if 32 <= byte < 127 else "\u00b7" for byte in part),
+            )
+        )
     return rows

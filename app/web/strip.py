@@ -53,7 +53,9 @@ def health() -> Health:
 
 def database_name() -> str:
     """The database as people call it. One driver speaks to MySQL and MariaDB: which one it is, the server says."""
-    name = {"sqlite": "SQLite", "mysql": "MySQL", "mariadb": "MariaDB"}.get(make_url(reach.settings().history_url).get_backend_name(), "?")
+    name = {"sqlite": "SQLite", "mysql": "MySQL", "mariadb": "MariaDB"}.get(
+        make_url(reach.settings().history_url).get_backend_name(), "?"
+    )
     _last()  # has asked it something, if it answers
     return "MariaDB" if name == "MySQL" and getattr(reach.history().get_bind().dialect, "is_mariadb", False) else name
 
@@ -63,7 +65,11 @@ def server() -> str:
     version = request.environ.get("mod_wsgi.version")
     if version:
         return "Apache · mod_wsgi " + ".".join(map(str, version))
-    return "waitress" if "waitress" in sys.modules else request.environ.get("SERVER_SOFTWARE", "").split("/")[0] or _("test client")
+    return (
+        "waitress"
+        if "waitress" in sys.modules
+        else request.environ.get("SERVER_SOFTWARE", "").split("/")[0] or _("test client")
+    )
 
 
 def surroundings() -> Surroundings:
@@ -87,7 +93,12 @@ def _database() -> Lamp:
     snapshot = reach.snapshot()
     said = snapshot.recorder.database if snapshot else ""
     if g.database_away:
-        return Lamp("MariaDB" if name != "SQLite" else name, "failed", _("away"), _("The database does not answer this web process. Jobs still run and are recorded when it returns."))
+        return Lamp(
+            "MariaDB" if name != "SQLite" else name,
+            "failed",
+            _("away"),
+            _("The database does not answer this web process. Jobs still run and are recorded when it returns."),
+        )
     if said not in ("", "ok"):
         return Lamp("MariaDB" if name != "SQLite" else name, "attention", _("recorder waits"), said)
     if name == "SQLite":
@@ -103,17 +114,31 @@ def _kernel() -> str:
 def _pool() -> Lamp:
     snapshot = reach.snapshot()
     if snapshot is None:
-        return Lamp(_("Pool"), "failed", _("not running"), _("No supervisor has said anything for some seconds. Pages show what is recorded."))
+        return Lamp(
+            _("Pool"),
+            "failed",
+            _("not running"),
+            _("No supervisor has said anything for some seconds. Pages show what is recorded."),
+        )
     if snapshot.state == "stopping":
         return Lamp(_("Pool"), "attention", _("stopping"), _("It ends what it has, and takes nothing new."))
     alive = len(snapshot.workers)
     word = ngettext("%(num)s worker", "%(num)s workers", alive)
-    return Lamp(_("Pool"), "good" if alive >= snapshot.wanted else "attention", word, _("supervisor %(pid)s, %(wanted)s wanted", pid=snapshot.supervisor.pid, wanted=snapshot.wanted))
+    return Lamp(
+        _("Pool"),
+        "good" if alive >= snapshot.wanted else "attention",
+        word,
+        _("supervisor %(pid)s, %(wanted)s wanted", pid=snapshot.supervisor.pid, wanted=snapshot.wanted),
+    )
 
 
 def _health() -> Health:
     apache = request.environ.get("mod_wsgi.version")
-    web = Lamp("Apache", "good", "mod_wsgi", server()) if apache else Lamp("Apache", "unknown", server(), _("This is the embedded server; Apache is not used."))
+    web = (
+        Lamp("Apache", "good", "mod_wsgi", server())
+        if apache
+        else Lamp("Apache", "unknown", server(), _("This is the embedded server; Apache is not used."))
+    )
     lamps = [
         Lamp("Linux", "good", _kernel(), platform.release()),
         web,
@@ -129,14 +154,18 @@ def _health() -> Health:
     if recorder.state == "dead":
         lag, lag_state = _("dead"), "failed"
     elif recorder.lag:
-        lag = _("%(count)s behind", count=number(recorder.lag)) + (f", {duration(recorder.lag_ns)}" if recorder.lag_ns >= 2_000_000_000 else "")
+        lag = _("%(count)s behind", count=number(recorder.lag)) + (
+            f", {duration(recorder.lag_ns)}" if recorder.lag_ns >= 2_000_000_000 else ""
+        )
         lag_state = "attention" if recorder.lag_ns > 5e9 or recorder.state != "ok" else ""
     else:
         lag, lag_state = _("up to date"), ""
     full = journal.bytes / journal.limit if journal.limit else 0
     backlog = size(journal.bytes) + (f" ({full:.0%})" if full >= 0.01 else "")
     state = "failed" if journal.stuck else "attention" if full > 0.5 else ""
-    return Health(lamps, f"{snapshot.node_name} · {snapshot.node}", lag, lag_state, journal.stuck or backlog, state, _last())
+    return Health(
+        lamps, f"{snapshot.node_name} · {snapshot.node}", lag, lag_state, journal.stuck or backlog, state, _last()
+    )
 
 
 def digest(shown: object) -> int:

@@ -140,7 +140,19 @@ JOBS = Table(
     (
         ("id", lambda row: str(row.id)),
         *_plain("node", "kind", "name", "size", "client_role", "client_serial", "client_pid", "state", "worker"),
-        *_plain("submitted", "started", "ended", "reason", "result", "output", "output_media", "output_name", "expires", "output_gone", "gone_reason"),
+        *_plain(
+            "submitted",
+            "started",
+            "ended",
+            "reason",
+            "result",
+            "output",
+            "output_media",
+            "output_name",
+            "expires",
+            "output_gone",
+            "gone_reason",
+        ),
     ),
 )
 

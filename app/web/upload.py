@@ -77,7 +77,10 @@ class Landing(io.RawIOBase):
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EMFILE, errno.ENFILE):
                 raise ServiceUnavailable(
-                    _("There is no room for this upload now (%(reason)s). Nothing was kept; the pool is unaffected.", reason=error.strerror)
+                    _(
+                        "There is no room for this upload now (%(reason)s). Nothing was kept; the pool is unaffected.",
+                        reason=error.strerror,
+                    )
                 ) from None
             raise
         self.size += length
@@ -135,7 +138,9 @@ class Request(flask.Request):
     def max_content_length(self, value: int | None) -> None:
         self._max_content_length = value
 
-    def _get_file_stream(self, total_content_length: Any, content_type: Any, filename: Any = None, content_length: Any = None) -> Any:
+    def _get_file_stream(
+        self, total_content_length: Any, content_type: Any, filename: Any = None, content_length: Any = None
+    ) -> Any:
         landing = Landing(_settings())
         self._landings = [*(self._landings or ()), landing]
         return landing
@@ -180,7 +185,12 @@ def plain_name(name: str) -> str:
 
 def too_large(settings: Settings) -> RequestEntityTooLarge:
     """413 with the bound in words."""
-    return RequestEntityTooLarge(_("The upload exceeds the bound of %(bound)s. Nothing was kept; the pool is unaffected.", bound=in_words(settings.upload_max)))
+    return RequestEntityTooLarge(
+        _(
+            "The upload exceeds the bound of %(bound)s. Nothing was kept; the pool is unaffected.",
+            bound=in_words(settings.upload_max),
+        )
+    )
 
 
 def _settings() -> Settings:

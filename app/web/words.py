@@ -48,7 +48,12 @@ def duration(ns: int | float | None) -> str:
         return NOTHING
     if ns < 0:
         return "\u2212" + duration(-ns)
-    for limit, divisor, unit in ((995e3, 1e3, "\u00b5s"), (995e6, 1e6, "ms"), (99.5e9, 1e9, "s"), (99.5 * 60e9, 60e9, "min")):
+    for limit, divisor, unit in (
+        (995e3, 1e3, "\u00b5s"),
+        (995e6, 1e6, "ms"),
+        (99.5e9, 1e9, "s"),
+        (99.5 * 60e9, 60e9, "min"),
+    ):
         if ns < limit:
             return f"{two_digits(ns / divisor)}\u00a0{unit}"
     return f"{two_digits(ns / 3600e9)}\u00a0h"
@@ -68,7 +73,11 @@ def clock(ns: int | None, *, day: bool = False) -> str:
     if not ns:
         return NOTHING
     moment = datetime.datetime.fromtimestamp(ns // NS, datetime.UTC)
-    return f"{moment:%Y-%m-%d %H:%M:%S}.{ns // 1_000_000 % 1000:03d} UTC" if day else f"{moment:%H:%M:%S}.{ns // 1_000_000 % 1000:03d}"
+    return (
+        f"{moment:%Y-%m-%d %H:%M:%S}.{ns // 1_000_000 % 1000:03d} UTC"
+        if day
+        else f"{moment:%H:%M:%S}.{ns // 1_000_000 % 1000:03d}"
+    )
 
 
 def relative(ns: int, now: int | None = None) -> str:
@@ -103,7 +112,9 @@ def moment(ns: int | None) -> Markup:
     if not ns:
         return Markup(NOTHING)
     stamp = datetime.datetime.fromtimestamp(ns // NS, datetime.UTC)
-    return Markup('<time datetime="{}.{:03d}Z">{}</time>').format(f"{stamp:%Y-%m-%dT%H:%M:%S}", ns // 1_000_000 % 1000, clock(ns, day=True))
+    return Markup('<time datetime="{}.{:03d}Z">{}</time>').format(
+        f"{stamp:%Y-%m-%dT%H:%M:%S}", ns // 1_000_000 % 1000, clock(ns, day=True)
+    )
 
 
 def short(identity: int | str | None) -> str:
@@ -116,7 +127,10 @@ def short(identity: int | str | None) -> str:
 
 def visible(text: str) -> str:
     """Text in which what would change the look of its surroundings is written out: controls, and marks of writing direction."""
-    return "".join(f"\\u{ord(letter):04x}" if unicodedata.category(letter) == "Cc" or letter in _DIRECTIONS else letter for letter in text)
+    return "".join(
+        f"\\u{ord(letter):04x}" if unicodedata.category(letter) == "Cc" or letter in _DIRECTIONS else letter
+        for letter in text
+    )
 
 
 _DIRECTIONS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")

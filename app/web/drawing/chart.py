@@ -30,7 +30,9 @@ HEIGHT, LEFT, BOTTOM, TOP = 200, 52, 22, 26
 def draw(points: Sequence[Point]) -> Markup:
     """Both charts, for wide screens and paper, and for a phone."""
     return Markup("").join(
-        Markup('<div class="charts {}">{}{}</div>').format(layout, _rate(points, width, layout), _latency(points, width, layout))
+        Markup('<div class="charts {}">{}{}</div>').format(
+            layout, _rate(points, width, layout), _latency(points, width, layout)
+        )
         for width, layout in ((540, "wide"), (343, "narrow"))
     )
 
@@ -51,7 +53,14 @@ def _place(points: Sequence[Point], width: float) -> tuple[float, list[float]]:
 
 
 def _rate(points: Sequence[Point], width: int, layout: str) -> Markup:
-    drawing = Drawing("rate", width, HEIGHT, _("Messages per second"), _("At most %(most)s per second in these minutes.", most=number(max((p.rate for p in points), default=0.0))), layout)
+    drawing = Drawing(
+        "rate",
+        width,
+        HEIGHT,
+        _("Messages per second"),
+        _("At most %(most)s per second in these minutes.", most=number(max((p.rate for p in points), default=0.0))),
+        layout,
+    )
     most = _ceiling(max((point.rate for point in points), default=0.0))
     room = HEIGHT - BOTTOM - TOP
     drawing.text(0, 12, _("messages per second"), "tiny soft")
@@ -70,7 +79,16 @@ def _rate(points: Sequence[Point], width: int, layout: str) -> Markup:
 def _latency(points: Sequence[Point], width: int, layout: str) -> Markup:
     values = [value for point in points for value in (point.p50, point.p99) if value]
     title = _("Latency of a message, p50 and p99")
-    drawing = Drawing("latency", width, HEIGHT, title, _("From %(low)s to %(high)s.", low=duration(min(values)), high=duration(max(values))) if values else _("Nothing was received in these minutes."), layout)
+    drawing = Drawing(
+        "latency",
+        width,
+        HEIGHT,
+        title,
+        _("From %(low)s to %(high)s.", low=duration(min(values)), high=duration(max(values)))
+        if values
+        else _("Nothing was received in these minutes."),
+        layout,
+    )
     low = math.floor(math.log10(min(values))) if values else 4
     high = max(math.ceil(math.log10(max(values))), low + 1) if values else 6
     room = HEIGHT - BOTTOM - TOP

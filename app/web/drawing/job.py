@@ -7,7 +7,7 @@ from flask_babel import gettext as _
 from flask_babel import ngettext
 from markupsafe import Markup
 
-from app.web.drawing.shapes import Drawing, glyph_of
+from app.web.drawing.shapes import Card, Drawing, glyph_of
 from app.web.timeline import Hop, Party, Way
 from app.web.words import clip, duration, size
 
@@ -32,7 +32,7 @@ def _draw(way: Way, kind: str, name: str, width: int, gutter: int, layout: str) 
     drawing = Drawing("way", width, height, _("The way of this job"), _sentence(way, kind, name), layout=layout)
     for party, x in middle.items():
         drawing.line(x, HEAD, x, height - 6, f"lane {party.role}")
-        drawing.process(x - box / 2, 1, box, HEAD - 8, party.role, party.name, [f"pid {party.pid}"])
+        drawing.process(x - box / 2, 1, box, HEAD - 8, Card(party.role, party.name, [f"pid {party.pid}"]))
     held: dict[tuple[Party, int, int], float] = {}
     busy: dict[Party, float] = {}
     for index, hop in enumerate(way.hops):
@@ -40,17 +40,24 @@ def _draw(way: Way, kind: str, name: str, width: int, gutter: int, layout: str) 
         _activity(drawing, hop, middle, busy, y, narrow)
         _holding(drawing, hop, middle, held, y)
         if not narrow:
-            drawing.text(gutter - 4, y + 4, "+" + duration(hop.elapsed) if hop.elapsed else "0", "mono small soft", "end")
+            drawing.text(
+                gutter - 4, y + 4, "+" + duration(hop.elapsed) if hop.elapsed else "0", "mono small soft", "end"
+            )
         _message(drawing, hop, middle[hop.sender], middle[hop.receiver], y, narrow)
     return drawing.svg()
 
 
 def _sentence(way: Way, kind: str, name: str) -> str:
-    hops = "; ".join(f"{hop.message.kind}: {hop.sender.name} \u2192 {hop.receiver.name}, {duration(hop.message.latency)}" for hop in way.hops)
+    hops = "; ".join(
+        f"{hop.message.kind}: {hop.sender.name} \u2192 {hop.receiver.name}, {duration(hop.message.latency)}"
+        for hop in way.hops
+    )
     return _("%(kind)s of %(name)s, its messages in order. %(hops)s.", kind=kind, name=name or _("no file"), hops=hops)
 
 
-def _activity(drawing: Drawing, hop: Hop, middle: dict[Party, float], busy: dict[Party, float], y: float, narrow: bool) -> None:
+def _activity(
+    drawing: Drawing, hop: Hop, middle: dict[Party, float], busy: dict[Party, float], y: float, narrow: bool
+) -> None:
     """A bar on the lane for as long as the process kept the job, with the time beside it."""
     begin = busy.pop(hop.sender, None)
     if begin is not None and hop.kept is not None:
@@ -59,12 +66,20 @@ def _activity(drawing: Drawing, hop: Hop, middle: dict[Party, float], busy: dict
         last = x == max(middle.values())
         side = -1 if narrow and last or x != min(middle.values()) and not last else 1
         side = 1 if not narrow and last else side
-        drawing.text(x + 10 * side, (begin + y) / 2 + 4, duration(hop.kept), f"mono tiny {hop.sender.role}", "start" if side > 0 else "end")
+        drawing.text(
+            x + 10 * side,
+            (begin + y) / 2 + 4,
+            duration(hop.kept),
+            f"mono tiny {hop.sender.role}",
+            "start" if side > 0 else "end",
+        )
     if hop.message.received:
         busy[hop.receiver] = y + SLOPE
 
 
-def _holding(drawing: Drawing, hop: Hop, middle: dict[Party, float], held: dict[tuple[Party, int, int], float], y: float) -> None:
+def _holding(
+    drawing: Drawing, hop: Hop, middle: dict[Party, float], held: dict[tuple[Party, int, int], float], y: float
+) -> None:
     """A double line on the lane from where a descriptor arrived to where it was sent on."""
     for transfer in hop.transfers:
         begin = held.get((hop.sender, transfer.device, transfer.inode))
@@ -87,7 +102,11 @@ def _message(drawing: Drawing, hop: Hop, x1: float, x2: float, y: float, narrow:
         drawing.arrow(begin, y, end, y + SLOPE, style)
     centre, at = (x1 + x2) / 2, y + SLOPE / 2
     shown = hop.transfers[: 1 if narrow else 3]
-    breadth = 0 if narrow else min(44 + 6.6 * max(0, message.size.bit_length() - 4), abs(end - begin) - 2 * (APART * len(shown) + 12))
+    breadth = (
+        0
+        if narrow
+        else min(44 + 6.6 * max(0, message.size.bit_length() - 4), abs(end - begin) - 2 * (APART * len(shown) + 12))
+    )
     breadth = max(breadth, 8 * len(message.kind) + 12)
     drawing.open("a", href=url_for("pages.message", id=message.id))
     drawing.open("g", class_="message")
@@ -97,17 +116,36 @@ def _message(drawing: Drawing, hop: Hop, x1: float, x2: float, y: float, narrow:
     drawing.shut("g")
     drawing.shut("a")
     latency = duration(message.latency) if message.latency is not None else _(message.state)
-    drawing.text(centre, at + 24, latency if narrow else f"{latency} \u00b7 {size(message.size)}", "mono tiny soft", "middle")
+    drawing.text(
+        centre, at + 24, latency if narrow else f"{latency} \u00b7 {size(message.size)}", "mono tiny soft", "middle"
+    )
     for index, transfer in enumerate(shown):
         offset, back = 22 + APART * index, 22 + APART * (len(shown) - 1 - index)
         title = f"{transfer.object} \u00b7 {transfer.access} \u00b7 {size(transfer.size)}"
         tail = begin + (offset - 8 if not narrow else 8) * direction
         lead = end - (back if not narrow else 16) * direction
-        drawing.pill(tail, y + (offset / abs(end - begin)) * SLOPE - (0 if not narrow else 14), transfer.sender_fd, hop.sender.role, title=title)
+        drawing.pill(
+            tail,
+            y + (offset / abs(end - begin)) * SLOPE - (0 if not narrow else 14),
+            transfer.sender_fd,
+            hop.sender.role,
+            title=title,
+        )
         dashed = transfer.receiver_fd is None
-        drawing.pill(lead, y + SLOPE - (back / abs(end - begin)) * SLOPE - (0 if not narrow else 18), "?" if dashed else transfer.receiver_fd, hop.receiver.role, dashed=dashed, title=title)
+        drawing.pill(
+            lead,
+            y + SLOPE - (back / abs(end - begin)) * SLOPE - (0 if not narrow else 18),
+            "?" if dashed else transfer.receiver_fd,
+            hop.receiver.role,
+            dashed=dashed,
+            title=title,
+        )
         if not narrow:
-            drawing.glyph(centre - 8 * (len(shown) - 1) + 16 * index, at - 18, glyph_of(transfer.device, transfer.inode))
+            drawing.glyph(
+                centre - 8 * (len(shown) - 1) + 16 * index, at - 18, glyph_of(transfer.device, transfer.inode)
+            )
     if len(hop.transfers) > len(shown) and not narrow:
         more = len(hop.transfers) - len(shown)
-        drawing.text(centre, at - 28, clip(ngettext("and %(num)s more", "and %(num)s more", more), 20), "tiny soft", "middle")
+        drawing.text(
+            centre, at - 28, clip(ngettext("and %(num)s more", "and %(num)s more", more), 20), "tiny soft", "middle"
+        )

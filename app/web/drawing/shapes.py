@@ -7,19 +7,38 @@ style attributes nor colours, so that one style sheet serves light, dark and pap
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 from markupsafe import Markup, escape
 
 from app.web.words import clip
 
-GLYPHS = ("M0-5 5 0 0 5-5 0Z", "M-4-4H4V4H-4Z", "M0-5 5 4H-5Z", "M-4.5 0A4.5 4.5 0 1 1 4.5 0A4.5 4.5 0 1 1-4.5 0Z", "M0 5 5-4H-5Z", "M-5-2H-2V-5H2V-2H5V2H2V5H-2V2H-5Z")
+GLYPHS = (
+    "M0-5 5 0 0 5-5 0Z",
+    "M-4-4H4V4H-4Z",
+    "M0-5 5 4H-5Z",
+    "M-4.5 0A4.5 4.5 0 1 1 4.5 0A4.5 4.5 0 1 1-4.5 0Z",
+    "M0 5 5-4H-5Z",
+    "M-5-2H-2V-5H2V-2H5V2H2V5H-2V2H-5Z",
+)
 """The marks of open file descriptions: diamond, square, triangle, circle, inverted triangle, cross."""
 
 
 def glyph_of(device: int, inode: int) -> int:
     """Which mark a file's descriptions carry: the same wherever it appears, on every page."""
     return (inode * 2654435761 + device) // 7 % len(GLYPHS)
+
+
+class Card(NamedTuple):
+    """What stands in a process's box."""
+
+    role: str
+    name: str
+    lines: list[str]
+    state: str = ""
+    word: str = ""
+    """Its state, in a word."""
+    href: str = ""
 
 
 class Drawing:
@@ -45,10 +64,14 @@ class Drawing:
         self._parts.append(Markup("</{}>").format(Markup(tag)))
 
     def text(self, x: float, y: float, content: Any, class_: str = "", anchor: str = "start") -> None:
-        self.element("text", content, x=_n(x), y=_n(y), class_=class_ or None, text_anchor=None if anchor == "start" else anchor)
+        self.element(
+            "text", content, x=_n(x), y=_n(y), class_=class_ or None, text_anchor=None if anchor == "start" else anchor
+        )
 
     def rect(self, x: float, y: float, width: float, height: float, class_: str, rx: float = 0) -> None:
-        self.element("rect", x=_n(x), y=_n(y), width=_n(width), height=_n(height), rx=_n(rx) if rx else None, class_=class_)
+        self.element(
+            "rect", x=_n(x), y=_n(y), width=_n(width), height=_n(height), rx=_n(rx) if rx else None, class_=class_
+        )
 
     def line(self, x1: float, y1: float, x2: float, y2: float, class_: str) -> None:
         self.element("line", x1=_n(x1), y1=_n(y1), x2=_n(x2), y2=_n(y2), class_=class_)
@@ -66,27 +89,29 @@ class Drawing:
 
     # ---- the vocabulary
 
-    def process(
-        self, x: float, y: float, width: float, height: float, role: str, name: str, lines: list[str], *, state: str = "", word: str = "", href: str = ""
-    ) -> None:
-        """A rounded box in its role's hue: its name, then lines of what is known of it, its state's shape and word at the top."""
-        if href:
-            self.open("a", href=href)
-        self.rect(x, y, width, height, f"process {role}", 7)
-        room = width - 24
-        if word:
-            right = x + width - 12
-            self.text(right, y + 21, word, f"small state-{state}", "end")
-            self.mark(right - 6.4 * len(word) - 10, y + 17, state)
-            room -= 6.4 * len(word) + 22
+    def process(self, x: float, y: float, width: float, height: float, card: Card) -> None:
+        """A rounded box in its role's hue: its name, then what is known of it; its state's shape and word at the top."""
+        if card.href:
+            self.open("a", href=card.href)
+        self.rect(x, y, width, height, f"process {card.role}", 7)
         slim = width < 130
-        self.text(x + 12 - 4 * slim, y + 21, clip(name, max(4, int((room + 8 * slim) / (6.6 if slim else 7.4)))), f"name {role}{' small' if slim else ''}")
-        for index, line in enumerate(lines):
-            self.text(x + 12 - 4 * slim, y + 39 + 16 * index, clip(line, int((width - 22) / 6.7)), "mono small soft")
-        if href:
+        left, letter = (x + 8, 6.6) if slim else (x + 12, 7.4)
+        room = width - 2 * (left - x)
+        if card.word:
+            right = x + width - 12
+            self.text(right, y + 21, card.word, f"small state-{card.state}", "end")
+            self.mark(right - 6.4 * len(card.word) - 10, y + 17, card.state)
+            room -= 6.4 * len(card.word) + 22
+        name = clip(card.name, max(4, int(room / letter)))
+        self.text(left, y + 21, name, f"name {card.role}{' small' if slim else ''}")
+        for index, line in enumerate(card.lines):
+            self.text(left, y + 39 + 16 * index, clip(line, int((width - 22) / 6.7)), "mono small soft")
+        if card.href:
             self.shut("a")
 
-    def object(self, x: float, y: float, width: float, height: float, name: str, lines: list[str], class_: str = "") -> None:
+    def object(
+        self, x: float, y: float, width: float, height: float, name: str, lines: list[str], class_: str = ""
+    ) -> None:
         """A kernel object or a file: a slate box with square corners."""
         self.rect(x, y, width, height, f"object {class_}".strip(), 2)
         if name:
@@ -141,7 +166,8 @@ class Drawing:
     def svg(self) -> Markup:
         """The finished drawing, with its title and description for those who cannot see it."""
         return Markup(
-            '<svg class="drawing {layout}" viewBox="0 0 {w} {h}" width="{w}" height="{h}" role="img" aria-labelledby="{id}-title {id}-desc">'
+            '<svg class="drawing {layout}" viewBox="0 0 {w} {h}" width="{w}" height="{h}"'
+            ' role="img" aria-labelledby="{id}-title {id}-desc">'
             '<title id="{id}-title">{title}</title><desc id="{id}-desc">{desc}</desc>{parts}</svg>'
         ).format(
             layout=self._layout,
@@ -161,7 +187,9 @@ def element(tag: str, content: Any = "", /, **attributes: Any) -> Markup:
 
 def _attributes(attributes: dict[str, Any]) -> Markup:
     return Markup("").join(
-        Markup(' {}="{}"').format(Markup(name.rstrip("_").replace("_", "-")), escape(value)) for name, value in attributes.items() if value is not None
+        Markup(' {}="{}"').format(Markup(name.rstrip("_").replace("_", "-")), escape(value))
+        for name, value in attributes.items()
+        if value is not None
     )
 
 

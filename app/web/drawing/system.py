@@ -1,16 +1,16 @@
-"""The running system, left to right: browser, web processes, supervisor, workers, recorder, database, with what the snapshot says."""
+"""The running system, as the snapshot tells it: browser, web processes, supervisor, workers, recorder, database."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Sequence
 
 from flask import url_for
 from flask_babel import gettext as _
 from flask_babel import ngettext
 from markupsafe import Markup
 
-from app.pool.snapshot import Snapshot, WorkerView
-from app.web.drawing.shapes import Drawing
+from app.pool.snapshot import RecorderView, Snapshot, WorkerView
+from app.web.drawing.shapes import Card, Drawing
 from app.web.words import number, size
 
 OWN_END = 3
@@ -72,7 +72,9 @@ def draw(snapshot: Snapshot | None, around: Surroundings) -> Markup:
 
 def _words(snapshot: Snapshot | None, around: Surroundings) -> tuple[str, str]:
     if snapshot is None:
-        return _("The running system"), _("The pool is not running: only the browser, %(server)s and the database are there.", server=around.server)
+        return _("The running system"), _(
+            "The pool is not running: only the browser, %(server)s and the database are there.", server=around.server
+        )
     return _("The running system"), _(
         "A browser reaches %(server)s, whose web process %(pid)s talks over socket pairs to the supervisor, process %(supervisor)s. "
         "The supervisor hands jobs to %(workers)s workers, and a recorder drains its journal into %(database)s.",
@@ -84,155 +86,214 @@ def _words(snapshot: Snapshot | None, around: Surroundings) -> tuple[str, str]:
     )
 
 
-def _supervisor_lines(snapshot: Snapshot) -> list[str]:
-    return [
+def _client(client: WebProcess, note: str, *, with_messages: bool = False) -> Card:
+    line = f"pid {client.pid} · {ngettext('%(num)s pair', '%(num)s pairs', client.pairs)}"
+    if with_messages:
+        line += f" · {_messages(client.messages)}"
+    return Card(client.role, f"{client.role} · {note}" if note else client.role, [line])
+
+
+def _supervisor(snapshot: Snapshot) -> Card:
+    stopping = snapshot.state == "stopping"
+    lines = [
         f"pid {snapshot.supervisor.pid}",
         ngettext("%(num)s descriptor", "%(num)s descriptors", snapshot.supervisor.fds),
         _("%(count)s waiting", count=snapshot.jobs.queued),
         _("%(count)s running", count=snapshot.jobs.running),
     ]
+    state, word = ("attention", _("stopping")) if stopping else ("good", _("running"))
+    return Card("supervisor", f"supervisor {snapshot.supervisor.serial}", lines, state, word)
 
 
-def _recorder(snapshot: Snapshot) -> tuple[str, str]:
-    return {"ok": ("good", _("ok")), "away": ("failed", _("away")), "dead": ("failed", _("dead"))}.get(snapshot.recorder.state, ("attention", _("starting")))
+def _worker(worker: WorkerView) -> Card:
+    line = f"pid {worker.pid} · {worker.sandbox or '–'}"
+    href = url_for("pages.worker", serial=worker.serial)
+    return Card("worker", f"worker {worker.serial}", [line], *worker_state(worker), href)
+
+
+def _recorder(recorder: RecorderView) -> Card:
+    state, word = {
+        "ok": ("good", _("ok")),
+        "away": ("failed", _("away")),
+        "dead": ("failed", _("dead")),
+    }.get(recorder.state, ("attention", _("starting")))
+    return Card("recorder", f"recorder {recorder.serial}", [f"pid {recorder.pid}"], state, word)
 
 
 def _messages(count: int) -> str:
     return ngettext("%(count)s message", "%(count)s messages", count, count=number(count))
 
 
-def _worker_href(worker: WorkerView) -> str:
-    return url_for("pages.worker", serial=worker.serial)
+def _jobs(worker: WorkerView) -> str:
+    count = worker.done + worker.failed
+    return ngettext("%(count)s job", "%(count)s jobs", count, count=number(count))
+
+
+def _on_disk(snapshot: Snapshot) -> str:
+    return _("%(bytes)s on disk", bytes=size(snapshot.journal.bytes))
+
+
+def _rows(snapshot: Snapshot | None) -> list[str]:
+    return [f"{number(snapshot.recorder.history)} {_('rows')}"] if snapshot else []
+
+
+def _more(count: int) -> str:
+    return _("and %(count)s more", count=count)
+
+
+# ---- from left to right
+
+ROW, TOP = 62, 26
+"""Height of a process with the gap below it, and where the first one begins."""
 
 
 def _wide(snapshot: Snapshot | None, around: Surroundings) -> Markup:
-    row, top = 62, 26
     clients = web_processes(snapshot, around.pid)
     webs = sum(client.role == "web" for client in clients[:MOST])
-    workers = snapshot.workers if snapshot else []
-    rows = max(min(len(clients), MOST), min(len(workers), MOST), 2)
-    middle = top + rows * row  # the recorder's row begins here
-    bottom = middle + row + 10
-    height = bottom + 122
-    drawing = Drawing("system", 1120, height, *_words(snapshot, around), layout="wide")
-    drawing.text(0, 12, _("your browser"), "label")
-    drawing.text(150, 12, around.server, "label")
-    drawing.text(490, 12, _("the pool"), "label")
+    rows = max(min(len(clients), MOST), min(len(snapshot.workers), MOST) if snapshot else 0, 2)
+    below = TOP + rows * ROW
+    """Where the recorder's row begins."""
+    bottom = below + ROW + 10
+    drawing = Drawing("system", 1120, bottom + 122, *_words(snapshot, around), layout="wide")
+    for x, label in ((0, _("your browser")), (150, around.server), (490, _("the pool"))):
+        drawing.text(x, 12, label, "label")
+    _browser(drawing)
+    drawing.rect(150, TOP - 6, 242, webs * ROW + 2, "group", 9)
+    for index, client in enumerate(clients[:MOST]):
+        _client_row(drawing, client, TOP + index * ROW, alone=webs == 1)
+    if len(clients) > MOST:
+        drawing.text(160, TOP + MOST * ROW + 16, _more(len(clients) - MOST), "small soft")
+    if snapshot:
+        _supervisor_column(drawing, snapshot, bottom)
+        for index, worker in enumerate(snapshot.workers[:MOST]):
+            _worker_row(drawing, worker, TOP + index * ROW)
+        if len(snapshot.workers) > MOST:
+            drawing.text(800, TOP + MOST * ROW + 2, _more(len(snapshot.workers) - MOST), "small soft")
+        _recorder_row(drawing, snapshot, below, bottom)
+    else:
+        drawing.rect(490, TOP - 6, 190, bottom - TOP, "process absent", 7)
+        drawing.text(585, TOP + 40, _("no supervisor"), "name soft", "middle")
+        drawing.text(585, TOP + 60, _("The pool is not running."), "small soft", "middle")
+    _database(drawing, snapshot, around, below, TOP + webs * ROW - 14)
+    return drawing.svg()
 
-    # browser
-    lane = top + row / 2 - 5
+
+def _browser(drawing: Drawing) -> None:
+    lane = TOP + ROW / 2 - 5
     drawing.rect(0, lane - 26, 92, 52, "process foreign", 7)
     drawing.text(46, lane + 5, _("browser"), "name", "middle")
     drawing.arrow(92, lane, 150, lane, "edge")
     drawing.text(120, lane - 7, "HTTP", "mono tiny soft", "middle")
 
-    # web processes in their server, then other clients
-    drawing.rect(150, top - 6, 242, webs * row + 2, "group", 9)
-    for index, client in enumerate(clients[:MOST]):
-        y = top + index * row + (6 if client.role != "web" else 0)
-        pairs = ngettext("%(num)s pair", "%(num)s pairs", client.pairs)
-        name = client.role + (" · " + (_("this page") if client.role == "web" else _("command line")) if client.role != "web" or webs == 1 else "")
-        drawing.process(160, y + 2, 222, 50, client.role, name, [f"pid {client.pid} · {pairs}"])
-        if client.pairs and snapshot:
-            at = y + 27
-            drawing.line(382, at, 490, at, "edge")
-            drawing.pair(436, at)
-            drawing.text(436, at - 15, _messages(client.messages), "mono tiny soft", "middle")
-    if len(clients) > MOST:
-        drawing.text(160, top + MOST * row + 16, _("and %(count)s more", count=len(clients) - MOST), "small soft")
 
-    # supervisor, workers, recorder
-    if snapshot:
-        state = ("attention", _("stopping")) if snapshot.state == "stopping" else ("good", _("running"))
-        drawing.process(490, top - 6, 190, bottom - top, "supervisor", f"supervisor {snapshot.supervisor.serial}", _supervisor_lines(snapshot))
-        drawing.mark(506, bottom - 24, state[0])
-        drawing.text(518, bottom - 20, f"{state[1]} · {_('epoch %(epoch)s', epoch=snapshot.epoch)}", "small")
-        for index, worker in enumerate(workers[:MOST]):
-            y = top + index * row
-            at = y + 25
-            drawing.line(680, at, 770, at, "edge")
-            drawing.pair(725, at, worker.in_flight)
-            drawing.text(725, at - 15, ngettext("%(count)s job", "%(count)s jobs", worker.done + worker.failed, count=number(worker.done + worker.failed)), "mono tiny soft", "middle")
-            shape, word = worker_state(worker)
-            drawing.process(800, y, 320, 50, "worker", f"worker {worker.serial}", [f"pid {worker.pid} · {worker.sandbox or '–'}"], state=shape, word=word, href=_worker_href(worker))
-            drawing.slot(770, at - 11, OWN_END, "worker")
-        if len(workers) > MOST:
-            drawing.text(800, top + MOST * row + 6, _("and %(count)s more", count=len(workers) - MOST), "small soft")
-        at = middle + 31
-        drawing.line(680, at, 770, at, "edge housekeeping")
-        drawing.pair(725, at)
-        shape, word = _recorder(snapshot)
-        drawing.process(800, middle + 6, 168, 50, "recorder", f"recorder {snapshot.recorder.serial}", [f"pid {snapshot.recorder.pid}"], state=shape, word=word)
-        drawing.slot(770, at - 11, OWN_END, "recorder")
-        drawing.arrow(968, at, 1018, at, "edge")
-        journal = bottom + 26
-        drawing.arrow(585, bottom - 6, 585, journal, "edge")
-        drawing.object(490, journal, 190, 46, _("journal"), [_("%(bytes)s on disk", bytes=size(snapshot.journal.bytes))])
-        drawing.line(680, journal + 23, 884, journal + 23, "edge")
-        drawing.arrow(884, journal + 23, 884, middle + 56, "edge")
-        drawing.text(782, journal + 16, ngettext("%(count)s record behind", "%(count)s records behind", snapshot.recorder.lag, count=number(snapshot.recorder.lag)), "mono tiny soft", "middle")
-    else:
-        drawing.rect(490, top - 6, 190, bottom - top, "process absent", 7)
-        drawing.text(585, top + 40, _("no supervisor"), "name soft", "middle")
-        drawing.text(585, top + 60, _("The pool is not running."), "small soft", "middle")
+def _client_row(drawing: Drawing, client: WebProcess, y: float, *, alone: bool) -> None:
+    """A web process in its server, or another client below it, with its pairs to the supervisor."""
+    web = client.role == "web"
+    y += 2 if web else 8
+    note = _("command line") if not web else _("this page") if alone else ""
+    drawing.process(160, y, 222, 50, _client(client, note))
+    if client.pairs:
+        _channel(drawing, 382, 490, y + 25, _messages(client.messages))
 
-    # database, and the way back
-    drawing.object(1018, middle + 6, 102, 50, around.database, [number(snapshot.recorder.history) + " " + _("rows")] if snapshot else [])
-    drawing.mark(1106, middle + 21, around.database_state)
-    back = height - 14
-    drawing.line(1069, middle + 56, 1069, back, "edge way-back")
-    entry = top + webs * row - 14
+
+def _channel(drawing: Drawing, x1: float, x2: float, y: float, words: str, queued: int = 0) -> None:
+    drawing.line(x1, y, x2, y, "edge")
+    drawing.pair((x1 + x2) / 2, y, queued)
+    drawing.text((x1 + x2) / 2, y - 15, words, "mono tiny soft", "middle")
+
+
+def _supervisor_column(drawing: Drawing, snapshot: Snapshot, bottom: float) -> None:
+    card = _supervisor(snapshot)
+    drawing.process(490, TOP - 6, 190, bottom - TOP, card._replace(state="", word=""))
+    drawing.mark(506, bottom - 24, card.state)
+    drawing.text(518, bottom - 20, f"{card.word} · {_('epoch %(epoch)s', epoch=snapshot.epoch)}", "small")
+
+
+def _worker_row(drawing: Drawing, worker: WorkerView, y: float) -> None:
+    _channel(drawing, 680, 770, y + 25, _jobs(worker), worker.in_flight)
+    drawing.process(800, y, 320, 50, _worker(worker))
+    drawing.slot(770, y + 14, OWN_END, "worker")
+
+
+def _recorder_row(drawing: Drawing, snapshot: Snapshot, y: float, bottom: float) -> None:
+    """The recorder on its pair, and the way of the records: journal, recorder, database."""
+    lane, journal = y + 31, bottom + 26
+    drawing.line(680, lane, 770, lane, "edge housekeeping")
+    drawing.pair(725, lane)
+    drawing.process(800, y + 6, 168, 50, _recorder(snapshot.recorder))
+    drawing.slot(770, lane - 11, OWN_END, "recorder")
+    drawing.arrow(585, bottom - 6, 585, journal, "edge")
+    drawing.object(490, journal, 190, 46, _("journal"), [_on_disk(snapshot)])
+    drawing.line(680, journal + 23, 884, journal + 23, "edge")
+    drawing.arrow(884, journal + 23, 884, y + 56, "edge")
+    lag = snapshot.recorder.lag
+    behind = ngettext("%(count)s record behind", "%(count)s records behind", lag, count=number(lag))
+    drawing.text(782, journal + 16, behind, "mono tiny soft", "middle")
+    drawing.arrow(968, lane, 1018, lane, "edge")
+
+
+def _database(drawing: Drawing, snapshot: Snapshot | None, around: Surroundings, y: float, entry: float) -> None:
+    """The database, and the way back: what pages read."""
+    drawing.object(1018, y + 6, 102, 50, around.database, _rows(snapshot))
+    drawing.mark(1106, y + 21, around.database_state)
+    back = drawing.height - 14
+    drawing.line(1069, y + 56, 1069, back, "edge way-back")
     drawing.line(1069, back, 132, back, "edge way-back")
     drawing.line(132, back, 132, entry, "edge way-back")
     drawing.arrow(132, entry, 150, entry, "edge way-back")
     drawing.text(585, back - 6, _("pages read the record: SELECT"), "mono tiny soft", "middle")
-    return drawing.svg()
+
+
+# ---- from top to bottom
 
 
 def _narrow(snapshot: Snapshot | None, around: Surroundings) -> Markup:
     clients = web_processes(snapshot, around.pid)[:3]
-    workers = (snapshot.workers if snapshot else [])[:MOST]
-    rows = (len(workers) + 1) // 2
-    group = 16 + 58 * len(clients) + 6 * any(client.role != "web" for client in clients)
-    height = 60 + group + 50 + 62 + 54 + rows * 74 + 14 + 125 if snapshot else 60 + group + 112
+    webs = sum(client.role == "web" for client in clients)
+    y = 76 + 58 * len(clients) + 6 * (webs < len(clients))
+    """Where the pool begins."""
+    rows = (min(len(snapshot.workers), MOST) + 1) // 2 if snapshot else 0
+    height = y + 50 + 62 + 54 + rows * 74 + 14 + 125 if snapshot else y + 112
     drawing = Drawing("system", 343, height, *_words(snapshot, around), layout="narrow")
     drawing.rect(116, 1, 110, 34, "process foreign", 7)
     drawing.text(171, 23, _("browser"), "name", "middle")
     drawing.arrow(171, 35, 171, 60, "edge")
     drawing.text(179, 52, "HTTP", "mono tiny soft")
-    drawing.rect(1, 60, 341, 8 + 58 * sum(client.role == "web" for client in clients), "group", 9)
-    y = 68
-    for client in clients:
-        y += 6 if client.role != "web" else 0
-        lines = [f"pid {client.pid} · {ngettext('%(num)s pair', '%(num)s pairs', client.pairs)} · {_messages(client.messages)}"]
-        drawing.process(10, y, 323, 50, client.role, client.role + " · " + (around.server if client.role == "web" else _("command line")), lines)
-        y += 58
-    y = 60 + group
+    drawing.rect(1, 60, 341, 8 + 58 * webs, "group", 9)
+    for index, client in enumerate(clients):
+        web = client.role == "web"
+        card = _client(client, around.server if web else _("command line"), with_messages=True)
+        drawing.process(10, 68 + 58 * index + (0 if web else 6), 323, 50, card)
     if snapshot is None:
         drawing.rect(1, y + 40, 341, 70, "process absent", 7)
         drawing.text(171, y + 80, _("The pool is not running."), "name soft", "middle")
         return drawing.svg()
     drawing.line(171, y, 171, y + 50, "edge")
     drawing.upright_pair(171, y + 25)
-    y += 50
-    shape = "attention" if snapshot.state == "stopping" else "good"
-    lines = _supervisor_lines(snapshot)
-    drawing.process(1, y, 341, 62, "supervisor", f"supervisor {snapshot.supervisor.serial}", [" · ".join(lines[:2]), " · ".join(lines[2:])], state=shape, word=_("stopping") if shape == "attention" else _("running"))
-    bottom = y + 62
-    y = bottom + 54
-    for index, worker in enumerate(workers):
-        x, top = 1 + 176 * (index % 2), y + 74 * (index // 2)
-        state, word = worker_state(worker)
-        if index < 2:
-            drawing.line(x + 82, bottom, x + 82, top, "edge")
-            drawing.upright_pair(x + 82, bottom + 27)
-        drawing.process(x, top, 165, 66, "worker", f"worker {worker.serial}", [f"pid {worker.pid}", _("%(count)s jobs", count=worker.done + worker.failed)], state=state, word=word if len(word) < 9 else _("busy"), href=_worker_href(worker))
-    y += rows * 74 + 14
-    drawing.object(1, y, 120, 50, _("journal"), [_("%(bytes)s on disk", bytes=size(snapshot.journal.bytes))])
-    drawing.arrow(121, y + 25, 177, y + 25, "edge")
-    state, word = _recorder(snapshot)
-    drawing.process(177, y, 165, 50, "recorder", f"recorder {snapshot.recorder.serial}", [f"pid {snapshot.recorder.pid}"], state=state, word=word)
-    drawing.arrow(259, y + 50, 259, y + 78, "edge")
-    drawing.object(177, y + 78, 165, 46, around.database, [number(snapshot.recorder.history) + " " + _("rows")])
-    drawing.mark(326, y + 93, around.database_state)
+    card = _supervisor(snapshot)
+    two = [" · ".join(card.lines[:2]), " · ".join(card.lines[2:])]
+    drawing.process(1, y + 50, 341, 62, card._replace(lines=two))
+    _workers_below(drawing, snapshot.workers[:MOST], y + 112)
+    _record_below(drawing, snapshot, around, y + 166 + rows * 74 + 14)
     return drawing.svg()
+
+
+def _workers_below(drawing: Drawing, workers: Sequence[WorkerView], y: float) -> None:
+    """Two side by side; the supervisor ends at y."""
+    for index, worker in enumerate(workers):
+        x, top = 1 + 176 * (index % 2), y + 54 + 74 * (index // 2)
+        if index < 2:
+            drawing.line(x + 82, y, x + 82, top, "edge")
+            drawing.upright_pair(x + 82, y + 27)
+        card = _worker(worker)
+        word = card.word if len(card.word) < 9 else _("busy")
+        drawing.process(x, top, 165, 66, card._replace(lines=[f"pid {worker.pid}", _jobs(worker)], word=word))
+
+
+def _record_below(drawing: Drawing, snapshot: Snapshot, around: Surroundings, y: float) -> None:
+    drawing.object(1, y, 120, 50, _("journal"), [_on_disk(snapshot)])
+    drawing.arrow(121, y + 25, 177, y + 25, "edge")
+    drawing.process(177, y, 165, 50, _recorder(snapshot.recorder))
+    drawing.arrow(259, y + 50, 259, y + 78, "edge")
+    drawing.object(177, y + 78, 165, 46, around.database, _rows(snapshot))
+    drawing.mark(326, y + 93, around.database_state)

@@ -7,7 +7,7 @@ from flask_babel import gettext as _
 from markupsafe import Markup
 
 from app.store.models import Transfer
-from app.web.drawing.shapes import Drawing, glyph_of
+from app.web.drawing.shapes import Card, Drawing, glyph_of
 from app.web.timeline import Party, receiver, sender
 from app.web.words import clip, duration, size
 
@@ -21,7 +21,14 @@ def _draw(transfer: Transfer, width: int, layout: str) -> Markup:
     narrow = layout == "narrow"
     source, target = sender(transfer), receiver(transfer)
     box, top, tall = (132, 1, 126) if narrow else (250, 1, 126)
-    drawing = Drawing("transfer", width, top + tall + 38 + 84 + 53, _("One descriptor crossing"), _sentence(transfer, source, target), layout=layout)
+    drawing = Drawing(
+        "transfer",
+        width,
+        top + tall + 38 + 84 + 53,
+        _("One descriptor crossing"),
+        _sentence(transfer, source, target),
+        layout=layout,
+    )
     slot_y = top + 88
     left, right = box, width - box
     _party(drawing, 0, top, box, tall, source, transfer.sender_fd, "right", slot_y)
@@ -43,17 +50,29 @@ def _draw(transfer: Transfer, width: int, layout: str) -> Markup:
         drawing.rect(middle - 112, lane - 13, 70, 26, f"packet {source.role}", 2)
         drawing.text(middle - 77, lane + 4, transfer.kind, "mono small strong", "middle")
         drawing.shut("a")
-        drawing.pill(middle + 62 if not flying else middle + 9, lane, transfer.sender_fd, source.role, dashed=flying or lost)
+        drawing.pill(
+            middle + 62 if not flying else middle + 9, lane, transfer.sender_fd, source.role, dashed=flying or lost
+        )
         took = duration(transfer.received - transfer.sent) if transfer.received else _(transfer.state)
         drawing.text(middle, lane + 32, f"SCM_RIGHTS \u00b7 {took}", "mono tiny soft", "middle")
     else:
         drawing.text(middle, lane - 17, transfer.kind, "mono tiny strong", "middle")
-        drawing.text(middle, lane + 24, duration(transfer.received - transfer.sent) if transfer.received else _(transfer.state), "mono tiny soft", "middle")
+        drawing.text(
+            middle,
+            lane + 24,
+            duration(transfer.received - transfer.sent) if transfer.received else _(transfer.state),
+            "mono tiny soft",
+            "middle",
+        )
 
     # what both numbers name
     y = top + tall + 38
     wide = 400 if not narrow else 341
-    offset = _("no offset") if transfer.offset is None or transfer.offset < 0 else _("offset %(offset)s", offset=transfer.offset)
+    offset = (
+        _("no offset")
+        if transfer.offset is None or transfer.offset < 0
+        else _("offset %(offset)s", offset=transfer.offset)
+    )
     lines = [f"{transfer.access} \u00b7 {offset}"]
     which = glyph_of(transfer.device, transfer.inode)
     if transfer.proof == "different" and not narrow:
@@ -70,7 +89,14 @@ def _draw(transfer: Transfer, width: int, layout: str) -> Markup:
     for x, across in boxes:
         drawing.arrow(x + across / 2, y + 52, x + across / 2, file_y, "edge")
     file_lines = [f"dev {transfer.device} \u00b7 inode {transfer.inode} \u00b7 {size(transfer.size)}"]
-    drawing.object(middle - breadth / 2, file_y, breadth, 52, f"{transfer.object}  {clip(transfer.link, 26 if narrow else 44)}", file_lines)
+    drawing.object(
+        middle - breadth / 2,
+        file_y,
+        breadth,
+        52,
+        f"{transfer.object}  {clip(transfer.link, 26 if narrow else 44)}",
+        file_lines,
+    )
 
     # from each slot down to its description
     from_x, to_x = left + 15 if not narrow else left - 15, right - 15 if not narrow else right + 15
@@ -80,7 +106,10 @@ def _draw(transfer: Transfer, width: int, layout: str) -> Markup:
     ):
         goal = x + across * (0.07 if start == from_x else 0.93)
         low = slot_y + 22
-        drawing.path(f"M{start:.0f} {low:.0f} C{start:.0f} {low + 40:.0f} {goal:.0f} {y - 50:.0f} {goal:.0f} {y:.0f}", f"names {role}{'' if sure else ' dashed'}")
+        drawing.path(
+            f"M{start:.0f} {low:.0f} C{start:.0f} {low + 40:.0f} {goal:.0f} {y - 50:.0f} {goal:.0f} {y:.0f}",
+            f"names {role}{'' if sure else ' dashed'}",
+        )
     word, state = {
         "same": (_("proved: one open file description"), "good"),
         "different": (_("two open file descriptions"), "failed"),
@@ -93,17 +122,36 @@ def _draw(transfer: Transfer, width: int, layout: str) -> Markup:
     return drawing.svg()
 
 
-def _party(drawing: Drawing, x: float, y: float, width: float, height: float, party: Party, fd: int | None, edge: str, slot_y: float) -> None:
-    drawing.process(x, y, width, height, party.role, party.name, [f"pid {party.pid}"])
+def _party(
+    drawing: Drawing,
+    x: float,
+    y: float,
+    width: float,
+    height: float,
+    party: Party,
+    fd: int | None,
+    edge: str,
+    slot_y: float,
+) -> None:
+    drawing.process(x, y, width, height, Card(party.role, party.name, [f"pid {party.pid}"]))
     inside = width < 200
-    column = x + width if edge == "right" and not inside else x + width - 30 if edge == "right" else x - 30 if not inside else x
+    column = (
+        x + width
+        if edge == "right" and not inside
+        else x + width - 30
+        if edge == "right"
+        else x - 30
+        if not inside
+        else x
+    )
     for index, label in enumerate(("\u22ee", "?" if fd is None else fd, "\u22ee")):
         drawing.slot(column, slot_y - 22 + 22 * index, label, party.role, here=index == 1)
 
 
 def _sentence(transfer: Transfer, source: Party, target: Party) -> str:
     return _(
-        "Descriptor %(from_fd)s of %(sender)s, process %(from_pid)s, arrived as %(to_fd)s in %(receiver)s, process %(to_pid)s; both name a %(object)s, inode %(inode)s.",
+        "Descriptor %(from_fd)s of %(sender)s, process %(from_pid)s, arrived as %(to_fd)s in %(receiver)s, "
+        "process %(to_pid)s; both name a %(object)s, inode %(inode)s.",
         from_fd=transfer.sender_fd,
         sender=source.name,
         from_pid=source.pid,

@@ -62,10 +62,17 @@ def submit() -> Any:
     with receive(request, reach.settings()) as upload:
         kind = request.form.get("kind", "")
         prefix = kind + "."
-        parameters = {name[len(prefix) :]: value.strip() for name, value in request.form.items() if kind and name.startswith(prefix) and value.strip()}
+        parameters = {
+            name[len(prefix) :]: value.strip()
+            for name, value in request.form.items()
+            if kind and name.startswith(prefix) and value.strip()
+        }
         spec = next((spec for spec in catalogue() if spec.name == kind), None)
         if upload is None and spec is not None and spec.needs_input:
-            raise Problem("needs-input", _("No file was sent, and %(kind)s works on one. Choose a file and send it again.", kind=kind))
+            raise Problem(
+                "needs-input",
+                _("No file was sent, and %(kind)s works on one. Choose a file and send it again.", kind=kind),
+            )
         accepted = reach.client().submit(
             kind,
             upload.fd if upload else None,
@@ -85,7 +92,9 @@ def submit() -> Any:
 @reader_required
 def job(id: int) -> Any:
     seen = f"strip:{strip.signature()},job:{signature(id)}"
-    return render_template("job.html", **story(id), live_url=url_for("live.job", id=id), live_seen=seen, section="pages.jobs")
+    return render_template(
+        "job.html", **story(id), live_url=url_for("live.job", id=id), live_seen=seen, section="pages.jobs"
+    )
 
 
 def signature(id: int) -> str:
@@ -94,7 +103,11 @@ def signature(id: int) -> str:
     found: Job | None = queries.job(history, id)
     if found is None:
         return f"recording-{_lookup(id).state}"
-    changes = [found.change, *(row.change for row in queries.messages_of_job(history, id)), *(row.change for row in queries.transfers_of_job(history, id))]
+    changes = [
+        found.change,
+        *(row.change for row in queries.messages_of_job(history, id)),
+        *(row.change for row in queries.transfers_of_job(history, id)),
+    ]
     return f"{len(changes)}-{max(changes)}"
 
 
@@ -141,9 +154,15 @@ def _lookup(id: int) -> Any:
     try:
         known = reach.client().lookup(id)
     except PoolAway:
-        raise Problem("pool-away", _("Job %(id)s is not in history, and the pool cannot be asked whether it is on the way there.", id=id)) from None
+        raise Problem(
+            "pool-away",
+            _("Job %(id)s is not in history, and the pool cannot be asked whether it is on the way there.", id=id),
+        ) from None
     if not known.known:
-        raise Problem("unknown-job", _("There is no job %(id)s: it was never accepted, or history does not keep it any more.", id=id))
+        raise Problem(
+            "unknown-job",
+            _("There is no job %(id)s: it was never accepted, or history does not keep it any more.", id=id),
+        )
     return known
 
 
@@ -152,7 +171,12 @@ def _sentence(job: Job, way: timeline.Way) -> str:
     messages = ngettext("%(num)s message", "%(num)s messages", len(way.hops))
     crossings = ngettext("%(num)s transfer", "%(num)s transfers", sum(len(hop.transfers) for hop in way.hops))
     if job.ended:
-        return _("%(messages)s and %(crossings)s in %(time)s, from the first byte that was sent to the end of the job.", messages=messages, crossings=crossings, time=face.duration(job.ended - (way.hops[0].message.sent if way.hops else job.submitted)))
+        return _(
+            "%(messages)s and %(crossings)s in %(time)s, from the first byte that was sent to the end of the job.",
+            messages=messages,
+            crossings=crossings,
+            time=face.duration(job.ended - (way.hops[0].message.sent if way.hops else job.submitted)),
+        )
     return _("%(messages)s and %(crossings)s until now.", messages=messages, crossings=crossings)
 
 
@@ -170,7 +194,9 @@ def output(id: int) -> Any:
     """The output, read from the descriptor that the supervisor hands over. Its length is said: a torn answer is seen."""
     found, fd = reach.client().fetch(id)
     inline = bool(request.args.get("inline")) and found.media in INLINE
-    response = Response(_portions(fd, found.size), mimetype=found.media or "application/octet-stream", direct_passthrough=True)
+    response = Response(
+        _portions(fd, found.size), mimetype=found.media or "application/octet-stream", direct_passthrough=True
+    )
     response.call_on_close(lambda: os.close(fd))
     response.content_length = found.size
     response.headers.set("Content-Disposition", "inline" if inline else "attachment", filename=found.name)

@@ -16,13 +16,19 @@ from app.web.access import reader_required
 from app.web.pages import blueprint
 from app.web.problems import Problem
 
-FLAGS = {value: name for name, value in vars(socket).items() if name in ("MSG_CTRUNC", "MSG_TRUNC", "MSG_EOR", "MSG_ERRQUEUE", "MSG_CMSG_CLOEXEC", "MSG_OOB")}
+FLAGS = {
+    value: name
+    for name, value in vars(socket).items()
+    if name in ("MSG_CTRUNC", "MSG_TRUNC", "MSG_EOR", "MSG_ERRQUEUE", "MSG_CMSG_CLOEXEC", "MSG_OOB")
+}
 
 
 @blueprint.get("/messages")
 @reader_required
 def messages() -> Any:
-    return listing.answer("messages", "messages.html", empty=_("No message fits. Submit a job on the overview, or ask for less."))
+    return listing.answer(
+        "messages", "messages.html", empty=_("No message fits. Submit a job on the overview, or ask for less.")
+    )
 
 
 @blueprint.get("/messages/<int:id>")
@@ -30,7 +36,10 @@ def messages() -> Any:
 def message(id: int) -> Any:
     found: Message | None = queries.message(reach.history(), id)
     if found is None:
-        raise Problem("unknown-message", _("There is no message %(id)s in history: it was never recorded, or it has been pruned.", id=id))
+        raise Problem(
+            "unknown-message",
+            _("There is no message %(id)s in history: it was never recorded, or it has been pruned.", id=id),
+        )
     kind = BY_NAME.get(found.kind)
     return render_template(
         "message.html",

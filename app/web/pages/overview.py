@@ -63,15 +63,74 @@ def system_context() -> dict[str, Any]:
     rows = [Row("", around.server, 0, around.pid, "good", _("answers"), "")]
     for web in system.web_processes(snapshot, around.pid):
         pairs = ngettext("%(num)s pair", "%(num)s pairs", web.pairs)
-        rows.append(Row(web.role, "", 0, web.pid, "good", _("connected") if web.pairs else _("no pair yet"), f"{pairs}, {_messages(web.messages)}"))
+        rows.append(
+            Row(
+                web.role,
+                "",
+                0,
+                web.pid,
+                "good",
+                _("connected") if web.pairs else _("no pair yet"),
+                f"{pairs}, {_messages(web.messages)}",
+            )
+        )
     if snapshot:
-        rows.append(Row("supervisor", "", snapshot.supervisor.serial, snapshot.supervisor.pid, "good", snapshot.state, _("%(count)s descriptors", count=snapshot.supervisor.fds)))
+        rows.append(
+            Row(
+                "supervisor",
+                "",
+                snapshot.supervisor.serial,
+                snapshot.supervisor.pid,
+                "good",
+                snapshot.state,
+                _("%(count)s descriptors", count=snapshot.supervisor.fds),
+            )
+        )
         for worker in snapshot.workers:
-            rows.append(Row("worker", "", worker.serial, worker.pid, *system.worker_state(worker), _("%(done)s done, %(failed)s failed", done=number(worker.done), failed=number(worker.failed))))
+            rows.append(
+                Row(
+                    "worker",
+                    "",
+                    worker.serial,
+                    worker.pid,
+                    *system.worker_state(worker),
+                    _("%(done)s done, %(failed)s failed", done=number(worker.done), failed=number(worker.failed)),
+                )
+            )
         recorder = snapshot.recorder
-        rows.append(Row("recorder", "", recorder.serial, recorder.pid, "good" if recorder.state == "ok" else "attention", recorder.state, _("%(count)s behind", count=number(recorder.lag))))
-        rows.append(Row("", _("journal"), 0, 0, "good", _("%(bytes)s on disk", bytes=size(snapshot.journal.bytes)), _("%(count)s records", count=number(snapshot.journal.position))))
-    rows.append(Row("", around.database, 0, 0, around.database_state, _("answers") if around.database_state != "failed" else _("away"), _("%(count)s rows", count=number(snapshot.recorder.history)) if snapshot else ""))
+        rows.append(
+            Row(
+                "recorder",
+                "",
+                recorder.serial,
+                recorder.pid,
+                "good" if recorder.state == "ok" else "attention",
+                recorder.state,
+                _("%(count)s behind", count=number(recorder.lag)),
+            )
+        )
+        rows.append(
+            Row(
+                "",
+                _("journal"),
+                0,
+                0,
+                "good",
+                _("%(bytes)s on disk", bytes=size(snapshot.journal.bytes)),
+                _("%(count)s records", count=number(snapshot.journal.position)),
+            )
+        )
+    rows.append(
+        Row(
+            "",
+            around.database,
+            0,
+            0,
+            around.database_state,
+            _("answers") if around.database_state != "failed" else _("away"),
+            _("%(count)s rows", count=number(snapshot.recorder.history)) if snapshot else "",
+        )
+    )
     return {"system_drawing": system.draw(snapshot, around), "system_rows": rows}
 
 
@@ -84,7 +143,19 @@ def system_signature() -> int:
         snapshot.state,
         snapshot.epoch,
         snapshot.supervisor,
-        [(worker.serial, worker.pid, worker.state, worker.kind, worker.done, worker.failed, worker.in_flight, worker.sandbox) for worker in snapshot.workers],
+        [
+            (
+                worker.serial,
+                worker.pid,
+                worker.state,
+                worker.kind,
+                worker.done,
+                worker.failed,
+                worker.in_flight,
+                worker.sandbox,
+            )
+            for worker in snapshot.workers
+        ],
         system.web_processes(snapshot, 0),
         (snapshot.recorder.pid, snapshot.recorder.state, snapshot.recorder.lag, snapshot.recorder.history),
         (snapshot.jobs.queued, snapshot.jobs.running, snapshot.journal.bytes),
@@ -95,7 +166,10 @@ def system_signature() -> int:
 
 def rates() -> list[chart.Point]:
     """Messages per second and latencies of the last minutes."""
-    return [chart.Point(pace.at, pace.messages / queries.PACE_SECONDS, pace.p50, pace.p99) for pace in queries.rates(reach.history(), MINUTES)]
+    return [
+        chart.Point(pace.at, pace.messages / queries.PACE_SECONDS, pace.p50, pace.p99)
+        for pace in queries.rates(reach.history(), MINUTES)
+    ]
 
 
 def rates_context(points: list[chart.Point]) -> dict[str, Any]:

@@ -20,7 +20,18 @@ from app.web.problems import Problem
 
 STATUS = {
     getattr(os, name): name
-    for name in ("O_APPEND", "O_NONBLOCK", "O_DSYNC", "O_SYNC", "O_DIRECT", "O_NOATIME", "O_PATH", "O_TMPFILE", "O_DIRECTORY", "O_NOFOLLOW")
+    for name in (
+        "O_APPEND",
+        "O_NONBLOCK",
+        "O_DSYNC",
+        "O_SYNC",
+        "O_DIRECT",
+        "O_NOATIME",
+        "O_PATH",
+        "O_TMPFILE",
+        "O_DIRECTORY",
+        "O_NOFOLLOW",
+    )
     if hasattr(os, name)
 }
 LARGEFILE = 0o100000
@@ -44,7 +55,11 @@ class Field(NamedTuple):
 @blueprint.get("/transfers")
 @reader_required
 def transfers() -> Any:
-    return listing.answer("transfers", "transfers.html", empty=_("No transfer fits. A job with a file makes at least two: web to supervisor, supervisor to worker."))
+    return listing.answer(
+        "transfers",
+        "transfers.html",
+        empty=_("No transfer fits. A job with a file makes at least two: web to supervisor, supervisor to worker."),
+    )
 
 
 @blueprint.get("/transfers/<int:message>-<int:position>")
@@ -52,7 +67,14 @@ def transfers() -> Any:
 def transfer(message: int, position: int) -> Any:
     found: Transfer | None = queries.transfer(reach.history(), message, position)
     if found is None:
-        raise Problem("unknown-transfer", _("There is no transfer %(message)s-%(position)s in history: it was never recorded, or it has been pruned.", message=message, position=position))
+        raise Problem(
+            "unknown-transfer",
+            _(
+                "There is no transfer %(message)s-%(position)s in history: it was never recorded, or it has been pruned.",
+                message=message,
+                position=position,
+            ),
+        )
     return render_template(
         "transfer.html",
         transfer=found,
@@ -76,7 +98,8 @@ def proof_words(transfer: Transfer) -> str:
     """What the verdict means, in one sentence."""
     if transfer.proof == "same":
         return _(
-            "While both processes held it, the kernel compared number %(from_fd)s of process %(from_pid)s with number %(to_fd)s of process %(to_pid)s: equal, one open file description.",
+            "While both processes held it, the kernel compared number %(from_fd)s of process %(from_pid)s with number "
+            "%(to_fd)s of process %(to_pid)s: equal, one open file description.",
             from_fd=transfer.sender_fd,
             from_pid=transfer.sender_pid,
             to_fd=transfer.receiver_fd,
@@ -100,10 +123,26 @@ def control_message(transfers: list[Transfer], position: int) -> list[Field]:
         there = transfer.receiver_fd is not None
         value = f"{transfer.sender_fd} → {transfer.receiver_fd if there else '?'}"
         received = _hex("@i", transfer.receiver_fd) if there else "?? ?? ?? ??"
-        fields.append(Field(f"int[{transfer.position}]", _hex("@i", transfer.sender_fd), received, value, transfer.position == position))
+        fields.append(
+            Field(
+                f"int[{transfer.position}]",
+                _hex("@i", transfer.sender_fd),
+                received,
+                value,
+                transfer.position == position,
+            )
+        )
     padding = -length % WORD
     if padding:
-        fields.append(Field("padding", "·· " * padding, "·· " * padding, _("to %(size)s bytes, CMSG_SPACE", size=length + padding), False))
+        fields.append(
+            Field(
+                "padding",
+                "·· " * padding,
+                "·· " * padding,
+                _("to %(size)s bytes, CMSG_SPACE", size=length + padding),
+                False,
+            )
+        )
     return fields
 
 

@@ -25,7 +25,13 @@ RECENT = 20
 @blueprint.get("/workers")
 @reader_required
 def workers() -> Any:
-    return listing.answer("workers", "workers.html", f",pool:{pool_signature()}", pool=reach.snapshot(), empty=_("No process fits. The first ones appear when the pool starts."))
+    return listing.answer(
+        "workers",
+        "workers.html",
+        f",pool:{pool_signature()}",
+        pool=reach.snapshot(),
+        empty=_("No process fits. The first ones appear when the pool starts."),
+    )
 
 
 @blueprint.get("/workers/<int:serial>")
@@ -38,7 +44,19 @@ def worker(serial: int) -> Any:
         raise Problem("unknown-worker", _("There is no worker %(serial)s, alive or in history.", serial=serial))
     if found is None:
         assert alive is not None
-        found = Process(role="worker", serial=serial, pid=alive.pid, uid=0, born=alive.born, ready=alive.ready or None, ended=None, sandbox=alive.sandbox, exit="", asked=False, detail="")
+        found = Process(
+            role="worker",
+            serial=serial,
+            pid=alive.pid,
+            uid=0,
+            born=alive.born,
+            ready=alive.ready or None,
+            ended=None,
+            sandbox=alive.sandbox,
+            exit="",
+            asked=False,
+            detail="",
+        )
     recent = listing.look(reach.history(), MESSAGES, parse(f"worker:{serial}", "messages"), None, None, RECENT)
     return render_template(
         "worker.html",
@@ -86,7 +104,9 @@ def scale() -> Any:
     """Asks for another number of workers."""
     text = request.form.get("workers", "")
     if not text.isdecimal():
-        raise Problem("bad-request", _("The number of workers is %(text)r; expected a whole number from 1.", text=text[:20]))
+        raise Problem(
+            "bad-request", _("The number of workers is %(text)r; expected a whole number from 1.", text=text[:20])
+        )
     flash(reach.client().scale(int(text)), "good")
     return redirect(url_for("pages.workers"), 303)
 
