@@ -7,16 +7,17 @@ import fcntl
 import os
 import resource
 import socket
+import time
 from contextlib import ExitStack
 
 import pytest
 
 from app.ipc import memfd
-from app.ipc.channel import SPILL, Channel, ChannelBroken, ChannelClosed, pair
+from app.ipc.channel import RECEIPTS_MAX, SPILL, Channel, ChannelBroken, ChannelClosed, pair, together
 from app.ipc.descriptor import look, prove
 from app.ipc.identity import Issuer, first_id_at, node_of, time_of
 from app.ipc.passing import MOST_FDS, PassingError, close_all, receive, send
-from app.ipc.vocabulary import BY_NAME, KINDS, Fetch, Submit
+from app.ipc.vocabulary import BY_NAME, KINDS, Fetch, Known, Receipt, Submit
 
 
 @pytest.fixture
@@ -200,6 +201,32 @@ def test_looking_at_a_descriptor_moves_nothing(tmp_path):
         assert file.tell() == 4
 
 
+def test_a_name_in_another_encoding_is_shown_and_can_be_recorded(tmp_path):
+    fd = os.open(os.fsencode(tmp_path) + b"/caf\xe9", os.O_RDONLY | os.O_CREAT)
+    seen = look(fd)
+    os.close(fd)
+    assert seen.link == f"{tmp_path}/caf\\xe9" and seen.link.encode()
+
+
+def test_a_path_that_only_points_to_a_file_is_open_for_nothing(tmp_path):
+    fd = os.open(tmp_path, os.O_PATH)
+    seen = look(fd)
+    os.close(fd)
+    assert (seen.object, seen.access, seen.offset) == ("directory", "none", -1)
+
+
+def test_a_file_too_deep_for_any_path_is_looked_at_all_the_same(tmp_path):
+    at = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(20):
+        os.mkdir("d" * 250, dir_fd=at)
+        deeper = os.open("d" * 250, os.O_RDONLY, dir_fd=at)
+        os.close(at)
+        at = deeper
+    seen = look(at)
+    os.close(at)
+    assert (seen.object, seen.link) == ("directory", "")
+
+
 def test_a_memfd_is_told_from_a_file_and_a_pipe_from_both():
     fd = memfd.sealed("some bytes", b"abc")
     reading, writing = os.pipe()
@@ -288,6 +315,28 @@ def test_what_was_received_is_reported_once_although_many_messages_go_together(c
     assert reported == [1, 2, 3] and client.receipts == []
 
 
+def test_a_long_payload_and_a_full_list_of_receipts_fit_into_one_packet(channels):
+    supervisor, client = channels
+    now = time.monotonic_ns()
+    client.receipts = [Receipt((1 << 62) + number, now, 0x80, [3, 4, 5]) for number in range(RECEIPTS_MAX)]
+    client.post("submit", Submit("echo", data=b"x" * (SPILL - 60)))
+    arrival = supervisor.receive()
+    assert arrival.fds == [] and len(arrival.envelope.receipts) == RECEIPTS_MAX and arrival.envelope.spill == 0
+
+
+def test_housekeeping_that_was_not_stamped_fits_into_its_packets(channels):
+    supervisor, client = channels
+    outs = [supervisor.prepare("known", Known(1, True, reason="x" * 8000)) for _ in range(64)]
+    done = 0
+    while done < len(outs):
+        count = together(outs, done)
+        supervisor.transmit(outs[done : done + count])
+        done += count
+        for _ in range(count):
+            assert client.receive().kind.name == "known"
+    assert not client.waiting
+
+
 def test_housekeeping_is_counted_and_has_no_receipt(channels):
     supervisor, client = channels
     supervisor.post("release", {"message": 1})
@@ -328,6 +377,13 @@ def raw(kind, payload, **header):
         (raw("submit", {"kind": "echo"}, fds=[3, 4]), 2, "at most 1"),
         (raw("submit", None, spill=100_000), 1, "not sealed"),
         (raw("submit", None, spill=-5), 0, "spare"),
+        (raw("submit", {"kind": b"\xff"}).replace(b"\xc4\x01\xff", b"\xa1\xff"), 0, "can't decode byte"),
+        (raw("submit", {"kind": "echo", "parameters": {"a": "deep"}}).replace(b"\xa4deep", b"\x91" * 50_000 + b"\x01"), 0, "recursion"),
+        (b"\x92\x01" + b"\x91" * 50_000 + b"\x01", 1, "recursion"),
+        (raw("fetch", {"job": 1}, job=1 << 63), 0, "9223372036854775807"),
+        (raw("submit", {"kind": "echo"}, fds=[1 << 32]), 1, "2147483647"),
+        (raw("submit", {"kind": "echo"}, fds=[-1]), 1, ">= 0"),
+        (raw("fetch", {"job": 1}, receipts=[(1, (1 << 64) - 1, 0, [])]), 0, "9223372036854775807"),
     ],
 )
 def test_what_the_vocabulary_forbids_ends_the_channel_with_a_sentence_and_leaks_nothing(ends, null, packet, descriptors, words):

@@ -102,6 +102,8 @@ _payload_decoders = {kind.code: msgspec.msgpack.Decoder(kind.payload) for kind i
 _encoder = msgspec.msgpack.Encoder()
 _encode = _encoder.encode
 _NOTHING = _encode({})
+_UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What the decoder raises: the two latter, for bytes that are no UTF-8 and for deep nesting, are no MsgspecError."""
 
 
 class Channel:
@@ -114,7 +116,7 @@ class Channel:
         self, sock: socket.socket, hears: str = "supervisor", blocking: bool = True, buffer: memoryview | None = None
     ) -> None:
         self.sock = sock
-        # A fresh buffer for each packet would be 72 KiB from the heap, cleared and given back, a hundred thousand times a second.
+        # A fresh buffer for each packet would be 96 KiB from the heap, cleared and given back, a hundred thousand times a second.
         self._buffer = memoryview(bytearray(PACKET_MAX)) if buffer is None else buffer
         sock.setblocking(blocking)
         self._accepted = {kind.code for kind in BY_CODE.values() if hears in kind.sender.split()}
@@ -135,7 +137,11 @@ class Channel:
     # ---- sending
 
     def prepare(self, kind: str, payload: Any = None, *, fds: Sequence[int] = (), id: int = 0, job: int = 0, seq: int = 0) -> Outgoing:
-        """Encodes a message without sending it; borrows `fds` until it is sent. Raises ValueError if the vocabulary forbids it."""
+        """Encodes a message without sending it; borrows `fds` until it is sent.
+
+        Raises ValueError if the vocabulary forbids it, OSError if no memfd can be had for a long payload, RecursionError
+        if it is nested too deeply.
+        """
         entry = BY_NAME[kind]
         if len(fds) > entry.most_fds:
             raise ValueError(f"{kind} carries at most {entry.most_fds} descriptors, not {len(fds)}")
@@ -230,7 +236,7 @@ class Channel:
             messages = _packet_decoder.decode(data)
             if fds or not 0 < len(messages) <= TOGETHER:
                 raise ChannelBroken(f"a packet of {len(messages)} messages with {len(fds)} descriptors; several come without any, at most {TOGETHER}")
-        except msgspec.MsgspecError as error:
+        except _UNDECODABLE as error:
             close_all(fds)
             raise ChannelBroken(f"what came does not fit the vocabulary: {error}") from None
         except ChannelBroken:
@@ -266,7 +272,7 @@ class Channel:
                 raw = memfd.read_all(self.spare, -spilled)
                 size -= spilled
             payload = _payload_decoders[envelope.kind].decode(raw)
-        except msgspec.MsgspecError as error:
+        except _UNDECODABLE as error:
             close_all(fds)
             raise ChannelBroken(f"what came does not fit the vocabulary: {error}") from None
         except ChannelBroken:
@@ -311,10 +317,10 @@ class Channel:
 
 
 def together(outs: Sequence[Outgoing], start: int) -> int:
-    """How many stamped messages of `outs`, from `start` on, travel in one packet: one with descriptors travels alone."""
+    """How many messages of `outs`, from `start` on, travel in one packet: one with descriptors travels alone."""
     size = count = 0
     for out in outs[start : start + TOGETHER]:
-        size += len(out.data)
+        size += len(out.data or out.raw)  # housekeeping is stamped when it is sent
         if out.fds or out.spill >= 0 or size > SPILL:
             break
         count += 1

@@ -42,21 +42,32 @@ class Object(NamedTuple):
     """Bytes; -1: the object has none."""
     size: int
     link: str
+    """What /proc/self/fd shows; a byte that is not UTF-8 as ``\\xNN``, empty where the path is too long to be shown."""
 
 
 def look(fd: int) -> Object:
     """Describes the object behind `fd`. Raises OSError EBADF if there is none."""
-    status = os.fstat(fd)
+    try:
+        status = os.fstat(fd)
+    except OSError as error:
+        if error.errno == errno.EBADF:
+            raise
+        return Object("unreachable file", 0, 0, "none", 0, -1, 0, "")  # ESTALE, EIO: its file system has lost it
     kind = _TYPES.get(stat.S_IFMT(status.st_mode), "anonymous inode")
-    link = os.readlink(f"/proc/self/fd/{fd}")
+    try:
+        # As bytes: a name in another encoding would become lone surrogates, which no record can hold.
+        link = os.readlink(b"/proc/self/fd/%d" % fd).decode("utf-8", "backslashreplace")
+    except OSError:
+        link = ""  # ENAMETOOLONG: directories can be nested deeper than PATH_MAX
     if kind == "regular file" and link.startswith("/memfd:"):
         kind = "memfd"
     flags = fcntl.fcntl(fd, fcntl.F_GETFL)
+    access = "none" if flags & os.O_PATH else ACCESS.get(flags & os.O_ACCMODE, "none")
     try:
         offset = os.lseek(fd, 0, os.SEEK_CUR)
     except OSError:
         offset = -1
-    return Object(kind, status.st_dev, status.st_ino, ACCESS.get(flags & os.O_ACCMODE, "none"), flags, offset, status.st_size, link)
+    return Object(kind, status.st_dev, status.st_ino, access, flags, offset, status.st_size, link)
 
 
 def prove(pid: int, fd: int, own: int) -> tuple[str, str]:

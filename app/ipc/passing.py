@@ -13,8 +13,8 @@ from typing import NamedTuple, Sequence
 
 MOST_FDS = 253
 """SCM_MAX_FD in include/net/scm.h: one more is EINVAL."""
-PACKET_MAX = 72 * 1024
-"""Bytes of the largest packet: a payload of 64 KiB and its header. Below 128 KiB, where malloc turns to mmap at every call."""
+PACKET_MAX = 96 * 1024
+"""Bytes of the largest packet: a payload of 64 KiB, its header and 512 receipts. Below 128 KiB, where malloc turns to mmap at every call."""
 CONTROL = socket.CMSG_SPACE(MOST_FDS * 4)
 """Room for every descriptor that one message can carry. CMSG_SPACE(4) would already admit two; too little is MSG_CTRUNC."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from pathlib import Path
+from typing import get_type_hints
 
 import msgspec
 
@@ -42,10 +43,10 @@ def refusals() -> str:
 
 def _fields(struct: type, name: str) -> str:
     shown = []
+    hints = get_type_hints(struct)  # without the bounds of Annotated
     for field in msgspec.structs.fields(struct):
-        kind = field.type if isinstance(field.type, str) else getattr(field.type, "__name__", str(field.type))
-        if getattr(field.type, "__args__", None):
-            kind = str(field.type)
+        hint = hints[field.name]
+        kind = str(hint) if getattr(hint, "__args__", None) else hint.__name__
         shown.append(f"`{field.name}` {kind.replace('typing.', '').replace('app.ipc.vocabulary.', '')}")
     said = (inspect.getdoc(struct) or "").partition("\n")[0]
     return f"- **{name}**: {', '.join(shown)}. {said}"

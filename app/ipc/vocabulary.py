@@ -12,7 +12,7 @@ envelope's ``fds``. A message with descriptors travels alone; others may travel 
 from __future__ import annotations
 
 import enum
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -30,16 +30,22 @@ class Role(str, enum.Enum):
     """A client that is no web process: the command line, a benchmark, a test."""
 
 
+Whole = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+"""What a peer says that the record will keep: msgpack's integers go up to 2**64, a BIGINT does not."""
+Number = Annotated[int, msgspec.Meta(ge=0, le=(1 << 31) - 1)]
+"""A C int that is not negative: a descriptor's number, msg_flags."""
+
+
 class Receipt(msgspec.Struct, array_like=True):
     """What a receiver says of a message that it got: reported in the header of its own next message."""
 
-    message: int
+    message: Whole
     """Id that the supervisor gave to the message."""
-    received: int
+    received: Whole
     """CLOCK_MONOTONIC in ns when recvmsg returned. One clock for all processes of a machine: time_namespaces(7)."""
-    flags: int = 0
+    flags: Number = 0
     """msg_flags as recvmsg returned them."""
-    fds: list[int] = []
+    fds: list[Number] = []
     """Numbers under which the descriptors arrived, in the order of the control message."""
 
 
@@ -47,16 +53,16 @@ class Envelope(msgspec.Struct, array_like=True):
     """The header of every message, and its payload."""
 
     kind: int
-    id: int = 0
+    id: Whole = 0
     """Given by the supervisor to what it sends; 0 in what is sent to it, which gets its id on arrival."""
-    job: int = 0
+    job: Whole = 0
     """The job that the message belongs to; 0: none."""
     seq: int = 0
     """Number of the sender's request on this channel; an answer carries the number of what it answers."""
     sent: int = 0
     """CLOCK_MONOTONIC in ns just before sendmsg."""
     payload: msgspec.Raw = msgspec.Raw(b"\xc0")
-    fds: list[int] = []
+    fds: list[Number] = []
     """The sender's own numbers of the descriptors that ride along, the spill not among them."""
     spill: int = 0
     """Bytes of payload that travel in a sealed memfd, as the last descriptor, because they exceed 64 KiB; 0: none."""
@@ -83,7 +89,7 @@ class JobSpec(msgspec.Struct, frozen=True):
     name: str
     summary: str
     """One sentence for people."""
-    deadline: float
+    deadline: Annotated[float, msgspec.Meta(gt=0, le=86_400)]
     """Seconds from when a worker has it to when the worker is killed for it."""
     output: bool
     """True: an empty memfd for the output is handed in."""
