@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -95,7 +96,7 @@ def test_every_epoch_is_higher_and_goes_on_where_the_last_one_stopped(tmp_path):
 def test_serials_and_ids_outlive_the_segments_that_held_them(tmp_path):
     writer = Writer(tmp_path, segment_bytes=4096)
     writer.append([message(99), Born("worker", 7, 1, 1, 1)])
-    writer.note(99, {"supervisor": 1, "worker": 7})
+    writer.last_id, writer.serials["worker"] = 99, 7
     while writer.segments < 3:
         writer.append([message(50)])
     writer.forget(writer.position)
@@ -104,6 +105,48 @@ def test_serials_and_ids_outlive_the_segments_that_held_them(tmp_path):
     writer = Writer(tmp_path)
     assert (writer.last_id, writer.serials["worker"]) == (99, 7)
     writer.close()
+
+
+@pytest.mark.parametrize("left", [b"", segment.FRAME.pack(100, 0, 1, 1)])
+def test_a_segment_that_never_got_its_head_is_passed_over(tmp_path, left):
+    writer = Writer(tmp_path)
+    last = writer.append([message(99)])
+    writer.close()
+    segment.path(tmp_path, last + 1).write_bytes(left)
+    writer = Writer(tmp_path)
+    assert (writer.epoch, writer.last_id, writer.cut, writer.position) == (2, 99, len(left), last + 1)
+    assert [position for position, _ in read_all(tmp_path)] == list(range(last - 1, last + 2))
+    writer.close()
+
+
+def test_a_segment_that_holds_its_head_alone_knows_the_last_id(tmp_path):
+    writer = Writer(tmp_path, segment_bytes=4096)
+    while writer.bytes < 4096:
+        writer.append([message(99)])
+    writer.last_id = 99
+    writer._begin_segment()  # where the frame that would follow was not written any more
+    writer.forget(writer.position)
+    last = writer.position
+    writer.close()
+    writer = Writer(tmp_path)
+    assert (writer.epoch, writer.last_id, writer.position) == (2, 99, last + 1)
+    assert writer.bytes == sum(path.stat().st_size for path in tmp_path.glob("*.journal")) == writer._older + writer._size
+    writer.close()
+
+
+def test_a_reader_that_saw_a_half_frame_which_was_cut_off_reads_what_was_written_in_its_place(writer, tmp_path):
+    with closing(Reader(tmp_path)) as reader:
+        reader.read()
+        path = segment.listed(tmp_path)[-1][1]
+        size = path.stat().st_size
+        with path.open("ab") as file:
+            file.write(segment.frame(writer.position + 1, [message(1), message(2)])[:50])
+        assert reader.read() == []
+        os.truncate(path, size)
+        writer.append([message(3)])
+        reader.read()
+        assert reader.last == writer.position or [record.id for _, record in reader.read()] == [3]
+        assert reader.last == writer.position
 
 
 def test_positions_grow_although_the_journal_was_lost(tmp_path):

@@ -132,3 +132,12 @@ def test_outputs_go_when_they_are_too_old_and_the_oldest_goes_when_they_are_too_
     assert gone == 1 and "at most 25 bytes" in reason and results.bytes == 20 and results.get(1) is None
     assert [job for job, _ in results.expire(62.0)] == [2] and results.next_end() == 63.0
     results.close()
+
+
+def test_outputs_go_when_they_hold_too_many_descriptors():
+    results = Results(most_bytes=1000, age=60, most=2)
+    for job in range(1, 4):
+        results.add(job, memfd.sealed("output", b"x"), 1, "text/plain", "name", now=0.0)
+    ((gone, reason),) = results.expire(1.0)
+    assert gone == 1 and "at most 2 are kept" in reason
+    results.close()

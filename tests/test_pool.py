@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import collections
+import contextlib
+import ctypes
 import gzip
 import hashlib
 import os
+import resource
 import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
+import msgspec
 import pytest
 from sqlalchemy import func, select
 
 from app.ipc import memfd
 from app.ipc.channel import ChannelClosed
 from app.ipc.passing import send
-from app.ipc.vocabulary import BY_CODE, BY_NAME, Submit
+from app.ipc.vocabulary import BY_CODE, BY_NAME, Enter, Envelope, Fetch, Receipt, Submit
 from app.journal.records import Ended, Job, JobEnded, JobStarted, Message, Outcome, Proof
 from app.pool.client import Client, PoolAway, Refused
 from app.store.engine import engine
@@ -185,6 +190,121 @@ def test_a_client_that_speaks_nonsense_loses_its_channel_and_nobody_else_does(sh
     )
 
 
+def a_packet(kind: str, payload: bytes, **header: object) -> bytes:
+    """One message as it travels, its payload already encoded."""
+    return b"\x91" + msgspec.msgpack.encode(Envelope(BY_NAME[kind].code, payload=msgspec.Raw(payload), **header))
+
+
+def fields(**values: object) -> bytes:
+    return msgspec.msgpack.encode(values)
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        a_packet("submit", fields(kind="KIND").replace(b"KIND", b"\xff\xfe\xfd\xfc")),
+        a_packet("submit", fields(kind="echo", parameters={"a": "deep"}).replace(b"\xa4deep", b"\x91" * 50_000 + b"\x01")),
+        a_packet("submit", fields(kind="echo", parameters={"a": msgspec.msgpack.Ext(5, b"x"), "b": {(1, 2): float("nan")}})),
+        a_packet("submit", fields(kind="echo", name="\0\n" * 1000, size=(1 << 64) - 1), seq=(1 << 64) - 1, sent=(1 << 64) - 1),
+        a_packet("submit", fields(kind="echo", want=-(1 << 63))),
+        a_packet("cancel", fields(job=(1 << 64) - 1), job=5),
+        a_packet("fetch", fields(job=-5)),
+        a_packet("fetch", fields(job=1), receipts=[Receipt((1 << 62), (1 << 63) - 1, 0, [1 << 30])]),
+        a_packet("lookup", fields(job=(1 << 64) - 1)),
+        a_packet("signal", fields(worker=1, signal="\n" * 60_000)),
+        a_packet("scale", fields(workers=(1 << 64) - 1)),
+        a_packet("enter", fields(role="x" * 60_000)),
+        b"\x92\x01" + b"\x91" * 50_000 + b"\x01",
+    ],
+)
+def test_no_packet_of_a_client_stops_the_supervisor(shared, packet):
+    line = Client(shared.settings, "tool")._connect()
+    line.post("enter", Enter("tool"))
+    send(line.sock, packet)
+    try:
+        while line.wait(0.2):
+            pass
+    except ChannelClosed:
+        pass
+    line.close()
+    with contextlib.closing(Client(shared.settings, "tool")) as client:
+        assert client.submit("echo", data=b"x", want="ended").state == "done"
+    assert shared.process.poll() is None
+
+
+def test_parameters_nested_as_deeply_as_they_can_be_read_do_not_stop_the_supervisor(shared, client):
+    for depth in range(900, 1000):
+        begun = a_packet("submit", fields(kind="echo", parameters={"a": "deep"}).replace(b"\xa4deep", b"\x91" * depth + b"\x01"), seq=depth)
+        line = Client(shared.settings, "tool")._connect()
+        line.post("enter", Enter("tool"))
+        send(line.sock, begun)
+        try:
+            while not any(arrival.kind.name in ("answer", "refused") for arrival in line.wait(5)):
+                pass
+        except ChannelClosed:
+            pass
+        line.close()
+    assert client.submit("echo", data=b"x", want="ended").state == "done"
+
+
+def test_a_receipt_from_the_future_is_not_believed(shared):
+    line = Client(shared.settings, "tool")._connect()
+    line.post("enter", Enter("tool"))
+    line.post("fetch", Fetch(1))
+    arrivals = [arrival for _ in range(2) for arrival in line.wait(5)]
+    (refused,) = [arrival.envelope.id for arrival in arrivals if arrival.kind.name == "refused"]
+    line.receipts = [Receipt(refused, (1 << 63) - 1, 0, [7] * 1000)]
+    line.post("receipt")
+    outcome = eventually(lambda: [record for record in shared.records() if type(record) is Outcome and record.message == refused], "the outcome is journaled")[0]
+    line.close()
+    assert outcome.received <= time.time_ns() and outcome.fds == []
+
+
+def test_a_payload_that_outgrows_the_bound_with_its_next_header_fails_its_job_alone(client):
+    room = 16 * 1024 * 1024 - len(msgspec.msgpack.encode(Submit("echo", data=b"x" * 70_000))) + 70_000
+    answer = client.submit("echo", data=b"x" * room, want="ended", timeout=30)
+    assert answer.state == "failed" and "at most 16777216 can travel" in answer.reason
+    assert client.submit("echo", data=b"x", want="ended").state == "done"
+
+
+def test_a_file_with_a_name_in_another_encoding_is_worked_on_and_recorded(shared, client, tmp_path):
+    fd = os.open(os.fsencode(tmp_path) + b"/caf\xe9", os.O_RDONLY | os.O_CREAT)
+    answer = client.submit("digest", fd, want="ended")
+    os.close(fd)
+    (transfer,) = of_job(shared, answer.job)[0].transfers
+    assert answer.state == "done" and transfer.link.endswith("/caf\\xe9")
+
+
+def test_a_client_that_hoards_outputs_without_a_receipt_loses_its_channel(shared, client, file):
+    job = client.submit("compress", file, want="ended").job
+    line = Client(shared.settings, "tool")._connect()
+    line.post("enter", Enter("tool"))
+    with pytest.raises(ChannelClosed):
+        for _ in range(100):
+            line.receipts.clear()
+            line.post("fetch", Fetch(job))
+            for arrival in line.wait(5):
+                arrival.close()
+    line.close()
+
+
+def test_a_pool_without_a_free_descriptor_refuses_callers_in_words_and_recovers(pool):
+    pid = pool.process.pid
+    assert pool.client.submit("echo", data=b"x", want="ended").state == "done"
+    limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    held = set.intersection(*(set(os.listdir(f"/proc/{pid}/fd")) for _ in range(20)))  # without a snapshot that is just being written
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (min(set(range(1000)) - {int(name) for name in held}), limits[1]))
+    other = Client(pool.settings, "tool")
+    for _ in range(3):
+        with pytest.raises(PoolAway, match="no descriptor left"):
+            other.submit("echo", data=b"x", want="ended")
+    assert pool.client.submit("echo", data=b"x", want="ended").state == "done"
+    assert "Too many open files" in pool.client.submit("echo", data=b"x" * 40_000, want="ended").reason
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+    assert other.submit("echo", data=b"x" * 100_000, want="ended").state == "done"
+    other.close()
+
+
 def test_a_client_must_say_what_it_is_first(shared):
     line = Client(shared.settings, "tool")._connect()
     line.post("submit", Submit("echo"))
@@ -298,6 +418,56 @@ def test_a_worker_that_dies_in_a_job_fails_it_once_in_words_and_is_replaced(pool
     assert [(record.state, record.reason) for record in outcome] == [("unknown", f"worker {busy.serial} ended before it reported")]
 
 
+HOSTILE = """
+import sys
+if "app.pool.worker" in sys.orig_argv:
+    import msgspec
+    from app.ipc import channel
+    from app.ipc.passing import send
+    from app.ipc.vocabulary import BY_NAME, Envelope, Receipt
+
+    def deep(depth):
+        return msgspec.Raw(b"\\x91" * depth + b"\\x01")
+
+    EVIL = [
+        ({"ok": True, "result": {"a": msgspec.msgpack.Ext(5, b"x")}}, {}),
+        ({"ok": True, "result": {"a": {None: 1, (1, 2): 2}}}, {}),
+        ({"ok": True, "result": {"a": deep(900)}}, {}),
+        ({"ok": True, "result": {"a": deep(50_000)}}, {}),
+        ({"ok": True, "result": {"a": float("nan"), "b": "\\0" * 9000}}, {}),
+        ({"ok": False, "reason": "\\n" * 60_000}, {}),
+        ({"ok": True}, {"job": 1}),
+        ({"ok": True}, {"job": (1 << 64) - 1}),
+        ({"ok": True}, {"spill": -(1 << 63)}),
+        ({"ok": True}, {"receipts": [Receipt(1 << 62, 1, 0, [1 << 30] * 1000)]}),
+    ]
+    prepare = channel.Channel.prepare
+
+    def hostile(self, kind, payload=None, **named):
+        if kind != "result":
+            return prepare(self, kind, payload, **named)
+        evil, header = EVIL[int(payload.result["text"])]
+        out = prepare(self, kind, evil, **named)
+        for name, value in header.items():
+            setattr(out.envelope, name, value)
+        return out
+
+    channel.Channel.prepare = hostile
+"""
+
+
+def test_no_result_of_a_worker_stops_the_supervisor_and_each_job_ends(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(HOSTILE)
+    with running(tmp_path, PYTHONPATH=f"{tmp_path}{os.pathsep}{os.getcwd()}", PAIRSCOPE_SANDBOX="none") as pool:
+        pool.ready()
+        for number in range(10):
+            state = pool.client.submit("echo", data=b"%d" % number, want="ended", timeout=20).state
+            assert state in ("done", "failed")
+        assert pool.process.poll() is None
+        ended = [record for record in pool.records() if type(record) is JobEnded]
+        assert len({record.id for record in ended}) == len(ended) == 10
+
+
 def test_jobs_that_wait_behind_the_one_that_dies_are_done_by_another_worker(pool):
     pool.client.scale(1)
     (worker,) = eventually(lambda: len(pool.view().workers) == 1 and pool.view().workers, "one worker is left")
@@ -326,6 +496,64 @@ def test_a_running_job_can_be_cancelled_and_a_waiting_one_too(pool, file):
     assert {answer.state for answer in answers.values()} == {"cancelled"}
     assert "had ended before: cancelled" in pool.client.cancel(running_job.job)
     assert pool.view().jobs.cancelled == 2 or eventually(lambda: pool.view().jobs.cancelled == 2, "both are counted")
+
+
+def test_an_idle_recorder_that_is_killed_is_replaced(pool):
+    pool.drained()
+    first = pool.ready().recorder
+    os.kill(first.pid, signal.SIGKILL)
+    eventually(lambda: (seen := pool.view().recorder).serial == first.serial + 1 and seen.state == "ok", "another recorder is heard")
+
+
+def test_a_worker_that_dies_of_a_signal_without_a_name_is_told_by_its_number(pool):
+    worker = pool.view().workers[0]
+    os.kill(worker.pid, 40)
+    (ended,) = eventually(
+        lambda: [record for record in pool.records() if type(record) is Ended and (record.role, record.serial) == ("worker", worker.serial)],
+        "its end is journaled",
+    )
+    assert ended.exit == "killed by signal 40"
+    pool.ready()
+
+
+def test_a_dead_worker_whose_end_somebody_else_still_holds_is_replaced(pool):
+    worker = pool.view().workers[0]
+    pidfd = os.pidfd_open(worker.pid)
+    held = ctypes.CDLL(None, use_errno=True).syscall(438, pidfd, 3, 0)
+    os.close(pidfd)
+    if held < 0:
+        pytest.skip("this process may not copy a descriptor of the worker: pidfd_getfd(2)")
+    os.kill(worker.pid, signal.SIGKILL)
+    try:
+        eventually(lambda: worker.serial not in [seen.serial for seen in pool.view().workers], "its death is noticed")
+        pool.ready()
+        assert pool.client.submit("echo", data=b"x", want="ended").state == "done"
+    finally:
+        os.close(held)
+
+
+def test_a_stop_is_obeyed_although_the_disk_is_full(pool):
+    """RLIMIT_FSIZE stands for the full disk."""
+    pool.drained()
+    journal = max(pool.settings.journal.glob("*.journal"))
+    resource.prlimit(pool.process.pid, resource.RLIMIT_FSIZE, (journal.stat().st_size, resource.RLIM_INFINITY))
+    pool.client.begin("echo", data=b"x" * 100)
+    pool.client.flush()
+    eventually(lambda: "nothing is acknowledged until it can" in pool.log.read_text(), "the journal is stuck")
+    assert pool.stop() == 1
+    assert "stopped without its last records" in pool.log.read_text()
+
+
+def test_a_full_disk_with_room_again_loses_nothing(pool):
+    pool.drained()
+    journal = max(pool.settings.journal.glob("*.journal"))
+    resource.prlimit(pool.process.pid, resource.RLIMIT_FSIZE, (journal.stat().st_size, resource.RLIM_INFINITY))
+    seq = pool.client.begin("echo", data=b"x" * 100)
+    pool.client.flush()
+    eventually(lambda: "nothing is acknowledged until it can" in pool.log.read_text(), "the journal is stuck")
+    resource.prlimit(pool.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    ((answered, answer),) = pool.client.ended()
+    assert (answered, answer.state) == (seq, "done")
 
 
 def test_workers_come_and_go_at_run_time(pool):

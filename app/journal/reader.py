@@ -40,6 +40,8 @@ class Reader:
             if found is None:
                 if self._fill() or self._next_segment():
                     continue
+                # The start of a frame may yet be cut off, where the disk was full, and another be written in its place.
+                self._offset, self._buffer, self._at = self._offset + self._at, b"", 0
                 break
             position, count, body = found
             self._at += segment.FRAME.size + len(body)
@@ -90,7 +92,10 @@ class Reader:
         if self._at < len(self._buffer) and later[0][0] > self.last + 1:
             raise JournalGap(f"the journal is damaged behind position {self.last}")
         self.close()
-        self._fd = os.open(later[0][1], os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            self._fd = os.open(later[0][1], os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False  # drained by another reader and deleted since
         self._begin(later[0][0])
         return True
 

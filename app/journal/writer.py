@@ -115,10 +115,6 @@ class Writer:
             self._flush()
         return self._position
 
-    def note(self, last_id: int, serials: dict[str, int]) -> None:
-        """What the next segment's head shall say."""
-        self._head = Head(self._head.node, self._head.epoch, last_id, serials)
-
     def forget(self, position: int) -> None:
         """Deletes the segments of which every record is at or below `position`; never the one that is written."""
         while len(self._segments) > 1 and self._segments[1][0] - 1 <= position:
@@ -151,6 +147,7 @@ class Writer:
         cut = 0
         head: Head | None = None
         self.last_id = 0
+        """The last id issued. Whoever issues ids keeps this and `serials` up to date: the next segment's head says them."""
         self.serials: dict[str, int] = {}
         self._position = 0
         while found:
@@ -179,11 +176,11 @@ class Writer:
             head = Head(node, 0, 0, {})
         self.epoch = head.epoch + 1
         serial = self.serials["supervisor"] = self.serials.get("supervisor", 0) + 1
-        self._head = Head(node, self.epoch, self.last_id, dict(self.serials))
+        self._node = node
         self._segments = [(first, path.stat().st_size) for first, path in found]
-        self._older = sum(size for _, size in self._segments)
         self._size = 0
-        self._begin_segment()
+        self._begin_segment()  # in the place of one that held its head alone
+        self._older = sum(size for _, size in self._segments[:-1])
         self.append([Epoch(node, node_name, self.epoch, pid, serial, time.time_ns(), cut, lost)])
         self.cut = cut
 
@@ -204,7 +201,7 @@ class Writer:
             fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o640)
         except OSError as error:
             raise JournalFull(f"a new segment cannot be begun: {error.strerror}") from None
-        data = segment.head_frame(first, self._head)
+        data = segment.head_frame(first, Head(self._node, self.epoch, self.last_id, self.serials))
         try:
             whole = os.write(fd, data) == len(data)
         except OSError:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 import sys
 
 from app.config import SettingsError, load
-from app.journal.writer import JournalBroken, JournalHeld
+from app.journal.writer import JournalBroken, JournalFull, JournalHeld
 from app.pool.supervisor import Supervisor
 
 
 def main() -> int:
-    """Exit status: 0 stopped when asked, 1 broken journal, 2 wrong settings, 3 another supervisor holds the journal."""
+    """Exit status: 0 stopped when asked, 1 broken or full journal, 2 wrong settings, 3 another supervisor holds the journal."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="pairscope pool: %(message)s")
+    # Every client, every input that waits and every output that is kept is a descriptor; workers get limits of their own.
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     try:
         settings = load()
         supervisor = Supervisor(settings, wait_for_lock=os.environ.get("PAIRSCOPE_WAIT") == "1")
@@ -23,6 +27,9 @@ def main() -> int:
     except JournalHeld as error:
         print(f"pairscope pool: {error}", file=sys.stderr)
         return 3
+    except JournalFull as error:
+        print(f"pairscope pool: {error}", file=sys.stderr)
+        return 1
     except OSError as error:
         print(f"pairscope pool: {error.filename}: {error.strerror}", file=sys.stderr)
         return 1
@@ -30,6 +37,9 @@ def main() -> int:
         supervisor.run()
     except JournalBroken as error:
         print(f"pairscope pool: {error}; stopping, to begin again from its verified prefix", file=sys.stderr)
+        return 1
+    except JournalFull as error:
+        print(f"pairscope pool: {error}; stopped without its last records, nothing of which was acknowledged", file=sys.stderr)
         return 1
     return 0
 

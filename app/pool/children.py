@@ -81,7 +81,11 @@ def reap(child: Child) -> str:
     os.close(child.pidfd)
     if status.si_code == os.CLD_EXITED:
         return f"exited {status.si_status}"
-    words = f"killed by {signal.Signals(status.si_status).name}"
+    try:
+        name = signal.Signals(status.si_status).name
+    except ValueError:  # those between SIGRTMIN and SIGRTMAX have none
+        name = f"signal {status.si_status}"
+    words = f"killed by {name}"
     return words + " (core dumped)" if status.si_code == os.CLD_DUMPED else words
 
 

@@ -267,6 +267,8 @@ class Client:
                 line = self._line()
             except TimeoutError:
                 raise PoolAway(f"the pool took nothing for {timeout:.0f} s; nothing was sent") from None
+            except OSError as error:  # ETOOMANYREFS, EMFILE
+                raise PoolAway(f"nothing was sent to the pool: {error.strerror}") from None
         raise AssertionError("unreachable")
 
     def _until(self, line: _Line, wanted: Any, timeout: float) -> Arrival:

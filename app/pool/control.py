@@ -6,6 +6,7 @@ on all traffic goes over the pair.
 
 from __future__ import annotations
 
+import errno
 import grp
 import os
 import pwd
@@ -20,6 +21,17 @@ from app.ipc.passing import send
 
 _UCRED = struct.Struct("iII")
 BACKLOG = 128
+
+
+FULL = b"refused: the pool has no descriptor left for another client"
+
+
+def _reserve() -> int:
+    """A descriptor to be closed when one is needed; -1 where none is left."""
+    try:
+        return os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return -1
 
 
 class Caller(NamedTuple):
@@ -49,15 +61,21 @@ class Control:
             self.sock.bind(address)
         self._inode = self._path.stat().st_ino
         if settings.socket_group:
-            os.chown(self._path, -1, grp.getgrnam(settings.socket_group).gr_gid)
+            try:
+                os.chown(self._path, -1, grp.getgrnam(settings.socket_group).gr_gid)
+            except KeyError:
+                raise SettingsError(f"socket_group is {settings.socket_group!r}; expected a group of this system") from None
         self._path.chmod(0o660)
         self.sock.listen(BACKLOG)
+        self._reserve = _reserve()
 
     def accept(self) -> Caller | None:
         """Lets one caller in, or refuses it with a sentence. None: nobody there, or refused. Raises nothing for a caller's fault."""
         try:
             connection, _ = self.sock.accept()
-        except OSError:
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                self._turn_away()
             return None
         with connection:
             connection.setblocking(False)
@@ -66,7 +84,11 @@ class Control:
                 if uid not in self._allowed:
                     send(connection, f"refused: user {uid} may not connect to the pool".encode())
                     return None
-                ours, theirs = pair()
+                try:
+                    ours, theirs = pair()
+                except OSError:
+                    send(connection, FULL)
+                    return None
                 with theirs:
                     try:
                         send(connection, b"pair", [theirs.fileno()])
@@ -78,9 +100,23 @@ class Control:
         ours.setblocking(False)
         return Caller(ours, pid, uid)
 
+    def _turn_away(self) -> None:
+        """No descriptor is left: the reserve makes room to refuse one caller, who would else stay and keep the selector ready for ever."""
+        if self._reserve >= 0:
+            os.close(self._reserve)
+        try:
+            connection, _ = self.sock.accept()
+            with connection:
+                send(connection, FULL)
+        except OSError:
+            pass
+        self._reserve = _reserve()
+
     def close(self) -> None:
         """Stops listening, and removes the name unless another has taken it."""
         self.sock.close()
+        if self._reserve >= 0:
+            os.close(self._reserve)
         try:
             if self._path.stat().st_ino == self._inode:
                 self._path.unlink()

@@ -19,11 +19,12 @@ class Kept(NamedTuple):
 
 
 class Results:
-    """At most `most_bytes` of outputs, each for at most `age` seconds; the oldest goes first."""
+    """At most `most_bytes` of outputs and `most` descriptors, each for at most `age` seconds; the oldest goes first."""
 
-    def __init__(self, most_bytes: int, age: float) -> None:
+    def __init__(self, most_bytes: int, age: float, most: int = 1 << 20) -> None:
         self.most_bytes = most_bytes
         self.age = age
+        self.most = most
         self.bytes = 0
         self._kept: dict[int, Kept] = {}
 
@@ -52,6 +53,8 @@ class Results:
                 reason = f"kept for {self.age:.0f} s, as long as outputs are"
             elif self.bytes > self.most_bytes:
                 reason = f"newer outputs needed its place: at most {self.most_bytes} bytes are kept"
+            elif len(self._kept) > self.most:
+                reason = f"newer outputs needed its place: at most {self.most} are kept, each is a descriptor"
             else:
                 break
             del self._kept[oldest.job]

@@ -6,7 +6,9 @@ means that there is no supervisor, whatever the file says.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
 from typing import Any
 
 import msgspec
@@ -128,18 +130,31 @@ class Snapshot(msgspec.Struct, frozen=True):
     catalogue: list[JobSpec]
 
 
+def held() -> int:
+    """How many descriptors this process holds; its limit, where none is left to count them with."""
+    try:
+        return len(os.listdir("/proc/self/fd")) - 1
+    except OSError:
+        return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
 def write(settings: Settings, snapshot: Snapshot) -> None:
     """Replaces the file in one step. A full disk leaves the old one, which grows stale: that is the truth."""
     temporary = settings.run / f".snapshot.{os.getpid()}"
     try:
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
         try:
-            os.write(fd, msgspec.json.encode(snapshot))
+            data = msgspec.json.encode(snapshot)
+            whole = os.write(fd, data) == len(data)
         finally:
             os.close(fd)
-        os.replace(temporary, settings.snapshot)
+        if whole:
+            os.replace(temporary, settings.snapshot)
+            return
     except OSError:
-        temporary.unlink(missing_ok=True)
+        pass
+    with contextlib.suppress(OSError):
+        temporary.unlink()
 
 
 def read(settings: Settings, now: int) -> Snapshot | None:

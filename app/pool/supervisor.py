@@ -7,14 +7,17 @@ messages of a turn. It waits for nothing but its selector and never talks to the
 
 from __future__ import annotations
 
+import errno
 import gc
 import itertools
 import logging
 import os
+import resource
 import select
 import selectors
 import signal
 import socket
+import sys
 import time
 from collections import Counter, deque
 from typing import Any, Callable, Sequence
@@ -26,7 +29,7 @@ from app.config import Settings
 from app.ipc import memfd
 from app.ipc.channel import Arrival, Channel, ChannelBroken, ChannelClosed, Outgoing, together
 from app.ipc.descriptor import look
-from app.ipc.identity import Issuer, node_of
+from app.ipc.identity import LARGEST, Issuer, node_of
 from app.ipc.passing import PACKET_MAX, close_all
 from app.ipc.vocabulary import (
     REFUSALS,
@@ -61,11 +64,28 @@ READ_MOST = 64
 """Messages, to the end of their packet, taken from one channel in one turn: the others get theirs."""
 OUTBOX_MOST = 8192
 """Messages that may wait for a client that does not read; then its channel is closed."""
+UNREPORTED_MOST = 65_536
+"""Messages that a peer may leave without a receipt: more than what fits into an outbox, a socket and its own list together."""
+KEPT_MOST = 64
+"""Outputs, each a descriptor kept for its proof, that a client may leave without a receipt."""
 RESULT_MOST = 8 * 1024
 SIGNALS = {"TERM": signal.SIGTERM, "KILL": signal.SIGKILL, "STOP": signal.SIGSTOP, "CONT": signal.SIGCONT}
+REASON_MOST = 400
+"""Characters of a reason: a peer may have written it."""
 DISK_PAUSE_MS = 250
 FINISH = 1.0
 """Seconds that the recorder gets at the end to drain what is there; the rest waits in the journal."""
+
+
+EMPTY = b"{}"
+
+
+def _json(said: dict[str, Any]) -> bytes:
+    """What a worker said, for the record. Raises ChannelBroken for what msgpack can say and JSON cannot: extensions, odd keys, deep nesting."""
+    try:
+        return msgspec.json.encode(said)
+    except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
+        raise ChannelBroken(f"what it said cannot be written as JSON: {error}") from None
 
 
 class Member(Peer):
@@ -126,7 +146,7 @@ class Supervisor:
             wait=wait_for_lock,
         )
         settings.spool.mkdir(parents=True, exist_ok=True, mode=0o770)
-        self.serials = Counter(self.journal.serials)
+        self.serials = self.journal.serials
         self.issuer = Issuer(settings.node, self.journal.last_id)
         self.tap = Tap(self.issuer)
         self.born = self.tap.now()
@@ -134,7 +154,7 @@ class Supervisor:
         """Ids up to this one were issued by earlier epochs."""
         self.first_position = self.journal.position
         self.board = Board()
-        self.results = Results(settings.results_bytes, settings.results_age)
+        self.results = Results(settings.results_bytes, settings.results_age, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
         self.catalogue: dict[str, JobSpec] = {}
         self.workers: dict[int, Worker] = {}
         self.clients: set[Member] = set()
@@ -180,7 +200,10 @@ class Supervisor:
     # ---- the loop
 
     def run(self) -> None:
-        """Serves until the pool has stopped. Raises JournalBroken when the journal can no longer be trusted."""
+        """Serves until the pool has stopped.
+
+        Raises JournalBroken when the journal can no longer be trusted, JournalFull when it had no room to the end of a stop.
+        """
         log.info(
             "supervisor %d (pid %d, epoch %d) holds the journal at position %d%s",
             self.serials["supervisor"],
@@ -219,11 +242,10 @@ class Supervisor:
         if self.recorder_idle and self.progress is not None and self.journal.position > self.progress.position:
             self.recorder_idle = False
             assert self.recorder is not None
-            self._say(self.recorder, "more", More(self.journal.position))
-            member, out = self.sends.pop()
-            self._transmit(member, [out])
+            self._transmit(self.recorder, [self.recorder.channel.prepare("more", More(self.journal.position))])
 
     def _append(self, records: list[Any]) -> None:
+        self.journal.last_id = self.issuer.last
         while True:
             try:
                 position = self.journal.append(records)
@@ -233,6 +255,8 @@ class Supervisor:
                     log.error("%s: nothing is acknowledged until it can; trying again every %d ms", error, DISK_PAUSE_MS)
                 self.stuck = str(error)
                 self._wait_for_room()
+                if self.stopping is not None and time.monotonic() >= self.stopping + self.settings.stop_grace:
+                    raise
         if self.stuck:
             log.warning("the journal can be written again")
             self.stuck = ""
@@ -242,13 +266,26 @@ class Supervisor:
         self.ended.clear()
 
     def _wait_for_room(self) -> None:
-        """The disk is full: only the recorder is heard, for what it has drained can be deleted."""
-        self._write_snapshot(time.monotonic())
+        """The disk is full: only the recorder is heard, for what it has drained can be deleted, and whoever asks to stop."""
+        now = time.monotonic()
+        self._write_snapshot(now)
+        recorder = self.recorder
         poll = select.poll()
-        if self.recorder is not None and self.recorder.open:
-            poll.register(self.recorder.channel, select.POLLIN)
-        if poll.poll(DISK_PAUSE_MS) and self.recorder is not None:
-            self._read(self.recorder, selectors.EVENT_READ)
+        poll.register(self._wakeup, select.POLLIN)
+        if recorder is None:
+            if self.recorder_birth is not None and self.recorder_birth <= now:
+                self._spawn_recorder()
+        else:
+            poll.register(recorder.child.pidfd, select.POLLIN)
+            if recorder.open:
+                poll.register(recorder.channel, select.POLLIN)
+        ready = {fd for fd, _ in poll.poll(DISK_PAUSE_MS)}
+        if self._wakeup.fileno() in ready:
+            self._signalled(None, 0)
+        if recorder is not None and recorder.child.pidfd in ready:
+            self._died(recorder)
+        elif recorder is not None and recorder.open and recorder.channel.fileno() in ready:
+            self._read(recorder, selectors.EVENT_READ)
 
     def _transmit(self, member: Member, outs: list[Outgoing]) -> None:
         """Sends what was decided in this turn for one peer, as many messages in a packet as may travel together."""
@@ -260,6 +297,8 @@ class Supervisor:
         member.outbox.extend(outs)
         if len(member.outbox) > OUTBOX_MOST:
             self._drop(member, f"it read nothing while {OUTBOX_MOST} messages waited")
+        elif len(member.unreported) > UNREPORTED_MOST:
+            self._drop(member, f"it reported nothing of {UNREPORTED_MOST} messages")
         elif not waited:
             self._write(member)
 
@@ -284,6 +323,10 @@ class Supervisor:
             except OSError as error:
                 for out in packet:
                     self._not_sent(member, out, f"sendmsg to {member}: {error.strerror}")
+                if error.errno not in (errno.EPIPE, errno.ECONNRESET):
+                    # ETOOMANYREFS, ENOBUFS: the peer would wait for ever for what it will never get. Of its end, reading tells.
+                    member.outbox.extend(outs[done + count :])
+                    return self._drop(member, f"sendmsg to it failed: {error.strerror}")
             done += count
         self._interest(member)
 
@@ -297,8 +340,13 @@ class Supervisor:
     def _say(
         self, member: Member, kind: str, payload: Any, *, fds: Sequence[int] = (), kept: Sequence[int] = (), job: int = 0, seq: int = 0
     ) -> int:
-        """Decides that a message shall be sent in this turn; returns its id, 0 for housekeeping."""
-        out = member.channel.prepare(kind, payload, fds=fds, job=job, seq=seq)
+        """Decides that a message shall be sent in this turn; returns its id, 0 for housekeeping. One that cannot even be made ends the channel."""
+        try:
+            out = member.channel.prepare(kind, payload, fds=fds, job=job, seq=seq)
+        except (OSError, ValueError, RecursionError) as error:
+            close_all(kept)
+            self._drop(member, f"{kind} cannot be sent to it: {error}")
+            return 0
         identity = 0 if out.kind.housekeeping else self.tap.sending(member, out, kept)
         self.sends.append((member, out))
         return identity
@@ -360,6 +408,8 @@ class Supervisor:
                 self.sends.append((member, out))
                 return
             job = None if kind.name == "submit" else getattr(arrival.payload, "job", arrival.envelope.job)
+            if job is not None and not 0 <= job <= LARGEST:
+                job = arrival.payload.job = 0
             identity = self.tap.arrived(member, arrival, job)
             if kind.name == "hello":
                 self._hello(member, arrival)
@@ -387,12 +437,12 @@ class Supervisor:
         self.dirty = True
 
     def _serial(self, role: str) -> int:
-        self.serials[role] += 1
-        self.journal.note(self.issuer.last, dict(self.serials))
+        self.serials[role] = self.serials.get(role, 0) + 1
         return self.serials[role]
 
     def _drop(self, member: Member, reason: str) -> None:
         """Ends this one channel for its peer's fault."""
+        reason = reason[:REASON_MOST]
         log.warning("%s: %s; its channel is closed", member if member.role else f"a client with pid {member.pid}", reason)
         self._shut(member, reason)
         if isinstance(member, ChildMember):
@@ -492,8 +542,11 @@ class Supervisor:
 
     def _died(self, member: ChildMember) -> None:
         """The pidfd says so. What it had sent is read first: it may have ended jobs."""
-        while member.open:
-            self._read(member, 0)
+        if member.open:
+            self._read(member, 0, sys.maxsize)
+        if member.open:
+            # Somebody else holds its end as well, a debugger perhaps: end-of-file need never come.
+            self._shut(member, "ended")
         self.selector.unregister(member.child.pidfd)
         exit_words = children.reap(member.child)
         self.tap.records.append(Ended(member.role, member.serial, self.tap.now(), exit_words, member.asked or member.state is State.STOPPING))
@@ -503,6 +556,7 @@ class Supervisor:
         self._step(member, Event.DIED)
         if member.role == "recorder":
             self.recorder = None
+            self.recorder_idle = False
             return
         assert isinstance(member, Worker)
         del self.workers[member.serial]
@@ -524,13 +578,15 @@ class Supervisor:
         if not isinstance(member, Worker) or member.state not in (State.STARTING, State.STOPPING) or member.ready:
             raise ChannelBroken("a hello that nobody waits for")
         hello = arrival.payload
+        _json(hello.sandbox_detail)
         member.ready = self.tap.now()
         member.sandbox, member.detail = hello.sandbox, hello.sandbox_detail
         member.due = None
         self.backoff.lived()
         self._step(member, Event.HELLO)
         self.tap.records.append(Ready("worker", member.serial, member.ready, member.sandbox, member.detail))
-        self.catalogue = {spec.name: spec for spec in hello.catalogue}
+        # Never less than before: jobs that an older worker has in hand still need their deadline.
+        self.catalogue |= {spec.name: spec for spec in hello.catalogue}
         for entry in list(self.board.queue):
             if (refusal := self._unfit(entry)) is not None:
                 self._end(entry, "failed", refusal[1])
@@ -588,7 +644,7 @@ class Supervisor:
         size = len(payload.data)
         if arrival.fds:
             seen = look(arrival.fds[0])
-            if seen.object not in ("regular file", "memfd") or seen.access == "write":
+            if seen.object not in ("regular file", "memfd") or seen.access not in ("read", "read-write"):
                 return self._refuse(
                     member, arrival, "bad-request", f"The input is a {seen.object} open for {seen.access}; expected a file open for reading.", job=identity
                 )
@@ -627,12 +683,15 @@ class Supervisor:
                 entry.output = memfd.empty(f"output of {entry.kind}")
             if len(entry.data) > 32 * 1024 and entry.spare < 0:
                 entry.spare = memfd.empty(f"spare of {entry.kind}")
-        except OSError as error:
-            self._end(entry, "failed", f"no memfd for its output: {error.strerror}")
+            fds = [fd for fd in (entry.input, entry.output, entry.spare) if fd >= 0]
+            task = Task(entry.kind, entry.name, entry.parameters, entry.data, entry.input >= 0, entry.output >= 0, entry.spare >= 0)
+            out = worker.channel.prepare("task", task, fds=fds, job=entry.id)
+        except (OSError, ValueError, RecursionError) as error:
+            # No descriptor left for a memfd, a payload that grew beyond the bound with its new header, parameters nested too deeply.
+            self._end(entry, "failed", f"it could not be given to a worker: {error}")
             return
-        fds = [fd for fd in (entry.input, entry.output, entry.spare) if fd >= 0]
-        task = Task(entry.kind, entry.name, entry.parameters, entry.data, entry.input >= 0, entry.output >= 0, entry.spare >= 0)
-        self._say(worker, "task", task, fds=fds, job=entry.id)
+        self.tap.sending(worker, out)
+        self.sends.append((worker, out))
         if not worker.in_flight:
             entry.started = time.monotonic()
             worker.due = entry.started + spec.deadline
@@ -647,6 +706,8 @@ class Supervisor:
     def _result(self, member: Member, arrival: Arrival, _: int) -> None:
         if not isinstance(member, Worker) or not member.in_flight or member.in_flight[0].id != arrival.envelope.job:
             raise ChannelBroken(f"a result for job {arrival.envelope.job}, which it has not in hand")
+        payload = arrival.payload
+        result = _json(payload.result) if payload.ok else EMPTY
         entry = member.in_flight.popleft()
         now = time.monotonic()
         member.due = None
@@ -656,8 +717,7 @@ class Supervisor:
             head.started = now
             member.due = now + self._deadline(head)
             member.channel.spare = head.spare
-        payload = arrival.payload
-        state, reason = ("done", "") if payload.ok else ("failed", payload.reason[:400] or "the worker gave no reason")
+        state, reason = ("done", "") if payload.ok else ("failed", payload.reason[:REASON_MOST] or "the worker gave no reason")
         entry.result = payload.result if payload.ok else {}
         if payload.ok and entry.output >= 0:
             state, reason = self._keep_output(entry, now)
@@ -665,29 +725,28 @@ class Supervisor:
             member.done += 1
         else:
             member.failed += 1
-        self._end(entry, state, reason)
+        self._end(entry, state, reason, result)
         if member.state is State.STOPPING and not member.in_flight:
             member.due = now + lifecycle.GRACE
             self._say(member, "stop", Stop("it is no longer wanted"))
 
     def _keep_output(self, entry: Entry, now: float) -> tuple[str, str]:
         """Seals the output and keeps it for download; the state and reason of the job."""
-        size = os.fstat(entry.output).st_size
-        if size > self.settings.output_max:
-            return "failed", f"its output has {size} bytes; at most {self.settings.output_max} are kept"
         try:
             memfd.seal(entry.output)
         except OSError as error:
             return "failed", f"its output could not be sealed: {error.strerror}"
+        size = os.fstat(entry.output).st_size
+        if size > self.settings.output_max:
+            return "failed", f"its output has {size} bytes; at most {self.settings.output_max} are kept"
         entry.output_size = size
         spec = self.catalogue[entry.kind]
         self.results.add(entry.id, entry.output, size, spec.media, (entry.name or entry.kind) + spec.suffix, now)
         entry.output = -1
         return "done", ""
 
-    def _end(self, entry: Entry, state: str, reason: str) -> None:
-        """Ends a job, exactly once: in the record, and to the client that waits."""
-        result = msgspec.json.encode(entry.result)
+    def _end(self, entry: Entry, state: str, reason: str, result: bytes = EMPTY) -> None:
+        """Ends a job, exactly once: in the record, and to the client that waits. `result` is the entry's, as JSON."""
         if len(result) > RESULT_MOST:
             shown = msgspec.json.encode({"note": f"a result of {len(result)} bytes; at most {RESULT_MOST} are recorded"})
         else:
@@ -748,6 +807,9 @@ class Supervisor:
             fd = memfd.read_only(kept.fd)
         except OSError as error:
             return self._refuse(member, arrival, "expired", f"It could not be opened: {error.strerror}.", job=job)
+        if sum(bool(sent.kept) for sent in member.unreported.values()) >= KEPT_MOST:
+            os.close(fd)
+            raise ChannelBroken(f"it reported nothing of {KEPT_MOST} outputs")
         self._say(member, "output", Output(job, kept.size, kept.media, kept.name), fds=[fd], kept=[fd], job=job, seq=arrival.envelope.seq)
 
     def _signal(self, member: Member, arrival: Arrival, _: int) -> None:
@@ -757,7 +819,7 @@ class Supervisor:
             alive = ", ".join(str(serial) for serial in self.workers) or "none"
             return self._refuse(member, arrival, "unknown-worker", f"Alive: {alive}.")
         if payload.signal not in SIGNALS:
-            return self._refuse(member, arrival, "out-of-range", f"The signal is {payload.signal!r}; expected {', '.join(SIGNALS)}.")
+            return self._refuse(member, arrival, "out-of-range", f"The signal is {payload.signal[:20]!r}; expected {', '.join(SIGNALS)}.")
         children.send_signal(worker.child, SIGNALS[payload.signal])
         self._say(member, "done", Done(f"SIG{payload.signal} was sent to worker {worker.serial} (pid {worker.pid})."), seq=arrival.envelope.seq)
 
@@ -823,16 +885,18 @@ class Supervisor:
 
     def _patience(self, now: float) -> float:
         """Seconds until something is due."""
-        due = [now + views.HEARTBEAT, max(self.next_snapshot, now) if self.dirty else now + views.HEARTBEAT, *self.births]
+        due = [now + views.HEARTBEAT, max(self.next_snapshot, now) if self.dirty else now + views.HEARTBEAT]
         due += [member.due for member in self.workers.values() if member.due is not None]
         if self.recorder is not None and self.recorder.due is not None:
             due.append(self.recorder.due)
-        if self.recorder is None and self.recorder_birth is not None:
-            due.append(self.recorder_birth)
         if (end := self.results.next_end()) is not None:
             due.append(end)
-        if self.stopping is not None:
-            due.append(self.stopping + self.settings.stop_grace)
+        if self.stopping is None:
+            due += self.births
+            if self.recorder is None and self.recorder_birth is not None:
+                due.append(self.recorder_birth)
+        elif (end := self.stopping + self.settings.stop_grace) > now:
+            due.append(end)
         return max(0.0, min(due) - now)
 
     def _write_snapshot(self, now: float) -> None:
@@ -867,7 +931,7 @@ class Supervisor:
             epoch=self.journal.epoch,
             version=__version__,
             state="running" if self.stopping is None else "stopping",
-            supervisor=views.SupervisorView(self.serials["supervisor"], os.getpid(), self.born, len(os.listdir("/proc/self/fd"))),
+            supervisor=views.SupervisorView(self.serials["supervisor"], os.getpid(), self.born, views.held()),
             workers=[self._worker_view(worker) for worker in self.workers.values()],
             wanted=self.wanted,
             workers_max=self.settings.workers_max,
@@ -961,7 +1025,8 @@ class Supervisor:
                 worker.asked = True
                 self._step(worker, Event.STOP)
                 if worker.state is State.STOPPING and not worker.ready:
-                    children.send_signal(worker.child, signal.SIGTERM)
+                    # It has nothing in hand; SIGTERM would find no ear in one that is stopped.
+                    children.send_signal(worker.child, signal.SIGKILL)
         if self.workers:
             return
         for client in list(self.clients):

@@ -133,12 +133,13 @@ class Tap:
     def reported(self, peer: Peer, receipts: list[Receipt]) -> list[int]:
         """Records what the peer says it received; returns the messages whose descriptors it may now close."""
         release = []
+        now = time.monotonic_ns()
         for receipt in receipts:
             sent = peer.unreported.pop(receipt.message, None)
             if sent is None:
                 continue
             self.records.append(
-                Outcome(receipt.message, "received", receipt.received + self._offset, receipt.flags, receipt.fds)
+                Outcome(receipt.message, "received", min(receipt.received, now) + self._offset, receipt.flags, receipt.fds[: len(sent.fds)])
             )
             if sent.fds:
                 for position, own in enumerate(sent.fds):
