@@ -56,7 +56,7 @@ class Settings:
     worker_user: str = "nobody"
     """User that workers become when the supervisor runs as root; no effect otherwise."""
     stop_grace: int = 3
-    """Seconds that jobs get to end when the pool stops; Apache gives its managed processes five in all."""
+    """Seconds that jobs get to end when the pool stops; Apache gives its managed processes three in all."""
     queue_max: int = 4096
     """Jobs that may wait for a worker; more are refused with the reason."""
     control_users: tuple[str, ...] = ()
