@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.journal.records import Born, Ended, Epoch, Job, JobEnded, JobStarted, Message, Outcome, OutputGone, Proof, Ready
-from app.recorder.fold import Batch, Folded, Place, Rows, fold, needs, safe, signed, word, words
+from app.recorder.fold import Batch, Fold, Place, Rows, fold, needs, safe, signed, word, words
 from tests.story import BEGIN, Story
 
 PLACE = Place(1, "here", 3, 9, 900)
@@ -15,7 +15,7 @@ def numbered(records: list, first: int = 100) -> Batch:
     return list(enumerate(records, first))
 
 
-def folded(records: list, known: Rows | None = None, first: int = 100, place: Place = PLACE) -> Folded:
+def folded(records: list, known: Rows | None = None, first: int = 100, place: Place = PLACE) -> Fold:
     return fold(numbered(records, first), known or Rows(), place)
 
 
@@ -139,6 +139,16 @@ def test_messages_after_an_epoch_have_its_supervisor_at_the_other_end() -> None:
 def test_what_was_pruned_or_put_aside_is_not_missed() -> None:
     made = folded([Outcome(1, "received", 2, 0, []), Proof(1, 0, "same", ""), JobEnded(2, "done", 1, "", b""), Ended("web", 3, 1, "", False)])
     assert made.rows == Rows()
+
+
+def test_a_message_is_settled_once_it_is_complete_and_told_once() -> None:
+    story = Story()
+    task, stop = story.message("task"), story.message("stop")
+    folding = fold(numbered([task, stop]), Rows(), PLACE)
+    assert (folding.take_settled(), [row.id for row in folding.unsettled()]) == ([], [task.id, stop.id])
+    folding.feed(numbered([story.outcome(task), story.message("result", inbound=True)], 102))
+    assert [row.kind for row in folding.take_settled()] == ["task", "result"]
+    assert (folding.take_settled(), [row.id for row in folding.unsettled()]) == ([], [stop.id])
 
 
 def test_folding_twice_gives_the_same_rows() -> None:

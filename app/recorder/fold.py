@@ -93,20 +93,6 @@ class Pace(msgspec.Struct):
     latencies: dict[int, int] = msgspec.field(default_factory=dict)
 
 
-@dataclasses.dataclass
-class Folded:
-    """What a batch makes."""
-
-    rows: Rows
-    """Inserted and updated ones."""
-    inserted: dict[str, int]
-    """How many of them are new, by table."""
-    paces: dict[int, Pace]
-    """By begin, in ns."""
-    place: Place
-    """Where the next batch begins."""
-
-
 def needs(batch: Batch) -> Needs:
     """Which rows must be known to fold a batch."""
     found = Needs()
@@ -141,23 +127,31 @@ def needs(batch: Batch) -> Needs:
     return found
 
 
-def fold(batch: Batch, known: Rows, place: Place) -> Folded:
-    """Folds a batch over the rows that it needs. Rows of `known` are changed in place and move into the result."""
-    folding = _Folding(known, place)
-    handlers = folding.handlers
-    for position, record in batch:
-        handlers[type(record)](position, record)
-    return Folded(folding.rows, folding.inserted, folding.paces, folding.place)
+def fold(batch: Batch, known: Rows, place: Place) -> Fold:
+    """Folds a whole batch over the rows that it needs."""
+    folding = Fold(known, place)
+    folding.feed(batch)
+    return folding
 
 
-class _Folding:
+class Fold:
+    """Folds records, all at once or some after the other, over the rows that they need.
+
+    Rows of `known` are changed in place and move into the result.
+    """
+
     def __init__(self, known: Rows, place: Place) -> None:
-        self.known = known
-        self.place = place
         self.rows = Rows()
+        """Inserted and updated ones."""
         self.inserted = {"messages": 0, "transfers": 0, "jobs": 0, "processes": 0}
+        """How many of them are new, by table."""
         self.paces: dict[int, Pace] = {}
-        self.handlers: dict[type, Any] = {
+        """By begin, in ns."""
+        self.place = place
+        """Where the next records begin."""
+        self._known = known
+        self._settled: dict[int, Any] = {}
+        self._handlers: dict[type, Any] = {
             Epoch: self._epoch,
             Born: self._born,
             Ready: self._ready,
@@ -170,6 +164,21 @@ class _Folding:
             JobEnded: self._job_ended,
             OutputGone: self._output_gone,
         }
+
+    def feed(self, batch: Batch) -> None:
+        """Folds some more records."""
+        handlers = self._handlers
+        for position, record in batch:
+            handlers[type(record)](position, record)
+
+    def take_settled(self) -> list[Any]:
+        """Messages that were completed since this was last asked, by id: most likely nothing more is heard of them."""
+        settled, self._settled = self._settled, {}
+        return [settled[id] for id in sorted(settled)]
+
+    def unsettled(self) -> list[Any]:
+        """Messages that are still open, by id."""
+        return sorted((row for row in self.rows.messages.values() if row.state == "sent"), key=lambda row: row.id)
 
     # ---- messages and transfers
 
@@ -207,16 +216,18 @@ class _Folding:
             "",
             record.preview[: models.PREVIEW],
         )
-        if id not in self.rows.messages and self.known.messages.pop(id, None) is None:
+        if id not in self.rows.messages and self._known.messages.pop(id, None) is None:
             self.inserted["messages"] += 1
             self._count(sent, row.latency, 1)
         self.rows.messages[id] = row
+        if row.state != "sent":
+            self._settled[id] = row
         for transfer in record.transfers:
             self._transfer(transfer, row)
 
     def _transfer(self, record: Transfer, message: Any) -> None:
         key = (message.id, record.position)
-        if key not in self.rows.transfers and self.known.transfers.pop(key, None) is None:
+        if key not in self.rows.transfers and self._known.transfers.pop(key, None) is None:
             self.inserted["transfers"] += 1
         self.rows.transfers[key] = TransferRow(
             message=message.id,
@@ -254,6 +265,7 @@ class _Folding:
         row = self.rows.messages.get(record.message) or self._touch("messages", record.message)
         if row is None:
             return
+        self._settled[row.id] = row
         row.change = position
         row.state = record.state if record.state == "received" else word(record.state, 10)
         row.reason = words(record.reason, 200)
@@ -301,7 +313,7 @@ class _Folding:
     # ---- jobs
 
     def _job(self, position: int, record: Job) -> None:
-        if record.id not in self.rows.jobs and self.known.jobs.pop(record.id, None) is None:
+        if record.id not in self.rows.jobs and self._known.jobs.pop(record.id, None) is None:
             self.inserted["jobs"] += 1
         self.rows.jobs[record.id] = JobRow(
             id=record.id,
@@ -364,7 +376,7 @@ class _Folding:
 
     def _process(self, position: int, role: str, serial: int, pid: int, uid: int, at: int) -> None:
         key = (role, serial)
-        if key not in self.rows.processes and self.known.processes.pop(key, None) is None:
+        if key not in self.rows.processes and self._known.processes.pop(key, None) is None:
             self.inserted["processes"] += 1
         self.rows.processes[key] = ProcessRow(
             node=self.place.node,
@@ -414,6 +426,7 @@ class _Folding:
             row.state = "unknown"
             row.reason = f"the supervisor of epoch {row.epoch} {how} before the outcome was known"
             row.change = position
+            self._settled[row.id] = row
         for row in self._open("transfers", lambda row: row.state == "sent" or not row.proof):
             row.state = "unknown" if row.state == "sent" else row.state
             self._close_proof(row, f"the supervisor of epoch {row.epoch} {how} before the proof was made")
@@ -429,7 +442,7 @@ class _Folding:
             row.change = position
 
     def _open(self, table: str, is_open: Any) -> Iterable[Any]:
-        known = getattr(self.known, table)
+        known = getattr(self._known, table)
         for key in [key for key, row in known.items() if is_open(row)]:
             self._touch(table, key)
         return [row for row in getattr(self.rows, table).values() if is_open(row)]
@@ -439,7 +452,7 @@ class _Folding:
         rows = getattr(self.rows, table)
         row = rows.get(key)
         if row is None:
-            row = getattr(self.known, table).pop(key, None)
+            row = getattr(self._known, table).pop(key, None)
             if row is not None:
                 rows[key] = row
         return row

@@ -8,8 +8,10 @@ it all stands there.
 from __future__ import annotations
 
 import enum
+import itertools
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any, Callable, Iterable, Iterator, Sequence
 
@@ -17,7 +19,7 @@ import msgspec
 from sqlalchemy import Connection, Engine, Row, Table, delete, func, insert, select, update
 
 from app.ipc.identity import time_of
-from app.recorder.fold import Batch, Folded, JobRow, MessageRow, Needs, Place, ProcessRow, Rows, TransferRow, fold, needs, words
+from app.recorder.fold import Batch, Fold, JobRow, MessageRow, Needs, Place, ProcessRow, Rows, TransferRow, needs, words
 from app.recorder.statement import Upsert
 from app.journal.records import Epoch, Record
 from app.store import histogram, models
@@ -30,6 +32,8 @@ POSITIONS: Table = models.Position.__table__  # type: ignore[assignment]
 RATES: Table = models.Rate.__table__  # type: ignore[assignment]
 QUARANTINE: Table = models.Quarantine.__table__  # type: ignore[assignment]
 
+FIRST_PORTION, PORTION = 300, 1500
+"""Records that are folded before the server gets the messages that they complete."""
 SLICE = 2000
 """Messages that one transaction deletes at most."""
 KEYS = 1000
@@ -38,6 +42,9 @@ RECOUNTED = 2_000_000
 """Messages that are counted at the start; more would take too long."""
 RATES_KEPT = 24 * 3600 * 1_000_000_000
 QUARANTINE_KEPT = 10_000
+
+Work = tuple[Table, list[Any]]
+"""Rows for a table."""
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -112,9 +119,9 @@ class Writer:
             if row.position and batch[0][0] > row.position + 1:
                 raise Behind(f"the database is at position {row.position}, these records begin at {batch[0][0]}")
             place = Place(self._node, self._node_name, row.journal_epoch, row.supervisor, row.supervisor_pid)
-            folded = fold(batch, self._load(connection, needs(batch)), place)
-            written = self._write(connection, folded, meanwhile)
-            self._advance(connection, batch[-1][0], folded)
+            fold = Fold(self._load(connection, needs(batch)), place)
+            written = self._write(connection, fold, batch, meanwhile)
+            self._advance(connection, batch[-1][0], fold)
         self.position = batch[-1][0]
         self.rows += written
 
@@ -186,8 +193,8 @@ class Writer:
         columns = {column.name: 0 for column in POSITIONS.columns}
         return columns | {"node": self._node, "node_name": self._node_name, "epoch": self._epoch, "journal_epoch": self._epoch}
 
-    def _advance(self, connection: Connection, position: int, folded: Folded) -> None:
-        inserted, place = folded.inserted, folded.place
+    def _advance(self, connection: Connection, position: int, fold: Fold) -> None:
+        inserted, place = fold.inserted, fold.place
         moved = connection.execute(
             update(POSITIONS)
             .where(*self._mine())
@@ -251,60 +258,87 @@ class Writer:
             known.processes |= {(row.role, row.serial): row for row in read(PROCESSES, ProcessRow, *chosen)}
         return known
 
-    def _write(self, connection: Connection, folded: Folded, meanwhile: Callable[[], None]) -> int:
-        """Upserts what was folded, each table in the order of its key: two nodes' transactions then wait and do not deadlock."""
-        rows = folded.rows
-        work: list[tuple[Table, list[Any]]] = [
-            (MESSAGES, [rows.messages[key] for key in sorted(rows.messages)]),
-            (TRANSFERS, [rows.transfers[key] for key in sorted(rows.transfers)]),
-            (JOBS, [rows.jobs[key] for key in sorted(rows.jobs)]),
-            (PROCESSES, [rows.processes[key] for key in sorted(rows.processes)]),
-        ]
-        written = sum(len(some) for _table, some in work)
-        work.append((RATES, self._rates(connection, folded)))
+    def _write(self, connection: Connection, fold: Fold, batch: Batch, meanwhile: Callable[[], None]) -> int:
+        """Folds a batch and upserts what it makes, in the order of the keys; returns how many rows these are.
+
+        Of two nodes' transactions one then waits for the other, and they do not deadlock.
+        """
         if self._mariadb:
-            self._send(connection, self._statements(connection, work), meanwhile)
+            work = self._as_it_settles(fold, batch)
         else:
-            for table, some in work:
-                if some:
-                    connection.exec_driver_sql(self._upserts[table].sqlite, [msgspec.structs.astuple(row) for row in some])
+            fold.feed(batch)
+            work = iter([(MESSAGES, [*fold.take_settled(), *fold.unsettled()])])
+        written = self._upsert(connection, itertools.chain(work, self._others(fold)), meanwhile)
+        self._upsert(connection, [(RATES, self._rates(connection, fold))])
         return written
 
-    def _rates(self, connection: Connection, folded: Folded) -> list[Any]:
-        for times in _slices(folded.paces):
-            for at, messages, latencies in connection.execute(
-                select(RATES.c.at, RATES.c.messages, RATES.c.latencies).where(RATES.c.node == self._node, RATES.c.at.in_(times))
-            ):
-                pace = folded.paces[at]
-                pace.messages += messages
-                for step, number in histogram.decode(latencies).items():
-                    pace.latencies[step] = pace.latencies.get(step, 0) + number
-        return [
-            _RateRow(self._node, at, folded.paces[at].messages, histogram.encode(folded.paces[at].latencies)) for at in sorted(folded.paces)
-        ]
+    @staticmethod
+    def _as_it_settles(fold: Fold, batch: Batch) -> Iterator[Work]:
+        """Messages in the portions in which they are completed: the server begins while the rest of the batch is still to be folded."""
+        start, size = 0, FIRST_PORTION
+        while start < len(batch):
+            fold.feed(batch[start : start + size])
+            yield MESSAGES, fold.take_settled()
+            start, size = start + size, PORTION
+        yield MESSAGES, fold.unsettled()
 
-    def _statements(self, connection: Connection, work: Iterable[tuple[Table, list[Any]]]) -> Iterator[str]:
+    @staticmethod
+    def _others(fold: Fold) -> Iterator[Work]:
+        for table, rows in ((TRANSFERS, fold.rows.transfers), (JOBS, fold.rows.jobs), (PROCESSES, fold.rows.processes)):
+            yield table, [rows[key] for key in sorted(rows)]
+
+    def _upsert(self, connection: Connection, work: Iterable[Work], meanwhile: Callable[[], None] = lambda: None) -> int:
+        """Writes rows, and returns how many."""
+        written = 0
+
+        def counted() -> Iterator[Work]:
+            nonlocal written
+            for table, rows in work:
+                written += len(rows)
+                if rows:
+                    yield table, rows
+
+        if self._mariadb:
+            self._send(connection, self._statements(connection, counted()), meanwhile)
+        else:
+            for table, rows in counted():
+                connection.exec_driver_sql(self._upserts[table].sqlite, [msgspec.structs.astuple(row) for row in rows])
+        return written
+
+    def _rates(self, connection: Connection, fold: Fold) -> list[Any]:
+        """The steps of the pace that a batch adds to, with what was counted before."""
+        paces = fold.paces
+        for times in _slices(paces):
+            counted = select(RATES.c.at, RATES.c.messages, RATES.c.latencies).where(RATES.c.node == self._node, RATES.c.at.in_(times))
+            for at, messages, latencies in connection.execute(counted):
+                paces[at].messages += messages
+                for step, number in histogram.decode(latencies).items():
+                    paces[at].latencies[step] = paces[at].latencies.get(step, 0) + number
+        return [_RateRow(self._node, at, paces[at].messages, histogram.encode(paces[at].latencies)) for at in sorted(paces)]
+
+    def _statements(self, connection: Connection, work: Iterable[Work]) -> Iterator[str]:
         driver: Any = connection.connection.driver_connection
+        for table, rows in work:
+            yield from self._upserts[table].mariadb(rows, driver.escape, self._most)
+
+    def _send(self, connection: Connection, statements: Iterator[str], meanwhile: Callable[[], None]) -> None:
+        """Runs statements one after the other; while the server works on one the next is made here."""
+        assert self._sender is not None
         if not self._most:
             # A packet beyond the server's limit is not refused: the connection breaks. One character is at most four bytes.
             self._most = int(connection.exec_driver_sql("SELECT @@max_allowed_packet").scalar_one()) // 4
-        for table, some in work:
-            yield from self._upserts[table].mariadb(some, driver.escape, self._most)
-
-    def _send(self, connection: Connection, statements: Iterator[str], meanwhile: Callable[[], None]) -> None:
-        """Runs statements one after the other; while the server works on one the next is built here."""
-        running: Future[Any] | None = None
-        assert self._sender is not None
+        running: deque[Future[Any]] = deque()
         try:
             for statement in statements:
-                if running is not None:
-                    running.result()
-                running = self._sender.submit(connection.exec_driver_sql, statement, None, {"no_parameters": True})
+                while len(running) > 1:
+                    running.popleft().result()
+                running.append(self._sender.submit(connection.exec_driver_sql, statement, None, {"no_parameters": True}))
             meanwhile()
+            while running:
+                running.popleft().result()
         finally:
-            # Whatever happened here, the connection is not ours again before the server has answered.
-            if running is not None:
-                running.result()
+            # Whatever happened, the connection is not ours again before the server has answered.
+            wait(running)
 
     def _tidy(self) -> None:
         """Once in a while: what is bounded by age or number and grows slowly."""
