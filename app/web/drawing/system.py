@@ -158,7 +158,7 @@ def _wide(snapshot: Snapshot | None, around: Surroundings) -> Markup:
     for x, label in ((0, _("your browser")), (150, around.server), (490, _("the pool"))):
         drawing.text(x, 12, label, "label")
     _browser(drawing)
-    drawing.rect(150, TOP - 6, 242, webs * ROW + 2, "group", 9)
+    drawing.rect(150, TOP - 6, 220, webs * ROW + 2, "group", 9)
     for index, client in enumerate(clients[:MOST]):
         _client_row(drawing, client, TOP + index * ROW, alone=webs == 1)
     if len(clients) > MOST:
@@ -191,9 +191,9 @@ def _client_row(drawing: Drawing, client: WebProcess, y: float, *, alone: bool) 
     web = client.role == "web"
     y += 2 if web else 8
     note = _("command line") if not web else _("this page") if alone else ""
-    drawing.process(160, y, 222, 50, _client(client, note))
+    drawing.process(160, y, 200, 50, _client(client, note))
     if client.pairs:
-        _channel(drawing, 382, 490, y + 25, _messages(client.messages))
+        _channel(drawing, 360, 490, y + 25, _messages(client.messages))
 
 
 def _channel(drawing: Drawing, x1: float, x2: float, y: float, words: str, queued: int = 0) -> None:
