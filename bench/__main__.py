@@ -19,6 +19,8 @@ from bench.figures import Findings, Row
 from bench.machine import describe
 from bench.table import show
 
+BUSY = 0.5
+"""Load average above which somebody else is at work."""
 BENCHMARKS = {"round-trip": round_trip.run, "recorder": recorder.run, "transfers": transfers.run}
 
 
@@ -57,6 +59,9 @@ def main(arguments: list[str]) -> int:
             findings.checks += found.checks
             findings.notes += found.notes
     seconds = round(time.monotonic() - start, 1)
+    machine["load_after"] = round(os.getloadavg()[0], 2)
+    if machine["load"] > BUSY:
+        findings.notes.append(f"the machine was busy before the first measurement (load {machine['load']}): believe the ratios, if anything")
     if asked.quick:
         findings.notes.append("--quick: these figures show that it works, not how fast it is")
     show(Console(width=None if sys.stdout.isatty() else 170, highlight=False), findings.rows, findings.checks, findings.notes)

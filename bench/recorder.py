@@ -51,7 +51,7 @@ def run(directory: Path, quick: bool, say: Callable[[str], None]) -> Findings:
     if reason := missing():
         findings.rows = [Row("recorder", "messages", "rows/s", "higher", title, left_out=reason) for title in WAYS.values()]
         return findings
-    messages, rounds = (4_000, 2) if quick else (60_000, 5)
+    messages, rounds = (4_000, 2) if quick else (30_000, 7)
     for what, jobs in (("messages", False), ("messages and jobs of echo traffic", True)):
         place = "with-jobs" if jobs else "messages"
         say(f"recorder, {what}: starting a private MariaDB, writing a journal")
