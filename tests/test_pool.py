@@ -24,10 +24,11 @@ from app.ipc import memfd
 from app.ipc.channel import ChannelClosed
 from app.ipc.passing import send
 from app.ipc.vocabulary import BY_CODE, BY_NAME, Enter, Envelope, Fetch, Receipt, Submit
-from app.journal.records import Ended, Job, JobEnded, JobStarted, Message, Outcome, Proof
+from app.journal.records import Born, Ended, Job, JobEnded, JobStarted, Message, Outcome, Proof
 from app.pool.client import Client, PoolAway, Refused
 from app.store.engine import engine
 from app.store.models import Message as Row
+from tests import leaks
 from tests.eventually import eventually
 from tests.pools import Pool, running
 
@@ -574,7 +575,7 @@ def test_a_killed_supervisor_takes_its_children_with_it_and_the_next_one_goes_on
         pool.process.kill()
         pool.process.wait()
         for pid in pids:
-            eventually(lambda: not Path(f"/proc/{pid}").exists(), f"child {pid} has ended")
+            eventually(lambda: not leaks.runs(pid), f"child {pid} has ended")
     with running(tmp_path) as pool:
         view = pool.ready()
         assert pool.client.submit("echo", data=b"x", want="ended").job > first
@@ -589,7 +590,7 @@ def test_an_orderly_stop_ends_what_runs_and_leaves_nothing(tmp_path):
         ended = {record.id: record.state for record in pool.records() if type(record) is JobEnded}
         assert [ended[job] for job in jobs] == ["done"] * 50
         for worker in view.workers:
-            assert not Path(f"/proc/{worker.pid}").exists()
+            assert not leaks.runs(worker.pid)
         assert not pool.settings.control.exists() and not pool.settings.snapshot.exists()
 
 
@@ -649,6 +650,7 @@ def test_a_full_journal_refuses_new_jobs_counts_it_and_recovers_when_it_is_drain
         assert code == "journal-full"
         journal = eventually(lambda: (seen := pool.view().journal).refusals and seen, "the refusal is counted")
         assert journal.refusals == 1 and journal.bytes >= journal.limit
+        assert "goes from" in pool.client.scale(3), "what is no new job is still heard"
     finally:
         assert pool.stop() == 0
 
@@ -678,6 +680,17 @@ def test_a_killed_recorder_is_replaced_and_nothing_is_missing(pool):
         rows = dict(connection.execute(select(Row.kind, func.count()).group_by(Row.kind)).all())
     database.dispose()
     assert {kind: rows[kind] for kind in ("submit", "task", "result", "answer")} == dict.fromkeys(("submit", "task", "result", "answer"), 200)
+
+
+def test_workers_that_die_before_they_were_of_use_are_replaced_after_a_growing_pause(pool):
+    for _ in range(2):
+        for worker in pool.ready().workers:
+            os.kill(worker.pid, signal.SIGKILL)
+        eventually(lambda: not {worker.pid for worker in pool.view().workers} & {worker.pid}, "the dead are seen")
+    pool.ready()
+    born = [record.at for record in pool.records() if type(record) is Born and record.role == "worker"]
+    ended = [record.at for record in pool.records() if type(record) is Ended and record.role == "worker"]
+    assert len(ended) == 4 and born[-1] - ended[-1] > 1.9e9, "the fourth death is followed by a pause of two seconds"
 
 
 def test_the_snapshot_of_a_dead_supervisor_is_not_believed(pool):

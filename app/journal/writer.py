@@ -84,10 +84,9 @@ class Writer:
     def segments(self) -> int:
         return len(self._segments)
 
-    @property
-    def full(self) -> bool:
-        """True: more than `limit` bytes wait; nothing new should be begun."""
-        return self._older + self._size >= self.limit
+    def beyond(self, times: float) -> bool:
+        """True: `times` the limit is reached; what can be refused should be."""
+        return self._older + self._size >= self.limit * times
 
     # ---- appending
 

@@ -53,6 +53,8 @@ TABLE: dict[tuple[State, Event], tuple[State, Action]] = {
 
 BIRTH = 30.0
 """Seconds from spawn to hello: importing Pillow on a busy machine takes two."""
+BRIEF = 5.0
+"""Seconds from spawn within which a death is one at birth, even after the hello, unless it had been of use."""
 GRACE = 5.0
 """Seconds from being asked to stop to being killed."""
 

@@ -69,6 +69,8 @@ UNREPORTED_MOST = 65_536
 KEPT_MOST = 64
 """Outputs, each a descriptor kept for its proof, that a client may leave without a receipt."""
 RESULT_MOST = 8 * 1024
+RESERVE = 1.25
+"""Times the journal's bound: up to there only new jobs are refused, so that a full pool can still be told what to do."""
 SIGNALS = {"TERM": signal.SIGTERM, "KILL": signal.SIGKILL, "STOP": signal.SIGSTOP, "CONT": signal.SIGCONT}
 REASON_MOST = 400
 """Characters of a reason: a peer may have written it."""
@@ -113,6 +115,11 @@ class ChildMember(Member):
         """When it is late."""
         self.asked = False
 
+    @property
+    def used(self) -> bool:
+        """True: it has been of use, so that its death says nothing against the next one's birth."""
+        return False
+
 
 class Worker(ChildMember):
     def __init__(self, child: Child, role: str, serial: int, born: int, now: float) -> None:
@@ -122,6 +129,10 @@ class Worker(ChildMember):
         self.detail: dict[str, Any] = {}
         self.done = 0
         self.failed = 0
+
+    @property
+    def used(self) -> bool:
+        return bool(self.done or self.failed or self.in_flight)
 
     @property
     def able(self) -> bool:
@@ -401,7 +412,7 @@ class Supervisor:
         if not kind.housekeeping:
             if member.role == "":
                 raise ChannelBroken(f"{kind.name} came before the client had said what it is")
-            if kind.name == "submit" and self.journal.full and self.stopping is None:
+            if member.role != "worker" and self.stopping is None and self.journal.beyond(1.0 if kind.name == "submit" else RESERVE):
                 self.refusals += 1
                 self.dirty = True
                 out = member.channel.prepare("refused", Refused("journal-full", self._refusal("journal-full")), seq=arrival.envelope.seq)
@@ -531,13 +542,14 @@ class Supervisor:
             member.due = None
         elif action in (Action.REPLACE, Action.BACK_OFF):
             backoff = self.backoff if member.role == "worker" else self.recorder_backoff
-            if action is Action.REPLACE:
+            if action is Action.REPLACE and (now - member.birth >= lifecycle.BRIEF or member.used):
                 backoff.lived()
-            when = now if action is Action.REPLACE else backoff.died_at_birth(now)
+                when = now
+            else:
+                when = backoff.died_at_birth(now)
             if member.role == "recorder":
-                # A recorder that lives but cannot stay is no reason to spin.
-                self.recorder_birth = max(when, member.birth + 1.0) if action is Action.REPLACE else when
-            elif action is Action.BACK_OFF:
+                self.recorder_birth = when
+            elif when > now:
                 self.births.append(when)
 
     def _died(self, member: ChildMember) -> None:
@@ -582,7 +594,6 @@ class Supervisor:
         member.ready = self.tap.now()
         member.sandbox, member.detail = hello.sandbox, hello.sandbox_detail
         member.due = None
-        self.backoff.lived()
         self._step(member, Event.HELLO)
         self.tap.records.append(Ready("worker", member.serial, member.ready, member.sandbox, member.detail))
         # Never less than before: jobs that an older worker has in hand still need their deadline.
