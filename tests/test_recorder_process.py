@@ -297,7 +297,8 @@ def test_a_database_that_is_away_from_the_start_is_waited_for(tmp_path: Path) ->
         mine.stop()
         with journal(settings) as log, recorder(settings) as running:
             told = written(log, Story(begin=time.time_ns()), 10)
-            running.hear(lambda progress: "Can't connect" in progress.database, "it says that nobody answers")
+            away = running.hear(lambda progress: "Can't connect" in progress.database, "it says that nobody answers")
+            assert away.position == log.first - 1, "it knows no more than that the journal has let go of what was before"
             mine.start()
             running.drained(log.position)
         is_exactly_once(settings, told)

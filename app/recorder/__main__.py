@@ -12,7 +12,7 @@ import sys
 from app import config
 from app.ipc.channel import Channel
 from app.recorder.drain import Drain
-from app.recorder.follower import Follower
+from app.recorder.follower import Follower, let_go
 from app.recorder.writer import Fenced, Writer
 from app.store.engine import engine
 
@@ -33,6 +33,8 @@ def main() -> int:
     channel = Channel(socket.socket(fileno=CHANNEL))
     database = engine(settings.recorder_url, pool_size=1, max_overflow=0)
     writer = Writer(database, settings.node, settings.node_name, int(os.environ["PAIRSCOPE_EPOCH"]))
+    # Until the database has told: what is drained is not less than this, and the pages do not take all of time for our lag.
+    writer.position = let_go(settings.journal)
     try:
         why = Drain(lambda after: Follower(settings.journal, after), writer, channel, settings.history_rows).run()
     except Fenced as fenced:

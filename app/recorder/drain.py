@@ -55,7 +55,6 @@ class Drain:
     def run(self) -> str:
         """Drains until the supervisor says finish or is gone; returns why it ended, in words. Raises Fenced."""
         try:
-            self._report()
             after = self._insist(self._writer.open)
             follower = self._follow(after)
             try:

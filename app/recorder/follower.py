@@ -12,6 +12,12 @@ BATCH = 5000
 """Records of one transaction, about."""
 
 
+def let_go(directory: Path) -> int:
+    """A position up to which everything must be committed: the journal has let go of it. 0: of nothing yet."""
+    found = segment.listed(directory) if directory.is_dir() else []
+    return found[0][0] - 1 if found else 0
+
+
 class Follower:
     """Reads what comes after a position; where something is missing it stops, and goes on when told to."""
 
