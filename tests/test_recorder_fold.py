@@ -113,6 +113,15 @@ def test_a_new_epoch_decides_what_the_last_one_left_open_in_the_same_batch_and_b
     assert made.place == Place(1, "there", 4, 10, 901)
 
 
+def test_an_output_goes_with_the_supervisor_that_kept_it() -> None:
+    ended = [JobEnded(5, "done", 20, "", b"{}", 1000, "application/gzip", "x.gz", 99), JobEnded(6, "done", 21, "", b"{}")]
+    begun = [Job(job, "compress", "x", 10, 10, "web", 1, 41) for job in (5, 6)]
+    rows = folded([*begun, *ended, Epoch(1, "here", 4, 950, 10, 30, 0, False)]).rows.jobs
+    assert (rows[5].output, rows[5].output_gone, rows[5].change) == (1000, 30, 104)
+    assert rows[5].gone_reason == "the supervisor of epoch 3 died, and kept it no longer"
+    assert rows[6].output_gone is None
+
+
 def test_a_supervisor_that_stops_in_order_leaves_nothing_open() -> None:
     story = Story()
     task = story.message("task")

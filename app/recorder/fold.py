@@ -436,6 +436,10 @@ class Fold:
             row.state = "failed"
             row.ended = at
             row.change = position
+        for row in self._open("jobs", lambda row: row.output and row.output_gone is None):
+            row.output_gone = at
+            row.gone_reason = f"the supervisor of epoch {row.epoch} {how}, and kept it no longer"
+            row.change = position
         for row in self._open("processes", lambda row: row.ended is None):
             row.ended = at
             row.exit = GONE

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import Any, Callable, Iterable, Iterator, Sequence
 
 import msgspec
-from sqlalchemy import Connection, Engine, Row, Table, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, Row, Table, and_, delete, func, insert, or_, select, update
 
 from app.ipc.identity import time_of
 from app.recorder.fold import Batch, Fold, JobRow, MessageRow, Needs, Place, ProcessRow, Rows, TransferRow, needs, words
@@ -244,7 +244,8 @@ class Writer:
         for keys in _slices(wanted.jobs):
             known.jobs |= {row.id: row for row in read(JOBS, JobRow, JOBS.c.id.in_(keys))}
         if wanted.all_open:
-            is_open = JOBS.c.state.in_(("queued", "running")), JOBS.c.node == self._node
+            kept = and_(JOBS.c.output > 0, JOBS.c.output_gone.is_(None))
+            is_open = or_(JOBS.c.state.in_(("queued", "running")), kept), JOBS.c.node == self._node
             known.messages |= {row.id: row for row in read(MESSAGES, MessageRow, MESSAGES.c.state == "sent", mine)}
             known.jobs |= {row.id: row for row in read(JOBS, JobRow, *is_open)}
             known.transfers |= _by_place(read(TRANSFERS, TransferRow, TRANSFERS.c.proof == "", TRANSFERS.c.node == self._node))

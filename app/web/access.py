@@ -374,7 +374,7 @@ def _same_site_only() -> None:
 @open_to_all
 def login() -> AnyResponse | str | tuple[str, int]:
     """A form for a token. With ``?token=`` one button that sends it: a program that previews a link does not log in."""
-    target = _local(request.values.get("next", ""))
+    target = local(request.values.get("next", ""))
     if request.method == "GET":
         if is_operator():
             return redirect(target)
@@ -395,7 +395,7 @@ def logout() -> AnyResponse:
     return redirect("/" if reach.settings().public_read else url_for("access.login"), 303)
 
 
-def _local(target: str) -> str:
+def local(target: str) -> str:
     """A path of ours to go on to; never another site."""
     parts = urlsplit(target.replace("\\", "/"))
     fits = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Response, redirect, request
 from werkzeug.wrappers import Response as AnyResponse
 
-from app.web.access import _local as local
+from app.web.access import local
 from app.web.access import open_to_all
 from app.web.face import THEMES
 from app.web.pages import blueprint
