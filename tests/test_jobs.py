@@ -21,8 +21,8 @@ from app.ipc import memfd
 from app.pool.job import Job, JobFailed, Task
 from app.pool.jobs import catalogue
 from app.pool.sandbox import BOTH, NONE, SECCOMP, landlock, syscalls
-from tests.eventually import eventually
 from tests.confinement import OUTPUT_MAX, Confined
+from tests.eventually import eventually
 
 JOBS = catalogue()
 
