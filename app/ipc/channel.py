@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import select
 import socket
+import struct
 import time
 from collections import Counter, deque
 from typing import Any, Sequence
@@ -24,6 +25,8 @@ from app.ipc.vocabulary import BY_CODE, BY_NAME, Envelope, Kind, Receipt
 
 SPILL = 64 * 1024
 """Bytes of payload beyond which it travels as a sealed memfd."""
+PATIENCE = 2
+"""Seconds after which a call that blocks looks at its deadline."""
 SPILL_MAX = 16 * 1024 * 1024
 TOGETHER = 64
 """Messages that may travel in one packet: one wake-up then brings many. Only those without descriptors do."""
@@ -119,6 +122,11 @@ class Channel:
         # A fresh buffer for each packet would be 96 KiB from the heap, cleared and given back, a hundred thousand times a second.
         self._buffer = memoryview(bytearray(PACKET_MAX)) if buffer is None else buffer
         sock.setblocking(blocking)
+        self._patient = blocking
+        if blocking:
+            # A call that blocks in the kernel saves the poll(2) before it; now and then it must look at its deadline.
+            for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+                sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", PATIENCE, 0))
         self._accepted = {kind.code for kind in BY_CODE.values() if hears in kind.sender.split()}
         self._waiting: deque[tuple[msgspec.Raw, int, int]] = deque()
         self.receipts: list[Receipt] = []
@@ -192,7 +200,17 @@ class Channel:
 
     def post(self, kind: str, payload: Any = None, *, fds: Sequence[int] = (), job: int = 0, seq: int = 0, timeout: float | None = None) -> None:
         """Prepares and sends, waiting for room. Raises ChannelClosed, or TimeoutError after `timeout` seconds: it is then not sent."""
-        self.post_all([self.prepare(kind, payload, fds=fds, job=job, seq=seq)], timeout)
+        out = self.prepare(kind, payload, fds=fds, job=job, seq=seq)
+        try:
+            self.transmit((out,))
+        except BlockingIOError:
+            self.post_all((out,), timeout)
+        except (BrokenPipeError, ConnectionResetError):
+            out.close()
+            raise ChannelClosed("the peer has closed its end") from None
+        except BaseException:
+            out.close()
+            raise
 
     def post_all(self, outs: Sequence[Outgoing], timeout: float | None = None) -> None:
         """Sends prepared messages in order, waiting for room. Raises as :meth:`post`; what was sent before then is sent."""
@@ -200,7 +218,8 @@ class Channel:
         done = 0
         try:
             for out in outs:
-                self.stamp(out)
+                if not out.data:
+                    self.stamp(out)
             while done < len(outs):
                 count = together(outs, done)
                 try:
@@ -284,12 +303,24 @@ class Channel:
             self.receipts.append(Receipt(envelope.id, received, flags, list(fds)))
         return Arrival(kind, envelope, payload, raw, fds, received, flags, size)
 
+    def next(self, timeout: float | None = None) -> Arrival | None:
+        """The next message, after waiting for it at most `timeout` seconds (None: for ever); None if there is none. Raises as :meth:`receive`."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while not self._waiting:
+            left = None if deadline is None else deadline - time.monotonic()
+            if self._patient and (left is None or left >= PATIENCE):
+                try:
+                    return self.receive()
+                except BlockingIOError:
+                    continue
+            return self.receive() if self._await(select.POLLIN, left) else None
+        return self.receive()
+
     def wait(self, timeout: float | None = None) -> list[Arrival]:
-        """Every message that is there, after waiting at most `timeout` seconds (None: for ever) for the first. Raises ChannelClosed."""
-        if not self._waiting and not self._await(select.POLLIN, timeout):
-            return []
-        arrivals = [self.receive()]
-        while self._waiting or self._await(select.POLLIN, 0):
+        """Every message that is there, after waiting as :meth:`next` for the first. Raises ChannelClosed."""
+        first = self.next(timeout)
+        arrivals = [] if first is None else [first]
+        while arrivals and (self._waiting or self._await(select.POLLIN, 0)):
             try:
                 arrivals.append(self.receive())
             except ChannelClosed:

@@ -279,22 +279,30 @@ class Client:
             if left <= 0:
                 self.close()
                 raise PoolAway(f"the pool did not answer within {timeout:.0f} s; whether it did what was asked is not known")
-            for arrival in self._wait(line, left):
-                if found is None and wanted(arrival):
-                    found = arrival
-                else:
-                    self._keep(line, arrival)
+            arrival = self._next(line, left)
+            if arrival is not None and wanted(arrival):
+                found = arrival
+            elif arrival is not None:
+                self._keep(line, arrival)
         return found
+
+    def _next(self, line: _Line, timeout: float) -> Arrival | None:
+        try:
+            return line.channel.next(timeout)
+        except (ChannelClosed, ChannelBroken) as error:
+            raise self._lost(error) from None
 
     def _wait(self, line: _Line, timeout: float) -> list[Arrival]:
         try:
             return line.channel.wait(timeout)
-        except ChannelClosed:
-            self.close()
-            raise PoolAway("the pool went away before it answered; whether it did what was asked is not known") from None
-        except ChannelBroken as error:
-            self.close()
-            raise PoolAway(f"the pool said something that is not in the vocabulary: {error}") from None
+        except (ChannelClosed, ChannelBroken) as error:
+            raise self._lost(error) from None
+
+    def _lost(self, error: ChannelClosed | ChannelBroken) -> PoolAway:
+        self.close()
+        if isinstance(error, ChannelBroken):
+            return PoolAway(f"the pool said something that is not in the vocabulary: {error}")
+        return PoolAway("the pool went away before it answered; whether it did what was asked is not known")
 
     @staticmethod
     def _keep(line: _Line, arrival: Arrival) -> None:

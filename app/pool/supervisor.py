@@ -11,6 +11,7 @@ import errno
 import gc
 import itertools
 import logging
+import math
 import os
 import resource
 import select
@@ -71,6 +72,8 @@ KEPT_MOST = 64
 RESULT_MOST = 8 * 1024
 RESERVE = 1.25
 """Times the journal's bound: up to there only new jobs are refused, so that a full pool can still be told what to do."""
+MORE_EVERY = 0.05
+"""Seconds between two times that an idle recorder is told of more: it commits twenty batches a second, not one for each message."""
 SIGNALS = {"TERM": signal.SIGTERM, "KILL": signal.SIGKILL, "STOP": signal.SIGSTOP, "CONT": signal.SIGCONT}
 REASON_MOST = 400
 """Characters of a reason: a peer may have written it."""
@@ -98,6 +101,8 @@ class Member(Peer):
         self.outbox: deque[Outgoing] = deque()
         self.open = True
         self.writing = False
+        self.heard = 0
+        """The turn of the loop in which it was last read."""
 
 
 class ChildMember(Member):
@@ -183,6 +188,7 @@ class Supervisor:
         """(position, time in ns) at each snapshot, to tell how old the oldest record is that waits."""
         self.refusals = 0
         self.stuck = ""
+        self.turn = 1
         self.housekeeping: Counter[str] = Counter()
         """Of channels that are closed."""
         self.ended: list[Entry] = []
@@ -193,6 +199,9 @@ class Supervisor:
         self.next_snapshot = 0.0
         self.last_snapshot = 0.0
         self.dirty = True
+        self.due = 0.0
+        """When to look what is due (s of the monotonic clock): a turn that only moves messages need not."""
+        self.more_due = 0.0
         self.control = Control(settings)
         self.selector.register(self.control.sock, selectors.EVENT_READ, self._callers)
         self._listen_to_signals()
@@ -227,16 +236,32 @@ class Supervisor:
         self.tap.records.append(Ready("supervisor", self.serials["supervisor"], self.born, "", {}))
         try:
             while not self.finished:
-                self._on_time(time.monotonic())
-                self._flush()
-                if self.finished:
-                    break
-                for key, mask in self.selector.select(self._patience(time.monotonic())):
+                now = time.monotonic()
+                if now >= self.due or self.stopping is not None:
+                    self.due = math.inf
+                    self._on_time(now)
+                    self._flush()
+                    if self.finished:
+                        break
+                    now = time.monotonic()
+                    self.due = min(self.due, now + self._patience(now))
+                self.turn += 1
+                for key, mask in self.selector.select(max(0.0, self.due - now)):
                     key.data(key.fileobj, mask)
                 self._assign()
                 self._flush()
         finally:
             self._leave()
+
+    def _changed(self) -> None:
+        """The next snapshot has something new to say."""
+        self.dirty = True
+        self.due = min(self.due, self.next_snapshot)
+
+    def _look(self) -> None:
+        """Something has happened that may make something else due."""
+        self.dirty = True
+        self.due = 0.0
 
     def _flush(self) -> None:
         """Journals what this turn recorded, then sends what it decided to send."""
@@ -251,9 +276,14 @@ class Supervisor:
             for member, outs in groups.items():
                 self._transmit(member, outs)
         if self.recorder_idle and self.progress is not None and self.journal.position > self.progress.position:
-            self.recorder_idle = False
-            assert self.recorder is not None
-            self._transmit(self.recorder, [self.recorder.channel.prepare("more", More(self.journal.position))])
+            now = time.monotonic()
+            if now < self.more_due:
+                self.due = min(self.due, self.more_due)
+            else:
+                self.recorder_idle = False
+                self.more_due = now + MORE_EVERY
+                assert self.recorder is not None
+                self._transmit(self.recorder, [self.recorder.channel.prepare("more", More(self.journal.position))])
 
     def _append(self, records: list[Any]) -> None:
         self.journal.last_id = self.issuer.last
@@ -271,7 +301,7 @@ class Supervisor:
         if self.stuck:
             log.warning("the journal can be written again")
             self.stuck = ""
-            self.dirty = True
+            self._look()
         for entry in self.ended:
             entry.ended_position = position
         self.ended.clear()
@@ -379,7 +409,11 @@ class Supervisor:
         if mask & selectors.EVENT_READ and member.open:
             self._read(member, mask)
 
-    def _read(self, member: Member, _: int, most: int = READ_MOST) -> None:
+    def _read(self, member: Member, _: int, most: int | None = None) -> None:
+        if most is None:
+            # Whoever was heard in the turn before is likely to have more; of another, to ask whether there is more costs a call.
+            most = READ_MOST if member.heard == self.turn - 1 else 1
+            member.heard = self.turn
         for count in itertools.count(1):
             if count > most and not member.channel.waiting:
                 return
@@ -414,7 +448,7 @@ class Supervisor:
                 raise ChannelBroken(f"{kind.name} came before the client had said what it is")
             if member.role != "worker" and self.stopping is None and self.journal.beyond(1.0 if kind.name == "submit" else RESERVE):
                 self.refusals += 1
-                self.dirty = True
+                self._look()
                 out = member.channel.prepare("refused", Refused("journal-full", self._refusal("journal-full")), seq=arrival.envelope.seq)
                 self.sends.append((member, out))
                 return
@@ -445,7 +479,7 @@ class Supervisor:
             Welcome(self.settings.node, self.journal.epoch, role, member.serial, os.getpid()),
             seq=arrival.envelope.seq,
         )
-        self.dirty = True
+        self._look()
 
     def _serial(self, role: str) -> int:
         self.serials[role] = self.serials.get(role, 0) + 1
@@ -470,7 +504,7 @@ class Supervisor:
         if not member.open:
             return
         member.open = False
-        self.dirty = True
+        self._look()
         self.selector.unregister(member.channel.sock)
         for out in member.outbox:
             self._not_sent(member, out, f"{member}: {reason}")
@@ -501,7 +535,7 @@ class Supervisor:
         self.tap.records.append(Born(role, member.serial, child.pid, member.uid, member.born))
         self._watch(member)
         self.selector.register(child.pidfd, selectors.EVENT_READ, lambda _, __: self._died(member))
-        self.dirty = True
+        self._look()
         return member
 
     def _spawn_worker(self) -> None:
@@ -525,7 +559,7 @@ class Supervisor:
         """Takes the lifecycle's decision and carries it out."""
         member.state, action = lifecycle.step(member.state, event)
         now = time.monotonic()
-        self.dirty = True
+        self._look()
         if action is Action.ASK:
             member.due = now + lifecycle.GRACE
             if member.role == "worker":
@@ -610,7 +644,7 @@ class Supervisor:
             self._step(self.recorder, Event.HELLO)
             self.tap.records.append(Ready("recorder", self.recorder.serial, self.recorder.ready, "", {}))
         if self.progress is None or progress.database != self.progress.database:
-            self.dirty = True
+            self._look()
         self.progress = progress
         self.progress_heard = self.tap.now()
         self.recorder_idle = progress.idle
@@ -706,6 +740,7 @@ class Supervisor:
         if not worker.in_flight:
             entry.started = time.monotonic()
             worker.due = entry.started + spec.deadline
+            self.due = min(self.due, worker.due)
             worker.channel.spare = entry.spare
         entry.state, entry.worker = "running", worker.serial
         worker.in_flight.append(entry)
@@ -727,6 +762,7 @@ class Supervisor:
             head = member.in_flight[0]
             head.started = now
             member.due = now + self._deadline(head)
+            self.due = min(self.due, member.due)
             member.channel.spare = head.spare
         state, reason = ("done", "") if payload.ok else ("failed", payload.reason[:REASON_MOST] or "the worker gave no reason")
         entry.result = payload.result if payload.ok else {}
@@ -739,6 +775,7 @@ class Supervisor:
         self._end(entry, state, reason, result)
         if member.state is State.STOPPING and not member.in_flight:
             member.due = now + lifecycle.GRACE
+            self._look()
             self._say(member, "stop", Stop("it is no longer wanted"))
 
     def _keep_output(self, entry: Entry, now: float) -> tuple[str, str]:
@@ -754,6 +791,7 @@ class Supervisor:
         spec = self.catalogue[entry.kind]
         self.results.add(entry.id, entry.output, size, spec.media, (entry.name or entry.kind) + spec.suffix, now)
         entry.output = -1
+        self._look()
         return "done", ""
 
     def _end(self, entry: Entry, state: str, reason: str, result: bytes = EMPTY) -> None:
@@ -779,7 +817,7 @@ class Supervisor:
         close_all(entry.take_fds())
         self.board.end(entry, state, reason)
         self.ended.append(entry)
-        self.dirty = True
+        self._changed()
 
     # ---- requests of clients
 
@@ -840,7 +878,7 @@ class Supervisor:
             return self._refuse(member, arrival, "out-of-range", f"{wanted} workers are asked for; expected 1 to {self.settings.workers_max}.")
         before, self.wanted = self.wanted, wanted
         self.births.clear()
-        self.dirty = True
+        self._look()
         self._say(member, "done", Done(f"The pool goes from {before} to {wanted} workers."), seq=arrival.envelope.seq)
 
     def _lookup(self, member: Member, arrival: Arrival) -> None:
@@ -872,7 +910,7 @@ class Supervisor:
             self._step(recorder, Event.LATE)
         for job, reason in self.results.expire(now):
             self.tap.records.append(OutputGone(job, self.tap.now(), reason))
-            self.dirty = True
+            self._look()
         if self.stopping is not None:
             self._stop_further(now)
         else:
@@ -1016,7 +1054,7 @@ class Supervisor:
         if self.stopping is None:
             log.info("asked to stop: no new jobs; %d run, %d wait", self.board.running, len(self.board.queue))
             self.stopping = time.monotonic()
-            self.dirty = True
+            self._look()
 
     def _stop_further(self, now: float) -> None:
         """Jobs first, then the workers, then the recorder, then this process."""

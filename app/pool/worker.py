@@ -47,7 +47,8 @@ def serve(channel: Channel, jobs: dict[str, Job]) -> None:
     """Tasks, one after the other, until the supervisor says stop or is gone."""
     held: dict[int, list[int]] = {}
     while True:
-        arrival = channel.receive()
+        arrival = channel.next()
+        assert arrival is not None
         kind = arrival.kind.name
         if kind == "task":
             fds = arrival.take()
