@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from pymysql.err import DataError
 from sqlalchemy import Table, create_engine, select, text
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from app.config import Settings
@@ -202,7 +202,7 @@ def test_a_value_that_does_not_fit_is_refused_and_not_cut(mariadb: MariaDB, tmp_
     migrate.upgrade(settings)
     message = Story().message("task")
     message.fds = 70_000
-    with writer(settings) as mine, pytest.raises(DBAPIError, match="Out of range value for column 'fds'"):
+    with writer(settings) as mine, pytest.raises(DataError, match="Out of range value for column 'fds'"):
         mine.commit(numbered([message], 50))
     assert rows(settings, writers.MESSAGES) == rows(settings, writers.POSITIONS, "position") == []
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import sqlite3
 
-from pymysql.err import InterfaceError
+from pymysql.err import InterfaceError, MySQLError
 from sqlalchemy import exc
 
 
@@ -92,9 +92,9 @@ def judge(error: Exception) -> tuple[Trouble, str]:
         return Trouble.AWAY, f"the connection to the database is lost: {words}"
     if isinstance(error, (OverflowError, UnicodeError)):
         return Trouble.RECORD, f"{type(error).__name__}: {words}"
-    if not isinstance(error, exc.DBAPIError):
+    if not isinstance(cause, MySQLError):
         return Trouble.OURS, f"{type(error).__name__}: {words}"
-    code = cause.args[0] if cause is not None and cause.args and isinstance(cause.args[0], int) else 0
+    code = cause.args[0] if cause.args and isinstance(cause.args[0], int) else 0
     if code in _BUSY:
         return Trouble.BUSY, f"the database is busy: {words}"
     if code in _SCHEMA:

@@ -10,8 +10,6 @@ from __future__ import annotations
 import enum
 import itertools
 import time
-from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any, Callable, Iterable, Iterator, Sequence
 
@@ -19,9 +17,10 @@ import msgspec
 from sqlalchemy import Connection, Engine, Row, Table, and_, delete, func, insert, or_, select, update
 
 from app.ipc.identity import time_of
+from app.journal.records import Record
+from app.recorder import pipeline
 from app.recorder.fold import Batch, Fold, JobRow, MessageRow, Needs, Place, ProcessRow, Rows, TransferRow, needs, words
 from app.recorder.statement import Upsert
-from app.journal.records import Epoch, Record
 from app.store import histogram, models
 
 MESSAGES: Table = models.Message.__table__  # type: ignore[assignment]
@@ -75,7 +74,6 @@ class Writer:
         self._epoch = epoch
         self._mariadb = engine.dialect.name != "sqlite"
         self._upserts = {table: Upsert(table) for table in (MESSAGES, TRANSFERS, JOBS, PROCESSES, RATES, QUARANTINE)}
-        self._sender = ThreadPoolExecutor(1, "statement") if self._mariadb else None
         self._most = 0
         """Characters of one statement; 0: the server was not asked yet."""
         self._tidy_at = 0.0
@@ -90,8 +88,6 @@ class Writer:
 
     def close(self) -> None:
         """Ends the connections."""
-        if self._sender:
-            self._sender.shutdown()
         self._engine.dispose()
 
     def open(self) -> int:
@@ -111,15 +107,17 @@ class Writer:
 
         Raises Fenced, Behind, what a database raises, and what a record that makes no sense raises; nothing is written then.
         """
-        anew = any(type(record) is Epoch and record.lost for _position, record in batch)
-        with self._transaction(Fence.ANEW if anew else Fence.KEEP) as (connection, row):
-            batch = [entry for entry in batch if entry[0] > row.position]
+        wanted = needs(batch)
+        with self._transaction(Fence.ANEW if wanted.anew else Fence.KEEP) as (connection, row):
+            if batch[0][0] <= row.position:
+                batch = [entry for entry in batch if entry[0] > row.position]
+                wanted = needs(batch)
             if not batch:
                 return
             if row.position and batch[0][0] > row.position + 1:
                 raise Behind(f"the database is at position {row.position}, these records begin at {batch[0][0]}")
             place = Place(self._node, self._node_name, row.journal_epoch, row.supervisor, row.supervisor_pid)
-            fold = Fold(self._load(connection, needs(batch)), place)
+            fold = Fold(self._load(connection, wanted), place)
             written = self._write(connection, fold, batch, meanwhile)
             self._advance(connection, batch[-1][0], fold)
         self.position = batch[-1][0]
@@ -300,7 +298,8 @@ class Writer:
                     yield table, rows
 
         if self._mariadb:
-            self._send(connection, self._statements(connection, counted()), meanwhile)
+            self._most = self._most or self._longest(connection)
+            pipeline.run(connection, self._statements(connection, counted()), meanwhile)
         else:
             for table, rows in counted():
                 connection.exec_driver_sql(self._upserts[table].sqlite, [msgspec.structs.astuple(row) for row in rows])
@@ -317,29 +316,15 @@ class Writer:
                     paces[at].latencies[step] = paces[at].latencies.get(step, 0) + number
         return [_RateRow(self._node, at, paces[at].messages, histogram.encode(paces[at].latencies)) for at in sorted(paces)]
 
+    @staticmethod
+    def _longest(connection: Connection) -> int:
+        """A packet beyond the server's limit is not refused: the connection breaks. One character is at most four bytes."""
+        return int(connection.exec_driver_sql("SELECT @@max_allowed_packet").scalar_one()) // 4
+
     def _statements(self, connection: Connection, work: Iterable[Work]) -> Iterator[str]:
         driver: Any = connection.connection.driver_connection
         for table, rows in work:
             yield from self._upserts[table].mariadb(rows, driver.escape, self._most)
-
-    def _send(self, connection: Connection, statements: Iterator[str], meanwhile: Callable[[], None]) -> None:
-        """Runs statements one after the other; while the server works on one the next is made here."""
-        assert self._sender is not None
-        if not self._most:
-            # A packet beyond the server's limit is not refused: the connection breaks. One character is at most four bytes.
-            self._most = int(connection.exec_driver_sql("SELECT @@max_allowed_packet").scalar_one()) // 4
-        running: deque[Future[Any]] = deque()
-        try:
-            for statement in statements:
-                while len(running) > 1:
-                    running.popleft().result()
-                running.append(self._sender.submit(connection.exec_driver_sql, statement, None, {"no_parameters": True}))
-            meanwhile()
-            while running:
-                running.popleft().result()
-        finally:
-            # Whatever happened, the connection is not ours again before the server has answered.
-            wait(running)
 
     def _tidy(self) -> None:
         """Once in a while: what is bounded by age or number and grows slowly."""
