@@ -101,8 +101,6 @@ class Member(Peer):
         self.outbox: deque[Outgoing] = deque()
         self.open = True
         self.writing = False
-        self.heard = 0
-        """The turn of the loop in which it was last read."""
 
 
 class ChildMember(Member):
@@ -188,7 +186,6 @@ class Supervisor:
         """(position, time in ns) at each snapshot, to tell how old the oldest record is that waits."""
         self.refusals = 0
         self.stuck = ""
-        self.turn = 1
         self.housekeeping: Counter[str] = Counter()
         """Of channels that are closed."""
         self.ended: list[Entry] = []
@@ -245,7 +242,6 @@ class Supervisor:
                         break
                     now = time.monotonic()
                     self.due = min(self.due, now + self._patience(now))
-                self.turn += 1
                 for key, mask in self.selector.select(max(0.0, self.due - now)):
                     key.data(key.fileobj, mask)
                 self._assign()
@@ -409,11 +405,7 @@ class Supervisor:
         if mask & selectors.EVENT_READ and member.open:
             self._read(member, mask)
 
-    def _read(self, member: Member, _: int, most: int | None = None) -> None:
-        if most is None:
-            # Whoever was heard in the turn before is likely to have more; of another, to ask whether there is more costs a call.
-            most = READ_MOST if member.heard == self.turn - 1 else 1
-            member.heard = self.turn
+    def _read(self, member: Member, _: int, most: int = READ_MOST) -> None:
         for count in itertools.count(1):
             if count > most and not member.channel.waiting:
                 return
