@@ -11,13 +11,17 @@ import platform
 import socket
 import sys
 
-from app.ipc.channel import Arrival, Channel, ChannelBroken, ChannelClosed
+from app.ipc.channel import Arrival, Channel, ChannelBroken, ChannelClosed, Outgoing
 from app.ipc.passing import close_all
 from app.ipc.vocabulary import Hello, Result
 from app.pool import sandbox
 from app.pool.children import CHANNEL_FD
 from app.pool.job import Job, JobFailed, Task
 from app.pool.jobs import catalogue
+
+
+ANSWERED_TOGETHER = 16
+"""Results of quick jobs that came in one packet that may leave in one."""
 
 
 def work(jobs: dict[str, Job], arrival: Arrival, fds: list[int]) -> Result:
@@ -46,6 +50,7 @@ def work(jobs: dict[str, Job], arrival: Arrival, fds: list[int]) -> Result:
 def serve(channel: Channel, jobs: dict[str, Job]) -> None:
     """Tasks, one after the other, until the supervisor says stop or is gone."""
     held: dict[int, list[int]] = {}
+    results: list[Outgoing] = []
     while True:
         arrival = channel.next()
         assert arrival is not None
@@ -55,12 +60,16 @@ def serve(channel: Channel, jobs: dict[str, Job]) -> None:
             if fds:
                 held[arrival.envelope.id] = fds
             channel.spare = fds[-1] if arrival.payload.spare else -1
-            result = work(jobs, arrival, fds)
+            job = arrival.envelope.job
             try:
-                channel.post("result", result, job=arrival.envelope.job)
+                out = channel.prepare("result", work(jobs, arrival, fds), job=job)
             except (ValueError, OSError) as error:
                 # A worker may make no memfd, and the spare that it was lent has a bound.
-                channel.post("result", Result(False, reason=f"its answer could not travel: {error}"), job=arrival.envelope.job)
+                out = channel.prepare("result", Result(False, reason=f"its answer could not travel: {error}"), job=job)
+            results.append(out)
+            if not channel.waiting or len(results) >= ANSWERED_TOGETHER:
+                channel.post_all(results)
+                results = []
         elif kind == "release":
             close_all(held.pop(arrival.payload.message, []))
         elif kind == "stop":
