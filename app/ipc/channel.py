@@ -42,25 +42,20 @@ class ChannelBroken(Exception):
     """The peer said something that the vocabulary does not allow."""
 
 
-class Arrival:
+class Arrival(msgspec.Struct, eq=False, gc=False):
     """One message that came, with its descriptors."""
 
-    __slots__ = ("kind", "envelope", "payload", "raw", "fds", "received", "flags", "size")
-
-    def __init__(
-        self, kind: Kind, envelope: Envelope, payload: Any, raw: bytes | msgspec.Raw, fds: list[int], received: int, flags: int, size: int
-    ) -> None:
-        self.kind = kind
-        self.envelope = envelope
-        self.payload = payload
-        self.raw = raw
-        """The payload as it travelled."""
-        self.fds = fds
-        self.received = received
-        """CLOCK_MONOTONIC in ns."""
-        self.flags = flags
-        self.size = size
-        """Bytes of the message, header and payload, and of its spill."""
+    kind: Kind
+    envelope: Envelope
+    payload: Any
+    raw: Any
+    """The payload as it travelled."""
+    fds: list[int]
+    received: int
+    """CLOCK_MONOTONIC in ns."""
+    flags: int
+    size: int
+    """Bytes of the message, header and payload, and of its spill."""
 
     def take(self) -> list[int]:
         """The descriptors; the caller owns them now."""
@@ -69,23 +64,21 @@ class Arrival:
 
     def close(self) -> None:
         """Closes the descriptors that nobody took."""
-        close_all(self.take())
+        if self.fds:
+            close_all(self.take())
 
 
-class Outgoing:
+class Outgoing(msgspec.Struct, eq=False, gc=False):
     """A message ready to be sent: borrows its descriptors, owns its spill."""
 
-    __slots__ = ("kind", "envelope", "raw", "fds", "spill", "data")
-
-    def __init__(self, kind: Kind, envelope: Envelope, raw: bytes, fds: Sequence[int], spill: int) -> None:
-        self.kind = kind
-        self.envelope = envelope
-        self.raw = raw
-        self.fds = fds
-        self.spill = spill
-        """A sealed memfd, or -1."""
-        self.data = b""
-        """The message, once it is encoded."""
+    kind: Kind
+    envelope: Envelope
+    raw: bytes
+    fds: Sequence[int]
+    spill: int
+    """A sealed memfd, or -1."""
+    data: bytes = b""
+    """The message, once it is encoded."""
 
     @property
     def size(self) -> int:
@@ -100,6 +93,7 @@ class Outgoing:
 
 
 _envelope_decoder = msgspec.msgpack.Decoder(Envelope)
+_single_decoder = msgspec.msgpack.Decoder(tuple[Envelope])
 _packet_decoder = msgspec.msgpack.Decoder(list[msgspec.Raw])
 _payload_decoders = {kind.code: msgspec.msgpack.Decoder(kind.payload) for kind in BY_CODE.values()}
 _encoder = msgspec.msgpack.Encoder()
@@ -174,14 +168,16 @@ class Channel:
 
         Raises BlockingIOError (try again later), BrokenPipeError, OSError; then none of them is sent.
         """
-        for out in outs:
-            if not out.data:
-                self.stamp(out)
         first = outs[0]
         if len(outs) == 1:
+            if not first.data:
+                self.stamp(first)
             fds = first.fds if first.spill < 0 else [*first.fds, first.spill]
             send(self.sock, b"\x91" + first.data, fds)
         else:
+            for out in outs:
+                if not out.data:
+                    self.stamp(out)
             send(self.sock, b"".join((b"\xdc", len(outs).to_bytes(2, "big"), *[out.data for out in outs])))
         for out in outs:
             if out.kind.housekeeping:
@@ -240,7 +236,7 @@ class Channel:
         """The next message. Raises BlockingIOError (nothing there), ChannelClosed, ChannelBroken."""
         if self._waiting:
             data, received, flags = self._waiting.popleft()
-            return self._parse(data, [], received, flags)
+            return self._parse(data, _envelope_decoder, len(memoryview(data)), [], received, flags)
         try:
             packet = receive(self.sock, self._buffer)
         except PassingError as error:
@@ -248,9 +244,9 @@ class Channel:
         received = time.monotonic_ns()
         if packet is None:
             raise ChannelClosed("the peer has closed its end")
-        data, fds, flags = packet
+        data, fds, flags = packet.data, packet.fds, packet.flags
         if data[0] == 0x91:
-            return self._parse(memoryview(data)[1:], fds, received, flags)
+            return self._parse(data, _single_decoder, len(data) - 1, fds, received, flags)
         try:
             messages = _packet_decoder.decode(data)
             if fds or not 0 < len(messages) <= TOGETHER:
@@ -269,14 +265,15 @@ class Channel:
         """True: messages of a packet that was read are still to be received; the socket need not be readable for them."""
         return bool(self._waiting)
 
-    def _parse(self, data: bytes | memoryview | msgspec.Raw, fds: list[int], received: int, flags: int) -> Arrival:
+    def _parse(self, data: bytes | msgspec.Raw, decoder: Any, size: int, fds: list[int], received: int, flags: int) -> Arrival:
         try:
-            envelope = _envelope_decoder.decode(data)
+            envelope = decoder.decode(data)
+            if decoder is _single_decoder:
+                (envelope,) = envelope
             kind = BY_CODE.get(envelope.kind)
             if kind is None or envelope.kind not in self._accepted:
                 name = kind.name if kind else f"kind {envelope.kind}"
                 raise ChannelBroken(f"{name} may not arrive here")
-            size = len(memoryview(data))
             raw = envelope.payload
             spilled = envelope.spill
             expected = len(envelope.fds) + (1 if spilled > 0 else 0)

@@ -9,7 +9,10 @@ from __future__ import annotations
 import array
 import os
 import socket
-from typing import NamedTuple, Sequence
+import struct
+from typing import Sequence
+
+import msgspec
 
 MOST_FDS = 253
 """SCM_MAX_FD in include/net/scm.h: one more is EINVAL."""
@@ -23,11 +26,16 @@ _TRUNCATED = int(socket.MSG_TRUNC | socket.MSG_CTRUNC)
 _CLOEXEC = int(socket.MSG_CMSG_CLOEXEC)
 _NOSIGNAL = int(socket.MSG_NOSIGNAL)
 
+_SOCKET, _RIGHTS = int(socket.SOL_SOCKET), int(socket.SCM_RIGHTS)
+_ONE = struct.Struct("i")
+"""One descriptor: what nearly every control message holds."""
+
+
 class PassingError(Exception):
     """The packet cannot be trusted: what came with it is closed, and its channel must be."""
 
 
-class Packet(NamedTuple):
+class Packet(msgspec.Struct, gc=False):
     """What one recvmsg returned. The descriptors belong to whoever holds the packet."""
 
     data: bytes
@@ -45,7 +53,8 @@ def send(sock: socket.socket, data: bytes, fds: Sequence[int] = ()) -> None:
     if not data:
         raise ValueError("an empty packet reads as end-of-file")
     if fds:
-        sock.sendmsg((data,), [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))], _NOSIGNAL)
+        numbers = _ONE.pack(fds[0]) if len(fds) == 1 else array.array("i", fds)
+        sock.sendmsg((data,), ((_SOCKET, _RIGHTS, numbers),), _NOSIGNAL)
     else:
         sock.send(data, _NOSIGNAL)
 
@@ -67,10 +76,13 @@ def receive(sock: socket.socket, buffer: memoryview | None = None) -> Packet | N
             continue
     fds: list[int] = []
     for level, kind, body in control:
-        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            numbers = array.array("i")
-            numbers.frombytes(body[: len(body) - len(body) % 4])
-            fds.extend(numbers)
+        if level == _SOCKET and kind == _RIGHTS:
+            if len(body) == 4:
+                fds.extend(_ONE.unpack(body))
+            else:
+                numbers = array.array("i")
+                numbers.frombytes(body[: len(body) - len(body) % 4])
+                fds.extend(numbers)
     if msg_flags & _TRUNCATED:
         close_all(fds)
         what = "the packet" if msg_flags & int(socket.MSG_TRUNC) else "the control message"
