@@ -36,7 +36,7 @@ Number = Annotated[int, msgspec.Meta(ge=0, le=(1 << 31) - 1)]
 """A C int that is not negative: a descriptor's number, msg_flags."""
 
 
-class Receipt(msgspec.Struct, array_like=True):
+class Receipt(msgspec.Struct, array_like=True, gc=False):
     """What a receiver says of a message that it got: reported in the header of its own next message."""
 
     message: Whole
@@ -49,7 +49,7 @@ class Receipt(msgspec.Struct, array_like=True):
     """Numbers under which the descriptors arrived, in the order of the control message."""
 
 
-class Envelope(msgspec.Struct, array_like=True):
+class Envelope(msgspec.Struct, array_like=True, gc=False):
     """The header of every message, and its payload."""
 
     kind: int

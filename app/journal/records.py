@@ -12,7 +12,7 @@ from typing import Any, Union
 import msgspec
 
 
-class Epoch(msgspec.Struct, array_like=True, tag=1):
+class Epoch(msgspec.Struct, array_like=True, gc=False, tag=1):
     """A supervisor has taken over the journal. What an earlier epoch left open is now decided: see docs/record.md."""
 
     node: int
@@ -27,7 +27,7 @@ class Epoch(msgspec.Struct, array_like=True, tag=1):
     """True: there was no journal to go on from."""
 
 
-class Born(msgspec.Struct, array_like=True, tag=2):
+class Born(msgspec.Struct, array_like=True, gc=False, tag=2):
     """A process now takes part: a child was spawned, or a client connected."""
 
     role: str
@@ -37,7 +37,7 @@ class Born(msgspec.Struct, array_like=True, tag=2):
     at: int
 
 
-class Ready(msgspec.Struct, array_like=True, tag=3):
+class Ready(msgspec.Struct, array_like=True, gc=False, tag=3):
     """A child is ready for work."""
 
     role: str
@@ -47,7 +47,7 @@ class Ready(msgspec.Struct, array_like=True, tag=3):
     detail: dict[str, Any]
 
 
-class Ended(msgspec.Struct, array_like=True, tag=4):
+class Ended(msgspec.Struct, array_like=True, gc=False, tag=4):
     """A process takes part no longer."""
 
     role: str
@@ -59,7 +59,7 @@ class Ended(msgspec.Struct, array_like=True, tag=4):
     """True: the supervisor had asked it to."""
 
 
-class Transfer(msgspec.Struct, array_like=True):
+class Transfer(msgspec.Struct, array_like=True, gc=False):
     """One descriptor crossing with a message. What the supervisor's end shows, and the number that the peer reports."""
 
     position: int
@@ -85,7 +85,7 @@ class Transfer(msgspec.Struct, array_like=True):
     reason: str = ""
 
 
-class Message(msgspec.Struct, array_like=True, tag=5):
+class Message(msgspec.Struct, array_like=True, gc=False, tag=5):
     """A message, at *sent*. One that comes to the supervisor is complete at once: it is journaled when it arrives."""
 
     id: int
@@ -109,7 +109,7 @@ class Message(msgspec.Struct, array_like=True, tag=5):
     transfers: list[Transfer] = []
 
 
-class Outcome(msgspec.Struct, array_like=True, tag=6):
+class Outcome(msgspec.Struct, array_like=True, gc=False, tag=6):
     """What became of a message that the supervisor sent."""
 
     message: int
@@ -122,7 +122,7 @@ class Outcome(msgspec.Struct, array_like=True, tag=6):
     reason: str = ""
 
 
-class Proof(msgspec.Struct, array_like=True, tag=7):
+class Proof(msgspec.Struct, array_like=True, gc=False, tag=7):
     """Whether both numbers of a transfer were found to be one open file description, by kcmp(2) KCMP_FILE."""
 
     message: int
@@ -131,7 +131,7 @@ class Proof(msgspec.Struct, array_like=True, tag=7):
     reason: str
 
 
-class Job(msgspec.Struct, array_like=True, tag=8):
+class Job(msgspec.Struct, array_like=True, gc=False, tag=8):
     """A job begins."""
 
     id: int
@@ -144,7 +144,7 @@ class Job(msgspec.Struct, array_like=True, tag=8):
     pid: int
 
 
-class JobStarted(msgspec.Struct, array_like=True, tag=9):
+class JobStarted(msgspec.Struct, array_like=True, gc=False, tag=9):
     """A worker was given the job."""
 
     id: int
@@ -152,7 +152,7 @@ class JobStarted(msgspec.Struct, array_like=True, tag=9):
     at: int
 
 
-class JobEnded(msgspec.Struct, array_like=True, tag=10):
+class JobEnded(msgspec.Struct, array_like=True, gc=False, tag=10):
     """A job has ended, exactly once."""
 
     id: int
@@ -167,7 +167,7 @@ class JobEnded(msgspec.Struct, array_like=True, tag=10):
     expires: int = 0
 
 
-class OutputGone(msgspec.Struct, array_like=True, tag=11):
+class OutputGone(msgspec.Struct, array_like=True, gc=False, tag=11):
     """An output is not kept any longer."""
 
     job: int

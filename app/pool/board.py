@@ -5,45 +5,43 @@ from __future__ import annotations
 from collections import deque
 from typing import Any, Iterable, Protocol
 
+import msgspec
+
 DEPTH = 32
 """Quick jobs that may wait in one worker's socket: a wake-up then brings many. Far below the 278 small messages that fit."""
 
 
-class Entry:
+class Entry(msgspec.Struct, eq=False):
     """A job as the supervisor knows it. Owns its descriptors until :meth:`take_fds`."""
 
-    __slots__ = (
-        "id", "kind", "name", "size", "parameters", "data", "input", "output", "spare", "quick", "client", "seq", "want",
-        "state", "worker", "started", "cancelled", "late", "result", "reason", "output_size", "ended_position",
-    )  # fmt: skip
-
-    def __init__(self, id: int, kind: str, name: str, size: int, parameters: dict[str, Any], data: bytes, input: int) -> None:
-        self.id = id
-        self.kind = kind
-        self.name = name
-        self.size = size
-        self.parameters = parameters
-        self.data = data
-        self.input = input
-        self.output = -1
-        self.spare = -1
-        self.quick = False
-        self.client: Any = None
-        self.seq = 0
-        self.want = 0
-        self.state = "queued"
-        self.worker = 0
-        self.started = 0.0
-        """When it came to the head of its worker's queue, s of the monotonic clock: its deadline counts from here."""
-        self.cancelled = ""
-        self.late = ""
-        self.result: dict[str, Any] = {}
-        self.reason = ""
-        self.output_size = 0
-        self.ended_position = 0
+    id: int
+    kind: str
+    name: str
+    size: int
+    parameters: dict[str, Any]
+    data: bytes
+    input: int
+    output: int = -1
+    spare: int = -1
+    quick: bool = False
+    client: Any = None
+    seq: int = 0
+    want: int = 0
+    state: str = "queued"
+    worker: int = 0
+    started: float = 0.0
+    """When it came to the head of its worker's queue, s of the monotonic clock: its deadline counts from here."""
+    cancelled: str = ""
+    late: str = ""
+    result: dict[str, Any] = {}
+    reason: str = ""
+    output_size: int = 0
+    ended_position: int = 0
 
     def take_fds(self) -> list[int]:
         """All descriptors; the caller owns them now."""
+        if self.input == self.output == self.spare == -1:
+            return []
         fds = [fd for fd in (self.input, self.output, self.spare) if fd >= 0]
         self.input = self.output = self.spare = -1
         return fds

@@ -10,6 +10,8 @@ from __future__ import annotations
 import time
 from typing import Sequence
 
+import msgspec
+
 from app.ipc.channel import Arrival, Channel, Outgoing
 from app.ipc.descriptor import look, prove
 from app.ipc.identity import Issuer
@@ -38,14 +40,15 @@ class Peer:
         return f"{self.role} {self.serial} (pid {self.pid})"
 
 
-class Sent:
+class Sent(msgspec.Struct, eq=False, gc=False):
     """A message on its way: the descriptors that the proof will need, and those kept for it alone."""
 
-    __slots__ = ("fds", "kept")
+    fds: Sequence[int]
+    kept: Sequence[int]
 
-    def __init__(self, fds: Sequence[int], kept: Sequence[int]) -> None:
-        self.fds = fds
-        self.kept = kept
+
+PLAIN = Sent((), ())
+"""A message without descriptors."""
 
 
 class Tap:
@@ -75,7 +78,7 @@ class Tap:
         sent = envelope.sent if 0 < envelope.sent <= received else received
         fds = arrival.fds
         transfers = []
-        for position, (theirs, own) in enumerate(zip(envelope.fds, fds)):
+        for position, (theirs, own) in enumerate(zip(envelope.fds, fds)) if fds else ():
             verdict, reason = prove(peer.pid, theirs, own)
             transfers.append(Transfer(position, theirs, own, *look(own), verdict, reason))
         self.records.append(
@@ -124,7 +127,7 @@ class Tap:
                 transfers,
             )
         )
-        peer.unreported[identity] = Sent(out.fds, kept)
+        peer.unreported[identity] = Sent(out.fds, kept) if out.fds else PLAIN
         peer.messages += 1
         self.journaled += 1
         self.transfers += len(out.fds)
