@@ -102,6 +102,11 @@ class Member(Peer):
         self.open = True
         self.writing = False
 
+    @property
+    def expected(self) -> bool:
+        """True: more may have come than one packet. Of whom that is not likely, to ask costs as much as a message."""
+        return False
+
 
 class ChildMember(Member):
     """A child of the supervisor: worker or recorder."""
@@ -136,6 +141,10 @@ class Worker(ChildMember):
     @property
     def used(self) -> bool:
         return bool(self.done or self.failed or self.in_flight)
+
+    @property
+    def expected(self) -> bool:
+        return bool(self.in_flight)
 
     @property
     def able(self) -> bool:
@@ -331,6 +340,15 @@ class Supervisor:
                 self._not_sent(member, out, f"{member} had closed its end")
             return
         waited = bool(member.outbox)
+        if len(outs) == 1 and not waited:
+            try:
+                member.channel.transmit(outs)
+                return
+            except BlockingIOError:
+                pass
+            except OSError as error:
+                self._not_sent(member, outs[0], f"sendmsg to {member}: {error.strerror}")
+                return
         member.outbox.extend(outs)
         if len(member.outbox) > OUTBOX_MOST:
             self._drop(member, f"it read nothing while {OUTBOX_MOST} messages waited")
@@ -407,7 +425,7 @@ class Supervisor:
 
     def _read(self, member: Member, _: int, most: int = READ_MOST) -> None:
         for count in itertools.count(1):
-            if count > most and not member.channel.waiting:
+            if not member.channel.waiting and (count > most or count == 2 and most == READ_MOST and not member.expected):
                 return
             try:
                 arrival = member.channel.receive()
