@@ -24,19 +24,28 @@ class Issuer:
             raise ValueError(f"node is {node}; expected 0 to 1023")
         self._node = node << NODE_SHIFT
         self._clock = clock
+        self._present = 0
         self.last = last if node_of(last) == node or not last else ((last >> TIME_SHIFT) + 1) << TIME_SHIFT | self._node
 
     def issue(self) -> int:
         """The next id."""
-        fresh = ((self._clock() // 1_000_000 - BEGIN_MS) << TIME_SHIFT) | self._node
+        self.look_at_clock()
+        return self.another()
+
+    def another(self) -> int:
+        """The next id of the same time: cheap, for many that come at once."""
         last = self.last
-        if fresh > last:
-            self.last = fresh
+        if self._present > last:
+            self.last = self._present
         elif last & SEQUENCE != SEQUENCE:
             self.last = last + 1
         else:
             self.last = ((last >> TIME_SHIFT) + 1) << TIME_SHIFT | self._node
         return self.last
+
+    def look_at_clock(self) -> None:
+        """From now on ids tell the present time, to the millisecond, unless that would be below the last one issued."""
+        self._present = (self._clock() // 1_000_000 - BEGIN_MS) << TIME_SHIFT | self._node
 
 
 def time_of(identity: int) -> int:

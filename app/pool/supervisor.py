@@ -251,7 +251,9 @@ class Supervisor:
                         break
                     now = time.monotonic()
                     self.due = min(self.due, now + self._patience(now))
-                for key, mask in self.selector.select(max(0.0, self.due - now)):
+                ready = self.selector.select(max(0.0, self.due - now))
+                self.issuer.look_at_clock()
+                for key, mask in ready:
                     key.data(key.fileobj, mask)
                 self._assign()
                 self._flush()
@@ -716,7 +718,7 @@ class Supervisor:
         arrival.take()
         entry.client, entry.seq, entry.want = member, arrival.envelope.seq, payload.want
         self.tap.records.append(
-            Job(identity, entry.kind, entry.name, entry.size, self.tap.now(), member.role, member.serial, member.pid)
+            Job(identity, entry.kind, entry.name, entry.size, arrival.received + self.tap.offset, member.role, member.serial, member.pid)
         )
         if payload.want & 1:
             self._say(member, "accepted", Accepted(identity, len(self.board.queue)), job=identity, seq=entry.seq)
@@ -754,7 +756,7 @@ class Supervisor:
             worker.channel.spare = entry.spare
         entry.state, entry.worker = "running", worker.serial
         worker.in_flight.append(entry)
-        self.tap.records.append(JobStarted(entry.id, worker.serial, self.tap.now()))
+        self.tap.records.append(JobStarted(entry.id, worker.serial, self.tap.records[-1].sent))
 
     def _deadline(self, entry: Entry) -> float:
         return self.catalogue[entry.kind].deadline

@@ -64,15 +64,15 @@ class Tap:
 
     def set_clock(self) -> None:
         """Aligns the monotonic clock, by which all is timed, with the real one, in which it is recorded."""
-        self._offset = time.time_ns() - time.monotonic_ns()
+        self.offset = time.time_ns() - time.monotonic_ns()
 
     def now(self) -> int:
         """ns since 1970, never the difference of two clocks."""
-        return time.monotonic_ns() + self._offset
+        return time.monotonic_ns() + self.offset
 
     def arrived(self, peer: Peer, arrival: Arrival, job: int | None) -> int:
         """Records a message that came; `job` None: the message begins a job, whose id is the message's own. Returns the id."""
-        identity = self._issuer.issue()
+        identity = self._issuer.another()
         envelope = arrival.envelope
         received = arrival.received
         sent = envelope.sent if 0 < envelope.sent <= received else received
@@ -93,8 +93,8 @@ class Tap:
                 arrival.size,
                 len(fds),
                 arrival.flags,
-                sent + self._offset,
-                received + self._offset,
+                sent + self.offset,
+                received + self.offset,
                 bytes(memoryview(arrival.raw)[:PREVIEW]),
                 transfers,
             )
@@ -106,7 +106,7 @@ class Tap:
 
     def sending(self, peer: Peer, out: Outgoing, kept: Sequence[int] = ()) -> int:
         """Gives the message its id and records it as sent; owns `kept` until the outcome is known. Returns the id."""
-        identity = out.envelope.id = self._issuer.issue()
+        identity = out.envelope.id = self._issuer.another()
         sent = peer.channel.stamp(out)
         transfers = [Transfer(position, fd, -1, *look(fd)) for position, fd in enumerate(out.fds)] if out.fds else []
         self.records.append(
@@ -121,7 +121,7 @@ class Tap:
                 out.size,
                 len(out.fds),
                 0,
-                sent + self._offset,
+                sent + self.offset,
                 0,
                 out.raw[:PREVIEW],
                 transfers,
@@ -142,7 +142,7 @@ class Tap:
             if sent is None:
                 continue
             self.records.append(
-                Outcome(receipt.message, "received", min(receipt.received, now) + self._offset, receipt.flags, receipt.fds[: len(sent.fds)])
+                Outcome(receipt.message, "received", min(receipt.received, now) + self.offset, receipt.flags, receipt.fds[: len(sent.fds)])
             )
             if sent.fds:
                 for position, own in enumerate(sent.fds):
