@@ -15,7 +15,6 @@ import math
 import os
 import resource
 import select
-import selectors
 import signal
 import socket
 import sys
@@ -61,6 +60,7 @@ from app.pool.tap import Peer, Tap
 
 log = logging.getLogger("pairscope.supervisor")
 
+OUT = int(select.EPOLLOUT)
 READ_MOST = 64
 """Messages, to the end of their packet, taken from one channel in one turn: the others get theirs."""
 OUTBOX_MOST = 8192
@@ -156,7 +156,9 @@ class Supervisor:
 
     def __init__(self, settings: Settings, *, wait_for_lock: bool = False) -> None:
         self.settings = settings
-        self.selector = selectors.DefaultSelector()
+        self.epoll = select.epoll()
+        self.watched: dict[int, Callable[[int], None]] = {}
+        """What to do when a descriptor is ready."""
         self.buffer = memoryview(bytearray(PACKET_MAX))
         """Shared by all channels of this one thread."""
         self.journal = Writer(
@@ -209,7 +211,7 @@ class Supervisor:
         """When to look what is due (s of the monotonic clock): a turn that only moves messages need not."""
         self.more_due = 0.0
         self.control = Control(settings)
-        self.selector.register(self.control.sock, selectors.EVENT_READ, self._callers)
+        self._register(self.control.sock.fileno(), self._callers)
         self._listen_to_signals()
         # Messages make no cycles: a full collection in the midst of a burst would only find nothing.
         gc.freeze()
@@ -241,6 +243,7 @@ class Supervisor:
         self.tap.records.append(Born("supervisor", self.serials["supervisor"], os.getpid(), os.geteuid(), self.born))
         self.tap.records.append(Ready("supervisor", self.serials["supervisor"], self.born, "", {}))
         try:
+            poll, watched, look_at_clock = self.epoll.poll, self.watched, self.issuer.look_at_clock
             while not self.finished:
                 now = time.monotonic()
                 if now >= self.due or self.stopping is not None:
@@ -251,10 +254,11 @@ class Supervisor:
                         break
                     now = time.monotonic()
                     self.due = min(self.due, now + self._patience(now))
-                ready = self.selector.select(max(0.0, self.due - now))
-                self.issuer.look_at_clock()
-                for key, mask in ready:
-                    key.data(key.fileobj, mask)
+                ready = poll(max(0.0, self.due - now))
+                look_at_clock()
+                for fd, mask in ready:
+                    if (react := watched.get(fd)) is not None:
+                        react(mask)
                 self._assign()
                 self._flush()
         finally:
@@ -329,11 +333,11 @@ class Supervisor:
                 poll.register(recorder.channel, select.POLLIN)
         ready = {fd for fd, _ in poll.poll(DISK_PAUSE_MS)}
         if self._wakeup.fileno() in ready:
-            self._signalled(None, 0)
+            self._signalled(0)
         if recorder is not None and recorder.child.pidfd in ready:
             self._died(recorder)
         elif recorder is not None and recorder.open and recorder.channel.fileno() in ready:
-            self._read(recorder, selectors.EVENT_READ)
+            self._read(recorder)
 
     def _transmit(self, member: Member, outs: list[Outgoing]) -> None:
         """Sends what was decided in this turn for one peer, as many messages in a packet as may travel together."""
@@ -391,8 +395,7 @@ class Supervisor:
         writing = bool(member.outbox)
         if writing != member.writing and member.open:
             member.writing = writing
-            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if writing else 0)
-            self.selector.modify(member.channel.sock, events, lambda _, mask, member=member: self._ready(member, mask))
+            self.epoll.modify(member.channel.fileno(), select.EPOLLIN | (select.EPOLLOUT if writing else 0))
 
     def _say(
         self, member: Member, kind: str, payload: Any, *, fds: Sequence[int] = (), kept: Sequence[int] = (), job: int = 0, seq: int = 0
@@ -410,22 +413,30 @@ class Supervisor:
 
     # ---- peers
 
-    def _callers(self, _: Any, __: int) -> None:
+    def _callers(self, _: int) -> None:
         while (caller := self.control.accept()) is not None:
             member = Member(Channel(caller.end, hears="client", blocking=False, buffer=self.buffer), "", 0, caller.pid, caller.uid)
             self.clients.add(member)
             self._watch(member)
 
     def _watch(self, member: Member) -> None:
-        self.selector.register(member.channel.sock, selectors.EVENT_READ, lambda _, mask: self._ready(member, mask))
+        self._register(member.channel.fileno(), lambda mask: self._ready(member, mask))
+
+    def _register(self, fd: int, react: Callable[[int], None]) -> None:
+        self.epoll.register(fd, select.EPOLLIN)
+        self.watched[fd] = react
+
+    def _unregister(self, fd: int) -> None:
+        self.epoll.unregister(fd)
+        del self.watched[fd]
 
     def _ready(self, member: Member, mask: int) -> None:
-        if mask & selectors.EVENT_WRITE and member.open:
+        if mask & OUT and member.open:
             self._write(member)
-        if mask & selectors.EVENT_READ and member.open:
-            self._read(member, mask)
+        if mask & ~OUT and member.open:
+            self._read(member)
 
-    def _read(self, member: Member, _: int, most: int = READ_MOST) -> None:
+    def _read(self, member: Member, most: int = READ_MOST) -> None:
         for count in itertools.count(1):
             if not member.channel.waiting and (count > most or count == 2 and most == READ_MOST and not member.expected):
                 return
@@ -517,7 +528,7 @@ class Supervisor:
             return
         member.open = False
         self._look()
-        self.selector.unregister(member.channel.sock)
+        self._unregister(member.channel.fileno())
         for out in member.outbox:
             self._not_sent(member, out, f"{member}: {reason}")
         member.outbox.clear()
@@ -546,7 +557,7 @@ class Supervisor:
         member = kind(child, role, self._serial(role), self.tap.now(), now)
         self.tap.records.append(Born(role, member.serial, child.pid, member.uid, member.born))
         self._watch(member)
-        self.selector.register(child.pidfd, selectors.EVENT_READ, lambda _, __: self._died(member))
+        self._register(child.pidfd, lambda _: self._died(member))
         self._look()
         return member
 
@@ -601,11 +612,11 @@ class Supervisor:
     def _died(self, member: ChildMember) -> None:
         """The pidfd says so. What it had sent is read first: it may have ended jobs."""
         if member.open:
-            self._read(member, 0, sys.maxsize)
+            self._read(member, sys.maxsize)
         if member.open:
             # Somebody else holds its end as well, a debugger perhaps: end-of-file need never come.
             self._shut(member, "ended")
-        self.selector.unregister(member.child.pidfd)
+        self._unregister(member.child.pidfd)
         exit_words = children.reap(member.child)
         self.tap.records.append(Ended(member.role, member.serial, self.tap.now(), exit_words, member.asked or member.state is State.STOPPING))
         asked = member.state is State.STOPPING
@@ -1059,9 +1070,9 @@ class Supervisor:
         signal.set_wakeup_fd(writing.fileno())
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
-        self.selector.register(self._wakeup, selectors.EVENT_READ, self._signalled)
+        self._register(self._wakeup.fileno(), self._signalled)
 
-    def _signalled(self, _: Any, __: int) -> None:
+    def _signalled(self, _: int) -> None:
         self._wakeup.recv(64)
         if self.stopping is None:
             log.info("asked to stop: no new jobs; %d run, %d wait", self.board.running, len(self.board.queue))
@@ -1120,7 +1131,7 @@ class Supervisor:
         signal.set_wakeup_fd(-1)
         self._wakeup.close()
         self._wakeup_writing.close()
-        self.selector.close()
+        self.epoll.close()
         self.settings.snapshot.unlink(missing_ok=True)
         self.journal.close()
         log.info("supervisor %d has stopped", self.serials["supervisor"])
