@@ -68,7 +68,7 @@ def serve(channel: Channel, jobs: dict[str, Job]) -> None:
                 out = channel.prepare("result", Result(False, reason=f"its answer could not travel: {error}"), job=job)
             results.append(out)
             if not channel.waiting or len(results) >= ANSWERED_TOGETHER:
-                channel.post_all(results)
+                channel.send(results)
                 results = []
         elif kind == "release":
             close_all(held.pop(arrival.payload.message, []))
