@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from contextlib import closing
-from typing import Any
+from typing import Any, Iterator
 
 import msgspec
 import pytest
 from pymysql.err import DataError
-from sqlalchemy import Table, create_engine, select, text
+from sqlalchemy import BigInteger, Column, Integer, MetaData, Table, create_engine, select, text
 from sqlalchemy.pool import NullPool
 
 from app.config import Settings
 from app.journal.records import Born, Ended, Epoch, Job, JobStarted, Message, Record
 from app.recorder import writer as writers
-from app.recorder.statement import Upsert
+from app.recorder.upsert import SIZES, Unfit, Upsert, send
 from app.recorder.writer import Behind, Fenced, Writer
 from app.store import models
 from app.store.engine import engine
@@ -202,32 +202,83 @@ def test_a_value_that_does_not_fit_is_refused_and_not_cut(mariadb: MariaDB, tmp_
     migrate.upgrade(settings)
     message = Story().message("task")
     message.fds = 70_000
-    with writer(settings) as mine, pytest.raises(DataError, match="Out of range value for column 'fds'"):
+    with writer(settings) as mine, pytest.raises(Unfit, match="70000 does not fit the column fds of messages"):
         mine.commit(numbered([message], 50))
+    made = engine(settings.recorder_url, poolclass=NullPool, pool_recycle=-1)
+    with made.connect() as connection, pytest.raises(DataError, match="Data too long for column 'reason'"):
+        send(connection, Upsert(writers.QUARANTINE).blocks(entries(1, reason="x" * 401), 10**6), lambda: None)
     assert rows(settings, writers.MESSAGES) == rows(settings, writers.POSITIONS, "position") == []
 
 
-def test_a_statement_ends_before_the_servers_limit() -> None:
+class Entry(msgspec.Struct):
+    """A row of quarantine."""
+
+    node: int
+    position: int
+    at: int
+    reason: str
+    record: bytes
+
+
+def entries(number: int, **values: Any) -> list[Entry]:
+    return [Entry(**{"node": 1, "position": position, "at": 0, "reason": "x" * 100, "record": b""} | values) for position in range(number)]
+
+
+def test_rows_are_put_into_the_largest_blocks_that_they_fill() -> None:
     upsert = Upsert(writers.QUARANTINE)
+    assert [block.size for block in upsert.blocks(entries(443), 10**6)] == [200, 200, 20, 20, 1, 1, 1]
+    assert SIZES[-1] == 1
+
+
+def test_a_block_ends_before_the_servers_limit() -> None:
+    upsert = Upsert(writers.QUARANTINE)
+    blocks = list(upsert.blocks(entries(200), 5000))
+    assert {block.size for block in blocks} == {20} and all(len(block.values) <= 5000 for block in blocks)
+    assert [block.size for block in upsert.blocks(entries(2), 1)] == [1, 1], "a single row is never split"
+
+
+@pytest.mark.parametrize(("column", "value"), [("position", "1); DROP TABLE messages; --"), ("position", 2**63), ("node", 40_000), ("at", None)])
+def test_a_number_that_is_none_or_does_not_fit_is_refused_before_it_is_sent(column: str, value: Any) -> None:
+    with pytest.raises(Unfit, match=f"does not fit the column {column} of quarantine"):
+        list(Upsert(writers.QUARANTINE).blocks(entries(1, **{column: value}), 10**6))
+
+
+@pytest.mark.database
+@pytest.mark.parametrize("length", [0, 1, 250, 251, 65_535, 65_536, 1_000_000])
+def test_text_and_bytes_of_any_length_arrive_whole(mariadb: MariaDB, length: int) -> None:
+    """The protocol writes their length in four ways."""
 
     class Row(msgspec.Struct):
-        node: int
-        position: int
-        at: int
-        reason: str
-        record: bytes
+        id: int
+        text: str
+        data: bytes
+        number: int | None
 
-    many = [Row(1, number, 0, "x" * 100, b"") for number in range(100)]
-    made = list(upsert.mariadb(many, repr, most=1000))
-    assert all(len(statement) < 1300 for statement in made)
-    assert sum(statement.count("xxx'") for statement in made) == 100
-    assert len(list(upsert.mariadb(many[:1], repr, most=1))) == 1, "a single row is never split"
+    table = Table("lengths", MetaData(), Column("id", BigInteger, primary_key=True), Column("text", models.LongWords()), Column("data", models.LongBytes()), Column("number", Integer))
+    made = create_engine(mariadb.fresh(), poolclass=NullPool)
+    with made.begin() as connection:
+        table.create(connection)
+        many = [Row(number, "ü" * (length // 2), bytes(length), None if number % 3 else -number) for number in range(1, 26)]
+        send(connection, Upsert(table).blocks(many, 10**7), lambda: None)
+        assert [tuple(row) for row in connection.execute(select(table).order_by(table.c.id))] == [msgspec.structs.astuple(row) for row in many]
 
 
-def test_a_value_of_the_wrong_type_is_never_written_into_a_statement() -> None:
-    upsert = Upsert(writers.POSITIONS)
-    row = msgspec.defstruct("Row", [(column.key, Any) for column in writers.POSITIONS.columns])(*range(16))
-    row.node_name = "x"
-    row.position = "1); DROP TABLE messages; --"
-    with pytest.raises(TypeError):
-        list(upsert.mariadb([row], repr, most=1000))
+@pytest.mark.database
+def test_an_error_between_two_blocks_gives_the_connection_up(mariadb: MariaDB) -> None:
+    """The answer to the first is still under way."""
+    url = mariadb.fresh()
+    made = create_engine(url)
+    with made.begin() as connection:
+        writers.QUARANTINE.create(connection)
+
+    def blocks() -> Iterator[Any]:
+        yield from Upsert(writers.QUARANTINE).blocks(entries(1), 10**6)
+        raise KeyError("no more")
+
+    with made.connect() as connection:
+        with pytest.raises(KeyError):
+            send(connection, blocks(), lambda: None)
+        assert connection.invalidated
+    with made.connect() as connection:
+        assert connection.execute(select(writers.QUARANTINE)).all() == []
+    made.dispose()

@@ -8,6 +8,8 @@ import sqlite3
 from pymysql.err import InterfaceError, MySQLError
 from sqlalchemy import exc
 
+from app.recorder.upsert import Unfit
+
 
 class Trouble(enum.Enum):
     """What to do about an error."""
@@ -90,8 +92,8 @@ def judge(error: Exception) -> tuple[Trouble, str]:
         return _judge_sqlite(cause, words)
     if isinstance(cause, InterfaceError) or isinstance(error, exc.DBAPIError) and error.connection_invalidated:
         return Trouble.AWAY, f"the connection to the database is lost: {words}"
-    if isinstance(error, (OverflowError, UnicodeError)):
-        return Trouble.RECORD, f"{type(error).__name__}: {words}"
+    if isinstance(error, (OverflowError, UnicodeError, Unfit)):
+        return Trouble.RECORD, words
     if not isinstance(cause, MySQLError):
         return Trouble.OURS, f"{type(error).__name__}: {words}"
     code = cause.args[0] if cause.args and isinstance(cause.args[0], int) else 0

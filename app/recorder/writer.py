@@ -18,9 +18,8 @@ from sqlalchemy import Connection, Engine, Row, Table, and_, delete, func, inser
 
 from app.ipc.identity import time_of
 from app.journal.records import Record
-from app.recorder import pipeline
 from app.recorder.fold import Batch, Fold, JobRow, MessageRow, Needs, Place, ProcessRow, Rows, TransferRow, needs, words
-from app.recorder.statement import Upsert
+from app.recorder.upsert import Block, Upsert, send
 from app.store import histogram, models
 
 MESSAGES: Table = models.Message.__table__  # type: ignore[assignment]
@@ -75,7 +74,7 @@ class Writer:
         self._mariadb = engine.dialect.name != "sqlite"
         self._upserts = {table: Upsert(table) for table in (MESSAGES, TRANSFERS, JOBS, PROCESSES, RATES, QUARANTINE)}
         self._most = 0
-        """Characters of one statement; 0: the server was not asked yet."""
+        """Bytes of values in one statement; 0: the server was not asked yet."""
         self._tidy_at = 0.0
         self.position = 0
         """The last position that is known to be committed."""
@@ -299,7 +298,7 @@ class Writer:
 
         if self._mariadb:
             self._most = self._most or self._longest(connection)
-            pipeline.run(connection, self._statements(connection, counted()), meanwhile)
+            send(connection, self._blocks(counted()), meanwhile)
         else:
             for table, rows in counted():
                 connection.exec_driver_sql(self._upserts[table].sqlite, [msgspec.structs.astuple(row) for row in rows])
@@ -318,13 +317,12 @@ class Writer:
 
     @staticmethod
     def _longest(connection: Connection) -> int:
-        """A packet beyond the server's limit is not refused: the connection breaks. One character is at most four bytes."""
-        return int(connection.exec_driver_sql("SELECT @@max_allowed_packet").scalar_one()) // 4
+        """A packet beyond the server's limit is not refused: the connection breaks. What is not the values has room in the rest."""
+        return int(connection.exec_driver_sql("SELECT @@max_allowed_packet").scalar_one()) // 2
 
-    def _statements(self, connection: Connection, work: Iterable[Work]) -> Iterator[str]:
-        driver: Any = connection.connection.driver_connection
+    def _blocks(self, work: Iterable[Work]) -> Iterator[Block]:
         for table, rows in work:
-            yield from self._upserts[table].mariadb(rows, driver.escape, self._most)
+            yield from self._upserts[table].blocks(rows, self._most)
 
     def _tidy(self) -> None:
         """Once in a while: what is bounded by age or number and grows slowly."""
