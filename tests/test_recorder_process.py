@@ -265,6 +265,27 @@ def test_history_is_bounded_and_says_so(history: Settings, database: str) -> Non
         assert max(progress.history for progress in running.progress) <= 1000 + 5000
 
 
+@pytest.mark.database
+def test_two_nodes_write_into_one_history_and_keep_its_bound_together(mariadb: MariaDB, tmp_path: Path) -> None:
+    url = mariadb.fresh()
+    migrate.upgrade(Settings(state=tmp_path, run=tmp_path, history_url=url))
+    nodes = [filed(Settings(state=tmp_path / str(node), run=tmp_path, history_url=url), node=node, history_rows=2000) for node in (1, 2)]
+    told: dict[int, list[Record]] = {}
+    with journal(nodes[0]) as one, journal(nodes[1]) as two:
+        for log, node in ((one, 1), (two, 2)):
+            told[node] = written(log, Story(node, begin=time.time_ns()), 1000)
+        with recorder(nodes[0]) as first, recorder(nodes[1]) as second:
+            first.drained(one.position)
+            second.drained(two.position)
+            for running, log in ((first, one), (second, two)):
+                running.say("more", More(log.append([Story(node=1 + (log is two), begin=time.time_ns()).message("stop")])))
+            first.drained(one.position)
+            second.drained(two.position)
+    assert ask(nodes[0], "SELECT node, `rows` FROM positions ORDER BY node") == [(1, 5001), (2, 5001)]
+    [(kept,)] = ask(nodes[0], "SELECT COUNT(*) FROM messages")
+    assert kept == 2000 == ask(nodes[0], "SELECT SUM(`rows` - pruned_messages) FROM positions")[0][0]
+
+
 # ---- a database that goes away ----------------------------------------------------------------------------------
 
 

@@ -26,6 +26,8 @@ _BUSY = {
     1205,  # lock wait timeout
     1206,  # more locks than the lock table holds
     1213,  # deadlock
+    1243,  # a prepared statement is no longer known: the next connection prepares it anew
+    1615,  # a prepared statement has to be prepared anew
 }
 _SCHEMA = {
     1044,  # no right to the database
@@ -63,6 +65,7 @@ _AWAY = {
     1203,  # too many connections of this user
     1226,  # this user has used up what it may
     1290,  # the server is read-only
+    1461,  # more prepared statements than the server allows
     1792,  # the transaction is read-only
     1836,  # the server is read-only
     1927,  # the connection was killed

@@ -158,7 +158,8 @@ class Writer:
             }
             counted = {name: connection.execute(statement).rowcount for name, statement in gone.items()}
             values = {name: POSITIONS.c[name] + number for name, number in counted.items() if number}
-            connection.execute(update(POSITIONS).where(*self._mine()).values(values))
+            if values:  # none where another node's recorder was first
+                connection.execute(update(POSITIONS).where(*self._mine()).values(values))
         self.kept = kept - counted["pruned_messages"]
         return self.kept > bound
 
