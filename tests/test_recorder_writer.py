@@ -226,14 +226,14 @@ def entries(number: int, **values: Any) -> list[Entry]:
 
 def test_rows_are_put_into_the_largest_blocks_that_they_fill() -> None:
     upsert = Upsert(writers.QUARANTINE)
-    assert [block.size for block in upsert.blocks(entries(443), 10**6)] == [200, 200, 20, 20, 1, 1, 1]
+    assert [block.size for block in upsert.blocks(entries(611), 10**6)] == [256, 256, 64, 32, 2, 1]
     assert SIZES[-1] == 1
 
 
 def test_a_block_ends_before_the_servers_limit() -> None:
     upsert = Upsert(writers.QUARANTINE)
-    blocks = list(upsert.blocks(entries(200), 5000))
-    assert {block.size for block in blocks} == {20} and all(len(block.values) <= 5000 for block in blocks)
+    blocks = list(upsert.blocks(entries(256), 5000))
+    assert {block.size for block in blocks} == {32} and all(len(block.values) <= 5000 for block in blocks)
     assert [block.size for block in upsert.blocks(entries(2), 1)] == [1, 1], "a single row is never split"
 
 

@@ -10,6 +10,8 @@ from app.journal.records import Record
 
 BATCH = 5000
 """Records of one transaction, about."""
+AHEAD = BATCH // 10
+"""Records that are read at once while a server works."""
 
 
 def let_go(directory: Path) -> int:
@@ -33,7 +35,8 @@ class Follower:
         """The next records, [] when there are none yet. Raises JournalGap where records are missing behind `last`."""
         records, self._ahead = self._ahead, []
         try:
-            records = records or self._reader.read(self._most)
+            if len(records) < self._most:
+                records += self._reader.read(self._most - len(records))
         except JournalGap:
             # What was read before the gap is lost with the exception: read it again, frame by frame, up to the gap.
             if self._most == 1:
@@ -46,10 +49,10 @@ class Follower:
         return records
 
     def look_ahead(self) -> None:
-        """Reads now what the next :meth:`read` returns: the time is there while a server works."""
-        if not self._ahead:
+        """Reads some of what the next :meth:`read` returns: the time is there while a server works."""
+        if len(self._ahead) < self._most:
             try:
-                self._ahead = self._reader.read(self._most)
+                self._ahead += self._reader.read(AHEAD)
             except JournalGap:
                 self.go_to(self.last)
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import msgspec
 from sqlalchemy import BigInteger, Boolean, Column, Connection, Integer, SmallInteger, Table
 
-SIZES = (200, 20, 1)
+SIZES = (256, 128, 64, 32, 16, 8, 4, 2, 1)
 """Rows of one statement. Larger ones were slower: what the server makes of them no longer fits its cache."""
 
 PREPARE, EXECUTE = 0x16, 0x17
@@ -123,7 +123,7 @@ class Upsert:
 
 
 def send(connection: Connection, blocks: Iterable[Block], meanwhile: Callable[[], None]) -> None:
-    """Executes blocks one after the other. While the server works on one the next is made, and at the last `meanwhile` is called.
+    """Executes blocks one after the other. While the server works on one, `meanwhile` is called and the next block is made.
 
     Raises the driver's own errors, and what `blocks` raises; the connection is then given up. A thread that waits for the
     server would do for that as well, and was slower: it and whoever makes the blocks have one interpreter lock.
@@ -144,7 +144,7 @@ def send(connection: Connection, blocks: Iterable[Block], meanwhile: Callable[[]
                 types = b"\x01" + block.upsert.types * block.size
             driver._execute_command(EXECUTE, struct.pack("<IBI", number, 0, 1) + block.nulls + types + block.values)
             answer_due = True
-        meanwhile()
+            meanwhile()
         if answer_due:
             driver._read_query_result()
     except BaseException:

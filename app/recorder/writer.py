@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine, Row, Table, and_, delete, func, inser
 from app.ipc.identity import time_of
 from app.journal.records import Record
 from app.recorder.fold import Batch, Fold, JobRow, MessageRow, Needs, Place, ProcessRow, Rows, TransferRow, needs, words
-from app.recorder.upsert import Block, Upsert, send
+from app.recorder.upsert import SIZES, Block, Upsert, send
 from app.store import histogram, models
 
 MESSAGES: Table = models.Message.__table__  # type: ignore[assignment]
@@ -30,8 +30,8 @@ POSITIONS: Table = models.Position.__table__  # type: ignore[assignment]
 RATES: Table = models.Rate.__table__  # type: ignore[assignment]
 QUARANTINE: Table = models.Quarantine.__table__  # type: ignore[assignment]
 
-FIRST_PORTION, PORTION = 300, 1500
-"""Records that are folded before the server gets the messages that they complete."""
+PORTION = 300
+"""Records that are folded at once, while the server works on the messages that those before have completed."""
 SLICE = 2000
 """Messages that one transaction deletes at most."""
 KEYS = 1000
@@ -102,7 +102,7 @@ class Writer:
     def commit(self, batch: Batch, meanwhile: Callable[[], None] = lambda: None) -> None:
         """Writes a batch. What of it is committed already is left out, so that it may be tried again after any failure.
 
-        `meanwhile` is called, at most once, while the server works on the last statement.
+        `meanwhile` is called while the server works, again and again.
 
         Raises Fenced, Behind, what a database raises, and what a record that makes no sense raises; nothing is written then.
         """
@@ -273,13 +273,15 @@ class Writer:
 
     @staticmethod
     def _as_it_settles(fold: Fold, batch: Batch) -> Iterator[Work]:
-        """Messages in the portions in which they are completed: the server begins while the rest of the batch is still to be folded."""
-        start, size = 0, FIRST_PORTION
-        while start < len(batch):
-            fold.feed(batch[start : start + size])
-            yield MESSAGES, fold.take_settled()
-            start, size = start + size, PORTION
-        yield MESSAGES, fold.unsettled()
+        """Messages as they are completed: the server begins while the rest of the batch is still to be folded."""
+        waiting: list[Any] = []
+        for start in range(0, len(batch), PORTION):
+            fold.feed(batch[start : start + PORTION])
+            waiting += fold.take_settled()
+            full = len(waiting) - len(waiting) % SIZES[0]
+            yield MESSAGES, waiting[:full]
+            del waiting[:full]
+        yield MESSAGES, waiting + fold.unsettled()
 
     @staticmethod
     def _others(fold: Fold) -> Iterator[Work]:
