@@ -44,7 +44,7 @@ def browser(pool: Server) -> Iterator[Chrome]:
     with chromium(1440, 900) as made:
         made.get(pool.link)
         made.find_element(By.CSS_SELECTOR, "main button.primary").click()
-        assert made.find_element(By.TAG_NAME, "h1").text.startswith("A descriptor goes in")
+        eventually(lambda: text_of(made, "h1").startswith("A descriptor goes in"), "the overview is there after the login")
         yield made
 
 
