@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
 from app.config import Settings
-from app.journal.records import Born, Epoch, Message, Proof, Record
+from app.journal.records import Born, Epoch, Proof, Record
 from app.recorder.writer import Writer
 from app.store import queries
 from app.store.cursor import Known, encode
