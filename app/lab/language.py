@@ -1,0 +1,467 @@
+"""Reading and writing scenarios. docs/lab.md has the grammar; every error is a ScenarioError at its place."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import Iterable, NoReturn
+
+from app.lab.calls import CALLS, EXPECTED, KINDS, Argument, Call
+from app.lab.constants import NUMBERS
+from app.lab.model import Constants, Expectation, Items, Name, Number, Place, Scenario, ScenarioError, Step, Text, Value
+
+TEXT_MAX = 64 * 1024
+"""Characters of a scenario."""
+STEPS_MAX = 100
+PROCESSES_MAX = 8
+"""Processes and threads together."""
+BYTES_MAX = 1 << 20
+"""Bytes of one text, repeated."""
+ABOUT = {"title": False, "notice": True, "man": False, "ask": False, "quirk": False}
+"""Words that may follow ``@``; True: on more than one line."""
+
+_TOKEN = re.compile(
+    r"""(?P<space>[ \t]+) | (?P<comment>\#.*) | (?P<arrow>->) | (?P<expect>=>)
+      | (?P<hex>x"[^"]*") | (?P<text>"(?:[^"\\]|\\.)*") | (?P<number>-?(?:0x[0-9A-Fa-f]+|[0-9]+)[KM]?(?![A-Za-z0-9_]))
+      | (?P<constant>[A-Z][A-Z0-9_]*(?![A-Za-z])) | (?P<word>[a-z][A-Za-z0-9_]*) | (?P<mark>[:=|*,\[\]()])""",
+    re.VERBOSE,
+)
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,15}\Z")
+_ESCAPES = {"n": 10, "t": 9, "r": 13, "0": 0, "a": 7, "b": 8, "f": 12, "v": 11, "\\": 92, '"': 34}
+_BIT = {"K": 1024, "M": 1024 * 1024, "": 1}
+_BINDS = {"none": 0, "one": 1, "two": 2, "process": 1}
+
+
+class _Token:
+    __slots__ = ("kind", "place", "text")
+
+    def __init__(self, kind: str, text: str, place: Place) -> None:
+        self.kind, self.text, self.place = kind, text, place
+
+
+def parse(text: str) -> Scenario:
+    """Reads a scenario. Raises ScenarioError."""
+    if len(text) > TEXT_MAX:
+        raise ScenarioError(Place(1, 1), f"{len(text)} characters", f"at most {TEXT_MAX}")
+    about: list[tuple[str, str]] = []
+    steps: list[Step] = []
+    names = _Names()
+    # Not splitlines(): it would also break at form feeds and other characters that are then found misplaced.
+    for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), 1):
+        stripped = line.strip(" \t")
+        if stripped.startswith("@"):
+            about.append(_about(stripped, Place(number, line.index("@") + 1), about))
+            continue
+        tokens = list(_tokens(line, number))
+        if len(tokens) == 1:
+            continue
+        step = _Line(tokens).step()
+        if len(steps) == STEPS_MAX:
+            raise ScenarioError(step.place, f"step {STEPS_MAX + 1}", f"at most {STEPS_MAX} steps")
+        names.check(step)
+        steps.append(step)
+    if not steps:
+        raise ScenarioError(Place(1, 1), "no step", "at least one, such as: parent: pipe2 0 -> out in")
+    return Scenario(tuple(about), tuple(steps))
+
+
+def _about(line: str, place: Place, before: list[tuple[str, str]]) -> tuple[str, str]:
+    word, _, said = line[1:].partition(" ")
+    if word not in ABOUT:
+        raise ScenarioError(place, f"@{word}", "one of " + ", ".join(f"@{known}" for known in ABOUT))
+    for offset, character in enumerate(line):
+        if not character.isprintable():
+            raise ScenarioError(Place(place.line, place.column + offset), f"the character {character!r}", "printable text")
+    if not said.strip():
+        raise ScenarioError(place, f"@{word} without a text", "a sentence after it")
+    if not ABOUT[word] and any(word == other for other, _ in before):
+        raise ScenarioError(place, f"a second @{word}", "at most one")
+    return word, said.strip()
+
+
+def _tokens(line: str, number: int) -> Iterable[_Token]:
+    position = 0
+    while position < len(line):
+        match = _TOKEN.match(line, position)
+        place = Place(number, position + 1)
+        if match is None:
+            found = "a quote that is not closed" if line[position] == '"' else f"the character {line[position]!r}"
+            raise ScenarioError(place, found, "a name, a constant, a number, a text in double quotes or one of : = | * , [ ] ( ) -> =>")
+        position = match.end()
+        kind = match.lastgroup or ""
+        if kind not in ("space", "comment"):
+            yield _Token(kind, match.group(), place)
+    yield _Token("end", "the end of the line", Place(number, len(line) + 1))
+
+
+class _Line:
+    """One step's tokens, read from left to right."""
+
+    def __init__(self, tokens: list[_Token]) -> None:
+        self._tokens = tokens
+        self._at = 0
+
+    @property
+    def _next(self) -> _Token:
+        return self._tokens[self._at]
+
+    def _take(self) -> _Token:
+        token = self._next
+        self._at += token.kind != "end"
+        return token
+
+    def _is(self, text: str) -> bool:
+        return self._next.kind in ("mark", "arrow", "expect", "word") and self._next.text == text
+
+    def _want(self, text: str) -> _Token:
+        return self._take() if self._is(text) else self._wrong(text)
+
+    def _wrong(self, expected: str) -> NoReturn:
+        raise ScenarioError(self._next.place, _clip(self._next.text), expected)
+
+    def _name(self, what: str) -> str:
+        if self._next.kind != "word":
+            self._wrong(what)
+        if not _NAME.match(self._next.text):
+            self._wrong("a name of lower-case letters, digits and _, at most 16 characters")
+        return self._take().text
+
+    def step(self) -> Step:
+        place = self._next.place
+        actor = self._name("the name of a process, as in: parent: fork -> child")
+        self._want(":")
+        step = self._returned(actor, place) if self._is("(") else self._called(actor, place)
+        if self._next.kind != "end":
+            self._wrong("the end of the line" if step.expectation else "=> and what is expected, or the end of the line")
+        return step
+
+    def _returned(self, actor: str, place: Place) -> Step:
+        self._take()
+        for filler in ("the", "pending"):
+            if self._is(filler):
+                self._take()
+        call = self._known()
+        if not call.blocks:
+            raise ScenarioError(self._tokens[self._at - 1].place, f"{call.name}, which never blocks", "a call that may: " + _blocking())
+        self._want("returns")
+        self._want(")")
+        binds, expectation = self._bound(call), self._expectation()
+        return Step(actor, call.name, (), (), binds, expectation, place, (), True)
+
+    def _called(self, actor: str, place: Place) -> Step:
+        call = self._known()
+        arguments: list[Value] = []
+        named: list[tuple[str, Value]] = []
+        places: list[Place] = []
+        named_places: list[Place] = []
+        while not (self._next.kind in ("end", "arrow", "expect")):
+            following = self._tokens[self._at + 1]
+            here = self._next.place
+            if self._next.kind == "word" and following.kind == "mark" and following.text == "=":
+                known = {argument.name: argument for argument in call.named}
+                argument = known.get(self._next.text)
+                if argument is None:
+                    self._wrong(f"one of {', '.join(known)} for {call.name}" if known else f"no named argument: {call.name} has none")
+                if any(argument.name == name for name, _ in named):
+                    self._wrong(f"each of {', '.join(known)} once")
+                self._at += 2
+                named_places.append(self._next.place)
+                named.append((argument.name, self._argument(call, argument)))
+            elif len(arguments) < len(call.arguments):
+                places.append(here)
+                arguments.append(self._argument(call, call.arguments[len(arguments)]))
+            else:
+                self._wrong(f"{_named(call)}, -> or => or the end of the line: {_usage(call)}")
+        for argument in call.arguments[len(arguments) :]:
+            if not argument.optional:
+                self._wrong(f"{argument.name}, {KINDS[argument.takes]}: {_usage(call)}")
+        for argument in call.named:
+            if not argument.optional and not any(argument.name == name for name, _ in named):
+                self._wrong(f"{argument.name}=, {KINDS[argument.takes]}: {_usage(call)}")
+        binds, expectation = self._bound(call), self._expectation()
+        return Step(actor, call.name, tuple(arguments), tuple(named), binds, expectation, place, (*places, *named_places))
+
+    def _known(self) -> Call:
+        token = self._next
+        call = CALLS.get(token.text) if token.kind == "word" else None
+        if call is None:
+            near = difflib.get_close_matches(token.text, CALLS, 1)
+            self._wrong(f"a system call{f', such as {near[0]}' if near else ': one of ' + ', '.join(CALLS)}")
+        self._take()
+        return call
+
+    def _argument(self, call: Call, argument: Argument) -> Value:
+        place = self._next.place
+        shown = _clip(self._next.text)
+        value = self.value()
+        allowed = {
+            "fd": (Name, Number),
+            "number": (Number, Constants),
+            "text": (Text,),
+            "process": (Name,),
+            "list": (Items,),
+            "buffer": (Text, Number, Constants),
+        }[argument.takes]
+        fits = isinstance(value, allowed) and (argument.takes != "buffer" or not isinstance(value, Constants) or value.names == ("BADPTR",))
+        if not fits:
+            raise ScenarioError(place, shown, f"{argument.name} of {call.name}: {KINDS[argument.takes]}")
+        return value
+
+    def _bound(self, call: Call) -> tuple[str, ...]:
+        if not self._is("->"):
+            if call.binds == "process":
+                self._wrong(f"-> and a name for what {call.name} makes")
+            return ()
+        arrow = self._take()
+        if call.binds == "none":
+            raise ScenarioError(arrow.place, "->", f"no name: {call.name} makes nothing that could have one")
+        names = []
+        while self._next.kind == "word":
+            if self._next.text in names:
+                self._wrong("another name")
+            names.append(self._name("a name"))
+        wanted = _BINDS.get(call.binds)
+        if not names or (wanted is not None and len(names) != wanted):
+            self._wrong({None: "a name for each descriptor", 1: "one name", 2: "two names"}[wanted])
+        return tuple(names)
+
+    def _expectation(self) -> Expectation | None:
+        if not self._is("=>"):
+            return None
+        place = self._take().place
+        first: Value | str | None = None
+        if self._next.kind == "end":
+            self._wrong("what is expected: a number, an errno, a text, blocks, ok, or KEY=VALUE")
+        if self._is("blocks") or self._is("ok"):
+            first = self._take().text
+        elif self._next.kind != "word":
+            first = self.value()
+            if isinstance(first, Constants) and not all(name.startswith("E") for name in first.names):
+                raise ScenarioError(place, "|".join(first.names), "the name of an errno after =>, or KEY=VALUE")
+        keys: list[tuple[str, Value]] = []
+        while self._next.kind == "word":
+            if self._next.text not in EXPECTED:
+                self._wrong("one of blocks, ok, " + ", ".join(f"{key}=" for key in EXPECTED))
+            key = self._take().text
+            self._want("=")
+            keys.append((key, self.value()))
+        return Expectation(first, tuple(keys), place)
+
+    def value(self, inside: bool = False) -> Value:
+        """One value. Raises ScenarioError if none begins here."""
+        token = self._next
+        if token.kind == "number":
+            self._take()
+            return _number(token)
+        if token.kind in ("text", "hex"):
+            self._take()
+            times = 1
+            if self._is("*"):
+                self._take()
+                if self._next.kind != "number":
+                    self._wrong("how often the text is repeated, a number")
+                times = _number(self._next).value
+                if not 1 <= times <= BYTES_MAX:
+                    self._wrong(f"a number from 1 to {BYTES_MAX}")
+                self._take()
+            data = _hexadecimal(token) if token.kind == "hex" else _string(token)
+            if len(data) * times > BYTES_MAX:
+                raise ScenarioError(token.place, f"{len(data) * times} bytes", f"at most {BYTES_MAX}")
+            return Text(data, times, token.kind == "hex")
+        if token.kind == "constant":
+            return Constants(tuple(self._constants()))
+        if token.kind == "word":
+            return Name(self._name("a name"))
+        if self._is("[") and not inside:
+            return self._items()
+        self._wrong("a number, a constant, a name, a text in double quotes" + ("" if inside else " or a list in brackets"))
+
+    def _items(self) -> Items:
+        self._take()
+        values: list[Value] = []
+        while not self._is("]"):
+            values.append(self.value(inside=True))
+            if self._is(","):
+                self._take()
+            elif self._next.kind == "end":
+                self._wrong("] at the end of the list")
+        self._take()
+        return Items(tuple(values))
+
+    def _constants(self) -> Iterable[str]:
+        while True:
+            token = self._next
+            if token.kind != "constant" or token.text not in NUMBERS:
+                near = difflib.get_close_matches(token.text, NUMBERS, 1)
+                self._wrong("a constant of the C headers" + (f", such as {near[0]}" if near else ""))
+            yield self._take().text
+            if not self._is("|"):
+                return
+            self._take()
+
+
+class _Names:
+    """Who there is, and which names each can use: a child inherits its parent's, threads share them."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, set[str]] = {}
+
+    def check(self, step: Step) -> None:
+        """Takes one step in order. Raises ScenarioError where it uses a name that is not bound there."""
+        if not self._known:
+            self._known[step.actor] = set()
+        mine = self._known.get(step.actor)
+        if mine is None:
+            raise ScenarioError(step.place, step.actor, "one of the processes so far: " + ", ".join(self._known))
+        takes = [argument.takes for argument in CALLS[step.call].arguments[: len(step.arguments)]]
+        by_name = {argument.name: argument.takes for argument in CALLS[step.call].named}
+        pairs = [*zip(takes, step.arguments), *((by_name[name], value) for name, value in step.named)]
+        for (takes_, value), place in zip(pairs, step.places):
+            for inner in value.values if isinstance(value, Items) else (value,):
+                if isinstance(inner, Name):
+                    self._look(inner.text, self._known if takes_ == "process" else mine, step.actor, takes_, place)
+        binds = CALLS[step.call].binds
+        for name in step.binds:
+            if binds != "process":
+                mine.add(name)
+                continue
+            if name in self._known:
+                raise ScenarioError(step.place, f"a second process {name}", "another name")
+            if len(self._known) == PROCESSES_MAX:
+                raise ScenarioError(step.place, f"process {PROCESSES_MAX + 1}", f"at most {PROCESSES_MAX} processes and threads")
+            self._known[name] = mine if step.call == "thread" else set(mine)
+
+    @staticmethod
+    def _look(name: str, known: Iterable[str], actor: str, takes: str, place: Place) -> None:
+        if name in known:
+            return
+        if takes == "process":
+            raise ScenarioError(place, name, "a process: " + ", ".join(known))
+        raise ScenarioError(place, name, f"a descriptor of {actor}: " + (", ".join(sorted(known)) or "it has named none yet"))
+
+
+def _number(token: _Token) -> Number:
+    digits, unit = (token.text[:-1], token.text[-1]) if token.text[-1] in "KM" else (token.text, "")
+    # Not longer than int64 has digits: int() itself would refuse thousands of them in its own words.
+    value = int(digits, 16 if "x" in digits else 10) * _BIT[unit] if len(digits) < 24 else 1 << 64
+    if not -(1 << 63) <= value < 1 << 63:
+        raise ScenarioError(token.place, _clip(token.text), "a number of 64 bits")
+    return Number(value, token.text)
+
+
+def _hexadecimal(token: _Token) -> bytes:
+    digits = token.text[2:-1].replace(" ", "")
+    if len(digits) % 2 or not re.fullmatch(r"[0-9A-Fa-f]*", digits):
+        raise ScenarioError(token.place, _clip(token.text), 'pairs of hexadecimal digits, as in x"00ff"')
+    return bytes.fromhex(digits)
+
+
+def _string(token: _Token) -> bytes:
+    text = token.text[1:-1]
+    found = bytearray()
+    position = 0
+    while position < len(text):
+        character = text[position]
+        place = Place(token.place.line, token.place.column + 1 + position)
+        if character != "\\":
+            if not character.isprintable():
+                raise ScenarioError(place, f"the character {character!r}", r"printable text, or an escape such as \n or \x07")
+            found += character.encode()
+            position += 1
+            continue
+        escape = text[position + 1]
+        if escape == "x":
+            digits = text[position + 2 : position + 4]
+            if not re.fullmatch(r"[0-9A-Fa-f]{2}", digits):
+                raise ScenarioError(place, _clip(text[position : position + 4]), r"two hexadecimal digits, as in \x07")
+            found.append(int(digits, 16))
+            position += 4
+        elif escape in _ESCAPES:
+            found.append(_ESCAPES[escape])
+            position += 2
+        else:
+            raise ScenarioError(place, f"\\{escape}", r"one of \n \t \r \0 \a \b \f \v \\ \" \xHH")
+    return bytes(found)
+
+
+def _clip(text: str) -> str:
+    return text if len(text) <= 40 else text[:39] + "…"
+
+
+def _blocking() -> str:
+    return ", ".join(call.name for call in CALLS.values() if call.blocks)
+
+
+def _named(call: Call) -> str:
+    return ", ".join(f"{argument.name}=" for argument in call.named) or "no further argument"
+
+
+def _usage(call: Call) -> str:
+    words = [call.name]
+    words += [f"[{argument.name}]" if argument.optional else argument.name for argument in call.arguments]
+    words += [f"[{argument.name}=]" if argument.optional else f"{argument.name}=" for argument in call.named]
+    return " ".join(words)
+
+
+# ---- writing
+
+
+def write(scenario: Scenario) -> str:
+    """The canonical text; comments are not part of a Scenario and are lost."""
+    lines = [f"@{word} {text}" for word, text in scenario.about]
+    actors = max(len(step.actor) for step in scenario.steps) + 1
+    calls = [_written(step) for step in scenario.steps]
+    arrows = max((len(call) for call, step in zip(calls, scenario.steps) if step.binds), default=0)
+    left = [
+        f"{step.actor + ':':<{actors}} " + (f"{call:<{arrows}} -> {' '.join(step.binds)}" if step.binds else call)
+        for call, step in zip(calls, scenario.steps)
+    ]
+    # One very long text must not push every expectation out of sight.
+    column = max((len(text) for text, step in zip(left, scenario.steps) if step.expectation and len(text) <= 72), default=0)
+    lines += [""] if lines else []
+    for text, step in zip(left, scenario.steps):
+        lines.append(f"{text:<{column}} => {_expected(step.expectation)}" if step.expectation else text)
+    return "\n".join(lines) + "\n"
+
+
+def _written(step: Step) -> str:
+    if step.returned:
+        return f"({step.call} returns)"
+    return " ".join([step.call, *map(shown, step.arguments), *(f"{name}={shown(value)}" for name, value in step.named)])
+
+
+def _expected(expectation: Expectation) -> str:
+    first = expectation.first
+    words = [] if first is None else [first if isinstance(first, str) else shown(first)]
+    return " ".join([*words, *(f"{key}={shown(value)}" for key, value in expectation.keys)])
+
+
+def shown(value: Value) -> str:
+    """A value as a scenario writes it."""
+    if isinstance(value, Number):
+        return value.shown
+    if isinstance(value, Name):
+        return value.text
+    if isinstance(value, Constants):
+        return "|".join(value.names)
+    if isinstance(value, Items):
+        return f"[{', '.join(map(shown, value.values))}]"
+    text = f'x"{value.data.hex()}"' if value.hexadecimal else quoted(value.data)
+    return text if value.times == 1 else f"{text} * {value.times}"
+
+
+def quoted(data: bytes) -> str:
+    """Bytes as a text in double quotes, with escapes for what cannot be printed."""
+    names = {number: letter for letter, number in _ESCAPES.items()}
+    found = []
+    for character in data.decode("utf-8", "surrogateescape"):
+        code = ord(character)
+        if code in names:
+            found.append("\\" + names[code])
+        elif 0xDC80 <= code <= 0xDCFF:
+            found.append(f"\\x{code - 0xDC00:02x}")
+        elif character.isprintable():
+            found.append(character)
+        else:
+            found.append("".join(f"\\x{byte:02x}" for byte in character.encode()))
+    return f'"{"".join(found)}"'
