@@ -102,3 +102,20 @@ EXPECTED = {
     "value": "what an option or a counter held",
 }
 """Keys of an expectation."""
+
+
+def usage(call: Call) -> str:
+    """How it is written: ``sendmsg fd iov= [fds=] -> ...``."""
+    words = [call.name]
+    words += [f"[{argument.name}]" if argument.optional else argument.name for argument in call.arguments]
+    words += [f"[{argument.name}=]" if argument.optional else f"{argument.name}=" for argument in call.named]
+    return " ".join(words)
+
+
+def table() -> str:
+    """The calls as a table for docs/lab.md."""
+    lines = ["| written | what it does | binds | may block | manual |", "|---|---|---|---|---|"]
+    for call in CALLS.values():
+        binds = {"none": "", "one": "a descriptor", "two": "two descriptors", "received": "the descriptors that came"}.get(call.binds, "a process")
+        lines.append(f"| `{usage(call)}` | {call.summary} | {binds} | {'yes' if call.blocks else ''} | {call.manual} |")
+    return "\n".join(lines) + "\n"

@@ -6,7 +6,7 @@ import difflib
 import re
 from typing import Iterable, NoReturn
 
-from app.lab.calls import CALLS, EXPECTED, KINDS, Argument, Call
+from app.lab.calls import CALLS, EXPECTED, KINDS, Argument, Call, usage
 from app.lab.constants import NUMBERS
 from app.lab.model import Constants, Expectation, Items, Name, Number, Place, Scenario, ScenarioError, Step, Text, Value
 
@@ -171,13 +171,13 @@ class _Line:
                 places.append(here)
                 arguments.append(self._argument(call, call.arguments[len(arguments)]))
             else:
-                self._wrong(f"{_named(call)}, -> or => or the end of the line: {_usage(call)}")
+                self._wrong(f"{_named(call)}, -> or => or the end of the line: {usage(call)}")
         for argument in call.arguments[len(arguments) :]:
             if not argument.optional:
-                self._wrong(f"{argument.name}, {KINDS[argument.takes]}: {_usage(call)}")
+                self._wrong(f"{argument.name}, {KINDS[argument.takes]}: {usage(call)}")
         for argument in call.named:
             if not argument.optional and not any(argument.name == name for name, _ in named):
-                self._wrong(f"{argument.name}=, {KINDS[argument.takes]}: {_usage(call)}")
+                self._wrong(f"{argument.name}=, {KINDS[argument.takes]}: {usage(call)}")
         binds, expectation = self._bound(call), self._expectation()
         return Step(actor, call.name, tuple(arguments), tuple(named), binds, expectation, place, (*places, *named_places))
 
@@ -394,13 +394,6 @@ def _blocking() -> str:
 
 def _named(call: Call) -> str:
     return ", ".join(f"{argument.name}=" for argument in call.named) or "no further argument"
-
-
-def _usage(call: Call) -> str:
-    words = [call.name]
-    words += [f"[{argument.name}]" if argument.optional else argument.name for argument in call.arguments]
-    words += [f"[{argument.name}=]" if argument.optional else f"{argument.name}=" for argument in call.named]
-    return " ".join(words)
 
 
 # ---- writing
