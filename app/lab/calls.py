@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
+from pathlib import Path
 
 KINDS = {
     "fd": "a descriptor's name, or a number",
     "number": "a number or constants",
+    "flags": "constants joined by |, or a number",
+    "size": "a number of bytes, at most 1M",
+    "any": "a number, constants or a text",
     "text": "a text",
+    "file": 'the name of a file in the scratch directory, such as "f", without a /',
+    "address": 'a file\'s name such as "s", an abstract one such as "\\0s", or "127.0.0.1:PORT" or "[::1]:PORT"',
     "process": "a process's name",
+    "id": "a process's name, or a number",
+    "room": "a number of bytes, at most 1M, or NULL or BADPTR for its address",
+    "data": "a text, or NULL or BADPTR for its address",
+    "pointer": "NULL or BADPTR",
+    "handler": "SIG_DFL, SIG_IGN or HANDLER",
+    "signal": "the name of a signal",
     "list": "a list in brackets",
-    "buffer": "a text, a number of bytes, or BADPTR",
 }
 """What an argument takes, in words."""
 
@@ -21,6 +33,16 @@ class Argument:
     takes: str
     """One of KINDS."""
     optional: bool = False
+    of: str = ""
+    """What each value of a list takes. With another kind than ``list``: one value, or a list of `of`."""
+
+    @property
+    def wanted(self) -> str:
+        """What it takes, in words."""
+        if not self.of:
+            return KINDS[self.takes]
+        listed = f"a list in brackets, each {KINDS[self.of]}"
+        return listed if self.takes == "list" else f"{KINDS[self.takes]}; or {listed}"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -32,64 +54,82 @@ class Call:
     """What ``->`` names: ``none``, ``one`` or ``two`` descriptors, a ``process``, or what was ``received``."""
     manual: str
     summary: str
+    sysno: str
+    """The kernel's name of the call that the C library makes on x86_64, as headers have it after ``__NR_``."""
     blocks: bool = False
     """True: it may wait in the kernel."""
 
 
 def _arguments(text: str) -> tuple[Argument, ...]:
-    """Reads ``fd:fd size:number?``."""
+    """Reads ``fd:fd iov:list/text size:number?``."""
     found = []
     for word in text.split():
         name, _, takes = word.partition(":")
-        found.append(Argument(name, takes.rstrip("?"), takes.endswith("?")))
+        takes, _, of = takes.rstrip("?").partition("/")
+        found.append(Argument(name, takes, word.endswith("?"), of))
     return tuple(found)
 
 
-def _call(name: str, arguments: str, binds: str, manual: str, summary: str, blocks: bool = False, named: str = "") -> Call:
-    return Call(name, _arguments(arguments), _arguments(named), binds, manual, summary, blocks)
+def _call(
+    name: str, arguments: str, binds: str, manual: str, summary: str, *, sysno: str = "", blocks: bool = False, named: str = ""
+) -> Call:
+    return Call(name, _arguments(arguments), _arguments(named), binds, manual, summary, sysno or name, blocks)
 
 
 CALLS = {
     call.name: call
     for call in (
-        _call("socketpair", "domain:number type:number protocol:number", "two", "socketpair(2)", "two sockets, connected to each other"),
-        _call("pipe2", "flags:number", "two", "pipe(2)", "a pipe: the end to read, then the end to write"),
-        _call("socket", "domain:number type:number protocol:number", "one", "socket(2)", "a socket that is connected to nothing"),
-        _call("fork", "", "process", "fork(2)", "a child with copies of all descriptors"),
-        _call("thread", "", "process", "pthread_create(3)", "a thread that shares the table of descriptors"),
+        _call("socketpair", "domain:number type:flags protocol:number", "two", "socketpair(2)", "two sockets, connected to each other"),
+        _call("pipe2", "flags:flags", "two", "pipe(2)", "a pipe: the end to read, then the end to write"),
+        _call("pipe", "", "two", "pipe(2)", "the same without flags"),
+        _call("socket", "domain:number type:flags protocol:number", "one", "socket(2)", "a socket that is connected to nothing"),
+        _call("bind", "fd:fd address:address", "none", "bind(2)", "gives a socket its address: a file, an abstract name, or a loopback port"),
+        _call("listen", "fd:fd backlog:number", "none", "listen(2)", "makes a socket one that connections come to"),
+        _call("connect", "fd:fd address:address", "none", "connect(2)", "connects a socket to that of an address", blocks=True),
+        _call("accept", "fd:fd", "one", "accept(2)", "takes the next connection that has come", blocks=True),
+        _call("fork", "", "process", "fork(2)", "a child with copies of all descriptors", sysno="clone"),
+        _call("thread", "", "process", "pthread_create(3)", "a thread that shares the table of descriptors", sysno="clone3"),
         _call("close", "fd:fd", "none", "close(2)", "gives a number back"),
         _call("dup", "fd:fd", "one", "dup(2)", "another number for the same open file description"),
         _call("dup2", "fd:fd to:fd", "one", "dup(2)", "the same at a number of one's choice"),
-        _call("dup3", "fd:fd to:fd flags:number", "one", "dup(2)", "the same, with O_CLOEXEC"),
-        _call("read", "fd:fd size:buffer count:number?", "none", "read(2)", "takes bytes out", blocks=True),
-        _call("write", "fd:fd data:buffer count:number?", "none", "write(2)", "puts bytes in", blocks=True),
-        _call("send", "fd:fd data:buffer flags:number", "none", "send(2)", "puts bytes into a socket, with flags", blocks=True),
-        _call("recv", "fd:fd size:buffer flags:number", "none", "recv(2)", "takes bytes out of a socket, with flags", blocks=True),
+        _call("dup3", "fd:fd to:fd flags:flags", "one", "dup(2)", "the same, with O_CLOEXEC"),
+        _call("read", "fd:fd size:room count:size?", "none", "read(2)", "takes bytes out", blocks=True),
+        _call("write", "fd:fd data:data count:size?", "none", "write(2)", "puts bytes in", blocks=True),
+        _call("send", "fd:fd data:text flags:flags", "none", "send(2)", "puts bytes into a socket, with flags", sysno="sendto", blocks=True),
+        _call("recv", "fd:fd size:size flags:flags", "none", "recv(2)", "takes bytes out of a socket, with flags", sysno="recvfrom", blocks=True),
         _call(
             "sendmsg", "fd:fd", "none", "sendmsg(2)", "sends gathered bytes, descriptors and credentials", blocks=True,
-            named="iov:list fds:list? creds:list? flags:number?",
+            named="iov:list/text fds:list/fd? creds:list/id? control:size? flags:flags? raw:text? cmsg_len:number? bad_iov:pointer?",
         ),
         _call(
             "recvmsg", "fd:fd", "received", "recvmsg(2)", "receives scattered bytes and what came beside them", blocks=True,
-            named="iov:list control:number? flags:number?",
+            named="iov:list/size control:size? flags:flags? bad_iov:pointer?",
         ),
         _call("shutdown", "fd:fd how:number", "none", "shutdown(2)", "ends one or both directions for every holder"),
-        _call("setsockopt", "fd:fd level:number option:number value:number", "none", "setsockopt(2)", "sets an option"),
+        _call("setsockopt", "fd:fd level:number option:number value:any", "none", "setsockopt(2)", "sets an option"),
         _call("getsockopt", "fd:fd level:number option:number", "none", "getsockopt(2)", "asks for an option"),
-        _call("fcntl", "fd:fd command:number argument:number?", "none", "fcntl(2)", "asks or changes what a descriptor is"),
-        _call("open", "name:text flags:number mode:number?", "one", "open(2)", "opens a file of the run's scratch directory"),
-        _call("memfd_create", "name:text flags:number", "one", "memfd_create(2)", "a file that lives in memory alone"),
+        _call("fcntl", "fd:fd command:number argument:flags?", "none", "fcntl(2)", "asks or changes what a descriptor is"),
+        _call("open", "name:file flags:flags mode:number?", "one", "open(2)", "opens a file of the run's scratch directory", sysno="openat"),
+        _call("memfd_create", "name:text flags:flags", "one", "memfd_create(2)", "a file that lives in memory alone"),
         _call("ftruncate", "fd:fd size:number", "none", "ftruncate(2)", "sets a file's size"),
         _call("lseek", "fd:fd offset:number whence:number", "none", "lseek(2)", "moves the offset of the open file description"),
-        _call("pread", "fd:fd size:number offset:number", "none", "pread(2)", "reads without moving the offset"),
-        _call("pwrite", "fd:fd data:text offset:number", "none", "pwrite(2)", "writes without moving the offset"),
-        _call("eventfd", "value:number flags:number", "one", "eventfd(2)", "a counter to wait for"),
-        _call("poll", "fd:fd events:number timeout:number", "none", "poll(2)", "waits until a descriptor is ready", blocks=True),
-        _call("pidfd_open", "process:process flags:number", "one", "pidfd_open(2)", "a descriptor that stands for a process"),
-        _call("signal", "signal:number handler:number", "none", "signal(2)", "says what a signal does: SIG_DFL, SIG_IGN, HANDLER"),
+        _call("pread", "fd:fd size:size offset:number", "none", "pread(2)", "reads without moving the offset", sysno="pread64"),
+        _call("pwrite", "fd:fd data:text offset:number", "none", "pwrite(2)", "writes without moving the offset", sysno="pwrite64"),
+        _call("eventfd", "value:number flags:flags", "one", "eventfd(2)", "a counter to wait for", sysno="eventfd2"),
+        _call(
+            "poll", "fd:fd/fd events:flags/flags timeout:number", "none", "poll(2)",
+            "waits until a descriptor is ready: one or a list, events for all or a list, milliseconds", blocks=True,
+        ),
+        _call("pidfd_open", "process:process flags:flags", "one", "pidfd_open(2)", "a descriptor that stands for a process"),
+        _call("pidfd_send_signal", "fd:fd signal:number", "none", "pidfd_send_signal(2)", "sends a signal through such a descriptor"),
+        _call("signal", "signal:number handler:handler", "none", "signal(2)", "says what a signal does", sysno="rt_sigaction"),
         _call("kill", "process:process signal:number", "none", "kill(2)", "sends a signal to a process of this run"),
-        _call("waitpid", "process:process options:number", "none", "waitpid(2)", "takes leave of a child", blocks=True),
-        _call("exit", "status:number", "none", "_exit(2)", "ends the process, and closes all that it held"),
+        _call("waitpid", "process:id options:flags", "none", "waitpid(2)", "takes leave of a child", sysno="wait4", blocks=True),
+        _call(
+            "wait", "process:id? options:flags?", "none", "wait(2)",
+            "the same: of any child, and without options, unless they are said", sysno="wait4", blocks=True,
+        ),
+        _call("exit", "status:number", "none", "_exit(2)", "ends the process, and closes all that it held", sysno="exit_group"),
     )
 }
 
@@ -103,6 +143,12 @@ EXPECTED = {
 }
 """Keys of an expectation."""
 
+EXPECTED_TAKES = {
+    argument.name: argument
+    for argument in _arguments("flags:flags fds:size status:number killed:signal revents:flags/flags value:any/id")
+}
+"""What each of the keys takes."""
+
 
 def usage(call: Call) -> str:
     """How it is written: ``sendmsg fd iov= [fds=] -> ...``."""
@@ -113,9 +159,23 @@ def usage(call: Call) -> str:
 
 
 def table() -> str:
-    """The calls as a table for docs/lab.md."""
+    """The calls as a table of a page."""
     lines = ["| written | what it does | binds | may block | manual |", "|---|---|---|---|---|"]
     for call in CALLS.values():
         binds = {"none": "", "one": "a descriptor", "two": "two descriptors", "received": "the descriptors that came"}.get(call.binds, "a process")
         lines.append(f"| `{usage(call)}` | {call.summary} | {binds} | {'yes' if call.blocks else ''} | {call.manual} |")
     return "\n".join(lines) + "\n"
+
+
+BEGIN, END = "<!-- calls -->\n", "<!-- /calls -->"
+
+
+def fill(text: str) -> str:
+    """`text` with the table between its marks made anew. Raises ValueError if a mark is missing."""
+    start = text.index(BEGIN) + len(BEGIN)
+    return text[:start] + table() + text[text.index(END, start) :]
+
+
+if __name__ == "__main__":
+    path = Path(sys.argv[1])
+    path.write_text(fill(path.read_text()))

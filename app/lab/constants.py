@@ -8,15 +8,19 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import select
 import signal
 import socket
 
 from app.lab.model import Constants
 
-_PREFIXES = ("AF_", "SOCK_", "MSG_", "SO_", "SOL_", "SCM_", "SHUT_", "O_", "F_", "FD_", "POLL", "SEEK_", "MFD_", "EFD_", "SIG", "W")
+_PREFIXES = (
+    *("AF_", "SOCK_", "MSG_", "SO_", "SOL_", "SCM_", "SHUT_", "O_", "F_", "FD_", "POLL", "SEEK_", "MFD_", "EFD_", "SIG"),
+    *("WNOHANG", "WUNTRACED", "WCONTINUED"),
+)
 _MODULES = (socket, os, fcntl, select, signal)
-_NOT = ("SIG_BLOCK", "SIG_UNBLOCK", "SIG_SETMASK", "SOCK_MAX")
+_NOT = re.compile("SIG_(BLOCK|UNBLOCK|SETMASK)|SOCK_MAX|MFD_HUGE|.*(J1939|VM_SOCKETS)")
 
 _FROM_HEADERS = {
     # linux/memfd.h, linux/fcntl.h, sys/eventfd.h
@@ -38,15 +42,29 @@ _FROM_HEADERS = {
     "SO_PEEK_OFF": 42,
     "SO_PASSCRED": 16,
     "SO_PEERCRED": 17,
+    "SO_PASSPIDFD": 76,
+    "SO_PEERPIDFD": 77,
     "SO_PASSRIGHTS": 83,
     "SCM_RIGHTS": 1,
     "SCM_CREDENTIALS": 2,
+    "SCM_SECURITY": 3,
+    "SCM_PIDFD": 4,
     "MSG_CMSG_CLOEXEC": 0x40000000,
     "MSG_NOSIGNAL": 0x4000,
-    # The lab's own: an address that no process has mapped, and a handler that only counts.
+    # asm-generic/fcntl.h; the C library says 0 on machines of 64 bits, but F_GETFL tells of the kernel's bit.
+    "O_LARGEFILE": 0o100000,
+    # The lab's own: addresses that no process has mapped, and a handler that only counts.
+    "NULL": 0,
     "BADPTR": 1,
     "HANDLER": 2,
 }
+
+POINTERS = ("NULL", "BADPTR")
+"""What may stand for the address of a buffer."""
+HANDLERS = ("SIG_DFL", "SIG_IGN", "HANDLER")
+"""What a signal may be given to."""
+_SECOND_NAMES = {"O_NDELAY", "O_FSYNC", "O_RSYNC", "SIGIOT", "SIGCLD", "SIGPOLL", "ENOTSUP", "EDEADLOCK", "EWOULDBLOCK", *POINTERS, *HANDLERS}
+"""Read, but never written: decode() and errno_name() give the number's other name."""
 
 
 def _collect() -> dict[str, int]:
@@ -54,14 +72,16 @@ def _collect() -> dict[str, int]:
     for module in _MODULES:
         for name in dir(module):
             value = getattr(module, name)
-            if name.startswith(_PREFIXES) and name.isupper() and name not in _NOT and isinstance(value, int):
+            if name.startswith(_PREFIXES) and name.isupper() and not _NOT.match(name) and isinstance(value, int):
                 found.setdefault(name, int(value))
-    found.update({name: number for number, name in errno.errorcode.items()})
-    return found | _FROM_HEADERS
+    return found | {name: getattr(errno, name) for name in dir(errno) if name.startswith("E")} | _FROM_HEADERS
 
 
 NUMBERS = _collect()
 """Every constant that a scenario may use."""
+ERRNOS = frozenset(name for name in dir(errno) if name.startswith("E"))
+"""Those that are the name of an errno."""
+_ERRNO_NAMES = {NUMBERS[name]: name for name in sorted(ERRNOS - _SECOND_NAMES)}
 
 
 def number(constants: Constants) -> int:
@@ -74,16 +94,18 @@ def number(constants: Constants) -> int:
 
 def errno_name(code: int) -> str:
     """``EAGAIN`` for 11; a number that has no name comes back in digits."""
-    return errno.errorcode.get(code, str(code))
+    return _ERRNO_NAMES.get(code, str(code))
 
 
 def decode(prefix: str, value: int) -> str:
-    """Flags as C writes them: ``MSG_PEEK|MSG_DONTWAIT``; bits without a name in hexadecimal; ``0`` for none."""
+    """A number as C writes it: ``MSG_PEEK|MSG_DONTWAIT``, ``SOCK_SEQPACKET|SOCK_CLOEXEC``; bits without a name in hexadecimal; ``0`` for none."""
+    known = {number: name for name, number in NUMBERS.items() if name.startswith(prefix) and name not in _SECOND_NAMES}
+    if value in known or value <= 0:
+        return known.get(value, str(value))
     names = []
-    for name, bit in sorted(NUMBERS.items(), key=lambda item: item[1]):
-        if name.startswith(prefix) and bit > 0 and bit & (bit - 1) == 0 and value & bit:
-            names.append(name)
-            value &= ~bit
-    if value:
-        names.append(hex(value))
-    return "|".join(names) or "0"
+    # Names of several bits first: O_SYNC has the bit of O_DSYNC, SOCK_SEQPACKET that of SOCK_STREAM.
+    for number in sorted(known, key=lambda number: (-number.bit_count(), number)):
+        if number > 0 and number & value == number:
+            names.append((number, known[number]))
+            value &= ~number
+    return "|".join([*(name for _, name in sorted(names)), *([hex(value)] if value else [])])

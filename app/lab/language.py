@@ -6,8 +6,8 @@ import difflib
 import re
 from typing import Iterable, NoReturn
 
-from app.lab.calls import CALLS, EXPECTED, KINDS, Argument, Call, usage
-from app.lab.constants import NUMBERS
+from app.lab.calls import CALLS, EXPECTED_TAKES, Argument, Call, usage
+from app.lab.constants import ERRNOS, HANDLERS, NUMBERS, POINTERS
 from app.lab.model import Constants, Expectation, Items, Name, Number, Place, Scenario, ScenarioError, Step, Text, Value
 
 TEXT_MAX = 64 * 1024
@@ -30,6 +30,37 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,15}\Z")
 _ESCAPES = {"n": 10, "t": 9, "r": 13, "0": 0, "a": 7, "b": 8, "f": 12, "v": 11, "\\": 92, '"': 34}
 _BIT = {"K": 1024, "M": 1024 * 1024, "": 1}
 _BINDS = {"none": 0, "one": 1, "two": 2, "process": 1}
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
+_TYPES: dict[str, tuple[type, ...]] = {
+    "fd": (Name, Number),
+    "number": (Number, Constants),
+    "flags": (Number, Constants),
+    "size": (Number,),
+    "any": (Number, Constants, Text),
+    "text": (Text,),
+    "file": (Text,),
+    "address": (Text,),
+    "process": (Name,),
+    "id": (Name, Number),
+    "room": (Number, Constants),
+    "data": (Text, Constants),
+    "pointer": (Constants,),
+    "handler": (Constants,),
+    "signal": (Constants,),
+    "list": (),
+}
+"""What a single value of each kind may be."""
+_WORDS = {
+    "room": POINTERS,
+    "data": POINTERS,
+    "pointer": POINTERS,
+    "handler": HANDLERS,
+    "signal": tuple(name for name in NUMBERS if name.startswith("SIG") and name not in HANDLERS),
+}
+"""Kinds for which a constant must be one of these."""
+_FILE = re.compile(rb"(?!\.\.?\Z)[^/\0]{1,100}\Z", re.DOTALL)
+_ADDRESS = re.compile(rb"(?:127\.0\.0\.1|\[::1\]):[0-9]{1,5}\Z|\0.{1,100}\Z|(?!\.\.?\Z)[^/\0:]{1,100}\Z", re.DOTALL)
+"""A colon makes a port of it, and then nothing but the loopback will do."""
 
 
 class _Token:
@@ -48,6 +79,9 @@ def parse(text: str) -> Scenario:
     names = _Names()
     # Not splitlines(): it would also break at form feeds and other characters that are then found misplaced.
     for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), 1):
+        if control := _CONTROL.search(line):
+            place = Place(number, control.start() + 1)
+            raise ScenarioError(place, f"the character {control.group()!r}", r"printable text, or an escape such as \n or \x07")
         stripped = line.strip(" \t")
         if stripped.startswith("@"):
             about.append(_about(stripped, Place(number, line.index("@") + 1), about))
@@ -55,10 +89,11 @@ def parse(text: str) -> Scenario:
         tokens = list(_tokens(line, number))
         if len(tokens) == 1:
             continue
-        step = _Line(tokens).step()
+        reader = _Line(tokens)
+        step = reader.step()
         if len(steps) == STEPS_MAX:
             raise ScenarioError(step.place, f"step {STEPS_MAX + 1}", f"at most {STEPS_MAX} steps")
-        names.check(step)
+        names.check(step, reader)
         steps.append(step)
     if not steps:
         raise ScenarioError(Place(1, 1), "no step", "at least one, such as: parent: pipe2 0 -> out in")
@@ -95,11 +130,16 @@ def _tokens(line: str, number: int) -> Iterable[_Token]:
 
 
 class _Line:
-    """One step's tokens, read from left to right."""
+    """One step's tokens, read from left to right; and which names it used and bound, each with its place."""
 
     def __init__(self, tokens: list[_Token]) -> None:
         self._tokens = tokens
         self._at = 0
+        self.used: list[tuple[str, str, Place]] = []
+        """``process`` or ``fd``, and the name."""
+        self.bound: list[tuple[str, Place]] = []
+        self._inner: list[Place] = []
+        """Of each value of the list read last."""
 
     @property
     def _next(self) -> _Token:
@@ -145,7 +185,7 @@ class _Line:
             raise ScenarioError(self._tokens[self._at - 1].place, f"{call.name}, which never blocks", "a call that may: " + _blocking())
         self._want("returns")
         self._want(")")
-        binds, expectation = self._bound(call), self._expectation()
+        binds, expectation = self._binds(call), self._expectation()
         return Step(actor, call.name, (), (), binds, expectation, place, (), True)
 
     def _called(self, actor: str, place: Place) -> Step:
@@ -166,19 +206,20 @@ class _Line:
                     self._wrong(f"each of {', '.join(known)} once")
                 self._at += 2
                 named_places.append(self._next.place)
-                named.append((argument.name, self._argument(call, argument)))
+                named.append((argument.name, self._argument(call.name, argument)))
             elif len(arguments) < len(call.arguments):
                 places.append(here)
-                arguments.append(self._argument(call, call.arguments[len(arguments)]))
+                arguments.append(self._argument(call.name, call.arguments[len(arguments)]))
             else:
                 self._wrong(f"{_named(call)}, -> or => or the end of the line: {usage(call)}")
         for argument in call.arguments[len(arguments) :]:
             if not argument.optional:
-                self._wrong(f"{argument.name}, {KINDS[argument.takes]}: {usage(call)}")
+                self._wrong(f"{argument.name}, {argument.wanted}: {usage(call)}")
         for argument in call.named:
             if not argument.optional and not any(argument.name == name for name, _ in named):
-                self._wrong(f"{argument.name}=, {KINDS[argument.takes]}: {usage(call)}")
-        binds, expectation = self._bound(call), self._expectation()
+                self._wrong(f"{argument.name}=, {argument.wanted}: {usage(call)}")
+        self._agree(call, arguments, places)
+        binds, expectation = self._binds(call), self._expectation()
         return Step(actor, call.name, tuple(arguments), tuple(named), binds, expectation, place, (*places, *named_places))
 
     def _known(self) -> Call:
@@ -190,24 +231,55 @@ class _Line:
         self._take()
         return call
 
-    def _argument(self, call: Call, argument: Argument) -> Value:
-        place = self._next.place
-        shown = _clip(self._next.text)
+    def _argument(self, whose: str, argument: Argument) -> Value:
+        place, found = self._next.place, _clip(self._next.text)
         value = self.value()
-        allowed = {
-            "fd": (Name, Number),
-            "number": (Number, Constants),
-            "text": (Text,),
-            "process": (Name,),
-            "list": (Items,),
-            "buffer": (Text, Number, Constants),
-        }[argument.takes]
-        fits = isinstance(value, allowed) and (argument.takes != "buffer" or not isinstance(value, Constants) or value.names == ("BADPTR",))
-        if not fits:
-            raise ScenarioError(place, shown, f"{argument.name} of {call.name}: {KINDS[argument.takes]}")
+        if isinstance(value, Items) and argument.of:
+            for inner, inner_place in zip(value.values, self._inner, strict=True):
+                self._check(inner, argument.of, inner_place, _clip(shown(inner)), f"{argument.name} of {whose}: {argument.wanted}")
+            self._check_whole(argument, value, place)
+        else:
+            self._check(value, argument.takes, place, found, f"{argument.name} of {whose}: {argument.wanted}")
         return value
 
-    def _bound(self, call: Call) -> tuple[str, ...]:
+    def _check(self, value: Value, kind: str, place: Place, found: str, expected: str) -> None:
+        if not _fits(value, kind):
+            raise ScenarioError(place, found, expected)
+        if isinstance(value, Name):
+            self.used.append(("process" if kind in ("process", "id") else "fd", value.text, place))
+
+    @staticmethod
+    def _check_whole(argument: Argument, items: Items, place: Place) -> None:
+        if argument.name == "creds" and len(items.values) != 3:
+            raise ScenarioError(place, f"{len(items.values)} values", "three: the process, the user's number and the group's")
+        total = sum(
+            len(value.data) * value.times if isinstance(value, Text) else value.value
+            for value in items.values
+            if argument.of == "text" and isinstance(value, Text) or argument.of == "size" and isinstance(value, Number)
+        )
+        if total > BYTES_MAX:
+            raise ScenarioError(place, f"{total} bytes in one list", f"at most {BYTES_MAX}")
+
+    def _agree(self, call: Call, arguments: list[Value], places: list[Place]) -> None:
+        """What one argument asks of another."""
+        if call.name == "poll":
+            descriptors, events = arguments[:2]
+            if isinstance(events, Items):
+                wanted = len(descriptors.values) if isinstance(descriptors, Items) else 1
+                if len(events.values) != wanted:
+                    raise ScenarioError(places[1], f"{len(events.values)} events", f"{wanted}: one for each descriptor, or no brackets")
+        elif call.name in ("read", "write"):
+            buffer, *counts = arguments[1:]
+            if isinstance(buffer, Constants):
+                if not counts:
+                    self._wrong(f"count, how many bytes to {call.name} at {buffer.names[0]}")
+                return
+            held = buffer.value if isinstance(buffer, Number) else len(buffer.data) * buffer.times
+            for count in counts:
+                if count.value > held:
+                    raise ScenarioError(places[2], shown(count), f"at most {held}, which the buffer has")
+
+    def _binds(self, call: Call) -> tuple[str, ...]:
         if not self._is("->"):
             if call.binds == "process":
                 self._wrong(f"-> and a name for what {call.name} makes")
@@ -215,10 +287,11 @@ class _Line:
         arrow = self._take()
         if call.binds == "none":
             raise ScenarioError(arrow.place, "->", f"no name: {call.name} makes nothing that could have one")
-        names = []
+        names: list[str] = []
         while self._next.kind == "word":
             if self._next.text in names:
                 self._wrong("another name")
+            self.bound.append((self._next.text, self._next.place))
             names.append(self._name("a name"))
         wanted = _BINDS.get(call.binds)
         if not names or (wanted is not None and len(names) != wanted):
@@ -235,16 +308,20 @@ class _Line:
         if self._is("blocks") or self._is("ok"):
             first = self._take().text
         elif self._next.kind != "word":
+            token = self._next
             first = self.value()
-            if isinstance(first, Constants) and not all(name.startswith("E") for name in first.names):
-                raise ScenarioError(place, "|".join(first.names), "the name of an errno after =>, or KEY=VALUE")
+            if isinstance(first, Items) or (isinstance(first, Constants) and not ERRNOS.issuperset(first.names)):
+                raise ScenarioError(token.place, _clip(token.text), "a number, the name of an errno, a text, blocks, ok, or KEY=VALUE")
         keys: list[tuple[str, Value]] = []
         while self._next.kind == "word":
-            if self._next.text not in EXPECTED:
-                self._wrong("one of blocks, ok, " + ", ".join(f"{key}=" for key in EXPECTED))
-            key = self._take().text
+            argument = EXPECTED_TAKES.get(self._next.text)
+            if argument is None:
+                self._wrong("one of blocks, ok, " + ", ".join(f"{key}=" for key in EXPECTED_TAKES))
+            if any(argument.name == key for key, _ in keys):
+                self._wrong("each key once")
+            self._take()
             self._want("=")
-            keys.append((key, self.value()))
+            keys.append((argument.name, self._argument("what is expected", argument)))
         return Expectation(first, tuple(keys), place)
 
     def value(self, inside: bool = False) -> Value:
@@ -279,7 +356,9 @@ class _Line:
     def _items(self) -> Items:
         self._take()
         values: list[Value] = []
+        self._inner = []
         while not self._is("]"):
+            self._inner.append(self._next.place)
             values.append(self.value(inside=True))
             if self._is(","):
                 self._take()
@@ -306,38 +385,47 @@ class _Names:
     def __init__(self) -> None:
         self._known: dict[str, set[str]] = {}
 
-    def check(self, step: Step) -> None:
+    def check(self, step: Step, line: _Line) -> None:
         """Takes one step in order. Raises ScenarioError where it uses a name that is not bound there."""
         if not self._known:
             self._known[step.actor] = set()
         mine = self._known.get(step.actor)
         if mine is None:
             raise ScenarioError(step.place, step.actor, "one of the processes so far: " + ", ".join(self._known))
-        takes = [argument.takes for argument in CALLS[step.call].arguments[: len(step.arguments)]]
-        by_name = {argument.name: argument.takes for argument in CALLS[step.call].named}
-        pairs = [*zip(takes, step.arguments), *((by_name[name], value) for name, value in step.named)]
-        for (takes_, value), place in zip(pairs, step.places):
-            for inner in value.values if isinstance(value, Items) else (value,):
-                if isinstance(inner, Name):
-                    self._look(inner.text, self._known if takes_ == "process" else mine, step.actor, takes_, place)
-        binds = CALLS[step.call].binds
-        for name in step.binds:
-            if binds != "process":
+        for kind, name, place in line.used:
+            self._look(name, self._known if kind == "process" else mine, step.actor, kind, place)
+        for name, place in line.bound:
+            if CALLS[step.call].binds != "process":
                 mine.add(name)
                 continue
             if name in self._known:
-                raise ScenarioError(step.place, f"a second process {name}", "another name")
+                raise ScenarioError(place, f"a second process {name}", "another name")
             if len(self._known) == PROCESSES_MAX:
-                raise ScenarioError(step.place, f"process {PROCESSES_MAX + 1}", f"at most {PROCESSES_MAX} processes and threads")
+                raise ScenarioError(place, f"process {PROCESSES_MAX + 1}", f"at most {PROCESSES_MAX} processes and threads")
             self._known[name] = mine if step.call == "thread" else set(mine)
 
     @staticmethod
-    def _look(name: str, known: Iterable[str], actor: str, takes: str, place: Place) -> None:
+    def _look(name: str, known: Iterable[str], actor: str, kind: str, place: Place) -> None:
         if name in known:
             return
-        if takes == "process":
+        if kind == "process":
             raise ScenarioError(place, name, "a process: " + ", ".join(known))
         raise ScenarioError(place, name, f"a descriptor of {actor}: " + (", ".join(sorted(known)) or "it has named none yet"))
+
+
+def _fits(value: Value, kind: str) -> bool:
+    """Whether a single value is of the kind."""
+    if not isinstance(value, _TYPES[kind]):
+        return False
+    if isinstance(value, Constants):
+        if kind in _WORDS:
+            return len(value.names) == 1 and value.names[0] in _WORDS[kind]
+        return not {"NULL", "BADPTR", "HANDLER"}.intersection(value.names)
+    if isinstance(value, Number):
+        return kind not in ("size", "room") or 0 <= value.value <= BYTES_MAX
+    if isinstance(value, Text) and kind in ("file", "address"):
+        return value.times == 1 and bool((_FILE if kind == "file" else _ADDRESS).match(value.data))
+    return True
 
 
 def _number(token: _Token) -> Number:
@@ -399,7 +487,7 @@ def _named(call: Call) -> str:
 # ---- writing
 
 
-def write(scenario: Scenario) -> str:
+def format(scenario: Scenario) -> str:
     """The canonical text; comments are not part of a Scenario and are lost."""
     lines = [f"@{word} {text}" for word, text in scenario.about]
     actors = max(len(step.actor) for step in scenario.steps) + 1
@@ -415,6 +503,10 @@ def write(scenario: Scenario) -> str:
     for text, step in zip(left, scenario.steps):
         lines.append(f"{text:<{column}} => {_expected(step.expectation)}" if step.expectation else text)
     return "\n".join(lines) + "\n"
+
+
+write = format
+"""The same, for those who have use for the built-in format()."""
 
 
 def _written(step: Step) -> str:
