@@ -1,0 +1,137 @@
+"""An actor: waits for a command at its control socket, carries it out, answers, and waits again.
+
+Its control socket stands at a hidden number, HIDDEN or above, where no call of a scenario comes by itself. An actor whose
+control socket ends has nobody left to play for and ends too.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import socket
+import threading
+from typing import Any
+
+import msgspec
+
+from app.ipc import passing
+from app.lab.stage import system
+
+HIDDEN, NUMBERS_MAX = 200, 256
+"""Control sockets have numbers from HIDDEN up to, and not with, NUMBERS_MAX, which is RLIMIT_NOFILE."""
+PIECE = 64 * 1024
+MORE, LAST = b"+", b"."
+"""The first byte of each packet: a message that is larger than one packet crosses in pieces."""
+
+
+def send(control: socket.socket, message: Any, fds: tuple[int, ...] = ()) -> None:
+    """Sends one message in as many packets as it needs; descriptors ride with the first. Raises OSError if the other end is gone."""
+    body = msgspec.msgpack.encode(message)
+    for at in range(0, max(len(body), 1), PIECE):
+        passing.send(control, (MORE if at + PIECE < len(body) else LAST) + body[at : at + PIECE], fds if at == 0 else ())
+
+
+def receive(control: socket.socket) -> tuple[Any, list[int]] | None:
+    """The next message, with its descriptors; None when the other end is gone."""
+    body, fds = bytearray(), []
+    while True:
+        packet = passing.receive(control)
+        if packet is None:
+            passing.close_all(fds)
+            return None
+        body += packet.data[1:]
+        fds += packet.fds
+        if packet.data[:1] == LAST:
+            return msgspec.msgpack.decode(body), fds
+
+
+def begin(control: int, directory: str, seconds: int) -> None:
+    """Makes the process that was just forked for it the first actor, and never returns."""
+    status = 70
+    try:
+        null = os.open("/dev/null", os.O_RDWR)
+        for number in (0, 1, 2):
+            os.dup2(null, number)
+        hidden = fcntl.fcntl(control, fcntl.F_DUPFD_CLOEXEC, HIDDEN)
+        os.closerange(3, hidden)
+        os.closerange(hidden + 1, 0x7FFF_FFFF)
+        os.setsid()
+        os.chdir(directory)
+        system.plain_signals()
+        _Actor(hidden, seconds).play()
+        status = 0
+    finally:
+        os._exit(status)
+
+
+class _Actor:
+    """One task, process or thread, and its loop."""
+
+    def __init__(self, hidden: int, seconds: int, thread: bool = False) -> None:
+        self._hidden = hidden
+        self._control = socket.socket(fileno=hidden)
+        self._seconds = seconds
+        self._thread = thread
+
+    def play(self) -> None:
+        self._greet()
+        while (order := receive(self._control)) is not None:
+            message, fds = order
+            call, arguments, named = message
+            if call == "exit":
+                if not self._thread:
+                    os._exit(arguments[0] & 0xFF)
+                break
+            if call == "fork":
+                answer = self._fork(fds[0])
+            elif call == "thread":
+                answer = self._start(fds[0])
+            else:
+                answer = self._perform(call, arguments, named)
+            if answer is not None:
+                send(self._control, answer)
+        if not self._thread:
+            os._exit(0)
+        self._control.close()
+
+    def _greet(self) -> None:
+        if not self._thread:
+            # A runner that dies leaves none of its actors behind for long, not even a blocked one; fork(2) clears it.
+            signal.alarm(self._seconds)
+        send(self._control, {"pid": os.getpid(), "tid": threading.get_native_id(), "hidden": self._hidden})
+
+    @staticmethod
+    def _perform(call: str, arguments: list[Any], named: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return system.perform(call, arguments, named)
+        except Exception as error:  # an actor that died of its own mistake would pass for one that the scenario killed
+            return {"fault": f"{type(error).__name__}: {error}"}
+
+    def _hide(self, fd: int) -> int:
+        hidden = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, HIDDEN)
+        os.close(fd)
+        return hidden
+
+    def _fork(self, fd: int) -> dict[str, Any] | None:
+        hidden = self._hide(fd)
+        try:
+            pid = os.fork()
+        except OSError as error:
+            os.close(hidden)
+            return {"value": -1, "errno": error.errno}
+        if pid:
+            os.close(hidden)
+            return {"value": pid, "errno": 0}
+        # Nobody else's end may stay here: a sibling that held one would hide a death.
+        self._control.detach()
+        system.close_hidden(HIDDEN, hidden, NUMBERS_MAX)
+        self._hidden, self._thread = hidden, False
+        self._control = socket.socket(fileno=hidden)
+        self._greet()
+        return None
+
+    def _start(self, fd: int) -> dict[str, Any]:
+        hidden = self._hide(fd)
+        threading.Thread(target=_Actor(hidden, self._seconds, thread=True).play, daemon=True).start()
+        return {"value": 0, "errno": 0}

@@ -1,0 +1,79 @@
+"""Who plays: the processes of a run, their actors, and the calls that are under way."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import select
+import socket
+from typing import Any
+
+from app.lab.model import Step
+
+
+@dataclasses.dataclass(slots=True)
+class Process:
+    """A process, and what its actors have named in it."""
+
+    name: str
+    """Of its first actor."""
+    pid: int
+    pidfd: int
+    names: dict[str, int]
+    actors: list["Actor"] = dataclasses.field(default_factory=list)
+    ended: bool = False
+    status: int | None = None
+    """As wait(2) gives it; None: it lives, or nobody could see it."""
+
+    def dead(self) -> bool:
+        """Whether it has ended, all its threads included: a pidfd is readable then, pidfd_open(2)."""
+        poller = select.poll()
+        poller.register(self.pidfd, select.POLLIN)
+        return bool(poller.poll(0))
+
+
+@dataclasses.dataclass(slots=True)
+class Pending:
+    """A call that has been ordered and not yet answered."""
+
+    index: int
+    """Of its step in the run."""
+    step: Step
+    first: int | None
+    """Its first argument, where that is a number; None for any."""
+
+
+@dataclasses.dataclass(slots=True)
+class Outcome:
+    """What came of a call."""
+
+    result: dict[str, Any]
+    """JSON-able."""
+    raw: bytes | None
+    """The whole data, which `result` may hold only the beginning of."""
+
+
+@dataclasses.dataclass(slots=True)
+class Actor:
+    """One task: a process's own, or a thread."""
+
+    name: str
+    process: Process
+    control: socket.socket
+    thread: bool
+    tid: int = 0
+    hidden: int = 0
+    """The number of its end of the control pair, in its process."""
+    pending: Pending | None = None
+    last: Outcome | None = None
+    """Of the call that it made last."""
+    ended: bool = False
+
+
+def ending(status: int | None) -> str:
+    """A status of wait(2) in words."""
+    if status is None:
+        return "in a way that nobody could see"
+    if os.WIFSIGNALED(status):
+        return f"killed by signal {os.WTERMSIG(status)}"
+    return f"exit status {os.WEXITSTATUS(status)}"

@@ -1,0 +1,102 @@
+"""Whether what came is what the scenario expected, and if not, in words what came instead."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any, Callable
+
+from app.lab.constants import ERRNOS, NUMBERS, decode, number
+from app.lab.language import quoted, shown
+from app.lab.model import Constants, Expectation, Items, Number, Text, Value
+
+HELD, FAILED, NONE = "held", "failed", "none"
+_SHOWN = 120
+
+
+def told(expectation: Expectation) -> dict[str, Any]:
+    """The expectation, JSON-able: ``first`` and ``keys`` as the scenario writes them."""
+    first = expectation.first
+    return {
+        "first": first if first is None or isinstance(first, str) else shown(first),
+        "keys": {key: shown(value) for key, value in expectation.keys},
+    }
+
+
+def check(expectation: Expectation | None, result: dict[str, Any], raw: bytes | None, resolve: Callable[[Value], Any]) -> tuple[str, str]:
+    """The verdict and its reason. `raw` is the whole data that was read; `resolve` makes a number of a name."""
+    if expectation is None:
+        return NONE, ""
+    wrong = [] if expectation.first is None else _first(expectation.first, result, raw)
+    for key, value in expectation.keys:
+        wrong += _key(key, value, result, resolve)
+    return (FAILED, "; ".join(wrong)) if wrong else (HELD, "")
+
+
+def observed(result: dict[str, Any], raw: bytes | None) -> str:
+    """What came, in words."""
+    if result.get("fault"):
+        return f"the actor could not make the call ({result['fault']})"
+    if result["blocked"]:
+        return "the call blocks"
+    if result.get("ended") and result["value"] is None:
+        return f"the process ended: {result['ended']}"
+    if result["errno"]:
+        return result["errno"]
+    if raw is not None:
+        return f"{_clip(quoted(raw[:_SHOWN]))} ({len(raw)} bytes)"
+    return str(result["value"])
+
+
+def _first(first: Value | str, result: dict[str, Any], raw: bytes | None) -> list[str]:
+    came = observed(result, raw)
+    done = not result["blocked"] and not result["errno"] and not result.get("fault")
+    if first == "blocks":
+        return [] if result["blocked"] else [f"expected the call to block, observed {came}"]
+    if first == "ok":
+        return [] if done and (not result.get("killed_itself")) else [f"expected no error, observed {came}"]
+    assert not isinstance(first, str)
+    if isinstance(first, Constants) and ERRNOS.issuperset(first.names):
+        # Two names may be one number: EAGAIN and EWOULDBLOCK.
+        held = result["errno"] is not None and NUMBERS.get(result["errno"], -1) == number(first)
+    elif isinstance(first, Text):
+        held = done and raw is not None and raw == first.bytes
+    elif isinstance(first, Number):
+        held = not result["blocked"] and result["value"] == first.value
+    else:
+        held = False
+    return [] if held else [f"expected {_clip(shown(first))}, observed {came}"]
+
+
+def _key(key: str, value: Value, result: dict[str, Any], resolve: Callable[[Value], Any]) -> list[str]:
+    wanted = [resolve(item) for item in value.values] if isinstance(value, Items) else resolve(value)
+    came: Any = result.get({"flags": "msg_flags"}.get(key, key))
+    if key == "flags" and came is not None:
+        # The kernel hands the caller's own MSG_CMSG_CLOEXEC back among the flags.
+        own = NUMBERS["MSG_CMSG_CLOEXEC"]
+        held = came & ~own == wanted & ~own
+        return [] if held else [f"expected flags={shown(value)}, observed {decode('MSG_', came & ~own)}"]
+    if key == "fds":
+        came = len(result.get("fds") or [])
+    if key == "revents" and isinstance(came, list) and not isinstance(wanted, list) and len(came) == 1:
+        came = came[0]
+    if key == "value":
+        came = result.get("held")
+    if came == wanted:
+        return []
+    return [f"expected {key}={shown(value)}, observed {_named(key, came)}"]
+
+
+def _named(key: str, came: Any) -> str:
+    if came is None:
+        return "none"
+    if isinstance(came, list):
+        return "[" + ", ".join(_named(key, one) for one in came) + "]"
+    if key == "killed":
+        return signal.Signals(came).name if came in set(signal.Signals) else str(came)
+    return decode("POLL", came) if key == "revents" else str(came)
+
+
+def _clip(text: str) -> str:
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+
+

@@ -1,0 +1,518 @@
+"""The stage manager: orders the steps of a scenario one by one, sees who is blocked and who is released, looks, and judges.
+
+It guesses nothing from time: a call is answered, its process has ended, or the kernel says that the task sleeps in that very call.
+"""
+
+from __future__ import annotations
+
+import base64
+import ctypes
+import os
+import resource
+import select
+import shutil
+import signal
+import socket
+import struct
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from app.ipc import passing
+from app.lab.calls import CALLS
+from app.lab.constants import NUMBERS, errno_name, number
+from app.lab.language import write
+from app.lab.model import Constants, Items, Name, Number, Scenario, Step, Text, Value
+from app.lab.stage import actor as acting
+from app.lab.stage import expect, message, probes, watch
+from app.lab.stage.cast import Actor, Outcome, Pending, Process, ending
+
+FORMAT = 1
+SECONDS = 5.0
+"""A run takes no longer."""
+PROCESSES_MAX, STEPS_MAX, DESCRIPTORS_MAX = 8, 100, 64
+DATA_SHOWN = 64 * 1024
+"""Bytes of one call's data that a run holds; the whole is judged."""
+PATIENCE = 0.25
+"""Seconds that an expected return may take that no step made: a TCP segment or a descriptor's burial is the kernel's own work, done when it likes."""
+_PR_SET_CHILD_SUBREAPER, _PR_GET_CHILD_SUBREAPER = 36, 37
+_DUPLICATING = ("F_DUPFD", "F_DUPFD_CLOEXEC")
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Refused(Exception):
+    """The run asks for more than the stage gives. str() is a sentence."""
+
+
+class TimedOut(Exception):
+    """The run took too long. str() is a sentence."""
+
+
+def run(scenario: Scenario, directory: Path | None = None) -> dict[str, Any]:
+    """Runs the scenario and gives the run, JSON-able; docs/lab.md says what it holds. Leaves no process, descriptor or file.
+
+    `directory`: the scratch directory, which the caller made and removes; None: one of this function's own.
+    """
+    scratch = directory or Path(tempfile.mkdtemp(prefix="lab"))
+    subreaper = ctypes.c_int(0)
+    _libc.prctl(_PR_GET_CHILD_SUBREAPER, ctypes.byref(subreaper), 0, 0, 0)
+    _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # whoever loses a parent becomes a child of this process, and is reaped
+    stage = _Stage(scenario, scratch)
+    try:
+        return stage.run()
+    finally:
+        stage.clear()
+        _libc.prctl(_PR_SET_CHILD_SUBREAPER, subreaper.value, 0, 0, 0)
+        if directory is None:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+class _Stage:
+    """One run."""
+
+    def __init__(self, scenario: Scenario, scratch: Path) -> None:
+        self._scenario = scenario
+        self._scratch = scratch
+        self._actors: dict[str, Actor] = {}
+        self._processes: list[Process] = []
+        self._memory = probes.Memory()
+        self._steps: list[dict[str, Any]] = []
+        self._port = 0
+        """That the run was given last, for an address with port 0."""
+        self._timeout = 0.0
+        """Seconds that a call may wait by an option of its socket."""
+        self._deadline = time.monotonic() + SECONDS
+
+    # The run
+
+    def run(self) -> dict[str, Any]:
+        """Carries everything out."""
+        started, began = time.time(), time.monotonic_ns()
+        verdict, reason = "held", ""
+        try:
+            self._check()
+            for index, step in enumerate(self._scenario.steps):
+                self._take(index, step)
+                entry = self._steps[-1]
+                if entry["verdict"] == expect.FAILED and verdict == "held":
+                    verdict, reason = "failed", f"line {entry['line']}: {entry['reason']}"
+                if entry["result"] is None:
+                    break
+        except Refused as refusal:
+            verdict, reason = "refused", str(refusal)
+        except TimedOut as late:
+            verdict, reason = "timed out", str(late)
+        standing = self._standing()
+        return {
+            "format": FORMAT,
+            "text": write(self._scenario),
+            "about": [list(pair) for pair in self._scenario.about],
+            "verdict": verdict,
+            "reason": "; ".join(filter(None, (reason, standing))),
+            "kernel": os.uname().release,
+            "machine": os.uname().machine,
+            "started": started,
+            "took_ns": time.monotonic_ns() - began,
+            "steps": self._steps,
+        }
+
+    def _check(self) -> None:
+        steps = self._scenario.steps
+        if not steps:
+            raise Refused("the scenario has no step")
+        if len(steps) > STEPS_MAX:
+            raise Refused(f"{len(steps)} steps; at most {STEPS_MAX}")
+        self._begin(steps[0].actor)
+
+    def _standing(self) -> str:
+        """Who is left blocked, in words."""
+        blocked = [actor for actor in self._actors.values() if actor.pending and not actor.ended]
+        living = [actor for actor in self._actors.values() if not actor.ended]
+        if not blocked:
+            return ""
+        words = ", ".join(f"{actor.name} in {actor.pending.step.call}" for actor in blocked if actor.pending)
+        if len(blocked) == len(living):
+            return f"at the end no process can move: blocked {'is' if len(blocked) == 1 else 'are'} {words}"
+        return f"at the end blocked: {words}"
+
+    def _take(self, index: int, step: Step) -> None:
+        """One step: made, settled, judged and looked at."""
+        entry: dict[str, Any] = {
+            "line": step.place.line,
+            "actor": step.actor,
+            "call": step.call,
+            "returned": step.returned,
+            "arguments": [],
+            "result": None,
+            "completed": {},
+            "expected": step.expectation and expect.told(step.expectation),
+            "verdict": expect.NONE,
+            "reason": "",
+            "after": None,
+        }
+        self._steps.append(entry)
+        who = self._actors.get(step.actor)
+        outcome = self._return(who, step) if step.returned else self._order(who, index, step, entry)
+        if isinstance(outcome, str):
+            entry["verdict"], entry["reason"] = expect.FAILED, outcome
+        else:
+            assert who is not None
+            entry["result"] = outcome.result
+            entry["verdict"], entry["reason"] = expect.check(step.expectation, outcome.result, outcome.raw, lambda value: self._resolve(who, value))
+            if outcome.result.get("fault"):
+                entry["verdict"], entry["reason"] = expect.FAILED, expect.observed(outcome.result, None)
+        entry["after"] = probes.facts(self._processes, self._memory)
+        for process in entry["after"]["processes"]:
+            if len(process["descriptors"]) > DESCRIPTORS_MAX:
+                raise Refused(f"line {step.place.line}: {process['name']} holds {len(process['descriptors'])} descriptors; at most {DESCRIPTORS_MAX}")
+
+    def _return(self, who: Actor | None, step: Step) -> Outcome | str:
+        """The result of a call that was blocked."""
+        if who is None or who.last is None and who.pending is None:
+            return f"{step.actor} has made no {step.call}"
+        if who.pending:
+            self._wait(who, self._patience(who.pending.step))
+        if who.pending:
+            stand = watch.look(who.process.pid, who.tid)
+            return f"{step.actor} still stands in {who.pending.step.call} ({stand.wchan or 'the kernel'}); nothing has released it"
+        assert who.last is not None
+        return who.last
+
+    def _order(self, who: Actor | None, index: int, step: Step, entry: dict[str, Any]) -> Outcome | str:
+        """Has the actor make the call, and waits until everybody stands still."""
+        if who is None:
+            return f"there is no {step.actor}"
+        if who.ended:
+            return f"{step.actor} has ended, {ending(who.process.status)}"
+        if who.pending:
+            return f"{step.actor} cannot take this step: it stands in {who.pending.step.call}"
+        arguments = [self._resolve(who, value) for value in step.arguments]
+        named = {key: self._resolve(who, value) for key, value in step.named}
+        self._guard(step, arguments, named)
+        entry["arguments"] = [_told(value) for value in arguments] + [{key: _told(value)} for key, value in named.items()]
+        fds: tuple[int, ...] = ()
+        ends: tuple[socket.socket, socket.socket] | None = None
+        if CALLS[step.call].binds == "process":
+            if len(self._actors) >= PROCESSES_MAX:
+                raise Refused(f"line {step.place.line}: a process too many; at most {PROCESSES_MAX}")
+            ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            fds = (ends[1].fileno(),)
+        first = arguments[0] if arguments and isinstance(arguments[0], int) and step.call != "poll" else None
+        if step.call == "wait" and not arguments:
+            first = -1
+        who.pending, who.last = Pending(index, step, first), None
+        acting.send(who.control, [step.call, arguments, named], fds)
+        try:
+            if ends:
+                ends[1].close()
+                self._bring(who, step, ends[0])
+                ends = None
+            self._settle()
+        finally:
+            if ends:
+                ends[0].close()
+        if who.pending and (patience := self._patience(step)):
+            self._wait(who, patience)
+        if who.pending:
+            blocked = _nothing()
+            blocked["blocked"] = True
+            return Outcome(blocked, None)
+        assert who.last is not None
+        entry["completed"].pop(who.name, None)
+        return who.last
+
+    def _patience(self, step: Step) -> float:
+        """How long a call that is seen blocked is waited for: not at all where it should be, else as long as it may take of itself."""
+        patience = self._timeout
+        if step.call == "poll" and isinstance(step.arguments[2], Number):
+            patience = max(patience, step.arguments[2].value / 1000)
+        expected = step.expectation
+        if expected is not None and expected.first == "blocks" and not self._steps[-1]["returned"]:
+            return 0.0
+        return patience + PATIENCE if expected is not None or patience or self._steps[-1]["returned"] else 0.0
+
+    def _wait(self, who: Actor, seconds: float) -> None:
+        """Waits for a blocked call to return, though nobody moves."""
+        until = min(time.monotonic() + seconds, self._deadline)
+        while who.pending and (left := until - time.monotonic()) > 0:
+            self._collect(left)
+        self._settle()
+
+    # What the steps say
+
+    def _resolve(self, who: Actor, value: Value) -> Any:
+        """A value as the actor needs it: a number, a constant's name where only that says it, a text as its piece and how often."""
+        if isinstance(value, Number):
+            return value.value
+        if isinstance(value, Text):
+            return [value.data, value.times]
+        if isinstance(value, Items):
+            return [self._resolve(who, item) for item in value.values]
+        if isinstance(value, Constants):
+            alone = value.names[0]
+            return alone if alone in ("NULL", "BADPTR", "SIG_DFL", "SIG_IGN", "HANDLER") else number(value)
+        assert isinstance(value, Name)
+        if value.text in who.process.names:
+            return who.process.names[value.text]
+        if value.text in self._actors:
+            return self._actors[value.text].process.pid
+        raise Refused(f"{value.text} was never made: the call that should have bound it gave nothing")
+
+    def _guard(self, step: Step, arguments: list[Any], named: dict[str, Any]) -> None:
+        """Refuses what would reach the hidden numbers, and settles what the kernel chose."""
+        for argument, value in zip(CALLS[step.call].arguments, arguments):
+            for one in value if isinstance(value, list) and argument.takes == "fd" else [value]:
+                if argument.takes == "fd" and isinstance(one, int) and acting.HIDDEN <= one < acting.NUMBERS_MAX:
+                    raise Refused(f"line {step.place.line}: the numbers from {acting.HIDDEN} to {acting.NUMBERS_MAX - 1} are the stage's own")
+        if any(isinstance(one, int) and acting.HIDDEN <= one < acting.NUMBERS_MAX for one in named.get("fds", ())):
+            raise Refused(f"line {step.place.line}: the numbers from {acting.HIDDEN} to {acting.NUMBERS_MAX - 1} are the stage's own")
+        if step.call == "fcntl" and arguments[1] in [NUMBERS[name] for name in _DUPLICATING] and len(arguments) > 2 and arguments[2] >= acting.HIDDEN - 8:
+            raise Refused(f"line {step.place.line}: a number of {acting.HIDDEN - 8} or more; those are the stage's own")
+        if step.call == "connect" and isinstance(arguments[1], list) and arguments[1][0].endswith(b":0") and self._port:
+            arguments[1][0] = arguments[1][0][:-1] + str(self._port).encode()
+        if step.call == "setsockopt" and arguments[2] in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO) and isinstance(arguments[3], list):
+            body = arguments[3][0] * arguments[3][1]
+            if len(body) == 16:
+                seconds, micro = struct.unpack("=qq", body)
+                self._timeout = max(self._timeout, min(SECONDS, seconds + micro / 1e6))
+
+    # Who comes and goes
+
+    def _begin(self, name: str) -> None:
+        """Forks the first actor."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        pid = os.fork()
+        if not pid:
+            try:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (acting.NUMBERS_MAX, acting.NUMBERS_MAX))
+                acting.begin(theirs.fileno(), str(self._scratch), int(SECONDS) + 3)
+            finally:
+                os._exit(70)
+        theirs.close()
+        process = Process(name, pid, os.pidfd_open(pid), {})
+        self._processes.append(process)
+        self._enter(Actor(name, process, ours, thread=False))
+
+    def _enter(self, actor: Actor) -> None:
+        """Takes an actor on, once it has greeted."""
+        self._actors[actor.name] = actor
+        actor.process.actors.append(actor)
+        poller = select.poll()
+        poller.register(actor.control, select.POLLIN)
+        poller.poll(max(0.0, self._deadline - time.monotonic()) * 1000)
+        greeting = acting.receive(actor.control) if poller.poll(0) else None
+        if greeting is None:
+            raise TimedOut(f"{actor.name} never came to life")
+        actor.tid, actor.hidden = greeting[0]["tid"], greeting[0]["hidden"]
+
+    def _bring(self, who: Actor, step: Step, control: socket.socket) -> None:
+        """Takes on what a fork or a thread has made; `control` is closed where it made nothing."""
+        while who.pending and not who.ended:
+            if time.monotonic() > self._deadline:
+                control.close()
+                raise TimedOut(f"line {step.place.line}: the {step.call} of {who.name} has not returned")
+            self._collect(self._deadline - time.monotonic())
+        result = who.last.result if who.last else None
+        if result is None or result["errno"] or result["value"] is None:
+            control.close()
+            return
+        process = who.process
+        if step.call == "fork":
+            pid = result["value"]
+            process = Process(step.binds[0], pid, os.pidfd_open(pid), dict(who.process.names))
+            self._processes.append(process)
+        self._enter(Actor(step.binds[0], process, control, thread=step.call == "thread"))
+
+    # Standing still
+
+    def _settle(self) -> None:
+        """Waits until every living task sleeps where it should: in its blocked call, or at its control socket.
+
+        One pass over all in which nothing arrived means that nobody ran during it; two are asked for, so that a
+        task that was woken in between by the kernel's own deferred work is seen too.
+        """
+        calm, wait = 0, 0.001
+        while calm < 2:
+            if time.monotonic() > self._deadline:
+                raise TimedOut(f"the run took more than {SECONDS:g} seconds: {self._unsettled() or 'all stand'}")
+            moved = self._collect(wait)
+            if moved or self._unsettled():
+                calm, wait = 0, 0.0 if moved else 0.001
+            else:
+                calm, wait = calm + 1, 0.0
+
+    def _unsettled(self) -> str:
+        """The first actor that still runs; empty: there is none."""
+        for actor in self._actors.values():
+            if actor.ended:
+                continue
+            stand = watch.look(actor.process.pid, actor.tid)
+            if stand.state in ("T", "t"):
+                continue
+            pending = actor.pending
+            stands = watch.stands_in(stand, pending.step.call, pending.first) if pending else watch.waits(stand, actor.hidden)
+            if not stands:
+                return f"{actor.name} runs"
+        return ""
+
+    def _collect(self, seconds: float) -> bool:
+        """Takes in what has arrived, after waiting for it: answers, and ends. Whether there was any."""
+        poller = select.poll()
+        by_fd: dict[int, Actor] = {}
+        for actor in self._actors.values():
+            if not actor.ended:
+                by_fd[actor.control.fileno()] = actor
+                poller.register(actor.control, select.POLLIN)
+        processes = {process.pidfd: process for process in self._processes if not process.ended}
+        for pidfd in processes:
+            poller.register(pidfd, select.POLLIN)
+        ready = [fd for fd, _ in poller.poll(max(0.0, seconds) * 1000)]
+        moved = False
+        for fd in ready:  # answers before ends: a process may have answered and then died
+            if fd in by_fd:
+                moved |= self._hear(by_fd[fd])
+        for fd in ready:
+            if fd in processes:
+                moved = True
+                self._lose(processes[fd])
+        return moved
+
+    def _hear(self, actor: Actor) -> bool:
+        """Takes one answer in, or the end of a thread."""
+        try:
+            order = acting.receive(actor.control)
+        except (OSError, passing.PassingError):
+            order = None
+        if order is not None:
+            self._complete(actor, order[0])
+            return True
+        if actor.thread and not actor.ended and not os.path.exists(f"/proc/{actor.process.pid}/task/{actor.tid}"):
+            actor.ended = True
+            self._complete(actor, {"value": 0, "errno": 0})
+            return True
+        return False
+
+    def _lose(self, process: Process) -> None:
+        """A process has ended, with every thread of it."""
+        for actor in process.actors:
+            while not actor.ended and select.select([actor.control], [], [], 0)[0] and self._hear(actor):
+                pass
+        process.ended = True
+        if process.status is None:
+            process.status = watch.exit_code(process.pid)
+        for actor in process.actors:
+            if actor.ended:
+                continue
+            actor.ended = True
+            if actor.pending:
+                self._complete(actor, {"ended": True})
+
+    def _complete(self, actor: Actor, answer: dict[str, Any]) -> None:
+        """A call has returned, or its process has not survived it."""
+        pending, actor.pending = actor.pending, None
+        if pending is None:
+            return
+        outcome = self._outcome(actor, pending.step, answer)
+        actor.last = outcome
+        if self._steps:
+            self._steps[-1]["completed"][actor.name] = outcome.result | {"of": pending.index}
+
+    def _outcome(self, actor: Actor, step: Step, answer: dict[str, Any]) -> Outcome:
+        result = _nothing()
+        raw: bytes | None = answer.get("data")
+        if answer.get("fault"):
+            result["fault"] = answer["fault"]
+        elif answer.get("ended"):
+            status = actor.process.status
+            result["ended"] = ending(status)
+            if status is not None and os.WIFSIGNALED(status):
+                result["killed"] = os.WTERMSIG(status)
+            elif status is not None and step.call == "exit":
+                result["value"] = result["status"] = os.WEXITSTATUS(status)
+        else:
+            result["value"] = answer["value"]
+            result["errno"] = errno_name(answer["errno"]) if answer["errno"] else None
+            result["duration_ns"] = answer.get("duration_ns", 0)
+        if raw is not None:
+            result["data"] = base64.b64encode(raw[:DATA_SHOWN]).decode()
+            result["bytes"] = len(raw)
+            if len(raw) == 8:
+                result["held"] = int.from_bytes(raw, "little")
+        for key in ("made", "revents", "before", "port"):
+            if key in answer:
+                result[key] = answer[key]
+        if "port" in answer:
+            self._port = answer["port"]
+        if "option" in answer:
+            result["option"] = base64.b64encode(answer["option"]).decode()
+            result["held"] = _held(answer["option"])
+        if "wait" in answer:
+            self._waited(result, answer)
+        if "sent" in answer:
+            result["message"] = message.described(answer["sent"])
+        if "received" in answer:
+            result["message"] = message.described(answer["received"])
+            result["msg_flags"] = answer["received"]["flags"]
+            result["fds"] = result["made"] = message.descriptors(answer["received"])
+        self._bind(actor, step, result)
+        return Outcome(result, raw)
+
+    def _waited(self, result: dict[str, Any], answer: dict[str, Any]) -> None:
+        status = answer["wait"]
+        if os.WIFSIGNALED(status):
+            result["killed"] = os.WTERMSIG(status)
+        elif os.WIFEXITED(status):
+            result["status"] = os.WEXITSTATUS(status)
+        for process in self._processes:
+            if process.pid == answer["value"] and (os.WIFSIGNALED(status) or os.WIFEXITED(status)):
+                process.status = status
+
+    def _bind(self, actor: Actor, step: Step, result: dict[str, Any]) -> None:
+        """Gives names to the descriptors that a call made, and remembers which sockets are each other's ends."""
+        made = result.get("made") or []
+        if CALLS[step.call].binds != "process":
+            actor.process.names.update(zip(step.binds, made))
+        self._memory.fresh.update((actor.process.pid, number) for number in made)
+        if step.call == "socketpair" and len(made) == 2:
+            here, there = (probes.inode(actor.process.pid, number) for number in made)
+            self._memory.peers |= {here: there, there: here}
+
+    # The end
+
+    def clear(self) -> None:
+        """Kills and reaps every process of the run, and closes what it held."""
+        for process in self._processes:
+            try:
+                signal.pidfd_send_signal(process.pidfd, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        for process in self._processes:
+            try:
+                # In order of birth: a child becomes this process's own once its parent is gone.
+                os.waitid(os.P_PIDFD, process.pidfd, os.WEXITED)
+            except ChildProcessError:
+                pass  # its parent took leave of it
+            os.close(process.pidfd)
+        for actor in self._actors.values():
+            actor.control.close()
+
+
+def _nothing() -> dict[str, Any]:
+    return {"value": None, "errno": None, "data": None, "blocked": False, "duration_ns": 0, "message": None}
+
+
+def _told(value: Any) -> Any:
+    """An argument as made, JSON-able: of a text its beginning."""
+    if isinstance(value, list) and len(value) == 2 and isinstance(value[0], bytes):
+        return {"data": base64.b64encode(value[0][:DATA_SHOWN]).decode(), "times": value[1]}
+    return [_told(item) for item in value] if isinstance(value, list) else value
+
+
+def _held(option: bytes) -> int | list[int]:
+    """An option's value: a number, or several."""
+    if len(option) == 4:
+        return int(struct.unpack("=i", option)[0])
+    if len(option) == 8 or len(option) == 16:
+        return list(struct.unpack(f"={len(option) // 8}q", option))
+    return list(struct.unpack(f"={len(option) // 4}i", option[: len(option) & ~3]))
