@@ -59,6 +59,14 @@ class Settings:
     """Seconds that jobs get to end when the pool stops; Apache gives its managed processes three in all."""
     queue_max: int = 4096
     """Jobs that may wait for a worker; more are refused with the reason."""
+    lab_stations: int = 2
+    """Runs of the lab at a time in the embedded server; under Apache the site's managed group `lab` says how many. 0: no lab."""
+    lab_user: str = "nobody"
+    """User that the processes of a run become when their station runs as root; no effect otherwise."""
+    lab_open: bool = False
+    """True: anybody may run a scenario of his own; else operators, and everybody else those of the gallery."""
+    lab_runs: int = 1000
+    """Runs that are kept though nobody asked for it; the oldest go."""
     control_users: tuple[str, ...] = ()
     """Users besides the supervisor's own and root that may connect to the control socket (names)."""
     socket_group: str = ""
@@ -102,6 +110,8 @@ class Settings:
             ("node", 0, 1023),
             ("workers", 1, self.workers_max),
             ("workers_max", 1, 256),
+            ("lab_stations", 0, 32),
+            ("lab_runs", 1, 10**6),
             ("history_rows", 1000, 10**9),
             ("queue_max", 1, 10**6),
             ("stop_grace", 0, 3600),

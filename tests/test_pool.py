@@ -25,7 +25,7 @@ from app.ipc.channel import ChannelClosed
 from app.ipc.passing import send
 from app.ipc.vocabulary import BY_CODE, BY_NAME, Enter, Envelope, Fetch, Receipt, Submit
 from app.journal.records import Born, Ended, Job, JobEnded, JobStarted, Message, Outcome, Proof
-from app.pool.client import Client, PoolAway, Refused
+from app.pool.client import Client, PoolAway, Refused, attach
 from app.store.engine import engine
 from app.store.models import Message as Row
 from tests import leaks
@@ -219,7 +219,7 @@ def fields(**values: object) -> bytes:
     ],
 )
 def test_no_packet_of_a_client_stops_the_supervisor(shared, packet):
-    line = Client(shared.settings, "tool")._connect()
+    line = attach(shared.settings)
     line.post("enter", Enter("tool"))
     send(line.sock, packet)
     try:
@@ -236,7 +236,7 @@ def test_no_packet_of_a_client_stops_the_supervisor(shared, packet):
 def test_parameters_nested_as_deeply_as_they_can_be_read_do_not_stop_the_supervisor(shared, client):
     for depth in range(900, 1000):
         begun = a_packet("submit", fields(kind="echo", parameters={"a": "deep"}).replace(b"\xa4deep", b"\x91" * depth + b"\x01"), seq=depth)
-        line = Client(shared.settings, "tool")._connect()
+        line = attach(shared.settings)
         line.post("enter", Enter("tool"))
         send(line.sock, begun)
         try:
@@ -249,7 +249,7 @@ def test_parameters_nested_as_deeply_as_they_can_be_read_do_not_stop_the_supervi
 
 
 def test_a_receipt_from_the_future_is_not_believed(shared):
-    line = Client(shared.settings, "tool")._connect()
+    line = attach(shared.settings)
     line.post("enter", Enter("tool"))
     line.post("fetch", Fetch(1))
     arrivals = [arrival for _ in range(2) for arrival in line.wait(5)]
@@ -278,7 +278,7 @@ def test_a_file_with_a_name_in_another_encoding_is_worked_on_and_recorded(shared
 
 def test_a_client_that_hoards_outputs_without_a_receipt_loses_its_channel(shared, client, file):
     job = client.submit("compress", file, want="ended").job
-    line = Client(shared.settings, "tool")._connect()
+    line = attach(shared.settings)
     line.post("enter", Enter("tool"))
     with pytest.raises(ChannelClosed):
         for _ in range(100):
@@ -307,7 +307,7 @@ def test_a_pool_without_a_free_descriptor_refuses_callers_in_words_and_recovers(
 
 
 def test_a_client_must_say_what_it_is_first(shared):
-    line = Client(shared.settings, "tool")._connect()
+    line = attach(shared.settings)
     line.post("submit", Submit("echo"))
     assert line.sock.recv(1) == b""
     line.close()

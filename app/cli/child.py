@@ -1,4 +1,4 @@
-"""The supervisor as a child of the server command, in the server's own loop."""
+"""The supervisor and the lab's stations as children of the server command, in the server's own loop."""
 
 from __future__ import annotations
 
@@ -48,8 +48,11 @@ class Watched:
         self._poll.pop(self._fd, None)
 
 
-class Pool:
-    """The supervisor as a child: started again when it dies, after a pause that grows while it dies at birth."""
+class Keeper:
+    """A child that is started again when it dies, after a pause that grows while it dies at birth."""
+
+    module = ""
+    name = ""
 
     def __init__(self, settings: Settings, poll: dict[int, Any]) -> None:
         self._settings = settings
@@ -58,11 +61,8 @@ class Pool:
         self._process: subprocess.Popen[bytes] | None = None
         self._pidfd = -1
         self._stopping = False
-        self._lived = False
         self.due: float | None = None
         """When it is to be started (monotonic); None: it runs, or is to run no more."""
-        self.ready = False
-        """True from :meth:`is_ready` to its death."""
 
     @property
     def runs(self) -> bool:
@@ -82,7 +82,7 @@ class Pool:
             environment["PAIRSCOPE_SETTINGS"] = os.path.abspath(self._settings.source)
         self.due = None
         self._process = subprocess.Popen(
-            [sys.executable, "-IS", leash.__file__, str(os.getpid()), sys.executable, "-m", "app.pool"],
+            [sys.executable, "-IS", leash.__file__, str(os.getpid()), sys.executable, "-m", self.module],
             env=environment,
             cwd=Path(pairscope.__file__).parents[1],
             stdin=subprocess.DEVNULL,
@@ -90,11 +90,6 @@ class Pool:
         )
         self._pidfd = os.pidfd_open(self._process.pid)
         Watched(self._pidfd, self._poll, self._died)
-
-    def is_ready(self) -> None:
-        """It has said that it is ready: its next death is not one at birth."""
-        self.ready = self._lived = True
-        self._backoff.lived()
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         """Asks it to stop, or kills it. Its death is seen by the loop."""
@@ -110,12 +105,49 @@ class Pool:
         status = self._process.wait()
         del self._poll[self._pidfd]
         os.close(self._pidfd)
-        self._process, self.ready = None, False
+        self._process = None
         if self._stopping:
             return
-        if status in HOPELESS and not self._lived:
-            raise Failure(f"the pool could not start: {HOPELESS[status]}; its own words stand above")
+        self._judge(status)
         now = time.monotonic()
         self.due = self._backoff.died_at_birth(now)
         how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
-        announce(f"The pool {how}. It is started again in {self.due - now:.2g} s; pages show what is recorded meanwhile.")
+        announce(f"{self.name} {how}. It is started again in {self.due - now:.2g} s; {self._meanwhile}.")
+
+    _meanwhile = ""
+
+    def _judge(self, status: int) -> None:
+        """Raises Failure where another try would end the same way."""
+
+
+class Pool(Keeper):
+    """The supervisor."""
+
+    module, name = "app.pool", "The pool"
+    _meanwhile = "pages show what is recorded meanwhile"
+
+    def __init__(self, settings: Settings, poll: dict[int, Any]) -> None:
+        super().__init__(settings, poll)
+        self._lived = False
+        self.ready = False
+        """True from :meth:`is_ready` to its death."""
+
+    def is_ready(self) -> None:
+        """It has said that it is ready: its next death is not one at birth."""
+        self.ready = self._lived = True
+        self._backoff.lived()
+
+    def _died(self) -> None:
+        self.ready = False
+        super()._died()
+
+    def _judge(self, status: int) -> None:
+        if status in HOPELESS and not self._lived:
+            raise Failure(f"the pool could not start: {HOPELESS[status]}; its own words stand above")
+
+
+class Station(Keeper):
+    """A station of the lab."""
+
+    module, name = "app.lab.station", "A station of the lab"
+    _meanwhile = "scenarios wait"

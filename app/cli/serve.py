@@ -31,7 +31,7 @@ import app as pairscope
 from app import config
 from app.cli import USAGE, Failure
 from app.cli.bounded import server as bounded_server
-from app.cli.child import Pool, Watched
+from app.cli.child import Keeper, Pool, Station, Watched
 from app.cli.output import announce
 from app.config import Settings
 from app.pool import snapshot as snapshots
@@ -135,6 +135,7 @@ class Run:
         self._address = address
         self._poll: dict[int, Any] = {}
         self._pool = Pool(settings, self._poll)
+        self._children: list[Keeper] = [self._pool, *(Station(settings, self._poll) for _ in range(settings.lab_stations))]
         self._server: TcpWSGIServer | None = None
         self._signals = 0
         self._announced = False
@@ -157,7 +158,8 @@ class Run:
         if self._signals:
             return
         announce(f"Starting the pool with {self._settings.workers} workers ...")
-        self._pool.start()
+        for child in self._children:
+            child.start()
         # The pool starts meanwhile: importing Flask takes as long.
         from app.web.upload import FORM_MAX
 
@@ -170,13 +172,15 @@ class Run:
         patience = time.monotonic() + PATIENCE
         while not self._signals:
             now = time.monotonic()
-            if self._pool.due is not None and self._pool.due <= now:
-                self._pool.start()
+            for child in self._children:
+                if child.due is not None and child.due <= now:
+                    child.start()
             if not self._pool.ready:
                 self._look(out_of_patience=now > patience)
             wait = IDLE if self._pool.ready else LOOK
-            if self._pool.due is not None:
-                wait = min(wait, max(0.0, self._pool.due - now))
+            for child in self._children:
+                if child.due is not None:
+                    wait = min(wait, max(0.0, child.due - now))
             self._turn(wait)
 
     def _look(self, *, out_of_patience: bool) -> None:
@@ -203,11 +207,13 @@ class Run:
         signals, deadline = self._signals, time.monotonic() + STOP_PATIENCE
         if self._server is not None:
             wasyncore.dispatcher.close(self._server)  # the listening socket alone
-        self._pool.stop()
-        while self._pool.runs:
+        for child in self._children:
+            child.stop()
+        while any(child.runs for child in self._children):
             if self._signals > signals or time.monotonic() > deadline:
                 announce("The pool is killed.")
-                self._pool.stop(signal.SIGKILL)
+                for child in self._children:
+                    child.stop(signal.SIGKILL)
                 deadline = float("inf")
             self._turn(LOOK)
         if self._server is not None:

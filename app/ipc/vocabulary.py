@@ -288,6 +288,10 @@ class Nothing(msgspec.Struct):
 
 WEB, SUP, WRK, REC = "client", Role.SUPERVISOR.value, Role.WORKER.value, Role.RECORDER.value
 """``client`` stands for whoever came over the control socket: web, lab or tool."""
+HND = f"{WRK} {WEB}"
+"""Who takes jobs: a worker, or a client that is a lab station."""
+LAB = "lab"
+"""The kind of job that a lab station does and no worker: to run a scenario."""
 
 
 class Kind(msgspec.Struct, frozen=True):
@@ -308,11 +312,11 @@ class Kind(msgspec.Struct, frozen=True):
 
 
 KINDS: tuple[Kind, ...] = (
-    Kind(1, "hello", WRK, SUP, Hello, "", 0, "", False, "A worker is ready."),
+    Kind(1, "hello", HND, SUP, Hello, "", 0, "", False, "A worker or a lab station is ready."),
     Kind(2, "submit", WEB, SUP, Submit, "the input", 1, "accepted answer refused", False, "A client asks for a job."),
     Kind(3, "accepted", SUP, WEB, Accepted, "", 0, "", False, "The job is journaled and waits for a worker."),
-    Kind(4, "task", SUP, WRK, Task, "the input, the empty output, a spare for a long reply", 3, "result", False, "A worker gets a job."),
-    Kind(5, "result", WRK, SUP, Result, "", 0, "", False, "A worker has ended a job."),
+    Kind(4, "task", SUP, HND, Task, "the input, the empty output, a spare for a long reply", 3, "result", False, "A worker gets a job, or a lab station a scenario."),
+    Kind(5, "result", HND, SUP, Result, "", 0, "", False, "A worker or a lab station has ended one."),
     Kind(6, "answer", SUP, WEB, Answer, "", 0, "", False, "A job has ended."),
     Kind(7, "cancel", WEB, SUP, Cancel, "", 0, "done refused", False, "A client wants a job to end now."),
     Kind(8, "fetch", WEB, SUP, Fetch, "", 0, "output refused", False, "A client wants a job's output."),
@@ -348,6 +352,7 @@ REFUSALS: dict[str, str] = {
     "journal-full": "The journal waits for the database and has reached its bound.",
     "stopping": "The pool is stopping.",
     "out-of-range": "The number is outside of what is allowed.",
+    "lab-away": "No lab station is connected to the pool.",
     "too-large": "The input exceeds the bound.",
 }
 """Why a request is refused; the wire carries the code, the page and the API show the sentence with the particulars."""

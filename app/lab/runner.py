@@ -55,7 +55,7 @@ def main() -> int:
 
 def _as_root(scenario: Scenario) -> int:
     """Has a child that is not root do it: the scratch directory is made and removed by the one who may do so anywhere."""
-    account = pwd.getpwnam(USER)
+    account = pwd.getpwnam(os.environ.get("PAIRSCOPE_LAB_USER") or USER)
     scratch = Path(tempfile.mkdtemp(prefix="lab"))
     try:
         os.chown(scratch, account.pw_uid, account.pw_gid)

@@ -7,6 +7,8 @@ from typing import Any, Iterable, Protocol
 
 import msgspec
 
+from app.ipc.vocabulary import LAB
+
 DEPTH = 32
 """Quick jobs that may wait in one worker's socket: a wake-up then brings many. Far below the 278 small messages that fit."""
 
@@ -63,21 +65,28 @@ class Board:
     def __init__(self) -> None:
         self.entries: dict[int, Entry] = {}
         self.queue: deque[Entry] = deque()
+        self.scenarios: deque[Entry] = deque()
+        """The lab's own queue: a job never waits behind a scenario."""
         self._ended: deque[Entry] = deque()
         self.counts = {"done": 0, "failed": 0, "cancelled": 0}
 
     def add(self, entry: Entry) -> None:
         self.entries[entry.id] = entry
-        self.queue.append(entry)
+        (self.scenarios if entry.kind == LAB else self.queue).append(entry)
 
-    def give(self, workers: Iterable[Able]) -> tuple[Able, Entry] | None:
-        """Takes the next job from the queue for a worker that has room for it; None where nothing fits.
+    @property
+    def waiting(self) -> int:
+        return len(self.queue) + len(self.scenarios)
+
+    def give(self, workers: Iterable[Able], queue: deque[Entry] | None = None) -> tuple[Able, Entry] | None:
+        """Takes the next job from the queue (default: the jobs') for a worker that has room for it; None where nothing fits.
 
         An idle worker first. Quick jobs may also wait behind quick ones, with the worker that has fewest.
         """
-        if not self.queue:
+        queue = self.queue if queue is None else queue
+        if not queue:
             return None
-        entry = self.queue[0]
+        entry = queue[0]
         best = None
         for worker in workers:
             if not worker.able:
@@ -90,7 +99,7 @@ class Board:
                 best = worker
         if best is None:
             return None
-        self.queue.popleft()
+        queue.popleft()
         return best, entry
 
     def give_back(self, entries: Iterable[Entry]) -> None:
@@ -106,7 +115,7 @@ class Board:
             raise ValueError(f"job {entry.id} has ended before as {entry.state}")
         if entry.state == "queued":
             try:
-                self.queue.remove(entry)
+                (self.scenarios if entry.kind == LAB else self.queue).remove(entry)
             except ValueError:
                 pass
         entry.state, entry.reason = state, reason
@@ -121,4 +130,4 @@ class Board:
 
     @property
     def running(self) -> int:
-        return len(self.entries) - len(self._ended) - len(self.queue)
+        return len(self.entries) - len(self._ended) - self.waiting

@@ -60,6 +60,44 @@ class _Line:
         self.pid = os.getpid()
 
 
+def connect(settings: Settings, role: str) -> tuple[Channel, Welcome]:
+    """A pair of one's own with the supervisor, on which it has welcomed this process as `role`. Raises PoolAway."""
+    channel = attach(settings)
+    try:
+        channel.post("enter", Enter(role), timeout=TIMEOUT)
+        arrivals = channel.wait(TIMEOUT)
+    except (ChannelClosed, ChannelBroken, TimeoutError) as error:
+        channel.close()
+        raise PoolAway(f"the pool went away while connecting: {error}") from None
+    if not arrivals or arrivals[0].kind.name != "welcome":
+        channel.close()
+        said = arrivals[0].payload.reason if arrivals else f"nothing within {TIMEOUT:.0f} s"
+        raise PoolAway(f"the pool did not let this process in: {said}")
+    return channel, arrivals[0].payload
+
+
+def attach(settings: Settings) -> Channel:
+    """A pair of one's own with the supervisor, on which nothing has been said. Raises PoolAway."""
+    path = settings.control
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
+            connection.settimeout(TIMEOUT)
+            with short(path) as address:
+                connection.connect(address)
+            packet = receive(connection)
+    except TimeoutError:
+        raise PoolAway(f"the supervisor did not answer at {path} within {TIMEOUT:.0f} s") from None
+    except (FileNotFoundError, ConnectionRefusedError):
+        raise PoolAway(f"no supervisor listens at {path}") from None
+    except (OSError, PassingError) as error:
+        raise PoolAway(f"the supervisor at {path} cannot be reached: {error}") from None
+    if packet is None:
+        raise PoolAway(f"the supervisor at {path} closed the connection")
+    if len(packet.fds) != 1:
+        raise PoolAway(packet.data.decode("utf-8", "replace"))
+    return Channel(socket.socket(fileno=packet.fds[0]), hears="supervisor")
+
+
 class Client:
     """Talks to the supervisor. Safe to share between threads: each gets a pair of its own, on its first call."""
 
@@ -212,39 +250,8 @@ class Client:
             self.close()
             line = None
         if line is None:
-            channel = self._connect()
-            try:
-                channel.post("enter", Enter(self._role), timeout=TIMEOUT)
-                arrivals = channel.wait(TIMEOUT)
-            except (ChannelClosed, ChannelBroken, TimeoutError) as error:
-                channel.close()
-                raise PoolAway(f"the pool went away while connecting: {error}") from None
-            if not arrivals or arrivals[0].kind.name != "welcome":
-                channel.close()
-                said = arrivals[0].payload.reason if arrivals else f"nothing within {TIMEOUT:.0f} s"
-                raise PoolAway(f"the pool did not let this process in: {said}")
-            line = self._local.line = _Line(channel, arrivals[0].payload)
+            line = self._local.line = _Line(*connect(self._settings, self._role))
         return line
-
-    def _connect(self) -> Channel:
-        path = self._settings.control
-        try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
-                connection.settimeout(TIMEOUT)
-                with short(path) as address:
-                    connection.connect(address)
-                packet = receive(connection)
-        except TimeoutError:
-            raise PoolAway(f"the supervisor did not answer at {path} within {TIMEOUT:.0f} s") from None
-        except (FileNotFoundError, ConnectionRefusedError):
-            raise PoolAway(f"no supervisor listens at {path}") from None
-        except (OSError, PassingError) as error:
-            raise PoolAway(f"the supervisor at {path} cannot be reached: {error}") from None
-        if packet is None:
-            raise PoolAway(f"the supervisor at {path} closed the connection")
-        if len(packet.fds) != 1:
-            raise PoolAway(packet.data.decode("utf-8", "replace"))
-        return Channel(socket.socket(fileno=packet.fds[0]), hears="supervisor")
 
     def _ask(self, kind: str, payload: Any, fds: list[int], timeout: float) -> Arrival:
         seq = next(self._sequence)

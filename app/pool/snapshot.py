@@ -128,6 +128,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     messages: MessagesView
     transfers: int
     catalogue: list[JobSpec]
+    stations: list[WorkerView] = []
+    """Of the lab."""
 
 
 def held() -> int:

@@ -32,6 +32,7 @@ from app.ipc.descriptor import look
 from app.ipc.identity import LARGEST, Issuer, node_of
 from app.ipc.passing import PACKET_MAX, close_all
 from app.ipc.vocabulary import (
+    LAB,
     REFUSALS,
     Accepted,
     Answer,
@@ -52,11 +53,11 @@ from app.journal.writer import JournalFull, Writer
 from app.pool import children, lifecycle
 from app.pool import snapshot as views
 from app.pool.board import Board, Entry
-from app.pool.children import Child
 from app.pool.control import Control
 from app.pool.lifecycle import Action, Backoff, Event, State
+from app.pool.members import ChildMember, Hand, Member, Station, Worker
 from app.pool.results import Results
-from app.pool.tap import Peer, Tap
+from app.pool.tap import Tap
 
 log = logging.getLogger("pairscope.supervisor")
 
@@ -80,6 +81,8 @@ SIGNALS = {"TERM": signal.SIGTERM, "KILL": signal.SIGKILL, "STOP": signal.SIGSTO
 REASON_MOST = 400
 """Characters of a reason: a peer may have written it."""
 DISK_PAUSE_MS = 250
+STATION_PAUSE = 5.0
+"""Seconds that a scenario waits while no station is there."""
 FINISH = 1.0
 """Seconds that the recorder gets at the end to drain what is there; the rest waits in the journal."""
 
@@ -93,64 +96,6 @@ def _json(said: dict[str, Any]) -> bytes:
         return msgspec.json.encode(said)
     except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
         raise ChannelBroken(f"what it said cannot be written as JSON: {error}") from None
-
-
-class Member(Peer):
-    """A peer in the loop: its outbox, and what the selector does for it."""
-
-    def __init__(self, channel: Channel, role: str, serial: int, pid: int, uid: int) -> None:
-        super().__init__(channel, role, serial, pid, uid)
-        self.outbox: deque[Outgoing] = deque()
-        self.open = True
-        self.writing = False
-
-    @property
-    def expected(self) -> bool:
-        """True: more may have come than one packet. Of whom that is not likely, to ask costs as much as a message."""
-        return False
-
-
-class ChildMember(Member):
-    """A child of the supervisor: worker or recorder."""
-
-    def __init__(self, child: Child, role: str, serial: int, born: int, now: float) -> None:
-        super().__init__(child.channel, role, serial, child.pid, os.geteuid())
-        self.child = child
-        self.state = State.STARTING
-        self.born = born
-        self.ready = 0
-        self.birth = now
-        """s of the monotonic clock, by which `due` is told as well."""
-        self.due: float | None = now + lifecycle.BIRTH
-        """When it is late."""
-        self.asked = False
-
-    @property
-    def used(self) -> bool:
-        """True: it has been of use, so that its death says nothing against the next one's birth."""
-        return False
-
-
-class Worker(ChildMember):
-    def __init__(self, child: Child, role: str, serial: int, born: int, now: float) -> None:
-        super().__init__(child, role, serial, born, now)
-        self.in_flight: deque[Entry] = deque()
-        self.sandbox = ""
-        self.detail: dict[str, Any] = {}
-        self.done = 0
-        self.failed = 0
-
-    @property
-    def used(self) -> bool:
-        return bool(self.done or self.failed or self.in_flight)
-
-    @property
-    def expected(self) -> bool:
-        return bool(self.in_flight)
-
-    @property
-    def able(self) -> bool:
-        return self.state is State.READY and self.open
 
 
 class Supervisor:
@@ -185,6 +130,9 @@ class Supervisor:
         self.results = Results(settings.results_bytes, settings.results_age, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
         self.catalogue: dict[str, JobSpec] = {}
         self.workers: dict[int, Worker] = {}
+        self.stations: dict[int, Station] = {}
+        self.station_left = time.monotonic()
+        """When a station was last lost, or this process began: one that went comes again in a moment."""
         self.clients: set[Member] = set()
         self.recorder: ChildMember | None = None
         self.wanted = settings.workers
@@ -479,7 +427,7 @@ class Supervisor:
         if not kind.housekeeping:
             if member.role == "":
                 raise ChannelBroken(f"{kind.name} came before the client had said what it is")
-            if member.role != "worker" and self.stopping is None and self.journal.beyond(1.0 if kind.name == "submit" else RESERVE):
+            if not isinstance(member, Hand) and self.stopping is None and self.journal.beyond(1.0 if kind.name == "submit" else RESERVE):
                 self.refusals += 1
                 self._look()
                 out = member.channel.prepare("refused", Refused("journal-full", self._refusal("journal-full")), seq=arrival.envelope.seq)
@@ -505,6 +453,8 @@ class Supervisor:
         if member.role or role not in (Role.WEB.value, Role.LAB.value, Role.TOOL.value):
             raise ChannelBroken(f"a client calls itself {role!r}; expected web, lab or tool, once")
         member.role, member.serial = role, self._serial(role)
+        if role == Role.LAB.value:
+            member = self._station(member)
         self.tap.records.append(Born(role, member.serial, member.pid, member.uid, self.tap.now()))
         self._say(
             member,
@@ -513,6 +463,16 @@ class Supervisor:
             seq=arrival.envelope.seq,
         )
         self._look()
+
+    def _station(self, member: Member) -> Station:
+        """The same peer as one that takes scenarios."""
+        station = Station(member.channel, member.serial, member.pid, member.uid)
+        self.clients.discard(member)
+        member.open = False
+        self._unregister(member.channel.fileno())
+        self._watch(station)
+        self.stations[station.serial] = station
+        return station
 
     def _serial(self, role: str) -> int:
         self.serials[role] = self.serials.get(role, 0) + 1
@@ -545,6 +505,10 @@ class Supervisor:
         self.tap.closed(member, f"{member.role} {member.serial} ended before it reported" if member.role else reason)
         self.housekeeping.update(member.channel.housekeeping)
         member.channel.close()
+        if isinstance(member, Station):
+            del self.stations[member.serial]
+            self.station_left = time.monotonic()
+            self._bereave(member, reason, "its channel was closed for it")
         if not isinstance(member, ChildMember):
             self.clients.discard(member)
             for entry in self.board.entries.values():
@@ -639,14 +603,18 @@ class Supervisor:
             return
         assert isinstance(member, Worker)
         del self.workers[member.serial]
+        self._bereave(member, exit_words, f"worker {member.serial} was killed for it")
+
+    def _bereave(self, member: Hand, how: str, cost: str) -> None:
+        """Somebody who takes jobs is gone: what it had in hand ends, what waited behind that goes back to the queue."""
         if member.in_flight:
             head = member.in_flight.popleft()
             if head.cancelled:
-                self._end(head, "cancelled", f"{head.cancelled}; worker {member.serial} was killed for it")
+                self._end(head, "cancelled", f"{head.cancelled}; {cost}")
             elif head.late:
-                self._end(head, "failed", f"{head.late}; worker {member.serial} was killed for it")
+                self._end(head, "failed", f"{head.late}; {cost}")
             else:
-                self._end(head, "failed", f"worker {member.serial} died with the job in hand: {exit_words}")
+                self._end(head, "failed", f"{member.role} {member.serial} died with the job in hand: {how}")
             for entry in member.in_flight:
                 close_all([fd for fd in (entry.output, entry.spare) if fd >= 0])
                 entry.output = entry.spare = -1
@@ -654,6 +622,8 @@ class Supervisor:
             member.in_flight.clear()
 
     def _hello(self, member: Member, arrival: Arrival) -> None:
+        if isinstance(member, Station):
+            return self._station_ready(member, arrival)
         if not isinstance(member, Worker) or member.state not in (State.STARTING, State.STOPPING) or member.ready:
             raise ChannelBroken("a hello that nobody waits for")
         hello = arrival.payload
@@ -668,6 +638,17 @@ class Supervisor:
         for entry in list(self.board.queue):
             if (refusal := self._unfit(entry)) is not None:
                 self._end(entry, "failed", refusal[1])
+
+    def _station_ready(self, station: Station, arrival: Arrival) -> None:
+        hello = arrival.payload
+        if station.ready or [spec.name for spec in hello.catalogue] != [LAB]:
+            raise ChannelBroken("a hello that nobody waits for")
+        _json(hello.sandbox_detail)
+        station.ready = self.tap.now()
+        station.sandbox, station.detail = hello.sandbox, hello.sandbox_detail
+        self.tap.records.append(Ready(station.role, station.serial, station.ready, station.sandbox, station.detail))
+        self.catalogue |= {LAB: hello.catalogue[0]}
+        self._look()
 
     def _progress(self, arrival: Arrival) -> None:
         progress = arrival.payload
@@ -704,6 +685,9 @@ class Supervisor:
     def _unfit(self, entry: Entry) -> tuple[str, str] | None:
         """Why this job cannot be done by any worker: (code, sentence)."""
         spec = self.catalogue.get(entry.kind)
+        if entry.kind == LAB:
+            away = not self.stations and time.monotonic() > self.station_left + STATION_PAUSE
+            return ("lab-away", self._refusal("lab-away")) if away else ("needs-input", self._refusal("needs-input")) if entry.input < 0 else None
         if spec is None:
             return "unknown-kind", self._refusal("unknown-kind")
         if spec.needs_input and entry.input < 0:
@@ -715,7 +699,7 @@ class Supervisor:
         payload = arrival.payload
         if self.stopping is not None:
             return self._refuse(member, arrival, "stopping", job=identity)
-        if len(self.board.queue) >= self.settings.queue_max:
+        if self.board.waiting >= self.settings.queue_max:
             return self._refuse(member, arrival, "queue-full", job=identity)
         if payload.want not in (1, 2, 3):
             return self._refuse(member, arrival, "bad-request", f"want is {payload.want}; expected 1, 2 or 3.", job=identity)
@@ -742,7 +726,7 @@ class Supervisor:
             Job(identity, entry.kind, entry.name, entry.size, arrival.received + self.tap.offset, member.role, member.serial, member.pid)
         )
         if payload.want & 1:
-            self._say(member, "accepted", Accepted(identity, len(self.board.queue)), job=identity, seq=entry.seq)
+            self._say(member, "accepted", Accepted(identity, self.board.waiting), job=identity, seq=entry.seq)
         self.board.add(entry)
 
     def _assign(self) -> None:
@@ -753,8 +737,13 @@ class Supervisor:
             worker, entry = given
             assert isinstance(worker, Worker)
             self._task(worker, entry)
+        if self.board.scenarios and self.stations:
+            while (given := self.board.give(self.stations.values(), self.board.scenarios)) is not None:
+                station, entry = given
+                assert isinstance(station, Station)
+                self._task(station, entry)
 
-    def _task(self, worker: Worker, entry: Entry) -> None:
+    def _task(self, worker: Hand, entry: Entry) -> None:
         spec = self.catalogue[entry.kind]
         try:
             if spec.output and entry.output < 0:
@@ -783,7 +772,7 @@ class Supervisor:
         return self.catalogue[entry.kind].deadline
 
     def _result(self, member: Member, arrival: Arrival, _: int) -> None:
-        if not isinstance(member, Worker) or not member.in_flight or member.in_flight[0].id != arrival.envelope.job:
+        if not isinstance(member, Hand) or not member.in_flight or member.in_flight[0].id != arrival.envelope.job:
             raise ChannelBroken(f"a result for job {arrival.envelope.job}, which it has not in hand")
         payload = arrival.payload
         result = _json(payload.result) if payload.ok else EMPTY
@@ -806,7 +795,7 @@ class Supervisor:
         else:
             member.failed += 1
         self._end(entry, state, reason, result)
-        if member.state is State.STOPPING and not member.in_flight:
+        if isinstance(member, Worker) and member.state is State.STOPPING and not member.in_flight:
             member.due = now + lifecycle.GRACE
             self._look()
             self._say(member, "stop", Stop("it is no longer wanted"))
@@ -863,8 +852,12 @@ class Supervisor:
             self._end(entry, "cancelled", who)
             what = "The job was cancelled before it began."
         elif entry.state == "running":
-            worker = self.workers[entry.worker]
-            if worker.in_flight[0] is entry:
+            worker: Hand = (self.stations if entry.kind == LAB else self.workers)[entry.worker]
+            if isinstance(worker, Station):
+                entry.cancelled = who
+                self._drop(worker, f"job {entry.id} was cancelled")
+                what = f"Lab station {worker.serial} kills the run."
+            elif worker.in_flight[0] is entry:
                 entry.cancelled = who
                 children.send_signal(worker.child, signal.SIGKILL)
                 what = f"Worker {worker.serial} is being killed for it."
@@ -938,6 +931,18 @@ class Supervisor:
                     head = worker.in_flight[0]
                     head.late = head.late or f"it exceeded its deadline of {self._deadline(head):g} s"
                 self._step(worker, Event.LATE)
+        for station in list(self.stations.values()):
+            if station.due is not None and station.due <= now:
+                head = station.in_flight[0]
+                head.late = f"it exceeded its deadline of {self._deadline(head):g} s"
+                self._drop(station, f"job {head.id} exceeded its deadline")
+        if self.board.scenarios and not self.stations:
+            gone = self.station_left + STATION_PAUSE
+            if gone <= now:
+                for entry in list(self.board.scenarios):
+                    self._end(entry, "failed", self._refusal("lab-away"))
+            else:
+                self.due = min(self.due, gone)
         recorder = self.recorder
         if recorder is not None and recorder.due is not None and recorder.due <= now:
             self._step(recorder, Event.LATE)
@@ -968,7 +973,7 @@ class Supervisor:
     def _patience(self, now: float) -> float:
         """Seconds until something is due."""
         due = [now + views.HEARTBEAT, max(self.next_snapshot, now) if self.dirty else now + views.HEARTBEAT]
-        due += [member.due for member in self.workers.values() if member.due is not None]
+        due += [member.due for member in (*self.workers.values(), *self.stations.values()) if member.due is not None]
         if self.recorder is not None and self.recorder.due is not None:
             due.append(self.recorder.due)
         if (end := self.results.next_end()) is not None:
@@ -1003,7 +1008,7 @@ class Supervisor:
         else:
             state = "ok" if progress.database == "ok" else "away"
         housekeeping = Counter(self.housekeeping)
-        members: list[Member] = [*self.clients, *self.workers.values(), *([recorder] if recorder else [])]
+        members: list[Member] = [*self.clients, *self.stations.values(), *self.workers.values(), *([recorder] if recorder else [])]
         for member in members:
             housekeeping.update(member.channel.housekeeping)
         return views.Snapshot(
@@ -1015,6 +1020,7 @@ class Supervisor:
             state="running" if self.stopping is None else "stopping",
             supervisor=views.SupervisorView(self.serials["supervisor"], os.getpid(), self.born, views.held()),
             workers=[self._worker_view(worker) for worker in self.workers.values()],
+            stations=[self._worker_view(station) for station in self.stations.values()],
             wanted=self.wanted,
             workers_max=self.settings.workers_max,
             recorder=views.RecorderView(
@@ -1042,15 +1048,15 @@ class Supervisor:
                 drained,
                 self.stuck,
             ),
-            clients=[views.ClientView(member.serial, member.role, member.pid, member.uid, member.messages) for member in self.clients if member.role],
-            jobs=views.JobsView(len(self.board.queue), self.board.running, **self.board.counts),
+            clients=[views.ClientView(member.serial, member.role, member.pid, member.uid, member.messages) for member in (*self.clients, *self.stations.values()) if member.role],
+            jobs=views.JobsView(self.board.waiting, self.board.running, **self.board.counts),
             results=views.ResultsView(len(self.results), self.results.bytes, self.results.most_bytes, int(self.results.age)),
             messages=views.MessagesView(self.tap.journaled, dict(sorted(housekeeping.items()))),
             transfers=self.tap.transfers,
             catalogue=list(self.catalogue.values()),
         )
 
-    def _worker_view(self, worker: Worker) -> views.WorkerView:
+    def _worker_view(self, worker: Hand) -> views.WorkerView:
         state = worker.state.value
         if worker.state is State.READY:
             state = "busy" if worker.in_flight else "idle"
@@ -1085,23 +1091,28 @@ class Supervisor:
     def _signalled(self, _: int) -> None:
         self._wakeup.recv(64)
         if self.stopping is None:
-            log.info("asked to stop: no new jobs; %d run, %d wait", self.board.running, len(self.board.queue))
+            log.info("asked to stop: no new jobs; %d run, %d wait", self.board.running, self.board.waiting)
             self.stopping = time.monotonic()
             self._look()
 
     def _stop_further(self, now: float) -> None:
         """Jobs first, then the workers, then the recorder, then this process."""
         assert self.stopping is not None
-        if self.board.queue or self.board.running:
+        if self.board.waiting or self.board.running:
             if now < self.stopping + self.settings.stop_grace:
                 return
-            for entry in list(self.board.queue):
+            for entry in [*self.board.queue, *self.board.scenarios]:
                 self._end(entry, "failed", "the pool stopped before it began")
             for worker in self.workers.values():
                 for entry in worker.in_flight:
                     entry.late = f"the pool stopped and waited {self.settings.stop_grace:g} s for it"
                 children.send_signal(worker.child, signal.SIGKILL)
                 worker.due = None
+        for station in list(self.stations.values()):
+            for entry in station.in_flight:
+                entry.late = f"the pool stopped and waited {self.settings.stop_grace:g} s for it"
+            self._flush()
+            self._shut(station, "the pool stopped")
         for worker in self.workers.values():
             if worker.state in (State.STARTING, State.READY):
                 worker.asked = True
@@ -1133,8 +1144,8 @@ class Supervisor:
             if member.open:
                 member.channel.close()
             os.close(member.child.pidfd)
-        for client in self.clients:
-            client.channel.close()
+        for member in [*self.clients, *self.stations.values()]:
+            member.channel.close()
         for entry in self.board.entries.values():
             close_all(entry.take_fds())
         self.results.close()

@@ -1,0 +1,108 @@
+"""The supervisor's peers: what it keeps of each of them."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from typing import Any
+
+from app.ipc.channel import Channel, Outgoing
+from app.ipc.vocabulary import Role
+from app.pool import lifecycle
+from app.pool.board import Entry
+from app.pool.children import Child
+from app.pool.lifecycle import State
+from app.pool.tap import Peer
+
+
+class Member(Peer):
+    """A peer in the loop: its outbox, and what the selector does for it."""
+
+    def __init__(self, channel: Channel, role: str, serial: int, pid: int, uid: int) -> None:
+        super().__init__(channel, role, serial, pid, uid)
+        self.outbox: deque[Outgoing] = deque()
+        self.open = True
+        self.writing = False
+
+    @property
+    def expected(self) -> bool:
+        """True: more may have come than one packet. Of whom that is not likely, to ask costs as much as a message."""
+        return False
+
+
+class ChildMember(Member):
+    """A child of the supervisor: worker or recorder."""
+
+    def __init__(self, child: Child, role: str, serial: int, born: int, now: float) -> None:
+        super().__init__(child.channel, role, serial, child.pid, os.geteuid())
+        self.child = child
+        self.state = State.STARTING
+        self.born = born
+        self.ready = 0
+        self.birth = now
+        """s of the monotonic clock, by which `due` is told as well."""
+        self.due: float | None = now + lifecycle.BIRTH
+        """When it is late."""
+        self.asked = False
+
+    @property
+    def used(self) -> bool:
+        """True: it has been of use, so that its death says nothing against the next one's birth."""
+        return False
+
+
+class Worker(ChildMember):
+    def __init__(self, child: Child, role: str, serial: int, born: int, now: float) -> None:
+        super().__init__(child, role, serial, born, now)
+        self.in_flight: deque[Entry] = deque()
+        self.sandbox = ""
+        self.detail: dict[str, Any] = {}
+        self.done = 0
+        self.failed = 0
+
+    @property
+    def used(self) -> bool:
+        return bool(self.done or self.failed or self.in_flight)
+
+    @property
+    def expected(self) -> bool:
+        return bool(self.in_flight)
+
+    @property
+    def able(self) -> bool:
+        return self.state is State.READY and self.open
+
+
+class Station(Member):
+    """A lab station: takes scenarios as a worker takes jobs, one at a time, but came over the control socket and is another user's process.
+
+    It is not this process's child: to end what it has in hand, its channel is closed. Then it kills its run and comes again.
+    """
+
+    def __init__(self, channel: Channel, serial: int, pid: int, uid: int) -> None:
+        super().__init__(channel, Role.LAB.value, serial, pid, uid)
+        self.in_flight: deque[Entry] = deque()
+        self.born = time.time_ns()
+        self.ready = 0
+        self.due: float | None = None
+        self.sandbox = ""
+        self.detail: dict[str, Any] = {}
+        self.done = 0
+        self.failed = 0
+
+    @property
+    def expected(self) -> bool:
+        return bool(self.in_flight)
+
+    @property
+    def able(self) -> bool:
+        return bool(self.ready) and self.open
+
+    @property
+    def state(self) -> State:
+        return State.READY if self.ready else State.STARTING
+
+
+Hand = Worker | Station
+"""Who takes jobs."""

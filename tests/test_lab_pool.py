@@ -1,0 +1,121 @@
+"""Scenarios through the pool: a run is a job, its messages and descriptors stand in the record."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Iterator
+
+import msgspec
+import pytest
+
+from app.ipc import memfd
+from app.ipc.vocabulary import BY_CODE, Accepted, Answer
+from app.journal.records import Born, Message, Ready
+from app.lab import gallery
+from app.pool.client import Refused
+from tests.eventually import eventually
+from tests.pools import Pool, running
+from tests.stations import idle, stations
+
+pytestmark = pytest.mark.pool
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
+    with running(tmp_path_factory.mktemp("lab"), PAIRSCOPE_WORKERS="1") as pool:
+        pool.ready()
+        yield pool
+
+
+def ask(pool: Pool, text: str, want: str = "ended") -> Answer | Accepted:
+    fd = memfd.sealed("a scenario", text.encode())
+    try:
+        return pool.client.submit("lab", fd, name="a scenario", want=want, timeout=20)
+    finally:
+        os.close(fd)
+
+
+def fetched(pool: Pool, job: int) -> dict:
+    found, fd = pool.client.fetch(job)
+    try:
+        return msgspec.json.decode(os.pread(fd, found.size, 0))
+    finally:
+        os.close(fd)
+
+
+def test_without_a_station_a_scenario_is_refused_in_words_while_jobs_go_on(shared: Pool):
+    try:
+        said = ask(shared, gallery.text("one-process")).reason  # it waited for one, and none came
+    except Refused as refused:
+        said = str(refused)
+    assert "No lab station" in said
+    assert shared.client.submit("echo", data=b"still here", want="ended").state == "done"
+
+
+def test_a_scenario_crosses_as_a_descriptor_and_its_run_comes_back_as_one(shared: Pool):
+    with stations(shared) as (station,):
+        answer = ask(shared, gallery.text("parent-and-child"))
+        assert answer.state == "done" and answer.result["verdict"] == "held", answer
+        run = fetched(shared, answer.job)
+        assert run["verdict"] == "held" and len(run["steps"]) == answer.result["steps"]
+        shared.drained()
+        records = shared.records()
+    assert [record.serial for record in records if isinstance(record, Born) and record.role == "lab"] == [station.serial]
+    assert [record.role for record in records if isinstance(record, Ready)].count("lab") == 1
+    moved = {BY_CODE[record.kind].name: len(record.transfers) for record in records if isinstance(record, Message) and record.job == answer.job}
+    assert moved.items() >= {"submit": 1, "task": 2, "result": 0, "answer": 0, "output": 1}.items()
+
+
+def test_a_text_that_is_no_scenario_fails_with_its_place(shared: Pool):
+    with stations(shared):
+        answer = ask(shared, "p: pip\n")
+    assert answer.state == "failed" and answer.reason.startswith("1:4:"), answer
+
+
+def test_a_job_does_not_wait_behind_a_scenario(shared: Pool):
+    with stations(shared) as (station,):
+        os.kill(station.pid, signal.SIGSTOP)
+        try:
+            accepted = ask(shared, gallery.text("one-process"), want="both")
+            assert shared.client.submit("echo", data=b"at once", want="ended").state == "done"
+        finally:
+            os.kill(station.pid, signal.SIGCONT)
+        answer = shared.client.answer(accepted.job, 20)
+    assert answer and answer.state == "done"
+
+
+def test_a_cancelled_run_ends_and_its_station_comes_again(shared: Pool):
+    with stations(shared) as (station,):
+        os.kill(station.pid, signal.SIGSTOP)
+        accepted = ask(shared, gallery.text("one-process"), want="both")
+        assert "kills the run" in shared.client.cancel(accepted.job)
+        os.kill(station.pid, signal.SIGCONT)
+        answer = shared.client.answer(accepted.job, 20)
+        assert answer and answer.state == "cancelled" and "cancelled through tool" in answer.reason
+        (again,) = idle(shared, [station.pid], after=station.serial)
+        assert again.pid == station.pid
+        assert ask(shared, gallery.text("one-process")).state == "done"
+
+
+def test_a_station_that_dies_fails_its_run_with_the_reason(shared: Pool):
+    with stations(shared) as (station,):
+        os.kill(station.pid, signal.SIGSTOP)
+        accepted = ask(shared, gallery.text("one-process"), want="both")
+        eventually(lambda: any(seen.state == "busy" for seen in shared.view().stations), "the station has it in hand", 10)
+        os.kill(station.pid, signal.SIGKILL)
+        answer = shared.client.answer(accepted.job, 20)
+    assert answer and answer.state == "failed" and "closed its end" in answer.reason
+
+
+def test_two_stations_run_two_scenarios_at_once(shared: Pool):
+    with stations(shared, 2) as both:
+        for station in both:
+            os.kill(station.pid, signal.SIGSTOP)
+        jobs = [ask(shared, gallery.text("one-process"), want="both").job for _ in range(2)]
+        eventually(lambda: [seen.state for seen in shared.view().stations] == ["busy"] * 2, "each has one in hand", 10)
+        for station in both:
+            os.kill(station.pid, signal.SIGCONT)
+        answers = [shared.client.answer(job, 20) for job in jobs]
+    assert {answer.worker for answer in answers if answer} == {station.serial for station in both}
