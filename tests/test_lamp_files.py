@@ -35,6 +35,8 @@ def box(directory: Path) -> Installation:
         web_group="www-data",
         pool_user="daemon",
         pool_group="daemon",
+        lab_user="nobody",
+        lab_group="nogroup",
     )
 
 
@@ -55,10 +57,12 @@ def test_apache_accepts_a_boxs_site(tmp_path: Path, name: str) -> None:
 def test_web_and_pool_of_a_box_are_users_of_their_own_and_meet_at_the_control_socket(tmp_path: Path) -> None:
     site = fill("apache/site.conf", box(tmp_path))
     assert "user=www-data group=www-data" in site and "user=daemon group=daemon supplementary-groups=www-data" in site
-    for reader in ("web", "pool", "migrate"):
+    assert "user=nobody group=nogroup supplementary-groups=www-data" in site
+    for reader in ("web", "pool", "lab", "migrate"):
         (tmp_path / f"{reader}.toml").write_text(fill("settings.toml", box(tmp_path), reader=reader))
     pool, web = config.read(tmp_path / "pool.toml"), config.read(tmp_path / "web.toml")
-    assert (pool.control_users, pool.socket_group) == (("www-data",), "www-data")
+    assert (pool.control_users, pool.socket_group) == (("www-data", "nobody"), "www-data")
+    assert config.read(tmp_path / "lab.toml").control == pool.control and "mysql" not in (tmp_path / "lab.toml").read_text()
     assert pool.control == web.control and pool.snapshot == web.snapshot
     assert pool.spool != web.spool and web.secret_key.parent == web.web_state
     assert len({web.history_url, pool.recorder_url, config.read(tmp_path / "migrate.toml").migrate_url}) == 3

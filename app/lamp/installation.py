@@ -54,12 +54,16 @@ class Installation:
     web_group: str = ""
     pool_user: str = ""
     pool_group: str = ""
+    lab_user: str = ""
+    lab_group: str = ""
 
     node: int = 1
     node_name: str = dataclasses.field(default_factory=socket.gethostname)
     web_processes: int = 2
     web_threads: int = 5
     workers: int = 2
+    lab_stations: int = 2
+    """Runs of the lab at a time."""
     upload_max: int = 256 * MIB
     operator_token: str = ""
 
@@ -94,7 +98,7 @@ class Installation:
 
     @property
     def control_users(self) -> tuple[str, ...]:
-        return (self.web_user,) if self.web_user and self.web_user != self.pool_user else ()
+        return tuple(user for user in (self.web_user, self.lab_user) if user and user != self.pool_user)
 
     @property
     def socket_group(self) -> str:

@@ -21,7 +21,7 @@ import tempfile
 from pathlib import Path
 from typing import IO, Callable
 
-WEB, POOL, DATABASE = ("www-data",), ("daemon",), ("mysql", "nobody")
+WEB, POOL, LAB, DATABASE = ("www-data",), ("daemon",), ("nobody",), ("mysql", "nobody")
 LONGEST = 60
 """Of the run directory: socket names are added to it, and an AF_UNIX path holds 107 bytes."""
 
@@ -76,6 +76,7 @@ class Place:
     run: Path
     web: Account
     pool: Account
+    lab: Account
     database: Account
     lock: IO[str]
     """Held as long as the instance stands."""
@@ -89,7 +90,7 @@ class Place:
 def choose(code: Path, venv: Path, wanted: Path, tell: Callable[[str], None]) -> Place:
     """A place for the instance whose data shall stand at `wanted`. Raises PlaceError."""
     root = os.geteuid() == 0
-    web, pool, database = (_account(names) for names in (WEB, POOL, DATABASE)) if root else (Account(),) * 3
+    web, pool, lab, database = (_account(names) for names in (WEB, POOL, LAB, DATABASE)) if root else (Account(),) * 4
     data = _data(wanted, web, tell)
     lock = _lock(data)
     if root and not web.can(
@@ -97,7 +98,7 @@ def choose(code: Path, venv: Path, wanted: Path, tell: Callable[[str], None]) ->
     ):
         tell(f"The user {web.user} cannot read the code in {code}: copying it to {data / 'code'}")
         code, venv = _copy(code, venv, data / "code")
-    return Place(code, venv, data, _run(wanted), web, pool, database, lock)
+    return Place(code, venv, data, _run(wanted), web, pool, lab, database, lock)
 
 
 def _account(names: tuple[str, ...]) -> Account:

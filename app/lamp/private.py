@@ -66,9 +66,11 @@ class Private:
         _file(made.conf / "server.conf", fill("apache/server.conf", made))
         _file(made.conf / "web.wsgi", fill("apache/web.wsgi", made), 0o644)
         _file(made.conf / "pool.wsgi", fill("apache/pool.wsgi", made), 0o644)
+        _file(made.conf / "lab.wsgi", fill("apache/lab.wsgi", made), 0o644)
         _file(made.conf / "server.cnf", fill("mysql/server.cnf", made), 0o644)
         _file(made.conf / "web.toml", fill("settings.toml", made, reader="web"), 0o640, place.web.group)
         _file(made.conf / "pool.toml", fill("settings.toml", made, reader="pool"), 0o640, place.pool.group)
+        _file(made.conf / "lab.toml", fill("settings.toml", made, reader="lab"), 0o640, place.lab.group)
         _file(made.conf / "migrate.toml", fill("settings.toml", made, reader="migrate"))
         _file(self.client, fill("mysql/client.cnf", made))
 
@@ -76,7 +78,7 @@ class Private:
 def _lay_out(place: Place, fields: dict[str, Any]) -> Installation:
     """Makes the directories. The passwords are new at each start and stand nowhere but in the settings files."""
     data, run, us = place.data, place.run, Account()
-    web, pool, database = place.web, place.pool, place.database
+    web, pool, lab, database = place.web, place.pool, place.lab, place.database
     store = database.own(data / "mariadb", 0o711 if database.user else 0o700)
     migrate_as, record_as, read_as = (
         DatabaseUser(name, most, secrets.token_urlsafe(24))
@@ -98,6 +100,8 @@ def _lay_out(place: Place, fields: dict[str, Any]) -> Installation:
         web_group=web.group,
         pool_user=pool.user,
         pool_group=pool.group,
+        lab_user=lab.user,
+        lab_group=lab.group,
         migrate=migrate_as,
         recorder=record_as,
         web=read_as,
