@@ -46,8 +46,8 @@ def receive(control: socket.socket) -> tuple[Any, list[int]] | None:
             return msgspec.msgpack.decode(body), fds
 
 
-def begin(control: int, directory: str, seconds: int) -> None:
-    """Makes the process that was just forked for it the first actor, and never returns."""
+def begin(control: int, directory: str, seconds: int, account: tuple[int, int] | None) -> None:
+    """Makes the process that was just forked for it the first actor, and never returns. `account`: uid and gid to become."""
     status = 70
     try:
         null = os.open("/dev/null", os.O_RDWR)
@@ -58,6 +58,10 @@ def begin(control: int, directory: str, seconds: int) -> None:
         os.closerange(hidden + 1, 0x7FFF_FFFF)
         os.setsid()
         os.chdir(directory)
+        if account:
+            os.setgroups([])
+            os.setresgid(account[1], account[1], account[1])
+            os.setresuid(account[0], account[0], account[0])
         system.plain_signals()
         _Actor(hidden, seconds).play()
         status = 0

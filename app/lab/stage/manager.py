@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import ctypes
 import os
+import pwd
 import resource
 import select
 import shutil
@@ -31,6 +32,8 @@ from app.lab.stage.cast import Actor, Outcome, Pending, Process, ending
 FORMAT = 1
 SECONDS = 5.0
 """A run takes no longer."""
+USER = "nobody"
+"""Whom the actors become where the manager is root."""
 PROCESSES_MAX, STEPS_MAX, DESCRIPTORS_MAX = 8, 100, 64
 DATA_SHOWN = 64 * 1024
 """Bytes of one call's data that a run holds; the whole is judged."""
@@ -49,16 +52,23 @@ class TimedOut(Exception):
     """The run took too long. str() is a sentence."""
 
 
-def run(scenario: Scenario, directory: Path | None = None) -> dict[str, Any]:
+def run(scenario: Scenario, directory: Path | None = None, *, user: str = USER) -> dict[str, Any]:
     """Runs the scenario and gives the run, JSON-able; docs/lab.md says what it holds. Leaves no process, descriptor or file.
 
-    `directory`: the scratch directory, which the caller made and removes; None: one of this function's own.
+    `directory`: the scratch directory, which the caller made and removes; None: one of this function's own. `user`: whom the
+    actors become where this process is root, so that what is shown is what happens to everybody else. Raises KeyError if there is no such user.
     """
+    account = None
+    if os.geteuid() == 0:
+        entry = pwd.getpwnam(user)
+        account = entry.pw_uid, entry.pw_gid
     scratch = directory or Path(tempfile.mkdtemp(prefix="lab"))
+    if account:
+        os.chown(scratch, *account)
     subreaper = ctypes.c_int(0)
     _libc.prctl(_PR_GET_CHILD_SUBREAPER, ctypes.byref(subreaper), 0, 0, 0)
     _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # whoever loses a parent becomes a child of this process, and is reaped
-    stage = _Stage(scenario, scratch)
+    stage = _Stage(scenario, scratch, account)
     try:
         return stage.run()
     finally:
@@ -71,9 +81,10 @@ def run(scenario: Scenario, directory: Path | None = None) -> dict[str, Any]:
 class _Stage:
     """One run."""
 
-    def __init__(self, scenario: Scenario, scratch: Path) -> None:
+    def __init__(self, scenario: Scenario, scratch: Path, account: tuple[int, int] | None) -> None:
         self._scenario = scenario
         self._scratch = scratch
+        self._account = account
         self._actors: dict[str, Actor] = {}
         self._processes: list[Process] = []
         self._memory = probes.Memory()
@@ -286,7 +297,7 @@ class _Stage:
         if not pid:
             try:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (acting.NUMBERS_MAX, acting.NUMBERS_MAX))
-                acting.begin(theirs.fileno(), str(self._scratch), int(SECONDS) + 3)
+                acting.begin(theirs.fileno(), str(self._scratch), int(SECONDS) + 3, self._account)
             finally:
                 os._exit(70)
         theirs.close()
