@@ -293,3 +293,30 @@ class Token(Own):
     """True: a login link, gone after its first use."""
 
     __table_args__ = (TABLE,)
+
+
+class Run(Own):
+    """A run of the lab: stored by web when somebody asked for the run, not when somebody looks at it."""
+
+    __tablename__ = "runs"
+    id: Mapped[str] = mapped_column(Word(16), primary_key=True)
+    """Random: whoever knows it may look."""
+    created: Mapped[int] = mapped_column(BigInteger)
+    scenario: Mapped[str] = mapped_column(Word(40))
+    """Name in the gallery; empty: the visitor's own."""
+    title: Mapped[str] = mapped_column(Words(200))
+    verdict: Mapped[str] = mapped_column(Word(12))
+    steps: Mapped[int] = mapped_column(Integer)
+    took: Mapped[int] = mapped_column(BigInteger)
+    asked_by: Mapped[str] = mapped_column(Word(64))
+    """Address, as a key to count by; empty: an operator."""
+    kept: Mapped[bool] = mapped_column(Boolean, default=False)
+    """True: somebody shared it, so it is never pruned."""
+    job: Mapped[int | None] = mapped_column(BigInteger)
+    """Its job in history; None: it was opened from a file."""
+    parent: Mapped[str] = mapped_column(Word(16), default="")
+    """The run whose text it was made from."""
+    data: Mapped[bytes] = mapped_column(LongBytes())
+    """The run as JSON, compressed by zlib."""
+
+    __table_args__ = (Index(None, "kept", "created"), Index(None, "scenario", "created"), Index(None, "asked_by", "created"), TABLE)
