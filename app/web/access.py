@@ -2,7 +2,7 @@
 
 An operator has a token: 32 random bytes, of which only the SHA-256 is kept. A program sends it as ``Authorization: Bearer``;
 a person trades it for a login session, a signed cookie that names the token it came from: a revoked or expired token
-ends its sessions at once. Every view says who may call it with one of three decorators, and checks it itself.
+ends its sessions at once. Every view says who may call it with one of four decorators, and checks it itself.
 """
 
 from __future__ import annotations
@@ -169,7 +169,7 @@ class Attempts:
 
     def wrong(self, address: str | None, now: float) -> None:
         """One wrong token came from `address` at `now` (seconds, monotonic)."""
-        place = self._place(address)
+        place = self.place(address)
         with self._lock:
             times = self._wrong.setdefault(place, collections.deque(maxlen=self.MOST))
             times.append(now)
@@ -180,11 +180,12 @@ class Attempts:
     def wait(self, address: str | None, now: float) -> float:
         """Seconds until `address` may try again; 0: now."""
         with self._lock:
-            times = self._wrong.get(self._place(address), ())
+            times = self._wrong.get(self.place(address), ())
             return max(0.0, times[0] + self.SPAN - now) if len(times) == self.MOST else 0.0
 
     @staticmethod
-    def _place(address: str | None) -> str:
+    def place(address: str | None) -> str:
+        """What an address is counted as."""
         try:
             parsed = ipaddress.ip_address((address or "").partition("%")[0])
         except ValueError:
@@ -333,6 +334,25 @@ def reader_required(view: View) -> View:
     return checked  # type: ignore[return-value]
 
 
+def visitor_allowed(view: View) -> View:
+    """Whoever may read may call the view though it stores something: what it does is bounded, and the view itself says for whom.
+
+    A login session must come from a page of ours (CSRF); of others the browser's word is taken that it is this site's page.
+    """
+
+    @functools.wraps(view)
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        asking = operator()
+        if asking is None and not reach.settings().public_read:
+            raise Problem("login-needed", _("Reading needs an operator here: an Authorization header with a bearer token, or a login."))
+        if asking is not None and asking.by == "session":
+            protect()
+        return view(*args, **kwargs)
+
+    checked.reach = "visitor"  # type: ignore[attr-defined]
+    return checked  # type: ignore[return-value]
+
+
 def open_to_all(view: View) -> View:
     """Everybody may call the view, whatever the settings say: it tells nothing, or is the way in."""
     view.reach = "all"  # type: ignore[attr-defined]
@@ -468,6 +488,8 @@ def _strange_host(_error: SecurityError) -> tuple[str, int, dict[str, str]]:
 def _finish(response: Response) -> Response:
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
+        if not response.headers[name]:
+            del response.headers[name]  # the view said: not here
     if request.blueprint in ("access", "api"):
         response.headers.setdefault("Cache-Control", "no-store")
     if request.blueprint == "access":

@@ -25,12 +25,13 @@ ICONS = {
     "pages.transfers": "M1.500 5.500h9m-2.500-2.500 2.500 2.500-2.500 2.500M14.500 11h-9m2.500-2.500L5.500 11 8 13.500",
     "pages.workers": "M2.500 2.500h4.500v4.500H2.500zM9 2.500h4.500v4.500H9zM2.500 9h4.500v4.500H2.500zM9 9h4.500v4.500H9z",
     "pages.jobs": "M3 3v10M3 4.500h6M3 8h10M3 11.500h7.500",
+    "pages.lab": "M6 2h4M6.500 2v4.500L2.500 13a.7.7 0 0 0 .6 1h9.800a.7.7 0 0 0 .6-1L9.500 6.500V2M4.500 10h7",
 }
 
 
 def navigation() -> list[tuple[str, str, str]]:
     """The rail: endpoint, label, icon."""
-    labels = (_("Overview"), _("Messages"), _("Transfers"), _("Workers"), _("Jobs"))
+    labels = (_("Overview"), _("Messages"), _("Transfers"), _("Workers"), _("Jobs"), _("Lab"))
     return [(endpoint, label, icon) for (endpoint, icon), label in zip(ICONS.items(), labels)]
 
 
@@ -156,6 +157,7 @@ def register(app: Flask) -> None:
         summary_of=summary_of,
         duration=duration,
         glyph_path=lambda device, inode: GLYPHS[glyph_of(device, inode)],
+        glyph_number=lambda number: GLYPHS[number % len(GLYPHS)],
         version=package.__version__,
         memfd_max=settings.memfd_max,
         upload_max=settings.upload_max,

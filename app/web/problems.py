@@ -40,6 +40,7 @@ _REFUSED = {
     "stopping": 503,
     "out-of-range": 400,
     "too-large": 413,
+    "lab-away": 503,
 }
 
 KINDS: dict[str, Kind] = {
@@ -50,6 +51,13 @@ KINDS: dict[str, Kind] = {
     "wrong-method": Kind(405, "This address does not take this method."),
     "wrong-media": Kind(415, "The body is not of the media type that is expected."),
     "wrong-query": Kind(400, "The query cannot be understood."),
+    "wrong-scenario": Kind(400, "The text is no scenario."),
+    "wrong-run": Kind(400, "The file is no run."),
+    "unknown-scenario": Kind(404, "The gallery has no such scenario."),
+    "unknown-run": Kind(404, "There is no such run, or it is not kept any more."),
+    "too-many-runs": Kind(429, "Too many runs came from this address."),
+    "run-failed": Kind(500, "The run did not come to its end."),
+    "lab-busy": Kind(503, "The lab is busy."),
     "wrong-cursor": Kind(400, "The cursor cannot be understood."),
     "login-needed": Kind(401, "This needs an operator."),
     "wrong-token": Kind(401, "The token is not an operator's."),

@@ -132,7 +132,7 @@ class Request(flask.Request):
         if not current_app or self._max_content_length is not None:
             return super().max_content_length
         view = current_app.view_functions.get(self.endpoint or "")
-        return _settings().upload_max + FORM_MAX if getattr(view, "takes_upload", False) else FORM_MAX
+        return _settings().upload_max + FORM_MAX if getattr(view, "takes_upload", False) else getattr(view, "body_max", FORM_MAX)
 
     @max_content_length.setter
     def max_content_length(self, value: int | None) -> None:

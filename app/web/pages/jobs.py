@@ -10,7 +10,7 @@ from flask import Response, flash, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 from flask_babel import ngettext
 
-from app.ipc.vocabulary import JobSpec
+from app.ipc.vocabulary import LAB, JobSpec
 from app.pool.client import PoolAway
 from app.store import queries
 from app.store.models import Job
@@ -29,9 +29,9 @@ INLINE = ("image/png",)
 
 
 def catalogue() -> list[JobSpec]:
-    """What the workers alive can do."""
+    """What the workers alive can do; scenarios have a page of their own."""
     snapshot = reach.snapshot()
-    return snapshot.catalogue if snapshot else []
+    return [spec for spec in snapshot.catalogue if spec.name != LAB] if snapshot else []
 
 
 def chosen_kind() -> str:

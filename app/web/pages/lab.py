@@ -1,0 +1,307 @@
+"""The lab: the gallery, a scenario, a run step by step, its exports; the editor; two runs side by side."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from flask import Response, flash, redirect, render_template, request, url_for
+from flask_babel import gettext as _
+
+from app.lab import exports, gallery
+from app.lab.calls import CALLS
+from app.lab.language import TEXT_MAX, format, parse
+from app.lab.model import ScenarioError
+from app.store import runs
+from app.store.models import Run
+from app.web import reach
+from app.web.access import CONTENT_SECURITY_POLICY, operator_required, reader_required, visitor_allowed
+from app.web.drawing import lab as drawing
+from app.web.lab import bytes as panes
+from app.web.lab import running
+from app.web.lab.exporting import FORMS
+from app.web.lab.reading import SHAPES, Reading, gist, process_state, waiting
+from app.web.pages import blueprint
+from app.web.problems import Problem
+from app.web.upload import receive, takes_upload
+
+RECENT = 12
+BEGINNING = """@title My scenario
+
+parent: socketpair AF_UNIX SOCK_STREAM 0 -> sv0 sv1
+parent: fork -> child
+parent: write sv0 "hello" => 5
+child: read sv1 16 => "hello"
+"""
+
+
+@blueprint.get("/lab")
+@reader_required
+def lab() -> Any:
+    return render_template(
+        "lab.html",
+        scenarios=[entry for entry in gallery.entries() if not entry.card],
+        cards=[entry for entry in gallery.entries() if entry.card],
+        recent=runs.newest(reach.own(), RECENT),
+        stations=_stations(),
+        shape_of=SHAPES,
+        section="pages.lab",
+    )
+
+
+def _stations() -> list[Any]:
+    snapshot = reach.snapshot()
+    return snapshot.stations if snapshot else []
+
+
+@blueprint.get("/lab/scenarios/<name>")
+@reader_required
+def scenario(name: str) -> Any:
+    text = running.scenario_text(name)
+    entries = gallery.entries()
+    at = next(index for index, entry in enumerate(entries) if entry.name == name)
+    reading = Reading({"text": text, "about": [], "steps": []})
+    return render_template(
+        "lab_scenario.html",
+        entry=entries[at],
+        before=entries[at - 1] if at else None,
+        after=entries[at + 1] if at + 1 < len(entries) else None,
+        lines=reading.lines,
+        steps=len(gallery.scenario(name).steps),
+        recent=runs.newest(reach.own(), 5, name),
+        shape_of=SHAPES,
+        stations=_stations(),
+        section="pages.lab",
+    )
+
+
+@blueprint.post("/lab/runs")
+@visitor_allowed
+def run_scenario() -> Any:
+    """Runs a scenario of the gallery by its name, or the visitor's own text; then its first step."""
+    name, parent = request.form.get("scenario", ""), request.form.get("parent", "")[:16]
+    if name:
+        row = running.perform(running.scenario_text(name), scenario=name)
+    else:
+        text = request.form.get("text", "").replace("\r\n", "\n")
+        if request.form.get("do") == "format":
+            return _editor(_formatted(text), parent=parent)
+        try:
+            running.check(text)
+        except Problem as problem:
+            return _editor(text, problem, parent=parent)
+        row = running.perform(text, parent=parent)
+    return redirect(url_for("pages.run", id=row.id, step=1), 303)
+
+
+run_scenario.body_max = 7 * TEXT_MAX  # type: ignore[attr-defined]  percent-encoded UTF-8
+
+
+@blueprint.get("/lab/runs/<id>")
+@reader_required
+def run(id: str) -> Any:
+    row = running.find(id)
+    return render_template("lab_run.html", **moment(row), section="pages.lab", embedded=False)
+
+
+@blueprint.get("/lab/embed/<id>")
+@reader_required
+def embedded(id: str) -> Any:
+    """The same without the frame of the site, for a page of somebody else's to show."""
+    response = Response(render_template("lab_embed.html", **moment(running.find(id)), embedded=True))
+    response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY.replace("frame-ancestors 'none'", "frame-ancestors *")
+    response.headers["X-Frame-Options"] = ""
+    response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+    return response
+
+
+def moment(row: Run) -> dict[str, Any]:
+    """Everything that the page of a run shows at a step."""
+    reading = Reading(runs.opened(row))
+    number = _step(reading)
+    guess = request.args.get("predict", "")
+    guess = guess if guess in ("1", "2") else ""
+    hidden = guess == "1" and number > 0
+    shown = number - 1 if hidden else number
+    step = reading.step(number) if number else None
+    endpoint = f"pages.{'embedded' if request.endpoint == 'pages.embedded' else 'run'}"
+
+    def address(to: int, predict: str | None = None) -> str:
+        follows = ("1" if guess and to > number else "2" if guess else "") if predict is None else predict
+        return url_for(endpoint, id=row.id, step=to, **({"predict": follows} if follows else {}))
+
+    return {
+        "row": row,
+        "reading": reading,
+        "number": number,
+        "step": step,
+        "hidden": hidden,
+        "guess": guess,
+        "address": address,
+        "picture": drawing.draw(reading, shown),
+        "timeline": drawing.timeline(reading, number, address),
+        "facts": reading.facts(shown),
+        "names": reading.names(shown),
+        "panes": [] if hidden or not step else _panes(step, number),
+        "msghdr": panes.header((step or {}).get("result", {}) and step["result"].get("message")) if step and not hidden else [],
+        "process_state_of": process_state,
+        "gist_of": gist,
+        "waiting_in": waiting,
+        "shape_of": SHAPES,
+        "forms": FORMS,
+        "scenario": next((entry for entry in gallery.entries() if entry.name == row.scenario), None),
+    }
+
+
+def _panes(step: dict[str, Any], number: int) -> list[tuple[str, Any]]:
+    """Who the bytes are of, and the pane; calls that this step released come after its own."""
+    found = [("", pane) for pane in panes.panes(step)]
+    for actor, result in step["completed"].items():
+        if result["of"] + 1 != number:
+            found += [(actor, pane) for pane in panes.panes(step, result)]
+    return found
+
+
+def _step(reading: Reading) -> int:
+    text = request.args.get("step", "")
+    if not text:
+        failed = next((number for number, step in enumerate(reading.steps, 1) if step["verdict"] == "failed"), 1)
+        return min(failed, reading.count)
+    if not text.isascii() or not text.isdecimal() or int(text[:9]) > reading.count:
+        raise Problem("bad-request", _("The step is %(step)r; expected a number from 0 to %(count)s.", step=text[:12], count=reading.count))
+    return int(text)
+
+
+@blueprint.post("/lab/runs/<id>/share")
+@visitor_allowed
+def share(id: str) -> Any:
+    """Keeps a run for good."""
+    running.find(id)
+    runs.share(reach.own(), id)
+    flash(_("This run is kept for good. Its address is the link to share."), "good")
+    return redirect(url_for("pages.run", id=id, step=request.form.get("step", "1")), 303)
+
+
+@blueprint.get("/lab/runs/<id>/export/<form>")
+@reader_required
+def export_run(id: str, form: str) -> Any:
+    return exported(running.find(id), form)
+
+
+def exported(row: Run, name: str) -> Response:
+    """A run as a file. Raises Problem (404) for a form that there is not."""
+    form = FORMS.get(name)
+    if form is None:
+        raise Problem("not-found", _("There is no export %(name)r; expected one of %(known)s.", name=name[:20], known=", ".join(FORMS)))
+    response = Response(form.make(runs.opened(row)), content_type=form.media)
+    title = re.sub(r"[^a-z0-9]+", "-", (row.scenario or row.title or "scenario").lower()).strip("-")[:40] or "scenario"
+    response.headers.set("Content-Disposition", "attachment", filename=title + form.suffix)
+    return response
+
+
+# ---- one's own text
+
+
+@blueprint.get("/lab/edit")
+@reader_required
+def edit() -> Any:
+    """The editor, with a scenario of the gallery, the text of a run, or a beginning."""
+    parent = ""
+    if name := request.args.get("scenario"):
+        text = running.scenario_text(name)
+    elif id := request.args.get("run"):
+        text, parent = runs.opened(running.find(id))["text"], id
+    else:
+        text = format(parse(BEGINNING))
+    return _editor(text, parent=parent)
+
+
+def _editor(text: str, problem: Problem | None = None, parent: str = "") -> Any:
+    if problem is None:
+        try:
+            running.check(text)
+        except Problem as found:
+            problem = found
+    page = render_template(
+        "lab_edit.html",
+        text=text,
+        problem=problem,
+        where=problem.members if problem else {},
+        bad_line=_line(text, problem),
+        parent=parent,
+        most=TEXT_MAX,
+        calls=CALLS.values(),
+        may_write=running.may_write(),
+        section="pages.lab",
+    )
+    return page, 400 if problem and request.method == "POST" else 200
+
+
+def _line(text: str, problem: Problem | None) -> str:
+    """The line that a problem is about."""
+    if problem is None or "line" not in problem.members:
+        return ""
+    lines = text.splitlines()
+    at = problem.members["line"] - 1
+    return lines[at][:200] if 0 <= at < len(lines) else ""
+
+
+def _formatted(text: str) -> str:
+    """The text in canonical form, or as it is where it is no scenario."""
+    try:
+        return format(parse(text))
+    except ScenarioError:
+        return text
+
+
+@blueprint.post("/lab/open")
+@takes_upload
+@operator_required
+def open_run() -> Any:
+    """Stores a run that was exported elsewhere as JSON; nothing is run."""
+    with receive(request, reach.settings()) as upload:
+        if upload is None:
+            raise Problem("bad-request", _("No file was sent; expected a run that was exported as JSON."))
+        with open(f"/proc/self/fd/{upload.fd}", "rb") as file:
+            try:
+                found = exports.load(file.read(exports.LOAD_MAX + 1))
+            except exports.NoRun as error:
+                raise Problem("wrong-run", _("%(name)s is no run: %(why)s", name=upload.name, why=str(error))) from None
+    row = runs.store(reach.own(), found, keep=reach.settings().lab_runs)
+    return redirect(url_for("pages.run", id=row.id, step=1), 303)
+
+
+# ---- two runs
+
+
+@blueprint.get("/lab/compare")
+@reader_required
+def compare() -> Any:
+    """Two runs step by step."""
+    first, second = request.args.get("a", ""), request.args.get("b", "")
+    if not first or not second:
+        return render_template("lab_compare.html", both=None, first=first, second=second, recent=runs.newest(reach.own(), 40), shape_of=SHAPES, section="pages.lab")
+    rows = [running.find(first), running.find(second)]
+    readings = [Reading(runs.opened(row)) for row in rows]
+    count = max(reading.count for reading in readings)
+    steps = []
+    for number in range(1, count + 1):
+        sides = [
+            (reading.source(number), reading.outcome(number), reading.changes(number)) if number <= reading.count else ("", "", [])
+            for reading in readings
+        ]
+        steps.append((number, sides, _plain(sides[0]) == _plain(sides[1])))
+    return render_template(
+        "lab_compare.html",
+        both=list(zip(rows, readings)),
+        steps=steps,
+        same=sum(same for _number, _sides, same in steps),
+        shape_of=SHAPES,
+        section="pages.lab",
+    )
+
+
+def _plain(side: tuple[str, str, list[str]]) -> tuple[str, str, list[str]]:
+    """What of a step can be compared: pids, inodes and ports are other ones in each run."""
+    number = re.compile(r"\b\d{4,}\b")
+    return side[0], number.sub("N", side[1]), [number.sub("N", change) for change in side[2]]
