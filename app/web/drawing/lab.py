@@ -55,7 +55,7 @@ class Plan(NamedTuple):
     """True: processes stand on both sides."""
 
 
-WIDE = Plan("wide", 780, 200, 240, True)
+WIDE = Plan("wide", 720, 190, 222, True)
 NARROW = Plan("narrow", 343, 128, 178, False)
 
 
@@ -173,7 +173,7 @@ def _slot(
     if row is None:
         drawing.line(x + 4, top + 18, x + 26, top + 4, "cross")
     else:
-        names = clip(" ".join(row["names"]), 16 if plan.both else 8)
+        names = clip(" ".join(row["names"][-1:]), 16 if plan.both else 8)
         drawing.glyph(x - 11 if side == 0 else x + 41, top + 11, row["description"])
         drawing.text(x - 21 if side == 0 else x + 51, top + 15, names, "mono small soft", "end" if side == 0 else "start")
     drawing.shut("g")
@@ -231,7 +231,7 @@ def _thing(item: dict[str, Any], names: dict[int, str], rows: dict[int, dict[str
         for place, description in enumerate(item["descriptions"]):
             row = rows.get(description, {})
             access = row.get("access", "")
-            label = " ".join(row.get("names", [])[:1]) or name
+            label = " ".join(row.get("names", [])[-1:]) or name
             last = place == len(item["descriptions"]) - 1
             ports.append(Port((inode, description), label, _("%(access)s end", access=access), item if last else None))
         return Thing(_("pipe"), f"inode {inode}", ports, fresh)
@@ -341,7 +341,7 @@ def timeline(run: Reading, number: int, address: Any) -> Markup:
     """All steps of all actors from left to right, blocked spans hatched; each step leads to its moment. `address`: of a step's page."""
     actors = run.actors
     left = 18 + 7.6 * max([len(actor) for actor in actors] or [0])
-    column = max(46.0, min(92.0, (1060 - left) / max(run.count, 1)))
+    column = max(58.0, min(92.0, (1060 - left) / max(run.count, 1)))
     width, height = left + column * run.count + 4, HEAD + LANE * len(actors) + 4
     said = _("The run from left to right; step %(number)s of %(count)s is shown.", number=number, count=run.count)
     drawing = Drawing("timeline", width, height, _("All steps"), said)

@@ -70,7 +70,14 @@ class Reading:
     def lines(self) -> list[Line]:
         """The scenario's text."""
         by_line = {step["line"]: index for index, step in enumerate(self.steps, 1)}
-        return [Line(number, list(_tokens(text)), by_line.get(number)) for number, text in enumerate(self.run["text"].splitlines(), 1)]
+        found, steps = [], 0
+        for number, text in enumerate(self.run["text"].splitlines(), 1):
+            step = by_line.get(number)
+            if not self.steps and _STEP.match(text):  # it has not been run: its steps are counted here
+                steps += 1
+                step = steps
+            found.append(Line(number, list(_tokens(text)), step))
+        return found
 
     def source(self, number: int) -> str:
         """The line of a step, without what is expected."""
@@ -151,7 +158,7 @@ class Reading:
             for process in self.facts(upto)["processes"]:
                 for row in process["descriptors"]:
                     if row["names"]:
-                        found.setdefault(row["inode"], row["names"][0])
+                        found.setdefault(row["inode"], row["names"][-1])
         return found
 
     @cached_property
@@ -247,7 +254,10 @@ def _tokens(line: str) -> Iterator[tuple[str, str]]:
         if kind == "word":
             kind = "actor" if not calls else "call" if calls == 1 else ""
             calls += 1
-        yield "" if kind == "space" else kind, text
+        yield ("", " ") if kind == "space" and calls else ("" if kind == "space" else kind, text)
+
+
+_STEP = re.compile(r"\s*[a-z]\w*\s*:")
 
 
 def process_state(process: dict[str, Any]) -> tuple[str, str]:
@@ -312,10 +322,14 @@ def _objects_changed(before: dict[str, Any], after: dict[str, Any], names: dict[
         old = was.get(item["inode"])
         name = names.get(item["inode"], str(item["inode"]))
         if (queued := waiting(item)) != (held := waiting(old)) and (queued or held):
-            yield ngettext("%(num)s byte waits at %(name)s", "%(num)s bytes wait at %(name)s", queued, name=name)
+            yield ngettext("%(num)s byte waits at %(name)s", "%(num)s bytes wait at %(name)s", queued, name=name) if queued else _("nothing waits at %(name)s any more", name=name)
         flying = item.get("in_flight") or 0
         if flying != ((old or {}).get("in_flight") or 0):
-            yield ngettext("%(num)s descriptor is in flight to %(name)s", "%(num)s descriptors are in flight to %(name)s", flying, name=name)
+            yield (
+                ngettext("%(num)s descriptor is in flight to %(name)s", "%(num)s descriptors are in flight to %(name)s", flying, name=name)
+                if flying
+                else _("no descriptor is in flight to %(name)s any more", name=name)
+            )
         if old is not None and old.get("size") != item.get("size"):
             yield _("%(name)s has %(size)s bytes", name=name, size=item["size"])
         if old is not None and old.get("count") != item.get("count"):

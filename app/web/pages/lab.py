@@ -9,7 +9,7 @@ from flask import Response, flash, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 
 from app.lab import exports, gallery
-from app.lab.calls import CALLS
+from app.lab.calls import CALLS, usage
 from app.lab.language import TEXT_MAX, format, parse
 from app.lab.model import ScenarioError
 from app.store import runs
@@ -230,7 +230,7 @@ def _editor(text: str, problem: Problem | None = None, parent: str = "") -> Any:
         bad_line=_line(text, problem),
         parent=parent,
         most=TEXT_MAX,
-        calls=CALLS.values(),
+        calls=[(usage(call), call.summary, call.manual) for call in CALLS.values()],
         may_write=running.may_write(),
         section="pages.lab",
     )
