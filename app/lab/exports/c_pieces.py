@@ -1,0 +1,606 @@
+"""The parts that C programs are put together of, beside the steps themselves: each as the program has it, and what it needs."""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Piece:
+    prototype: str
+    """What the steps see of it, with a comment; empty: nothing."""
+    body: str
+    headers: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+
+
+PIECES = {
+    # What the lesson itself is about; these stand before the steps.
+    "BADPTR": Piece("", """\
+/* An address that nothing is mapped at. It is volatile so that no compiler looks through it. */
+static void *volatile BADPTR = (void *)1;
+"""),
+    "nowhere": Piece("", """\
+/* No address at all; volatile so that no compiler looks through it. */
+static void *volatile nowhere = NULL;
+"""),
+    "handler": Piece("", """\
+/* A handler that does nothing: that it has run is enough to end a call with EINTR. */
+static void handler(int number)
+{
+	(void)number;
+}
+""", ("signal.h",)),
+    "repeated": Piece("", """\
+/* The piece, so many times. */
+static char *repeated(const char *piece, size_t length, size_t times)
+{
+	char *text = malloc(length * times);
+
+	for (size_t i = 0; text && i < times; i++)
+		memcpy(text + i * length, piece, length);
+	return text;
+}
+""", ("stdlib.h", "string.h")),
+    "attach": Piece("", """\
+/* Lays a control message beside the bytes of a message: its header, its data, and padding up to the next. cmsg(3) */
+static struct cmsghdr *attach(struct msghdr *message, int type, const void *data, size_t length)
+{
+	alignas(struct cmsghdr) static _Thread_local char room[@ROOM@];
+	struct cmsghdr *cmsg = (struct cmsghdr *)(room + message->msg_controllen);
+
+	if (message->msg_controllen == 0)
+		memset(room, 0, sizeof(room));
+	message->msg_control = room;
+	message->msg_controllen += CMSG_SPACE(length);
+	cmsg->cmsg_len = CMSG_LEN(length);
+	cmsg->cmsg_level = SOL_SOCKET;
+	cmsg->cmsg_type = type;
+	memcpy(CMSG_DATA(cmsg), data, length);
+	return cmsg;
+}
+""", ("stdalign.h", "string.h", "sys/socket.h")),
+    "received": Piece("", """\
+/* Takes the descriptors out of a message that has come; how many there are. They are open, wanted or not. cmsg(3) */
+static int received(struct msghdr *message, int *fds, int most)
+{
+	int count = 0;
+
+	for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(message); cmsg; cmsg = CMSG_NXTHDR(message, cmsg)) {
+		if (cmsg->cmsg_level != SOL_SOCKET || (cmsg->cmsg_type != SCM_RIGHTS && cmsg->cmsg_type != SCM_PIDFD))
+			continue;
+		for (size_t at = CMSG_LEN(0); at + sizeof(int) <= cmsg->cmsg_len && count < most; at += sizeof(int))
+			memcpy(&fds[count++], (char *)cmsg + at, sizeof(int));
+	}
+	return count;
+}
+""", ("string.h", "sys/socket.h")),
+    # What the steps tell; these stand behind them.
+    "say": Piece("", """\
+/* Adds to the line of the step that is under way. */
+__attribute__((format(printf, 1, 2))) static void say(const char *format, ...)
+{
+	size_t used = strlen(me->line);
+	va_list list;
+
+	va_start(list, format);
+	vsnprintf(me->line + used, sizeof(me->line) - used, format, list);
+	va_end(list);
+}
+
+/* Begins the line. False: the call has failed, errno says why, and there is no more to tell. */
+static bool came(long value)
+{
+	int error = errno;
+	const char *name = strerrorname_np(error);
+
+	me->line[0] = '\\0';
+	if (value != -1)
+		say("%ld", value);
+	else if (name)
+		say("-1 %s", name);
+	else
+		say("-1 %d", error);
+	return value != -1;
+}
+
+static void done(void)
+{
+	me->state = WAITS;
+}
+""", ("errno.h", "stdarg.h", "stdbool.h", "stdio.h", "string.h")),
+    "tell": Piece("static void tell(long value);\t/* what the call returned: its value, or -1 and errno */", """\
+static void tell(long value)
+{
+	came(value);
+	done();
+}
+""", (), ("say",)),
+    "tell_fd": Piece("static void tell_fd(long value, int *name);\t/* and which name the descriptor gets */", """\
+static void tell_fd(long value, int *name)
+{
+	if (came(value))
+		*name = (int)value;
+	done();
+}
+""", (), ("say",)),
+    "tell_pair": Piece("static void tell_pair(int value, const int *pair, int *first, int *second);\t/* likewise, of two */", """\
+static void tell_pair(int value, const int *pair, int *first, int *second)
+{
+	if (came(value)) {
+		say(" [%d, %d]", pair[0], pair[1]);
+		*first = pair[0];
+		*second = pair[1];
+	}
+	done();
+}
+""", (), ("say",)),
+    "tell_birth": Piece("static void tell_birth(int who, pid_t pid);\t/* who was born, and with which number */", """\
+static void tell_birth(int who, pid_t pid)
+{
+	if (came(pid)) {
+		stage->actor[who].pid = pid;
+		me->line[0] = '\\0';
+		say("%s", names[who]);
+	}
+	done();
+}
+""", ("sys/types.h",), ("say",)),
+    "tell_thread": Piece("static void tell_thread(int who, int error);\t/* which thread has begun */", """\
+static void tell_thread(int who, int error)
+{
+	errno = error;
+	if (came(error ? -1 : 0))
+		stage->actor[who].pid = getpid();
+	done();
+}
+""", ("errno.h", "unistd.h"), ("say",)),
+    "say_data": Piece("", """\
+/* The first @SHOWN@ bytes in quotes. */
+static void say_data(const char *data, size_t length)
+{
+	say(" \\"");
+	for (size_t i = 0; i < length && i < @SHOWN@; i++) {
+		unsigned char byte = (unsigned char)data[i];
+
+		if (byte == '"' || byte == '\\\\')
+			say("\\\\%c", byte);
+		else if (byte == '\\n')
+			say("\\\\n");
+		else
+			say(byte >= ' ' && byte <= '~' ? "%c" : "\\\\x%02x", byte);
+	}
+	say(length > @SHOWN@ ? "\\"..." : "\\"");
+}
+""", (), ("say",)),
+    "tell_data": Piece("static void tell_data(ssize_t value, const char *data);\t/* and the bytes that came */", """\
+static void tell_data(ssize_t value, const char *data)
+{
+	if (came(value))
+		say_data(data, (size_t)value);
+	done();
+}
+""", ("sys/types.h",), ("say_data",)),
+    "tell_cut": Piece("static void tell_cut(ssize_t value, const char *data, size_t room);\t/* there may have been more than there was room for */", """\
+static void tell_cut(ssize_t value, const char *data, size_t room)
+{
+	if (came(value))
+		say_data(data, (size_t)value < room ? (size_t)value : room);
+	done();
+}
+""", ("sys/types.h",), ("say_data",)),
+    "name_of": Piece("", """\
+/* The name of the process with this number. */
+static const char *name_of(pid_t pid)
+{
+	for (int i = 0; i < ACTORS; i++)
+		if (pid && stage->actor[i].pid == pid)
+			return names[i];
+	return pid ? "a process" : "0";
+}
+""", ("sys/types.h",)),
+    "say_creds": Piece("", """\
+/* Of numbers that differ from run to run, what they are. */
+static void say_creds(const char *key, const void *data)
+{
+	struct ucred creds;
+
+	memcpy(&creds, data, sizeof(creds));
+	say(" %s=[%s, %s, %s]", key, name_of(creds.pid), creds.uid == (uid_t)-1 ? "-1" : "uid", creds.gid == (gid_t)-1 ? "-1" : "gid");
+}
+""", ("string.h", "sys/socket.h"), ("say", "name_of")),
+    "say_bits": Piece("", """\
+struct bit {
+	unsigned int number;
+	const char *name;
+};
+
+/* A number as the names of its bits. */
+static void say_bits(unsigned int value, const struct bit *bits, size_t count)
+{
+	const char *between = "";
+
+	if (value == 0)
+		say("0");
+	for (size_t i = 0; i < count; i++) {
+		if (value & bits[i].number) {
+			say("%s%s", between, bits[i].name);
+			between = "|";
+			value &= ~bits[i].number;
+		}
+	}
+	if (value)
+		say("%s0x%x", between, value);
+}
+""", (), ("say",)),
+    "tell_message": Piece("static void tell_message(ssize_t value, struct msghdr *message, ...);\t/* and the names that the descriptors get, then NULL */", """\
+static void tell_message(ssize_t value, struct msghdr *message, ...)
+{
+	static const struct bit bits[] = {
+@MSG_BITS@
+	};
+	char text[@SHOWN@ + 1];
+	size_t length = 0, left = value > 0 ? (size_t)value : 0;
+	int fds[@MOST_FDS@], count;
+	va_list list;
+
+	if (!came(value)) {
+		done();
+		return;
+	}
+	for (size_t i = 0; i < message->msg_iovlen; i++) {
+		const struct iovec *piece = &message->msg_iov[i];
+		size_t held = left < piece->iov_len ? left : piece->iov_len;
+		size_t kept = held < sizeof(text) - length ? held : sizeof(text) - length;
+
+		memcpy(text + length, piece->iov_base, kept);
+		length += kept;
+		left -= held;
+	}
+	say_data(text, length);
+	say(" flags=");
+	say_bits((unsigned int)message->msg_flags & ~(unsigned int)MSG_CMSG_CLOEXEC, bits, sizeof(bits) / sizeof(*bits));
+	count = received(message, fds, @MOST_FDS@);
+	for (int i = 0; i < count; i++)
+		say("%s%d%s", i ? ", " : " fds=[", fds[i], i + 1 < count ? "" : "]");
+	va_start(list, message);
+	for (int i = 0, *name; (name = va_arg(list, int *)) && i < count; i++)
+		*name = fds[i];
+	va_end(list);
+	for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(message); cmsg; cmsg = CMSG_NXTHDR(message, cmsg))
+		if (cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SCM_CREDENTIALS && cmsg->cmsg_len == CMSG_LEN(sizeof(struct ucred)))
+			say_creds("creds", CMSG_DATA(cmsg));
+	done();
+}
+""", ("stdarg.h", "string.h", "sys/socket.h", "sys/uio.h"), ("say_data", "say_bits", "say_creds", "received")),
+    "tell_poll": Piece("static void tell_poll(int value, const struct pollfd *fds, int count);\t/* and what was found of each */", """\
+static void tell_poll(int value, const struct pollfd *fds, int count)
+{
+	static const struct bit bits[] = {
+@POLL_BITS@
+	};
+
+	if (came(value)) {
+		say(" revents=[");
+		for (int i = 0; i < count; i++) {
+			say("%s", i ? ", " : "");
+			say_bits((unsigned short)fds[i].revents, bits, sizeof(bits) / sizeof(*bits));
+		}
+		say("]");
+	}
+	done();
+}
+""", ("poll.h",), ("say_bits",)),
+    "say_signal": Piece("", """\
+static void say_signal(int number)
+{
+	const char *name = number < 32 ? sigabbrev_np(number) : NULL;
+
+	if (name)
+		say("SIG%s", name);
+	else
+		say("signal %d", number);
+}
+""", ("signal.h", "string.h"), ("say",)),
+    "tell_child": Piece("static void tell_child(pid_t pid, const int *status);\t/* which child, and how it ended */", """\
+static void tell_child(pid_t pid, const int *status)
+{
+	if (came(pid)) {
+		me->line[0] = '\\0';
+		say("%s", name_of(pid));
+		if (pid && WIFEXITED(*status))
+			say(" status=%d", WEXITSTATUS(*status));
+		if (pid && WIFSIGNALED(*status)) {
+			say(" killed=");
+			say_signal(WTERMSIG(*status));
+		}
+	}
+	done();
+}
+""", ("sys/types.h", "sys/wait.h"), ("say", "name_of", "say_signal")),
+    "tell_option": Piece("static void tell_option(int value, const void *option, const socklen_t *length);\t/* and what the option is */", """\
+static void tell_option(int value, const void *option, const socklen_t *length)
+{
+	if (came(value)) {
+		size_t size = *length == 8 || *length == 16 ? sizeof(int64_t) : sizeof(int);
+		bool list = *length != sizeof(int);
+
+		say(list ? " value=[" : " value=");
+		for (size_t i = 0; i < *length / size; i++) {
+			int64_t wide;
+			int narrow;
+
+			memcpy(&narrow, (const char *)option + i * size, sizeof(narrow));
+			if (size == sizeof(wide))
+				memcpy(&wide, (const char *)option + i * size, sizeof(wide));
+			say("%s%lld", i ? ", " : "", size == sizeof(wide) ? (long long)wide : narrow);
+		}
+		say("%s", list ? "]" : "");
+	}
+	done();
+}
+""", ("stdint.h", "string.h", "sys/socket.h"), ("say",)),
+    "tell_peer": Piece("static void tell_peer(int value, const struct ucred *peer);\t/* and who the peer is */", """\
+static void tell_peer(int value, const struct ucred *peer)
+{
+	if (came(value))
+		say_creds("value", peer);
+	done();
+}
+""", ("sys/socket.h",), ("say", "say_creds")),
+    "tell_handler": Piece("static void tell_handler(void (*before)(int));\t/* what the signal did before */", """\
+static void tell_handler(void (*before)(int))
+{
+	if (came(before == SIG_ERR ? -1 : 0)) {
+		me->line[0] = '\\0';
+		say("%s", before == SIG_DFL ? "SIG_DFL" : before == SIG_IGN ? "SIG_IGN" : "HANDLER");
+	}
+	done();
+}
+""", ("signal.h",), ("say",)),
+    "tell_bound": Piece("static void tell_bound(int value, int fd);\t/* the port is kept for whoever connects */", """\
+static void tell_bound(int value, int fd)
+{
+	struct sockaddr_in6 address;    /* larger than sockaddr_in, and the port stands at the same place */
+	socklen_t length = sizeof(address);
+
+	if (came(value) && getsockname(fd, (struct sockaddr *)&address, &length) == 0)
+		stage->port = address.sin6_port;
+	done();
+}
+""", ("netinet/in.h", "sys/socket.h"), ("say",)),
+    "bound_port": Piece("static in_port_t bound_port(void);\t/* that the kernel chose for the last bind */", """\
+static in_port_t bound_port(void)
+{
+	return (in_port_t)stage->port;
+}
+""", ("netinet/in.h",)),
+    "pid_of": Piece("static pid_t pid_of(int who);\t/* the number of a process */", """\
+static pid_t pid_of(int who)
+{
+	return stage->actor[who].pid;
+}
+""", ("sys/types.h",)),
+}
+"""In the order in which they stand in a program."""
+
+BEFORE = ("BADPTR", "nowhere", "handler", "repeated", "attach", "received")
+"""Pieces that stand before the steps."""
+
+PROTOTYPES = """\
+static void begin(int who);\t/* takes a process, or a thread, into the play */
+static void turn(int step);\t/* waits until it is this step's turn */
+static _Noreturn void stay(void);\t/* keeps all descriptors until the end */
+"""
+
+STAGE = """\
+/*
+ * The stage, which is not part of the lesson. main() forks the first process and then gives the turns: it waits until a step is
+ * done, or until the kernel says that whoever takes it sleeps in its call, and prints the line. It stands aside, in a
+ * process of its own, and shares memory with the others: none of them holds a descriptor for it.
+ */
+
+enum { BORN, WAITS, TURN, CALLS };      /* where an actor is: WAITS for its turn; has its TURN; CALLS, and has not told yet */
+
+static struct stage {
+	struct actor {
+		pid_t pid, tid;
+		atomic_int state;
+		sem_t turn;
+		bool gone;
+		char line[@LINE@];          /* what came of its last step */
+	} actor[ACTORS];
+	atomic_int step;@PORT@
+} *stage;
+
+static _Thread_local struct actor *me;
+
+static const char *const names[] = { @NAMES@ };
+
+/* The steps: whose it is, the call, for how many milliseconds it may sleep before it is said to block, and whether it tells of a call that was begun before. */
+static const struct {
+	int who;
+	const char *call;
+	int patience;
+	bool returned;
+} script[] = {
+@SCRIPT@
+};
+"""
+
+ACTING = """\
+static void begin(int who)
+{
+	me = &stage->actor[who];
+	me->tid = gettid();
+	if (me->tid == getpid())
+		alarm(@SECONDS@ + 2);             /* whatever becomes of main() */
+	me->state = WAITS;
+}
+
+static void turn(int step)
+{
+	while (stage->step != step || me->state != TURN)
+		sem_wait(&me->turn);
+	me->state = CALLS;
+}
+
+static _Noreturn void stay(void)
+{
+	for (;;)
+		pause();
+}
+"""
+
+MAIN = """\
+static volatile sig_atomic_t over;
+
+static void end(int number)
+{
+	over = number;
+}
+
+/* Kills and reaps whoever is left@SCRATCH_WORDS@. */
+static _Noreturn void finish(int status)
+{
+	for (int i = 0; i < ACTORS; i++)
+		if (stage->actor[i].pid > 0 && !stage->actor[i].gone)
+			kill(stage->actor[i].pid, SIGKILL);
+	while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
+		;
+@CLEAN@	exit(status);
+}
+
+/* A moment's rest between two looks. */
+static void rest(void)
+{
+	if (over) {
+		fprintf(stderr, over == SIGALRM ? "the time is up\\n" : "interrupted\\n");
+		finish(1);
+	}
+	nanosleep(&(struct timespec){ .tv_nsec = 100000 }, NULL);
+}
+
+/* Reads a file of /proc about an actor; false: there is none. */
+static bool look(const struct actor *who, const char *file, char *text, size_t room)
+{
+	char path[64];
+	ssize_t length;
+	int in;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/%s", who->pid, who->tid, file);
+	in = open(path, O_RDONLY | O_CLOEXEC);
+	length = in < 0 ? -1 : read(in, text, room - 1);
+	text[length < 0 ? 0 : length] = '\\0';
+	if (in >= 0)
+		close(in);
+	return length > 0;
+}
+
+/* Whether an actor stands still: asleep at its turn or in its call, or gone. proc_pid_syscall(5), proc_pid_stat(5) */
+static bool still(struct actor *who)
+{
+	char text[1024], *state;
+
+	if (who->pid <= 0 || who->gone)
+		return true;
+	if (who->state != WAITS && who->state != CALLS)
+		return false;
+	if (look(who, "syscall", text, sizeof(text)) && text[0] == 'r')
+		return false;                   /* "running" */
+	state = look(who, "stat", text, sizeof(text)) ? strrchr(text, ')') : NULL;
+	who->gone = !state || state[2] == 'Z' || state[2] == 'X';
+	return who->gone || state[2] == 'S' || state[2] == 'T';
+}
+
+/* Waits until all stand still, at two looks one after the other: the first may have come while one was waking another. */
+static void settle(void)
+{
+	for (int calm = 0, i; calm < 2; calm = i < ACTORS ? 0 : calm + 1) {
+		for (i = 0; i < ACTORS && still(&stage->actor[i]); i++)
+			;
+		if (i < ACTORS)
+			rest();
+	}
+}
+
+/* The signal that has killed an actor; 0: none, or nobody can see any more. */
+static int killer(const struct actor *who)
+{
+	char text[1024], *last;
+
+	last = look(&(struct actor){ .pid = who->pid, .tid = who->pid }, "stat", text, sizeof(text)) ? strrchr(text, ' ') : NULL;
+	return last && strstr(text, ") Z ") ? atoi(last) & 0x7f : 0;
+}
+
+/* Gives one step its turn, and prints what came of it. False: it cannot be taken, and nothing after it. */
+static bool play(int step)
+{
+	struct actor *who = &stage->actor[script[step].who];
+	bool possible = script[step].returned ? who->state == CALLS || who->line[0] : who->pid > 0 && !who->gone && who->state == WAITS;
+
+	printf("%d %s %s", step + 1, names[script[step].who], script[step].call);
+	if (possible && !script[step].returned) {
+		stage->step = step + 1;
+		who->state = TURN;
+		sem_post(&who->turn);
+	}
+	settle();
+	for (int tenth = 0; tenth < script[step].patience * 10 && who->state == CALLS && !who->gone; tenth++) {
+		rest();
+		settle();
+	}
+	if (!possible || (script[step].returned && who->state == CALLS && !who->gone)) {
+		printf(": not possible\\n");
+		return false;
+	}
+	if (who->state == CALLS && !who->gone)
+		printf(" blocks\\n");
+	else if (who->state == WAITS && who->line[0])
+		printf(" %s %s\\n", script[step].returned ? "returned" : "=", who->line);
+	else if (killer(who) == 0)
+		printf(": ended\\n");
+	else if (killer(who) < 32)
+		printf(": killed by SIG%s\\n", sigabbrev_np(killer(who)));
+	else
+		printf(": killed by signal %d\\n", killer(who));
+	fflush(stdout);
+	return true;
+}
+
+int main(void)
+{
+	struct rlimit most = { @NUMBERS_MAX@, @NUMBERS_MAX@ };
+	pid_t first;
+
+	stage = mmap(NULL, sizeof(*stage), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (stage == MAP_FAILED || prctl(PR_SET_CHILD_SUBREAPER, 1)@ENTER@) {
+		perror("the stage");
+		return 1;
+	}
+	for (int i = 0; i < ACTORS; i++)
+		sem_init(&stage->actor[i].turn, 1, 0);
+
+	first = fork();
+	if (first == 0) {
+		/* Numbers, limits and signals are the same whoever starts the program. */
+		for (int number = 0, null = open("/dev/null", O_RDWR); number < 3; number++)
+			dup2(null, number);
+		close_range(3, ~0U, 0);
+		setrlimit(RLIMIT_NOFILE, &most);
+		for (int number = 1; number < 32; number++)
+			signal(number, SIG_DFL);
+		@FIRST@();
+	}
+	stage->actor[0].pid = first;
+	signal(SIGALRM, end);
+	signal(SIGINT, end);
+	signal(SIGTERM, end);
+	alarm(@SECONDS@);
+	settle();
+	for (size_t step = 0; step < sizeof(script) / sizeof(*script); step++)
+		if (!play((int)step))
+			finish(1);
+	finish(0);
+}
+"""
