@@ -237,7 +237,7 @@ def _thing(item: dict[str, Any], names: dict[int, str], rows: dict[int, dict[str
         return Thing(_("pipe"), f"inode {inode}", ports, fresh)
     if kind in ("regular file", "memfd"):
         note = ngettext("%(num)s byte", "%(num)s bytes", item.get("size") or 0)
-        if item.get("seals") and item["seals"] != "0":
+        if item.get("seals") and item["seals"] not in ("0", "F_SEAL_SEAL"):  # the latter is a memfd's that was made without MFD_ALLOW_SEALING
             note += " · " + item["seals"].replace("F_SEAL_", "").lower()
         ports = [
             Port((inode, description), _("offset %(offset)s", offset=rows.get(description, {}).get("offset")), rows.get(description, {}).get("access", ""), None)
@@ -337,8 +337,11 @@ LANE = 34
 HEAD = 22
 
 
-def timeline(run: Reading, number: int, address: Any) -> Markup:
-    """All steps of all actors from left to right, blocked spans hatched; each step leads to its moment. `address`: of a step's page."""
+def timeline(run: Reading, number: int, address: Any, hidden: bool = False) -> Markup:
+    """All steps of all actors from left to right, blocked spans hatched; each step leads to its moment.
+
+    `address`: of a step's page; `hidden`: what this step and those after it do is still to be predicted.
+    """
     actors = run.actors
     left = 18 + 7.6 * max([len(actor) for actor in actors] or [0])
     column = max(58.0, min(92.0, (1060 - left) / max(run.count, 1)))
@@ -353,28 +356,31 @@ def timeline(run: Reading, number: int, address: Any) -> Markup:
         drawing.text(left - 10, y + 4, actor, "mono small lab strong", "end")
         drawing.line(left, y, width - 2, y, "lane lab")
     for blocked in run.blocks:
+        if hidden and blocked.first >= number:
+            continue
+        until = None if hidden and blocked.last and blocked.last >= number else blocked.last
         y = HEAD + LANE * actors.index(blocked.actor) + LANE / 2
         start = left + column * blocked.first - 8
-        end = left + column * (blocked.last - 0.5 if blocked.last else run.count) + (0 if blocked.last else 2)
+        end = left + column * (until - 0.5 if until else number - 1 if hidden else run.count) + (0 if until else 2)
         drawing.element("rect", x=_n(start), y=_n(y - 9), width=_n(max(4, end - start)), height=18, fill="url(#hatch-timeline)", class_="hatched span")
-        if blocked.last:
+        if until:
             drawing.element("circle", cx=_n(end), cy=_n(y), r=4, class_="mark good")
     for index, step in enumerate(run.steps, 1):
-        _cell(drawing, run, index, step, left + column * (index - 1), column, actors, number, address)
+        _cell(drawing, run, index, step, left + column * (index - 1), column, actors, number, address, hidden and index >= number)
     return drawing.svg()
 
 
 def _cell(
-    drawing: Drawing, run: Reading, index: int, step: dict[str, Any], x: float, column: float, actors: list[str], number: int, address: Any
+    drawing: Drawing, run: Reading, index: int, step: dict[str, Any], x: float, column: float, actors: list[str], number: int, address: Any, hidden: bool
 ) -> None:
     y = HEAD + LANE * actors.index(step["actor"]) + LANE / 2
     drawing.open("a", href=address(index), class_="cell" + (" here" if index == number else ""), data_step=index)
     drawing.element("title", f"{index}. {run.source(index)}")
     drawing.text(x + column / 2, 15, index, "mono tiny" + (" strong" if index == number else " soft"), "middle")
-    kind = "packet lab" + (" failed" if step["verdict"] == "failed" else "") + (" returned" if step["returned"] else "")
+    kind = "packet lab" + (" failed" if step["verdict"] == "failed" and not hidden else "") + (" returned" if step["returned"] else "")
     drawing.rect(x + 3, y - 12, column - 6, 24, kind, 3)
     word = f"({step['call']})" if step["returned"] else step["call"]
     drawing.text(x + column / 2, y + 4, clip(word, max(3, int((column - 10) / 6.7))), "mono tiny", "middle")
-    if step["verdict"] == "failed":
+    if step["verdict"] == "failed" and not hidden:
         drawing.mark(x + column - 8, y - 10, "failed")
     drawing.shut("a")

@@ -302,7 +302,7 @@ def _processes_changed(before: dict[str, Any], after: dict[str, Any]) -> Iterato
         rows = {row["number"]: row for row in process["descriptors"]}
         for number, row in rows.items():
             other = rows_before.get(number)
-            called = f" ({', '.join(row['names'])})" if row["names"] else ""
+            called = f" ({row['names'][-1]})" if row["names"] else ""
             if other is None:
                 yield _("%(name)s has descriptor %(number)s%(called)s: %(object)s", name=name, number=number, called=called, object=row["object"])
             elif other["description"] != row["description"] or other["inode"] != row["inode"]:
@@ -341,6 +341,11 @@ def _objects_changed(before: dict[str, Any], after: dict[str, Any], names: dict[
     for inode, item in was.items():
         if inode not in {other["inode"] for other in after["objects"]}:
             yield _("nobody's table holds %(name)s any more", name=names.get(inode, str(inode)))
+
+
+def flags(row: dict[str, Any]) -> str:
+    """The status flags of a description, without the one that the kernel sets by itself on machines of 64 bits."""
+    return " ".join(flag for flag in row["flags"].split("|") if flag not in ("0", "O_LARGEFILE"))
 
 
 def waiting(item: dict[str, Any] | None) -> int:

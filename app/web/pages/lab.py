@@ -20,7 +20,7 @@ from app.web.drawing import lab as drawing
 from app.web.lab import bytes as panes
 from app.web.lab import running
 from app.web.lab.exporting import FORMS
-from app.web.lab.reading import SHAPES, Reading, gist, process_state, waiting
+from app.web.lab.reading import SHAPES, Reading, flags, gist, process_state, waiting
 from app.web.pages import blueprint
 from app.web.problems import Problem
 from app.web.upload import receive, takes_upload
@@ -67,6 +67,7 @@ def scenario(name: str) -> Any:
         before=entries[at - 1] if at else None,
         after=entries[at + 1] if at + 1 < len(entries) else None,
         lines=reading.lines,
+        answers=bool(request.args.get("answers")),
         steps=len(gallery.scenario(name).steps),
         recent=runs.newest(reach.own(), 5, name),
         shape_of=SHAPES,
@@ -91,7 +92,8 @@ def run_scenario() -> Any:
         except Problem as problem:
             return _editor(text, problem, parent=parent)
         row = running.perform(text, parent=parent)
-    return redirect(url_for("pages.run", id=row.id, step=1), 303)
+    guess = {"predict": "1"} if request.form.get("predict") else {}
+    return redirect(url_for("pages.run", id=row.id, step=1, **guess), 303)
 
 
 run_scenario.body_max = 7 * TEXT_MAX  # type: ignore[attr-defined]  percent-encoded UTF-8
@@ -139,13 +141,14 @@ def moment(row: Run) -> dict[str, Any]:
         "guess": guess,
         "address": address,
         "picture": drawing.draw(reading, shown),
-        "timeline": drawing.timeline(reading, number, address),
+        "timeline": drawing.timeline(reading, number, address, hidden),
         "facts": reading.facts(shown),
         "names": reading.names(shown),
         "panes": [] if hidden or not step else _panes(step, number),
         "msghdr": panes.header((step or {}).get("result", {}) and step["result"].get("message")) if step and not hidden else [],
         "process_state_of": process_state,
         "gist_of": gist,
+        "flags_of": flags,
         "waiting_in": waiting,
         "shape_of": SHAPES,
         "forms": FORMS,
