@@ -110,6 +110,22 @@ class ScaleArguments(Schema):
     )
 
 
+class RunWait(Schema):
+    wait = fields.Float(
+        load_default=20.0,
+        validate=validate.Range(0.1, 20, error="Expected seconds from 0.1 to 20."),
+        error_messages={"invalid": "Expected seconds from 0.1 to 20."},
+        **about("Seconds that the run may take with its time in the queue; then it is cancelled and 503 says so."),
+    )
+
+
+class RunArguments(Schema):
+    """Either a scenario of the gallery or a text."""
+
+    scenario = fields.String(validate=validate.Length(1, 40), **about("Name in the gallery.", example="parent-and-child"))
+    text = fields.String(**about("A scenario of your own: docs/lab.md has the grammar.", example="p: pipe -> r w\np: write w \"x\" => 1\n"))
+
+
 # ---- what is given
 
 
@@ -329,6 +345,47 @@ class DoneShape(Part):
     """What was done."""
 
     done = fields.String(**about("In words."))
+
+
+class ScenarioShape(Part):
+    """A scenario of the gallery."""
+
+    name = fields.String()
+    number = fields.Integer(**about("From 31 on they are quirk cards."))
+    title = fields.String()
+    ask = fields.String(**about("What to predict before stepping."))
+    notice = fields.String(**about("What to notice."))
+    man = fields.String(**about("Manual pages."))
+    quirk = fields.String(**about("What one would predict; empty: it is no quirk card."))
+    steps = fields.Integer()
+    text = fields.String()
+
+
+class RunShape(Part):
+    """A run of a scenario."""
+
+    id = fields.String()
+    scenario = fields.String(**about("Name in the gallery; empty: a text of somebody's own."))
+    title = fields.String()
+    verdict = fields.String(**about("held, failed, refused or timed out."))
+    step_count = fields.Integer(**about("Steps that were made."))
+    took_ns = fields.Integer(**about("ns."))
+    created = Time(metadata={"format": "date-time"})
+    kept = fields.Boolean(**about("True: it was shared and is kept for good."))
+    job = Id(allow_none=True, **about("Its job in history; null: it was opened from a file."))
+    parent = fields.String(**about("The run whose text it was made from; empty: none."))
+    page = fields.String(**about("Address of its page."))
+
+
+class RunWithSteps(RunShape):
+    """A run with everything that it holds."""
+
+    run = fields.Dict(**about("As docs/lab.md has it under What a run holds."))
+
+
+def items_of(shape: type[Schema]) -> type[Schema]:
+    """A list that is whole."""
+    return type(shape.__name__.removesuffix("Shape") + "Items", (Part,), {"__doc__": "All there are.", "items": fields.List(fields.Nested(shape))})
 
 
 def list_of(shape: type[Schema]) -> type[Schema]:

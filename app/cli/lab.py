@@ -1,0 +1,203 @@
+"""The lab from the command line: list the gallery, run a scenario, show a run step by step, export it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.text import Text
+
+import app as pairscope
+from app import config
+from app.cli import FAILED, USAGE, Failure, as_json
+from app.cli.output import console, duration, put_json, state, table
+
+FORMS = ("c", "python", "transcript", "json")
+VERDICTS = {"held": "done", "failed": "failed", "refused": "cancelled", "timed out": "cancelled"}
+
+
+@click.group()
+def lab() -> None:
+    """Scenarios: small programs of system calls that real processes carry out, with what the kernel held after each step."""
+
+
+@lab.command("list")
+@as_json
+def list_(as_json: bool) -> None:
+    """The gallery."""
+    from app.lab import gallery
+
+    if as_json:
+        return put_json([{"name": entry.name, "number": entry.number, "title": entry.title, "ask": entry.ask} for entry in gallery.entries()])
+    shown = table("", "name", "title", right=("",))
+    for entry in gallery.entries():
+        shown.add_row(str(entry.number), Text(entry.name, "bold"), entry.title)
+    console().print(shown)
+
+
+@lab.command()
+@click.argument("scenario")
+@click.option("--here", is_flag=True, help="Without the pool: by a process of this command's own.")
+@click.option("-o", "--output", type=click.Path(dir_okay=False), metavar="PATH", help="Write the run as JSON there: show and export read it, and every Pairscope opens it.")
+@as_json
+def run(scenario: str, here: bool, output: str | None, as_json: bool) -> None:
+    """Run SCENARIO, a name of the gallery, a file or - for standard input, and show what happened.
+
+    \b
+    python -m app lab run parent-and-child
+    python -m app lab run --here my.scenario -o my.run.json
+
+    The exit status is 0 where everything held, 1 where it did not.
+    """
+    text, name = _text(scenario)
+    found = _here(text) if here else _through_the_pool(text, name)
+    if output:
+        import msgspec
+
+        Path(output).write_bytes(msgspec.json.encode(found) + b"\n")
+    put_json(found) if as_json else _show(found)
+    if found["verdict"] != "held":
+        sys.exit(FAILED)
+
+
+@lab.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False))
+@click.option("--step", type=click.IntRange(1), help="What was held after this step; without it, all steps.")
+def show(file: str, step: int | None) -> None:
+    """Show a run that `run -o` or a page has written."""
+    found = _run_of(Path(file))
+    if step is None:
+        return _show(found)
+    if step > len(found["steps"]):
+        raise Failure(f"--step is {step}; the run has {len(found['steps'])} steps", USAGE)
+    _show_step(found, step)
+
+
+@lab.command()
+@click.argument("scenario")
+@click.option("--as", "form", type=click.Choice(FORMS), required=True, help="c and python: a program that does the same. transcript and json: of a run, which is made now unless SCENARIO is the file of one.")
+def export(scenario: str, form: str) -> None:
+    """Write SCENARIO (a name, a file, - or the file of a run) to standard output in another form."""
+    from app.lab import exports
+    from app.lab.language import parse
+
+    path = Path(scenario)
+    stored = _run_of(path) if path.suffix == ".json" and path.is_file() else None
+    if form in ("c", "python"):
+        text = stored["text"] if stored else _text(scenario)[0]
+        made: str | bytes = (exports.c if form == "c" else exports.python)(parse(text))
+    else:
+        found = stored or _here(_text(scenario)[0])
+        made = exports.transcript(found) if form == "transcript" else exports.json(found)
+    sys.stdout.buffer.write(made.encode() if isinstance(made, str) else made)
+
+
+# ---- where a text or a run comes from
+
+
+def _text(scenario: str) -> tuple[str, str]:
+    """The text of a name, a file or standard input, checked; and what to call it."""
+    from app.lab import gallery
+    from app.lab.language import parse
+    from app.lab.model import ScenarioError
+
+    try:
+        if scenario == "-":
+            text, name = sys.stdin.buffer.read().decode(), "standard input"
+        elif scenario in gallery.names():
+            text, name = gallery.text(scenario), scenario
+        elif os.path.exists(scenario):
+            text, name = Path(scenario).read_bytes().decode(), scenario
+        else:
+            raise Failure(f"{scenario} is neither a file nor in the gallery; `python -m app lab list` shows the gallery", USAGE)
+        parse(text)
+    except ScenarioError as error:
+        raise Failure(f"{name}:{error}", USAGE) from None
+    except UnicodeDecodeError as error:
+        raise Failure(f"{scenario} is not UTF-8: {error.reason} at byte {error.start}", USAGE) from None
+    return text, name
+
+
+def _run_of(path: Path) -> dict[str, Any]:
+    from app.lab import exports
+
+    try:
+        return exports.load(path.read_bytes())
+    except exports.NoRun as error:
+        raise Failure(f"{path} is no run: {error}", USAGE) from None
+
+
+def _here(text: str) -> dict[str, Any]:
+    """Has a runner of its own do it."""
+    import msgspec
+
+    root = Path(pairscope.__file__).parents[1]
+    done = subprocess.run([sys.executable, "-m", "app.lab.runner"], input=text.encode(), capture_output=True, cwd=root)
+    try:
+        found = msgspec.json.decode(done.stdout)
+    except msgspec.DecodeError:
+        raise Failure(f"the runner ended with status {done.returncode}: {done.stderr.decode(errors='replace').strip()[-300:]}") from None
+    if "error" in found:
+        raise Failure(found["error"])
+    return found
+
+
+def _through_the_pool(text: str, name: str) -> dict[str, Any]:
+    import msgspec
+
+    from app.ipc import memfd
+    from app.ipc.vocabulary import LAB
+    from app.pool.client import Client
+
+    client = Client(config.load(), role="tool")
+    fd = memfd.sealed("scenario", text.encode())
+    try:
+        accepted = client.submit(LAB, fd, name=os.path.basename(name), size=len(text.encode()), want="both")
+        answer = client.answer(accepted.job, 60)
+        if answer is None:
+            client.cancel(accepted.job)
+            raise Failure("the run did not end within 60 s and was cancelled")
+        if answer.state != "done":
+            raise Failure(f"the run did not come to its end: {answer.reason}")
+        found, output = client.fetch(accepted.job)
+        try:
+            return msgspec.json.decode(memfd.read_all(output, found.size))
+        finally:
+            os.close(output)
+    finally:
+        os.close(fd)
+        client.settle()
+        client.close()
+
+
+# ---- what is shown
+
+
+def _show(found: dict[str, Any]) -> None:
+    from app.lab.exports import result_lines
+
+    out = console()
+    lines = result_lines(found)
+    for line in lines:
+        out.print(Text(line), soft_wrap=True)
+    for number, step in enumerate(found["steps"], 1):
+        if step["verdict"] == "failed":
+            out.print(Text(f"step {number}: {step['reason']}", "red"), soft_wrap=True)
+    out.print(state(VERDICTS[found["verdict"]]), Text(found["verdict"], "bold"), Text(f"in {duration(found['took_ns'])}"), Text(found["reason"]), soft_wrap=True)
+
+
+def _show_step(found: dict[str, Any], number: int) -> None:
+    out = console()
+    after = found["steps"][number - 1]["after"] or {"processes": [], "objects": []}
+    for process in after["processes"]:
+        blocked = process.get("blocked")
+        out.print(Text(process["name"], "bold"), Text(f"pid {process['pid']}"), Text(f"blocked in {blocked['call']} ({blocked['wchan']})" if blocked else process["state"]))
+        for row in process["descriptors"]:
+            out.print(Text(f"  {row['number']:4}  {(row['names'] or [''])[-1]:12} {row['object']:13} inode {row['inode']:<10} {row['access']:10} description {row['description']}"))
+    for item in after["objects"]:
+        waits = item.get("queued")
+        out.print(Text(f"{item['kind']} {item['inode']}", "dim"), Text(f"{waits} bytes wait" if waits else ""), Text(f"{item['in_flight']} in flight" if item.get("in_flight") else ""))
