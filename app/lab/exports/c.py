@@ -8,7 +8,7 @@ from typing import Iterable
 
 from app.lab.constants import NUMBERS
 from app.lab.exports import plan as planning
-from app.lab.exports.c_pieces import ACTING, BEFORE, MAIN, PIECES, PROTOTYPES, STAGE
+from app.lab.exports.c_pieces import ACTING, BEFORE, MAIN, PIECES, PROTOTYPES, STAGE, TOLD
 from app.lab.exports.lines import MSG_NAMES, POLL_NAMES, SHOWN
 from app.lab.exports.plan import CONTROL_ROOM, NUMBERS_MAX, SECONDS, Actor, Turn, expected, integer, items, named, narrow, pointer
 from app.lab.model import Constants, Name, Number, Scenario, Text, Value
@@ -32,6 +32,8 @@ OLD = frozenset(
 """Constants that every C library has; the signals beside them. Any other is given its number where a header lacks it."""
 _LARGE = 16 * 1024
 """A larger array is static: a thread's stack has its bounds."""
+_SPACES = {20: "CMSG_LEN(sizeof(int))", 24: "CMSG_SPACE(sizeof(int))"}
+"""Lengths of control data that say more as what they are."""
 _PLAIN_COMMANDS = ("F_DUPFD", "F_DUPFD_CLOEXEC", "F_GETFD", "F_SETFD", "F_GETFL", "F_SETFL", "F_ADD_SEALS", "F_GET_SEALS", "F_SETPIPE_SZ", "F_GETPIPE_SZ", "F_GETOWN", "F_SETOWN", "F_GETSIG", "F_SETSIG")
 _ESCAPES = {7: "\\a", 8: "\\b", 9: "\\t", 10: "\\n", 11: "\\v", 12: "\\f", 13: "\\r", 34: '\\"', 92: "\\\\"}
 _STAGE_HEADERS = (
@@ -65,7 +67,7 @@ class _Program:
         main = self._filled(MAIN)
         behind = [self._piece(name) for name in PIECES if name in self._pieces and name not in BEFORE and PIECES[name].body]
         before = [self._piece(name) for name in PIECES if name in self._pieces and name in BEFORE]
-        return "\n".join([self._head(), self._names(), *before, *functions, stage, ACTING.replace("@SECONDS@", str(SECONDS)), *behind, main])
+        return "\n".join([self._head(), self._names(), *before, *functions, stage, ACTING.replace("@LONGER@", str(SECONDS + 2)), *behind, main])
 
     def _close_needs(self) -> None:
         waiting = list(self._pieces)
@@ -74,7 +76,7 @@ class _Program:
             self._headers.update(piece.headers)
             waiting += [name for name in piece.needs if name not in self._pieces]
             self._pieces.update(piece.needs)
-        if "received" in self._pieces:
+        if "received" in self._pieces and self._plan.pidfds:
             self._constants.add("SCM_PIDFD")
 
     def _piece(self, name: str) -> str:
@@ -86,6 +88,7 @@ class _Program:
             "ROOM": str(max(self._room, 64)),
             "SHOWN": str(SHOWN),
             "MOST_FDS": str(CONTROL_ROOM // 4),
+            "RIGHTS": "(cmsg->cmsg_type != SCM_RIGHTS && cmsg->cmsg_type != SCM_PIDFD)" if self._plan.pidfds else "cmsg->cmsg_type != SCM_RIGHTS",
             "MSG_BITS": _bits(MSG_NAMES),
             "POLL_BITS": _bits(POLL_NAMES),
             "LINE": str(self._line_room()),
@@ -134,7 +137,10 @@ class _Program:
         for word, what in (("quirk", "Unexpected: "), ("notice", "Notice: "), ("ask", "Question: "), ("man", "Manual pages: ")):
             texts = [text for key, text in self._plan.scenario.about if key == word]
             lines += ["", *(line for text in texts for line in _wrapped(text, what))] if texts else []
+        steps = planning.steps(self._plan.scenario)
         lines += [
+            "",
+            *(_comment(line) for line in steps),
             "",
             "    cc -std=c11 -Wall -Wextra -O2 -pthread -o lab lab.c && ./lab",
             "",
@@ -143,7 +149,7 @@ class _Program:
             *_wrapped(
                 "Each process has a function below. turn(N) waits until it is time for step N, the system call that follows, and tell() says "
                 "what came of it: one line is printed for each step. The steps are taken one at a time, in the order of their numbers, whichever process "
-                "they belong to. Beside a turn stands what to expect.",
+                "they belong to. Beside a turn stands what is to be expected.",
                 "",
             ),
         ]
@@ -163,8 +169,9 @@ class _Program:
             rows = textwrap.wrap(", ".join(self._members.values()) + ";", 100, break_long_words=False)
             parts += ["", "/* The descriptors by their names. Like all memory they are copied by fork and shared by threads. */", "static struct {"]
             parts += [f"\tint {rows[0]}", *(f"\t    {row}" for row in rows[1:]), f"}} fd = {{ {', '.join(['-1'] * len(self._members))} }};"]
-        parts.append("")
-        parts.append(_aligned(_prototypes(PROTOTYPES, (PIECES[name].prototype for name in PIECES if name in self._pieces))))
+        told = [PIECES[name].prototype for name in PIECES if name in self._pieces and PIECES[name].prototype]
+        told = [PROTOTYPES.rstrip(), *(line for line in told if "tell" not in line), "", TOLD.rstrip(), *(line for line in told if "tell" in line)]
+        parts += ["", *told, ""]
         declared = [f"{_heading(actor)};" for actor in self._plan.actors[1:]]
         return "\n".join([*parts, *([*declared, ""] if declared else [])])
 
@@ -192,7 +199,7 @@ class _Program:
         if calls & {"wait", "waitpid"}:
             found.append("\tint status = 0;")
         if room := max((_text_room(turn) for turn in actor.turns), default=0):
-            found.append(f"\t{'static ' if room > _LARGE and not actor.thread else 'static ' if room > _LARGE else ''}char text[{room}];")
+            found.append(f"\t{'static ' if room > _LARGE else ''}char text[{room}];")
         if room := max((_control_room(turn) for turn in actor.turns), default=0):
             self._headers.add("stdalign.h")
             found.append(f"\talignas(struct cmsghdr) {'static ' if room > _LARGE else ''}char control[{room}];")
@@ -204,7 +211,7 @@ class _Program:
         made = getattr(self, f"_{call}", None)
         lines = made(actor, turn) if made else [self._told("tell", self._plain(turn))]
         head = f"turn({turn.number});"
-        return ["", f"\t{head:<24}/* {said} */" if said else f"\t{head}", *(f"\t{line}" if line else "" for line in lines)]
+        return ["", f"\t{head:<16}/* => {said} */" if said else f"\t{head}", *(f"\t{line}" if line else "" for line in lines)]
 
     def _told(self, piece: str, *arguments: str) -> str:
         self._pieces.add(piece)
@@ -343,7 +350,7 @@ class _Program:
             assert isinstance(part, Text)
             if part.hexadecimal and part.times == 1 and len(part.data) > 4:
                 name = "bytes" if len(parts) == 1 else f"bytes{index}"
-                lines += [f"unsigned char {name}[] = {{", *_rows(part.data, 16), "};"]
+                lines += [f"unsigned char {name}[] = {{", *_rows(part.data, 8 if len(part.data) <= 64 else 16), "};"]
                 pieces.append(f"{{ {name}, sizeof({name}) }}")
             else:
                 pieces.append(f"{{ {self._text(part)}, {len(part.bytes)} }}")
@@ -375,9 +382,8 @@ class _Program:
             lines = _list("struct iovec iov[] = {", pieces)
             message = [f".msg_iov = iov, .msg_iovlen = {len(sizes)}"]
         if room := _control_room(turn):
-            message.append(f".msg_control = control, .msg_controllen = {room if 'control' in given else 'sizeof(control)'}")
-            if "control" not in given and _most_control(actor) != room:
-                message[-1] = f".msg_control = control, .msg_controllen = {room}"
+            whole = "control" not in given and _most_control(actor) == room
+            message.append(f".msg_control = control, .msg_controllen = {'sizeof(control)' if whole else _SPACES.get(room, room)}")
         lines += [f"struct msghdr message = {{ {', '.join(message)} }};"]
         flags = self._int(given["flags"]) if "flags" in given else "0"
         call = f"recvmsg({self._int(step.arguments[0])}, &message, {flags})"
@@ -639,15 +645,3 @@ def _control_room(turn: Turn) -> int:
 
 def _most_control(actor: Actor) -> int:
     return max(map(_control_room, actor.turns))
-
-
-def _prototypes(first: str, rest: Iterable[str]) -> list[tuple[str, str]]:
-    lines = [*first.splitlines(), *filter(None, rest)]
-    return [tuple(line.split("\t", 1)) for line in lines]  # type: ignore[misc]
-
-
-def _aligned(pairs: list[tuple[str, str]]) -> str:
-    width = max((len(code) for code, _ in pairs if len(code) < 80), default=0) + 2
-    return "\n".join(f"{code:<{width}}{comment}" for code, comment in pairs) + "\n"
-
-

@@ -67,7 +67,7 @@ static int received(struct msghdr *message, int *fds, int most)
 	int count = 0;
 
 	for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(message); cmsg; cmsg = CMSG_NXTHDR(message, cmsg)) {
-		if (cmsg->cmsg_level != SOL_SOCKET || (cmsg->cmsg_type != SCM_RIGHTS && cmsg->cmsg_type != SCM_PIDFD))
+		if (cmsg->cmsg_level != SOL_SOCKET || @RIGHTS@)
 			continue;
 		for (size_t at = CMSG_LEN(0); at + sizeof(int) <= cmsg->cmsg_len && count < most; at += sizeof(int))
 			memcpy(&fds[count++], (char *)cmsg + at, sizeof(int));
@@ -109,14 +109,14 @@ static void done(void)
 	me->state = WAITS;
 }
 """, ("errno.h", "stdarg.h", "stdbool.h", "stdio.h", "string.h")),
-    "tell": Piece("static void tell(long value);\t/* what the call returned: its value, or -1 and errno */", """\
+    "tell": Piece("static void tell(long value);", """\
 static void tell(long value)
 {
 	came(value);
 	done();
 }
 """, (), ("say",)),
-    "tell_fd": Piece("static void tell_fd(long value, int *name);\t/* and which name the descriptor gets */", """\
+    "tell_fd": Piece("static void tell_fd(long value, int *name);", """\
 static void tell_fd(long value, int *name)
 {
 	if (came(value))
@@ -124,7 +124,7 @@ static void tell_fd(long value, int *name)
 	done();
 }
 """, (), ("say",)),
-    "tell_pair": Piece("static void tell_pair(int value, const int *pair, int *first, int *second);\t/* likewise, of two */", """\
+    "tell_pair": Piece("static void tell_pair(int value, const int *pair, int *first, int *second);", """\
 static void tell_pair(int value, const int *pair, int *first, int *second)
 {
 	if (came(value)) {
@@ -135,7 +135,7 @@ static void tell_pair(int value, const int *pair, int *first, int *second)
 	done();
 }
 """, (), ("say",)),
-    "tell_birth": Piece("static void tell_birth(int who, pid_t pid);\t/* who was born, and with which number */", """\
+    "tell_birth": Piece("static void tell_birth(int who, pid_t pid);", """\
 static void tell_birth(int who, pid_t pid)
 {
 	if (came(pid)) {
@@ -146,7 +146,7 @@ static void tell_birth(int who, pid_t pid)
 	done();
 }
 """, ("sys/types.h",), ("say",)),
-    "tell_thread": Piece("static void tell_thread(int who, int error);\t/* which thread has begun */", """\
+    "tell_thread": Piece("static void tell_thread(int who, int error);", """\
 static void tell_thread(int who, int error)
 {
 	errno = error;
@@ -173,7 +173,7 @@ static void say_data(const char *data, size_t length)
 	say(length > @SHOWN@ ? "\\"..." : "\\"");
 }
 """, (), ("say",)),
-    "tell_data": Piece("static void tell_data(ssize_t value, const char *data);\t/* and the bytes that came */", """\
+    "tell_data": Piece("static void tell_data(ssize_t value, const char *data);", """\
 static void tell_data(ssize_t value, const char *data)
 {
 	if (came(value))
@@ -181,7 +181,7 @@ static void tell_data(ssize_t value, const char *data)
 	done();
 }
 """, ("sys/types.h",), ("say_data",)),
-    "tell_cut": Piece("static void tell_cut(ssize_t value, const char *data, size_t room);\t/* there may have been more than there was room for */", """\
+    "tell_cut": Piece("static void tell_cut(ssize_t value, const char *data, size_t room);", """\
 static void tell_cut(ssize_t value, const char *data, size_t room)
 {
 	if (came(value))
@@ -233,7 +233,7 @@ static void say_bits(unsigned int value, const struct bit *bits, size_t count)
 		say("%s0x%x", between, value);
 }
 """, (), ("say",)),
-    "tell_message": Piece("static void tell_message(ssize_t value, struct msghdr *message, ...);\t/* and the names that the descriptors get, then NULL */", """\
+    "tell_message": Piece("static void tell_message(ssize_t value, struct msghdr *message, ...);", """\
 static void tell_message(ssize_t value, struct msghdr *message, ...)
 {
 	static const struct bit bits[] = {
@@ -273,7 +273,7 @@ static void tell_message(ssize_t value, struct msghdr *message, ...)
 	done();
 }
 """, ("stdarg.h", "string.h", "sys/socket.h", "sys/uio.h"), ("say_data", "say_bits", "say_creds", "received")),
-    "tell_poll": Piece("static void tell_poll(int value, const struct pollfd *fds, int count);\t/* and what was found of each */", """\
+    "tell_poll": Piece("static void tell_poll(int value, const struct pollfd *fds, int count);", """\
 static void tell_poll(int value, const struct pollfd *fds, int count)
 {
 	static const struct bit bits[] = {
@@ -302,7 +302,7 @@ static void say_signal(int number)
 		say("signal %d", number);
 }
 """, ("signal.h", "string.h"), ("say",)),
-    "tell_child": Piece("static void tell_child(pid_t pid, const int *status);\t/* which child, and how it ended */", """\
+    "tell_child": Piece("static void tell_child(pid_t pid, const int *status);", """\
 static void tell_child(pid_t pid, const int *status)
 {
 	if (came(pid)) {
@@ -318,7 +318,7 @@ static void tell_child(pid_t pid, const int *status)
 	done();
 }
 """, ("sys/types.h", "sys/wait.h"), ("say", "name_of", "say_signal")),
-    "tell_option": Piece("static void tell_option(int value, const void *option, const socklen_t *length);\t/* and what the option is */", """\
+    "tell_option": Piece("static void tell_option(int value, const void *option, const socklen_t *length);", """\
 static void tell_option(int value, const void *option, const socklen_t *length)
 {
 	if (came(value)) {
@@ -340,7 +340,7 @@ static void tell_option(int value, const void *option, const socklen_t *length)
 	done();
 }
 """, ("stdint.h", "string.h", "sys/socket.h"), ("say",)),
-    "tell_peer": Piece("static void tell_peer(int value, const struct ucred *peer);\t/* and who the peer is */", """\
+    "tell_peer": Piece("static void tell_peer(int value, const struct ucred *peer);", """\
 static void tell_peer(int value, const struct ucred *peer)
 {
 	if (came(value))
@@ -348,7 +348,7 @@ static void tell_peer(int value, const struct ucred *peer)
 	done();
 }
 """, ("sys/socket.h",), ("say", "say_creds")),
-    "tell_handler": Piece("static void tell_handler(void (*before)(int));\t/* what the signal did before */", """\
+    "tell_handler": Piece("static void tell_handler(void (*before)(int));", """\
 static void tell_handler(void (*before)(int))
 {
 	if (came(before == SIG_ERR ? -1 : 0)) {
@@ -358,7 +358,7 @@ static void tell_handler(void (*before)(int))
 	done();
 }
 """, ("signal.h",), ("say",)),
-    "tell_bound": Piece("static void tell_bound(int value, int fd);\t/* the port is kept for whoever connects */", """\
+    "tell_bound": Piece("static void tell_bound(int value, int fd);", """\
 static void tell_bound(int value, int fd)
 {
 	struct sockaddr_in6 address;    /* larger than sockaddr_in, and the port stands at the same place */
@@ -369,13 +369,13 @@ static void tell_bound(int value, int fd)
 	done();
 }
 """, ("netinet/in.h", "sys/socket.h"), ("say",)),
-    "bound_port": Piece("static in_port_t bound_port(void);\t/* that the kernel chose for the last bind */", """\
+    "bound_port": Piece("static in_port_t bound_port(void);      /* the port that the kernel chose for the last bind */", """\
 static in_port_t bound_port(void)
 {
 	return (in_port_t)stage->port;
 }
 """, ("netinet/in.h",)),
-    "pid_of": Piece("static pid_t pid_of(int who);\t/* the number of a process */", """\
+    "pid_of": Piece("static pid_t pid_of(int who);           /* the number of a process */", """\
 static pid_t pid_of(int who)
 {
 	return stage->actor[who].pid;
@@ -388,9 +388,14 @@ BEFORE = ("BADPTR", "nowhere", "handler", "repeated", "attach", "received")
 """Pieces that stand before the steps."""
 
 PROTOTYPES = """\
-static void begin(int who);\t/* takes a process, or a thread, into the play */
-static void turn(int step);\t/* waits until it is this step's turn */
-static _Noreturn void stay(void);\t/* keeps all descriptors until the end */
+/* From the stage, at the end of this file. */
+static void begin(int who);             /* takes a process, or a thread, into the play */
+static void turn(int step);             /* waits until it is this step's turn */
+static _Noreturn void stay(void);       /* keeps all descriptors until the end */
+"""
+
+TOLD = """\
+/* What the call returned (-1: and errno), and what it gave beside that. A descriptor gets its name here, before the turn is over. */
 """
 
 STAGE = """\
@@ -400,7 +405,8 @@ STAGE = """\
  * process of its own, and shares memory with the others: none of them holds a descriptor for it.
  */
 
-enum { BORN, WAITS, TURN, CALLS };      /* where an actor is: WAITS for its turn; has its TURN; CALLS, and has not told yet */
+/* Where an actor is: it is BORN; it WAITS for its turn; it has its TURN; it CALLS, and has not told yet what came of it. */
+enum { BORN, WAITS, TURN, CALLS };
 
 static struct stage {
 	struct actor {
@@ -408,7 +414,7 @@ static struct stage {
 		atomic_int state;
 		sem_t turn;
 		bool gone;
-		char line[@LINE@];          /* what came of its last step */
+		char line[@LINE@];         /* what came of its last step */
 	} actor[ACTORS];
 	atomic_int step;@PORT@
 } *stage;
@@ -417,12 +423,12 @@ static _Thread_local struct actor *me;
 
 static const char *const names[] = { @NAMES@ };
 
-/* The steps: whose it is, the call, for how many milliseconds it may sleep before it is said to block, and whether it tells of a call that was begun before. */
+/* The steps in their order. */
 static const struct {
 	int who;
 	const char *call;
-	int patience;
-	bool returned;
+	int patience;           /* milliseconds that it may sleep, before it is said to block */
+	bool returned;          /* it is no call, but the return of one that blocked */
 } script[] = {
 @SCRIPT@
 };
@@ -434,7 +440,7 @@ static void begin(int who)
 	me = &stage->actor[who];
 	me->tid = gettid();
 	if (me->tid == getpid())
-		alarm(@SECONDS@ + 2);             /* whatever becomes of main() */
+		alarm(@LONGER@);              /* whatever becomes of main() */
 	me->state = WAITS;
 }
 
@@ -513,7 +519,7 @@ static bool still(struct actor *who)
 	return who->gone || state[2] == 'S' || state[2] == 'T';
 }
 
-/* Waits until all stand still, at two looks one after the other: the first may have come while one was waking another. */
+/* Waits until all stand still at two looks, one after the other: at the first, one may have been waking another. */
 static void settle(void)
 {
 	for (int calm = 0, i; calm < 2; calm = i < ACTORS ? 0 : calm + 1) {

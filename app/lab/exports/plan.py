@@ -9,7 +9,7 @@ from typing import Iterator
 
 from app.lab.calls import CALLS
 from app.lab.constants import NUMBERS, number
-from app.lab.language import quoted, shown
+from app.lab.language import quoted, shown, write
 from app.lab.model import Constants, Items, Name, Number, Scenario, Step, Text, Value
 
 PATIENCE = 250
@@ -70,6 +70,8 @@ class Plan:
     """The names of descriptors, in the order of their binding."""
     handles: bool
     """Whether a signal is given to a handler: then a call may end with EINTR."""
+    pidfds: bool
+    """Whether messages may carry a pidfd beside the descriptors that were sent."""
     waits: bool
     """Whether a socket is given a time-out: such a call is not taken up again after a handler."""
 
@@ -104,6 +106,7 @@ def plan(scenario: Scenario) -> Plan:
     return Plan(
         scenario, tuple(actors.values()), tuple(_lines(scenario)), tuple(descriptors),
         any(step.call == "signal" and word(step.arguments[1]) == "HANDLER" for step in scenario.steps),
+        any(step.call == "setsockopt" and integer(step.arguments[2]) == NUMBERS["SO_PASSPIDFD"] for step in scenario.steps),
         any(_timeout(step) for step in scenario.steps),
     )  # fmt: skip
 
@@ -199,6 +202,12 @@ def _ascii(value: Value) -> str:
     if isinstance(value, Items):
         return f"[{', '.join(map(_ascii, value.values))}]"
     return shown(value)
+
+
+def steps(scenario: Scenario) -> list[str]:
+    """The steps as the scenario has them, numbered; none longer than a line of a comment."""
+    lines = [line for line in write(scenario).splitlines() if line and not line.startswith("@")]
+    return [f"{number:3} {line if len(line) <= 112 else line[:109] + '...'}" for number, line in enumerate(lines, 1)]
 
 
 def apart(names: tuple[str, ...], reserved: frozenset[str]) -> dict[str, str]:
