@@ -348,6 +348,11 @@ def flags(row: dict[str, Any]) -> str:
     return " ".join(flag for flag in row["flags"].split("|") if flag not in ("0", "O_LARGEFILE"))
 
 
+def standing(blocked: dict[str, Any]) -> str:
+    """Where the kernel says that a blocked task stands: /proc/PID/syscall and wchan."""
+    return f"syscall {blocked['syscall']}({', '.join(blocked['arguments'][:3])}, …)  wchan {blocked['wchan'] or '0'}"
+
+
 def waiting(item: dict[str, Any] | None) -> int:
     """Bytes that wait to be read from an object."""
     if item is None:

@@ -20,7 +20,7 @@ from app.web.drawing import lab as drawing
 from app.web.lab import bytes as panes
 from app.web.lab import running
 from app.web.lab.exporting import FORMS
-from app.web.lab.reading import SHAPES, Reading, flags, gist, process_state, waiting
+from app.web.lab.reading import SHAPES, Reading, flags, gist, process_state, standing, waiting
 from app.web.pages import blueprint
 from app.web.problems import Problem
 from app.web.upload import receive, takes_upload
@@ -140,6 +140,7 @@ def moment(row: Run) -> dict[str, Any]:
         "hidden": hidden,
         "guess": guess,
         "address": address,
+        "embedding": f'<iframe src="{url_for("pages.embedded", id=row.id, step=number, _external=True)}" width="800" height="700"></iframe>',
         "picture": drawing.draw(reading, shown),
         "timeline": drawing.timeline(reading, number, address, hidden),
         "facts": reading.facts(shown),
@@ -149,6 +150,7 @@ def moment(row: Run) -> dict[str, Any]:
         "process_state_of": process_state,
         "gist_of": gist,
         "flags_of": flags,
+        "standing": standing,
         "waiting_in": waiting,
         "shape_of": SHAPES,
         "forms": FORMS,

@@ -1,0 +1,218 @@
+"""The lab's pages and API, with real runs through a real pool."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Iterator
+
+import pytest
+from sqlalchemy.orm import Session
+
+from app.lab import gallery
+from app.lab.language import parse
+from app.lab.stage import manager
+from app.store import runs
+from app.store.engine import engine
+from app.store.migrate import upgrade
+from app.store.models import Run
+from app.web.lab import bytes as panes
+from app.web.lab import running
+from app.web.lab.reading import Reading
+from tests import plausible
+from tests.eventually import eventually
+from tests.running import TOKEN, Server
+
+pytestmark = [pytest.mark.pool, pytest.mark.web]
+
+OWN = """@title Two of a kind
+p: pipe -> out in
+p: write in "abc" => 3
+p: read out 10 => "abc"
+"""
+
+
+@pytest.fixture
+def lab(server: Server) -> Server:
+    """The server with a station that waits."""
+    eventually(lambda: "No lab station" not in server.get("/lab").text, "a station of the lab is connected", 20)
+    return server
+
+
+def ran(lab: Server, name: str) -> str:
+    """The id of a run of a scenario of the gallery."""
+    answer = lab.post("/api/v1/lab/runs", {"scenario": name}, TOKEN)
+    assert answer.status == 201, answer.detail
+    assert answer.json["verdict"] == "held"
+    return answer.json["id"]
+
+
+# ---- running
+
+
+def test_a_stranger_runs_a_scenario_of_the_gallery_and_lands_at_its_first_step(lab: Server) -> None:
+    answer = lab.form("/lab/runs", scenario="parent-and-child")
+    assert answer.status == 303 and re.search(r"/lab/runs/[a-z0-9]{13}\?step=1$", answer.headers["Location"])
+    page = lab.get(answer.headers["Location"])
+    assert page.status == 200 and "socketpair" in page.text and "made 3, 4" in page.text
+
+
+def test_a_text_of_ones_own_needs_an_operator(lab: Server) -> None:
+    assert lab.post("/api/v1/lab/runs", {"text": OWN}).status == 401
+    answer = lab.post("/api/v1/lab/runs", {"text": OWN}, TOKEN)
+    assert answer.status == 201 and answer.json["verdict"] == "held" and answer.json["title"] == "Two of a kind"
+    assert [step["call"] for step in answer.json["run"]["steps"]] == ["pipe", "write", "read"]
+
+
+def test_what_is_no_scenario_is_refused_with_line_and_column(lab: Server) -> None:
+    answer = lab.post("/api/v1/lab/runs", {"text": "p: pipe -> a b\np: raed a 1\n"}, TOKEN)
+    assert answer.status == 400 and (answer.json["line"], answer.json["column"]) == (2, 4) and "raed" in answer.detail
+    page = lab.form("/lab/runs", text="p: raed a 1\n")
+    assert page.status == 400 and "1:4" in page.text and "raed a 1" in page.text
+
+
+@pytest.mark.parametrize("body", [{}, {"text": OWN, "scenario": "one-process"}, {"scenario": 7}, {"nothing": 1}])
+def test_a_request_for_a_run_that_does_not_fit_is_refused(lab: Server, body: dict) -> None:
+    assert lab.post("/api/v1/lab/runs", body, TOKEN).status == 400
+
+
+def test_a_scenario_that_there_is_not_is_unknown(lab: Server) -> None:
+    assert "no scenario of the gallery" in lab.post("/api/v1/lab/runs", {"scenario": "nothing"}).detail
+    assert lab.get("/lab/scenarios/nothing").status == 404
+    assert lab.get("/lab/runs/aaaaaaaaaaaaa").status == 404
+
+
+def test_a_failed_expectation_is_told_at_its_step(lab: Server) -> None:
+    answer = lab.post("/api/v1/lab/runs", {"text": OWN.replace("=> 3", "=> 4")}, TOKEN)
+    assert answer.status == 201 and answer.json["verdict"] == "failed"
+    page = lab.get(f"/lab/runs/{answer.json['id']}")
+    assert "expected 4, observed 3" in page.text and 'data-number="2"' in page.text, "it opens at the step that failed"
+
+
+def test_the_messages_and_the_descriptors_of_a_run_stand_in_the_record(lab: Server) -> None:
+    identity = ran(lab, "one-process")
+    job = lab.get(f"/api/v1/lab/runs/{identity}").json["job"]
+
+    def recorded() -> list[dict] | None:
+        found = lab.get(f"/api/v1/transfers?q=job:{job}").json["items"]
+        return found if len(found) >= 3 else None
+
+    moved = eventually(recorded, "the scenario's descriptor and the run's are in the record", 10)
+    assert {(item["kind"], item["sender"]["role"], item["receiver"]["role"]) for item in moved} >= {
+        ("submit", "web", "supervisor"),
+        ("task", "supervisor", "lab"),
+    }
+
+
+def test_a_stranger_who_runs_too_much_is_told_to_wait_and_an_operator_is_not(lab: Server) -> None:
+    said = [lab.post("/api/v1/lab/runs", {"scenario": "one-process"}) for _ in range(running.MOST + 1)]
+    assert said[-1].status == 429 and said[-1].headers["Retry-After"] and "within a minute" in said[-1].detail
+    assert ran(lab, "one-process")
+
+
+# ---- reading
+
+
+@pytest.mark.parametrize("entry", gallery.entries(), ids=lambda entry: entry.name)
+def test_every_moment_of_every_scenario_has_its_page(lab: Server, entry: gallery.Entry) -> None:
+    identity = ran(lab, entry.name)
+    count = lab.get(f"/api/v1/lab/runs/{identity}").json["step_count"]
+    for step in range(0, count + 1, max(1, count // 4)):
+        for more in ("", "&predict=1"):
+            page = lab.get(f"/lab/runs/{identity}?step={step}{more}")
+            assert page.status == 200 and f'data-number="{step}"' in page.text
+    lab.get(f"/lab/scenarios/{entry.name}")
+    assert lab.get(f"/lab/runs/{identity}?step={count + 1}").status == 400
+
+
+def test_predict_first_hides_what_a_step_gives_until_it_is_asked_for(lab: Server) -> None:
+    identity = ran(lab, "parent-and-child")
+    hidden = lab.get(f"/lab/runs/{identity}?step=6&predict=1").text
+    shown = lab.get(f"/lab/runs/{identity}?step=6&predict=2").text
+    assert "What will it give?" in hidden and "= 17" not in hidden
+    assert "What will it give?" not in shown and "= 17" in shown
+    assert "step=7&amp;predict=1" in shown, "the next step is to be predicted, too"
+
+
+def test_a_run_is_kept_when_it_is_shared_and_shown_in_frames_of_other_sites(lab: Server) -> None:
+    identity = ran(lab, "one-process")
+    assert lab.form(f"/lab/runs/{identity}/share", step="2").status == 303
+    page = lab.get(f"/lab/runs/{identity}?step=2")
+    assert "kept for good" in page.text and "&lt;iframe" in page.text
+    frame = lab.get(f"/lab/embed/{identity}?step=2")
+    assert "frame-ancestors *" in frame.headers["Content-Security-Policy"] and "X-Frame-Options" not in frame.headers
+    assert "frame-ancestors &#39;none&#39;" not in page.headers["Content-Security-Policy"]
+    assert page.headers["X-Frame-Options"] == "DENY"
+
+
+def test_two_runs_stand_side_by_side_and_the_same_one_differs_nowhere(lab: Server) -> None:
+    first, second = ran(lab, "parent-and-child"), ran(lab, "parent-and-child")
+    assert "11 of 11 steps gave the same" in lab.get(f"/lab/compare?a={first}&b={second}").text
+    other = ran(lab, "one-process")
+    assert "differs" in lab.get(f"/lab/compare?a={first}&b={other}").text
+
+
+@pytest.mark.parametrize("form", ["c", "python", "transcript", "json"])
+def test_a_run_is_exported_in_every_form(lab: Server, form: str) -> None:
+    identity = ran(lab, "a-file-handed-over")
+    for address in (f"/lab/runs/{identity}/export/{form}", f"/api/v1/lab/runs/{identity}/export/{form}"):
+        answer = lab.get(address)
+        assert answer.status == 200 and "sendmsg" in answer.text
+        assert answer.headers["Content-Disposition"].startswith("attachment; filename=a-file-handed-over")
+    assert lab.get(f"/lab/runs/{identity}/export/cobol").status == 404
+
+
+# ---- what is kept
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Session]:
+    settings = plausible.settings_in(tmp_path)
+    upgrade(settings)
+    made = engine(settings.web_url, read_only=False)
+    with Session(made) as session:
+        yield session
+    made.dispose()
+
+
+def played(name: str) -> dict:
+    return json.loads(json.dumps(manager.run(gallery.scenario(name))))
+
+
+def test_the_oldest_runs_go_and_shared_ones_stay(own: Session) -> None:
+    run = played("one-process")
+    rows = [runs.store(own, run, keep=3).id for _ in range(2)]
+    assert runs.share(own, rows[0]) and not runs.share(own, "nobodys")
+    rows += [runs.store(own, run, keep=3).id for _ in range(4)]
+    left = {row.id for row in runs.newest(own, 100)}
+    assert left == {rows[0], *rows[3:]}
+    assert runs.opened(own.get(Run, rows[0])) == run
+
+
+def test_runs_are_counted_by_who_asked(own: Session) -> None:
+    run = played("one-process")
+    for who in ("192.0.2.1", "192.0.2.1", "192.0.2.2", ""):
+        runs.store(own, run, keep=100, asked_by=who)
+    assert runs.recent(own, "192.0.2.1", 60) == 2 and runs.recent(own, "192.0.2.3", 60) == 0
+
+
+# ---- the reading itself
+
+
+def test_a_blocked_span_reaches_from_the_call_to_the_step_that_released_it() -> None:
+    (blocked,) = Reading(played("parent-and-child")).blocks
+    assert (blocked.actor, blocked.call, blocked.first, blocked.last) == ("child", "read", 7, 8)
+
+
+def test_every_byte_of_a_control_message_belongs_to_one_field() -> None:
+    run = Reading(played("a-file-handed-over"))
+    step = next(step for step in run.steps if step["call"] == "recvmsg")
+    control = next(pane for pane in panes.panes(step) if pane.title.startswith("Control buffer"))
+    covered = sorted((field.offset, field.length, field.name) for field in control.fields)
+    assert [name for _at, _length, name in covered] == ["cmsg_len", "cmsg_level", "cmsg_type", "fd[0]", "padding"]
+    at = 0
+    for offset, length, _name in covered:
+        assert offset == at
+        at += length
+    assert at == len(control.data) == 24
