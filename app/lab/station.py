@@ -122,6 +122,8 @@ def _become_runner(scenario: int, into: int, user: str) -> None:
         os.closerange(3, os.sysconf("SC_OPEN_MAX"))
         os.environ["PAIRSCOPE_LAB_USER"] = user
         status = runner.main()
+    except BaseException as error:
+        os.write(1, msgspec.json.encode({"error": f"the run ended by a fault of its own: {type(error).__name__}: {error}"}))
     finally:
         os._exit(status)
 

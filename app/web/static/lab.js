@@ -39,7 +39,8 @@ function play(wanted) {
 function dress() {
   const button = root().querySelector("[data-play]");
   button.hidden = false;
-  if (playing) button.textContent = button.dataset.playing;
+  button.dataset.paused ??= button.textContent;
+  button.textContent = playing ? button.dataset.playing : button.dataset.paused;
   button.setAttribute("aria-pressed", String(Boolean(playing)));
   for (const part of root().querySelectorAll(".timeline-scroll, .script")) {
     const here = part.querySelector(".here");
