@@ -1,11 +1,15 @@
 """The runner: one process for one run. Reads a scenario's text from standard input and writes the run as JSON to standard output.
 
-The exit status is 0 where everything held, 1 where it did not, 2 where the text is no scenario.
+The exit status is 0 where everything held, 1 where it did not, 2 where the text is no scenario, 3 where nobody read what was written.
+Started by root it becomes ``PAIRSCOPE_LAB_USER``, or else ``nobody``. However it ends, SIGKILL included, nothing of the run remains:
+its actors hang on lifelines, and a process of its own waits for its end to remove the scratch directory.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import fcntl
 import os
 import pwd
 import resource
@@ -14,20 +18,19 @@ import signal
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Iterator
 
 import msgspec
 
 from app.lab.language import TEXT_MAX, parse
-from app.lab.model import Scenario, ScenarioError
-from app.lab.stage.manager import run
+from app.lab.model import Items, Scenario, ScenarioError
+from app.lab.stage.manager import USER, run, uses_files
 
-HELD, FAILED, NO_SCENARIO = 0, 1, 2
-USER = "nobody"
-"""Whom the runner and its actors become when it was started by root."""
+HELD, FAILED, NO_SCENARIO, UNREAD = 0, 1, 2, 3
 LIMITS = {
     "AS": 1 << 30,
     "CORE": 0,
+    "CPU": 10,
     "FSIZE": 1 << 20,
     "MEMLOCK": 0,
     "MSGQUEUE": 0,
@@ -35,7 +38,14 @@ LIMITS = {
 """Of the runner and, inherited, of each actor; the stage sets NOFILE for the actors."""
 NPROC = 256
 """Processes of the user whom the runner becomes: of all runs together."""
-_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
+SECONDS = 15
+"""After which the runner ends by SIGALRM: it should have ended by itself long ago, but its output may find no reader."""
+FEW = 16
+"""Descriptors that one run may have in flight beside others. The kernel counts them by user, against each sender's bound: a run that
+sends more has to be alone, or it would make others fail, fact of ETOOMANYREFS."""
+PATIENCE = 6
+"""Seconds that a run waits to be alone, or for the one that is."""
+_PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 4, 38
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -50,51 +60,96 @@ def main() -> int:
     except UnicodeDecodeError as error:
         _write({"error": f"the text is not UTF-8: {error.reason} at byte {error.start}", "line": 1, "column": 1})
         return NO_SCENARIO
-    return _as_root(scenario) if os.geteuid() == 0 else _confined(scenario, None)
-
-
-def _as_root(scenario: Scenario) -> int:
-    """Has a child that is not root do it: the scratch directory is made and removed by the one who may do so anywhere."""
-    account = pwd.getpwnam(os.environ.get("PAIRSCOPE_LAB_USER") or USER)
-    scratch = Path(tempfile.mkdtemp(prefix="lab"))
+    account = pwd.getpwnam(os.environ.get("PAIRSCOPE_LAB_USER") or USER) if os.geteuid() == 0 else None
+    with _among_others(scenario), _scratch(scenario, account) as scratch:
+        signal.alarm(SECONDS)
+        if account:
+            os.setgroups([])
+            os.setresgid(account.pw_gid, account.pw_gid, account.pw_gid)
+            os.setresuid(account.pw_uid, account.pw_uid, account.pw_uid)
+        confine(own_user=bool(account))
+        result = run(scenario, scratch)
     try:
-        os.chown(scratch, account.pw_uid, account.pw_gid)
-        here = os.open(scratch, os.O_RDONLY | os.O_DIRECTORY)
-        parent = os.getpid()
-        pid = os.fork()
-        if not pid:
-            status = 70
-            try:
-                os.fchdir(here)  # its path may lead through what only root may enter
-                os.close(here)
-                os.setgroups([])
-                os.setresgid(account.pw_gid, account.pw_gid, account.pw_gid)
-                os.setresuid(account.pw_uid, account.pw_uid, account.pw_uid)
-                _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-                if os.getppid() == parent:
-                    status = _confined(scenario, Path("."))
-            finally:
-                os._exit(status)
-        os.close(here)
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _confined(scenario: Scenario, directory: Path | None) -> int:
-    confine()
-    result = run(scenario, directory)
-    _write(result)
+        _write(result)
+    except BrokenPipeError:
+        return UNREAD
     return HELD if result["verdict"] == "held" else FAILED
 
 
-def confine() -> None:
-    """Takes from this process, and so from all that it will fork, what no scenario needs. There is no way back."""
+@contextlib.contextmanager
+def _among_others(scenario: Scenario) -> Iterator[None]:
+    """Holds the runs of this machine apart that would count each other's descriptors in flight. Goes on after PATIENCE all the same:
+    what happens then is the kernel's to show."""
+    sent = sum(len(value.values) for step in scenario.steps for name, value in step.named if name == "fds" and isinstance(value, Items))
+    if not sent:
+        yield
+        return
+    with open(__file__, "rb") as lock:
+        before = signal.signal(signal.SIGALRM, _give_up)
+        signal.alarm(PATIENCE)
+        with contextlib.suppress(TimeoutError):
+            fcntl.flock(lock, fcntl.LOCK_SH if sent <= FEW else fcntl.LOCK_EX)
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+        yield
+
+
+def _give_up(*_: Any) -> None:
+    raise TimeoutError
+
+
+@contextlib.contextmanager
+def _scratch(scenario: Scenario, account: pwd.struct_passwd | None) -> Iterator[Path]:
+    """The working directory of the run, which this process enters: one that is new, or ``/`` where no call names a file.
+
+    A process of its own session, with the rights of who started the runner, removes it when this one has gone or has left here.
+    """
+    if not uses_files(scenario):
+        os.chdir("/")
+        yield Path(".")
+        return
+    path = tempfile.mkdtemp(prefix="lab")
+    read, write = os.pipe2(os.O_CLOEXEC)
+    pid = os.fork()
+    if not pid:
+        _remove_after(path, read)
+    os.close(read)
+    if account:
+        os.chown(path, account.pw_uid, account.pw_gid)
+    os.chdir(path)  # the way to it may lead through what only root may enter
+    try:
+        yield Path(".")
+    finally:
+        os.close(write)
+        os.waitpid(pid, 0)
+
+
+def _remove_after(path: str, end: int) -> None:
+    """In a child: waits for the end of the runner, and removes the directory. Never returns."""
+    try:
+        os.setsid()
+        os.closerange(0, end)
+        os.closerange(end + 1, os.sysconf("SC_OPEN_MAX"))
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        os.read(end, 1)
+        for _ in range(100):  # an actor that is being killed may finish making a file
+            shutil.rmtree(path, ignore_errors=True)
+            if not os.path.exists(path):
+                break
+    finally:
+        os._exit(0)
+
+
+def confine(own_user: bool) -> None:
+    """Takes from this process, and so from all that it will fork, what no scenario needs. There is no way back.
+
+    `own_user`: the user is the lab's alone, and his processes may be counted.
+    """
     # A change of user makes a process undumpable, and then not even its own parent of the same user may look at it.
     _libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)
     _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    limits = LIMITS | ({"NPROC": NPROC} if os.geteuid() == pwd.getpwnam(USER).pw_uid else {})
-    for name, value in limits.items():
+    for name, value in (LIMITS | ({"NPROC": NPROC} if own_user else {})).items():
         which = getattr(resource, f"RLIMIT_{name}")
         hard = resource.getrlimit(which)[1]
         value = value if hard == resource.RLIM_INFINITY else min(value, hard)
@@ -102,8 +157,10 @@ def confine() -> None:
 
 
 def _write(message: dict[str, Any]) -> None:
-    sys.stdout.buffer.write(msgspec.json.encode(message) + b"\n")
-    sys.stdout.buffer.flush()
+    """All of it. Raises BrokenPipeError if nobody reads."""
+    data = memoryview(msgspec.json.encode(message) + b"\n")
+    while data:
+        data = data[os.write(1, data) :]
 
 
 if __name__ == "__main__":

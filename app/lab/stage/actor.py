@@ -1,13 +1,16 @@
 """An actor: waits for a command at its control socket, carries it out, answers, and waits again.
 
-Its control socket stands at a hidden number, HIDDEN or above, where no call of a scenario comes by itself. An actor whose
-control socket ends has nobody left to play for and ends too.
+Its control socket stands at a hidden number, HIDDEN or above, where no call of a scenario comes by itself; and so does the lifeline of
+its process, a pair whose other end the manager holds and on which nobody ever writes. When the manager is gone, however it went, the
+kernel sends SIGKILL at the lifeline's end (F_SETSIG): an actor that is blocked or stopped then could do nothing itself.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import select
 import signal
 import socket
 import threading
@@ -46,16 +49,15 @@ def receive(control: socket.socket) -> tuple[Any, list[int]] | None:
             return msgspec.msgpack.decode(body), fds
 
 
-def begin(control: int, directory: str, seconds: int, account: tuple[int, int] | None) -> None:
+def begin(control: int, lifeline: int, directory: str, account: tuple[int, int] | None) -> None:
     """Makes the process that was just forked for it the first actor, and never returns. `account`: uid and gid to become."""
     status = 70
     try:
         null = os.open("/dev/null", os.O_RDWR)
         for number in (0, 1, 2):
             os.dup2(null, number)
-        hidden = fcntl.fcntl(control, fcntl.F_DUPFD_CLOEXEC, HIDDEN)
-        os.closerange(3, hidden)
-        os.closerange(hidden + 1, 0x7FFF_FFFF)
+        hidden = _hide(control)
+        _live_by(lifeline, hidden, 3)
         os.setsid()
         os.chdir(directory)
         if account:
@@ -63,19 +65,38 @@ def begin(control: int, directory: str, seconds: int, account: tuple[int, int] |
             os.setresgid(account[1], account[1], account[1])
             os.setresuid(account[0], account[0], account[0])
         system.plain_signals()
-        _Actor(hidden, seconds).play()
+        _Actor(hidden).play()
         status = 0
     finally:
         os._exit(status)
 
 
+def _hide(fd: int) -> int:
+    """Moves a descriptor to a hidden number."""
+    hidden = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, HIDDEN)
+    os.close(fd)
+    return hidden
+
+
+def _live_by(lifeline: int, hidden: int, first: int) -> None:
+    """Ties this process's life to the other end of `lifeline`. Of all numbers from `first` on it keeps that and `hidden`: an end of
+    another process's pair that stayed here would hide a death."""
+    kept = _hide(lifeline)
+    for at, keep in zip((first, min(kept, hidden) + 1, max(kept, hidden) + 1), (*sorted((kept, hidden)), 0x7FFF_FFFF)):
+        os.closerange(at, keep)
+    fcntl.fcntl(kept, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(kept, fcntl.F_SETSIG, signal.SIGKILL)
+    fcntl.fcntl(kept, fcntl.F_SETFL, os.O_ASYNC)
+    if select.select([kept], [], [], 0)[0]:
+        os._exit(70)  # it ended before the kernel was told to watch it
+
+
 class _Actor:
     """One task, process or thread, and its loop."""
 
-    def __init__(self, hidden: int, seconds: int, thread: bool = False) -> None:
+    def __init__(self, hidden: int, thread: bool = False) -> None:
         self._hidden = hidden
         self._control = socket.socket(fileno=hidden)
-        self._seconds = seconds
         self._thread = thread
 
     def play(self) -> None:
@@ -88,7 +109,7 @@ class _Actor:
                     os._exit(arguments[0] & 0xFF)
                 break
             if call == "fork":
-                answer = self._fork(fds[0])
+                answer = self._fork(*fds)
             elif call == "thread":
                 answer = self._start(fds[0])
             else:
@@ -100,9 +121,6 @@ class _Actor:
         self._control.close()
 
     def _greet(self) -> None:
-        if not self._thread:
-            # A runner that dies leaves none of its actors behind for long, not even a blocked one; fork(2) clears it.
-            signal.alarm(self._seconds)
         send(self._control, {"pid": os.getpid(), "tid": threading.get_native_id(), "hidden": self._hidden})
 
     @staticmethod
@@ -112,30 +130,28 @@ class _Actor:
         except Exception as error:  # an actor that died of its own mistake would pass for one that the scenario killed
             return {"fault": f"{type(error).__name__}: {error}"}
 
-    def _hide(self, fd: int) -> int:
-        hidden = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, HIDDEN)
-        os.close(fd)
-        return hidden
-
-    def _fork(self, fd: int) -> dict[str, Any] | None:
-        hidden = self._hide(fd)
+    def _fork(self, control: int, lifeline: int) -> dict[str, Any] | None:
+        hidden, kept = _hide(control), _hide(lifeline)
         try:
             pid = os.fork()
         except OSError as error:
-            os.close(hidden)
-            return {"value": -1, "errno": error.errno}
+            pid, failed = -1, error.errno
         if pid:
             os.close(hidden)
-            return {"value": pid, "errno": 0}
-        # Nobody else's end may stay here: a sibling that held one would hide a death.
+            os.close(kept)
+            return {"value": pid, "errno": 0 if pid > 0 else failed}
         self._control.detach()
-        system.close_hidden(HIDDEN, hidden, NUMBERS_MAX)
+        _live_by(kept, hidden, HIDDEN)
         self._hidden, self._thread = hidden, False
         self._control = socket.socket(fileno=hidden)
         self._greet()
         return None
 
     def _start(self, fd: int) -> dict[str, Any]:
-        hidden = self._hide(fd)
-        threading.Thread(target=_Actor(hidden, self._seconds, thread=True).play, daemon=True).start()
+        hidden = _hide(fd)
+        try:
+            threading.Thread(target=_Actor(hidden, thread=True).play, daemon=True).start()
+        except RuntimeError:  # pthread_create(3) says EAGAIN
+            os.close(hidden)
+            return {"value": -1, "errno": errno.EAGAIN}
         return {"value": 0, "errno": 0}

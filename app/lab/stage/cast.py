@@ -19,6 +19,8 @@ class Process:
     """Of its first actor."""
     pid: int
     pidfd: int
+    lifeline: socket.socket
+    """Once this end is closed the kernel kills the process."""
     names: dict[str, int]
     actors: list["Actor"] = dataclasses.field(default_factory=list)
     ended: bool = False

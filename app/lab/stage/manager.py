@@ -6,6 +6,7 @@ It guesses nothing from time: a call is answered, its process has ended, or the 
 from __future__ import annotations
 
 import base64
+import contextlib
 import ctypes
 import os
 import pwd
@@ -55,15 +56,16 @@ class TimedOut(Exception):
 def run(scenario: Scenario, directory: Path | None = None, *, user: str = USER) -> dict[str, Any]:
     """Runs the scenario and gives the run, JSON-able; docs/lab.md says what it holds. Leaves no process, descriptor or file.
 
-    `directory`: the scratch directory, which the caller made and removes; None: one of this function's own. `user`: whom the
+    `directory`: the scratch directory, which the caller made and removes; None: one of this function's own, if the scenario needs one. `user`: whom the
     actors become where this process is root, so that what is shown is what happens to everybody else. Raises KeyError if there is no such user.
     """
     account = None
     if os.geteuid() == 0:
         entry = pwd.getpwnam(user)
         account = entry.pw_uid, entry.pw_gid
-    scratch = directory or Path(tempfile.mkdtemp(prefix="lab"))
-    if account:
+    made = directory is None and uses_files(scenario)
+    scratch = Path(tempfile.mkdtemp(prefix="lab")) if made else directory or Path("/")
+    if account and made:
         os.chown(scratch, *account)
     subreaper = ctypes.c_int(0)
     _libc.prctl(_PR_GET_CHILD_SUBREAPER, ctypes.byref(subreaper), 0, 0, 0)
@@ -74,8 +76,17 @@ def run(scenario: Scenario, directory: Path | None = None, *, user: str = USER) 
     finally:
         stage.clear()
         _libc.prctl(_PR_SET_CHILD_SUBREAPER, subreaper.value, 0, 0, 0)
-        if directory is None:
+        if made:
             shutil.rmtree(scratch, ignore_errors=True)
+
+
+def uses_files(scenario: Scenario) -> bool:
+    """Whether a call names a file of the scratch directory."""
+    return any(
+        argument.takes == "file" or argument.takes == "address" and isinstance(value, Text) and not value.data.startswith(b"\0") and b":" not in value.data
+        for step in scenario.steps
+        for argument, value in zip(CALLS[step.call].arguments, step.arguments)
+    )
 
 
 class _Stage:
@@ -202,27 +213,25 @@ class _Stage:
         named = {key: self._resolve(who, value) for key, value in step.named}
         self._guard(step, arguments, named)
         entry["arguments"] = [_told(value) for value in arguments] + [{key: _told(value)} for key, value in named.items()]
-        fds: tuple[int, ...] = ()
-        ends: tuple[socket.socket, socket.socket] | None = None
+        ours: list[socket.socket] = []
+        theirs: list[socket.socket] = []
         if CALLS[step.call].binds == "process":
             if len(self._actors) >= PROCESSES_MAX:
                 raise Refused(f"line {step.place.line}: a process too many; at most {PROCESSES_MAX}")
-            ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            fds = (ends[1].fileno(),)
+            pairs = [socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)] + ([socket.socketpair()] if step.call == "fork" else [])
+            ours, theirs = (list(ends) for ends in zip(*pairs))
         first = arguments[0] if arguments and isinstance(arguments[0], int) and step.call != "poll" else None
         if step.call == "wait" and not arguments:
             first = -1
         who.pending, who.last = Pending(index, step, first), None
-        acting.send(who.control, [step.call, arguments, named], fds)
         try:
-            if ends:
-                ends[1].close()
-                self._bring(who, step, ends[0])
-                ends = None
+            acting.send(who.control, [step.call, arguments, named], tuple(end.fileno() for end in theirs))
+            _close(theirs)
+            if ours:
+                self._bring(who, step, ours)
             self._settle()
         finally:
-            if ends:
-                ends[0].close()
+            _close(ours + theirs)
         if who.pending and (patience := self._patience(step)):
             self._wait(who, patience)
         if who.pending:
@@ -293,15 +302,17 @@ class _Stage:
     def _begin(self, name: str) -> None:
         """Forks the first actor."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        lifeline, end = socket.socketpair()
         pid = os.fork()
         if not pid:
             try:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (acting.NUMBERS_MAX, acting.NUMBERS_MAX))
-                acting.begin(theirs.fileno(), str(self._scratch), int(SECONDS) + 3, self._account)
+                acting.begin(theirs.fileno(), end.fileno(), str(self._scratch), self._account)
             finally:
                 os._exit(70)
         theirs.close()
-        process = Process(name, pid, os.pidfd_open(pid), {})
+        end.close()
+        process = Process(name, pid, os.pidfd_open(pid), lifeline, {})
         self._processes.append(process)
         self._enter(Actor(name, process, ours, thread=False))
 
@@ -317,21 +328,20 @@ class _Stage:
             raise TimedOut(f"{actor.name} never came to life")
         actor.tid, actor.hidden = greeting[0]["tid"], greeting[0]["hidden"]
 
-    def _bring(self, who: Actor, step: Step, control: socket.socket) -> None:
-        """Takes on what a fork or a thread has made; `control` is closed where it made nothing."""
+    def _bring(self, who: Actor, step: Step, ends: list[socket.socket]) -> None:
+        """Takes on what a fork or a thread has made. Of `ends`, control and lifeline, it takes those that are needed out of the list."""
         while who.pending and not who.ended:
             if time.monotonic() > self._deadline:
-                control.close()
                 raise TimedOut(f"line {step.place.line}: the {step.call} of {who.name} has not returned")
             self._collect(self._deadline - time.monotonic())
         result = who.last.result if who.last else None
         if result is None or result["errno"] or result["value"] is None:
-            control.close()
             return
         process = who.process
+        control = ends.pop(0)
         if step.call == "fork":
             pid = result["value"]
-            process = Process(step.binds[0], pid, os.pidfd_open(pid), dict(who.process.names))
+            process = Process(step.binds[0], pid, os.pidfd_open(pid), ends.pop(0), dict(who.process.names))
             self._processes.append(process)
         self._enter(Actor(step.binds[0], process, control, thread=step.call == "thread"))
 
@@ -493,20 +503,26 @@ class _Stage:
 
     def clear(self) -> None:
         """Kills and reaps every process of the run, and closes what it held."""
+        if self._processes:
+            # The first actor leads a session that no call of a scenario leaves, and its number is taken until it is reaped here.
+            group = self._processes[0].pid
+            os.kill(group, signal.SIGKILL)  # it may not have come so far as to lead
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGKILL)
+            os.waitpid(group, 0)
+            with contextlib.suppress(ChildProcessError):
+                while True:  # whoever has lost its parent is this process's child
+                    os.waitpid(-group, 0)
         for process in self._processes:
-            try:
-                signal.pidfd_send_signal(process.pidfd, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-        for process in self._processes:
-            try:
-                # In order of birth: a child becomes this process's own once its parent is gone.
-                os.waitid(os.P_PIDFD, process.pidfd, os.WEXITED)
-            except ChildProcessError:
-                pass  # its parent took leave of it
             os.close(process.pidfd)
+            process.lifeline.close()
         for actor in self._actors.values():
             actor.control.close()
+
+
+def _close(sockets: list[socket.socket]) -> None:
+    for sock in sockets:
+        sock.close()
 
 
 def _nothing() -> dict[str, Any]:

@@ -329,9 +329,3 @@ def plain_signals() -> None:
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         _libc.signal(int(number), None)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-
-
-def close_hidden(first: int, keep: int, last: int) -> None:
-    """Closes the numbers from `first` to `last` but `keep`."""
-    os.closerange(first, keep)
-    os.closerange(keep + 1, last + 1)
