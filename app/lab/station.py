@@ -109,7 +109,7 @@ def _run(channel: Channel, arrival: Arrival, scenario: int, output: int, user: s
         return Result(False, reason=said["error"])
     for at in range(0, len(data), 1 << 20):
         os.pwrite(output, data[at : at + (1 << 20)], at)
-    return Result(True, {"verdict": said["verdict"], "reason": said["reason"], "steps": len(said["steps"]), "took_ns": said["took_ns"]})
+    return Result(True, {"verdict": said["verdict"], "steps": len(said["steps"]), "took_ns": said["took_ns"]} | ({"reason": said["reason"]} if said["reason"] else {}))
 
 
 def _become_runner(scenario: int, into: int, user: str) -> None:

@@ -319,4 +319,4 @@ class Run(Own):
     data: Mapped[bytes] = mapped_column(LongBytes())
     """The run as JSON, compressed by zlib."""
 
-    __table_args__ = (Index(None, "kept", "created"), Index(None, "scenario", "created"), Index(None, "asked_by", "created"), TABLE)
+    __table_args__ = (Index(None, "kept", "created"), Index(None, "scenario", "created"), Index(None, "asked_by", "created"), Index(None, "job"), TABLE)

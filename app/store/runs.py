@@ -71,6 +71,11 @@ def share(own: Session, identity: str) -> bool:
     return bool(found)
 
 
+def of_job(own: Session, job: int) -> str | None:
+    """The id of the run that a job has made."""
+    return own.scalar(select(Run.id).where(Run.job == job).limit(1))
+
+
 def recent(own: Session, asked_by: str, seconds: float) -> int:
     """How many runs somebody has asked for lately."""
     since = time.time_ns() - int(seconds * 1e9)

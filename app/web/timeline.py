@@ -6,7 +6,7 @@ from typing import NamedTuple, Sequence
 
 from app.store.models import Message, Transfer
 
-CLIENTS = ("web", "tool", "live", "lab")
+CLIENTS = ("web", "tool", "live")
 
 
 class Party(NamedTuple):

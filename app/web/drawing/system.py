@@ -86,6 +86,11 @@ def _words(snapshot: Snapshot | None, around: Surroundings) -> tuple[str, str]:
     )
 
 
+def _note(client: WebProcess) -> str:
+    """What a client is that is no web process."""
+    return _("runs scenarios") if client.role == "lab" else _("command line")
+
+
 def _client(client: WebProcess, note: str, *, with_messages: bool = False) -> Card:
     line = f"pid {client.pid} · {ngettext('%(num)s pair', '%(num)s pairs', client.pairs)}"
     if with_messages:
@@ -190,7 +195,7 @@ def _client_row(drawing: Drawing, client: WebProcess, y: float, *, alone: bool) 
     """A web process in its server, or another client below it, with its pairs to the supervisor."""
     web = client.role == "web"
     y += 2 if web else 8
-    note = _("command line") if not web else _("this page") if alone else ""
+    note = _note(client) if not web else _("this page") if alone else ""
     drawing.process(160, y, 200, 50, _client(client, note))
     if client.pairs:
         _channel(drawing, 360, 490, y + 25, _messages(client.messages))
@@ -262,7 +267,7 @@ def _narrow(snapshot: Snapshot | None, around: Surroundings) -> Markup:
     drawing.rect(1, 60, 341, 8 + 58 * webs, "group", 9)
     for index, client in enumerate(clients):
         web = client.role == "web"
-        card = _client(client, around.server if web else _("command line"), with_messages=True)
+        card = _client(client, around.server if web else _note(client), with_messages=True)
         drawing.process(10, 68 + 58 * index + (0 if web else 6), 323, 50, card)
     if snapshot is None:
         drawing.rect(1, y + 40, 341, 70, "process absent", 7)

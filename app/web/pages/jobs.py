@@ -12,7 +12,7 @@ from flask_babel import ngettext
 
 from app.ipc.vocabulary import LAB, JobSpec
 from app.pool.client import PoolAway
-from app.store import queries
+from app.store import queries, runs
 from app.store.models import Job
 from app.web import face, listing, reach, strip, timeline
 from app.web.access import operator_required, reader_required
@@ -130,6 +130,7 @@ def story(id: int) -> dict[str, Any]:
         "result": face.facts_of(face.result_of(found)),
         "sentence": _sentence(found, way),
         "gone": _gone(found),
+        "run": runs.of_job(reach.own(), id) if found.kind == LAB else None,
     }
 
 

@@ -87,7 +87,7 @@ def _sentence(alive: bool, process: Process) -> str:
 def pool_signature() -> int:
     """Another number when the table of living workers would be another one."""
     snapshot = reach.snapshot()
-    return strip.digest((snapshot.workers, snapshot.wanted)) if snapshot else 0
+    return strip.digest((snapshot.workers, snapshot.wanted, snapshot.stations)) if snapshot else 0
 
 
 def _detail(process: Process) -> dict[str, Any]:

@@ -35,6 +35,7 @@ def upgrade() -> None:
     create_index("ix_runs_kept_created", "runs", ["kept", "created"])
     create_index("ix_runs_scenario_created", "runs", ["scenario", "created"])
     create_index("ix_runs_asked_by_created", "runs", ["asked_by", "created"])
+    create_index("ix_runs_job", "runs", ["job"])
 
 
 def downgrade() -> None:
