@@ -24,6 +24,7 @@ PROGRAMS = {
     "celery": "bench.peers:CeleryWithRedis",
     "transfers": "bench.transfers:Transfers",
     "recorder": "bench.recorder:Recorder",
+    "lab": "bench.lab:Lab",
     "sql": "bench.recorder:Sql",
 }
 START = 60.0

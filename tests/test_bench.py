@@ -94,3 +94,10 @@ def test_the_ratio_is_the_median_of_the_ratios_within_a_round():
 
 def test_a_percentile_is_a_sample():
     assert percentile(range(100), 0.99) == 99 and percentile([5], 0.99) == 5 and percentile([3, 1, 2], 0.5) == 2
+
+
+@pytest.mark.pool
+@pytest.mark.web
+def test_a_run_of_the_lab_is_measured_beside_a_bare_python(tmp_path):
+    (row,) = bench(tmp_path, "lab")["rows"]
+    assert row["ours"] > 0 and row["peer"] > 0 and row["target"] == 300.0 and row["absolute"]
