@@ -105,8 +105,7 @@ class _Program:
             "ENTER": " || !mkdtemp(scratch) || chdir(scratch)" if files else "",
             "CLEAN": "".join(f"\tunlink({_literal(name)});\n" for name in files) + "\tif (chdir(\"/\") == 0)\n\t\trmdir(scratch);\n" if files else "",
         }
-        for mark, filled in marks.items():
-            text = text.replace(f"@{mark}@", filled)
+        text = re.sub("@([A-Z_]+)@", lambda found: marks[found[1]], text)
         if files and text.startswith("static volatile sig_atomic_t over;"):
             text = 'static char scratch[] = "/tmp/lab.XXXXXX";      /* where files are made */\n' + text
         return text
@@ -334,7 +333,7 @@ class _Program:
                     lines.append(f"static char zeros[{length}];")
                     attached.append("message.msg_control = zeros;")
                 attached.append(f"message.msg_controllen = {length};")
-        lines.append(f"struct msghdr message = {{ {', '.join(message)} }};")
+        lines += _list("struct msghdr message = {", message, 80)
         flags = self._int(given["flags"]) if "flags" in given else "0"
         return _block([*lines, "", *attached, self._told("tell", f"sendmsg({self._int(step.arguments[0])}, &message, {flags})")])
 
@@ -384,7 +383,7 @@ class _Program:
         if room := _control_room(turn):
             whole = "control" not in given and _most_control(actor) == room
             message.append(f".msg_control = control, .msg_controllen = {'sizeof(control)' if whole else _SPACES.get(room, room)}")
-        lines += [f"struct msghdr message = {{ {', '.join(message)} }};"]
+        lines += _list("struct msghdr message = {", message, 80)
         flags = self._int(given["flags"]) if "flags" in given else "0"
         call = f"recvmsg({self._int(step.arguments[0])}, &message, {flags})"
         if bad:
@@ -572,7 +571,7 @@ def _written(value: Number) -> str:
     for unit, factor in (("K", "1024"), ("M", "1024 * 1024")):
         if shown.endswith(unit):
             inner = shown[:-1] if shown[:-1].startswith(("0x", "-0x")) else str(int(shown[:-1]))
-            return f"{inner} * {factor}"
+            return factor if inner == "1" else f"{inner} * {factor}"
     return shown if "x" in shown else _number(int(shown))
 
 
@@ -585,14 +584,14 @@ def _block(lines: list[str]) -> list[str]:
     return ["{", *(f"\t{line}" if line else "" for line in lines), "}"]
 
 
-def _list(head: str, entries: list[str]) -> list[str]:
+def _list(head: str, entries: list[str], width: int = 90) -> list[str]:
     """An initialiser, on one line if it fits."""
     whole = f"{head} {', '.join(entries)} }};"
-    if len(whole) <= 110 and "\n" not in whole:
+    if len(whole) <= width + 16 and "\n" not in whole:
         return [whole]
     rows, row = [], ""
     for entry in entries:
-        if row and (len(row) + len(entry) > 90 or "\n" in row + entry):
+        if row and (len(row) + len(entry) > width or "\n" in row + entry):
             rows.append(row)
             row = ""
         row += f"{' ' if row else ''}{entry},"
@@ -604,8 +603,10 @@ def _bits(names: Iterable[str]) -> str:
 
 
 def _comment(text: str) -> str:
-    """Text that neither ends a comment, nor begins another, nor joins lines."""
-    return re.sub(r"\?\?(?=.)", "? ?", text.replace("*/", "* /").replace("/*", "/ *")).replace("??", "? ?").rstrip("\\")
+    """Text that neither ends a comment, nor begins another, nor is a trigraph, nor joins lines."""
+    for pair, apart in (("*/", "* /"), ("/*", "/ *"), ("??", "? ?"), ("??", "? ?")):
+        text = text.replace(pair, apart)
+    return text.rstrip("\\")
 
 
 def _wrapped(text: str, before: str) -> list[str]:

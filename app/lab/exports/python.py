@@ -90,8 +90,7 @@ class _Program:
             "ENTER": '    scratch = tempfile.mkdtemp(prefix="lab")  # where files are made\n    os.chdir(scratch)\n' if files else "",
             "CLEAN": '        os.chdir("/")\n        shutil.rmtree(scratch)\n' if files else "",
         }
-        for mark, filled in marks.items():
-            text = text.replace(f"@{mark}@", filled)
+        text = re.sub("@([A-Z_]+)@", lambda found: marks[found[1]], text)
         return text
 
     def _files(self) -> bool:
@@ -119,7 +118,8 @@ class _Program:
         self._files()
         comment = "\n".join(f"# {line}".rstrip() for line in lines)
         imports = "\n".join(f"import {name}" for name in sorted(self._imports | {"types"}))
-        parts = [f"#!/usr/bin/env python3\n{comment}\n\n{imports}\n"]
+        # The second line is empty: a title there might be taken for the declaration of an encoding.
+        parts = [f"#!/usr/bin/env python3\n\n{comment}\n\n{imports}\n"]
         if self._own:
             parts.append("\n".join(f"{name} = {NUMBERS[name]:#x}" for name in sorted(self._own)) + "\n")
         if self._members:
@@ -297,11 +297,12 @@ class _Program:
             lines += f"control = {self._text(given['raw'], 8)}".split("\n")
         else:
             parts = [f"cmsg({kind}, {body if body == 'creds' else 'bytes(fds)'}{claimed})" for kind, body in bodies]
-            lines.append(f"control = {' + '.join(parts) or repr(b'')}")
+            lines += [f"control = {' + '.join(parts)}"] if parts else []
         more = f", length={self._int(given['control'])}" if "control" in given else ""
         more += f", flags={flags}" if flags != "0" else ""
         more += f", iov={'0' if pointer(given['bad_iov']) == 'NULL' else '1'}" if "bad_iov" in given else ""
-        return [*lines, *f"tell(raw_message(libc.sendmsg, {fd}, {pieces}, control{more}))".split("\n")]
+        control = ", control" if "raw" in given or bodies else ""
+        return [*lines, *f"tell(raw_message(libc.sendmsg, {fd}, {pieces}{control}{more}))".split("\n")]
 
     def _recvmsg(self, actor: Actor, turn: Turn) -> list[str]:
         step = turn.step
@@ -568,7 +569,7 @@ def _written(value: Number) -> str:
     for unit, factor in (("K", "1024"), ("M", "1024 * 1024")):
         if shown.endswith(unit):
             inner = shown[:-1] if "x" in shown else str(int(shown[:-1]))
-            return f"{inner} * {factor}"
+            return factor if inner == "1" else f"{inner} * {factor}"
     return shown if "x" in shown else str(int(shown))
 
 

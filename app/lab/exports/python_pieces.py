@@ -217,7 +217,9 @@ STAGE = '''\
 # aside, in a process of its own, and shares memory with the others: none of them holds a descriptor for it.
 
 NAMES = [@NAMES@]
-SCRIPT = [  # whose the step is, the call, for how many milliseconds it may sleep before it is said to block, whether it tells of a call that was begun before
+# The steps in their order: whose it is, the call, for how many milliseconds it may sleep before it is said to block, and
+# whether it is no call, but the return of one that blocked.
+SCRIPT = [
 @SCRIPT@
 ]
 BORN, WAITS, TURN, CALLS = range(4)  # an actor waits for its turn; has its turn; calls, and has not told yet what came of it
