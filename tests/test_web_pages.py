@@ -29,7 +29,7 @@ from tests.plausible import MS, S, History
 pytestmark = pytest.mark.web
 
 WEB = Path(package.__file__).parent / "web"
-PAGES = ("/", "/messages", "/transfers", "/workers", "/jobs", "/workers/1", "/login")
+PAGES = ("/", "/messages", "/transfers", "/workers", "/jobs", "/workers/1", "/lab", "/lab/edit", "/lab/compare", "/lab/scenarios/parent-and-child", "/database", "/database/messages", "/login")
 
 
 @pytest.fixture(scope="module")

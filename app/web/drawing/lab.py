@@ -296,7 +296,7 @@ def _queue(drawing: Drawing, item: dict[str, Any], x: float, y: float, room: flo
         if not flying:
             drawing.text(x, y + 15, said, "tiny soft")
         return
-    shown = [max(26.0, min(22 + 13 * math.log2(1 + count), 8 + 6.9 * len(text))) for count, text in waiting]
+    shown = [max(26.0, min(8 + 6.9 * len(text), max(22 + 13 * math.log2(1 + count), 130))) for count, text in waiting]
     for index, ((count, text), width) in enumerate(zip(waiting, shown)):
         more = len(waiting) - index
         left = right - x
