@@ -33,6 +33,7 @@ def database() -> Any:
         sized=any(table.data is not None for table in found),
         engine=reach.history().get_bind().dialect.name,
         server=_server(),
+        closed=() if is_operator() else FOR_OPERATORS,
         settings=settings,
         bound=snapshot.recorder.bound if snapshot else None,
         recorder=snapshot.recorder if snapshot else None,
