@@ -10,7 +10,7 @@ from app.lab.constants import NUMBERS
 from app.lab.exports import plan as planning
 from app.lab.exports.c_pieces import ACTING, BEFORE, MAIN, PIECES, PROTOTYPES, STAGE, TOLD
 from app.lab.exports.lines import MSG_NAMES, POLL_NAMES, SHOWN
-from app.lab.exports.plan import CONTROL_ROOM, NUMBERS_MAX, SECONDS, Actor, Turn, expected, integer, items, named, narrow, pointer
+from app.lab.exports.plan import CONTROL_ROOM, NUMBERS_MAX, SECONDS, Actor, Turn, content, expected, integer, items, named, narrow, pointer
 from app.lab.model import Constants, Name, Number, Scenario, Text, Value
 
 RESERVED = frozenset(
@@ -25,7 +25,8 @@ OLD = frozenset(
     "MSG_PEEK MSG_DONTWAIT MSG_WAITALL MSG_TRUNC MSG_CTRUNC MSG_OOB MSG_EOR MSG_MORE MSG_NOSIGNAL MSG_DONTROUTE MSG_CMSG_CLOEXEC MSG_ERRQUEUE MSG_CONFIRM "
     "SO_PASSCRED SO_PEERCRED SO_SNDBUF SO_RCVBUF SO_SNDTIMEO SO_RCVTIMEO SO_TYPE SO_ERROR SO_REUSEADDR SO_DOMAIN SO_PROTOCOL SO_ACCEPTCONN SO_RCVLOWAT SO_SNDLOWAT "
     "SHUT_RD SHUT_WR SHUT_RDWR SEEK_SET SEEK_CUR SEEK_END SEEK_DATA SEEK_HOLE FD_CLOEXEC WNOHANG WUNTRACED WCONTINUED SIG_DFL SIG_IGN "
-    "O_RDONLY O_WRONLY O_RDWR O_CREAT O_EXCL O_TRUNC O_APPEND O_NONBLOCK O_CLOEXEC O_DIRECTORY O_NOFOLLOW O_PATH O_TMPFILE O_DIRECT O_SYNC O_DSYNC O_ASYNC O_NOCTTY O_NOATIME O_ACCMODE O_NDELAY O_FSYNC O_RSYNC "
+    "O_RDONLY O_WRONLY O_RDWR O_CREAT O_EXCL O_TRUNC O_APPEND O_NONBLOCK O_CLOEXEC O_DIRECTORY O_NOFOLLOW O_PATH O_TMPFILE O_DIRECT "
+    "O_SYNC O_DSYNC O_ASYNC O_NOCTTY O_NOATIME O_ACCMODE O_NDELAY O_FSYNC O_RSYNC "
     "F_DUPFD F_DUPFD_CLOEXEC F_GETFD F_SETFD F_GETFL F_SETFL F_GETLK F_SETLK F_SETLKW F_GETOWN F_SETOWN F_GETSIG F_SETSIG F_ADD_SEALS F_GET_SEALS F_SEAL_SEAL "
     "F_SEAL_SHRINK F_SEAL_GROW F_SEAL_WRITE F_SETPIPE_SZ F_GETPIPE_SZ F_RDLCK F_WRLCK F_UNLCK MFD_CLOEXEC MFD_ALLOW_SEALING EFD_SEMAPHORE EFD_NONBLOCK EFD_CLOEXEC".split()
 ) | set(POLL_NAMES)  # fmt: skip
@@ -34,7 +35,11 @@ _LARGE = 16 * 1024
 """A larger array is static: a thread's stack has its bounds."""
 _SPACES = {20: "CMSG_LEN(sizeof(int))", 24: "CMSG_SPACE(sizeof(int))"}
 """Lengths of control data that say more as what they are."""
-_PLAIN_COMMANDS = ("F_DUPFD", "F_DUPFD_CLOEXEC", "F_GETFD", "F_SETFD", "F_GETFL", "F_SETFL", "F_ADD_SEALS", "F_GET_SEALS", "F_SETPIPE_SZ", "F_GETPIPE_SZ", "F_GETOWN", "F_SETOWN", "F_GETSIG", "F_SETSIG")
+_PLAIN_COMMANDS = (
+    *("F_DUPFD", "F_DUPFD_CLOEXEC", "F_GETFD", "F_SETFD", "F_GETFL", "F_SETFL", "F_ADD_SEALS", "F_GET_SEALS"),
+    *("F_SETPIPE_SZ", "F_GETPIPE_SZ", "F_GETOWN", "F_SETOWN", "F_GETSIG", "F_SETSIG"),
+)
+"""Of fcntl, those whose argument is a number."""
 _ESCAPES = {7: "\\a", 8: "\\b", 9: "\\t", 10: "\\n", 11: "\\v", 12: "\\f", 13: "\\r", 34: '\\"', 92: "\\\\"}
 _STAGE_HEADERS = (
     *("fcntl.h", "errno.h", "semaphore.h", "signal.h", "stdatomic.h", "stdbool.h", "stdio.h", "stdlib.h", "string.h"),
@@ -116,7 +121,7 @@ class _Program:
         for turn in self._plan.turns():
             step = turn.step
             if step.call == "open":
-                found[step.arguments[0].bytes] = None
+                found[content(step.arguments[0])] = None
             elif step.call in ("bind", "connect"):
                 kind, path, _ = planning.address(step.arguments[1])
                 if kind == "unix" and not path.startswith(b"\0"):
@@ -183,7 +188,7 @@ class _Program:
         lines += ["\t(void)unused;"] if actor.thread else []
         lines += [f"\tbegin({_actor(actor.name)});", *body]
         if not actor.exits:
-            lines += ["", "\tstay();"]
+            lines += ["", f"\t{self._use('stay')}();"]
         return "\n".join([*lines, "}"]) + "\n"
 
     def _declarations(self, actor: Actor) -> list[str]:
@@ -287,7 +292,7 @@ class _Program:
             count, more = (more[0] if more else None), ()
         elif step.call == "send":
             self._headers.add("sys/socket.h")
-        size = self._int(count) if count is not None else str(len(data.bytes))
+        size = self._int(count) if count is not None else str(len(content(data)))
         arguments = [self._int(step.arguments[0]), where, size, *(self._int(value, 64 if step.call == "pwrite" else 32) for value in more)]
         lines = where.split("\n")
         if len(lines) == 1:
@@ -318,10 +323,13 @@ class _Program:
             sent += 32
         attached = []
         if "raw" in given:
-            data = given["raw"].bytes
+            data = content(given["raw"])
             claimed = len(data) if length is None else length
             room = max(len(data), claimed)
-            lines += [f"unsigned char raw[{room}] = {{" if room > len(data) else "unsigned char raw[] = {", *_rows(data, 8), "};"] if data else [f"unsigned char raw[{room}] = {{ 0 }};"] if room else []
+            if data:
+                lines += [f"unsigned char raw[{room if room > len(data) else ''}] = {{", *_rows(data, 8), "};"]
+            elif room:
+                lines.append(f"unsigned char raw[{room}] = {{ 0 }};")
             message += [f".msg_control = raw, .msg_controllen = {claimed}"] if claimed else []
         else:
             for kind, where, size in bodies:
@@ -448,7 +456,7 @@ class _Program:
             return _block([line, "", self._told("tell", call)])
         self._headers.add("netinet/in.h")
         self._port = True
-        chosen = step.call == "connect" and step.arguments[1].bytes.endswith(b":0")
+        chosen = step.call == "connect" and content(step.arguments[1]).endswith(b":0")
         self._pieces.update({"bound_port"} if chosen else ())
         shown = "bound_port()" if chosen else f"htons({port & 0xFFFF})"
         if kind == "inet":

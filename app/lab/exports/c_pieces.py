@@ -76,6 +76,13 @@ static int received(struct msghdr *message, int *fds, int most)
 }
 """, ("string.h", "sys/socket.h")),
     # What the steps tell; these stand behind them.
+    "stay": Piece("static _Noreturn void stay(void);       /* keeps all descriptors until the end */", """\
+static _Noreturn void stay(void)
+{
+	for (;;)
+		pause();
+}
+""", ("unistd.h",)),
     "say": Piece("", """\
 /* Adds to the line of the step that is under way. */
 __attribute__((format(printf, 1, 2))) static void say(const char *format, ...)
@@ -358,13 +365,13 @@ static void tell_handler(void (*before)(int))
 	done();
 }
 """, ("signal.h",), ("say",)),
-    "tell_bound": Piece("static void tell_bound(int value, int fd);", """\
-static void tell_bound(int value, int fd)
+    "tell_bound": Piece("static void tell_bound(int value, int number);", """\
+static void tell_bound(int value, int number)
 {
 	struct sockaddr_in6 address;    /* larger than sockaddr_in, and the port stands at the same place */
 	socklen_t length = sizeof(address);
 
-	if (came(value) && getsockname(fd, (struct sockaddr *)&address, &length) == 0)
+	if (came(value) && getsockname(number, (struct sockaddr *)&address, &length) == 0)
 		stage->port = address.sin6_port;
 	done();
 }
@@ -391,7 +398,6 @@ PROTOTYPES = """\
 /* From the stage, at the end of this file. */
 static void begin(int who);             /* takes a process, or a thread, into the play */
 static void turn(int step);             /* waits until it is this step's turn */
-static _Noreturn void stay(void);       /* keeps all descriptors until the end */
 """
 
 TOLD = """\
@@ -449,12 +455,6 @@ static void turn(int step)
 	while (stage->step != step || me->state != TURN)
 		sem_wait(&me->turn);
 	me->state = CALLS;
-}
-
-static _Noreturn void stay(void)
-{
-	for (;;)
-		pause();
 }
 """
 

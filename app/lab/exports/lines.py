@@ -46,7 +46,7 @@ def _came(step: dict[str, Any], names: dict[int, str]) -> str:
         return ": not made"
     if result["blocked"]:
         return " blocks"
-    if result.get("ended"):
+    if result.get("ended") or step["call"] == "exit":
         return f": killed by {signal_name(result['killed'])}" if result.get("killed") else ": ended"
     return f" {'returned' if step['returned'] else '='} {_body(step, result, names)}"
 

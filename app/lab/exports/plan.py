@@ -10,7 +10,7 @@ from typing import Iterator
 from app.lab.calls import CALLS
 from app.lab.constants import NUMBERS, number
 from app.lab.language import quoted, shown, write
-from app.lab.model import Constants, Items, Name, Number, Scenario, Step, Text, Value
+from app.lab.model import Constants, Items, Number, Scenario, Step, Text, Value
 
 PATIENCE = 250
 """Milliseconds that an expected return may take of itself, as the stage waits."""
@@ -74,10 +74,6 @@ class Plan:
     """Whether messages may carry a pidfd beside the descriptors that were sent."""
     waits: bool
     """Whether a socket is given a time-out: such a call is not taken up again after a handler."""
-
-    def calls(self) -> set[str]:
-        """The calls that are made."""
-        return {turn.step.call for actor in self.actors for turn in actor.turns}
 
     def turns(self) -> Iterator[Turn]:
         for actor in self.actors:
@@ -144,7 +140,7 @@ def integer(value: Value) -> int | None:
     """The number that a value stands for; None: only a run knows it."""
     if isinstance(value, Number):
         return value.value
-    return number(value) if isinstance(value, Constants) else None
+    return int(number(value)) if isinstance(value, Constants) else None
 
 
 def word(value: Value) -> str:
@@ -161,12 +157,6 @@ def narrow(value: int, bits: int = 32) -> int:
     """The number as an int of C holds it."""
     value &= (1 << bits) - 1
     return value - (1 << bits) if value >> bits - 1 else value
-
-
-def texts(step: Step) -> Iterator[Text]:
-    """Every text among the step's arguments."""
-    for value in (*step.arguments, *(value for _, value in step.named)):
-        yield from (one for one in (value.values if isinstance(value, Items) else (value,)) if isinstance(one, Text))
 
 
 def items(value: Value | None) -> tuple[Value, ...]:
@@ -221,9 +211,15 @@ def apart(names: tuple[str, ...], reserved: frozenset[str]) -> dict[str, str]:
     return found
 
 
-def address(value: Text) -> tuple[str, bytes, int]:
+def content(value: Value | None) -> bytes:
+    """The bytes of an argument that is a text."""
+    assert isinstance(value, Text)
+    return value.bytes
+
+
+def address(value: Value) -> tuple[str, bytes, int]:
     """``unix`` and the path, or ``inet`` or ``inet6`` and the port."""
-    data = value.bytes
+    data = content(value)
     if match := re.fullmatch(rb"(127\.0\.0\.1|\[::1\]):([0-9]+)", data):
         return "inet" if match[1].startswith(b"1") else "inet6", b"", int(match[2])
     return "unix", data, 0
@@ -232,12 +228,7 @@ def address(value: Text) -> tuple[str, bytes, int]:
 def makes_files(scenario: Scenario) -> bool:
     """Whether a step may leave a file in the directory it is taken in."""
     return any(
-        step.call == "open" or step.call in ("bind", "connect") and address(step.arguments[1])[0] == "unix" and not step.arguments[1].bytes.startswith(b"\0")
+        step.call == "open" or step.call in ("bind", "connect") and address(step.arguments[1])[0] == "unix" and not content(step.arguments[1]).startswith(b"\0")
         for step in scenario.steps
         if not step.returned
     )
-
-
-def process_of(value: Value) -> str:
-    """The process that a name stands for; empty: it is a number."""
-    return value.text if isinstance(value, Name) else ""

@@ -18,7 +18,7 @@ import textwrap
 from app.lab.constants import NUMBERS
 from app.lab.exports import plan as planning
 from app.lab.exports.lines import MSG_NAMES, POLL_NAMES, SHOWN
-from app.lab.exports.plan import CONTROL_ROOM, NUMBERS_MAX, SECONDS, Actor, Turn, expected, integer, items, named, narrow, pointer, word
+from app.lab.exports.plan import CONTROL_ROOM, NUMBERS_MAX, SECONDS, Actor, Turn, content, expected, integer, items, named, narrow, pointer, word
 from app.lab.exports.python_pieces import BEFORE, MAIN, PIECES, STAGE
 from app.lab.model import Constants, Name, Number, Scenario, Text, Value
 
@@ -229,9 +229,11 @@ class _Program:
     def _recv(self, actor: Actor, turn: Turn) -> list[str]:
         fd, size, flags = turn.step.arguments
         truncates = (integer(flags) or 0) & NUMBERS["MSG_TRUNC"]
-        if truncates or self._interrupted:
-            lines = [f"count, data = {self._use('raw_read')}(libc.recv, {self._int(fd)}, {self._int(size)}, {self._int(flags)})"]
-            return [*lines, f"tell(count, {self._use('quoted')}(data))" if truncates else "tell(data)"]
+        if truncates or self._interrupted or integer(size) == 0:  # Python itself answers where nothing is asked for
+            return [
+                f"count, data = {self._use('raw_read')}(libc.recv, {self._int(fd)}, {self._int(size)}, {self._int(flags)})",
+                f"tell(count, {self._use('quoted')}(data))",
+            ]
         return [*self._borrowed(fd), f"tell(sock.recv({self._int(size)}, {self._int(flags)}))"]
 
     def _pread(self, actor: Actor, turn: Turn) -> list[str]:
@@ -244,14 +246,14 @@ class _Program:
         where = self._address(data)
         shown = where or self._text(data)
         if where or self._interrupted:
-            size = self._int(count[0]) if count else str(len(data.bytes))
+            size = self._int(count[0]) if count else str(len(content(data)))
             return [f"tell({self._raw('write')}, {self._int(fd)}, {shown}, ctypes.c_size_t({size})))"]
         return self._over(f"tell(os.write({self._int(fd)}", f"{shown}[:{self._int(count[0])}]" if count else shown, "))")
 
     def _send(self, actor: Actor, turn: Turn) -> list[str]:
         fd, data, flags = turn.step.arguments
         if self._interrupted:
-            return [f"tell({self._raw('send')}, {self._int(fd)}, {self._text(data)}, ctypes.c_size_t({len(data.bytes)}), {self._int(flags)}))"]
+            return [f"tell({self._raw('send')}, {self._int(fd)}, {self._text(data)}, ctypes.c_size_t({len(content(data))}), {self._int(flags)}))"]
         return [*self._borrowed(fd), *self._over("tell(sock.send(", self._text(data), f", {self._int(flags)}))")]
 
     def _pwrite(self, actor: Actor, turn: Turn) -> list[str]:
@@ -276,7 +278,8 @@ class _Program:
         fd, flags = self._int(step.arguments[0]), self._int(given["flags"]) if "flags" in given else "0"
         pieces = self._list([self._text(value) for value in items(given["iov"])])
         fds, creds = items(given.get("fds")), items(given.get("creds"))
-        lines, bodies = [], []
+        lines: list[str] = []
+        bodies = []
         if fds:
             self._module("array")
             lines.append(f'fds = array.array("i", {self._numbers(fds)})')
@@ -284,19 +287,19 @@ class _Program:
         if creds:
             self._module("struct")
             pid, uid, gid = creds
-            lines.append(f'creds = struct.pack("=iII", {self._process(pid)}, {self._unsigned(uid)}, {self._unsigned(gid)})')
-            bodies.append(("socket.SCM_CREDENTIALS", "creds"))
+            lines.append(f'who = struct.pack("=iII", {self._process(pid)}, {self._unsigned(uid)}, {self._unsigned(gid)})')
+            bodies.append(("socket.SCM_CREDENTIALS", "who"))
         if {"raw", "control", "cmsg_len", "bad_iov"}.isdisjoint(given) and not self._interrupted:
             control = [f"(socket.SOL_SOCKET, {kind}, {body})" for kind, body in bodies]
             more = f", [{', '.join(control)}]" if control else ", []" if flags != "0" else ""
             more += f", {flags}" if flags != "0" else ""
             return [*self._borrowed(step.arguments[0]), *lines, *f"tell(sock.sendmsg({pieces}{more}))".split("\n")]
-        self._use("msghdr")
+        self._use("raw_message")
         claimed = f", {narrow(integer(given['cmsg_len']) or 0, 64)}" if "cmsg_len" in given else ""
         if "raw" in given:
             lines += f"control = {self._text(given['raw'], 8)}".split("\n")
         else:
-            parts = [f"cmsg({kind}, {body if body == 'creds' else 'bytes(fds)'}{claimed})" for kind, body in bodies]
+            parts = [f"{self._use('cmsg')}({kind}, {body if body == 'who' else 'bytes(fds)'}{claimed})" for kind, body in bodies]
             lines += [f"control = {' + '.join(parts)}"] if parts else []
         more = f", length={self._int(given['control'])}" if "control" in given else ""
         more += f", flags={flags}" if flags != "0" else ""
@@ -312,7 +315,7 @@ class _Program:
         sizes = [integer(value) or 0 for value in items(given["iov"])]
         room = (integer(given["control"]) or 0) if "control" in given else CONTROL_ROOM
         if "bad_iov" in given:
-            self._use("msghdr")
+            self._use("raw_message")
             sent = self._list([f"bytes({size})" for size in sizes])
             address = "0" if pointer(given["bad_iov"]) == "NULL" else "1"
             more = f", flags={flags}" if flags else ""
@@ -320,14 +323,17 @@ class _Program:
         self._use("message")
         names = "".join(f', "{self._members[name]}"' for name in turn.binds)
         lines = self._borrowed(step.arguments[0])
-        pieces = f"pieces = [{', '.join(f'bytearray({size})' for size in sizes)}]"
+        made = f"pieces = [{', '.join(f'bytearray({size})' for size in sizes)}]"
         if room in (20, 24):
             shown = f"socket.CMSG_{'LEN' if room == 20 else 'SPACE'}(4)"
         else:
             shown = str(room)
         more = f", {shown}" if room or flags else ""
         more += f", {flags}" if flags else ""
-        return [*lines, pieces, f"tell(*message(sock.recvmsg_into(pieces{more}), pieces{names}))"]
+        if self._interrupted:
+            call = f"{self._use('raw_recvmsg')}({self._int(step.arguments[0])}, pieces, {shown}, {flags or 0})"
+            return [made, f"tell(*message({call}, pieces{names}))"]
+        return [*lines, made, f"tell(*message(sock.recvmsg_into(pieces{more}), pieces{names}))"]
 
     def _shutdown(self, actor: Actor, turn: Turn) -> list[str]:
         fd, how = turn.step.arguments
@@ -360,12 +366,12 @@ class _Program:
     def _open(self, actor: Actor, turn: Turn) -> list[str]:
         name, flags, *mode = turn.step.arguments
         cloexec = bool((integer(flags) or 0) & _CLOEXEC)
-        return self._binds(turn, f"os.open({self._path(name.bytes)}, {self._int(flags)}, {oct((integer(mode[0]) or 0) & 0xFFFFFFFF) if mode else '0o600'})", cloexec)
+        return self._binds(turn, f"os.open({self._path(content(name))}, {self._int(flags)}, {oct((integer(mode[0]) or 0) & 0xFFFFFFFF) if mode else '0o600'})", cloexec)
 
     def _memfd_create(self, actor: Actor, turn: Turn) -> list[str]:
         name, flags = turn.step.arguments
         # As C has it, a name ends at its first NUL.
-        return self._binds(turn, f"os.memfd_create({self._path(name.bytes.partition(bytes(1))[0])}, {self._int(flags)})")
+        return self._binds(turn, f"os.memfd_create({self._path(content(name).partition(bytes(1))[0])}, {self._int(flags)})")
 
     def _eventfd(self, actor: Actor, turn: Turn) -> list[str]:
         value, flags = turn.step.arguments
@@ -410,7 +416,7 @@ class _Program:
         fd, address = step.arguments
         kind, path, port = planning.address(address)
         family = {"unix": socket.AF_UNIX, "inet": socket.AF_INET, "inet6": socket.AF_INET6}[kind]
-        chosen = step.call == "connect" and kind != "unix" and address.bytes.endswith(b":0")
+        chosen = step.call == "connect" and kind != "unix" and content(address).endswith(b":0")
         shown = f"{self._use('bound_port')}()" if chosen else str(port & 0xFFFF)
         kept = [f"{self._use('bound')}(sock)"] if step.call == "bind" and kind != "unix" else []
         if isinstance(fd, Name) and self._families.get(fd.text) == family and not self._interrupted:

@@ -77,8 +77,8 @@ class Msghdr(ctypes.Structure):
         ("name", ctypes.c_void_p), ("namelen", ctypes.c_uint), ("iov", ctypes.c_void_p), ("iovlen", ctypes.c_size_t),
         ("control", ctypes.c_void_p), ("controllen", ctypes.c_size_t), ("flags", ctypes.c_int),
     ]
-
-
+''', ("ctypes",)),
+    "raw_message": Piece('''\
 def raw_message(function, number, pieces, control=b"", length=None, flags=0, iov=None):
     """sendmsg or recvmsg as they are. `control`: its bytes; `length`: what is claimed of them; `iov`: an address in place of the pieces'."""
     held = [(ctypes.c_char * len(piece)).from_buffer_copy(piece) for piece in pieces]
@@ -90,13 +90,28 @@ def raw_message(function, number, pieces, control=b"", length=None, flags=0, iov
         control=ctypes.addressof(room) if length else None, controllen=length,
     )
     return call(function, number, ctypes.byref(header), flags)
-
-
+''', ("ctypes",), ("msghdr", "call")),
+    "raw_recvmsg": Piece('''\
+def raw_recvmsg(number, pieces, room, flags):
+    """recvmsg as it is, where Python's own would take it up again after a handler. It gives what recvmsg_into gives."""
+    held = [(ctypes.c_char * len(piece)).from_buffer(piece) for piece in pieces]
+    array = (Iovec * max(len(held), 1))(*((ctypes.addressof(piece), len(piece)) for piece in held))
+    control = ctypes.create_string_buffer(room + 64)
+    header = Msghdr(iov=ctypes.addressof(array), iovlen=len(held), control=ctypes.addressof(control) if room else None, controllen=room)
+    count = call(libc.recvmsg, number, ctypes.byref(header), flags)
+    found, data = [], control.raw[: header.controllen]
+    while len(data) >= 16:
+        length, level, kind = struct.unpack_from("=QII", data)
+        found.append((level, kind, data[16:length]))
+        data = data[length + 7 & ~7 :]
+    return count, found, header.flags, None
+''', ("ctypes", "struct"), ("msghdr", "call")),
+    "cmsg": Piece('''\
 def cmsg(kind, data, length=None):
     """A control message: header, data, padding. `length`: what its header claims. cmsg(3)"""
     header = struct.pack("=QII", (16 + len(data) if length is None else length) % (1 << 64), socket.SOL_SOCKET, kind)
     return header + data + bytes(-len(data) % 8)
-''', ("ctypes", "socket", "struct"), ("call",)),
+''', ("socket", "struct")),
     # What the steps tell; these stand behind them.
     "quoted": Piece('''\
 def quoted(data):
@@ -208,7 +223,7 @@ def bound_port():
 }
 """In the order in which they stand in a program."""
 
-BEFORE = ("libc", "call", "BADPTR", "borrow", "plain", "handler", "pollfd", "raw_read", "msghdr")
+BEFORE = ("libc", "call", "BADPTR", "borrow", "plain", "handler", "pollfd", "raw_read", "msghdr", "raw_message", "raw_recvmsg", "cmsg")
 """Pieces that stand before the steps."""
 
 STAGE = '''\
@@ -235,7 +250,7 @@ class Actor(ctypes.Structure):
 
 
 class Stage(ctypes.Structure):
-    _fields_ = [("step", ctypes.c_int), ("port", ctypes.c_int), ("actor", Actor * len(NAMES))]
+    _fields_ = [("step", ctypes.c_int), ("port", ctypes.c_int), ("trouble", ctypes.c_char * 4096), ("actor", Actor * len(NAMES))]
 
 
 stage = Stage.from_buffer(mmap.mmap(-1, ctypes.sizeof(Stage)))
@@ -254,7 +269,7 @@ def act(name, function):
     except SystemExit:
         return
     except BaseException:
-        os.write(2, traceback.format_exc().encode())
+        stage.trouble = traceback.format_exc().encode()[-4000:]
         os._exit(70)
     while True:
         libc.pause()
@@ -397,6 +412,7 @@ def main():
         with contextlib.suppress(ChildProcessError):
             while True:
                 os.wait()
+        sys.stderr.write(stage.trouble.decode())
 @CLEAN@
 
 if __name__ == "__main__":
