@@ -13,6 +13,9 @@ KINDS = {
     "size": "a number of bytes, at most 1M",
     "any": "a number, constants or a text",
     "text": "a text",
+    "domain": "AF_UNIX, AF_INET or AF_INET6",
+    "level": "SOL_SOCKET",
+    "command": "F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_GETPIPE_SZ, F_SETPIPE_SZ, F_GET_SEALS or F_ADD_SEALS",
     "file": 'the name of a file in the scratch directory, such as "f", without a /',
     "address": 'a file\'s name such as "s", an abstract one such as "\\0s", or "127.0.0.1:PORT" or "[::1]:PORT"',
     "process": "a process's name",
@@ -24,7 +27,7 @@ KINDS = {
     "signal": "the name of a signal",
     "list": "a list in brackets",
 }
-"""What an argument takes, in words."""
+"""What an argument takes, in words. Of domains, levels and commands a scenario has those that reach nothing beyond its run."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -79,10 +82,10 @@ def _call(
 CALLS = {
     call.name: call
     for call in (
-        _call("socketpair", "domain:number type:flags protocol:number", "two", "socketpair(2)", "two sockets, connected to each other"),
+        _call("socketpair", "domain:domain type:flags protocol:number", "two", "socketpair(2)", "two sockets, connected to each other"),
         _call("pipe2", "flags:flags", "two", "pipe(2)", "a pipe: the end to read, then the end to write"),
         _call("pipe", "", "two", "pipe(2)", "the same without flags"),
-        _call("socket", "domain:number type:flags protocol:number", "one", "socket(2)", "a socket that is connected to nothing"),
+        _call("socket", "domain:domain type:flags protocol:number", "one", "socket(2)", "a socket that is connected to nothing"),
         _call("bind", "fd:fd address:address", "none", "bind(2)", "gives a socket its address: a file, an abstract name, or a loopback port"),
         _call("listen", "fd:fd backlog:number", "none", "listen(2)", "makes a socket one that connections come to"),
         _call("connect", "fd:fd address:address", "none", "connect(2)", "connects a socket to that of an address", blocks=True),
@@ -106,9 +109,9 @@ CALLS = {
             named="iov:list/size control:size? flags:flags? bad_iov:pointer?",
         ),
         _call("shutdown", "fd:fd how:number", "none", "shutdown(2)", "ends one or both directions for every holder"),
-        _call("setsockopt", "fd:fd level:number option:number value:any", "none", "setsockopt(2)", "sets an option"),
+        _call("setsockopt", "fd:fd level:level option:number value:any", "none", "setsockopt(2)", "sets an option"),
         _call("getsockopt", "fd:fd level:number option:number", "none", "getsockopt(2)", "asks for an option"),
-        _call("fcntl", "fd:fd command:number argument:flags?", "none", "fcntl(2)", "asks or changes what a descriptor is"),
+        _call("fcntl", "fd:fd command:command argument:flags?", "none", "fcntl(2)", "asks or changes what a descriptor is"),
         _call("open", "name:file flags:flags mode:number?", "one", "open(2)", "opens a file of the run's scratch directory", sysno="openat"),
         _call("memfd_create", "name:text flags:flags", "one", "memfd_create(2)", "a file that lives in memory alone"),
         _call("ftruncate", "fd:fd size:number", "none", "ftruncate(2)", "sets a file's size"),

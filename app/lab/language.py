@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import difflib
 import re
+import socket
 from typing import Iterable, NoReturn
 
-from app.lab.calls import CALLS, EXPECTED_TAKES, Argument, Call, usage
-from app.lab.constants import ERRNOS, HANDLERS, NUMBERS, POINTERS
+from app.lab.calls import CALLS, EXPECTED_TAKES, KINDS, Argument, Call, usage
+from app.lab.constants import ERRNOS, HANDLERS, NUMBERS, POINTERS, number
 from app.lab.model import Constants, Expectation, Items, Name, Number, Place, Scenario, ScenarioError, Step, Text, Value
 
 TEXT_MAX = 64 * 1024
@@ -38,6 +39,9 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "size": (Number,),
     "any": (Number, Constants, Text),
     "text": (Text,),
+    "domain": (Number, Constants),
+    "level": (Number, Constants),
+    "command": (Number, Constants),
     "file": (Text,),
     "address": (Text,),
     "process": (Name,),
@@ -58,6 +62,12 @@ _WORDS = {
     "signal": tuple(name for name in NUMBERS if name.startswith("SIG") and name not in HANDLERS),
 }
 """Kinds for which a constant must be one of these."""
+_ONLY = {kind: frozenset(NUMBERS[name] for name in re.findall("[A-Z][A-Z0-9_]+", KINDS[kind])) for kind in ("domain", "level", "command")}
+"""Kinds for which only some numbers will do, whether they are written as numbers or as constants."""
+_PROTOCOLS = (0, socket.IPPROTO_TCP, socket.IPPROTO_UDP)
+"""Of sockets for the network. Others would have the kernel load modules."""
+_PROGRAMS = {26: "SO_ATTACH_FILTER", 50: "SO_ATTACH_BPF", 51: "SO_ATTACH_REUSEPORT_CBPF", 52: "SO_ATTACH_REUSEPORT_EBPF"}
+"""Options that hand the kernel a program. asm-generic/socket.h"""
 _FILE = re.compile(rb"(?!\.\.?\Z)[^/\0]{1,100}\Z", re.DOTALL)
 _ADDRESS = re.compile(rb"(?:127\.0\.0\.1|\[::1\]):[0-9]{1,5}\Z|\0.{1,100}\Z|(?!\.\.?\Z)[^/\0:]{1,100}\Z", re.DOTALL)
 """A colon makes a port of it, and then nothing but the loopback will do."""
@@ -278,6 +288,11 @@ class _Line:
             for count in counts:
                 if count.value > held:
                     raise ScenarioError(places[2], shown(count), f"at most {held}, which the buffer has")
+        elif call.name in ("socket", "socketpair"):
+            if _integer(arguments[0]) != socket.AF_UNIX and _integer(arguments[2]) not in _PROTOCOLS:
+                raise ScenarioError(places[2], shown(arguments[2]), "0, 6 (TCP) or 17 (UDP), as the domain is a network")
+        elif call.name == "setsockopt" and _integer(arguments[2]) in _PROGRAMS:
+            raise ScenarioError(places[2], shown(arguments[2]), "another option: a scenario hands the kernel no program")
 
     def _binds(self, call: Call) -> tuple[str, ...]:
         if not self._is("->"):
@@ -417,6 +432,8 @@ def _fits(value: Value, kind: str) -> bool:
     """Whether a single value is of the kind."""
     if not isinstance(value, _TYPES[kind]):
         return False
+    if kind in _ONLY:
+        return _integer(value) in _ONLY[kind]
     if isinstance(value, Constants):
         if kind in _WORDS:
             return len(value.names) == 1 and value.names[0] in _WORDS[kind]
@@ -426,6 +443,12 @@ def _fits(value: Value, kind: str) -> bool:
     if isinstance(value, Text) and kind in ("file", "address"):
         return value.times == 1 and bool((_FILE if kind == "file" else _ADDRESS).match(value.data))
     return True
+
+
+def _integer(value: Value) -> int:
+    """What the kernel gets: 32 bits of a number or of constants."""
+    whole = value.value if isinstance(value, Number) else number(value) if isinstance(value, Constants) else 0
+    return whole & 0xFFFFFFFF
 
 
 def _number(token: _Token) -> Number:

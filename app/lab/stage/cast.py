@@ -67,8 +67,10 @@ class Actor:
     hidden: int = 0
     """The number of its end of the control pair, in its process."""
     pending: Pending | None = None
+    made: str = ""
+    """The call that it made last."""
     last: Outcome | None = None
-    """Of the call that it made last."""
+    """What came of that, if it has returned."""
     ended: bool = False
 
 

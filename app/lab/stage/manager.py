@@ -100,8 +100,10 @@ class _Stage:
         self._processes: list[Process] = []
         self._memory = probes.Memory()
         self._steps: list[dict[str, Any]] = []
-        self._port = 0
-        """That the run was given last, for an address with port 0."""
+        self._ports: dict[bytes, int] = {}
+        """Host to the port that the run was given there last, for a connect to port 0."""
+        self._bound: set[int] = set()
+        """Every port that the run was given: it connects to no other."""
         self._timeout = 0.0
         """Seconds that a call may wait by an option of its socket."""
         self._deadline = time.monotonic() + SECONDS
@@ -125,13 +127,19 @@ class _Stage:
             verdict, reason = "refused", str(refusal)
         except TimedOut as late:
             verdict, reason = "timed out", str(late)
-        standing = self._standing()
+        except OSError as error:
+            verdict, reason = "refused", f"line {self._steps[-1]['line'] if self._steps else 1}: the stage could not go on: {error}"
+        if verdict in ("held", "failed") and (blocked := self._blocked()):
+            deadlocked = self._deadlocked()
+            reason = "; ".join(filter(None, (reason, f"at the end {'no process can move: ' if deadlocked else ''}{blocked}")))
+            if deadlocked and not self._foreseen():
+                verdict = "failed"
         return {
             "format": FORMAT,
             "text": write(self._scenario),
             "about": [list(pair) for pair in self._scenario.about],
             "verdict": verdict,
-            "reason": "; ".join(filter(None, (reason, standing))),
+            "reason": reason,
             "kernel": os.uname().release,
             "machine": os.uname().machine,
             "started": started,
@@ -147,16 +155,28 @@ class _Stage:
             raise Refused(f"{len(steps)} steps; at most {STEPS_MAX}")
         self._begin(steps[0].actor)
 
-    def _standing(self) -> str:
-        """Who is left blocked, in words."""
-        blocked = [actor for actor in self._actors.values() if actor.pending and not actor.ended]
+    def _blocked(self) -> str:
+        """Who is in a call that does not return, in words."""
+        words = [
+            f"{actor.name} in {actor.pending.step.call}" + (", stopped" if self._stopped(actor) else "")
+            for actor in self._actors.values()
+            if actor.pending and not actor.ended
+        ]
+        return f"blocked {'is' if len(words) == 1 else 'are'} {', '.join(words)}" if words else ""
+
+    def _deadlocked(self) -> bool:
+        """Whether nobody who lives can take a step: then nothing could release those who are blocked."""
         living = [actor for actor in self._actors.values() if not actor.ended]
-        if not blocked:
-            return ""
-        words = ", ".join(f"{actor.name} in {actor.pending.step.call}" for actor in blocked if actor.pending)
-        if len(blocked) == len(living):
-            return f"at the end no process can move: blocked {'is' if len(blocked) == 1 else 'are'} {words}"
-        return f"at the end blocked: {words}"
+        return any(actor.pending for actor in living) and all(actor.pending or self._stopped(actor) for actor in living)
+
+    @staticmethod
+    def _stopped(actor: Actor) -> bool:
+        return watch.look(actor.process.pid, actor.tid).state == "T"
+
+    def _foreseen(self) -> bool:
+        """Whether the scenario expects each call that is blocked now to block."""
+        expectations = [actor.pending.step.expectation for actor in self._actors.values() if actor.pending and not actor.ended]
+        return all(expectation is not None and expectation.first == "blocks" for expectation in expectations)
 
     def _take(self, index: int, step: Step) -> None:
         """One step: made, settled, judged and looked at."""
@@ -191,8 +211,8 @@ class _Stage:
 
     def _return(self, who: Actor | None, step: Step) -> Outcome | str:
         """The result of a call that was blocked."""
-        if who is None or who.last is None and who.pending is None:
-            return f"{step.actor} has made no {step.call}"
+        if who is None or who.made != step.call:
+            return f"{step.actor} has made no {step.call}" + (f": its last call is {who.made}" if who and who.made else "")
         if who.pending:
             self._wait(who, self._patience(who.pending.step))
         if who.pending:
@@ -207,11 +227,14 @@ class _Stage:
             return f"there is no {step.actor}"
         if who.ended:
             return f"{step.actor} has ended, {ending(who.process.status)}"
+        stopped = watch.look(who.process.pid, who.tid).state == "T"
         if who.pending:
-            return f"{step.actor} cannot take this step: it stands in {who.pending.step.call}"
+            return f"{step.actor} cannot take this step: it {'is stopped' if stopped else 'stands'} in {who.pending.step.call}"
+        if stopped:
+            return f"{step.actor} cannot take this step: it is stopped"
         arguments = [self._resolve(who, value) for value in step.arguments]
         named = {key: self._resolve(who, value) for key, value in step.named}
-        self._guard(step, arguments, named)
+        self._guard(who, step, arguments, named)
         entry["arguments"] = [_told(value) for value in arguments] + [{key: _told(value)} for key, value in named.items()]
         ours: list[socket.socket] = []
         theirs: list[socket.socket] = []
@@ -223,7 +246,7 @@ class _Stage:
         first = arguments[0] if arguments and isinstance(arguments[0], int) and step.call != "poll" else None
         if step.call == "wait" and not arguments:
             first = -1
-        who.pending, who.last = Pending(index, step, first), None
+        who.pending, who.last, who.made = Pending(index, step, first), None, step.call
         try:
             acting.send(who.control, [step.call, arguments, named], tuple(end.fileno() for end in theirs))
             _close(theirs)
@@ -279,23 +302,54 @@ class _Stage:
             return self._actors[value.text].process.pid
         raise Refused(f"{value.text} was never made: the call that should have bound it gave nothing")
 
-    def _guard(self, step: Step, arguments: list[Any], named: dict[str, Any]) -> None:
-        """Refuses what would reach the hidden numbers, and settles what the kernel chose."""
-        for argument, value in zip(CALLS[step.call].arguments, arguments):
-            for one in value if isinstance(value, list) and argument.takes == "fd" else [value]:
-                if argument.takes == "fd" and isinstance(one, int) and acting.HIDDEN <= one < acting.NUMBERS_MAX:
-                    raise Refused(f"line {step.place.line}: the numbers from {acting.HIDDEN} to {acting.NUMBERS_MAX - 1} are the stage's own")
-        if any(isinstance(one, int) and acting.HIDDEN <= one < acting.NUMBERS_MAX for one in named.get("fds", ())):
+    def _guard(self, who: Actor, step: Step, arguments: list[Any], named: dict[str, Any]) -> None:
+        """Refuses what would reach the hidden numbers or anybody outside of the run, and settles what the kernel chose."""
+        told = [
+            one
+            for argument, value in zip(CALLS[step.call].arguments, arguments)
+            if argument.takes == "fd"
+            for one in (value if isinstance(value, list) else [value])
+        ]
+        told += named.get("fds", ())
+        if "raw" in named:
+            told += [number for part in message.parts(named["raw"][0] * named["raw"][1]) for number in part.get("fds", ())]
+        if any(acting.HIDDEN <= one & 0xFFFFFFFF < acting.NUMBERS_MAX for one in told):
             raise Refused(f"line {step.place.line}: the numbers from {acting.HIDDEN} to {acting.NUMBERS_MAX - 1} are the stage's own")
-        if step.call == "fcntl" and arguments[1] in [NUMBERS[name] for name in _DUPLICATING] and len(arguments) > 2 and arguments[2] >= acting.HIDDEN - 8:
+        if step.call == "fcntl" and arguments[1] in [NUMBERS[name] for name in _DUPLICATING] and len(arguments) > 2 and arguments[2] & 0xFFFFFFFF >= acting.HIDDEN - 8:
             raise Refused(f"line {step.place.line}: a number of {acting.HIDDEN - 8} or more; those are the stage's own")
-        if step.call == "connect" and isinstance(arguments[1], list) and arguments[1][0].endswith(b":0") and self._port:
-            arguments[1][0] = arguments[1][0][:-1] + str(self._port).encode()
+        if step.call == "connect":
+            self._guard_port(step, arguments)
+        if step.call == "listen":
+            self._guard_listener(who, step, arguments[0])
+        if step.call in ("kill", "pidfd_open"):
+            self._guard_number(step, arguments[0])
         if step.call == "setsockopt" and arguments[2] in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO) and isinstance(arguments[3], list):
             body = arguments[3][0] * arguments[3][1]
             if len(body) == 16:
                 seconds, micro = struct.unpack("=qq", body)
                 self._timeout = max(self._timeout, min(SECONDS, seconds + micro / 1e6))
+
+    def _guard_port(self, step: Step, arguments: list[Any]) -> None:
+        """Gives a connect to port 0 the port that a bind was given. Refuses one to a stranger's."""
+        host, colon, port = arguments[1][0].rpartition(b":")
+        if not colon or host.startswith(b"\0"):
+            return
+        to = int(port) or self._ports.get(host, 0)
+        if to not in self._bound:
+            raise Refused(f"line {step.place.line}: no process of this run has port {int(port)} of {host.decode()}; a run connects to nobody else")
+        arguments[1] = [host + b":%d" % to, 1]
+
+    def _guard_listener(self, who: Actor, step: Step, fd: int) -> None:
+        """Refuses what would take connections from every network: listen(2) gives a socket without an address that of all."""
+        with contextlib.suppress(OSError), probes.borrowed(who.process, fd) as sock:
+            if sock.family in (socket.AF_INET, socket.AF_INET6) and sock.getsockname()[0] in ("0.0.0.0", "::"):
+                raise Refused(f"line {step.place.line}: this socket was not bound, and would listen to every network; bind it to the loopback first")
+
+    def _guard_number(self, step: Step, pid: int) -> None:
+        """Refuses a process's number that has been given to somebody else since."""
+        process = next(process for process in self._processes if process.pid == pid)
+        if process.dead() and os.path.exists(f"/proc/{pid}") and watch.exit_code(pid) is None:
+            raise Refused(f"line {step.place.line}: {process.name} is gone, and its number {pid} is another process's now")
 
     # Who comes and goes
 
@@ -356,7 +410,7 @@ class _Stage:
         calm, wait = 0, 0.001
         while calm < 2:
             if time.monotonic() > self._deadline:
-                raise TimedOut(f"the run took more than {SECONDS:g} seconds: {self._unsettled() or 'all stand'}")
+                raise TimedOut(f"the run took more than {SECONDS:g} seconds: {self._unsettled() or self._blocked() or 'all stand'}")
             moved = self._collect(wait)
             if moved or self._unsettled():
                 calm, wait = 0, 0.0 if moved else 0.001
@@ -369,8 +423,8 @@ class _Stage:
             if actor.ended:
                 continue
             stand = watch.look(actor.process.pid, actor.tid)
-            if stand.state in ("T", "t"):
-                continue
+            if stand.state == "T":
+                continue  # not t: whoever traces it lets it go on
             pending = actor.pending
             stands = watch.stands_in(stand, pending.step.call, pending.first) if pending else watch.waits(stand, actor.hidden)
             if not stands:
@@ -464,7 +518,9 @@ class _Stage:
             if key in answer:
                 result[key] = answer[key]
         if "port" in answer:
-            self._port = answer["port"]
+            host = answer["address"].rpartition(b":")[0]
+            self._ports[host] = answer["port"]
+            self._bound.add(answer["port"])
         if "option" in answer:
             result["option"] = base64.b64encode(answer["option"]).decode()
             result["held"] = _held(answer["option"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import array
 import base64
+import contextlib
 import ctypes
 import dataclasses
 import fcntl
@@ -15,7 +16,7 @@ import os
 import select
 import socket
 import termios
-from typing import Any, Iterable
+from typing import Any, Iterable, Iterator
 
 from app.ipc import descriptor
 from app.lab.constants import NUMBERS, decode
@@ -68,6 +69,26 @@ def inode(pid: int, number: int) -> int:
         return 0
 
 
+@contextlib.contextmanager
+def borrowed(process: Process, number: int) -> Iterator[socket.socket]:
+    """A process's socket, for as long as everybody stands still. Raises OSError: there is no such descriptor, or it is no socket."""
+    own = _duplicate(process, number)
+    try:
+        sock = socket.socket(fileno=own)
+    except OSError:
+        os.close(own)
+        raise
+    with sock:
+        yield sock
+
+
+def _duplicate(process: Process, number: int) -> int:
+    own = int(_libc.syscall(_PIDFD_GETFD, process.pidfd, number, 0))
+    if own < 0:
+        raise OSError(ctypes.get_errno(), f"pidfd_getfd of {process.name}'s descriptor {number}")
+    return own
+
+
 def facts(processes: Iterable[Process], memory: Memory) -> dict[str, Any]:
     """The facts after a step, JSON-able. Raises OSError if the kernel refuses to let this process look."""
     processes = list(processes)
@@ -103,9 +124,7 @@ def _group(process: Process, number: int, key: tuple[int, int], groups: list[_De
         if group.key == key and descriptor.prove(process.pid, number, group.own)[0] == "same":
             group.holders.append((process.pid, number))
             return group
-    own = _libc.syscall(_PIDFD_GETFD, process.pidfd, number, 0)
-    if own < 0:
-        raise OSError(ctypes.get_errno(), f"pidfd_getfd of {process.name}'s descriptor {number}")
+    own = _duplicate(process, number)
     groups.append(_Description(own, descriptor.look(own), [(process.pid, number)], key))
     return groups[-1]
 

@@ -165,7 +165,7 @@ def _bind(fd: int, address: Any) -> Made:
     if made["value"] == 0 and struct.unpack("=H", there[:2])[0] in (socket.AF_INET, socket.AF_INET6):
         room, length = ctypes.create_string_buffer(128), ctypes.c_uint(128)
         if _libc.getsockname(fd, room, ctypes.byref(length)) == 0:
-            made["port"] = struct.unpack("!H", room.raw[2:4])[0]
+            made |= {"port": struct.unpack("!H", room.raw[2:4])[0], "address": _bytes(address)}
     return made
 
 

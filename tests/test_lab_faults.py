@@ -1,0 +1,319 @@
+"""Scenarios that go wrong, and runners that are ended: each run has a verdict in words, and nothing of it remains."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.lab.language import parse
+from app.lab.model import Place, ScenarioError
+from app.lab.stage import manager
+from tests import leaks
+from tests.eventually import eventually
+
+PIPE = "a: pipe -> r w\n"
+PAIR = "a: socketpair AF_UNIX SOCK_SEQPACKET 0 -> x y\n"
+BUSY = """
+a: socketpair AF_UNIX SOCK_SEQPACKET 0 -> x y
+a: socketpair AF_UNIX SOCK_STREAM 0 -> s t
+a: open "f" O_RDWR|O_CREAT -> f
+a: memfd_create "m" 0 -> m
+a: sendmsg x iov=["in each other"] fds=[x, y, m, f] => 13
+a: fork -> blocked
+a: fork -> stopped
+blocked: read t 1 => blocks
+a: thread -> waiting
+a: kill stopped SIGSTOP => 0
+waiting: poll t POLLIN -1 => blocks
+a: poll t POLLIN 4000
+"""
+"""Of everything something: a reader that is blocked, one that is stopped, a thread, a file, sockets that hold each other in flight."""
+
+
+def run(text: str) -> dict:
+    return manager.run(parse(text))
+
+
+def ended(text: str, verdict: str, *words: str) -> dict:
+    """The run, with what it must say of its end."""
+    told = run(text)
+    assert told["verdict"] == verdict, told["reason"]
+    assert all(word in told["reason"] for word in words), told["reason"]
+    return told
+
+
+def start(text: str, **more: object) -> subprocess.Popen:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "app.lab.runner"], stdin=subprocess.PIPE, **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more}
+    )
+    process.stdin.write(text.encode())
+    process.stdin.close()
+    return process
+
+
+# ---- scenarios
+
+
+def test_two_that_wait_for_each_other_fail_and_both_are_named():
+    text = PAIR + "a: fork -> b\na: read x 1\nb: read y 1\n"
+    ended(text, "failed", "no process can move", "a in read", "b in read")
+
+
+def test_a_deadlock_that_was_foreseen_holds_and_is_named_all_the_same():
+    text = PAIR + "a: fork -> b\na: read x 1 => blocks\nb: read y 1 => blocks\n"
+    ended(text, "held", "no process can move")
+
+
+def test_one_who_is_blocked_while_another_could_move_is_no_deadlock():
+    ended(PAIR + "a: fork -> b\nb: read y 1\n", "held", "at the end blocked is b in read")
+
+
+def test_a_poll_without_an_end_is_seen_at_once():
+    ended(PIPE + "a: poll r POLLIN -1\n", "failed", "no process can move", "a in poll")
+    ended(PIPE + "a: poll r POLLIN -1 => 1\n", "failed", "line 2: expected 1, observed the call blocks")
+
+
+def test_a_wait_that_is_longer_than_a_run_may_take_times_out():
+    told = ended(PIPE + "a: poll r POLLIN 60000 => 0\n", "timed out", "more than 5 seconds", "a in poll")
+    assert told["took_ns"] < 10 * 10**9
+
+
+def test_who_cannot_move_takes_no_step():
+    ended(PIPE + "a: read r 1 => blocks\na: close r\n", "failed", "line 3: a cannot take this step: it stands in read")
+
+
+def test_a_return_is_that_of_the_call_that_was_made():
+    ended(PAIR + "a: fork -> b\nb: read y 1 => blocks\na: write x \"1\"\nb: (poll returns)\n", "failed", "b has made no poll: its last call is read")
+    ended(PAIR + "a: (read returns)\n", "failed", "a has made no read")
+
+
+def test_a_return_that_does_not_come_says_where_the_call_stands():
+    ended(PAIR + "a: fork -> b\nb: read y 1 => blocks\nb: (read returns) => \"\"\n", "failed", "line 4: b still stands in read", "released")
+
+
+@pytest.mark.parametrize("text", [PIPE + 'a: write w "x" * 1M', PAIR + 'a: write x "x" * 100000\n' * 4], ids=["pipe", "pair"])
+def test_a_write_into_a_full_buffer_blocks_and_ends(text):
+    ended(text, "failed", "no process can move", "a in write")
+
+
+def test_a_ninth_process_is_no_scenario_and_is_not_made():
+    eight = "".join(f"a: fork -> b{number}\n" for number in range(7))
+    assert run(eight)["verdict"] == "held"
+    with pytest.raises(ScenarioError, match="process 9"):
+        parse(eight + "a: fork -> ninth\na: fork -> tenth\n")
+    scenario = parse(eight)
+    ninth = dataclasses.replace(scenario.steps[-1], binds=("ninth",), place=Place(9, 1))
+    told = manager.run(dataclasses.replace(scenario, steps=(*scenario.steps, ninth)))
+    assert told["verdict"] == "refused" and told["reason"] == "line 9: a process too many; at most 8"
+
+
+def test_a_hundred_and_first_step_is_no_scenario_and_is_not_taken():
+    scenario = parse("a: close 99\n" * 100)
+    assert manager.run(scenario)["verdict"] == "held"
+    told = manager.run(dataclasses.replace(scenario, steps=scenario.steps * 2))
+    assert told["verdict"] == "refused" and "200 steps; at most 100" in told["reason"] and not told["steps"]
+
+
+def test_too_many_descriptors_are_refused():
+    ended(PIPE + "a: dup r\n" * 70, "refused", "a holds 65 descriptors; at most 64")
+
+
+@pytest.mark.parametrize("call", ["close 200", "read 255 1", "dup2 r 201", "poll [r 222] POLLIN 0", "fcntl r F_DUPFD 199"])
+def test_the_stages_own_numbers_are_out_of_reach(call):
+    ended(PIPE + f"a: {call}\n", "refused", "line 2", "the stage's own")
+
+
+def test_the_stages_own_numbers_cannot_be_sent():
+    ended(PAIR + 'a: sendmsg x iov=["x"] fds=[200]\n', "refused", "the stage's own")
+    ended(PAIR + 'a: sendmsg x iov=["x"] raw=x"14000000000000000100000001000000c8000000"\n', "refused", "the stage's own")
+
+
+@pytest.mark.parametrize("target", ["1", "-1", "0", "4194304"])
+@pytest.mark.parametrize("call", ["kill {} SIGTERM", "pidfd_open {} 0"])
+def test_a_stranger_cannot_even_be_named(call, target):
+    with pytest.raises(ScenarioError, match="a process's name"):
+        parse(f"a: {call.format(target)}\n")
+
+
+@pytest.mark.parametrize("command", ["F_SETOWN 1", "8 1", "F_SETSIG 9", "F_SETLEASE 0", "9999"])
+def test_a_descriptor_cannot_be_made_to_signal_anybody(command):
+    with pytest.raises(ScenarioError, match="command of fcntl"):
+        parse(PIPE + f"a: fcntl r {command}\n")
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ('a: connect s "127.0.0.1:22"', "no process of this run has port 22 of 127.0.0.1"),
+        ('a: connect s "127.0.0.1:0"', "no process of this run has port 0 of 127.0.0.1"),
+        ('a: connect s "[::1]:3306"', "no process of this run has port 3306"),
+        ("a: listen s 1", "would listen to every network"),
+    ],
+)
+def test_the_network_is_out_of_reach(text, words):
+    ended("a: socket AF_INET SOCK_STREAM 0 -> s\n" + text, "refused", "line 2", words)
+
+
+@pytest.mark.parametrize("line", ["socket AF_NETLINK SOCK_RAW 0", "socket 17 SOCK_RAW 0", "socket AF_INET SOCK_STREAM 132", "socketpair 38 1 0"])
+def test_no_other_kind_of_socket_is_made(line):
+    with pytest.raises(ScenarioError, match=r"AF_UNIX, AF_INET or AF_INET6|0, 6 \(TCP\) or 17"):
+        parse(f"a: {line}\n")
+
+
+# ---- signals
+
+
+def test_who_stops_another_sees_it_stand_and_may_let_it_go_on():
+    told = ended("a: fork -> b\na: kill b SIGSTOP => 0\na: kill b SIGCONT => 0\nb: close 99 => EBADF\n", "held")
+    states = [next(process["state"] for process in step["after"]["processes"] if process["name"] == "b") for step in told["steps"]]
+    assert states[1] == "stopped" and states[2] != "stopped"
+
+
+def test_who_is_stopped_takes_no_step():
+    ended("a: fork -> b\na: kill b SIGSTOP => 0\nb: close 99\n", "failed", "line 3: b cannot take this step: it is stopped")
+
+
+def test_who_has_stopped_himself_cannot_move():
+    ended("a: kill a SIGSTOP\n", "failed", "no process can move", "a in kill, stopped")
+
+
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGSEGV", "SIGALRM", "SIGXCPU", "SIGTERM"])
+def test_who_kills_himself_leaves_a_run_that_says_so(name):
+    number = int(getattr(signal, name))
+    told = ended(f"a: kill a {name} => killed={name}\n", "held")
+    assert told["steps"][0]["result"]["ended"] == f"killed by signal {number}"
+    assert told["steps"][0]["after"]["processes"][0]["exit"] == {"status": None, "killed": number}
+
+
+def test_the_dead_take_no_step():
+    ended("a: fork -> b\na: kill b SIGKILL\nb: close 99\n", "failed", "line 3: b has ended, killed by signal 9")
+    ended("a: thread -> t\na: exit 3\nt: close 99\n", "failed", "line 3: t has ended, exit status 3")
+
+
+def test_a_handler_that_counts_nothing_lets_a_process_survive():
+    ended("a: signal SIGSEGV HANDLER\na: kill a SIGSEGV => 0\na: signal SIGKILL HANDLER => EINVAL\n", "held")
+
+
+def test_an_orphan_is_killed_with_its_run_and_reaped():
+    ended(PAIR + "a: fork -> b\nb: fork -> c\nc: read x 1 => blocks\nb: exit 0\na: wait b => ok\na: exit 0\n", "held", "c in read")
+
+
+# ---- values
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "read r 1M => blocks",
+        "lseek r 0x7fffffffffffffff SEEK_SET => ESPIPE",
+        "dup2 r 0x7fffffff => EBADF",
+        "dup3 r 0x7fffffffffffffff O_CLOEXEC => EBADF",
+        "fcntl r F_SETPIPE_SZ 0x7fffffff => EPERM",
+        "fcntl r F_SETPIPE_SZ -1 => EINVAL",
+        "poll r -1 0 => 0",
+        "waitpid -9223372036854775808 0 => ECHILD",
+        "kill a 0x7fffffff => EINVAL",
+        "socketpair AF_UNIX 0x7fffffffffffffff 0x7fffffffffffffff => EINVAL",
+        'memfd_create "x" * 1M 0 => EINVAL',
+        "memfd_create \"m\" -1 => EINVAL",
+        "eventfd 0x7fffffffffffffff -1 => EINVAL",
+        "close 0x7fffffffffffffff => EBADF",
+        'sendmsg w iov=["x"] cmsg_len=-1 fds=[r] => ENOTSOCK',
+        "exit 0x7fffffffffffffff",
+        'open "x" -1 -1',
+    ],
+)
+def test_a_value_beyond_all_measure_is_the_kernels_to_judge(call):
+    told = run(PIPE + f"a: {call}\n")
+    step = told["steps"][1]
+    assert step["verdict"] in ("held", "none"), told["reason"]
+    assert not step["result"].get("fault")
+
+
+def test_a_file_that_grows_too_large_ends_its_writer():
+    with start('a: open "f" O_RDWR|O_CREAT -> f\na: write f "x" * 1M => 1048576\na: write f "x" => killed=SIGXFSZ\n') as process:
+        told = json.loads(process.stdout.read())
+    assert told["verdict"] == "held", told["reason"]
+
+
+# ---- the runner
+
+
+def family(pid: int) -> list[int]:
+    """The process's descendants."""
+    children = [int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()]
+    return children + [below for child in children for below in family(child)]
+
+
+def state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def sockets(pid: int) -> set[str]:
+    links = [os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir()]
+    return {link[8:-1] for link in links if link.startswith("socket:")}
+
+
+def known_sockets() -> set[str]:
+    return {line.split()[6] for line in Path("/proc/net/unix").read_text().splitlines()[1:]}
+
+
+def busy(process: subprocess.Popen) -> list[int]:
+    """The processes of a runner that plays BUSY, once its last step is under way."""
+
+    def four_and_the_last_polls() -> list[int]:
+        found = family(process.pid)
+        calls = [Path(f"/proc/{pid}/task/{task}/syscall").read_text().split()[0] for pid in found for task in os.listdir(f"/proc/{pid}/task")]
+        polls = calls.count(str(manager.watch.NUMBERS_OF_CALLS["poll"]))
+        return found if len(found) == 4 and polls == 2 and "T" in map(state, found) else []
+
+    return eventually(four_and_the_last_polls, "all four processes stand where they should")
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV], ids=lambda number: number.name)
+def test_of_a_runner_that_is_killed_nothing_remains(number, temporary_directory):
+    before = leaks.look(temporary_directory)
+    process = start(BUSY)
+    found = busy(process)
+    held = set().union(*map(sockets, found))
+    assert held & known_sockets() and before.left(temporary_directory).files
+    pidfds = [os.pidfd_open(pid) for pid in found]
+    process.send_signal(number)
+    assert process.wait() == -number
+    for pidfd in pidfds:
+        assert select.select([pidfd], [], [], 10)[0], "a process has outlived its runner"
+        os.close(pidfd)
+    eventually(lambda: not held & known_sockets(), "the kernel lets go of every socket")
+    assert not process.stdout.read()
+    process.stdout.close()
+    process.stderr.close()
+    assert not before.left(temporary_directory, patience=2.0)
+
+
+def test_a_runner_whose_output_nobody_reads_says_so_by_its_status(temporary_directory):
+    before = leaks.look(temporary_directory)
+    process = start(BUSY.replace("4000", "10"))
+    process.stdout.close()
+    assert process.wait() == 3
+    assert not process.stderr.read()
+    process.stderr.close()
+    assert not before.left(temporary_directory, patience=2.0)
+
+
+def test_of_a_run_in_this_process_nothing_remains():
+    before = set(os.listdir("/proc/self/fd"))
+    told = run(BUSY.replace("4000", "10"))
+    assert told["verdict"] == "held", told["reason"]
+    inodes = {str(found["inode"]) for step in told["steps"] for found in step["after"]["objects"]}
+    eventually(lambda: not inodes & known_sockets(), "the kernel lets go of every socket")
+    assert set(os.listdir("/proc/self/fd")) == before
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-told["steps"][0]["after"]["processes"][0]["pid"], os.WNOHANG)
