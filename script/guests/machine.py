@@ -1,0 +1,161 @@
+"""A guest by systemd-nspawn: a copy of the base tree that boots its own systemd in namespaces of its own, and is removed afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import secrets
+import select
+import shlex
+import signal
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Iterator
+
+from script.guests import base, network, place
+from script.guests.network import Link
+from script.guests.place import PLACE, GuestError, run, say, tail
+
+PREFIX = "ps-"
+"""Begins the name of each guest. An interface's name holds 15 bytes: ve-, this, and six digits."""
+
+BOOT = 120.0
+"""Seconds until a guest has booted; 2 to 4 were seen."""
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass
+class Machine:
+    """A booted guest."""
+
+    name: str
+    tree: Path
+    link: Link
+    leader: int
+    """Pid of its init, on this host."""
+    log: Path
+    """What each command printed."""
+
+    @property
+    def address(self) -> str:
+        return self.link.there
+
+    def command(self, script: str, user: str = "root") -> list[str]:
+        """The words that run the shell script in the guest, in a login of that user: nothing of this process's environment comes along."""
+        enter = ["nsenter", f"--target={self.leader}", "--all", "env", "-i", "TERM=dumb", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"]
+        return [*enter, "runuser", "--login", "--shell=/bin/bash", user, "--command", script]
+
+    def attempt(self, script: str, user: str = "root", timeout: float = place.LIMIT) -> subprocess.CompletedProcess[str]:
+        """Runs it and gives how it ended."""
+        began = time.monotonic()
+        done = run(*self.command(script, user), check=False, timeout=timeout)
+        with open(self.log, "a") as log:
+            log.write(f"\n{user}$ {script}\n{done.stdout}[{done.returncode}, {time.monotonic() - began:.1f} s]\n")
+        return done
+
+    def run(self, script: str, user: str = "root", timeout: float = place.LIMIT) -> str:
+        """What it printed, both streams in one. GuestError with its last lines unless it exits with 0."""
+        done = self.attempt(script, user, timeout)
+        if done.returncode:
+            raise GuestError(f"{user}@{self.name}: {script}\nended with {done.returncode}:\n{tail(done.stdout)}")
+        return done.stdout
+
+    def put(self, source: Path, target: str, user: str = "root") -> None:
+        """Copies a file or a folder of this host into the guest, as that user's. Through its namespaces, so that no link in it leads outside."""
+        into = shlex.quote(target)
+        with subprocess.Popen(["tar", "-C", str(source), "-c", "."], stdout=subprocess.PIPE) as packed:
+            words = self.command(f"mkdir -p {into} && tar -C {into} --no-same-owner -x", user)
+            unpacked = subprocess.run(words, stdin=packed.stdout, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        if packed.returncode or unpacked.returncode:
+            raise GuestError(f"{source} could not be copied to {target}:\n{tail(unpacked.stdout)}")
+
+
+@contextlib.contextmanager
+def machine(log: Path) -> Iterator[Machine]:
+    """A freshly booted guest. Afterwards it is gone, with its processes, its network and its tree. `log` gets what it said."""
+    place.ready()
+    place.sweep(PREFIX, lambda tree: network.close(f"ve-{tree.name}"))
+    name = PREFIX + secrets.token_hex(3)
+    with place.taken(name) as tree, contextlib.ExitStack() as stack:
+        base.copy(tree)
+        (tree / "etc/hostname").write_text("pairscope\n")
+        with place.lock("network"):
+            link = network.choose(f"ve-{name}")
+            network.configure(link, tree)
+            stack.callback(network.close, link.name)
+            leader = stack.enter_context(_booted(name, tree, log))
+            network.open_(link)
+        guest = Machine(name, tree, link, leader, log)
+        # Its network must be up before a command asks for a package.
+        guest.run("/usr/lib/systemd/systemd-networkd-wait-online --interface=host0 --timeout=30 && systemctl is-system-running --wait || true")
+        say(f"The guest {name} runs at {guest.address}")
+        yield guest
+
+
+@contextlib.contextmanager
+def _booted(name: str, tree: Path, log: Path) -> Iterator[int]:
+    """Boots the tree; gives the pid of its init. At the end it shuts down, and is killed if it does not."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told, open(log, "a") as said:
+        # An abstract address: nothing of it can stay.
+        told.bind(f"\0pairscope-{name}-{secrets.token_hex(4)}")
+        words = ["systemd-nspawn", "--quiet", f"--directory={tree}", f"--machine={name}", "--boot", "--register=no", "--keep-unit"]
+        words += ["--network-veth", "--resolv-conf=off", "--timezone=off", "--link-journal=no", "--notify-ready=yes", "--console=read-only"]
+        environment = {**os.environ, "NOTIFY_SOCKET": "@" + told.getsockname()[1:].decode()}
+        process = subprocess.Popen(
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            env=environment,
+            start_new_session=True,  # Ctrl-C is for the tests, which then end it in order
+            preexec_fn=_die_with_the_parent,
+        )
+        try:
+            yield _wait_for_boot(process, told, log)
+        finally:
+            process.terminate()  # nspawn asks its init to power off
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                say(f"The guest {name} does not shut down; killing it")
+                process.kill()
+                process.wait()
+
+
+def _die_with_the_parent() -> None:
+    """If the tests are killed, so is nspawn, and by the same means its init, and with that all in its namespaces."""
+    _libc.prctl(1, signal.SIGKILL)
+
+
+def _wait_for_boot(process: subprocess.Popen[bytes], told: socket.socket, log: Path) -> int:
+    """Pid of the init, once that says it is up."""
+    leader, deadline = 0, time.monotonic() + BOOT
+    pidfd = os.pidfd_open(process.pid)
+    try:
+        while True:
+            readable, _, _ = select.select([told, pidfd], [], [], max(0.0, deadline - time.monotonic()))
+            if told in readable:
+                for line in told.recv(65536).decode().splitlines():
+                    if line.startswith("X_NSPAWN_LEADER_PID="):
+                        leader = int(line.partition("=")[2])
+                    if line == "READY=1" and leader:
+                        return leader
+            elif pidfd in readable:
+                raise GuestError(f"The guest ended while it booted:\n{tail(log.read_text(errors='replace'))}")
+            else:
+                raise GuestError(f"The guest did not boot within {BOOT:g} s:\n{tail(log.read_text(errors='replace'))}")
+    finally:
+        os.close(pidfd)
+
+
+def forget(name: str) -> bool:
+    """Whether nothing of that guest is left on this host: no tree, no interface, no table of rules, no process."""
+    links = run("ip", "-brief", "link").stdout
+    tables = run("nft", "list", "tables").stdout
+    commands = run("ps", "-eo", "args").stdout
+    return not (PLACE / name).exists() and name not in links and name not in tables and f"--machine={name}" not in commands
