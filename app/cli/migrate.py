@@ -5,15 +5,21 @@ from __future__ import annotations
 import click
 
 from app import config
-from app.cli import as_json
+from app.cli import Failure, as_json
 from app.cli.output import put_json
-from app.store.migrate import upgrade
+from app.store.migrate import HISTORY, OWN, is_current, upgrade
 
 
 @click.command()
+@click.option("--check", is_flag=True, help="Only say whether there is anything to do: exit status 1 if so.")
 @as_json
-def migrate(as_json: bool) -> None:
+def migrate(check: bool, as_json: bool) -> None:
     """Create or upgrade the tables: history's and web's own. Does nothing where nothing is to be done."""
+    if check:
+        settings = config.load()
+        if not (is_current(settings.migrate_url, HISTORY) and is_current(settings.web_url, OWN)):
+            raise Failure("the tables are not up to date: python -m app migrate")
+        return print("The tables are up to date.")
     applied = upgrade(config.load())
     if as_json:
         put_json({"applied": applied})

@@ -1,0 +1,80 @@
+"""Apache: the web server, mod_wsgi, the site."""
+
+from app.stack.step import Chapter, Step
+
+BOX = "cd /opt/pairscope/code && /opt/pairscope/venv/bin/python -m app.lamp.box"
+MODULES = "alias authz_core headers mime mpm_event reqtimeout wsgi"
+
+CHAPTER = Chapter(
+    id="apache",
+    title="Apache",
+    guide="apache/README.md",
+    intro="The web server takes the requests; mod_wsgi runs the application in processes of its own, and keeps the pool and the lab as managed processes.",
+    steps=(
+        Step(
+            id="apache-packages",
+            title="Install the web server and its language module",
+            purpose="libapache2-mod-wsgi-py3 is mod_wsgi, built for Debian's Python.",
+            commands="DEBIAN_FRONTEND=noninteractive apt-get -y install --no-install-recommends apache2 libapache2-mod-wsgi-py3",
+            done="installed apache2 libapache2-mod-wsgi-py3",
+            see="`systemctl is-active apache2` says `active`",
+            wrong=(("`Address already in use: AH00072: make_sock: could not bind to address [::]:80`", "another web server has port 80: stop it, or take `Listen 80` out of /etc/apache2/ports.conf"),),
+            elsewhere=(("RHEL family", "dnf -y install httpd python3-mod_wsgi; the service is httpd"),),
+        ),
+        Step(
+            id="apache-modules",
+            title="Switch its modules on",
+            purpose="What the site uses: static files with headers, slow senders bounded, Python.",
+            commands=f"a2enmod -q {MODULES}",
+            done=f"for module in {MODULES}; do [ -e /etc/apache2/mods-enabled/$module.load ] || exit 1; done",
+            see="`Module wsgi already enabled`, or that Apache is to be restarted",
+            wrong=(("`Module mpm_event conflicts with mpm_prefork`", "another program (PHP's module) needs mpm_prefork: use php-fpm instead, and a2dismod mpm_prefork"),),
+            elsewhere=(("RHEL family", "modules are on by default: /etc/httpd/conf.modules.d"),),
+        ),
+        Step(
+            id="apache-run",
+            title="Have the directory of its sockets made at each boot",
+            purpose="/run is empty after a boot; systemd-tmpfiles makes the directory before Apache starts.",
+            commands="install -m 0644 /opt/pairscope/code/deploy/tmpfiles.conf /etc/tmpfiles.d/pairscope.conf\nsystemd-tmpfiles --create pairscope.conf",
+            done="cmp -s /opt/pairscope/code/deploy/tmpfiles.conf /etc/tmpfiles.d/pairscope.conf && is /run/pairscope/pool pairscope-pool:pairscope-web:2750",
+            see="`ls -ld /run/pairscope/pool` shows the pool's user and web's group",
+        ),
+        Step(
+            id="apache-logs",
+            title="Have the logs rotated",
+            purpose="Two weeks are kept, packed.",
+            commands="install -m 0644 /opt/pairscope/code/deploy/logrotate.conf /etc/logrotate.d/pairscope",
+            done="cmp -s /opt/pairscope/code/deploy/logrotate.conf /etc/logrotate.d/pairscope",
+            see="`logrotate -d /etc/logrotate.d/pairscope` finds no error",
+        ),
+        Step(
+            id="apache-port",
+            title="Listen on port {port}",
+            purpose="In a file of its own; ports.conf and whatever stands on port 80 stay as they are.",
+            commands=f"{BOX} write port\na2enconf -q pairscope-port",
+            done=f"[ -e /etc/apache2/conf-enabled/pairscope-port.conf ] && {BOX} same port",
+            see="`Enabling conf pairscope-port`",
+            elsewhere=(("RHEL family", "the file goes to /etc/httpd/conf.d; SELinux: semanage port -a -t http_port_t -p tcp 8080 where it is not one already"),),
+        ),
+        Step(
+            id="apache-site",
+            title="Deploy the application as a site",
+            purpose="web's processes, the pool and the lab as managed processes, static files from Apache itself.",
+            commands=f"{BOX} write site\na2ensite -q pairscope\napache2ctl configtest",
+            done=f"[ -e /etc/apache2/sites-enabled/pairscope.conf ] && {BOX} same site && apache2ctl configtest",
+            see="`Syntax OK`",
+            wrong=(("`Invalid command 'WSGIDaemonProcess'`", "mod_wsgi is not switched on: a2enmod wsgi"),),
+            elsewhere=(("RHEL family", "SELinux: setsebool -P httpd_can_network_connect_db 1, and a label for the socket in /run/pairscope"),),
+        ),
+        Step(
+            id="apache-start",
+            title="Start it, now and at each boot",
+            purpose="",
+            commands="systemctl enable --now apache2\nsystemctl reload apache2",
+            done='systemctl -q is-enabled apache2 && systemctl -q is-active apache2 && [ -n "$(ss -Hltn "sport = :{port}")" ]',
+            see="`ss -ltn` shows the port",
+            wrong=(("`Job for apache2.service failed`", "`journalctl -u apache2` and /var/log/pairscope/error.log say why"),),
+            elsewhere=(("RHEL family", "systemctl enable --now httpd"),),
+        ),
+    ),
+)

@@ -1,0 +1,119 @@
+"""A step of setting a box up, a check of one, and what a check finds."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import re
+from typing import TYPE_CHECKING, Callable, Iterator
+
+if TYPE_CHECKING:
+    from app.stack.box import Box
+
+VARIABLES = {"port": "8080", "source": ".", "site": "http://localhost:8080"}
+"""What commands may name in braces, and what the guide shows for it; in ``deploy/steps.sh`` it is the shell variable of that name."""
+
+NOT_RUN = "not run here"
+"""What every note on another system says of itself."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Step:
+    """One step. Its id is ``CHAPTER-WORD``."""
+
+    id: str
+    title: str
+    purpose: str
+    commands: str
+    """Shell, run as root; each line works in a shell of its own."""
+    done: str
+    """Shell condition: there is nothing to do. Looked at before and after the commands."""
+    see: str
+    """What one should see."""
+    wrong: tuple[tuple[str, str], ...] = ()
+    """What commonly goes wrong: what one sees, and what to do."""
+    elsewhere: tuple[tuple[str, str], ...] = ()
+    """How another system differs, by its name. Not run here."""
+
+    def __post_init__(self) -> None:
+        assert re.fullmatch(r"[a-z]+-[a-z]+", self.id), self.id
+
+    @property
+    def chapter(self) -> str:
+        return self.id.partition("-")[0]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Chapter:
+    """Steps that belong together, in their order."""
+
+    id: str
+    title: str
+    guide: str
+    """The page it stands in, below ``deploy/``."""
+    intro: str
+    steps: tuple[Step, ...]
+
+
+class Verdict(enum.StrEnum):
+    """What a finding means."""
+
+    GOOD = "good"
+    RECOMMENDED = "recommended"
+    """It works, but not as the guide says."""
+    CRITICAL = "critical"
+    """The dashboard, the record or the protection is not there."""
+    UNKNOWN = "unknown"
+    """Not to be seen by this user, or not in time."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """What a check found of one thing."""
+
+    what: str
+    expected: str
+    observed: str
+    verdict: Verdict = Verdict.GOOD
+    drift: str = ""
+    """Where expected and observed differ: one sentence that says so, and where it helps what to do."""
+
+
+Look = Callable[["Box"], Iterator[Finding]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """A function that looks at what one step is to have brought about."""
+
+    step: str
+    command: str
+    """What a person would type to look at the same."""
+    look: Look
+
+
+CHECKS: list[Check] = []
+"""In the order in which they are written."""
+
+
+def check(step: str, command: str) -> Callable[[Look], Look]:
+    """Marks a function as a check of that step."""
+
+    def mark(look: Look) -> Look:
+        CHECKS.append(Check(step, command, look))
+        return look
+
+    return mark
+
+
+def good(what: str, expected: str, observed: str) -> Finding:
+    return Finding(what, expected, observed)
+
+
+def bad(what: str, expected: str, observed: str, drift: str, verdict: Verdict = Verdict.CRITICAL) -> Finding:
+    return Finding(what, expected, observed, verdict, drift)
+
+
+def unknown(what: str, expected: str, why: str) -> Finding:
+    """`why` is a sentence."""
+    return Finding(what, expected, "not known", Verdict.UNKNOWN, why)
