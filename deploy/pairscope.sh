@@ -8,7 +8,7 @@ case ${1:-} in
 migrate) settings=migrate user=pairscope-migrate ;;
 checks) user='' ;;
 esac
-export PAIRSCOPE_SETTINGS="${PAIRSCOPE_SETTINGS:-/etc/pairscope/$settings.toml}" PYTHONDONTWRITEBYTECODE=1
+export PAIRSCOPE_SETTINGS="${PAIRSCOPE_SETTINGS:-/etc/pairscope/$settings.toml}" PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=/opt/pairscope/code
 # -P: whatever stands in the current directory is not imported.
 set -- /opt/pairscope/venv/bin/python -P -m app "$@"
 [ "$(id -u)" = 0 ] && [ -n "$user" ] && set -- setpriv --reuid="$user" --regid="$user" --init-groups -- "$@"

@@ -91,7 +91,7 @@ for step in $STEPS; do
         say "  ok       $now"
         continue
     fi
-    printf '  ...      %s\r' "$now"
+    [ ! -t 1 ] || printf '  ...      %s\r' "$now"
     ( exec 9>&-; "do_$step" ) >"$log" 2>&1
     status=$?
     if ! "done_$step"; then

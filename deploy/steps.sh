@@ -85,8 +85,8 @@ done_python_choices() ( {
     grep -q "^port = $port$" /etc/pairscope/box.toml
 } >/dev/null 2>&1 )
 do_python_choices() {
-    [ -e /etc/pairscope/box.toml ] || echo 'port = $port' > /etc/pairscope/box.toml || return
-    sed -i 's/^port *=.*/port = $port/' /etc/pairscope/box.toml || return
+    [ -e /etc/pairscope/box.toml ] || echo "port = $port" > /etc/pairscope/box.toml || return
+    sed -i "s/^port *=.*/port = $port/" /etc/pairscope/box.toml || return
 }
 
 title_python_settings='Make the settings from it'

@@ -44,7 +44,10 @@ CHAPTER = Chapter(
             id="python-choices",
             title="Write down what this box chooses",
             purpose="The port, and if you like `hosts` (further names that the site answers to) and `workers`. All settings come from this one file.",
-            commands="[ -e /etc/pairscope/box.toml ] || echo 'port = {port}' > /etc/pairscope/box.toml\nsed -i 's/^port *=.*/port = {port}/' /etc/pairscope/box.toml",
+            commands=(
+                '[ -e /etc/pairscope/box.toml ] || echo "port = {port}" > /etc/pairscope/box.toml\n'
+                'sed -i "s/^port *=.*/port = {port}/" /etc/pairscope/box.toml'
+            ),
             done='grep -q "^port = {port}$" /etc/pairscope/box.toml',
             see="`cat /etc/pairscope/box.toml` shows the port",
         ),
