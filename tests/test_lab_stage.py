@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import json
+import os
+import platform
+import pwd
+import signal
+import socket
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any, Callable
 
+import pytest
 
+from app.lab import calls, gallery
 from app.lab.language import parse
-from app.lab.stage import manager
-from tests.test_lab_language import documented
+from app.lab.stage import confine, manager
+from tests.test_lab_language import DOCUMENT, documented
+
+libc = ctypes.CDLL(None, use_errno=True)
 
 
 def played(text: str) -> dict:
@@ -58,3 +71,224 @@ def test_the_runner_is_a_command():
     assert done.returncode == 1 and "expected 1, observed 0" in json.loads(done.stdout)["reason"]
     done = subprocess.run([sys.executable, "-m", "app.lab.runner"], input=b"p: pip\n", capture_output=True, timeout=30)
     assert done.returncode == 2 and json.loads(done.stdout)["line"] == 1
+
+
+# ---- the sandbox
+
+
+def run_by_runner(text: str, **environment: str) -> dict:
+    done = subprocess.run(
+        [sys.executable, "-m", "app.lab.runner"], input=text.encode(), capture_output=True, timeout=30, env=os.environ | environment
+    )
+    assert done.stdout, done.stderr.decode()
+    return json.loads(done.stdout)
+
+
+def outcome(call: Callable[[], Any]) -> str:
+    """``done``, or the errno's name."""
+    try:
+        got = call()
+    except OSError as error:
+        return errno.errorcode[error.errno or 0]
+    except AssertionError as error:
+        return str(error)
+    if isinstance(got, int) and got > 2:
+        os.close(got)
+    return "done"
+
+
+def system_call(number: int, *arguments: Any) -> Callable[[], int]:
+    def make() -> int:
+        value = libc.syscall(ctypes.c_long(number), *(ctypes.c_long(one) if isinstance(one, int) else one for one in arguments))
+        if value < 0:
+            raise OSError(ctypes.get_errno(), "")
+        return 0
+
+    return make
+
+
+class Apart:
+    """A child that is confined as a stage, or as an actor, and tells what it could do; it lives until it is left."""
+
+    def __init__(self, layers: int, attacks: Callable[[confine.Sandbox | None], dict[str, Callable[[], Any]]]) -> None:
+        out, into = os.pipe()
+        stay, leave = os.pipe()
+        self.pid = os.fork()
+        if not self.pid:
+            try:
+                os.close(leave)
+                if not os.geteuid():
+                    account = pwd.getpwnam("nobody")
+                    os.setgroups([])
+                    os.setresgid(*[account.pw_gid] * 3)
+                    os.setresuid(*[account.pw_uid] * 3)
+                libc.prctl(4, 1, 0, 0, 0)
+                sandbox = confine.enter(parse("a: pipe -> r w\n"), False, own_user=False) if layers else None
+                if sandbox and layers == 2:
+                    sandbox.enter()
+                os.write(into, json.dumps({name: outcome(attack) for name, attack in attacks(sandbox).items()}).encode())
+                os.close(into)
+                os.read(stay, 1)
+            finally:
+                os._exit(0)
+        os.close(into)
+        os.close(stay)
+        self._leave = leave
+        with open(out) as told:
+            self.outcomes = json.load(told)
+
+    def __enter__(self) -> Apart:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._leave)
+        os.waitpid(self.pid, 0)
+
+
+def connecting(name: str) -> Callable[[], None]:
+    def connect() -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
+            sock.connect("\0" + name)
+
+    return connect
+
+
+def making(family: int, kind: int) -> Callable[[], None]:
+    return lambda: socket.socket(family, kind).close()
+
+
+def binding() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+
+
+def against(other: int) -> dict[str, Callable[[], Any]]:
+    """What one might try on a process of the same user."""
+    return {
+        "signal it": lambda: os.kill(other, signal.SIGCONT),
+        "take its descriptor": lambda: system_call(438, os.pidfd_open(other), 0, 0)(),
+        "compare with it": lambda: system_call({"x86_64": 312, "aarch64": 272}[platform.machine()], os.getpid(), other, 0, 0, 0)(),
+        "read its links": lambda: os.readlink(f"/proc/{other}/fd/0"),
+        "read where it stands": lambda: Path(f"/proc/{other}/syscall").read_text(),
+    }
+
+
+def test_a_run_says_how_it_is_confined():
+    told = run_by_runner(documented())["sandbox"]
+    assert told["level"] == "landlock+seccomp", told["missing"]
+    assert told["uid"] != 0 and told["no_new_privs"]
+    assert {"read_file", "make_sock"} <= set(told["landlock"]["files"]) and "connect_tcp" in told["landlock"]["network"]
+    assert told["limits"]["FSIZE"] == 1 << 20
+    assert played(documented())["sandbox"]["level"] == "none"
+
+
+def test_without_landlock_and_seccomp_there_is_no_run():
+    told = run_by_runner(documented(), PAIRSCOPE_SANDBOX="none")
+    assert told["verdict"] == "refused" and not told["steps"]
+    assert told["reason"].startswith("no run without a sandbox: ") and "Landlock" in told["reason"] and "seccomp" in told["reason"]
+
+
+def test_one_of_the_two_is_enough_and_the_other_is_named(tmp_path):
+    told = run_by_runner(documented(), PAIRSCOPE_SANDBOX="seccomp")
+    assert told["verdict"] == "held" and told["sandbox"]["level"] == "seccomp" and any("Landlock" in line for line in told["sandbox"]["missing"])
+    (tmp_path / "pyseccomp.py").write_text("raise RuntimeError('no libseccomp here')\n")
+    told = run_by_runner(documented(), PYTHONPATH=str(tmp_path))
+    assert told["verdict"] == "held" and told["sandbox"]["level"] == "landlock" and any("no libseccomp here" in line for line in told["sandbox"]["missing"])
+
+
+@pytest.mark.parametrize("layers", [1, 2], ids=["stage", "actor"])
+def test_neither_the_stage_nor_an_actor_reaches_beyond_the_run(layers, tmp_path):
+    file = tmp_path / "file"
+    file.write_text("x")
+    file.chmod(0o666)
+    tmp_path.chmod(0o777)
+    attacks = {
+        "read a file": lambda: os.open("/etc/hostname", os.O_RDONLY),
+        "write a file": lambda: os.open(file, os.O_WRONLY),
+        "make a file": lambda: os.open(tmp_path / "new", os.O_CREAT | os.O_WRONLY),
+        "list a directory": lambda: os.listdir("/"),
+        "remove a file": lambda: os.unlink(file),
+        "start a program": lambda: os.execv("/bin/true", ["true"]),
+        "enter namespaces": lambda: system_call({"x86_64": 272, "aarch64": 97}[platform.machine()], 0x10000000)(),
+        "make a netlink socket": making(socket.AF_NETLINK, socket.SOCK_RAW),
+        "bind a port": binding,
+        "trace its parent": system_call({"x86_64": 101, "aarch64": 117}[platform.machine()], 0x4206, os.getpid(), 0, 0),
+    }
+    with Apart(layers, lambda _: attacks) as apart:
+        assert set(apart.outcomes.values()) <= {"EACCES", "EPERM"}, apart.outcomes
+
+
+def test_a_stage_sees_its_actors_and_they_do_not_see_it():
+    def both_ways(sandbox: confine.Sandbox | None) -> dict[str, Callable[[], Any]]:
+        stage = os.getpid()
+        out, into = os.pipe()
+        stay, leave = os.pipe()
+        actor = os.fork()
+        if not actor:
+            sandbox.enter()
+            os.write(into, json.dumps({name: outcome(attack) for name, attack in against(stage).items()}).encode())
+            os.close(into)
+            os.close(leave)
+            os.read(stay, 1)
+            os._exit(0)
+        os.close(into)
+        os.close(stay)
+        with open(out) as told:
+            upwards = json.load(told)
+
+        def downwards() -> None:
+            for name, attack in against(actor).items():
+                assert outcome(attack) == "done", name
+
+        def upward() -> None:
+            assert set(upwards.values()) <= {"EACCES", "EPERM"}, upwards
+
+        def leaving() -> None:
+            os.close(leave)
+            os.waitpid(actor, 0)
+
+        return {"downwards": downwards, "upwards": upward, "the end": leaving}
+
+    with Apart(1, both_ways) as apart:
+        assert apart.outcomes == {"downwards": "done", "upwards": "done", "the end": "done"}
+
+
+def test_two_runs_of_one_user_neither_see_nor_signal_each_other():
+    name = f"lab-{os.getpid()}"
+
+    def listen() -> None:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        sock.bind("\0" + name)
+        sock.listen()
+        sock.detach()
+
+    with Apart(1, lambda _: {"listen": listen}) as one:
+        assert one.outcomes == {"listen": "done"}
+        attacks = against(one.pid) | {"connect to its abstract name": connecting(name)}
+        with Apart(0, lambda _: attacks) as free:
+            assert set(free.outcomes.values()) == {"done"}, free.outcomes
+        with Apart(1, lambda _: attacks) as other:
+            assert set(other.outcomes.values()) <= {"EACCES", "EPERM"}, other.outcomes
+
+
+def test_what_the_sandbox_promises_to_refuse_it_does_not_allow():
+    actor = {name for names in confine.ALLOWED.values() for name in names}
+    stage = {name for names in confine.STAGE.values() for name in names}
+    assert not (actor | stage) & set(confine.DENIED)
+    assert not actor & set(confine.DENIED_ACTORS)
+
+
+def test_the_documents_table_of_allowed_calls_is_the_table():
+    assert calls.fill(DOCUMENT, "sandbox", confine.table()) == DOCUMENT, "run: python -m app.lab.stage.confine docs/lab.md"
+
+
+def test_two_runs_with_many_descriptors_in_flight_do_not_meet():
+    """The kernel counts them by user; a run that sends hundreds waits until it is alone."""
+    text = gallery.text("too-many-references").encode()
+    runners = [subprocess.Popen([sys.executable, "-m", "app.lab.runner"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(4)]
+    for runner in runners:
+        runner.stdin.write(text)
+        runner.stdin.close()
+    for runner in runners:
+        with runner:
+            assert json.loads(runner.stdout.read())["verdict"] == "held"

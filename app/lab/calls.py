@@ -6,6 +6,20 @@ import dataclasses
 import sys
 from pathlib import Path
 
+from app.lab.constants import NUMBERS
+
+DOMAINS = ("AF_UNIX", "AF_INET", "AF_INET6")
+COMMANDS = (
+    "F_DUPFD", "F_DUPFD_CLOEXEC", "F_GETFD", "F_SETFD", "F_GETFL", "F_SETFL", "F_GETPIPE_SZ", "F_SETPIPE_SZ", "F_GET_SEALS", "F_ADD_SEALS",
+)  # fmt: skip
+"""Of fcntl. Others signal somebody, or take an address."""
+OPTIONS = tuple(
+    name
+    for name in NUMBERS
+    if name.startswith("SO_") and name not in ("SO_ATTACH_FILTER", "SO_ATTACH_BPF", "SO_ATTACH_REUSEPORT_CBPF", "SO_ATTACH_REUSEPORT_EBPF")
+)
+"""Of setsockopt. Others hand the kernel a program."""
+
 KINDS = {
     "fd": "a descriptor's name, or a number",
     "number": "a number or constants",
@@ -13,9 +27,10 @@ KINDS = {
     "size": "a number of bytes, at most 1M",
     "any": "a number, constants or a text",
     "text": "a text",
-    "domain": "AF_UNIX, AF_INET or AF_INET6",
+    "domain": "one of " + ", ".join(DOMAINS),
     "level": "SOL_SOCKET",
-    "command": "F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_GETPIPE_SZ, F_SETPIPE_SZ, F_GET_SEALS or F_ADD_SEALS",
+    "option": "an option by its name, such as SO_PASSCRED",
+    "command": "one of " + ", ".join(COMMANDS),
     "file": 'the name of a file in the scratch directory, such as "f", without a /',
     "address": 'a file\'s name such as "s", an abstract one such as "\\0s", or "127.0.0.1:PORT" or "[::1]:PORT"',
     "process": "a process's name",
@@ -27,7 +42,7 @@ KINDS = {
     "signal": "the name of a signal",
     "list": "a list in brackets",
 }
-"""What an argument takes, in words. Of domains, levels and commands a scenario has those that reach nothing beyond its run."""
+"""What an argument takes, in words. Of domains, levels, options and commands a scenario has those that reach nothing beyond its run."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -109,7 +124,7 @@ CALLS = {
             named="iov:list/size control:size? flags:flags? bad_iov:pointer?",
         ),
         _call("shutdown", "fd:fd how:number", "none", "shutdown(2)", "ends one or both directions for every holder"),
-        _call("setsockopt", "fd:fd level:level option:number value:any", "none", "setsockopt(2)", "sets an option"),
+        _call("setsockopt", "fd:fd level:level option:option value:any", "none", "setsockopt(2)", "sets an option"),
         _call("getsockopt", "fd:fd level:number option:number", "none", "getsockopt(2)", "asks for an option"),
         _call("fcntl", "fd:fd command:command argument:flags?", "none", "fcntl(2)", "asks or changes what a descriptor is"),
         _call("open", "name:file flags:flags mode:number?", "one", "open(2)", "opens a file of the run's scratch directory", sysno="openat"),
@@ -170,13 +185,11 @@ def table() -> str:
     return "\n".join(lines) + "\n"
 
 
-BEGIN, END = "<!-- calls -->\n", "<!-- /calls -->"
-
-
-def fill(text: str) -> str:
-    """`text` with the table between its marks made anew. Raises ValueError if a mark is missing."""
-    start = text.index(BEGIN) + len(BEGIN)
-    return text[:start] + table() + text[text.index(END, start) :]
+def fill(text: str, name: str = "calls", made: str = "") -> str:
+    """`text` with what stands between the marks ``<!-- name -->`` made anew: this table, or `made`. Raises ValueError if a mark is missing."""
+    begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+    start = text.index(begin) + len(begin)
+    return text[:start] + (made or table()) + text[text.index(end, start) :]
 
 
 if __name__ == "__main__":

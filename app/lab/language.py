@@ -7,7 +7,7 @@ import re
 import socket
 from typing import Iterable, NoReturn
 
-from app.lab.calls import CALLS, EXPECTED_TAKES, KINDS, Argument, Call, usage
+from app.lab.calls import CALLS, COMMANDS, DOMAINS, EXPECTED_TAKES, OPTIONS, Argument, Call, usage
 from app.lab.constants import ERRNOS, HANDLERS, NUMBERS, POINTERS, number
 from app.lab.model import Constants, Expectation, Items, Name, Number, Place, Scenario, ScenarioError, Step, Text, Value
 
@@ -41,6 +41,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "text": (Text,),
     "domain": (Number, Constants),
     "level": (Number, Constants),
+    "option": (Number, Constants),
     "command": (Number, Constants),
     "file": (Text,),
     "address": (Text,),
@@ -62,12 +63,13 @@ _WORDS = {
     "signal": tuple(name for name in NUMBERS if name.startswith("SIG") and name not in HANDLERS),
 }
 """Kinds for which a constant must be one of these."""
-_ONLY = {kind: frozenset(NUMBERS[name] for name in re.findall("[A-Z][A-Z0-9_]+", KINDS[kind])) for kind in ("domain", "level", "command")}
+_ONLY = {
+    kind: frozenset(NUMBERS[name] for name in names)
+    for kind, names in (("domain", DOMAINS), ("level", ("SOL_SOCKET",)), ("option", OPTIONS), ("command", COMMANDS))
+}
 """Kinds for which only some numbers will do, whether they are written as numbers or as constants."""
 _PROTOCOLS = (0, socket.IPPROTO_TCP, socket.IPPROTO_UDP)
 """Of sockets for the network. Others would have the kernel load modules."""
-_PROGRAMS = {26: "SO_ATTACH_FILTER", 50: "SO_ATTACH_BPF", 51: "SO_ATTACH_REUSEPORT_CBPF", 52: "SO_ATTACH_REUSEPORT_EBPF"}
-"""Options that hand the kernel a program. asm-generic/socket.h"""
 _FILE = re.compile(rb"(?!\.\.?\Z)[^/\0]{1,100}\Z", re.DOTALL)
 _ADDRESS = re.compile(rb"(?:127\.0\.0\.1|\[::1\]):[0-9]{1,5}\Z|\0.{1,100}\Z|(?!\.\.?\Z)[^/\0:]{1,100}\Z", re.DOTALL)
 """A colon makes a port of it, and then nothing but the loopback will do."""
@@ -291,8 +293,6 @@ class _Line:
         elif call.name in ("socket", "socketpair"):
             if _integer(arguments[0]) != socket.AF_UNIX and _integer(arguments[2]) not in _PROTOCOLS:
                 raise ScenarioError(places[2], shown(arguments[2]), "0, 6 (TCP) or 17 (UDP), as the domain is a network")
-        elif call.name == "setsockopt" and _integer(arguments[2]) in _PROGRAMS:
-            raise ScenarioError(places[2], shown(arguments[2]), "another option: a scenario hands the kernel no program")
 
     def _binds(self, call: Call) -> tuple[str, ...]:
         if not self._is("->"):

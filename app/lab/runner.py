@@ -8,11 +8,9 @@ its actors hang on lifelines, and a process of its own waits for its end to remo
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import fcntl
 import os
 import pwd
-import resource
 import shutil
 import signal
 import sys
@@ -24,20 +22,10 @@ import msgspec
 
 from app.lab.language import TEXT_MAX, parse
 from app.lab.model import Items, Scenario, ScenarioError
-from app.lab.stage.manager import USER, run, uses_files
+from app.lab.stage import confine
+from app.lab.stage.manager import USER, run, unplayed, uses_files
 
 HELD, FAILED, NO_SCENARIO, UNREAD = 0, 1, 2, 3
-LIMITS = {
-    "AS": 1 << 30,
-    "CORE": 0,
-    "CPU": 10,
-    "FSIZE": 1 << 20,
-    "MEMLOCK": 0,
-    "MSGQUEUE": 0,
-}
-"""Of the runner and, inherited, of each actor; the stage sets NOFILE for the actors."""
-NPROC = 256
-"""Processes of the user whom the runner becomes: of all runs together."""
 SECONDS = 15
 """After which the runner ends by SIGALRM: it should have ended by itself long ago, but its output may find no reader."""
 FEW = 16
@@ -45,8 +33,6 @@ FEW = 16
 sends more has to be alone, or it would make others fail, fact of ETOOMANYREFS."""
 PATIENCE = 6
 """Seconds that a run waits to be alone, or for the one that is."""
-_PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 4, 38
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def main() -> int:
@@ -67,8 +53,10 @@ def main() -> int:
             os.setgroups([])
             os.setresgid(account.pw_gid, account.pw_gid, account.pw_gid)
             os.setresuid(account.pw_uid, account.pw_uid, account.pw_uid)
-        confine(own_user=bool(account))
-        result = run(scenario, scratch)
+        try:
+            result = run(scenario, scratch, sandbox=confine.enter(scenario, uses_files(scenario), own_user=bool(account)))
+        except confine.Unconfined as error:
+            result = unplayed(scenario, str(error))
     try:
         _write(result)
     except BrokenPipeError:
@@ -139,21 +127,6 @@ def _remove_after(path: str, end: int) -> None:
                 break
     finally:
         os._exit(0)
-
-
-def confine(own_user: bool) -> None:
-    """Takes from this process, and so from all that it will fork, what no scenario needs. There is no way back.
-
-    `own_user`: the user is the lab's alone, and his processes may be counted.
-    """
-    # A change of user makes a process undumpable, and then not even its own parent of the same user may look at it.
-    _libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)
-    _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    for name, value in (LIMITS | ({"NPROC": NPROC} if own_user else {})).items():
-        which = getattr(resource, f"RLIMIT_{name}")
-        hard = resource.getrlimit(which)[1]
-        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(which, (value, value))
 
 
 def _write(message: dict[str, Any]) -> None:

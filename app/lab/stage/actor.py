@@ -14,7 +14,7 @@ import select
 import signal
 import socket
 import threading
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -49,8 +49,13 @@ def receive(control: socket.socket) -> tuple[Any, list[int]] | None:
             return msgspec.msgpack.decode(body), fds
 
 
-def begin(control: int, lifeline: int, directory: str, account: tuple[int, int] | None) -> None:
-    """Makes the process that was just forked for it the first actor, and never returns. `account`: uid and gid to become."""
+class _Confines(Protocol):
+    def enter(self) -> None: ...
+
+
+def begin(control: int, lifeline: int, directory: str, account: tuple[int, int] | None, sandbox: _Confines | None) -> None:
+    """Makes the process that was just forked for it the first actor, and never returns. `account`: uid and gid to become; `sandbox`: to
+    enter, with all that it will fork."""
     status = 70
     try:
         null = os.open("/dev/null", os.O_RDWR)
@@ -65,7 +70,14 @@ def begin(control: int, lifeline: int, directory: str, account: tuple[int, int] 
             os.setresgid(account[1], account[1], account[1])
             os.setresuid(account[0], account[0], account[0])
         system.plain_signals()
-        _Actor(hidden).play()
+        actor = _Actor(hidden)
+        try:
+            if sandbox:
+                sandbox.enter()
+        except Exception as error:
+            send(actor.control, {"fault": f"{type(error).__name__}: {error}"})
+            raise
+        actor.play()
         status = 0
     finally:
         os._exit(status)
@@ -96,12 +108,12 @@ class _Actor:
 
     def __init__(self, hidden: int, thread: bool = False) -> None:
         self._hidden = hidden
-        self._control = socket.socket(fileno=hidden)
+        self.control = socket.socket(fileno=hidden)
         self._thread = thread
 
     def play(self) -> None:
         self._greet()
-        while (order := receive(self._control)) is not None:
+        while (order := receive(self.control)) is not None:
             message, fds = order
             call, arguments, named = message
             if call == "exit":
@@ -115,13 +127,13 @@ class _Actor:
             else:
                 answer = self._perform(call, arguments, named)
             if answer is not None:
-                send(self._control, answer)
+                send(self.control, answer)
         if not self._thread:
             os._exit(0)
-        self._control.close()
+        self.control.close()
 
     def _greet(self) -> None:
-        send(self._control, {"pid": os.getpid(), "tid": threading.get_native_id(), "hidden": self._hidden})
+        send(self.control, {"pid": os.getpid(), "tid": threading.get_native_id(), "hidden": self._hidden})
 
     @staticmethod
     def _perform(call: str, arguments: list[Any], named: dict[str, Any]) -> dict[str, Any]:
@@ -140,10 +152,10 @@ class _Actor:
             os.close(hidden)
             os.close(kept)
             return {"value": pid, "errno": 0 if pid > 0 else failed}
-        self._control.detach()
+        self.control.detach()
         _live_by(kept, hidden, HIDDEN)
         self._hidden, self._thread = hidden, False
-        self._control = socket.socket(fileno=hidden)
+        self.control = socket.socket(fileno=hidden)
         self._greet()
         return None
 

@@ -27,7 +27,7 @@ from app.lab.constants import NUMBERS, errno_name, number
 from app.lab.language import write
 from app.lab.model import Constants, Items, Name, Number, Scenario, Step, Text, Value
 from app.lab.stage import actor as acting
-from app.lab.stage import expect, message, probes, watch
+from app.lab.stage import confine, expect, message, probes, watch
 from app.lab.stage.cast import Actor, Outcome, Pending, Process, ending
 
 FORMAT = 1
@@ -53,11 +53,14 @@ class TimedOut(Exception):
     """The run took too long. str() is a sentence."""
 
 
-def run(scenario: Scenario, directory: Path | None = None, *, user: str = USER) -> dict[str, Any]:
+def run(
+    scenario: Scenario, directory: Path | None = None, *, user: str = USER, sandbox: confine.Sandbox | None = None
+) -> dict[str, Any]:
     """Runs the scenario and gives the run, JSON-able; docs/lab.md says what it holds. Leaves no process, descriptor or file.
 
     `directory`: the scratch directory, which the caller made and removes; None: one of this function's own, if the scenario needs one. `user`: whom the
-    actors become where this process is root, so that what is shown is what happens to everybody else. Raises KeyError if there is no such user.
+    actors become where this process is root, so that what is shown is what happens to everybody else. `sandbox`: that this process has entered, and its actors will enter further;
+    None: there is none. Raises KeyError if there is no such user.
     """
     account = None
     if os.geteuid() == 0:
@@ -70,7 +73,7 @@ def run(scenario: Scenario, directory: Path | None = None, *, user: str = USER) 
     subreaper = ctypes.c_int(0)
     _libc.prctl(_PR_GET_CHILD_SUBREAPER, ctypes.byref(subreaper), 0, 0, 0)
     _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # whoever loses a parent becomes a child of this process, and is reaped
-    stage = _Stage(scenario, scratch, account)
+    stage = _Stage(scenario, scratch, account, sandbox)
     try:
         return stage.run()
     finally:
@@ -78,6 +81,24 @@ def run(scenario: Scenario, directory: Path | None = None, *, user: str = USER) 
         _libc.prctl(_PR_SET_CHILD_SUBREAPER, subreaper.value, 0, 0, 0)
         if made:
             shutil.rmtree(scratch, ignore_errors=True)
+
+
+def unplayed(scenario: Scenario, reason: str) -> dict[str, Any]:
+    """The run of a scenario that could not begin."""
+    return _told_run(scenario, "refused", reason, confine.absent()) | {"started": time.time(), "took_ns": 0, "steps": []}
+
+
+def _told_run(scenario: Scenario, verdict: str, reason: str, sandbox: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "text": write(scenario),
+        "about": [list(pair) for pair in scenario.about],
+        "verdict": verdict,
+        "reason": reason,
+        "kernel": os.uname().release,
+        "machine": os.uname().machine,
+        "sandbox": sandbox,
+    }
 
 
 def uses_files(scenario: Scenario) -> bool:
@@ -92,10 +113,11 @@ def uses_files(scenario: Scenario) -> bool:
 class _Stage:
     """One run."""
 
-    def __init__(self, scenario: Scenario, scratch: Path, account: tuple[int, int] | None) -> None:
+    def __init__(self, scenario: Scenario, scratch: Path, account: tuple[int, int] | None, sandbox: confine.Sandbox | None) -> None:
         self._scenario = scenario
         self._scratch = scratch
         self._account = account
+        self._sandbox = sandbox
         self._actors: dict[str, Actor] = {}
         self._processes: list[Process] = []
         self._memory = probes.Memory()
@@ -134,18 +156,8 @@ class _Stage:
             reason = "; ".join(filter(None, (reason, f"at the end {'no process can move: ' if deadlocked else ''}{blocked}")))
             if deadlocked and not self._foreseen():
                 verdict = "failed"
-        return {
-            "format": FORMAT,
-            "text": write(self._scenario),
-            "about": [list(pair) for pair in self._scenario.about],
-            "verdict": verdict,
-            "reason": reason,
-            "kernel": os.uname().release,
-            "machine": os.uname().machine,
-            "started": started,
-            "took_ns": time.monotonic_ns() - began,
-            "steps": self._steps,
-        }
+        told = _told_run(self._scenario, verdict, reason, self._sandbox.told if self._sandbox else confine.absent())
+        return told | {"started": started, "took_ns": time.monotonic_ns() - began, "steps": self._steps}
 
     def _check(self) -> None:
         steps = self._scenario.steps
@@ -361,7 +373,7 @@ class _Stage:
         if not pid:
             try:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (acting.NUMBERS_MAX, acting.NUMBERS_MAX))
-                acting.begin(theirs.fileno(), end.fileno(), str(self._scratch), self._account)
+                acting.begin(theirs.fileno(), end.fileno(), str(self._scratch), self._account, self._sandbox)
             finally:
                 os._exit(70)
         theirs.close()
@@ -380,6 +392,8 @@ class _Stage:
         greeting = acting.receive(actor.control) if poller.poll(0) else None
         if greeting is None:
             raise TimedOut(f"{actor.name} never came to life")
+        if "fault" in greeting[0]:
+            raise Refused(f"{actor.name} could not begin: {greeting[0]['fault']}")
         actor.tid, actor.hidden = greeting[0]["tid"], greeting[0]["hidden"]
 
     def _bring(self, who: Actor, step: Step, ends: list[socket.socket]) -> None:

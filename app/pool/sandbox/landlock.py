@@ -1,4 +1,4 @@
-"""Landlock: a domain without a single rule, so that nothing that it handles can be done. landlock(7).
+"""Landlock: a domain in which nothing can be done that it handles, but for what the caller names. landlock(7).
 
 The kernel is asked for its ABI, and handles what that ABI knows. Descriptors that are open already, and those that
 arrive by SCM_RIGHTS, keep the rights with which they were opened.
@@ -9,11 +9,14 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-from typing import NamedTuple
+import struct
+from typing import Collection, Mapping, NamedTuple
 
-_CREATE_RULESET, _RESTRICT_SELF = 444, 446
+_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 """The same numbers on every architecture, as all system calls since Linux 5.1."""
 _CREATE_RULESET_VERSION = 1
+_BENEATH, _PORT = 1, 2
+"""LANDLOCK_RULE_PATH_BENEATH, LANDLOCK_RULE_NET_PORT."""
 
 FILES = (
     (1, ("execute", "write_file", "read_file", "read_dir", "remove_dir", "remove_file", "make_char", "make_dir",
@@ -62,16 +65,31 @@ def abi() -> int:
     return int(version)
 
 
-def restrict(version: int | None = None) -> Handled:
-    """Refuses this thread all that Landlock handles, as of ABI `version` or the kernel's own. Needs no_new_privs. Raises Unavailable."""
+def restrict(
+    version: int | None = None,
+    *,
+    beneath: Mapping[int, Collection[str]] = {},
+    ports: Mapping[int, Collection[str]] = {},
+    free: Collection[str] = (),
+) -> Handled:
+    """Refuses this thread all that Landlock handles, as of ABI `version` or the kernel's own. Needs no_new_privs. Raises Unavailable.
+
+    `beneath`: rights to keep on a file, or on all below a directory, by a descriptor of it; `ports`: the same on TCP ports; rights that
+    this ABI does not know are passed over. `free`: rights that are not handled at all, and so not refused.
+    """
     version = version or abi()
-    handled = [_known(table, version) for table in (FILES, NETWORK, SCOPES)]
-    attributes = _Attributes(*(_bits(names) for names in handled))
+    known = [_known(table, version) for table in (FILES, NETWORK, SCOPES)]
+    attributes = _Attributes(*(_bits(names, [name for name in names if name not in free]) for names in known))
     length = next(length for since, length in _SIZES if version >= since)
     ruleset = _libc.syscall(_CREATE_RULESET, ctypes.byref(attributes), ctypes.c_size_t(length), 0)
     if ruleset < 0:
         raise Unavailable(f"a ruleset was refused: {os.strerror(ctypes.get_errno())}")
     try:
+        for fd, names in beneath.items():
+            _allow(ruleset, _BENEATH, struct.pack("=Qi", _bits(known[0], names), fd))
+        for port, names in ports.items():
+            if allowed := _bits(known[1], [name for name in names if name not in free]):
+                _allow(ruleset, _PORT, struct.pack("=QQ", allowed, port))
         if _libc.syscall(_RESTRICT_SELF, ctypes.c_int(ruleset), 0) != 0:
             raise Unavailable(f"the restriction was refused: {os.strerror(ctypes.get_errno())}")
     finally:
@@ -82,12 +100,18 @@ def restrict(version: int | None = None) -> Handled:
         for since, names in table
         if since > version
     ]
-    return Handled(version, *handled, missing)
+    return Handled(version, *([name for name in names if name not in free] for names in known), missing)
+
+
+def _allow(ruleset: int, kind: int, rule: bytes) -> None:
+    if _libc.syscall(_ADD_RULE, ctypes.c_int(ruleset), kind, rule, 0) != 0:
+        raise Unavailable(f"a rule was refused: {os.strerror(ctypes.get_errno())}")
 
 
 def _known(table: tuple[tuple[int, tuple[str, ...]], ...], version: int) -> list[str]:
     return [name for since, names in table if since <= version for name in names]
 
 
-def _bits(names: list[str]) -> int:
-    return (1 << len(names)) - 1
+def _bits(known: list[str], names: Collection[str]) -> int:
+    """The bits of those of `names` that are known, which stand in the order of their bits."""
+    return sum(1 << bit for bit, name in enumerate(known) if name in names)

@@ -11,7 +11,7 @@ import fcntl
 import mmap
 import os
 import termios
-from typing import NamedTuple
+from typing import Callable, Iterable, Mapping, NamedTuple
 
 try:
     import pyseccomp as seccomp
@@ -76,6 +76,15 @@ class Loaded(NamedTuple):
 
 def load(keep: int) -> Loaded:
     """Loads the filter into this thread; `keep` is its own end. Needs no_new_privs or root. Raises Unavailable."""
+    # what a lazy import or linecache meets: PermissionError, which both take for 'not there'
+    refused = dict.fromkeys(("open", "openat", "openat2", "creat"), errno.EACCES)
+    missing = install([name for names in ALLOWED.values() for name in names], lambda: _conditional(keep), refused)
+    return Loaded(sum(map(len, ALLOWED.values())), len(CONDITIONS), missing)
+
+
+def install(names: Iterable[str], conditions: Callable[[], Iterable[tuple]], refused: Mapping[str, int]) -> list[str]:
+    """Allows this thread the calls `names`, and those of `conditions` with the arguments that stand there; `refused` calls are answered
+    with an errno of their own, all others with EPERM. Returns what this libseccomp does not know. Raises Unavailable."""
     if seccomp is None:
         raise Unavailable(_why)
     try:
@@ -83,24 +92,21 @@ def load(keep: int) -> Loaded:
         # a call of another architecture (x32, i386) has another number for each of these: there is no reason to make one
         chosen.set_attr(seccomp.Attr.ACT_BADARCH, seccomp.KILL_PROCESS)
         missing = []
-        for names in ALLOWED.values():
-            for name in names:
-                try:
-                    number = seccomp.resolve_syscall(seccomp.Arch.NATIVE, name)
-                except Exception:
-                    missing.append(f"{name} is not known to libseccomp")
-                    continue
-                chosen.add_rule(seccomp.ALLOW, number)
-        rules = _conditional(keep)
-        for name, *arguments in rules:
+        for name in names:
+            try:
+                number = seccomp.resolve_syscall(seccomp.Arch.NATIVE, name)
+            except Exception:
+                missing.append(f"{name} is not known to libseccomp")
+                continue
+            chosen.add_rule(seccomp.ALLOW, number)
+        for name, *arguments in conditions():
             chosen.add_rule(seccomp.ALLOW, name, *arguments)
-        # what a lazy import or linecache meets: PermissionError, which both take for 'not there'
-        for name in ("open", "openat", "openat2", "creat"):
-            chosen.add_rule(seccomp.ERRNO(errno.EACCES), name)
+        for name, number in refused.items():
+            chosen.add_rule(seccomp.ERRNO(number), name)
         chosen.load()
     except OSError as error:
         raise Unavailable(f"the filter was refused: {error}") from None
-    return Loaded(sum(map(len, ALLOWED.values())), len(CONDITIONS), missing)
+    return missing
 
 
 def _conditional(keep: int) -> list[tuple]:
