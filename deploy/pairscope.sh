@@ -1,12 +1,11 @@
 #!/bin/sh
 # pairscope COMMAND ...: the command line of this box, installed as /usr/local/bin/pairscope. By root, each command runs as the
-# user whose business it is; `checks` stays root, who sees most. `pairscope --help` lists them.
+# user whose business it is. `pairscope --help` lists them.
 
 set -eu
 settings=web user=pairscope-web
 case ${1:-} in
 migrate) settings=migrate user=pairscope-migrate ;;
-checks) user='' ;;
 esac
 export PAIRSCOPE_SETTINGS="${PAIRSCOPE_SETTINGS:-/etc/pairscope/$settings.toml}" PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=/opt/pairscope/code
 # -P: whatever stands in the current directory is not imported.

@@ -29,7 +29,7 @@ Exit status:
 The installation is the one whose settings file PAIRSCOPE_SETTINGS names, or the embedded one under PAIRSCOPE_STATE
 (default: var)."""
 
-COMMANDS = ("serve", "status", "submit", "tail", "lab", "migrate", "token")
+COMMANDS = ("serve", "status", "submit", "tail", "lab", "checks", "migrate", "token")
 """Each is a module of this package with a command of the same name."""
 
 

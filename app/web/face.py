@@ -26,13 +26,14 @@ ICONS = {
     "pages.workers": "M2.500 2.500h4.500v4.500H2.500zM9 2.500h4.500v4.500H9zM2.500 9h4.500v4.500H2.500zM9 9h4.500v4.500H9z",
     "pages.jobs": "M3 3v10M3 4.500h6M3 8h10M3 11.500h7.500",
     "pages.lab": "M6 2h4M6.500 2v4.500L2.500 13a.7.7 0 0 0 .6 1h9.800a.7.7 0 0 0 .6-1L9.500 6.500V2M4.500 10h7",
+    "pages.stack": "M8 2 14 5 8 8 2 5zM2 8l6 3 6-3M2 11l6 3 6-3",
     "pages.database": "M2.500 4c0-1.200 2.500-2 5.500-2s5.500.8 5.500 2-2.500 2-5.500 2-5.500-.8-5.500-2v8c0 1.200 2.500 2 5.500 2s5.500-.8 5.500-2V4M2.500 8c0 1.200 2.500 2 5.500 2s5.500-.8 5.500-2",
 }
 
 
 def navigation() -> list[tuple[str, str, str]]:
     """The rail: endpoint, label, icon."""
-    labels = (_("Overview"), _("Messages"), _("Transfers"), _("Workers"), _("Jobs"), _("Lab"), _("Database"))
+    labels = (_("Overview"), _("Messages"), _("Transfers"), _("Workers"), _("Jobs"), _("Lab"), _("Stack"), _("Database"))
     return [(endpoint, label, icon) for (endpoint, icon), label in zip(ICONS.items(), labels)]
 
 

@@ -105,6 +105,8 @@ def _booted(name: str, tree: Path, log: Path) -> Iterator[int]:
         told.bind(f"\0pairscope-{name}-{secrets.token_hex(4)}")
         words = ["systemd-nspawn", "--quiet", f"--directory={tree}", f"--machine={name}", "--boot", "--register=no", "--keep-unit"]
         words += ["--network-veth", "--resolv-conf=off", "--timezone=off", "--link-journal=no", "--notify-ready=yes", "--console=read-only"]
+        # What a virtual machine allows, and nspawn by itself does not: the sandbox and the proofs need them.
+        words += ["--system-call-filter=kcmp pidfd_getfd landlock_create_ruleset landlock_add_rule landlock_restrict_self"]
         environment = {**os.environ, "NOTIFY_SOCKET": "@" + told.getsockname()[1:].decode()}
         process = subprocess.Popen(
             words,

@@ -10,7 +10,7 @@ from flask_smorest import Api as SmorestApi
 
 import app as pairscope
 from app.web import problems
-from app.web.api import history, jobs, lab, pool  # noqa: F401 each adds its routes to the blueprint
+from app.web.api import history, jobs, lab, pool, stack  # noqa: F401 each adds its routes to the blueprint
 from app.web.api.routes import blueprint
 from app.web.api.shapes import ProblemShape
 

@@ -383,6 +383,26 @@ class RunWithSteps(RunShape):
     run = fields.Dict(**about("As docs/lab.md has it under What a run holds."))
 
 
+class CheckShape(Part):
+    """One thing that was looked at."""
+
+    chapter = fields.String(**about("linux, apache, mysql, python or pool."))
+    step = fields.String(**about("Of the guide; empty: of none."))
+    title = fields.String()
+    command = fields.String(**about("What a person would type to look at the same."))
+    expected = fields.String()
+    observed = fields.String()
+    verdict = fields.String(**about("good, recommended, critical or unknown."))
+    drift = fields.String(**about("How it differs, in words."))
+
+
+class ChecksShape(Part):
+    """What the stack is really like."""
+
+    at = Time(metadata={"format": "date-time"})
+    items = fields.List(fields.Nested(CheckShape))
+
+
 def items_of(shape: type[Schema]) -> type[Schema]:
     """A list that is whole."""
     return type(shape.__name__.removesuffix("Shape") + "Items", (Part,), {"__doc__": "All there are.", "items": fields.List(fields.Nested(shape))})

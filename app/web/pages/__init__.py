@@ -16,7 +16,7 @@ def _fresh(response: Response) -> Response:
 
 def register(app: Flask) -> None:
     from app.web import face, glossary
-    from app.web.pages import appearance, database, jobs, lab, messages, overview, transfers, workers  # noqa: F401 they add their views
+    from app.web.pages import appearance, database, jobs, lab, messages, overview, stack, transfers, workers  # noqa: F401 they add their views
 
     face.register(app)
     glossary.register(app)

@@ -1,0 +1,468 @@
+"""What the stack is really like, step by step: ``run(settings)`` for the page, the API and ``python -m app checks``.
+
+Everything is read: files, /proc, the pool's snapshot, and the database by the accounts that this process has. No program is
+started, for web forks nothing. Whoever may see less is told which row he may not see. No row holds a secret.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import os
+import platform
+import re
+import resource
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any, Callable, Iterator
+
+from sqlalchemy import Engine, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+import app as pairscope
+from app.config import Settings
+from app.lamp import box
+from app.pool import snapshot as snapshots
+from app.pool.sandbox import landlock
+from app.stack import system
+from app.stack.guides import CHAPTERS
+from app.stack.step import Finding, Verdict, bad, good, unknown
+from app.store import migrate
+from app.store.engine import engine
+
+KEPT = 5.0
+"""Seconds for which one look serves all who ask."""
+DISK_LOW, DISK_OUT = 2 << 30, 200 << 20
+CODE = Path(pairscope.__file__).resolve().parents[1]
+VARIABLES: tuple[tuple[str, str, str], ...] = (
+    ("innodb_flush_log_at_trx_commit", "1", "a commit may be lost with the machine's power"),
+    ("character_set_server", "utf8mb4", "text beyond the first plane of Unicode is refused or cut"),
+    ("skip_networking", "1", "the database can be reached over the network"),
+    ("local_infile", "0", "the server may ask a client for the client's files"),
+)
+"""Settings that matter: the name, what the guide sets, and what it means otherwise."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One thing that was looked at."""
+
+    chapter: str
+    step: str
+    """Of the guide; empty: of none."""
+    title: str
+    command: str
+    """What a person would type to look at the same."""
+    expected: str
+    observed: str
+    verdict: Verdict
+    drift: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    at: int
+    """ns since 1970."""
+    rows: tuple[Row, ...]
+
+    def count(self, verdict: Verdict) -> int:
+        return sum(row.verdict is verdict for row in self.rows)
+
+
+@dataclasses.dataclass(frozen=True)
+class Scene:
+    """What a check may look at."""
+
+    settings: Settings
+    said: snapshots.Snapshot | None
+    box: dict[str, Any] | None
+    """What the box has chosen; None: this is none, but the embedded run or a private instance."""
+    engine: Engine | None
+    """Of the database; None: it is SQLite."""
+
+
+Look = Callable[[Scene], Iterator[Finding]]
+_checks: list[tuple[str, str, str, Look]] = []
+TITLES = {step.id: step.title for chapter in CHAPTERS for step in chapter.steps}
+_lock = threading.Lock()
+_kept: dict[str, tuple[float, Report]] = {}
+
+
+def check(chapter: str, step: str, command: str) -> Callable[[Look], Look]:
+    """Marks a function as a look at a step of the guide."""
+
+    def mark(look: Look) -> Look:
+        assert not step or step in TITLES, step
+        _checks.append((chapter, step, command, look))
+        return look
+
+    return mark
+
+
+def run(settings: Settings, fresh: bool = False) -> Report:
+    """Looks at everything, or gives what was found in the last five seconds."""
+    with _lock:
+        kept = _kept.get(settings.source + str(settings.state))
+        if kept and not fresh and time.monotonic() < kept[0] + KEPT:
+            return kept[1]
+        report = _run(settings)
+        _kept[settings.source + str(settings.state)] = time.monotonic(), report
+        return report
+
+
+def _run(settings: Settings) -> Report:
+    now = time.time_ns()
+    url = make_url(settings.history_url)
+    made = None if url.get_backend_name() == "sqlite" else engine(settings.history_url, read_only=True, pool_size=1)
+    scene = Scene(settings, snapshots.read(settings, now), _box(), made)
+    rows = []
+    for chapter, step, command, look in _checks:
+        try:
+            for finding in look(scene):
+                rows.append(Row(chapter, step, finding.what, command, finding.expected, finding.observed, finding.verdict, finding.drift))
+        except (OSError, SQLAlchemyError, box.BoxError) as error:
+            reason = getattr(error, "orig", None) or error
+            rows.append(Row(chapter, step, TITLES.get(step, chapter), command, "an answer", "none", Verdict.UNKNOWN, f"It could not be looked at: {reason}."))
+    if made is not None:
+        made.dispose()
+    return Report(now, tuple(rows))
+
+
+def _box() -> dict[str, Any] | None:
+    try:
+        return box.choices()
+    except box.BoxError:
+        return None
+
+
+# ---- Linux
+
+
+@check("linux", "linux-upgrade", "cat /etc/os-release; uname -r")
+def _system(scene: Scene) -> Iterator[Finding]:
+    release = platform.freedesktop_os_release()
+    name = release.get("PRETTY_NAME", release.get("ID", "?"))
+    known = {release.get("ID"), *release.get("ID_LIKE", "").split()} & {"debian", "ubuntu"}
+    if known:
+        yield good("Release", "Debian 12, or a relative of it", name)
+    else:
+        yield bad("Release", "Debian 12, or a relative of it", name, "The guide was tested on Debian 12; its notes say where other systems differ.", Verdict.RECOMMENDED)
+    kernel = platform.release()
+    numbers = tuple(int(part) for part in re.findall(r"\d+", kernel)[:2])
+    if numbers >= (5, 6):
+        yield good("Kernel", "5.6 or newer: pidfd_getfd", kernel)
+    else:
+        yield bad("Kernel", "5.6 or newer: pidfd_getfd", kernel, "This kernel has no pidfd_getfd: the lab cannot look into its processes.")
+
+
+@check("linux", "", "cat /sys/kernel/security/lsm; cat /proc/sys/kernel/seccomp/actions_avail")
+def _abilities(scene: Scene) -> Iterator[Finding]:
+    abi = landlock.abi()
+    if abi > 0:
+        yield good("Landlock", "ABI 1 or newer", f"ABI {abi}")
+    else:
+        yield bad("Landlock", "ABI 1 or newer", "none", "Workers are confined by seccomp alone: the kernel has no Landlock, or what started this keeps it away.", Verdict.RECOMMENDED)
+    actions = system.read("/proc/sys/kernel/seccomp/actions_avail")
+    if "errno" in actions:
+        yield good("seccomp", "errno, kill_process", ", ".join(actions.split()[:4]))
+    else:
+        yield bad("seccomp", "errno, kill_process", actions or "none", "The kernel has no seccomp: workers are not confined by it.")
+    soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft >= 1024:
+        yield good("Descriptors a process may hold", "1024 or more", str(soft))
+    else:
+        yield bad("Descriptors a process may hold", "1024 or more", str(soft), "Each client of the pool takes one: with few of them it turns clients away.", Verdict.RECOMMENDED)
+
+
+@check("linux", "linux-directories", "df -h")
+def _disk(scene: Scene) -> Iterator[Finding]:
+    for what, path in (("Disk of the journal", scene.settings.state), ("Disk of web's files", scene.settings.web_state)):
+        try:
+            room = os.statvfs(path)
+        except PermissionError:
+            yield unknown(what, "2 GiB free", f"{path} may be entered by its owner alone.")
+            continue
+        free = room.f_bavail * room.f_frsize
+        said = f"{free >> 20} MiB free"
+        if free < DISK_OUT:
+            yield bad(what, "2 GiB free", said, f"The disk is nearly full: when it is, nothing is accepted that cannot be recorded. {path}")
+        elif free < DISK_LOW:
+            yield bad(what, "2 GiB free", said, f"The disk is filling up. {path}", Verdict.RECOMMENDED)
+        else:
+            yield good(what, "2 GiB free", said)
+
+
+@check("linux", "linux-users", "getent passwd pairscope-web pairscope-pool pairscope-lab")
+def _users(scene: Scene) -> Iterator[Finding]:
+    if scene.box is None:
+        return
+    missing = [name for name in (box.WEB, box.POOL, box.LAB, box.MIGRATE) if not system.user_exists(name)]
+    if missing:
+        yield bad("Users", "one for each part", f"without {', '.join(missing)}", f"The guide makes the user {missing[0]}, and there is none.")
+    else:
+        yield good("Users", "one for each part", "web, pool, lab, migrate")
+
+
+@check("linux", "linux-firewall", "ufw status")
+def _firewall(scene: Scene) -> Iterator[Finding]:
+    if scene.box is None:
+        return
+    port = scene.box.get("port", 8080)
+    if "ENABLED=yes" not in system.read("/etc/ufw/ufw.conf"):
+        yield bad("Firewall", f"on, open for 22 and {port}", "off", "The guide switches ufw on, and it is off: every port of this machine is open.", Verdict.RECOMMENDED)
+        return
+    try:
+        rules = Path("/etc/ufw/user.rules").read_text()
+    except PermissionError:
+        yield Finding("Firewall", f"on, open for 22 and {port}", "on; its rules are root's to read")
+        return
+    if re.search(rf"--dport {port} -j ACCEPT", rules):
+        yield good("Firewall", f"on, open for 22 and {port}", f"on, open for {port}")
+    else:
+        yield bad("Firewall", f"on, open for 22 and {port}", f"on, closed for {port}", f"The firewall keeps port {port} closed: ufw allow {port}/tcp")
+
+
+# ---- Apache
+
+
+@check("apache", "apache-packages", "dpkg -l apache2 libapache2-mod-wsgi-py3")
+def _apache(scene: Scene) -> Iterator[Finding]:
+    masters = system.processes("apache2")
+    if not masters or scene.settings.source == "embedded":
+        if scene.box is None:
+            yield unknown("Apache", "running", "It is not used here: the embedded server takes its place.")
+        else:
+            yield bad("Apache", "running", "not running", "No process of apache2 is there: systemctl start apache2")
+        return
+    for package, what in (("apache2-bin", "Apache"), ("libapache2-mod-wsgi-py3", "mod_wsgi")):
+        version = system.package(package)
+        if version:
+            yield good(what, "Debian's package", version)
+        else:
+            yield unknown(what, "Debian's package", "It does not come from a package.")
+
+
+@check("apache", "apache-modules", "apache2ctl -M")
+def _modules(scene: Scene) -> Iterator[Finding]:
+    if scene.box is None or not system.processes("apache2"):
+        return
+    enabled = {path.stem for path in Path("/etc/apache2/mods-enabled").glob("*.load")}
+    wanted = {"alias", "authz_core", "headers", "mime", "mpm_event", "reqtimeout", "wsgi"}
+    if missing := sorted(wanted - enabled):
+        yield bad("Modules", ", ".join(sorted(wanted)), f"without {', '.join(missing)}", f"The guide switches {missing[0]} on, and it is off: a2enmod {missing[0]}")
+    else:
+        yield good("Modules", "those of the site", f"{len(enabled)}, with mpm_event and wsgi")
+
+
+@check("apache", "apache-port", "ss -ltnp; grep -r Listen /etc/apache2")
+def _port(scene: Scene) -> Iterator[Finding]:
+    if scene.box is None:
+        return
+    wanted = scene.box.get("port", 8080)
+    told = system.listen_directives(Path("/etc/apache2"))
+    holds = system.listening()
+    if wanted not in told:
+        others = ", ".join(str(port) for port in sorted(told - {80, 443})) or "no port of its own"
+        yield bad("Port", str(wanted), others, f"The guide says {wanted}, Apache is told to listen on {others}.")
+    elif wanted not in holds:
+        yield bad("Port", str(wanted), "nobody listens", f"Apache is told to listen on {wanted}, and nobody does: systemctl restart apache2")
+    else:
+        yield good("Port", str(wanted), f"{wanted}, held by user {holds[wanted]}")
+
+
+@check("apache", "apache-site", "diff <(python -m app.lamp.box ...) /etc/apache2/sites-enabled/pairscope.conf")
+def _site(scene: Scene) -> Iterator[Finding]:
+    if scene.box is None:
+        return
+    if not Path("/etc/apache2/sites-enabled/pairscope.conf").exists():
+        yield bad("Site", "as generated", "not enabled", "The site is not enabled: a2ensite pairscope && systemctl reload apache2")
+        return
+    made = box.installation(scene.box)
+    how = box.differs(box.files("site", made)[0])
+    if how:
+        yield bad("Site", "as generated", how, "The site was changed by hand, or the box's choices were: deploy/provision.sh makes it again.", Verdict.RECOMMENDED)
+    else:
+        yield good("Site", "as generated", "as generated")
+
+
+@check("apache", "apache-start", "ps -eo pid,user,args | grep wsgi:")
+def _groups(scene: Scene) -> Iterator[Finding]:
+    if not system.processes("apache2") or scene.settings.source == "embedded":
+        return
+    web = system.titled("wsgi:web")
+    if web:
+        yield good("Processes of web", "one or more", f"{len(web)}: {', '.join(map(str, web[:6]))}")
+    else:
+        yield bad("Processes of web", "one or more", "none", "Apache runs, but no process of its group web: its error log says why.")
+    fds = len(os.listdir("/proc/self/fd"))
+    yield good("Descriptors of this process", "below its limit", f"{fds} of {resource.getrlimit(resource.RLIMIT_NOFILE)[0]}, process {os.getpid()}")
+
+
+# ---- MariaDB
+
+
+@check("mysql", "mysql-packages", "mariadb -e 'SELECT VERSION()'")
+def _server(scene: Scene) -> Iterator[Finding]:
+    if scene.engine is None:
+        yield unknown("MariaDB", "running", "It is not used here: SQLite takes its place.")
+        return
+    socket = make_url(scene.settings.history_url).query.get("unix_socket", "")
+    try:
+        with scene.engine.connect() as connection:
+            version = connection.scalar(text("SELECT VERSION()"))
+            number = connection.scalar(text("SELECT CONNECTION_ID()"))
+            raw: Any = connection.connection.dbapi_connection
+            fd = raw._sock.fileno() if raw is not None else -1
+            count = connection.execute(text("SHOW STATUS LIKE 'Threads_connected'")).one()[1]
+            most = connection.execute(text("SHOW VARIABLES LIKE 'max_connections'")).one()[1]
+    except SQLAlchemyError as error:
+        reason = getattr(error, "orig", None)
+        words = reason.args[-1] if reason is not None and reason.args else error
+        yield bad("MariaDB", "answers", "does not answer", f"The database cannot be asked: {words}. Jobs go on and wait in the journal; systemctl start mariadb")
+        return
+    yield good("MariaDB", "answers", str(version))
+    yield good("Socket", "a Unix socket", str(socket))
+    yield good("Connections", f"below {most}", f"{count}")
+    yield good("This connection", "a descriptor of this process", f"descriptor {fd} of process {os.getpid()} is connection {number}")
+
+
+@check("mysql", "mysql-settings", "mariadb -e 'SHOW VARIABLES'")
+def _variables(scene: Scene) -> Iterator[Finding]:
+    if scene.engine is None:
+        return
+    with scene.engine.connect() as connection:
+        found = {name.lower(): str(value) for name, value in connection.execute(text("SHOW GLOBAL VARIABLES")).all()}
+    for name, wanted, otherwise in VARIABLES:
+        value = {"ON": "1", "OFF": "0"}.get(found.get(name, ""), found.get(name, "?"))
+        if value == wanted:
+            yield good(name, wanted, value)
+        else:
+            yield bad(name, wanted, value, f"The guide sets {name} to {wanted}, it is {value}: {otherwise}.", Verdict.RECOMMENDED)
+    if "STRICT_ALL_TABLES" in found.get("sql_mode", ""):
+        yield good("sql_mode", "STRICT_ALL_TABLES", "STRICT_ALL_TABLES")
+    else:
+        yield bad("sql_mode", "STRICT_ALL_TABLES", found.get("sql_mode", "?")[:60], "A value that does not fit is cut for programs that do not set a mode of their own.", Verdict.RECOMMENDED)
+
+
+@check("mysql", "mysql-tables", "pairscope migrate --check")
+def _tables(scene: Scene) -> Iterator[Finding]:
+    for what, url, line in (("Tables of history", scene.settings.history_url, migrate.HISTORY), ("Tables of web", scene.settings.web_url, migrate.OWN)):
+        if migrate.is_current(url, line):
+            yield good(what, "as this version has them", "up to date")
+        else:
+            yield bad(what, "as this version has them", "other ones", "The tables are not those of this version: pairscope migrate")
+
+
+@check("mysql", "mysql-grants", "mariadb -e 'SHOW GRANTS'")
+def _grants(scene: Scene) -> Iterator[Finding]:
+    if scene.engine is None or scene.box is None:
+        return
+    user = make_url(scene.settings.history_url).username or ""
+    wanted = box.expected_grants(box.installation(scene.box)).get(user)
+    if wanted is None:
+        yield unknown("Rights", "as generated", f"The guide knows no user {user}.")
+        return
+    with scene.engine.connect() as connection:
+        has = set().union(*(box.parse_grant(row[0]) for row in connection.execute(text("SHOW GRANTS")).all()))
+    missing, more = wanted - has, has - wanted
+    if missing:
+        yield bad(f"Rights of {user}", f"{len(wanted)}", f"{len(missing)} missing", f"{user} lacks {_rights(missing)}: deploy/provision.sh gives it again.")
+    elif more:
+        yield bad(f"Rights of {user}", f"{len(wanted)}", f"{len(more)} too many", f"{user} may do more than it needs: {_rights(more)}.", Verdict.RECOMMENDED)
+    else:
+        yield good(f"Rights of {user}", f"{len(wanted)}", f"{len(has)}, table by table")
+
+
+def _rights(rights: set[tuple[str, str]]) -> str:
+    return ", ".join(f"{name} on {table}" for name, table in sorted(rights)[:3])
+
+
+# ---- Python
+
+
+@check("python", "python-packages", "python3 --version")
+def _python(scene: Scene) -> Iterator[Finding]:
+    yield good("Python", "3.11 or newer", platform.python_version())
+    where = Path(sys.prefix)
+    if scene.box is None or where == Path("/opt/pairscope/venv"):
+        yield good("Environment", "its own", str(where))
+    else:
+        yield bad("Environment", "/opt/pairscope/venv", str(where), f"This program runs in {where}, and the guide installs it in /opt/pairscope/venv.", Verdict.RECOMMENDED)
+
+
+@check("python", "python-environment", "pip list")
+def _libraries(scene: Scene) -> Iterator[Finding]:
+    pinned = dict(re.findall(r"^([A-Za-z0-9_.-]+)(?:\[[^\]]*\])?==([^\s;#]+)", system.read(CODE / "requirements.txt"), re.MULTILINE))
+    differing = []
+    for name, wanted in pinned.items():
+        try:
+            found = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found = "missing"
+        if found != wanted:
+            differing.append((name, wanted, found))
+    for name, wanted, found in differing:
+        yield bad(name, wanted, found, f"requirements.txt says {name} {wanted}, and it is {found}: script/environment installs it.", Verdict.RECOMMENDED)
+    if not differing:
+        yield good("Libraries", "as in requirements.txt", f"{len(pinned)}, each in its version")
+
+
+@check("python", "python-code", "pairscope --version")
+def _code(scene: Scene) -> Iterator[Finding]:
+    said = scene.said
+    if said is None or said.version == pairscope.__version__:
+        yield good("Pairscope", pairscope.__version__, pairscope.__version__)
+    else:
+        yield bad("Pairscope", pairscope.__version__, f"the pool runs {said.version}", "The pool runs another version than web: systemctl reload apache2", Verdict.RECOMMENDED)
+
+
+# ---- the pool
+
+
+@check("pool", "pool-ready", "pairscope status")
+def _pool(scene: Scene) -> Iterator[Finding]:
+    said = scene.said
+    if said is None:
+        yield bad("Supervisor", "running", "says nothing", "No supervisor has said anything lately: Apache starts it again; its log says why it ended.")
+        return
+    yield good("Supervisor", "running", f"serial {said.supervisor.serial}, process {said.supervisor.pid}, epoch {said.epoch}, {said.supervisor.fds} descriptors")
+    ready = sum(worker.state in ("idle", "busy") for worker in said.workers)
+    if ready >= said.wanted:
+        yield good("Workers", f"{said.wanted} ready", f"{ready} ready")
+    else:
+        yield bad("Workers", f"{said.wanted} ready", f"{ready} ready", "Workers are missing: the pool starts them again, after a pause that doubles.", Verdict.CRITICAL if not ready else Verdict.RECOMMENDED)
+    levels = {worker.sandbox for worker in said.workers if worker.sandbox}
+    if levels == {"landlock+seccomp"}:
+        yield good("Sandbox of the workers", "Landlock and seccomp", "Landlock and seccomp")
+    else:
+        yield bad("Sandbox of the workers", "Landlock and seccomp", ", ".join(sorted(levels)) or "not told yet", "Workers are confined by less than both.", Verdict.RECOMMENDED)
+    idle = sum(station.state in ("idle", "busy") for station in said.stations)
+    if idle:
+        yield good("Lab stations", "one or more", str(idle))
+    else:
+        yield bad("Lab stations", "one or more", "none", "No lab station is connected: scenarios cannot be run.", Verdict.RECOMMENDED)
+
+
+@check("pool", "pool-ready", "curl localhost:8080/readyz")
+def _record(scene: Scene) -> Iterator[Finding]:
+    said = scene.said
+    if said is None:
+        return
+    journal, recorder = said.journal, said.recorder
+    part = journal.bytes / journal.limit
+    observed = f"{journal.bytes >> 10} KiB of {journal.limit >> 20} MiB"
+    if journal.stuck:
+        yield bad("Journal", "below its bound", observed, f"Nothing can be appended: {journal.stuck}.")
+    elif part >= 1:
+        yield bad("Journal", "below its bound", observed, "The journal has reached its bound: new jobs are refused until the database takes it.")
+    elif part > 0.5:
+        yield bad("Journal", "below its bound", observed, "More than half of the journal's bound waits for the database.", Verdict.RECOMMENDED)
+    else:
+        yield good("Journal", "below its bound", observed)
+    if recorder.state == "ok":
+        yield good("Recorder", "up to date", f"{recorder.lag} records behind, process {recorder.pid}")
+    else:
+        yield bad("Recorder", "up to date", recorder.state, f"The recorder is {recorder.state}: {recorder.database}. What comes waits in the journal.")
