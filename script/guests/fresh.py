@@ -1,0 +1,225 @@
+"""script/fresh-test: the README's first command, the provisioning or the guide, the checks, and what breaks, on a machine that was never used."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from script.guests import place
+from script.guests.machine import Machine, forget, machine
+from script.guests.outside import Site, until
+from script.guests.place import GuestError, run, say
+
+ROOT = Path(__file__).resolve().parents[2]
+CHECKOUT = "/root/pairscope"
+GUIDES = ("deploy/README.md", "deploy/apache/README.md", "deploy/mysql/README.md")
+_began = time.monotonic()
+
+
+def expect(holds: object, claim: str) -> None:
+    """Says what holds, and ends all where it does not."""
+    if not holds:
+        raise GuestError(f"NOT TRUE: {claim}")
+    say(f"{time.monotonic() - _began:5.0f} s  {claim}")
+
+
+def checkout(guest: Machine, target: str, user: str = "root") -> None:
+    """A clean checkout of what is committed here, with its history."""
+    with tempfile.TemporaryDirectory(prefix="pairscope-clone") as directory:
+        run("git", "clone", "--quiet", ROOT, f"{directory}/clone")
+        guest.put(Path(directory, "clone"), target, user)
+
+
+def readme(guest: Machine) -> None:
+    """The README's first command, by somebody who is not root."""
+    guest.run("apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -qy install --no-install-recommends git python3 python3-venv")
+    guest.run("useradd --create-home --shell /bin/bash visitor")
+    checkout(guest, "/home/visitor/pairscope", "visitor")
+    with open(guest.log, "a") as log:
+        server = subprocess.Popen(guest.command("cd pairscope && exec script/server", "visitor"), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True)
+    try:
+        assert server.stdout is not None
+        said = []
+        for line in server.stdout:
+            said.append(line)
+            if "Log in" in line:
+                break
+        address = re.search(r"http://127\.0\.0\.1:\d+/", "".join(said))
+        expect(address, "script/server prints its address and a login link, without root")
+        tell = guest.run("cd pairscope && .venv/bin/python -m app submit digest README.md", "visitor")
+        expect("sha256" in tell, "a job is submitted from the command line and done")
+        tell = guest.run("cd pairscope && .venv/bin/python -m app lab run parent-and-child", "visitor")
+        expect("held" in tell, "a scenario of the lab is run by real processes, and holds")
+        tell = guest.run("cd pairscope && .venv/bin/python -m app tail -n 20 --json", "visitor")
+        expect('"task"' in tell and '"result"' in tell, "its messages are in the record")
+    finally:
+        guest.attempt("pkill -INT -u visitor -f 'app serve'")
+        try:
+            server.wait(30)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+    expect(server.returncode in (0, 130), "Ctrl-C stops it")
+    expect(not guest.attempt("pgrep -u visitor -f app.").stdout.strip(), "nothing of it is left")
+
+
+def changes(output: str) -> int:
+    """How many changes provisioning says that it made."""
+    found = re.search(r"(\d+) changes\.", output)
+    if not found:
+        raise GuestError(f"provisioning did not say how many changes it made:\n{place.tail(output)}")
+    return int(found[1])
+
+
+def provision(guest: Machine, **more: str) -> int:
+    """Runs the provisioning; how many changes it made."""
+    words = " ".join(f"{name}={value}" for name, value in more.items())
+    return changes(guest.run(f"{words} {CHECKOUT}/deploy/provision.sh", timeout=900))
+
+
+def refusals(guest: Machine) -> None:
+    """What the provisioning says where it cannot do its work; nothing is changed by it."""
+    before = guest.run("ls /opt /etc; dpkg-query -f '${Package}\\n' -W")
+    guest.run("useradd --create-home stranger && cp -r /root/pairscope /home/stranger/ && chown -R stranger /home/stranger/pairscope")
+    said = guest.attempt("/home/stranger/pairscope/deploy/provision.sh", "stranger")
+    expect(said.returncode == 1 and "needs root" in said.stdout, "without root the provisioning says that it needs it")
+    said = guest.attempt(f"PAIRSCOPE_PORT=eighty {CHECKOUT}/deploy/provision.sh")
+    expect(said.returncode == 1 and "expected a number" in said.stdout, "a port that is none is refused")
+    guest.run("systemd-run --quiet --unit=squatter python3 -m http.server 8080 && for i in $(seq 50); do ss -Hltn 'sport = :8080' | grep -q . && break; sleep 0.1; done")
+    said = guest.attempt(f"{CHECKOUT}/deploy/provision.sh")
+    expect(said.returncode == 1 and "port 8080 is held by python3" in said.stdout, "a port that is taken is told with its holder")
+    guest.run("systemctl stop squatter; userdel --remove stranger")
+    expect(before == guest.run("ls /opt /etc; dpkg-query -f '${Package}\\n' -W"), "a refused provisioning has changed nothing")
+
+
+def by_guide(guest: Machine) -> None:
+    """The guide's commands, in order, as a stranger copies them."""
+    count = 0
+    for name in GUIDES:
+        for block in re.findall(r"^```sh\n(.*?)^```$", (ROOT / name).read_text(), re.DOTALL | re.MULTILINE):
+            guest.run(f"cd {CHECKOUT} && bash -e <<'BLOCK'\n{block}BLOCK", timeout=900)
+            count += 1
+    expect(count >= 25, f"the {count} blocks of the guide run one after the other, each without an error")
+    until("the box is ready", lambda: Site(f"http://{guest.address}:8080").get("/readyz")["ready"])
+    expect(provision(guest) == 0, "the script finds nothing left to do after the guide")
+
+
+def box(guest: Machine, site: Site) -> str:
+    """The box from outside: the checks, a job, its rows, the lab. The operator's token."""
+    expect(site.get("/readyz")["ready"], f"the dashboard answers at {site.address}, and pool, journal and database are ready")
+    said = guest.attempt("pairscope checks --all")
+    expect(said.returncode == 0, "pairscope checks finds everything as the guides say" + ("" if not said.returncode else f":\n{said.stdout}"))
+    bad = [row for row in site.findings().values() if row["verdict"] in ("critical", "recommended")]
+    expect(not bad, f"and so does the page, asked over HTTP {bad or ''}")
+    token = guest.run("pairscope token create fresh-test").splitlines()[0].strip()
+    job = site.submit(token)
+    rows = until("the job's rows are in MariaDB", lambda: int(guest.run(f"mariadb -N -e 'SELECT COUNT(*) FROM pairscope.messages WHERE job = {job}'")) >= 4)
+    expect(rows, "a job is submitted from outside, and MariaDB's own client counts its messages")
+    run_ = site.get("/api/v1/lab/runs", {"scenario": "parent-and-child"})
+    expect(run_["verdict"] == "held", "a scenario of the lab holds")
+    users = set(guest.run("ps -eo user:20,args | grep -E 'wsgi:web|app\\.(pool|lab|recorder)' | grep -v grep | cut -d' ' -f1").split())
+    expect(users == {"pairscope-web", "pairscope-pool", "pairscope-lab"}, "web, pool and lab run as users of their own, and nothing of it as root")
+    return token
+
+
+def breakage(guest: Machine, site: Site) -> None:
+    """What breaks is told within ten seconds, in words, and is good again by itself when it is mended."""
+
+    def told(title: str, words: str, at: Site = site) -> str:
+        def look() -> str:
+            row = at.findings().get(title) or {}
+            return row.get("drift", "") if row.get("verdict") in ("critical", "recommended") and words in row.get("drift", "") else ""
+
+        return until(f"{title} is told: {words}", look, 10)
+
+    def mended(*titles: str) -> bool:
+        return until(f"{titles} are good again", lambda: all(site.findings().get(title, {}).get("verdict") == "good" for title in titles), 30)
+
+    guest.run("systemctl stop mariadb")
+    expect(told("MariaDB", "cannot be asked"), "MariaDB stopped: the stack page says so within ten seconds")
+    guest.run("systemctl start mariadb")
+    expect(mended("MariaDB", "Recorder"), "started again: it is good by itself")
+    guest.run("mariadb -e \"REVOKE INSERT ON pairscope.runs FROM 'pairscope-web'@'localhost'\"")
+    expect(provision(guest) == 1, "a grant taken away: provisioning gives it again, and changes nothing else")
+    guest.run("sed -i s/8080/8081/ /etc/apache2/conf-available/pairscope-port.conf && sed -i 's/:8080>/:8081>/' /etc/apache2/sites-available/pairscope.conf && systemctl reload apache2")
+    moved = Site(site.address.replace("8080", "8081"))
+    guest.run("ufw allow 8081/tcp")
+    expect("8081" in told("Port", "The guide says 8080, Apache is told to listen on 8081", moved), "the port moved: it is told in these words")
+    provision(guest)
+    until("the dashboard is back at its port", lambda: site.get("/readyz")["ready"])
+    expect(mended("Port", "Site"), "provisioned again: port and site are good")
+    guest.run("ufw delete allow 8081/tcp")
+    pool = "/var/lib/pairscope/pool"
+    guest.run(f"systemctl stop apache2 && mount -t tmpfs -o size=300m,mode=0700,uid=$(id -u pairscope-pool),gid=$(id -g pairscope-pool) none {pool} && systemctl start apache2")
+    until("the pool is back", lambda: site.get("/readyz")["ready"])
+    guest.run(f"fallocate -l 200M {pool}/filler")
+    expect(told("Disk of the journal", "nearly full"), "the journal's disk filled: it is told")
+    guest.run(f"rm {pool}/filler && systemctl stop apache2 && umount {pool} && systemctl start apache2")
+    until("the pool is back", lambda: site.get("/readyz")["ready"])
+
+
+def upgrade(guest: Machine, site: Site, token: str) -> None:
+    """Newer code over the old box: restarted gracefully, nothing lost."""
+    before = int(guest.run("mariadb -N -e 'SELECT COUNT(*) FROM pairscope.jobs'"))
+    guest.run(f"echo '# newer' >> {CHECKOUT}/app/web/words.py")
+    expect(provision(guest) == 2, "newer code: it is copied, and the pool is restarted gracefully")
+    until("the new pool is ready", lambda: site.get("/readyz")["ready"])
+    site.submit(token)
+    expect(until("the record goes on", lambda: int(guest.run("mariadb -N -e 'SELECT COUNT(*) FROM pairscope.jobs'")) == before + 1), "every job of before is still there, and a new one beside them")
+    expect(provision(guest) == 0, "a second run changes nothing")
+
+
+def gone(guest: Machine) -> None:
+    """Taken away again, and nobody else's things touched."""
+    said = guest.attempt(f"{CHECKOUT}/deploy/unprovision.sh")
+    expect(said.returncode == 1 and "--yes" in said.stdout, "unprovision asks for --yes")
+    guest.run(f"{CHECKOUT}/deploy/unprovision.sh --yes --purge")
+    left = guest.attempt("ls -d /opt/pairscope /etc/pairscope /var/lib/pairscope /run/pairscope /var/log/pairscope /usr/local/bin/pairscope 2>/dev/null; getent passwd | grep pairscope; mariadb -N -e 'SHOW DATABASES' | grep pairscope").stdout
+    expect(not left.strip(), f"after unprovision nothing of Pairscope is left {left}")
+    expect("default" in guest.run("ls /etc/apache2/sites-enabled") and Site(f"http://{guest.address}:80").address, "Apache's other site stands as before")
+    guest.run("systemctl is-active apache2 mariadb")
+
+
+def main(arguments: list[str]) -> int:
+    """Exit status: 0 all holds, 1 something does not, and which, 2 no guest can be made."""
+    parser = argparse.ArgumentParser(prog="script/fresh-test")
+    parser.add_argument("--guide", action="store_true", help="the guide's commands by hand instead of the script")
+    asked = parser.parse_args(arguments)
+    directory = Path(tempfile.mkdtemp(prefix="pairscope-fresh"))
+    log = directory / "log"
+    try:
+        with machine(log) as guest:
+            site = Site(f"http://{guest.address}:8080")
+            if asked.guide:
+                guest.run("apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -qy install --no-install-recommends python3")
+                checkout(guest, CHECKOUT)
+                by_guide(guest)
+                box(guest, site)
+            else:
+                readme(guest)
+                checkout(guest, CHECKOUT)
+                refusals(guest)
+                count = provision(guest)
+                expect(count >= 20, f"deploy/provision.sh sets up the box with {count} changes")
+                until("the box is ready", lambda: site.get("/readyz")["ready"])
+                expect(provision(guest) == 0, "a second run changes nothing, and says so")
+                token = box(guest, site)
+                breakage(guest, site)
+                upgrade(guest, site, token)
+                gone(guest)
+            name = guest.name
+        expect(forget(name), "nothing of the guest is left on this host")
+    except GuestError as error:
+        say(f"\n{error}")
+        say(f"What each command printed: {log}")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,69 @@
+"""The dashboard of a guest, looked at from this host over HTTP."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.request
+from typing import Any, Callable
+
+from script.guests.place import GuestError
+
+PATIENCE = 60.0
+
+
+class Site:
+    """What answers at an address."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+
+    def get(self, path: str, value: Any = None, token: str = "") -> Any:
+        """The JSON answer; with `value` it is posted. GuestError for any other status than 2xx."""
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        data = None
+        if value is not None:
+            data, headers["Content-Type"] = json.dumps(value).encode(), "application/json"
+        try:
+            with urllib.request.urlopen(urllib.request.Request(self.address + path, data, headers), timeout=30) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            raise GuestError(f"{self.address}{path}: {error.code} {error.read().decode(errors='replace')[:500]}") from None
+        except OSError as error:
+            raise GuestError(f"{self.address}{path}: {error}") from None
+
+    def submit(self, token: str) -> str:
+        """Sends a file to be digested; the id of its job, which is done."""
+        boundary = "pairscope-boundary"
+        body = (
+            f'--{boundary}\r\nContent-Disposition: form-data; name="kind"\r\n\r\ndigest\r\n'
+            f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="fresh.txt"\r\n\r\nfresh from outside\r\n--{boundary}--\r\n'
+        ).encode()
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": f"multipart/form-data; boundary={boundary}"}
+        with urllib.request.urlopen(urllib.request.Request(self.address + "/api/v1/jobs?wait=20", body, headers), timeout=30) as answer:
+            job = json.load(answer)
+        if job["state"] not in ("done", "recording") or not job["result"]:
+            raise GuestError(f"the job came back as {job}")
+        return job["id"]
+
+    def findings(self) -> dict[str, dict[str, str]]:
+        """The rows of /api/v1/checks by their titles."""
+        return {row["title"]: row for row in self.get("/api/v1/checks")["items"]}
+
+
+def until(what: str, look: Callable[[], Any], patience: float = PATIENCE) -> Any:
+    """Asks again until the answer is true. GuestError after `patience` seconds, with the last one."""
+    deadline, last = time.monotonic() + patience, None
+    while time.monotonic() < deadline:
+        try:
+            last = look()
+        except GuestError as error:
+            last = None
+            problem: Any = error
+        else:
+            problem = last
+        if last:
+            return last
+        time.sleep(0.25)  # another machine: there is no event to wait for
+    raise GuestError(f"not within {patience:g} s: {what} (last: {problem})")
