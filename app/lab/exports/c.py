@@ -13,13 +13,12 @@ from app.lab.exports.lines import MSG_NAMES, POLL_NAMES, SHOWN
 from app.lab.exports.plan import CONTROL_ROOM, NUMBERS_MAX, SECONDS, Actor, Turn, content, expected, integer, items, named, narrow, pointer
 from app.lab.model import Constants, Name, Number, Scenario, Text, Value
 
-RESERVED = frozenset(
+_RESERVED = frozenset(
     "auto break case char const continue default do double else enum extern float for goto if inline int long register restrict return short signed "
     "sizeof static struct switch typedef union unsigned void volatile while asm typeof alignas alignof bool true false "
-    # Lower-case macros of the headers that a program may include, and of gcc without -std=c11.
-    "unix linux i386 errno stdin stdout stderr math_errhandling noreturn static_assert thread_local".split()
+    "errno stdin stdout stderr noreturn static_assert thread_local unix linux i386".split()
 )
-"""Words that no member of a structure can be called."""
+_PREFIXES = ("s6_", "sa_", "sched_", "si_", "st_", "h_")
 OLD = frozenset(
     "AF_UNIX AF_INET AF_INET6 SOCK_STREAM SOCK_DGRAM SOCK_SEQPACKET SOCK_RAW SOCK_NONBLOCK SOCK_CLOEXEC SOL_SOCKET SCM_RIGHTS SCM_CREDENTIALS "
     "MSG_PEEK MSG_DONTWAIT MSG_WAITALL MSG_TRUNC MSG_CTRUNC MSG_OOB MSG_EOR MSG_MORE MSG_NOSIGNAL MSG_DONTROUTE MSG_CMSG_CLOEXEC MSG_ERRQUEUE MSG_CONFIRM "
@@ -55,7 +54,7 @@ def c(scenario: Scenario) -> str:
 class _Program:
     def __init__(self, scenario: Scenario) -> None:
         self._plan = planning.plan(scenario)
-        self._members = planning.apart(self._plan.descriptors, RESERVED)
+        self._members = planning.apart(self._plan.descriptors, reserved)
         self._pieces: set[str] = {"say"}
         self._headers = set(_STAGE_HEADERS)
         self._constants: set[str] = set()
@@ -104,7 +103,7 @@ class _Program:
                 f"\t/* {number:2} */ {{ {_actor(line.actor)}, {_literal(line.call.encode())}, {line.patience}, {'true' if line.returned else 'false'} }},"
                 for number, line in enumerate(self._plan.lines, 1)
             ),
-            "PORT": "\n\tint port;               /* in the network's order */" if self._port else "",
+            "PORT": "\n\tint port[2];            /* of IPv4 and of IPv6, in the network's order */" if self._port else "",
             "FIRST": _function_name(self._plan.actors[0]),
             "SCRATCH_WORDS": ", and removes the files" if files else "",
             "ENTER": " || !mkdtemp(scratch) || chdir(scratch)" if files else "",
@@ -424,7 +423,7 @@ class _Program:
         if integer(command) not in [NUMBERS[name] for name in _PLAIN_COMMANDS]:
             # It may take an address: all bits of it are given.
             shown = [*shown[:2], f"(long){shown[2]}" if argument else "0L"]
-        return [self._told("tell", f"fcntl({', '.join(shown)})")]
+        return [self._named(turn, f"fcntl({', '.join(shown)})")]
 
     def _open(self, actor: Actor, turn: Turn) -> list[str]:
         name, flags, *mode = turn.step.arguments
@@ -456,9 +455,9 @@ class _Program:
             return _block([line, "", self._told("tell", call)])
         self._headers.add("netinet/in.h")
         self._port = True
-        chosen = step.call == "connect" and content(step.arguments[1]).endswith(b":0")
+        chosen = step.call == "connect" and port == 0
         self._pieces.update({"bound_port"} if chosen else ())
-        shown = "bound_port()" if chosen else f"htons({port & 0xFFFF})"
+        shown = f"bound_port(AF_INET{'6' if kind == 'inet6' else ''})" if chosen else f"htons({port & 0xFFFF})"
         if kind == "inet":
             line = f"struct sockaddr_in address = {{ .sin_family = AF_INET, .sin_port = {shown}, .sin_addr = {{ htonl(INADDR_LOOPBACK) }} }};"
         else:
@@ -547,6 +546,11 @@ class _Program:
 
 
 # ---- C's own forms
+
+
+def reserved(name: str) -> bool:
+    """Whether no member of a structure can be called that: it is a word of C, or a macro of a header or of the compiler."""
+    return name in _RESERVED or (name.startswith(_PREFIXES) and not name.endswith("_"))
 
 
 def _literal(data: bytes) -> str:

@@ -372,14 +372,14 @@ static void tell_bound(int value, int number)
 	socklen_t length = sizeof(address);
 
 	if (came(value) && getsockname(number, (struct sockaddr *)&address, &length) == 0)
-		stage->port = address.sin6_port;
+		stage->port[address.sin6_family == AF_INET6] = address.sin6_port;
 	done();
 }
 """, ("netinet/in.h", "sys/socket.h"), ("say",)),
-    "bound_port": Piece("static in_port_t bound_port(void);      /* the port that the kernel chose for the last bind */", """\
-static in_port_t bound_port(void)
+    "bound_port": Piece("static in_port_t bound_port(int family); /* the port that the last bind was given */", """\
+static in_port_t bound_port(int family)
 {
-	return (in_port_t)stage->port;
+	return (in_port_t)stage->port[family == AF_INET6];
 }
 """, ("netinet/in.h",)),
     "pid_of": Piece("static pid_t pid_of(int who);           /* the number of a process */", """\
@@ -419,7 +419,8 @@ static struct stage {
 		pid_t pid, tid;
 		atomic_int state;
 		sem_t turn;
-		bool gone;
+		bool gone, stopped;
+		const char *made;       /* its last call */
 		char line[@LINE@];         /* what came of its last step */
 	} actor[ACTORS];
 	atomic_int step;@PORT@
@@ -516,7 +517,8 @@ static bool still(struct actor *who)
 		return false;                   /* "running" */
 	state = look(who, "stat", text, sizeof(text)) ? strrchr(text, ')') : NULL;
 	who->gone = !state || state[2] == 'Z' || state[2] == 'X';
-	return who->gone || state[2] == 'S' || state[2] == 'T';
+	who->stopped = state && state[2] == 'T';
+	return who->gone || who->stopped || state[2] == 'S';
 }
 
 /* Waits until all stand still at two looks, one after the other: at the first, one may have been waking another. */
@@ -543,10 +545,15 @@ static int killer(const struct actor *who)
 static bool play(int step)
 {
 	struct actor *who = &stage->actor[script[step].who];
-	bool possible = script[step].returned ? who->state == CALLS || who->line[0] : who->pid > 0 && !who->gone && who->state == WAITS;
+	bool possible;
 
 	printf("%d %s %s", step + 1, names[script[step].who], script[step].call);
+	if (script[step].returned)
+		possible = who->made && strcmp(who->made, script[step].call) == 0;
+	else
+		possible = who->pid > 0 && !who->gone && !who->stopped && who->state == WAITS;
 	if (possible && !script[step].returned) {
+		who->made = script[step].call;
 		stage->step = step + 1;
 		who->state = TURN;
 		sem_post(&who->turn);

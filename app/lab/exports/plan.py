@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import re
 import struct
-from typing import Iterator
+from typing import Callable, Iterator
 
 from app.lab.calls import CALLS
 from app.lab.constants import NUMBERS, number
-from app.lab.language import quoted, shown, write
+from app.lab.language import format as canonical
+from app.lab.language import quoted, shown
 from app.lab.model import Constants, Items, Number, Scenario, Step, Text, Value
 
 PATIENCE = 250
@@ -140,7 +141,7 @@ def integer(value: Value) -> int | None:
     """The number that a value stands for; None: only a run knows it."""
     if isinstance(value, Number):
         return value.value
-    return int(number(value)) if isinstance(value, Constants) else None
+    return number(value) if isinstance(value, Constants) else None
 
 
 def word(value: Value) -> str:
@@ -195,17 +196,22 @@ def _ascii(value: Value) -> str:
 
 
 def steps(scenario: Scenario) -> list[str]:
-    """The steps as the scenario has them, numbered; none longer than a line of a comment."""
-    lines = [line for line in write(scenario).splitlines() if line and not line.startswith("@")]
-    return [f"{number:3} {line if len(line) <= 112 else line[:109] + '...'}" for number, line in enumerate(lines, 1)]
+    """The steps as the scenario has them, numbered, with its comments; none longer than a line of a comment."""
+    found, number = [], 0
+    for line in canonical(scenario).splitlines():
+        if line and not line.startswith("@"):
+            number += not line.startswith("#")
+            shown = f"{'' if line.startswith('#') else number:3} {line}"
+            found.append(shown if len(shown) <= 116 else shown[:113] + "...")
+    return found
 
 
-def apart(names: tuple[str, ...], reserved: frozenset[str]) -> dict[str, str]:
+def apart(names: tuple[str, ...], reserved: Callable[[str], bool]) -> dict[str, str]:
     """Each name as the language may have it: with ``_`` behind it where it is a word of the language. No two become one."""
     found: dict[str, str] = {}
     for name in names:
         other = name
-        while other in reserved or (other != name and other in names) or other in found.values():
+        while reserved(other) or (other != name and other in names) or other in found.values():
             other += "_"
         found[name] = other
     return found

@@ -22,8 +22,6 @@ from app.lab.exports.plan import CONTROL_ROOM, NUMBERS_MAX, SECONDS, Actor, Turn
 from app.lab.exports.python_pieces import BEFORE, MAIN, PIECES, STAGE
 from app.lab.model import Constants, Name, Number, Scenario, Text, Value
 
-RESERVED = frozenset(keyword.kwlist)
-"""Words that no attribute can be called."""
 _MODULES = {"socket": socket, "os": os, "fcntl": fcntl, "select": select, "signal": signal}
 _CLOEXEC = os.O_CLOEXEC
 _ESCAPES = {9: "\\t", 10: "\\n", 13: "\\r"}
@@ -42,7 +40,7 @@ def python(scenario: Scenario) -> str:
 class _Program:
     def __init__(self, scenario: Scenario) -> None:
         self._plan = planning.plan(scenario)
-        self._members = planning.apart(self._plan.descriptors, RESERVED)
+        self._members = planning.apart(self._plan.descriptors, keyword.iskeyword)
         self._pieces: set[str] = {"libc"}
         self._imports = set(_STAGE_IMPORTS)
         self._own: set[str] = set()
@@ -297,15 +295,15 @@ class _Program:
         self._use("raw_message")
         claimed = f", {narrow(integer(given['cmsg_len']) or 0, 64)}" if "cmsg_len" in given else ""
         if "raw" in given:
-            lines += f"control = {self._text(given['raw'], 8)}".split("\n")
+            lines += [*f"control = {self._text(given['raw'], 8)}".split("\n")]
         else:
             parts = [f"{self._use('cmsg')}({kind}, {body if body == 'who' else 'bytes(fds)'}{claimed})" for kind, body in bodies]
             lines += [f"control = {' + '.join(parts)}"] if parts else []
         more = f", length={self._int(given['control'])}" if "control" in given else ""
         more += f", flags={flags}" if flags != "0" else ""
         more += f", iov={'0' if pointer(given['bad_iov']) == 'NULL' else '1'}" if "bad_iov" in given else ""
-        control = ", control" if "raw" in given or bodies else ""
-        return [*lines, *f"tell(raw_message(libc.sendmsg, {fd}, {pieces}{control}{more}))".split("\n")]
+        more = (", control" if "raw" in given or bodies else "") + more
+        return [*lines, *f"tell(raw_message(libc.sendmsg, {fd}, {pieces}{more}))".split("\n")]
 
     def _recvmsg(self, actor: Actor, turn: Turn) -> list[str]:
         step = turn.step
@@ -358,8 +356,7 @@ class _Program:
         fd, command, *argument = turn.step.arguments
         if integer(command) in _PLAIN_COMMANDS and (integer(fd) or 0) >= 0:
             self._module("fcntl")
-            made = f"fcntl.fcntl({', '.join(map(self._int, turn.step.arguments))})"
-            return [f"tell({made})"]
+            return self._binds(turn, f"fcntl.fcntl({', '.join(map(self._int, turn.step.arguments))})")
         last = f"ctypes.c_long({self._int(argument[0], 64) if argument else 0})"
         return [f"tell({self._raw('fcntl')}, {self._int(fd)}, {self._int(command)}, {last}))"]
 
@@ -416,8 +413,8 @@ class _Program:
         fd, address = step.arguments
         kind, path, port = planning.address(address)
         family = {"unix": socket.AF_UNIX, "inet": socket.AF_INET, "inet6": socket.AF_INET6}[kind]
-        chosen = step.call == "connect" and kind != "unix" and content(address).endswith(b":0")
-        shown = f"{self._use('bound_port')}()" if chosen else str(port & 0xFFFF)
+        chosen = step.call == "connect" and kind != "unix" and port == 0
+        shown = f"{self._use('bound_port')}(socket.{'AF_INET6' if kind == 'inet6' else 'AF_INET'})" if chosen else str(port & 0xFFFF)
         kept = [f"{self._use('bound')}(sock)"] if step.call == "bind" and kind != "unix" else []
         if isinstance(fd, Name) and self._families.get(fd.text) == family and not self._interrupted:
             where = self._path(path) if kind == "unix" else f'("{"127.0.0.1" if kind == "inet" else "::1"}", {shown})'

@@ -213,13 +213,13 @@ def raw_signal(number, what):
     "bound": Piece('''\
 def bound(sock):
     """Keeps the port for whoever connects."""
-    stage.port = sock.getsockname()[1]
-'''),
+    stage.port[sock.family == socket.AF_INET6] = sock.getsockname()[1]
+''', ("socket",)),
     "bound_port": Piece('''\
-def bound_port():
-    """That the kernel chose for the last bind."""
-    return stage.port
-'''),
+def bound_port(family):
+    """That the last bind was given."""
+    return stage.port[family == socket.AF_INET6]
+''', ("socket",)),
 }
 """In the order in which they stand in a program."""
 
@@ -244,13 +244,13 @@ ERRNOS = {getattr(errno, name): name for name in dir(errno) if name[0] == "E" an
 
 class Actor(ctypes.Structure):
     _fields_ = [
-        ("pid", ctypes.c_int), ("tid", ctypes.c_int), ("state", ctypes.c_int), ("gone", ctypes.c_int),
+        ("pid", ctypes.c_int), ("tid", ctypes.c_int), ("state", ctypes.c_int), ("gone", ctypes.c_bool), ("stopped", ctypes.c_bool),
         ("turn", ctypes.c_long * 4), ("line", ctypes.c_char * @LINE@),  # sem_t; what came of its last step
     ]
 
 
 class Stage(ctypes.Structure):
-    _fields_ = [("step", ctypes.c_int), ("port", ctypes.c_int), ("trouble", ctypes.c_char * 4096), ("actor", Actor * len(NAMES))]
+    _fields_ = [("step", ctypes.c_int), ("port", ctypes.c_int * 2), ("trouble", ctypes.c_char * 4096), ("actor", Actor * len(NAMES))]
 
 
 stage = Stage.from_buffer(mmap.mmap(-1, ctypes.sizeof(Stage)))
@@ -319,8 +319,8 @@ def still(actor):
     if where.startswith("running") or actor.state == CALLS and where.startswith(f"{FUTEX} "):
         return False
     state = look(actor, "stat").rpartition(")")[2][1:2]
-    actor.gone = state in ("", "Z", "X")
-    return bool(actor.gone) or state in ("S", "T")
+    actor.gone, actor.stopped = state in ("", "Z", "X"), state == "T"
+    return actor.gone or actor.stopped or state == "S"
 
 
 def settle():
@@ -344,15 +344,19 @@ def killer(actor):
     return int(words[-1]) & 0x7F if words[0] == "Z" else 0
 
 
+made = {}  # the last call of each
+
+
 def play(step, name, call, patience, returned):
     """Gives one step its turn: what came of it; empty: it cannot be taken."""
     actor = stage.actor[NAMES.index(name)]
     calls = lambda: actor.state == CALLS and not actor.gone  # noqa: E731
     if returned:
-        possible = actor.state == CALLS or actor.line
+        possible = made.get(name) == call
     else:
-        possible = actor.pid > 0 and not actor.gone and actor.state == WAITS
+        possible = actor.pid > 0 and not actor.gone and not actor.stopped and actor.state == WAITS
         if possible:
+            made[name] = call
             stage.step, actor.state = step, TURN
             libc.sem_post(ctypes.byref(actor.turn))
     settle()
