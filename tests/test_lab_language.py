@@ -145,6 +145,7 @@ p: setsockopt a SOL_SOCKET SO_RCVTIMEO x"00"
 p: getsockopt a SOL_SOCKET SO_PEERCRED => value=[p, 0, 0]
 p: fcntl a F_ADD_SEALS F_SEAL_WRITE|F_SEAL_GROW => EINVAL
 p: fcntl a F_GETFD => 0
+p: fcntl a F_DUPFD 10 -> u => 10
 p: open "f" O_RDWR|O_CREAT 0x180 -> i
 p: memfd_create "m" MFD_ALLOW_SEALING -> m
 p: ftruncate m 4K
@@ -264,6 +265,19 @@ MALFORMED = [
     (PIPE + "p: read a 1 => [1]", 2, 16, "[", "errno"),
     (PIPE + "p: wait => killed=SIG_IGN", 2, 19, "SIG_IGN", "a signal"),
     (PIPE + "p: wait => status=a", 2, 19, "a", "a number"),
+    (PIPE + "p: close a => status=0", 2, 15, "status", "killed= for close"),
+    (PIPE + "p: read a 1 => revents=POLLIN", 2, 16, "revents", "killed=, value= for read"),
+    (PIPE + "p: recvmsg a iov=[1] => creds=[]", 2, 31, "0 values", "one to four"),
+    (PIPE + "p: fcntl a F_GETFD -> c", 2, 20, "->", "but for F_DUPFD and F_DUPFD_CLOEXEC"),
+    (PIPE + "p: poll [a] * 1025 POLLIN 0", 2, 15, "1025", "from 1 to 1024"),
+    (PIPE + "p: poll [a, b] * 513 POLLIN 0", 2, 18, "513", "from 1 to 512"),
+    (PIPE + "p: poll [a] * a POLLIN 0", 2, 15, "a", "how often the list"),
+    (PIPE + "p: close a # \u2028", 2, 14, "the character", "printable"),
+    ("p: socket AF_PACKET SOCK_RAW 0 -> s", 1, 11, "AF_PACKET", "one of AF_UNIX, AF_INET, AF_INET6"),
+    ("p: socket AF_INET SOCK_STREAM 132 -> s", 1, 31, "132", "0, 6 (TCP) or 17 (UDP)"),
+    (PIPE + "p: setsockopt a SOL_SOCKET 26 1", 2, 28, "26", "an option by its name"),
+    (PIPE + "p: setsockopt a SOL_TCP 1 1", 2, 17, "SOL_TCP", "SOL_SOCKET"),
+    (PIPE + "p: fcntl a F_SETOWN 1", 2, 12, "F_SETOWN", "one of F_DUPFD"),
     (PIPE + "p: wait => status=0 status=0", 2, 21, "status", "once"),
     ("p: pipe2 0 -> a b\n" * (STEPS_MAX + 1), STEPS_MAX + 1, 1, f"step {STEPS_MAX + 1}", "at most"),
     ("".join(f"p: fork -> c{i}\n" for i in range(8)), 8, 12, "process 9", "at most 8"),
@@ -286,6 +300,55 @@ def test_the_canonical_form_reads_as_the_same_scenario_and_is_its_own_canonical_
         again = parse(canonical)
         assert format(again) == canonical
         assert without_places(again) == without_places(scenario)
+
+
+COMMENTED = """\
+# of the whole
+@title A title
+# of the question
+@ask   What?
+   #of the steps, closely
+p:   pipe2 0 ->  a b    # made here
+## two marks
+p: close a   #
+p: close 3 => EBADF # of a "quoted" thing
+
+# the last word
+"""
+
+
+def test_comments_stay_where_they_stood():
+    canonical = format(parse(COMMENTED))
+    assert canonical == """\
+# of the whole
+@title A title
+# of the question
+@ask What?
+
+#of the steps, closely
+p: pipe2 0 -> a b  # made here
+## two marks
+p: close a  #
+p: close 3 => EBADF  # of a "quoted" thing
+# the last word
+"""
+    assert format(parse(canonical)) == canonical
+    assert parse(canonical).comments == parse(COMMENTED).comments
+
+
+def test_what_was_said_last_comes_first_and_its_comment_goes_with_it():
+    assert format(parse("# 1\np: pipe\n# 2\n@title A title\n# 3\n")) == "# 1\n@title A title\n\np: pipe\n# 2\n# 3\n"
+
+
+def test_a_list_may_be_repeated_and_is_written_so():
+    step = parse(PIPE + 'p: sendmsg b iov=["x", "y"] * 2 fds=[a] * 253').steps[1]
+    assert [len(value.values) for _, value in step.named] == [4, 253]
+    assert format(parse(PIPE + "p: poll [a, a, a, a, a] POLLIN 0")).endswith("poll [a] * 5 POLLIN 0\n")
+
+
+def test_a_duplicate_may_be_named_where_fcntl_makes_one():
+    assert parse(PIPE + "p: fcntl a F_DUPFD_CLOEXEC 10 -> c\np: close c").steps[1].binds == ("c",)
+    assert parse(PIPE + "p: fcntl a 0 10 -> c\np: close c").steps[1].binds == ("c",)
 
 
 def test_ten_thousand_malformed_texts_give_a_scenario_or_an_error_that_lies_within_the_text():

@@ -292,3 +292,33 @@ def test_two_runs_with_many_descriptors_in_flight_do_not_meet():
     for runner in runners:
         with runner:
             assert json.loads(runner.stdout.read())["verdict"] == "held"
+
+
+# ---- what the language can say, played
+
+
+def test_a_name_for_a_duplicate_is_the_number_that_fcntl_gave():
+    held("p: pipe -> r w\np: fcntl w F_DUPFD 10 -> x => 10\np: write x \"a\" => 1\np: read r 1 => \"a\"\np: fcntl x F_DUPFD_CLOEXEC 0 -> y => 5\n")
+
+
+def test_each_host_has_its_own_port_0():
+    held(
+        'p: socket AF_INET SOCK_STREAM 0 -> a\np: bind a "127.0.0.1:0" => 0\np: listen a 1 => 0\n'
+        'p: socket AF_INET6 SOCK_STREAM 0 -> b\np: bind b "[::1]:0" => 0\np: listen b 1 => 0\n'
+        'p: socket AF_INET SOCK_STREAM 0 -> c\np: connect c "127.0.0.1:0" => 0\np: accept a -> d => ok\n'
+        'p: socket AF_INET6 SOCK_STREAM 0 -> e\np: connect e "[::1]:0" => 0\np: accept b -> f => ok\n'
+        'p: write c "4" => 1\np: read d 1 => "4"\np: write e "6" => 1\np: read f 1 => "6"\n'
+    )
+
+
+def test_the_first_of_several_numbers_may_do():
+    held(
+        "p: socketpair AF_UNIX SOCK_DGRAM 0 -> a b\np: setsockopt b SOL_SOCKET SO_PASSCRED 1\np: write a \"x\"\n"
+        "p: recvmsg b iov=[1] => \"x\" creds=[p]\np: getsockopt a SOL_SOCKET SO_PEERCRED => value=[p]\n"
+    )
+
+
+def test_a_run_by_the_runner_holds_the_canonical_text_and_counts_its_lines():
+    told = run_by_runner("\n\np:  close   99 => 0\n@title X\n# said\n")
+    assert told["text"] == "@title X\n\np: close 99 => 0\n# said\n"
+    assert told["steps"][0]["line"] == 3 and told["reason"] == "line 3: expected 0, observed EBADF"

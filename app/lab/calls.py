@@ -76,6 +76,8 @@ class Call:
     """The kernel's name of the call that the C library makes on x86_64, as headers have it after ``__NR_``."""
     blocks: bool = False
     """True: it may wait in the kernel."""
+    binds_for: tuple[str, ...] = ()
+    """Where the second argument must be one of these for anything to be made."""
 
 
 def _arguments(text: str) -> tuple[Argument, ...]:
@@ -89,9 +91,10 @@ def _arguments(text: str) -> tuple[Argument, ...]:
 
 
 def _call(
-    name: str, arguments: str, binds: str, manual: str, summary: str, *, sysno: str = "", blocks: bool = False, named: str = ""
-) -> Call:
-    return Call(name, _arguments(arguments), _arguments(named), binds, manual, summary, sysno or name, blocks)
+    name: str, arguments: str, binds: str, manual: str, summary: str, *, sysno: str = "", blocks: bool = False, named: str = "",
+    binds_for: tuple[str, ...] = (),
+) -> Call:  # fmt: skip
+    return Call(name, _arguments(arguments), _arguments(named), binds, manual, summary, sysno or name, blocks, binds_for)
 
 
 CALLS = {
@@ -126,7 +129,10 @@ CALLS = {
         _call("shutdown", "fd:fd how:number", "none", "shutdown(2)", "ends one or both directions for every holder"),
         _call("setsockopt", "fd:fd level:level option:option value:any", "none", "setsockopt(2)", "sets an option"),
         _call("getsockopt", "fd:fd level:number option:number", "none", "getsockopt(2)", "asks for an option"),
-        _call("fcntl", "fd:fd command:command argument:flags?", "none", "fcntl(2)", "asks or changes what a descriptor is"),
+        _call(
+            "fcntl", "fd:fd command:command argument:flags?", "one", "fcntl(2)", "asks or changes what a descriptor is",
+            binds_for=("F_DUPFD", "F_DUPFD_CLOEXEC"),
+        ),
         _call("open", "name:file flags:flags mode:number?", "one", "open(2)", "opens a file of the run's scratch directory", sysno="openat"),
         _call("memfd_create", "name:text flags:flags", "one", "memfd_create(2)", "a file that lives in memory alone"),
         _call("ftruncate", "fd:fd size:number", "none", "ftruncate(2)", "sets a file's size"),
@@ -155,15 +161,21 @@ EXPECTED = {
     "flags": "msg_flags of what came",
     "fds": "how many descriptors came",
     "status": "the exit status that wait gave",
-    "killed": "the signal that ended the child, from wait",
+    "killed": "the signal that ended the child, from wait; of any other call, the signal that its caller did not survive",
     "revents": "what poll found",
-    "value": "what an option or a counter held",
+    "value": "what an option or a counter held; of several numbers the first may do",
+    "creds": "the process, the user and the group that came; the first may do",
 }
 """Keys of an expectation."""
+EXPECTED_OF = {
+    "flags": ("recvmsg",), "fds": ("recvmsg",), "creds": ("recvmsg",), "status": ("wait", "waitpid", "exit"), "killed": (),
+    "revents": ("poll",), "value": ("getsockopt", "read"),
+}  # fmt: skip
+"""Of which calls; none: of all."""
 
 EXPECTED_TAKES = {
     argument.name: argument
-    for argument in _arguments("flags:flags fds:size status:number killed:signal revents:flags/flags value:any/id")
+    for argument in _arguments("flags:flags fds:size status:number killed:signal revents:flags/flags value:any/id creds:list/id")
 }
 """What each of the keys takes."""
 
@@ -180,7 +192,8 @@ def table() -> str:
     """The calls as a table of a page."""
     lines = ["| written | what it does | binds | may block | manual |", "|---|---|---|---|---|"]
     for call in CALLS.values():
-        binds = {"none": "", "one": "a descriptor", "two": "two descriptors", "received": "the descriptors that came"}.get(call.binds, "a process")
+        less = f", with {' or '.join(call.binds_for)}" if call.binds_for else ""
+        binds = {"none": "", "one": "a descriptor", "two": "two descriptors", "received": "the descriptors that came"}.get(call.binds, "a process") + less
         lines.append(f"| `{usage(call)}` | {call.summary} | {binds} | {'yes' if call.blocks else ''} | {call.manual} |")
     return "\n".join(lines) + "\n"
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import re
 import socket
 from typing import Iterable, NoReturn
 
-from app.lab.calls import CALLS, COMMANDS, DOMAINS, EXPECTED_TAKES, OPTIONS, Argument, Call, usage
+from app.lab.calls import CALLS, COMMANDS, DOMAINS, EXPECTED_OF, EXPECTED_TAKES, OPTIONS, Argument, Call, usage
 from app.lab.constants import ERRNOS, HANDLERS, NUMBERS, POINTERS, number
-from app.lab.model import Constants, Expectation, Items, Name, Number, Place, Scenario, ScenarioError, Step, Text, Value
+from app.lab.model import Comment, Constants, Expectation, Items, Name, Number, Place, Scenario, ScenarioError, Step, Text, Value
 
 TEXT_MAX = 64 * 1024
 """Characters of a scenario."""
@@ -18,6 +19,8 @@ PROCESSES_MAX = 8
 """Processes and threads together."""
 BYTES_MAX = 1 << 20
 """Bytes of one text, repeated."""
+LIST_MAX = 1024
+"""Values of a list that is written by repetition."""
 ABOUT = {"title": False, "notice": True, "man": False, "ask": False, "quirk": False}
 """Words that may follow ``@``; True: on more than one line."""
 
@@ -70,6 +73,8 @@ _ONLY = {
 """Kinds for which only some numbers will do, whether they are written as numbers or as constants."""
 _PROTOCOLS = (0, socket.IPPROTO_TCP, socket.IPPROTO_UDP)
 """Of sockets for the network. Others would have the kernel load modules."""
+_REPEATED = 5
+"""So many values of a list, if they are all the same, are written once."""
 _FILE = re.compile(rb"(?!\.\.?\Z)[^/\0]{1,100}\Z", re.DOTALL)
 _ADDRESS = re.compile(rb"(?:127\.0\.0\.1|\[::1\]):[0-9]{1,5}\Z|\0.{1,100}\Z|(?!\.\.?\Z)[^/\0:]{1,100}\Z", re.DOTALL)
 """A colon makes a port of it, and then nothing but the loopback will do."""
@@ -88,6 +93,7 @@ def parse(text: str) -> Scenario:
         raise ScenarioError(Place(1, 1), f"{len(text)} characters", f"at most {TEXT_MAX}")
     about: list[tuple[str, str]] = []
     steps: list[Step] = []
+    comments: list[tuple[str, int, int]] = []
     names = _Names()
     # Not splitlines(): it would also break at form feeds and other characters that are then found misplaced.
     for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), 1):
@@ -99,17 +105,34 @@ def parse(text: str) -> Scenario:
             about.append(_about(stripped, Place(number, line.index("@") + 1), about))
             continue
         tokens = list(_tokens(line, number))
+        comment = _comment(line, tokens[-1].place)
         if len(tokens) == 1:
+            comments += [(comment, len(about), len(steps))] if comment else []
             continue
         reader = _Line(tokens)
-        step = reader.step()
+        step = dataclasses.replace(reader.step(), comment=comment)
         if len(steps) == STEPS_MAX:
             raise ScenarioError(step.place, f"step {STEPS_MAX + 1}", f"at most {STEPS_MAX} steps")
         names.check(step, reader)
         steps.append(step)
     if not steps:
         raise ScenarioError(Place(1, 1), "no step", "at least one, such as: parent: pipe2 0 -> out in")
-    return Scenario(tuple(about), tuple(steps))
+    return Scenario(
+        tuple(about), tuple(steps),
+        tuple(
+            Comment(comment, step) if step or said == len(about) else Comment(comment, said, True)
+            for comment, said, step in comments
+        ),
+    )  # fmt: skip
+
+
+def _comment(line: str, place: Place) -> str:
+    """The comment that begins at `place`; empty: none does."""
+    comment = line[place.column - 1 :].rstrip(" \t")
+    for offset, character in enumerate(comment):
+        if not character.isprintable() and character != "\t":
+            raise ScenarioError(Place(place.line, place.column + offset), f"the character {character!r}", "printable text")
+    return comment
 
 
 def _about(line: str, place: Place, before: list[tuple[str, str]]) -> tuple[str, str]:
@@ -134,11 +157,13 @@ def _tokens(line: str, number: int) -> Iterable[_Token]:
         if match is None:
             found = "a quote that is not closed" if line[position] == '"' else f"the character {line[position]!r}"
             raise ScenarioError(place, found, "a name, a constant, a number, a text in double quotes or one of : = | * , [ ] ( ) -> =>")
-        position = match.end()
         kind = match.lastgroup or ""
-        if kind not in ("space", "comment"):
+        if kind == "comment":
+            break
+        position = match.end()
+        if kind != "space":
             yield _Token(kind, match.group(), place)
-    yield _Token("end", "the end of the line", Place(number, len(line) + 1))
+    yield _Token("end", "the end of the line", Place(number, position + 1))
 
 
 class _Line:
@@ -197,7 +222,7 @@ class _Line:
             raise ScenarioError(self._tokens[self._at - 1].place, f"{call.name}, which never blocks", "a call that may: " + _blocking())
         self._want("returns")
         self._want(")")
-        binds, expectation = self._binds(call), self._expectation()
+        binds, expectation = self._binds(call), self._expectation(call)
         return Step(actor, call.name, (), (), binds, expectation, place, (), True)
 
     def _called(self, actor: str, place: Place) -> Step:
@@ -231,7 +256,8 @@ class _Line:
             if not argument.optional and not any(argument.name == name for name, _ in named):
                 self._wrong(f"{argument.name}=, {argument.wanted}: {usage(call)}")
         self._agree(call, arguments, places)
-        binds, expectation = self._binds(call), self._expectation()
+        duplicates = not call.binds_for or _integer(arguments[1]) in [NUMBERS[name] for name in call.binds_for]
+        binds, expectation = self._binds(call, duplicates), self._expectation(call)
         return Step(actor, call.name, tuple(arguments), tuple(named), binds, expectation, place, (*places, *named_places))
 
     def _known(self) -> Call:
@@ -249,7 +275,7 @@ class _Line:
         if isinstance(value, Items) and argument.of:
             for inner, inner_place in zip(value.values, self._inner, strict=True):
                 self._check(inner, argument.of, inner_place, _clip(shown(inner)), f"{argument.name} of {whose}: {argument.wanted}")
-            self._check_whole(argument, value, place)
+            self._check_whole(argument, value, place, whose)
         else:
             self._check(value, argument.takes, place, found, f"{argument.name} of {whose}: {argument.wanted}")
         return value
@@ -261,9 +287,11 @@ class _Line:
             self.used.append(("process" if kind in ("process", "id") else "fd", value.text, place))
 
     @staticmethod
-    def _check_whole(argument: Argument, items: Items, place: Place) -> None:
-        if argument.name == "creds" and len(items.values) != 3:
+    def _check_whole(argument: Argument, items: Items, place: Place, whose: str) -> None:
+        if argument.name == "creds" and whose == "sendmsg" and len(items.values) != 3:
             raise ScenarioError(place, f"{len(items.values)} values", "three: the process, the user's number and the group's")
+        if argument.name in ("creds", "value") and whose != "sendmsg" and not 1 <= len(items.values) <= 4:
+            raise ScenarioError(place, f"{len(items.values)} values", "one to four")
         total = sum(
             len(value.data) * value.times if isinstance(value, Text) else value.value
             for value in items.values
@@ -294,14 +322,15 @@ class _Line:
             if _integer(arguments[0]) != socket.AF_UNIX and _integer(arguments[2]) not in _PROTOCOLS:
                 raise ScenarioError(places[2], shown(arguments[2]), "0, 6 (TCP) or 17 (UDP), as the domain is a network")
 
-    def _binds(self, call: Call) -> tuple[str, ...]:
+    def _binds(self, call: Call, makes: bool = True) -> tuple[str, ...]:
         if not self._is("->"):
             if call.binds == "process":
                 self._wrong(f"-> and a name for what {call.name} makes")
             return ()
         arrow = self._take()
-        if call.binds == "none":
-            raise ScenarioError(arrow.place, "->", f"no name: {call.name} makes nothing that could have one")
+        if call.binds == "none" or not makes:
+            less = f", but for {' and '.join(call.binds_for)}," if call.binds_for else ""
+            raise ScenarioError(arrow.place, "->", f"no name: {call.name}{less} makes nothing that could have one")
         names: list[str] = []
         while self._next.kind == "word":
             if self._next.text in names:
@@ -313,7 +342,7 @@ class _Line:
             self._wrong({None: "a name for each descriptor", 1: "one name", 2: "two names"}[wanted])
         return tuple(names)
 
-    def _expectation(self) -> Expectation | None:
+    def _expectation(self, call: Call) -> Expectation | None:
         if not self._is("=>"):
             return None
         place = self._take().place
@@ -329,9 +358,10 @@ class _Line:
                 raise ScenarioError(token.place, _clip(token.text), "a number, the name of an errno, a text, blocks, ok, or KEY=VALUE")
         keys: list[tuple[str, Value]] = []
         while self._next.kind == "word":
-            argument = EXPECTED_TAKES.get(self._next.text)
-            if argument is None:
-                self._wrong("one of blocks, ok, " + ", ".join(f"{key}=" for key in EXPECTED_TAKES))
+            known = [key for key, of in EXPECTED_OF.items() if not of or call.name in of]
+            if self._next.text not in known:
+                self._wrong(f"one of blocks, ok, {', '.join(f'{key}=' for key in known)} for {call.name}")
+            argument = EXPECTED_TAKES[self._next.text]
             if any(argument.name == key for key, _ in keys):
                 self._wrong("each key once")
             self._take()
@@ -380,6 +410,15 @@ class _Line:
             elif self._next.kind == "end":
                 self._wrong("] at the end of the list")
         self._take()
+        if values and self._is("*"):
+            self._take()
+            if self._next.kind != "number":
+                self._wrong("how often the list is repeated, a number")
+            times = _number(self._next).value
+            if not 1 <= times <= LIST_MAX // len(values):
+                self._wrong(f"a number from 1 to {LIST_MAX // len(values)}")
+            self._take()
+            values, self._inner = values * times, self._inner * times
         return Items(tuple(values))
 
     def _constants(self) -> Iterable[str]:
@@ -511,8 +550,11 @@ def _named(call: Call) -> str:
 
 
 def format(scenario: Scenario) -> str:
-    """The canonical text; comments are not part of a Scenario and are lost."""
-    lines = [f"@{word} {text}" for word, text in scenario.about]
+    """The canonical text."""
+    lines: list[str] = []
+    for index, (word, text) in enumerate(scenario.about):
+        lines += [comment.text for comment in scenario.comments if comment.about and comment.before == index]
+        lines.append(f"@{word} {text}")
     actors = max(len(step.actor) for step in scenario.steps) + 1
     calls = [_written(step) for step in scenario.steps]
     arrows = max((len(call) for call, step in zip(calls, scenario.steps) if step.binds), default=0)
@@ -523,8 +565,11 @@ def format(scenario: Scenario) -> str:
     # One very long text must not push every expectation out of sight.
     column = max((len(text) for text, step in zip(left, scenario.steps) if step.expectation and len(text) <= 72), default=0)
     lines += [""] if lines else []
-    for text, step in zip(left, scenario.steps):
-        lines.append(f"{text:<{column}} => {_expected(step.expectation)}" if step.expectation else text)
+    for index, (text, step) in enumerate(zip(left, scenario.steps)):
+        lines += [comment.text for comment in scenario.comments if not comment.about and comment.before == index]
+        line = f"{text:<{column}} => {_expected(step.expectation)}" if step.expectation else text
+        lines.append(f"{line}  {step.comment}" if step.comment else line)
+    lines += [comment.text for comment in scenario.comments if not comment.about and comment.before == len(scenario.steps)]
     return "\n".join(lines) + "\n"
 
 
@@ -553,6 +598,8 @@ def shown(value: Value) -> str:
     if isinstance(value, Constants):
         return "|".join(value.names)
     if isinstance(value, Items):
+        if len(value.values) >= _REPEATED and len(set(value.values)) == 1:
+            return f"[{shown(value.values[0])}] * {len(value.values)}"
         return f"[{', '.join(map(shown, value.values))}]"
     text = f'x"{value.data.hex()}"' if value.hexadecimal else quoted(value.data)
     return text if value.times == 1 else f"{text} * {value.times}"

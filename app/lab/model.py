@@ -77,6 +77,19 @@ class Step:
     """Of each argument, then of each named one."""
     returned: bool = False
     """True: not a call, but the return of the actor's blocked `call`."""
+    comment: str = ""
+    """What stands behind it on its line, from ``#`` on."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Comment:
+    """A line of its own."""
+
+    text: str
+    """From ``#`` on."""
+    before: int
+    """The index of the step before which it stands; with `about`, of the ``@`` line."""
+    about: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -84,6 +97,7 @@ class Scenario:
     about: tuple[tuple[str, str], ...]
     """``@title`` and its like, in order."""
     steps: tuple[Step, ...]
+    comments: tuple[Comment, ...] = ()
 
     def said(self, word: str) -> str:
         """What ``@word`` says; lines of the same word are joined by a space."""

@@ -20,7 +20,7 @@ from typing import Any, Iterator
 
 import msgspec
 
-from app.lab.language import TEXT_MAX, parse
+from app.lab.language import TEXT_MAX, format, parse
 from app.lab.model import Items, Scenario, ScenarioError
 from app.lab.stage import confine
 from app.lab.stage.manager import USER, run, unplayed, uses_files
@@ -40,6 +40,8 @@ def main() -> int:
     text = sys.stdin.buffer.read(4 * TEXT_MAX + 1)
     try:
         scenario = parse(text.decode())
+        if len(canonical := format(scenario)) <= TEXT_MAX:
+            scenario = parse(canonical)  # the run holds this text, and counts its lines
     except ScenarioError as error:
         _write({"error": str(error), "line": error.place.line, "column": error.place.column})
         return NO_SCENARIO

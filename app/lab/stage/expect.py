@@ -81,6 +81,8 @@ def _key(key: str, value: Value, result: dict[str, Any], resolve: Callable[[Valu
         came = came[0]
     if key == "value":
         came = result.get("held")
+    if key in ("value", "creds") and isinstance(came, list) and isinstance(wanted, list):
+        came = came[: len(wanted)]
     if came == wanted:
         return []
     return [f"expected {key}={shown(value)}, observed {_named(key, came)}"]

@@ -24,7 +24,7 @@ from typing import Any
 from app.ipc import passing
 from app.lab.calls import CALLS
 from app.lab.constants import NUMBERS, errno_name, number
-from app.lab.language import write
+from app.lab.language import format as canonical
 from app.lab.model import Constants, Items, Name, Number, Scenario, Step, Text, Value
 from app.lab.stage import actor as acting
 from app.lab.stage import confine, expect, message, probes, watch
@@ -91,7 +91,7 @@ def unplayed(scenario: Scenario, reason: str) -> dict[str, Any]:
 def _told_run(scenario: Scenario, verdict: str, reason: str, sandbox: dict[str, Any]) -> dict[str, Any]:
     return {
         "format": FORMAT,
-        "text": write(scenario),
+        "text": canonical(scenario),
         "about": [list(pair) for pair in scenario.about],
         "verdict": verdict,
         "reason": reason,
@@ -546,6 +546,7 @@ class _Stage:
             result["message"] = message.described(answer["received"])
             result["msg_flags"] = answer["received"]["flags"]
             result["fds"] = result["made"] = message.descriptors(answer["received"])
+            result["creds"] = next((part["creds"] for part in result["message"]["parts"] if "creds" in part), None)
         self._bind(actor, step, result)
         return Outcome(result, raw)
 
