@@ -626,8 +626,8 @@ def _wrapped(text: str, before: str) -> list[str]:
 
 
 def _actor(name: str) -> str:
-    """The constant that stands for an actor. No header has names of this form."""
-    return name[0].upper() + name[1:]
+    """The constant that stands for an actor. Headers have no names of this form, but for some as L_tmpnam is."""
+    return name[0].upper() + name[1:] + ("_" if name[1:2] == "_" else "")
 
 
 def _function_name(actor: Actor) -> str:
