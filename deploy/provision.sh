@@ -94,6 +94,12 @@ for step in $STEPS; do
     [ ! -t 1 ] || printf '  ...      %s\r' "$now"
     ( exec 9>&-; "do_$step" ) >"$log" 2>&1
     status=$?
+    tries=0
+    # A service that was told to reload does it a moment later.
+    while [ $status = 0 ] && ! "done_$step" && [ $tries -lt 75 ]; do
+        tries=$((tries + 1))
+        sleep 0.2
+    done
     if ! "done_$step"; then
         say "  FAILED   $now"
         tail -n 25 "$log" | sed 's/^/    /'

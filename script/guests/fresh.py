@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import subprocess
 import sys
@@ -116,7 +117,7 @@ def box(guest: Machine, site: Site) -> str:
     expect(said.returncode == 0, "pairscope checks finds everything as the guides say" + ("" if not said.returncode else f":\n{said.stdout}"))
     bad = [row for row in site.findings().values() if row["verdict"] in ("critical", "recommended")]
     expect(not bad, f"and so does the page, asked over HTTP {bad or ''}")
-    token = guest.run("pairscope token create fresh-test").splitlines()[0].strip()
+    token = json.loads(guest.run("pairscope token create fresh-test --json 2>/dev/null"))["token"]
     job = site.submit(token)
     rows = until("the job's rows are in MariaDB", lambda: int(guest.run(f"mariadb -N -e 'SELECT COUNT(*) FROM pairscope.messages WHERE job = {job}'")) >= 4)
     expect(rows, "a job is submitted from outside, and MariaDB's own client counts its messages")

@@ -25,13 +25,17 @@ class Site:
         data = None
         if value is not None:
             data, headers["Content-Type"] = json.dumps(value).encode(), "application/json"
+        return self._open(urllib.request.Request(self.address + path, data, headers))
+
+    @staticmethod
+    def _open(request: urllib.request.Request) -> Any:
         try:
-            with urllib.request.urlopen(urllib.request.Request(self.address + path, data, headers), timeout=30) as answer:
+            with urllib.request.urlopen(request, timeout=30) as answer:
                 return json.load(answer)
         except urllib.error.HTTPError as error:
-            raise GuestError(f"{self.address}{path}: {error.code} {error.read().decode(errors='replace')[:500]}") from None
+            raise GuestError(f"{request.full_url}: {error.code} {error.read().decode(errors='replace')[:500]}") from None
         except OSError as error:
-            raise GuestError(f"{self.address}{path}: {error}") from None
+            raise GuestError(f"{request.full_url}: {error}") from None
 
     def submit(self, token: str) -> str:
         """Sends a file to be digested; the id of its job, which is done."""
@@ -41,8 +45,7 @@ class Site:
             f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="fresh.txt"\r\n\r\nfresh from outside\r\n--{boundary}--\r\n'
         ).encode()
         headers = {"Authorization": f"Bearer {token}", "Content-Type": f"multipart/form-data; boundary={boundary}"}
-        with urllib.request.urlopen(urllib.request.Request(self.address + "/api/v1/jobs?wait=20", body, headers), timeout=30) as answer:
-            job = json.load(answer)
+        job = self._open(urllib.request.Request(self.address + "/api/v1/jobs?wait=20", body, headers))
         if job["state"] not in ("done", "recording") or not job["result"]:
             raise GuestError(f"the job came back as {job}")
         return job["id"]
