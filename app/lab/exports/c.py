@@ -8,7 +8,7 @@ from typing import Iterable
 
 from app.lab.constants import NUMBERS
 from app.lab.exports import plan as planning
-from app.lab.exports.c_pieces import ACTING, BEFORE, MAIN, PIECES, PROTOTYPES, STAGE, TOLD
+from app.lab.exports.c_pieces import ACTING, BEFORE, CREDENTIALS, MAIN, PIECES, PROTOTYPES, STAGE, TOLD
 from app.lab.exports.lines import MSG_NAMES, POLL_NAMES, SHOWN
 from app.lab.exports.plan import CONTROL_ROOM, NUMBERS_MAX, SECONDS, Actor, Turn, content, expected, integer, items, named, narrow, pointer
 from app.lab.model import Constants, Name, Number, Scenario, Text, Value
@@ -74,6 +74,8 @@ class _Program:
         return "\n".join([self._head(), self._names(), *before, *functions, stage, ACTING.replace("@LONGER@", str(SECONDS + 2)), *behind, main])
 
     def _close_needs(self) -> None:
+        if "tell_message" in self._pieces and self._plan.credentials:
+            self._use("say_creds")
         waiting = list(self._pieces)
         while waiting:
             piece = PIECES[waiting.pop()]
@@ -92,6 +94,7 @@ class _Program:
             "ROOM": str(max(self._room, 64)),
             "SHOWN": str(SHOWN),
             "MOST_FDS": str(CONTROL_ROOM // 4),
+            "CREDS": CREDENTIALS if self._plan.credentials else "",
             "RIGHTS": "(cmsg->cmsg_type != SCM_RIGHTS && cmsg->cmsg_type != SCM_PIDFD)" if self._plan.pidfds else "cmsg->cmsg_type != SCM_RIGHTS",
             "MSG_BITS": _bits(MSG_NAMES),
             "POLL_BITS": _bits(POLL_NAMES),

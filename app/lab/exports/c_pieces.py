@@ -274,12 +274,9 @@ static void tell_message(ssize_t value, struct msghdr *message, ...)
 	for (int i = 0, *name; (name = va_arg(list, int *)) && i < count; i++)
 		*name = fds[i];
 	va_end(list);
-	for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(message); cmsg; cmsg = CMSG_NXTHDR(message, cmsg))
-		if (cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SCM_CREDENTIALS && cmsg->cmsg_len == CMSG_LEN(sizeof(struct ucred)))
-			say_creds("creds", CMSG_DATA(cmsg));
-	done();
+@CREDS@	done();
 }
-""", ("stdarg.h", "string.h", "sys/socket.h", "sys/uio.h"), ("say_data", "say_bits", "say_creds", "received")),
+""", ("stdarg.h", "string.h", "sys/socket.h", "sys/uio.h"), ("say_data", "say_bits", "received")),
     "tell_poll": Piece("static void tell_poll(int value, const struct pollfd *fds, int count);", """\
 static void tell_poll(int value, const struct pollfd *fds, int count)
 {
@@ -391,6 +388,13 @@ static pid_t pid_of(int who)
 }
 """In the order in which they stand in a program."""
 
+CREDENTIALS = """\
+	for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(message); cmsg; cmsg = CMSG_NXTHDR(message, cmsg))
+		if (cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SCM_CREDENTIALS && cmsg->cmsg_len == CMSG_LEN(sizeof(struct ucred)))
+			say_creds("creds", CMSG_DATA(cmsg));
+"""
+"""What tell_message has where credentials may come."""
+
 BEFORE = ("BADPTR", "nowhere", "handler", "repeated", "attach", "received")
 """Pieces that stand before the steps."""
 
@@ -401,7 +405,7 @@ static void turn(int step);             /* waits until it is this step's turn */
 """
 
 TOLD = """\
-/* What the call returned (-1: and errno), and what it gave beside that. A descriptor gets its name here, before the turn is over. */
+/* What the call returned (-1: and errno), and what it gave beside that. Here a descriptor gets its name. */
 """
 
 STAGE = """\
@@ -611,6 +615,7 @@ int main(void)
 	signal(SIGTERM, end);
 	alarm(@SECONDS@);
 	settle();
+
 	for (size_t step = 0; step < sizeof(script) / sizeof(*script); step++)
 		if (!play((int)step))
 			finish(1);

@@ -73,6 +73,8 @@ class Plan:
     """Whether a signal is given to a handler: then a call may end with EINTR."""
     pidfds: bool
     """Whether messages may carry a pidfd beside the descriptors that were sent."""
+    credentials: bool
+    """Whether messages may carry the credentials of their senders."""
     waits: bool
     """Whether a socket is given a time-out: such a call is not taken up again after a handler."""
 
@@ -103,7 +105,8 @@ def plan(scenario: Scenario) -> Plan:
     return Plan(
         scenario, tuple(actors.values()), tuple(_lines(scenario)), tuple(descriptors),
         any(step.call == "signal" and word(step.arguments[1]) == "HANDLER" for step in scenario.steps),
-        any(step.call == "setsockopt" and integer(step.arguments[2]) == NUMBERS["SO_PASSPIDFD"] for step in scenario.steps),
+        _sets(scenario, "SO_PASSPIDFD"),
+        _sets(scenario, "SO_PASSCRED"),
         any(_timeout(step) for step in scenario.steps),
     )  # fmt: skip
 
@@ -124,6 +127,10 @@ def _lines(scenario: Scenario) -> Iterator[Line]:
             yield Line(step.actor, step.call, 0, step.returned)
         else:
             yield Line(step.actor, step.call, min(patience, SECONDS * 1000) + PATIENCE, step.returned)
+
+
+def _sets(scenario: Scenario, option: str) -> bool:
+    return any(step.call == "setsockopt" and integer(step.arguments[2]) == NUMBERS[option] for step in scenario.steps)
 
 
 def _timeout(step: Step) -> int:

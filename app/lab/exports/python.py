@@ -19,7 +19,7 @@ from app.lab.constants import NUMBERS
 from app.lab.exports import plan as planning
 from app.lab.exports.lines import MSG_NAMES, POLL_NAMES, SHOWN
 from app.lab.exports.plan import CONTROL_ROOM, NUMBERS_MAX, SECONDS, Actor, Turn, content, expected, integer, items, named, narrow, pointer, word
-from app.lab.exports.python_pieces import BEFORE, MAIN, PIECES, STAGE
+from app.lab.exports.python_pieces import BEFORE, CREDENTIALS, MAIN, PIECES, STAGE
 from app.lab.model import Constants, Name, Number, Scenario, Text, Value
 
 _MODULES = {"socket": socket, "os": os, "fcntl": fcntl, "select": select, "signal": signal}
@@ -53,6 +53,8 @@ class _Program:
 
     def text(self) -> str:
         functions = [self._function(actor) for actor in self._plan.actors]
+        if "message" in self._pieces and self._plan.credentials:
+            self._use("creds")
         waiting = list(self._pieces)
         while waiting:
             piece = PIECES[waiting.pop()]
@@ -73,6 +75,7 @@ class _Program:
             "LINE": str(self._line_room()),
             "MSG_BITS": ", ".join(f'("{name}", {NUMBERS[name]:#x})' for name in MSG_NAMES),
             "POLL_BITS": ", ".join(f'("{name}", select.{name})' for name in POLL_NAMES),
+            "CREDS": CREDENTIALS if self._plan.credentials else "",
             "RIGHTS": "kind in (socket.SCM_RIGHTS, 4)" if self._plan.pidfds else "kind == socket.SCM_RIGHTS",
             "TOLD": (
                 'f"{len(word)} {quoted(word)}" if isinstance(word, bytes) else "0" if word is None else str(word)'

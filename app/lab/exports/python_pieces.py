@@ -174,9 +174,8 @@ def message(came, pieces, *names):
     for name, number in zip(names, fds):
         setattr(fd, name, number)
     words += [f"fds={fds.tolist()}"] if fds else []
-    words += [f"creds={creds(data)}" for level, kind, data in control if (level, kind, len(data)) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS, 12)]
-    return words
-''', ("array", "socket"), ("quoted", "bits", "creds")),
+@CREDS@    return words
+''', ("array", "socket"), ("quoted", "bits")),
     "revents": Piece('''\
 POLL = [@POLL_BITS@]
 
@@ -222,6 +221,11 @@ def bound_port(family):
 ''', ("socket",)),
 }
 """In the order in which they stand in a program."""
+
+CREDENTIALS = '''\
+    words += [f"creds={creds(data)}" for level, kind, data in control if (level, kind, len(data)) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS, 12)]
+'''
+"""What message() has where credentials may come."""
 
 BEFORE = ("libc", "call", "BADPTR", "borrow", "plain", "handler", "pollfd", "raw_read", "msghdr", "raw_message", "raw_recvmsg", "cmsg")
 """Pieces that stand before the steps."""
