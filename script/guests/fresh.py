@@ -156,12 +156,12 @@ def breakage(guest: Machine, site: Site) -> None:
     expect(mended("Port", "Site"), "provisioned again: port and site are good")
     guest.run("ufw delete allow 8081/tcp")
     pool = "/var/lib/pairscope/pool"
-    small = "/mnt/small"
-    guest.run(f"systemctl stop apache2 && mkdir -p {small} && mount -t tmpfs -o size=300m none {small} && cp -a {pool}/. {small}/ && chmod --reference={pool} {small} && chown --reference={pool} {small} && mount --bind {small} {pool} && systemctl start apache2")
+    small, stop = "/mnt/small", "systemctl stop apache2 && while pgrep -u pairscope-pool >/dev/null; do sleep 0.1; done"
+    guest.run(f"{stop} && mkdir -p {small} && mount -t tmpfs -o size=300m none {small} && cp -a {pool}/. {small}/ && chmod --reference={pool} {small} && chown --reference={pool} {small} && mount --bind {small} {pool} && systemctl start apache2")
     until("the pool is back", lambda: site.get("/readyz")["ready"])
     guest.run(f"fallocate -l 200M {pool}/filler")
     expect(told("Disk of the journal", "nearly full"), "the journal's disk filled: it is told")
-    guest.run(f"rm {pool}/filler && systemctl stop apache2 && umount {pool} && cp -a {small}/. {pool}/ && umount {small} && systemctl start apache2")
+    guest.run(f"rm {pool}/filler && {stop} && umount {pool} && cp -a {small}/. {pool}/ && umount {small} && systemctl start apache2")
     until("the pool is back", lambda: site.get("/readyz")["ready"])
 
 
