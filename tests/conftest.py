@@ -1,6 +1,6 @@
 """What holds for every test: the order, the marks, the programs that must be there, and that nothing is left behind.
 
-The order is by cost, cheapest first: tests without a mark, then database, pool, web, browser, lamp.
+The order is by cost, cheapest first: tests without a mark, then database, pool, web, browser, lamp, guest.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.lamp import lamp, running_lamp  # noqa: F401
 from tests.running import running_server, server  # noqa: F401 fixtures for every test
 from tests.database import history, mariadb  # noqa: F401 fixtures: one server for the whole session
 
-ORDER = ("unit", "database", "pool", "web", "browser", "lamp")
+ORDER = ("unit", "database", "pool", "web", "browser", "lamp", "guest")
 
 NEEDS = {
     "database": ("mariadbd", "mariadb-install-db", "mariadb"),

@@ -56,6 +56,7 @@ def test_without_a_station_a_scenario_is_refused_in_words_while_jobs_go_on(share
 
 def test_a_scenario_crosses_as_a_descriptor_and_its_run_comes_back_as_one(shared: Pool):
     with stations(shared) as (station,):
+        assert station.sandbox in ("landlock+seccomp", "seccomp") and station.detail["no_new_privs"]
         answer = ask(shared, gallery.text("parent-and-child"))
         assert answer.state == "done" and answer.result["verdict"] == "held", answer
         run = fetched(shared, answer.job)

@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 
 from app import config
-from app.ipc import passing
+from app.ipc import memfd, passing
 from app.ipc.channel import Arrival, Channel, ChannelBroken, ChannelClosed
 from app.ipc.vocabulary import LAB, Hello, JobSpec, Result
 from app.lab import runner
@@ -46,6 +46,7 @@ FIRST_PAUSE, MOST_PAUSE = 0.05, 1.0
 def main() -> int:
     """Works until it is told to stop by SIGTERM."""
     settings = config.load()
+    level, detail = _rehearse(settings.lab_user)
     pause = FIRST_PAUSE
     while True:
         try:
@@ -56,9 +57,20 @@ def main() -> int:
             continue
         pause = FIRST_PAUSE
         with contextlib.suppress(ChannelClosed, ChannelBroken, OSError):
-            channel.post("hello", Hello(os.getpid(), "", {}, [SPEC]))
+            channel.post("hello", Hello(os.getpid(), level, detail, [SPEC]))
             _serve(channel, settings.lab_user)
         channel.close()
+
+
+def _rehearse(user: str) -> tuple[str, dict[str, Any]]:
+    """How a run is confined here, found out by one: the level, and the particulars."""
+    text = memfd.sealed("rehearsal", b"p: pipe -> r w\n")
+    try:
+        _data, said, _status = _have_run(None, text, user)
+    finally:
+        os.close(text)
+    found = dict((said or {}).get("sandbox") or {})
+    return str(found.pop("level", "none")), found
 
 
 def _serve(channel: Channel, user: str) -> None:
@@ -80,13 +92,33 @@ def _serve(channel: Channel, user: str) -> None:
 
 def _run(channel: Channel, arrival: Arrival, scenario: int, output: int, user: str) -> Result:
     """Runs the scenario behind one descriptor and writes the run to the other. Raises ChannelClosed if the supervisor has had enough."""
+    try:
+        data, said, status = _have_run(channel, scenario, user)
+    except OSError as error:
+        return Result(False, reason=f"no process could be made for the run: {error.strerror}")
+    if data is None:
+        return Result(False, reason=f"the run has more than {RUN_MAX} bytes")
+    if said is None:
+        return Result(False, reason=f"the process of the run ended without a word, with status {status}")
+    if "error" in said:
+        return Result(False, reason=said["error"])
+    for at in range(0, len(data), 1 << 20):
+        os.pwrite(output, data[at : at + (1 << 20)], at)
+    return Result(
+        True,
+        {"verdict": said["verdict"], "steps": len(said["steps"]), "took_ns": said["took_ns"]} | ({"reason": said["reason"]} if said["reason"] else {}),
+    )
+
+
+def _have_run(channel: Channel | None, scenario: int, user: str) -> tuple[bytes | None, dict[str, Any] | None, int]:
+    """Has a forked runner do it: what it wrote (None: too much), the same decoded (None: no word), its status. Raises ChannelClosed, OSError."""
     out, into = os.pipe2(os.O_CLOEXEC)
     try:
         pid = os.fork()
-    except OSError as error:
+    except OSError:
         os.close(out)
         os.close(into)
-        return Result(False, reason=f"no process could be made for the run: {error.strerror}")
+        raise
     if not pid:
         _become_runner(scenario, into, user)
     os.close(into)
@@ -99,17 +131,10 @@ def _run(channel: Channel, arrival: Arrival, scenario: int, output: int, user: s
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         os.close(pidfd)
         os.close(out)
-    if data is None:
-        return Result(False, reason=f"the run has more than {RUN_MAX} bytes")
     try:
-        said: dict[str, Any] = msgspec.json.decode(data)
+        return data, msgspec.json.decode(data or b""), status
     except msgspec.DecodeError:
-        return Result(False, reason=f"the process of the run ended without a word, with status {status}")
-    if "error" in said:
-        return Result(False, reason=said["error"])
-    for at in range(0, len(data), 1 << 20):
-        os.pwrite(output, data[at : at + (1 << 20)], at)
-    return Result(True, {"verdict": said["verdict"], "steps": len(said["steps"]), "took_ns": said["took_ns"]} | ({"reason": said["reason"]} if said["reason"] else {}))
+        return data, None, status
 
 
 def _become_runner(scenario: int, into: int, user: str) -> None:
@@ -128,15 +153,16 @@ def _become_runner(scenario: int, into: int, user: str) -> None:
         os._exit(status)
 
 
-def _collect(channel: Channel, out: int) -> bytes | None:
+def _collect(channel: Channel | None, out: int) -> bytes | None:
     """Everything that the runner writes; None: too much. Raises ChannelClosed when the supervisor closes the pair."""
     data = bytearray()
     poller = select.poll()
     poller.register(out, select.POLLIN)
-    poller.register(channel, 0)  # poll(2) tells of the end of a pair unasked; what is said meanwhile waits
+    if channel is not None:
+        poller.register(channel, 0)  # poll(2) tells of the end of a pair unasked; what is said meanwhile waits
     while True:
         ready = dict(poller.poll())
-        if channel.fileno() in ready:
+        if channel is not None and channel.fileno() in ready:
             raise ChannelClosed("the supervisor has closed its end")
         if out in ready:
             piece = os.read(out, 1 << 16)

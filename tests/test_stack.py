@@ -1,0 +1,149 @@
+"""The stack: one source for guides, provisioning and checks; what the checks find, and how drift is told."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from app.config import Settings, embedded
+from app.lamp import box
+from app.stack import checks, guides, system
+from app.stack.step import Verdict
+from app.store.migrate import upgrade
+from tests.running import Server
+
+ROOT = Path(__file__).parent.parent
+
+
+# ---- one source
+
+
+@pytest.mark.parametrize("path", sorted(guides.generated(), key=str), ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_is_generated_is_what_the_steps_say_today(path: Path):
+    assert path.read_text() == guides.generated()[path], "run: python -m app.stack.guides"
+
+
+def test_the_guides_blocks_are_the_steps_commands_in_their_order():
+    found = [block for name in ("README.md", "apache/README.md", "mysql/README.md") for block in guides.commands((guides.DEPLOY / name).read_text())]
+    assert found == [guides.shown(step.commands) + "\n" for chapter in guides.CHAPTERS for step in chapter.steps]
+
+
+def test_every_step_says_what_for_and_what_one_should_see_and_notes_on_other_systems_say_that_they_were_not_run():
+    steps = [step for chapter in guides.CHAPTERS for step in chapter.steps]
+    assert len({step.id for step in steps}) == len(steps) >= 25
+    for step in steps:
+        assert step.see and step.done and step.title and not step.title.endswith(".")
+        assert step.elsewhere == () or "not run here" in guides.chapter_text(next(c for c in guides.CHAPTERS if step in c.steps))
+
+
+@pytest.mark.parametrize("name", ["steps.sh", "provision.sh", "unprovision.sh", "vagrant.sh", "pairscope.sh"])
+def test_the_shell_of_the_provisioning_is_shell(name: str):
+    done = subprocess.run(["sh", "-n", ROOT / "deploy" / name], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_check_stands_beside_a_step_of_the_guide():
+    known = {step.id for chapter in guides.CHAPTERS for step in chapter.steps} | {""}
+    assert {step for _chapter, step, _command, _look in checks._checks} <= known
+
+
+# ---- looking
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    made = embedded({"PAIRSCOPE_STATE": str(tmp_path)})
+    upgrade(made)
+    return made
+
+
+def test_without_a_pool_the_report_says_so_in_words(settings: Settings):
+    rows = {row.title: row for row in checks.run(settings, fresh=True).rows}
+    assert rows["Supervisor"].verdict is Verdict.CRITICAL and "No supervisor" in rows["Supervisor"].drift
+    assert rows["Tables of history"].verdict is Verdict.GOOD
+    assert rows["MariaDB"].verdict is Verdict.UNKNOWN and "SQLite takes its place" in rows["MariaDB"].drift
+
+
+def test_one_look_serves_all_who_ask_within_seconds(settings: Settings):
+    first = checks.run(settings, fresh=True)
+    assert checks.run(settings) is first and checks.run(settings, fresh=True) is not first
+
+
+def test_a_row_that_differs_always_says_how(settings: Settings):
+    for row in checks.run(settings, fresh=True).rows:
+        assert (row.drift != "") == (row.verdict is not Verdict.GOOD), row
+
+
+def test_another_version_of_a_library_is_told_with_both_versions(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "requirements.txt").write_text("flask==0.1\nno-such-library==9.9\n")
+    monkeypatch.setattr(checks, "CODE", tmp_path)
+    drifts = [row.drift for row in checks.run(settings, fresh=True).rows if row.step == "python-environment"]
+    assert "requirements.txt says flask 0.1, and it is" in drifts[0] and "no-such-library 9.9, and it is missing" in drifts[1]
+
+
+def test_the_ports_that_apache_is_told_are_read_from_what_is_enabled(tmp_path: Path):
+    (tmp_path / "conf-enabled").mkdir()
+    (tmp_path / "ports.conf").write_text("Listen 80\n# Listen 81\n<IfModule ssl_module>\n\tListen [::]:443\n</IfModule>\n")
+    (tmp_path / "conf-enabled" / "pairscope-port.conf").write_text("Listen 127.0.0.1:8081\n")
+    assert system.listen_directives(tmp_path) == {80, 443, 8081}
+
+
+def test_a_box_that_listens_elsewhere_is_told_in_the_guides_words(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    chosen = tmp_path / "box.toml"
+    chosen.write_text("port = 8080\n")
+    monkeypatch.setattr(checks, "_box", lambda: box.choices(chosen))
+    monkeypatch.setattr(system, "listen_directives", lambda _apache: {80, 8081})
+    (row,) = [row for row in checks.run(settings, fresh=True).rows if row.title == "Port"]
+    assert row.verdict is Verdict.CRITICAL and row.drift == "The guide says 8080, Apache is told to listen on 8081."
+
+
+@pytest.mark.parametrize("text", ["port = 0", "port = 'x'", "colour = 1", "hosts = ['a b']", "port ="])
+def test_a_box_with_a_wrong_choice_is_refused_with_what_was_expected(tmp_path: Path, text: str):
+    path = tmp_path / "box.toml"
+    path.write_text(text)
+    with pytest.raises(box.BoxError, match="expected|TOML"):
+        box.choices(path)
+
+
+def test_ports_that_somebody_listens_on_are_found_with_their_user():
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        assert listener.getsockname()[1] in system.listening()
+
+
+# ---- on the page
+
+
+@pytest.mark.pool
+@pytest.mark.web
+def test_the_page_the_api_and_the_command_tell_the_same(server: Server):
+    items = server.get("/api/v1/checks").json["items"]
+    page = server.get("/stack").text
+    assert {row["chapter"] for row in items} == {"linux", "apache", "mysql", "python", "pool"}
+    for row in items:
+        assert row["title"] in page.replace("&#39;", "'")
+    text = server.get("/stack/report.txt").text
+    assert len(text.splitlines()) == len(items)
+    assert all(f'id="{step.id}"' in server.get("/stack/guide").text for step in guides.CHAPTERS[0].steps)
+
+
+@pytest.mark.pool
+@pytest.mark.web
+def test_no_secret_stands_on_the_page(server: Server):
+    from tests.running import TOKEN
+
+    for path in ("/stack", "/stack/report.txt", "/api/v1/checks"):
+        for token in ("", TOKEN):
+            text = server.get(path, token).text
+            assert TOKEN not in text and not re.search(r"mysql\+pymysql://[^@\s]*:[^@\s]+@", text)
+
+
+@pytest.mark.skipif(not shutil.which("shellcheck"), reason="shellcheck is not installed")
+def test_shellcheck_finds_nothing_in_the_provisioning():
+    done = subprocess.run(["shellcheck", "-x", *(ROOT / "deploy").glob("*.sh")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
