@@ -81,6 +81,8 @@ SIGNALS = {"TERM": signal.SIGTERM, "KILL": signal.SIGKILL, "STOP": signal.SIGSTO
 REASON_MOST = 400
 """Characters of a reason: a peer may have written it."""
 DISK_PAUSE_MS = 250
+SCENARIOS_MOST = 32
+"""Scenarios that may wait for a station: with two of them the last one begins within the time that a page waits."""
 STATION_PAUSE = 5.0
 """Seconds that a scenario waits while no station is there."""
 FINISH = 1.0
@@ -701,6 +703,8 @@ class Supervisor:
             return self._refuse(member, arrival, "stopping", job=identity)
         if self.board.waiting >= self.settings.queue_max:
             return self._refuse(member, arrival, "queue-full", job=identity)
+        if payload.kind == LAB and len(self.board.scenarios) >= SCENARIOS_MOST:
+            return self._refuse(member, arrival, "queue-full", f"Of scenarios at most {SCENARIOS_MOST} may.", job=identity)
         if payload.want not in (1, 2, 3):
             return self._refuse(member, arrival, "bad-request", f"want is {payload.want}; expected 1, 2 or 3.", job=identity)
         size = len(payload.data)
