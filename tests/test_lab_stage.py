@@ -322,3 +322,131 @@ def test_a_run_by_the_runner_holds_the_canonical_text_and_counts_its_lines():
     told = run_by_runner("\n\np:  close   99 => 0\n@title X\n# said\n")
     assert told["text"] == "@title X\n\np: close 99 => 0\n# said\n"
     assert told["steps"][0]["line"] == 3 and told["reason"] == "line 3: expected 0, observed EBADF"
+
+
+# ---- the probes
+
+
+def seen(step: dict, process_name: str, name: str) -> dict:
+    """The object behind a name, after a step."""
+    return object_of(step, descriptor(step, process_name, name))
+
+
+def sizes(found: dict) -> list[int]:
+    return [entry["bytes"] for entry in found["contents"]]
+
+
+def test_a_descriptor_in_flight_is_told_with_its_sender_and_keeps_its_description():
+    steps = held(gallery.text("in-flight"))["steps"]
+    will = descriptor(steps[5], "child", "will")
+    for step in steps[6:9]:
+        near = seen(step, "parent", "near")
+        assert near["in_flight"] == 1 and near["flying"] == [will["number"]]
+        assert near["carried"] == [
+            {"description": will["description"], "inode": will["inode"], "kind": "memfd", "sender": "child", "number": will["number"]}
+        ]
+        assert near["how"]["in_flight"] == "observed" and near["how"]["carried"] == "derived"
+    heir = descriptor(steps[9], "parent", "heir")
+    assert (heir["description"], heir["inode"]) == (will["description"], will["inode"])
+    assert seen(steps[9], "parent", "near")["carried"] == []
+
+
+@pytest.mark.parametrize("take", ["recvmsg in iov=[16] -> x", "recvmsg in iov=[16] control=0", "read in 16", "read in 4\np: read in 4"])
+@pytest.mark.parametrize("kind", ["SOCK_STREAM", "SOCK_DGRAM", "SOCK_SEQPACKET"])
+def test_what_is_in_flight_is_known_however_it_is_taken(kind, take):
+    steps = held(
+        f'p: socketpair AF_UNIX {kind} 0 -> out in\np: memfd_create "a" 0 -> a\np: memfd_create "b" 0 -> b\n'
+        f'p: sendmsg out iov=["AAA"] fds=[a]\np: sendmsg out iov=["BBB"] fds=[b, a]\np: {take}\np: close 99\n'
+    )["steps"]
+    a, b = (descriptor(steps[4], "p", name)["description"] for name in "ab")
+    flying = [one["description"] for one in seen(steps[4], "p", "in")["carried"]]
+    assert flying == [a, b, a]
+    left = seen(steps[-1], "p", "in")
+    assert [one["description"] for one in left["carried"]] == [a, b, a][len([a, b, a]) - left["in_flight"] :]
+
+
+def test_what_stands_in_raw_control_data_and_what_a_failed_call_did_not_send_is_known():
+    steps = held(
+        "p: socketpair AF_UNIX SOCK_SEQPACKET 0 -> out in\np: pipe -> r w\n"
+        'p: sendmsg out iov=["x"] raw=x"140000000000000001000000010000000500000000000000" => 1\n'
+        'p: sendmsg out iov=["y"] fds=[w] cmsg_len=7 => EINVAL\n'
+        'p: sendmsg out iov=["z"] fds=[w] => 1\n'
+    )["steps"]
+    found = seen(steps[-1], "p", "in")
+    assert found["flying"] == [5, descriptor(steps[-1], "p", "w")["number"]]
+    assert [one["kind"] for one in found["carried"]] == ["pipe", "pipe"]
+    assert [[one["number"] for one in entry["carried"]] for entry in found["contents"]] == [[5], [6]]
+
+
+@pytest.mark.parametrize("kind", ["SOCK_DGRAM", "SOCK_SEQPACKET"])
+@pytest.mark.parametrize("end", ["close 99", "close out", "shutdown out SHUT_WR"])
+def test_messages_without_a_byte_are_seen_where_they_stand_at_every_look(kind, end):
+    steps = held(
+        f'p: socketpair AF_UNIX {kind} 0 -> out in\np: send out "" 0 => 0\np: send out "one" 0\np: send out "" 0\np: write out ""\np: send out "four" 0\n'
+        f'p: {end}\np: close 99\np: recv in 9 0 => ""\np: recv in 9 MSG_PEEK => "one"\np: recv in 9 0 => "one"\np: read in 0\np: recv in 9 0 => ""\np: recv in 9 0\np: recv in 9 0 => "four"\n'
+    )["steps"]
+    looks = [sizes(seen(step, "p", "in")) for step in steps]
+    assert looks[5] == looks[6] == looks[7] == [0, 3, 0, 0, 4]
+    assert looks[8] == looks[9] == [3, 0, 0, 4]
+    assert looks[10] == looks[11] == [0, 0, 4]
+    assert looks[12:] == [[0, 4], [4], []]
+    assert seen(steps[6], "p", "in")["how"]["empty"] == "derived"
+
+
+def test_messages_and_their_descriptors_stand_side_by_side():
+    steps = held(gallery.text("scattered-and-cut"))["steps"]
+    entry = seen(steps[10], "me", "in")["contents"][0]
+    page = descriptor(steps[10], "me", "page")
+    assert entry["bytes"] == 9 and [one["inode"] for one in entry["carried"]] == [page["inode"]] * 2
+
+
+def test_connections_that_wait_are_counted_and_those_that_were_accepted_have_their_peers():
+    steps = held(
+        'p: socket AF_UNIX SOCK_STREAM 0 -> door\np: bind door "door"\np: listen door 3\np: socket AF_UNIX SOCK_STREAM 0 -> one\n'
+        'p: connect one "door"\np: socket AF_UNIX SOCK_STREAM 0 -> two\np: connect two "door"\np: accept door -> first\np: write one "x"\n'
+    )["steps"]
+    door = [seen(step, "p", "door") for step in steps]
+    one, two, first = (descriptor(steps[-1], "p", name)["inode"] for name in ("one", "two", "first"))
+    assert door[2]["listens"] and door[2]["address"] == "door" and door[2]["waiting"] == 0 and door[2]["backlog"] == 3
+    assert (door[4]["waiting"], door[4]["waiting_from"]) == (1, [one])
+    assert (door[6]["waiting"], door[6]["waiting_from"]) == (2, [one, two])
+    assert (door[7]["waiting"], door[7]["waiting_from"]) == (1, [two])
+    assert seen(steps[-1], "p", "one")["peer"] == first and seen(steps[-1], "p", "first")["peer"] == one
+    assert seen(steps[-1], "p", "one")["peer_address"] == "door"
+    assert sizes(seen(steps[-1], "p", "first")) == [1]
+
+
+def test_the_ends_of_a_connection_over_the_loopback_know_each_other():
+    steps = held(gallery.text("a-connection"))["steps"]
+    connected = next(index for index, step in enumerate(steps) if step["call"] == "connect")
+    assert seen(steps[connected], "server", "door")["waiting"] == 1
+    accepted = steps[connected + 1]
+    line, guest = descriptor(accepted, "client", "line"), descriptor(accepted, "server", "guest")
+    assert seen(accepted, "client", "line")["peer"] == guest["inode"] and seen(accepted, "server", "guest")["peer"] == line["inode"]
+    assert seen(accepted, "client", "line")["peer_address"] == seen(accepted, "server", "guest")["address"].replace("[::1]", "127.0.0.1")
+    mine = next(step for step in steps if step["actor"] == "worker" and step["call"] == "recvmsg")
+    assert descriptor(mine, "worker", "mine")["description"] == guest["description"]
+
+
+def test_both_ends_of_a_pair_name_who_made_it():
+    steps = held(gallery.text("parent-and-child"))["steps"]
+    for step in steps[4:7]:
+        for owner, name in (("parent", "sv0"), ("child", "sv1")):
+            found = seen(step, owner, name)
+            assert found["credentials"]["process"] == "parent" and found["how"]["credentials"] == "observed"
+            assert found["how"]["peer"] == "observed"
+
+
+def test_directions_that_were_shut_are_told():
+    steps = held(gallery.text("both-directions"))["steps"]
+    shut = next(step for step in steps if step["call"] == "shutdown")
+    assert seen(shut, "parent", "sv0")["shut"] == ["write"] and seen(shut, "child", "sv1")["shut"] == ["read"]
+
+
+def test_every_value_of_an_object_says_how_it_is_known():
+    for name in gallery.names():
+        for step in held(gallery.text(name))["steps"]:
+            for found in step["after"]["objects"]:
+                told = {key for key in ("contents", "queued", "in_flight", "peer", "credentials", "waiting", "seals") if found.get(key)}
+                assert told <= set(found["how"]), (name, step["line"], found)
+                assert set(found["how"].values()) <= {"observed", "derived", "reported"}

@@ -9,6 +9,7 @@ import socket
 from typing import Any
 
 from app.lab.model import Step
+from app.lab.stage.queues import Sent
 
 
 @dataclasses.dataclass(slots=True)
@@ -43,6 +44,11 @@ class Pending:
     step: Step
     first: int | None
     """Its first argument, where that is a number; None for any."""
+    inode: int = 0
+    """Of what its first argument is, at the order; 0: no descriptor."""
+    sent: Sent | None = None
+    """What it sends, if it does."""
+    peeks: bool = False
 
 
 @dataclasses.dataclass(slots=True)

@@ -75,6 +75,8 @@ DENIED_ACTORS = ("kcmp", "pidfd_getfd", "prctl", "seccomp", "getdents64", "tee",
 _NEW_NAMESPACES = 0x7E02_0000
 """Of clone's flags, linux/sched.h. CLONE_NEWTIME is a flag of clone3 alone."""
 _F_SETOWN, _F_SETSIG = 8, 10
+_SOCK_DIAG = 4
+"""NETLINK_SOCK_DIAG, linux/netlink.h."""
 _UNSIGNED_INT = 0xFFFF_FFFF
 _MAP_TYPE, _MAP_PRIVATE, _PROT_EXEC = 0x0F, 0x02, 0x04
 _AT_EMPTY_PATH = 0x1000
@@ -214,6 +216,8 @@ def _conditions(stage: bool = False) -> Iterable[tuple]:
     yield "mmap", arg(2, masked, _PROT_EXEC, 0), arg(3, masked, _MAP_TYPE, _MAP_PRIVATE)
     yield "mprotect", arg(2, masked, _PROT_EXEC, 0)
     if stage:
+        # To ask of sockets by their inodes, as ss does.
+        yield "socket", word(0, socket.AF_NETLINK), word(2, _SOCK_DIAG)
         return
     for option in {NUMBERS[name] for name in OPTIONS}:
         yield "setsockopt", word(1, socket.SOL_SOCKET), word(2, option)
@@ -246,6 +250,7 @@ def table() -> str:
     lines += [f"| actor | {purpose} | {', '.join(names)} |" for purpose, names in ALLOWED.items()]
     lines += [f"| actor | {call} | {condition} |" for call, condition in CONDITIONS.items()]
     lines += [f"| stage, besides | {purpose} | {', '.join(names)} |" for purpose, names in STAGE.items()]
+    lines += ["| stage, besides | socket | AF_NETLINK of NETLINK_SOCK_DIAG, to ask of sockets as ss does |"]
     return "\n".join(lines) + "\n"
 
 

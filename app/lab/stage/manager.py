@@ -29,6 +29,7 @@ from app.lab.model import Constants, Items, Name, Number, Scenario, Step, Text, 
 from app.lab.stage import actor as acting
 from app.lab.stage import confine, expect, message, probes, watch
 from app.lab.stage.cast import Actor, Outcome, Pending, Process, ending
+from app.lab.stage.queues import Carried
 
 FORMAT = 1
 SECONDS = 5.0
@@ -41,6 +42,7 @@ DATA_SHOWN = 64 * 1024
 PATIENCE = 0.25
 """Seconds that an expected return may take that no step made: a TCP segment or a descriptor's burial is the kernel's own work, done when it likes."""
 _PR_SET_CHILD_SUBREAPER, _PR_GET_CHILD_SUBREAPER = 36, 37
+_SENDING, _RECEIVING = ("write", "send", "sendmsg"), ("read", "recv", "recvmsg")
 _DUPLICATING = ("F_DUPFD", "F_DUPFD_CLOEXEC")
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -258,7 +260,7 @@ class _Stage:
         first = arguments[0] if arguments and isinstance(arguments[0], int) and step.call != "poll" else None
         if step.call == "wait" and not arguments:
             first = -1
-        who.pending, who.last, who.made = Pending(index, step, first), None, step.call
+        who.pending, who.last, who.made = self._foresee(who, Pending(index, step, first), arguments, named), None, step.call
         try:
             acting.send(who.control, [step.call, arguments, named], tuple(end.fileno() for end in theirs))
             _close(theirs)
@@ -362,6 +364,44 @@ class _Stage:
         process = next(process for process in self._processes if process.pid == pid)
         if process.dead() and os.path.exists(f"/proc/{pid}") and watch.exit_code(pid) is None:
             raise Refused(f"line {step.place.line}: {process.name} is gone, and its number {pid} is another process's now")
+
+    def _foresee(self, who: Actor, pending: Pending, arguments: list[Any], named: dict[str, Any]) -> Pending:
+        """Notes what a call may do to the queues, while everybody still stands where the last look saw them."""
+        call = pending.step.call
+        if call in _SENDING + _RECEIVING and isinstance(arguments[0], int):
+            pending.inode = probes.inode(who.process.pid, arguments[0])
+        flags = arguments[2] if call == "recv" else named.get("flags", 0)
+        pending.peeks = bool(call in ("recv", "recvmsg") and flags & socket.MSG_PEEK)
+        to = self._memory.peers.get(pending.inode)
+        if call in _SENDING and to:
+            fds = list(named.get("fds", ()))
+            if "raw" in named:
+                fds = [fd for part in message.parts(named["raw"][0] * named["raw"][1]) for fd in part.get("fds", ())]
+            texts = named["iov"] if call == "sendmsg" else [arguments[1]]
+            size = sum(len(text[0]) * text[1] for text in texts if isinstance(text, list))
+            if call == "write" and len(arguments) > 2:
+                size = arguments[2]
+            pending.sent = self._memory.queues.sending(to, self._memory.kinds.get(to, ""), size, tuple(self._carry(who, fd) for fd in fds))
+        return pending
+
+    def _carry(self, who: Actor, number: int) -> Carried:
+        description, inode = self._memory.before.get((who.process.pid, number), (0, 0))
+        kind = self._memory.kinds.get(inode, "")
+        return Carried(description, inode, "socket" if kind.startswith("SOCK_") else kind, who.process.name, number)
+
+    def _note(self, who: Actor, pending: Pending, result: dict[str, Any]) -> None:
+        """What a call has done to the queues."""
+        value = None if result["errno"] else result["value"]
+        if pending.sent:
+            self._memory.queues.returned(pending.sent, value)
+        if pending.step.call not in _RECEIVING or value is None or value < 0:
+            return
+        size = pending.step.arguments[1] if pending.step.call == "read" else None
+        if isinstance(size, Number) and not size.value:
+            return  # read(2) of nothing takes nothing
+        fds = result.get("fds") or []
+        for fd, carried in zip(fds, self._memory.queues.received(pending.inode, len(fds), pending.peeks)):
+            self._memory.arrived[who.process.pid, fd] = (carried.description, carried.inode)
 
     # Who comes and goes
 
@@ -503,6 +543,7 @@ class _Stage:
         if pending is None:
             return
         outcome = self._outcome(actor, pending.step, answer)
+        self._note(actor, pending, outcome.result)
         actor.last = outcome
         if self._steps:
             self._steps[-1]["completed"][actor.name] = outcome.result | {"of": pending.index}
@@ -574,6 +615,7 @@ class _Stage:
 
     def clear(self) -> None:
         """Kills and reaps every process of the run, and closes what it held."""
+        self._memory.asker.close()
         if self._processes:
             # The first actor leads a session that no call of a scenario leaves, and its number is taken until it is reaped here.
             group = self._processes[0].pid

@@ -15,14 +15,18 @@ import fcntl
 import os
 import select
 import socket
+import struct
 import termios
 from typing import Any, Iterable, Iterator
 
 from app.ipc import descriptor
 from app.lab.constants import NUMBERS, decode
+from app.lab.language import quoted
 from app.lab.stage import watch
 from app.lab.stage.actor import HIDDEN, NUMBERS_MAX
 from app.lab.stage.cast import Actor, Process
+from app.lab.stage.diag import Asker
+from app.lab.stage.queues import Carried, Queues
 
 SHOWN = 1024
 """Bytes of one message, or of one stream, that the facts hold."""
@@ -30,6 +34,7 @@ MESSAGES = 64
 """Messages of one queue that the facts list."""
 _PEEK = 256 * 1024
 """More than a message of AF_UNIX can hold, fact of its send buffer."""
+_NETWORKS = (socket.AF_INET, socket.AF_INET6)
 _PIDFD_GETFD = 438
 _SEALS = {1: "F_SEAL_SEAL", 2: "F_SEAL_SHRINK", 4: "F_SEAL_GROW", 8: "F_SEAL_WRITE", 16: "F_SEAL_FUTURE_WRITE"}
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -41,7 +46,13 @@ class Memory:
     """What a run remembers from look to look, because the kernel cannot be asked for it."""
 
     peers: dict[int, int] = dataclasses.field(default_factory=dict)
-    """Inode to inode, for the sockets that socketpair made."""
+    """Inode to inode, as last seen."""
+    kinds: dict[int, str] = dataclasses.field(default_factory=dict)
+    """Inode to the kind of object; of a socket, its type."""
+    queues: Queues = dataclasses.field(default_factory=Queues)
+    arrived: dict[tuple[int, int], tuple[int, int]] = dataclasses.field(default_factory=dict)
+    """(pid, number) to (description, inode), of descriptors that were received since the last look."""
+    asker: Asker = dataclasses.field(default_factory=Asker)
     before: dict[tuple[int, int], tuple[int, int]] = dataclasses.field(default_factory=dict)
     """(pid, number) to (description, inode), at the look before."""
     descriptions: int = 0
@@ -97,12 +108,14 @@ def facts(processes: Iterable[Process], memory: Memory) -> dict[str, Any]:
         tables = {process.pid: _table(process, groups) for process in processes if not process.ended}
         _number(groups, memory)
         told = [_process(process, processes, tables.get(process.pid, [])) for process in processes]
-        objects = _objects(groups, memory, tables)
+        objects = _objects(groups, processes, memory, tables)
     finally:
         for group in groups:
             os.close(group.own)
     memory.before = {holder: (group.number, group.key[1]) for group in groups for holder in group.holders}
+    memory.kinds |= {found["inode"]: found.get("type") or found["kind"] for found in objects}
     memory.fresh.clear()
+    memory.arrived.clear()
     return {"processes": told, "objects": objects}
 
 
@@ -130,7 +143,7 @@ def _group(process: Process, number: int, key: tuple[int, int], groups: list[_De
 
 
 def _number(groups: list[_Description], memory: Memory) -> None:
-    """A description keeps its number while anybody's table holds it."""
+    """A description keeps its number while anybody's table holds it, and in flight."""
     taken: set[int] = set()
     for group in groups:
         for holder in group.holders:
@@ -139,6 +152,12 @@ def _number(groups: list[_Description], memory: Memory) -> None:
                 group.number = number
                 taken.add(number)
                 break
+    for group in groups:
+        for holder in group.holders:
+            number, inode = memory.arrived.get(holder, (0, 0))
+            if not group.number and number and inode == group.key[1] and number not in taken:
+                group.number = number
+                taken.add(number)
     for group in groups:
         if not group.number:
             memory.descriptions += 1
@@ -206,73 +225,196 @@ def _task(actor: Actor) -> dict[str, Any]:
     return told
 
 
-def _objects(groups: list[_Description], memory: Memory, tables: dict[int, list[tuple[int, _Description, dict[str, str]]]]) -> list[dict[str, Any]]:
+def _objects(
+    groups: list[_Description],
+    processes: list[Process],
+    memory: Memory,
+    tables: dict[int, list[tuple[int, _Description, dict[str, str]]]],
+) -> list[dict[str, Any]]:
     infos = {id(group): info for rows in tables.values() for _, group, info in rows}
-    held = {group.key[1] for group in groups}
+    look = _Look(memory, processes, {group.key[1] for group in groups}, _ends(groups))
     objects: dict[tuple[int, int], dict[str, Any]] = {}
     for group in groups:
         told = objects.get(group.key)
         if told is None:
             told = objects[group.key] = {"inode": group.key[1], "kind": group.seen.object, "link": group.seen.link, "descriptions": [], "how": {}}
         told["descriptions"].append(group.number)
-        _SEE.get(group.seen.object, _see_other)(told, group, infos[id(group)], memory, held)
+        _SEE.get(group.seen.object, _see_other)(told, group, infos[id(group)], look)
     return list(objects.values())
 
 
-def _see_socket(told: dict[str, Any], group: _Description, info: dict[str, str], memory: Memory, held: set[int]) -> None:
-    sock = socket.socket(fileno=os.dup(group.own))
-    try:
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Look:
+    """What one look knows beside the object at hand."""
+
+    memory: Memory
+    processes: list[Process]
+    held: set[int]
+    """Inodes of all objects that somebody's table holds."""
+    ends: dict[tuple[Any, Any], int]
+    """(own address, the other's) to inode, of connected sockets of the loopback."""
+
+
+def _ends(groups: list[_Description]) -> dict[tuple[Any, Any], int]:
+    found = {}
+    for group in groups:
+        if group.seen.object == "socket":
+            with socket.socket(fileno=os.dup(group.own)) as sock, contextlib.suppress(OSError):
+                if sock.family in _NETWORKS:
+                    found[sock.getsockname()[:2], sock.getpeername()[:2]] = group.key[1]
+    return found
+
+
+def _see_socket(told: dict[str, Any], group: _Description, info: dict[str, str], look: _Look) -> None:
+    inode = group.key[1]
+    with socket.socket(fileno=os.dup(group.own)) as sock:
         listens = bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
         told |= {"family": decode("AF_", int(sock.family)), "type": decode("SOCK_", int(sock.type) & 0xF), "listens": listens}
-        peer = memory.peers.get(group.key[1])
-        told["peer"] = peer
-        told["peer_held"] = None if peer is None else peer in held
+        told["how"] = {"type": "observed", "in_flight": "observed", "queued": "observed", "contents": "observed"}
+        _see_peer(told, sock, inode, look)
         told["in_flight"] = int(info["scm_fds"]) if "scm_fds" in info else None
         told["queued"] = None if listens else _queued(group.own)
-        told["how"] = {"type": "observed", "peer": "derived", "in_flight": "observed", "queued": "observed", "contents": "observed"}
-        told["contents"], told["borders"], why = (None, False, "connections wait here, not bytes") if listens else _peek(sock)
-        if why:
-            told["why"] = why
-    finally:
-        sock.close()
+        _see_flying(told, inode, look.memory)
+        if listens:
+            told |= {"contents": None, "borders": False, "why": "connections wait here, not bytes"}
+            _see_waiting(told, sock, inode, look)
+            return
+        _see_queue(told, sock, inode, look.memory)
 
 
-def _peek(sock: socket.socket) -> tuple[list[dict[str, Any]] | None, bool, str]:
-    """What waits to be read: a list, whether its entries are messages, and why there is no list."""
-    borders = sock.type in (socket.SOCK_DGRAM, socket.SOCK_SEQPACKET)
+def _see_peer(told: dict[str, Any], sock: socket.socket, inode: int, look: _Look) -> None:
+    """The other end, the addresses, and whom the kernel takes the other end to be."""
+    if sock.family == socket.AF_UNIX:
+        said = look.memory.asker.ask(inode)
+        told["how"]["peer"] = "derived"
+        if said is not None:
+            told["shut"] = list(said.shut)
+            told["how"]["shut"] = "observed"
+            if said.peer:
+                look.memory.peers[inode] = said.peer
+                told["how"]["peer"] = "observed"
+    elif sock.family in _NETWORKS:
+        told["how"]["peer"] = "derived"
+        with contextlib.suppress(OSError):
+            if peer := look.ends.get((sock.getpeername()[:2], sock.getsockname()[:2])):
+                look.memory.peers[inode] = peer
+    peer = look.memory.peers.get(inode)
+    told["peer"] = peer
+    told["peer_held"] = None if peer is None else peer in look.held
+    for key, ask in (("address", sock.getsockname), ("peer_address", sock.getpeername)):
+        with contextlib.suppress(OSError):
+            if said := _address(ask()):
+                told[key] = said
+                told["how"][key] = "observed"
+    if sock.family == socket.AF_UNIX:
+        pid, uid, gid = struct.unpack("=iII", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        if pid:
+            # Of a pair both ends name who made it.
+            name = next((process.name for process in look.processes if process.pid == pid), None)
+            told["credentials"] = {"pid": pid, "uid": uid, "gid": gid, "process": name}
+            told["how"]["credentials"] = "observed"
+
+
+def _address(found: Any) -> str:
+    """As a scenario writes it; empty: there is none."""
+    if isinstance(found, bytes):
+        return quoted(found)[1:-1]
+    if isinstance(found, tuple):
+        return f"[{found[0]}]:{found[1]}" if ":" in found[0] else f"{found[0]}:{found[1]}"
+    return str(found)
+
+
+def _see_waiting(told: dict[str, Any], sock: socket.socket, inode: int, look: _Look) -> None:
+    """The connections that nobody has accepted: how many, how many may wait, and from whom where the kernel says it."""
+    told["waiting"] = told["backlog"] = told["waiting_from"] = None
+    if sock.family == socket.AF_UNIX:
+        if said := look.memory.asker.ask(inode):
+            told["waiting"], told["backlog"] = said.queue
+            told["waiting_from"] = [one for one in said.waiting if one]
+    elif sock.type == socket.SOCK_STREAM:
+        with contextlib.suppress(OSError):
+            # struct tcp_info, of a listening socket: tcpi_unacked is its queue, tcpi_sacked its bound. linux/tcp.h
+            told["waiting"], told["backlog"] = struct.unpack_from("=II", sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104), 24)
+    told["how"]["waiting"] = "observed"
+
+
+def _see_flying(told: dict[str, Any], inode: int, memory: Memory) -> None:
+    """Which descriptors are in flight to this socket, as far as the run's own calls tell."""
+    if not told["in_flight"]:
+        told["flying"] = told["carried"] = [] if told["in_flight"] == 0 else None
+        memory.queues.flying(inode, 0)
+        return
+    flying = memory.queues.flying(inode, told["in_flight"])
+    told["flying"] = None if flying is None else [one.number for one in flying]
+    told["carried"] = None if flying is None else [_carried(one) for one in flying]
+    told["how"] |= {"flying": "derived", "carried": "derived"}
+
+
+def _carried(one: Carried) -> dict[str, Any]:
+    return {"description": one.description or None, "inode": one.inode, "kind": one.kind, "sender": one.sender, "number": one.number}
+
+
+def _see_queue(told: dict[str, Any], sock: socket.socket, inode: int, memory: Memory) -> None:
+    """What waits to be read. Messages without a byte are seen once, and then by what was sent."""
+    told["borders"] = borders = sock.type in (socket.SOCK_DGRAM, socket.SOCK_SEQPACKET)
     poller = select.poll()
-    poller.register(sock, select.POLLIN)
+    poller.register(sock, select.POLLIN | select.POLLRDHUP)
     events = dict(poller.poll(0)).get(sock.fileno(), 0)
     if events & select.POLLERR:
-        return None, borders, "an error waits here, and the first look would take it away"
+        told |= {"contents": None, "why": "an error waits here, and the first look would take it away"}
+        return
     if not events & select.POLLIN:
-        return [], borders, ""
+        told["contents"] = []
+        return
+    sent = memory.queues.messages(inode)
+    ends = bool(events & (select.POLLRDHUP | select.POLLHUP))
+    found, blind = _walk(sock, borders, sum(not one.bytes for one in sent) if ends else MESSAGES)
+    if not borders:
+        whole = b"".join(found)
+        told["contents"] = [_piece(whole)] if whole else []
+        return
+    bodies = [data for data in found if data]
+    if [len(data) for data in bodies] == [one.bytes for one in sent if one.bytes]:
+        left = iter(bodies)
+        found = [next(left) if one.bytes else b"" for one in sent]
+        told["contents"] = [_piece(data) | {"carried": [_carried(which) for which in one.carried]} for data, one in zip(found, sent)][:MESSAGES]
+        told["how"] |= {"borders": "observed", "carried": "derived"}
+        if not all(found):
+            told["how"]["empty"] = "derived"
+    else:
+        while ends and found and not found[-1]:
+            found.pop()
+        told["contents"] = [_piece(data) for data in found[:MESSAGES]]
+        if blind:
+            told["why"] = "an empty message or the end stands here; what may lie behind it is not shown"
+    if len(found) > MESSAGES:
+        told["why"] = f"{len(found)} messages, of which {MESSAGES} are shown"
+
+
+def _walk(sock: socket.socket, borders: bool, empties: int) -> tuple[list[bytes], bool]:
+    """Looks along a queue without taking anything. Nothing that was read is an empty message, which the kernel shows once, or the end, which it
+    shows for ever: `empties` says how often it may be passed. Gives what was found, and whether it stopped there."""
     flags = socket.MSG_PEEK | socket.MSG_DONTWAIT
     walks = sock.family == socket.AF_UNIX
     before = sock.getsockopt(socket.SOL_SOCKET, NUMBERS["SO_PEEK_OFF"]) if walks else -1
     found: list[bytes] = []
-    total = 0
     try:
         if walks:
             sock.setsockopt(socket.SOL_SOCKET, NUMBERS["SO_PEEK_OFF"], 0)
         while True:
             try:
                 data = sock.recv(_PEEK, flags)
-            except (BlockingIOError, OSError):
-                break
-            total += len(data)
-            # Nothing from a stream is its end; an empty message cannot be told from the end, so the walk stops there too.
-            if not data:
-                break
+            except OSError:
+                return found, False
+            if not data and (not borders or not empties):
+                return found, borders
+            empties -= not data
             found.append(data)
             if not walks:
-                break
+                return found, False
     finally:
         if walks:
             sock.setsockopt(socket.SOL_SOCKET, NUMBERS["SO_PEEK_OFF"], before)
-    if not borders:
-        found = [b"".join(found)] if total else []
-    return [_piece(data) for data in found[:MESSAGES]], borders, f"{len(found)} messages, of which {MESSAGES} are shown" if len(found) > MESSAGES else ""
 
 
 def _piece(data: bytes) -> dict[str, Any]:
@@ -289,7 +431,7 @@ def _queued(fd: int) -> int | None:
     return room[0]
 
 
-def _see_pipe(told: dict[str, Any], group: _Description, info: dict[str, str], memory: Memory, held: set[int]) -> None:
+def _see_pipe(told: dict[str, Any], group: _Description, info: dict[str, str], look: _Look) -> None:
     told["queued"] = _queued(group.own)
     told["capacity"] = fcntl.fcntl(group.own, fcntl.F_GETPIPE_SZ if hasattr(fcntl, "F_GETPIPE_SZ") else NUMBERS["F_GETPIPE_SZ"])
     told["borders"] = False
@@ -310,7 +452,7 @@ def _see_pipe(told: dict[str, Any], group: _Description, info: dict[str, str], m
             os.close(into)
 
 
-def _see_file(told: dict[str, Any], group: _Description, info: dict[str, str], memory: Memory, held: set[int]) -> None:
+def _see_file(told: dict[str, Any], group: _Description, info: dict[str, str], look: _Look) -> None:
     told["size"] = group.seen.size
     told["how"] = {"size": "observed", "seals": "observed", "contents": "observed"}
     if group.seen.object == "memfd":
@@ -320,7 +462,7 @@ def _see_file(told: dict[str, Any], group: _Description, info: dict[str, str], m
         told["contents"] = [_piece(os.pread(group.own, SHOWN, 0)) | {"bytes": group.seen.size}] if group.seen.size else []
 
 
-def _see_other(told: dict[str, Any], group: _Description, info: dict[str, str], memory: Memory, held: set[int]) -> None:
+def _see_other(told: dict[str, Any], group: _Description, info: dict[str, str], look: _Look) -> None:
     for key, said in (("eventfd-count", "count"), ("Pid", "process")):
         if key in info:
             told[said] = int(info[key], 16 if key == "eventfd-count" else 10)
