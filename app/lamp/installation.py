@@ -45,6 +45,8 @@ class Installation:
     server_name: str = "localhost"
     trusted_hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")
     modules: Path = Path("/usr/lib/apache2/modules")
+    wsgi: Path | None = None
+    """mod_wsgi built from source; None: Debian's, among the modules."""
     types: Path = Path("/etc/mime.types")
 
     apache_user: str = ""
@@ -79,6 +81,10 @@ class Installation:
     database_state: Path = Path("/var/lib/mysql")
     database_log: Path = Path("/var/log/mysql")
     database_tmp: Path = Path("/tmp")
+
+    @property
+    def wsgi_module(self) -> Path:
+        return self.wsgi or self.modules / "mod_wsgi.so"
 
     @property
     def static(self) -> Path:
