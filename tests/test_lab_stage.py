@@ -450,3 +450,8 @@ def test_every_value_of_an_object_says_how_it_is_known():
                 told = {key for key in ("contents", "queued", "in_flight", "peer", "credentials", "waiting", "seals") if found.get(key)}
                 assert told <= set(found["how"]), (name, step["line"], found)
                 assert set(found["how"].values()) <= {"observed", "derived", "reported"}
+
+
+def test_a_socket_whose_name_is_no_text_is_told():
+    steps = held('p: socket AF_UNIX SOCK_DGRAM 0 -> s\np: bind s "\\xff a"\np: socket AF_UNIX SOCK_DGRAM 0 -> t\np: bind t "\\0\\x01"\n')["steps"]
+    assert seen(steps[-1], "p", "s")["address"] == r"\xff a" and seen(steps[-1], "p", "t")["address"] == r"\0\x01"

@@ -317,11 +317,9 @@ def _see_peer(told: dict[str, Any], sock: socket.socket, inode: int, look: _Look
 
 def _address(found: Any) -> str:
     """As a scenario writes it; empty: there is none."""
-    if isinstance(found, bytes):
-        return quoted(found)[1:-1]
     if isinstance(found, tuple):
         return f"[{found[0]}]:{found[1]}" if ":" in found[0] else f"{found[0]}:{found[1]}"
-    return str(found)
+    return quoted(os.fsencode(found))[1:-1]  # an abstract name comes as bytes, a file's with bytes that are no text as lone surrogates
 
 
 def _see_waiting(told: dict[str, Any], sock: socket.socket, inode: int, look: _Look) -> None:
