@@ -216,7 +216,9 @@ def _things(run: Reading, number: int, facts: dict[str, Any], fresh: Fresh) -> l
 def _end(item: dict[str, Any] | None, inode: int, names: dict[int, str]) -> Port:
     if item is None:
         return Port((inode, None), names.get(inode, ""), _("nobody's table holds it"), None, absent=True)
-    return Port((inode, None), names.get(inode, ""), f"inode {inode}", item)
+    shut = item.get("shut") or []
+    note = _("%(what)s shut", what=" + ".join(shut)) if shut else f"inode {inode}"
+    return Port((inode, None), names.get(inode, ""), note, item)
 
 
 def _thing(item: dict[str, Any], names: dict[int, str], rows: dict[int, dict[str, Any]], fresh: bool) -> Thing:
@@ -224,7 +226,10 @@ def _thing(item: dict[str, Any], names: dict[int, str], rows: dict[int, dict[str
     name = names.get(inode, "")
     if kind == "socket":
         note = f"{item.get('family', '').removeprefix('AF_')} {item.get('type', '').removeprefix('SOCK_')}"
-        state = _("listens") if item.get("listens") else f"inode {inode}"
+        if item.get("listens"):
+            state = _("%(count)s of %(most)s wait", count=item.get("waiting") or 0, most=item["backlog"]) if item.get("backlog") is not None else _("listens")
+        else:
+            state = f"inode {inode}"
         return Thing(_("socket"), note, [Port((inode, None), name, state, None if item.get("listens") else item)], fresh)
     if kind == "pipe":
         ports = []
