@@ -19,7 +19,7 @@ import struct
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 from app.ipc import passing
 from app.lab.calls import CALLS
@@ -56,13 +56,19 @@ class TimedOut(Exception):
 
 
 def run(
-    scenario: Scenario, directory: Path | None = None, *, user: str = USER, sandbox: confine.Sandbox | None = None
+    scenario: Scenario,
+    directory: Path | None = None,
+    *,
+    user: str = USER,
+    sandbox: confine.Sandbox | None = None,
+    after_step: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
     """Runs the scenario and gives the run, JSON-able; docs/lab.md says what it holds. Leaves no process, descriptor or file.
 
     `directory`: the scratch directory, which the caller made and removes; None: one of this function's own, if the scenario needs one. `user`: whom the
     actors become where this process is root, so that what is shown is what happens to everybody else. `sandbox`: that this process has entered, and its actors will enter further;
-    None: there is none. Raises KeyError if there is no such user.
+    None: there is none. `after_step` is called with each step, its facts included, while everybody stands still. Raises KeyError if there is
+    no such user.
     """
     account = None
     if os.geteuid() == 0:
@@ -77,7 +83,7 @@ def run(
     _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # whoever loses a parent becomes a child of this process, and is reaped
     stage = _Stage(scenario, scratch, account, sandbox)
     try:
-        return stage.run()
+        return stage.run(after_step or (lambda step: None))
     finally:
         stage.clear()
         _libc.prctl(_PR_SET_CHILD_SUBREAPER, subreaper.value, 0, 0, 0)
@@ -134,7 +140,7 @@ class _Stage:
 
     # The run
 
-    def run(self) -> dict[str, Any]:
+    def run(self, after_step: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
         """Carries everything out."""
         started, began = time.time(), time.monotonic_ns()
         verdict, reason = "held", ""
@@ -143,6 +149,7 @@ class _Stage:
             for index, step in enumerate(self._scenario.steps):
                 self._take(index, step)
                 entry = self._steps[-1]
+                after_step(entry)
                 if entry["verdict"] == expect.FAILED and verdict == "held":
                     verdict, reason = "failed", f"line {entry['line']}: {entry['reason']}"
                 if entry["result"] is None:
