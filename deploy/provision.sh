@@ -81,9 +81,19 @@ fi
 exec 9>/run/lock/pairscope-provision
 flock -n 9 || fail "another provisioning runs on this machine; wait for it."
 . "$here/steps.sh"
+# Another apt-get may still be at work: the nightly upgrade, or what an interrupted run of this left behind. Each waits for it.
+APT_CONFIG=$(mktemp /tmp/pairscope-apt.XXXXXX)
+export APT_CONFIG
+echo 'DPkg::Lock::Timeout "300";' >"$APT_CONFIG"
+apt-get -qq check >/dev/null 2>&1
+# A package whose installation was interrupted keeps every other one from being installed.
+if [ -n "$(dpkg --audit)" ]; then
+    say "  mending  packages that were left half installed"
+    dpkg --configure -a >/dev/null 2>&1
+fi
 log=$(mktemp /tmp/pairscope-provision.XXXXXX)
 changes=0 now=''
-trap 'rm -f "$log"' EXIT
+trap 'rm -f "$log" "$APT_CONFIG"' EXIT
 trap 'say; say "pairscope: interrupted in: $now. Run it again: it goes on where it stopped." >&2; exit 130' INT TERM
 for step in $STEPS; do
     eval "now=\$title_$step"

@@ -128,25 +128,27 @@ def box(guest: Machine, site: Site) -> str:
     return token
 
 
-def breakage(guest: Machine, site: Site) -> None:
+def breakage(guest: Machine, site: Site, token: str) -> None:
     """What breaks is told within ten seconds, in words, and is good again by itself when it is mended."""
 
     def told(title: str, words: str, at: Site = site) -> str:
         def look() -> str:
-            row = at.findings().get(title) or {}
+            row = at.findings(token).get(title) or {}
             return row.get("drift", "") if row.get("verdict") in ("critical", "recommended") and words in row.get("drift", "") else ""
 
         return until(f"{title} is told: {words}", look, 10)
 
     def mended(*titles: str) -> bool:
-        return until(f"{titles} are good again", lambda: all(site.findings().get(title, {}).get("verdict") == "good" for title in titles), 30)
+        return until(f"{titles} are good again", lambda: all(site.findings(token).get(title, {}).get("verdict") == "good" for title in titles), 30)
 
     guest.run("systemctl stop mariadb")
     expect(told("MariaDB", "cannot be asked"), "MariaDB stopped: the stack page says so within ten seconds")
     guest.run("systemctl start mariadb")
     expect(mended("MariaDB", "Recorder"), "started again: it is good by itself")
     guest.run("mariadb -e \"REVOKE INSERT ON pairscope.runs FROM 'pairscope-web'@'localhost'\"")
-    expect(provision(guest) == 1, "a grant taken away: provisioning gives it again, and changes nothing else")
+    expect(told("Rights of pairscope-web", "lacks INSERT on pairscope.runs"), "a grant taken away: the stack page names it within ten seconds, to operators")
+    expect(provision(guest) == 1, "provisioning gives it again, and changes nothing else")
+    expect(mended("Rights of pairscope-web"), "and it is good")
     guest.run("sed -i s/8080/8081/ /etc/apache2/conf-available/pairscope-port.conf && sed -i 's/:8080>/:8081>/' /etc/apache2/sites-available/pairscope.conf && systemctl reload apache2")
     moved = Site(site.address.replace("8080", "8081"))
     guest.run("ufw allow 8081/tcp")
@@ -206,12 +208,14 @@ def main(arguments: list[str]) -> int:
                 readme(guest)
                 checkout(guest, CHECKOUT)
                 refusals(guest)
+                said = guest.attempt(f"timeout --signal=INT 9 {CHECKOUT}/deploy/provision.sh")
+                expect(said.returncode and "Run it again: it goes on where it stopped" in said.stdout, "interrupted half-way, it says that it goes on where it stopped")
                 count = provision(guest)
-                expect(count >= 20, f"deploy/provision.sh sets up the box with {count} changes")
+                expect(count >= 15, f"run again, deploy/provision.sh sets up the box with {count} changes")
                 until("the box is ready", lambda: site.get("/readyz")["ready"])
                 expect(provision(guest) == 0, "a second run changes nothing, and says so")
                 token = box(guest, site)
-                breakage(guest, site)
+                breakage(guest, site, token)
                 upgrade(guest, site, token)
                 gone(guest)
             name = guest.name
