@@ -39,7 +39,7 @@ def token() -> None:
 @click.argument("name")
 @click.option("--days", type=click.FloatRange(min=0, min_open=True), help="Days until it expires; default: never.")
 @click.option("--once", is_flag=True, help="A login link that works once, instead of a token for the API.")
-@click.option("--site", default="", metavar="URL", help="Address of the site, for the link of --once.")
+@click.option("--site", envvar="PAIRSCOPE_SITE", default="", metavar="URL", help="Address of the site, for the link of --once.  [env: PAIRSCOPE_SITE]")
 @as_json
 def create(name: str, days: float | None, once: bool, site: str, as_json: bool) -> None:
     """Make a token for the operator or the program NAME. It is shown now and never again."""

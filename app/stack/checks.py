@@ -270,7 +270,8 @@ def _port(scene: Scene) -> Iterator[Finding]:
     elif wanted not in holds:
         yield bad("Port", str(wanted), "nobody listens", f"Apache is told to listen on {wanted}, and nobody does: systemctl restart apache2")
     else:
-        yield good("Port", str(wanted), f"{wanted}, held by user {holds[wanted]}")
+        master = system.processes("apache2")[:1]
+        yield good("Port", str(wanted), f"{wanted}, held by user {holds[wanted]}" + (f", process {master[0]}" if master else ""))
 
 
 @check("apache", "apache-site", "diff <(python -m app.lamp.box ...) /etc/apache2/sites-enabled/pairscope.conf")
@@ -297,6 +298,10 @@ def _groups(scene: Scene) -> Iterator[Finding]:
         yield good("Processes of web", "one or more", f"{len(web)}: {', '.join(map(str, web[:6]))}")
     else:
         yield bad("Processes of web", "one or more", "none", "Apache runs, but no process of its group web: its error log says why.")
+    said = scene.said
+    if said is not None:
+        stations = ", ".join(str(station.pid) for station in said.stations)
+        yield good("Managed processes", "the pool and the lab", f"pool {said.supervisor.pid}, lab {stations or 'none'}")
     fds = len(os.listdir("/proc/self/fd"))
     yield good("Descriptors of this process", "below its limit", f"{fds} of {resource.getrlimit(resource.RLIMIT_NOFILE)[0]}, process {os.getpid()}")
 
@@ -318,6 +323,9 @@ def _server(scene: Scene) -> Iterator[Finding]:
             fd = raw._sock.fileno() if raw is not None else -1
             count = connection.execute(text("SHOW STATUS LIKE 'Threads_connected'")).one()[1]
             most = connection.execute(text("SHOW VARIABLES LIKE 'max_connections'")).one()[1]
+            size = connection.execute(
+                text("SELECT COUNT(*), COALESCE(SUM(data_length + index_length), 0) FROM information_schema.tables WHERE table_schema = DATABASE()")
+            ).one()
     except SQLAlchemyError as error:
         reason = getattr(error, "orig", None)
         words = reason.args[-1] if reason is not None and reason.args else error
@@ -326,6 +334,7 @@ def _server(scene: Scene) -> Iterator[Finding]:
     yield good("MariaDB", "answers", str(version))
     yield good("Socket", "a Unix socket", str(socket))
     yield good("Connections", f"below {most}", f"{count}")
+    yield good("Tables", "those of this version", f"{size[0]}, {int(size[1]) >> 20} MiB with their indexes; the page Database tells each")
     yield good("This connection", "a descriptor of this process", f"descriptor {fd} of process {os.getpid()} is connection {number}")
 
 

@@ -104,8 +104,10 @@ def prove(directory: Path, log: Path) -> None:
     try:
         said = vagrant(directory, "up", "--provider=lxc", log=log)
         expect(changes(said) >= 20, "vagrant up makes the machine and provisions it")
-        expect("Open  http://localhost:8080/" in said and "/login?token=" in said, "it tells the address and a login link")
         address = _address(directory, log)
+        expect(f"Pairscope answers at http://{address}:8080/" in said and "/login?token=" in said, "it tells the real address and a login link")
+        link = _ssh(directory, "sudo pairscope token create somebody --once 2>/dev/null", log)
+        expect(f"http://{address}:8080/login?token=" in link, "the guest knows its address: a new login link has it")
         site = Site(f"http://{address}:8080")
         until("the box is ready", lambda: site.get("/readyz")["ready"])
         expect(True, f"the dashboard is reached from outside at {site.address}")
