@@ -185,7 +185,7 @@ def test_a_list_may_stand_for_one_descriptor_only_where_the_call_takes_several()
         parse(PIPE + "p: close [a b]")
 
 
-@pytest.mark.parametrize("address", ["10.0.0.1:80", "0.0.0.0:80", "localhost:80", "127.0.0.1:", "[::]:80", "/tmp/s", "..", "", "a:b"])
+@pytest.mark.parametrize("address", ["10.0.0.1:80", "0.0.0.0:80", "localhost:80", "127.0.0.1:", "127.0.0.1:65536", "[::1]:99999", "[::]:80", "/tmp/s", "..", "", "a:b"])
 def test_no_address_but_the_scratch_directorys_and_the_loopbacks_is_read(address):
     with pytest.raises(ScenarioError, match="^2:11: .*address of bind"):
         parse(f'p: socket AF_INET SOCK_STREAM 0 -> s\np: bind s "{address}"')

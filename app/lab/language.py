@@ -76,7 +76,7 @@ _PROTOCOLS = (0, socket.IPPROTO_TCP, socket.IPPROTO_UDP)
 _REPEATED = 5
 """So many values of a list, if they are all the same, are written once."""
 _FILE = re.compile(rb"(?!\.\.?\Z)[^/\0]{1,100}\Z", re.DOTALL)
-_ADDRESS = re.compile(rb"(?:127\.0\.0\.1|\[::1\]):[0-9]{1,5}\Z|\0.{1,100}\Z|(?!\.\.?\Z)[^/\0:]{1,100}\Z", re.DOTALL)
+_ADDRESS = re.compile(rb"(?:127\.0\.0\.1|\[::1\]):(?:[1-5]?[0-9]{1,4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])\Z|\0.{1,100}\Z|(?!\.\.?\Z)[^/\0:]{1,100}\Z", re.DOTALL)
 """A colon makes a port of it, and then nothing but the loopback will do."""
 
 

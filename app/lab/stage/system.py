@@ -130,6 +130,11 @@ def _bytes(value: Any) -> bytes:
     return bytes(value[0]) * value[1] if isinstance(value, (list, tuple)) else bytes(value)
 
 
+def _word(value: int) -> int:
+    """The 32 bits that an int of C keeps of it."""
+    return value & 0xFFFFFFFF
+
+
 def _read(name: str, fd: int, size: int | str, count: int | None, *more: int) -> Made:
     if isinstance(size, str):
         return _make(name, fd, NUMBERS[size], count or 0, *more)
@@ -189,9 +194,9 @@ def _sendmsg(
     parts = [(ctypes.c_char * len(text)).from_buffer_copy(text) for text in texts]
     bodies = []
     if fds:
-        bodies.append((NUMBERS["SCM_RIGHTS"], struct.pack(f"={len(fds)}i", *fds)))
+        bodies.append((NUMBERS["SCM_RIGHTS"], struct.pack(f"={len(fds)}I", *map(_word, fds))))
     if creds:
-        bodies.append((NUMBERS["SCM_CREDENTIALS"], struct.pack("=iII", creds[0], creds[1] & 0xFFFFFFFF, creds[2] & 0xFFFFFFFF)))
+        bodies.append((NUMBERS["SCM_CREDENTIALS"], struct.pack("=III", *map(_word, creds))))
     sent = b""
     for kind, body in bodies:
         header = struct.pack("=QII", 16 + len(body) if cmsg_len is None else cmsg_len & (1 << 64) - 1, socket.SOL_SOCKET, kind)
@@ -236,7 +241,7 @@ def _recvmsg(fd: int, iov: Any = (), control: int | None = None, flags: int = 0,
 
 
 def _setsockopt(fd: int, level: int, option: int, value: Any) -> Made:
-    body = struct.pack("=i", value) if isinstance(value, int) else _bytes(value)
+    body = struct.pack("=I", _word(value)) if isinstance(value, int) else _bytes(value)
     return _make("setsockopt", fd, level, option, body, len(body))
 
 
@@ -259,7 +264,7 @@ def _poll(fds: Any, events: Any, timeout: int) -> Made:
     numbers = list(fds) if isinstance(fds, (list, tuple)) else [fds]
     wanted = list(events) if isinstance(events, (list, tuple)) else [events] * len(numbers)
     entries = (ctypes.c_uint64 * max(len(numbers), 1))()
-    packed = b"".join(struct.pack("=ihh", fd, mask, 0) for fd, mask in zip(numbers, wanted))
+    packed = b"".join(struct.pack("=IHH", _word(fd), mask & 0xFFFF, 0) for fd, mask in zip(numbers, wanted))
     ctypes.memmove(entries, packed, len(packed))
     made = _make("poll", entries, len(numbers), timeout)
     if made["value"] >= 0:
