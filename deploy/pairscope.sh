@@ -9,7 +9,7 @@ migrate) settings=migrate user=pairscope-migrate ;;
 esac
 export PAIRSCOPE_SETTINGS="${PAIRSCOPE_SETTINGS:-/etc/pairscope/$settings.toml}" PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=/opt/pairscope/code
 # Where people open it, for login links; Vagrant writes it.
-[ -n "${PAIRSCOPE_SITE:-}" ] || PAIRSCOPE_SITE=$(cat /etc/pairscope/site 2>/dev/null) || PAIRSCOPE_SITE=''
+[ -n "${PAIRSCOPE_SITE:-}" ] || PAIRSCOPE_SITE=$(cat /var/lib/pairscope/site 2>/dev/null) || PAIRSCOPE_SITE=''
 export PAIRSCOPE_SITE
 # -P: whatever stands in the current directory is not imported.
 set -- /opt/pairscope/venv/bin/python -P -m app "$@"

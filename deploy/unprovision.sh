@@ -50,7 +50,7 @@ fi
 rm -rf /opt/pairscope /run/pairscope /var/log/pairscope /usr/local/bin/pairscope
 rm -f /etc/tmpfiles.d/pairscope.conf /etc/logrotate.d/pairscope
 find /etc/pairscope -mindepth 1 ! -name box.toml -delete 2>/dev/null
-rm -f /var/lib/pairscope/operator
+rm -f /var/lib/pairscope/operator /var/lib/pairscope/site
 [ -z "$purge" ] || rm -rf /etc/pairscope /var/lib/pairscope
 for user in web pool lab migrate; do
     # With the data stays the number of their owner.
