@@ -168,6 +168,10 @@ def test_no_other_kind_of_socket_is_made(line):
         parse(f"a: {line}\n")
 
 
+def test_a_name_that_was_never_given_to_anything_is_no_argument():
+    ended('a: open "none" O_RDONLY -> f\na: read f 1\n', "failed", "line 2: f was never made")
+
+
 # ---- signals
 
 

@@ -51,6 +51,10 @@ class Refused(Exception):
     """The run asks for more than the stage gives. str() is a sentence."""
 
 
+class Unmade(Exception):
+    """A name stands for nothing, because the call that should have bound it gave nothing. str() is a sentence."""
+
+
 class TimedOut(Exception):
     """The run took too long. str() is a sentence."""
 
@@ -216,13 +220,21 @@ class _Stage:
         }
         self._steps.append(entry)
         who = self._actors.get(step.actor)
-        outcome = self._return(who, step) if step.returned else self._order(who, index, step, entry)
+        try:
+            outcome = self._return(who, step) if step.returned else self._order(who, index, step, entry)
+        except Unmade as unmade:
+            outcome = str(unmade)
         if isinstance(outcome, str):
             entry["verdict"], entry["reason"] = expect.FAILED, outcome
         else:
             assert who is not None
             entry["result"] = outcome.result
-            entry["verdict"], entry["reason"] = expect.check(step.expectation, outcome.result, outcome.raw, lambda value: self._resolve(who, value))
+            try:
+                entry["verdict"], entry["reason"] = expect.check(
+                    step.expectation, outcome.result, outcome.raw, lambda value: self._resolve(who, value)
+                )
+            except Unmade as unmade:
+                entry["verdict"], entry["reason"] = expect.FAILED, str(unmade)
             if outcome.result.get("fault"):
                 entry["verdict"], entry["reason"] = expect.FAILED, expect.observed(outcome.result, None)
         entry["after"] = probes.facts(self._processes, self._memory)
@@ -321,7 +333,7 @@ class _Stage:
             return who.process.names[value.text]
         if value.text in self._actors:
             return self._actors[value.text].process.pid
-        raise Refused(f"{value.text} was never made: the call that should have bound it gave nothing")
+        raise Unmade(f"{value.text} was never made: the call that should have bound it gave nothing")
 
     def _guard(self, who: Actor, step: Step, arguments: list[Any], named: dict[str, Any]) -> None:
         """Refuses what would reach the hidden numbers or anybody outside of the run, and settles what the kernel chose."""
