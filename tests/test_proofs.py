@@ -37,5 +37,10 @@ def test_vagrant_up_is_true_to_the_last_line():
 
 
 @pytest.mark.long
+def test_the_readmes_second_command_passes_on_a_fresh_machine():
+    proved("script/fresh-test", "--tests")
+
+
+@pytest.mark.long
 def test_the_guide_by_hand_makes_the_same_box():
     proved("script/fresh-test", "--guide")
