@@ -228,9 +228,27 @@ class _Process(_Shape):
     exit: _Exit | msgspec.UnsetType = msgspec.UNSET
 
 
+class _Carried(_Shape):
+    """A descriptor in flight."""
+
+    description: _Int | None
+    inode: _Inode | None
+    kind: _Short | None
+    sender: _Word | None
+    number: _Int | None
+
+
 class _Piece(_Shape):
     bytes: _Int
     data: str
+    carried: list[_Carried | None] | None | msgspec.UnsetType = msgspec.UNSET
+
+
+class _Credentials(_Shape):
+    pid: _Int
+    uid: _Int
+    gid: _Int
+    process: _Word | None = None
 
 
 class _Object(_Shape):
@@ -254,6 +272,15 @@ class _Object(_Shape):
     capacity: _Int | msgspec.UnsetType = msgspec.UNSET
     count: _Inode | msgspec.UnsetType = msgspec.UNSET
     process: _Int | msgspec.UnsetType = msgspec.UNSET
+    address: _Short | None | msgspec.UnsetType = msgspec.UNSET
+    peer_address: _Short | None | msgspec.UnsetType = msgspec.UNSET
+    credentials: _Credentials | None | msgspec.UnsetType = msgspec.UNSET
+    shut: list[_Word] | None | msgspec.UnsetType = msgspec.UNSET
+    waiting: _Int | None | msgspec.UnsetType = msgspec.UNSET
+    backlog: _Int | None | msgspec.UnsetType = msgspec.UNSET
+    waiting_from: _Many | None | msgspec.UnsetType = msgspec.UNSET
+    flying: list[_Int | None] | None | msgspec.UnsetType = msgspec.UNSET
+    carried: list[_Carried | None] | None | msgspec.UnsetType = msgspec.UNSET
 
 
 class _After(_Shape):
