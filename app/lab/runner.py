@@ -8,7 +8,6 @@ its actors hang on lifelines, and a process of its own waits for its end to remo
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import pwd
 import shutil
@@ -21,18 +20,15 @@ from typing import Any, Iterator
 import msgspec
 
 from app.lab.language import TEXT_MAX, format, parse
-from app.lab.model import Items, Scenario, ScenarioError
+from app.lab.model import Scenario, ScenarioError
 from app.lab.stage import confine
+from app.lab.stage.apart import apart
 from app.lab.stage.manager import USER, run, unplayed, uses_files
 
 HELD, FAILED, NO_SCENARIO, UNREAD = 0, 1, 2, 3
 SECONDS = 15
 """After which the runner ends by SIGALRM: it should have ended by itself long ago, but its output may find no reader."""
-FEW = 16
-"""Descriptors that one run may have in flight beside others. The kernel counts them by user, against each sender's bound: a run that
-sends more has to be alone, or it would make others fail, fact of ETOOMANYREFS."""
-PATIENCE = 6
-"""Seconds that a run waits to be alone, or for the one that is."""
+
 
 
 def main() -> int:
@@ -49,7 +45,7 @@ def main() -> int:
         _write({"error": f"the text is not UTF-8: {error.reason} at byte {error.start}", "line": 1, "column": 1})
         return NO_SCENARIO
     account = pwd.getpwnam(os.environ.get("PAIRSCOPE_LAB_USER") or USER) if os.geteuid() == 0 else None
-    with _among_others(scenario), _scratch(scenario, account) as scratch:
+    with apart(scenario), _scratch(scenario, account) as scratch:
         signal.alarm(SECONDS)
         if account:
             os.setgroups([])
@@ -64,28 +60,6 @@ def main() -> int:
     except BrokenPipeError:
         return UNREAD
     return HELD if result["verdict"] == "held" else FAILED
-
-
-@contextlib.contextmanager
-def _among_others(scenario: Scenario) -> Iterator[None]:
-    """Holds the runs of this machine apart that would count each other's descriptors in flight. Goes on after PATIENCE all the same:
-    what happens then is the kernel's to show."""
-    sent = sum(len(value.values) for step in scenario.steps for name, value in step.named if name == "fds" and isinstance(value, Items))
-    if not sent:
-        yield
-        return
-    with open(__file__, "rb") as lock:
-        before = signal.signal(signal.SIGALRM, _give_up)
-        signal.alarm(PATIENCE)
-        with contextlib.suppress(TimeoutError):
-            fcntl.flock(lock, fcntl.LOCK_SH if sent <= FEW else fcntl.LOCK_EX)
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
-        yield
-
-
-def _give_up(*_: Any) -> None:
-    raise TimeoutError
 
 
 @contextlib.contextmanager

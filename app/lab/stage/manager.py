@@ -28,6 +28,7 @@ from app.lab.language import format as canonical
 from app.lab.model import Constants, Items, Name, Number, Scenario, Step, Text, Value
 from app.lab.stage import actor as acting
 from app.lab.stage import confine, expect, message, probes, watch
+from app.lab.stage.apart import apart
 from app.lab.stage.cast import Actor, Outcome, Pending, Process, ending
 from app.lab.stage.queues import Carried
 
@@ -87,7 +88,8 @@ def run(
     _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # whoever loses a parent becomes a child of this process, and is reaped
     stage = _Stage(scenario, scratch, account, sandbox)
     try:
-        return stage.run(after_step or (lambda step: None))
+        with contextlib.nullcontext() if sandbox else apart(scenario):  # a sandbox leaves no way to the lock: its runner holds it
+            return stage.run(after_step or (lambda step: None))
     finally:
         stage.clear()
         _libc.prctl(_PR_SET_CHILD_SUBREAPER, subreaper.value, 0, 0, 0)
@@ -140,13 +142,14 @@ class _Stage:
         """Every port that the run was given: it connects to no other."""
         self._timeout = 0.0
         """Seconds that a call may wait by an option of its socket."""
-        self._deadline = time.monotonic() + SECONDS
+        self._deadline = 0.0
 
     # The run
 
     def run(self, after_step: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
         """Carries everything out."""
         started, began = time.time(), time.monotonic_ns()
+        self._deadline = time.monotonic() + SECONDS
         verdict, reason = "held", ""
         try:
             self._check()
