@@ -573,10 +573,6 @@ def format(scenario: Scenario) -> str:
     return "\n".join(lines) + "\n"
 
 
-write = format
-"""The same, for those who have use for the built-in format()."""
-
-
 def _written(step: Step) -> str:
     if step.returned:
         return f"({step.call} returns)"
