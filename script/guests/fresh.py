@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -236,6 +237,7 @@ def main(arguments: list[str]) -> int:
         say(f"\n{error}")
         say(f"What each command printed: {log}")
         return 1
+    shutil.rmtree(directory)
     return 0
 
 

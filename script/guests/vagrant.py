@@ -157,6 +157,7 @@ def main() -> int:
         return 1
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+    shutil.rmtree(log.parent)
     return 0
 
 
