@@ -205,6 +205,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--guide", action="store_true", help="the guide's commands by hand instead of the script")
     parser.add_argument("--tests", action="store_true", help="the README's second command, script/test, and nothing else")
     asked = parser.parse_args(arguments)
+    place.end_in_order()
     directory = Path(tempfile.mkdtemp(prefix="pairscope-fresh"))
     log = directory / "log"
     try:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import secrets
 import select
 import shlex
-import signal
 import socket
 import subprocess
 import time
@@ -25,9 +23,6 @@ PREFIX = "ps-"
 
 BOOT = 120.0
 """Seconds until a guest has booted; 2 to 4 were seen."""
-
-_libc = ctypes.CDLL(None, use_errno=True)
-
 
 @dataclass
 class Machine:
@@ -115,7 +110,7 @@ def _booted(name: str, tree: Path, log: Path) -> Iterator[int]:
             stderr=said,
             env=environment,
             start_new_session=True,  # Ctrl-C is for the tests, which then end it in order
-            preexec_fn=_die_with_the_parent,
+            preexec_fn=place.die_with_the_parent,  # by the same means its init dies with it, and with that all in its namespaces
         )
         try:
             yield _wait_for_boot(process, told, log)
@@ -127,11 +122,6 @@ def _booted(name: str, tree: Path, log: Path) -> Iterator[int]:
                 say(f"The guest {name} does not shut down; killing it")
                 process.kill()
                 process.wait()
-
-
-def _die_with_the_parent() -> None:
-    """If the tests are killed, so is nspawn, and by the same means its init, and with that all in its namespaces."""
-    _libc.prctl(1, signal.SIGKILL)
 
 
 def _wait_for_boot(process: subprocess.Popen[bytes], told: socket.socket, log: Path) -> int:

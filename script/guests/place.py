@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import fcntl
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +21,9 @@ HERE_IS_A_GUEST = Path("/etc/pairscope-guest")
 
 LIMIT = 600.0
 """Seconds that a command may take unless another limit is given: far more than any took, so that what hangs ends."""
+
+
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class GuestError(Exception):
@@ -63,6 +68,17 @@ def ready() -> None:
     PLACE.mkdir(parents=True, exist_ok=True)
 
 
+def end_in_order() -> None:
+    """Lets SIGTERM and SIGHUP end this process as an error does: what it made is taken away first."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda came, _frame: sys.exit(128 + came))
+
+
+def die_with_the_parent() -> None:
+    """For a child before its exec: if this process is killed, so is the child. prctl(2), PR_SET_PDEATHSIG."""
+    _libc.prctl(1, signal.SIGKILL)
+
+
 @contextlib.contextmanager
 def lock(name: str) -> Iterator[None]:
     """Only one process at a time is in here. The kernel lets go of it however that process ends."""
@@ -87,7 +103,7 @@ def taken(name: str) -> Iterator[Path]:
             yield directory
         finally:
             remove(directory)
-            (PLACE / f"{name}.owner").unlink()
+            (PLACE / f"{name}.owner").unlink(missing_ok=True)
 
 
 def sweep(prefix: str, clear: Callable[[Path], None]) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import secrets
 import shutil
 import subprocess
 import sys
@@ -25,6 +26,8 @@ BOX = "debian/bookworm64"
 NETWORK = "/usr/libexec/lxc/lxc-net"
 KEY = Path("/usr/share/vagrant/keys/vagrant.pub")
 SLOW = 1200.0
+PREFIX = "vagrant-"
+"""Begins the name of each run's directory below the place of the guests."""
 
 
 def box(directory: Path) -> Path:
@@ -62,16 +65,25 @@ def _key() -> Path:
 
 
 @contextlib.contextmanager
-def bridge() -> Iterator[None]:
-    """LXC's bridge with its name and address server; taken down again if it was not up before."""
+def bridge(directory: Path) -> Iterator[None]:
+    """LXC's bridge with its name and address server; taken down again if it was not up before, which a file in the directory says."""
     up = "lxcbr0" in run("ip", "-brief", "link").stdout
     if not up:
+        (directory / "bridge").touch()
         run(NETWORK, "start")
     try:
         yield
     finally:
         if not up:
             run(NETWORK, "stop", check=False)
+
+
+def clear(directory: Path) -> None:
+    """Takes away the containers, and the bridge, of a run that was killed: its directory has their names."""
+    for name in (path.read_text() for path in directory.glob("dot/machines/*/lxc/id")):
+        run("lxc-destroy", "--force", "--name", name, check=False)
+    if (directory / "bridge").exists():
+        run(NETWORK, "stop", check=False)
 
 
 def vagrant(directory: Path, *words: str, log: Path) -> str:
@@ -84,7 +96,15 @@ def vagrant(directory: Path, *words: str, log: Path) -> str:
         "HOME": str(directory),
     }
     done = subprocess.run(
-        ["vagrant", *words], cwd=directory / "project", env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=SLOW
+        ["vagrant", *words],
+        cwd=directory / "project",
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=SLOW,
+        preexec_fn=place.die_with_the_parent,
     )
     with open(log, "a") as file:
         file.write(f"\n$ vagrant {' '.join(words)}\n{done.stdout}[{done.returncode}]\n")
@@ -142,21 +162,21 @@ def _address(directory: Path, log: Path) -> str:
 
 def main() -> int:
     """Exit status: 0 all holds, 1 something does not, and which."""
-    directory = Path(tempfile.mkdtemp(prefix="pairscope-vagrant", dir="/var/tmp"))
-    directory.chmod(0o755)
+    place.end_in_order()
     log = Path(tempfile.mkdtemp(prefix="pairscope-vagrant-log")) / "log"
     began = time.monotonic()
     try:
         place.ready()
-        with bridge():
-            prove(directory, log)
+        # The bridge is one for all: two runs at once would take it down under each other.
+        with place.lock("vagrant"):
+            place.sweep(PREFIX, clear)
+            with place.taken(PREFIX + secrets.token_hex(3)) as directory, bridge(directory):
+                prove(directory, log)
         say(f"All holds, in {time.monotonic() - began:.0f} s.")
     except (GuestError, subprocess.TimeoutExpired) as error:
         say(f"\n{error}")
         say(f"What each command printed: {log}")
         return 1
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
     shutil.rmtree(log.parent)
     return 0
 
