@@ -21,7 +21,7 @@ umask 022
 say() { printf '%s\n' "$*"; }
 fail() { say "pairscope: $*" >&2; exit 1; }
 
-# ---- what the steps' conditions are made of
+# ---- what the steps' conditions and reasons are made of
 
 installed() { # package ...
     for package; do [ "$(dpkg-query -W -f '${db:Status-Status}' "$package")" = installed ] || return 1; done
@@ -32,22 +32,57 @@ is() { # path owner:group:mode
 since() { # service file: the service was started after the file was changed
     [ "$(stat -c %Z "$2")" -le "$(date -d "$(systemctl show -p ActiveEnterTimestamp --value "$1")" +%s)" ]
 }
+others_sites() { # whether this Apache has sites besides Debian's first page and ours
+    find /etc/apache2/sites-enabled -mindepth 1 ! -name 000-default.conf ! -name pairscope.conf 2>/dev/null | grep -q .
+}
+reached() { # what is reached over the network besides ssh, the site and Debian's first page, and the firewall's rules do not let in yet
+    ss -Hltunp | awk -v site="$port" -v first="$(others_sites && echo no || echo yes)" '
+        $5 ~ /^(127\.|\[::1\])/ || $5 ~ /%lo:/ { next }
+        { n = split($5, part, ":"); number = part[n]; name = "" }
+        match($0, /\(\("[^"]*"/) { name = substr($0, RSTART + 3, RLENGTH - 4) }
+        $1 == "tcp" && (number == 22 || number == site || number == 111) { next }
+        # a client of DHCP, NTP, mDNS, LLMNR, portmap, or an answer that is waited for
+        $1 == "udp" && (number ~ /^(68|111|123|323|546|5353|5355)$/ || number >= 32768) { next }
+        name == "apache2" && number == 80 && first == "yes" { next }
+        { print number "/" $1, name }' | sort -un | while read -r number name; do
+        ! ufw show added 2>/dev/null | grep -q -e " $number\$" -e " ${number%/*}\$" || continue
+        printf '%s%s (%s)' "${more-}" "$number" "${name:-unknown}"
+        more=', '
+    done
+}
+may_filter() { # whether this machine may change its packet filter: CAP_NET_ADMIN, which some containers have not
+    [ $((0x$(sed -n 's/^CapEff:[[:space:]]*//p' /proc/self/status) >> 12 & 1)) = 1 ]
+}
+shared() { # the other databases of this MariaDB
+    mariadb -N -e "SELECT GROUP_CONCAT(schema_name SEPARATOR ', ') FROM information_schema.schemata
+        WHERE schema_name NOT IN ('mysql', 'information_schema', 'performance_schema', 'sys', 'pairscope') AND
+        (schema_name <> 'test' OR EXISTS (SELECT 1 FROM information_schema.tables WHERE table_schema = 'test'))" 2>/dev/null | grep -vx NULL
+}
 
 # ---- whether this machine fits
 
 [ "$(id -u)" = 0 ] || fail "this needs root: it installs packages and makes users. Run it with sudo."
-. /etc/os-release || fail "there is no /etc/os-release: this is no Debian and no Ubuntu. The guide in deploy/README.md says what to do by hand."
+[ -r /etc/os-release ] || fail "there is no /etc/os-release: this is no Debian and no Ubuntu. The guide in deploy/README.md says what to do by hand."
+# shellcheck source=/dev/null
+. /etc/os-release
 case " ${ID:-} ${ID_LIKE:-} " in
 *" debian "* | *" ubuntu "*) ;;
-*) fail "this is ${PRETTY_NAME:-an unknown system}; expected Debian or Ubuntu. deploy/README.md notes where other systems differ." ;;
+*) fail "this is ${PRETTY_NAME:-an unknown system}; expected Debian or Ubuntu. deploy/README.md notes where other systems differ. Nothing was changed." ;;
 esac
+old=''
+case ${ID:-} in
+debian) [ "${VERSION_ID:-99}" -ge 12 ] 2>/dev/null || old=yes ;;
+ubuntu) [ "${VERSION_ID%%.*}" -ge 24 ] 2>/dev/null || old=yes ;;
+*) ! [ -x /usr/bin/python3 ] || /usr/bin/python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || old=yes ;;
+esac
+[ -z "$old" ] || fail "this is ${PRETTY_NAME:-$ID}, whose Python is older than 3.11; expected Debian 12, Ubuntu 24.04, or newer. Nothing was changed."
 [ -d /run/systemd/system ] || fail "systemd does not run here, and services are started by it. In a container without systemd use script/lamp."
 port=${PAIRSCOPE_PORT:-$(sed -n 's/^port *= *\([0-9]*\).*/\1/p' /etc/pairscope/box.toml 2>/dev/null)}
 port=${port:-8080}
 case $port in
 *[!0-9]* | '') fail "PAIRSCOPE_PORT is '$port'; expected a number from 1 to 65535" ;;
 esac
-[ "$port" -ge 1 ] && [ "$port" -le 65535 ] || fail "PAIRSCOPE_PORT is $port; expected a number from 1 to 65535"
+{ [ "$port" -ge 1 ] && [ "$port" -le 65535 ]; } || fail "PAIRSCOPE_PORT is $port; expected a number from 1 to 65535"
 site=${PAIRSCOPE_SITE:-http://localhost:$port}
 for place in /opt /var /etc; do
     free=$(df -Pk "$place" | awk 'NR == 2 { print $4 }')
@@ -80,6 +115,7 @@ fi
 
 exec 9>/run/lock/pairscope-provision
 flock -n 9 || fail "another provisioning runs on this machine; wait for it."
+# shellcheck source=deploy/steps.sh
 . "$here/steps.sh"
 # Another apt-get may still be at work: the nightly upgrade, or what an interrupted run of this left behind. Each waits for it.
 APT_CONFIG=$(mktemp /tmp/pairscope-apt.XXXXXX)
@@ -92,13 +128,20 @@ if [ -n "$(dpkg --audit)" ]; then
     dpkg --configure -a >/dev/null 2>&1
 fi
 log=$(mktemp /tmp/pairscope-provision.XXXXXX)
-changes=0 now=''
+changes=0 left=0 now=''
 trap 'rm -f "$log" "$APT_CONFIG"' EXIT
-trap 'say; say "pairscope: interrupted in: $now. Run it again: it goes on where it stopped." >&2; exit 130' INT TERM
+trap 'say; say "pairscope: interrupted in: $now. Run it again: it goes on where it stopped." >&2; exit 130' HUP INT TERM
 for step in $STEPS; do
     eval "now=\$title_$step"
     if "done_$step"; then
         say "  ok       $now"
+        continue
+    fi
+    reason=$("leave_$step")
+    if [ -n "$reason" ]; then
+        say "  left     $now"
+        say "           $reason."
+        left=$((left + 1))
         continue
     fi
     [ ! -t 1 ] || printf '  ...      %s\r' "$now"
@@ -114,6 +157,9 @@ for step in $STEPS; do
         say "  FAILED   $now"
         tail -n 25 "$log" | sed 's/^/    /'
         say
+        for place in / /opt /var /etc /tmp; do
+            [ "$(df -Pk "$place" | awk 'NR == 2 { print $4 }')" -ge 4096 ] || fail "the disk of $place is full, so the step '$now' failed. Make room and run this again: what is done stays done."
+        done
         fail "the step '$now' failed (status $status); what it said stands above. Mend that and run it again: what is done stays done.
 The step is explained in deploy/: look for $(printf %s "$step" | tr _ -)"
     fi
@@ -125,4 +171,5 @@ The step is explained in deploy/: look for $(printf %s "$step" | tr _ -)"
     fi
 done
 say
+[ $left = 0 ] || say "Left as they are: $left steps, each with its reason above."
 say "Pairscope stands at $site: $changes changes."

@@ -3,7 +3,7 @@
 from app.stack.step import Chapter, Step
 
 BOX = "cd /opt/pairscope/code && /opt/pairscope/venv/bin/python -m app.lamp.box"
-MODULES = "alias authz_core headers mime mpm_event reqtimeout wsgi"
+MODULES = "alias authz_core headers mime reqtimeout wsgi"
 
 CHAPTER = Chapter(
     id="apache",
@@ -24,11 +24,11 @@ CHAPTER = Chapter(
         Step(
             id="apache-modules",
             title="Switch its modules on",
-            purpose="What the site uses: static files with headers, slow senders bounded, Python.",
+            purpose="What the site uses: static files with headers, slow senders bounded, Python. Any mpm serves; Debian's own choice, mpm_event, holds most connections.",
             commands=f"a2enmod -q {MODULES}",
             done=f"for module in {MODULES}; do [ -e /etc/apache2/mods-enabled/$module.load ] || exit 1; done",
             see="`Module wsgi already enabled`, or that Apache is to be restarted",
-            wrong=(("`Module mpm_event conflicts with mpm_prefork`", "another program (PHP's module) needs mpm_prefork: use php-fpm instead, and a2dismod mpm_prefork"),),
+            wrong=(("`Module wsgi does not exist`", "the package of the step before is missing, or wsgi is built from source: see the last chapter of this page"),),
             elsewhere=(("RHEL family", "modules are on by default: /etc/httpd/conf.modules.d"),),
         ),
         Step(
@@ -38,6 +38,7 @@ CHAPTER = Chapter(
             commands="install -m 0644 /opt/pairscope/code/deploy/tmpfiles.conf /etc/tmpfiles.d/pairscope.conf\nsystemd-tmpfiles --create pairscope.conf",
             done="cmp -s /opt/pairscope/code/deploy/tmpfiles.conf /etc/tmpfiles.d/pairscope.conf && is /run/pairscope/pool pairscope-pool:pairscope-web:2750",
             see="`ls -ld /run/pairscope/pool` shows the pool's user and web's group",
+            wrong=(("`Failed to resolve user 'pairscope-pool'`", "the users were not made: the Linux chapter, step 4"),),
         ),
         Step(
             id="apache-logs",
@@ -46,6 +47,7 @@ CHAPTER = Chapter(
             commands="install -m 0644 /opt/pairscope/code/deploy/logrotate.conf /etc/logrotate.d/pairscope",
             done="cmp -s /opt/pairscope/code/deploy/logrotate.conf /etc/logrotate.d/pairscope",
             see="`logrotate -d /etc/logrotate.d/pairscope` finds no error",
+            wrong=(("logs that grow for ever", "nothing calls logrotate: `systemctl enable --now logrotate.timer`"),),
         ),
         Step(
             id="apache-port",
@@ -54,6 +56,12 @@ CHAPTER = Chapter(
             commands=f"{BOX} write port\na2enconf -q pairscope-port",
             done=f"[ -e /etc/apache2/conf-enabled/pairscope-port.conf ] && {BOX} same port",
             see="`Enabling conf pairscope-port`",
+            wrong=(
+                (
+                    "`could not bind to address 0.0.0.0:{port}` at the start below",
+                    "`ss -ltnp` shows who has the port: stop that, or choose another in /etc/pairscope/box.toml and repeat the steps from there",
+                ),
+            ),
             elsewhere=(("RHEL family", "the file goes to /etc/httpd/conf.d; SELinux: semanage port -a -t http_port_t -p tcp 8080 where it is not one already"),),
         ),
         Step(
@@ -69,7 +77,7 @@ CHAPTER = Chapter(
         Step(
             id="apache-start",
             title="Start it, now and at each boot",
-            purpose="",
+            purpose="Apache starts web, the pool and the lab with itself, and starts each again when it dies. The page answers from now on, and says that the database is away.",
             commands="systemctl enable --now apache2\nsystemctl reload apache2",
             done='systemctl -q is-enabled apache2 && systemctl -q is-active apache2 && [ -n "$(ss -Hltn "sport = :{port}")" ]',
             see="`ss -ltn` shows the port",

@@ -31,11 +31,15 @@ CHAPTER = Chapter(
         Step(
             id="linux-packages",
             title="Install the small tools",
-            purpose="rsync copies the code, curl looks at the result, logrotate keeps the logs short.",
-            commands="DEBIAN_FRONTEND=noninteractive apt-get -y install --no-install-recommends rsync curl ca-certificates logrotate",
-            done="installed rsync curl ca-certificates logrotate",
+            purpose="rsync copies the code, curl looks at the result, ss (of iproute2) at the ports, logrotate keeps the logs short.",
+            commands="DEBIAN_FRONTEND=noninteractive apt-get -y install --no-install-recommends rsync curl ca-certificates iproute2 logrotate",
+            done="installed rsync curl ca-certificates iproute2 logrotate",
             see="`Setting up rsync`, or that all are the newest version already",
-            elsewhere=(("RHEL family", "dnf -y install rsync curl ca-certificates logrotate"),),
+            wrong=(
+                ("`404  Not Found`", "the lists are older than the archive: `apt-get update` again"),
+                ("`dpkg was interrupted`", "`dpkg --configure -a` ends what was begun; the script does that by itself"),
+            ),
+            elsewhere=(("RHEL family", "dnf -y install rsync curl ca-certificates iproute logrotate"),),
         ),
         Step(
             id="linux-users",
@@ -47,6 +51,7 @@ CHAPTER = Chapter(
             ),
             done="id -u pairscope-web && id -u pairscope-pool && id -u pairscope-lab && id -u pairscope-migrate",
             see="`id pairscope-web` tells its numbers",
+            wrong=(("`useradd: group pairscope-web exists`", "a group was left over from somewhere: `groupdel pairscope-web`"),),
             elsewhere=(("RHEL family", "the same; nologin is /sbin/nologin"),),
         ),
         Step(
@@ -67,6 +72,7 @@ CHAPTER = Chapter(
                 "is /var/log/pairscope root:adm:750"
             ),
             see="nothing; `ls -l /var/lib/pairscope` shows the owners",
+            wrong=(("`invalid user`", "the step before was left out"), ("`No space left on device`", "`df -h` shows which disk is full: the whole needs 600 MB")),
             elsewhere=(("RHEL family", "the group adm is not used for logs: take root"),),
         ),
         Step(
@@ -83,9 +89,17 @@ CHAPTER = Chapter(
             ),
             done='installed ufw && ufw status | grep -q "^Status: active" && ufw status | grep -q "^{port}/tcp  *ALLOW" && ufw status | grep -q "^22/tcp  *ALLOW"',
             see="`Firewall is active and enabled on system startup`",
+            unless=(
+                "in a container that may not change its packet filter, and where other things are reached over the network while the firewall is off: it would cut them "
+                "off. `ufw allow 80/tcp`, for each port that `ss -ltun` shows, lets them in; then this can be done"
+            ),
+            leave=(
+                "may_filter || { echo \"this machine may not change its packet filter: the firewall is its host's business\"; return; }\n    "
+                "ufw status 2>/dev/null | grep -q '^Status: active' || { others=$(reached); [ -z \"$others\" ] || "
+                "echo \"the firewall would cut off what this machine serves already: $others. Allow that (ufw allow PORT/tcp) and run this again\"; }"
+            ),
             wrong=(
                 ("the ssh session hangs", "sshd listens on another port than 22: open that one first, from the machine's console"),
-                ("`Permission denied` from iptables", "this is a container without a network of its own: the firewall is its host's business"),
             ),
             elsewhere=(("RHEL family", "firewall-cmd --permanent --add-port=8080/tcp && firewall-cmd --reload"),),
         ),

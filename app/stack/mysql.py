@@ -14,7 +14,7 @@ CHAPTER = Chapter(
         Step(
             id="mysql-packages",
             title="Install the database server",
-            purpose="",
+            purpose="MariaDB, started now and at each boot.",
             commands="DEBIAN_FRONTEND=noninteractive apt-get -y install --no-install-recommends mariadb-server\nsystemctl enable --now mariadb",
             done="installed mariadb-server && systemctl -q is-enabled mariadb && systemctl -q is-active mariadb",
             see="`mariadb -e 'SELECT VERSION()'` answers",
@@ -28,6 +28,9 @@ CHAPTER = Chapter(
             commands="mariadb -e \"DROP USER IF EXISTS ''@'localhost', ''@'$(hostname)'\"\nmariadb -e 'DROP DATABASE IF EXISTS test'",
             done="[ \"$(mariadb -N -e \"SELECT (SELECT COUNT(*) FROM mysql.user WHERE User = '') + (SELECT COUNT(*) FROM information_schema.schemata WHERE schema_name = 'test')\")\" = 0 ]",
             see="nothing",
+            unless="where the server holds other databases, too: its users and databases are theirs as well",
+            leave="others=$(shared); [ -z \"$others\" ] || echo \"MariaDB serves other databases, too ($others): its users and databases stay as they are\"",
+            wrong=(("`ERROR 1045 (28000)`", "its root has a password: see the step before"),),
             elsewhere=(("elsewhere", "mariadb-secure-installation asks the same questions one by one"),),
         ),
         Step(
@@ -37,6 +40,9 @@ CHAPTER = Chapter(
             commands=f"{BOX} write passwords\nsystemctl restart mariadb",
             done=f"{BOX} same passwords && since mariadb {CONF}/91-pairscope-passwords.cnf",
             see="`mariadb -e \"SHOW VARIABLES LIKE 'simple_password%'\"` shows the twelve",
+            unless="where the server holds other databases, too: its rules for passwords are theirs as well",
+            leave="others=$(shared); [ -z \"$others\" ] || echo \"MariaDB serves other databases, too ($others): its rules for passwords stay as they are\"",
+            wrong=(("`Your password does not satisfy the current policy requirements`, later", "that is what it is for: a longer one, with a digit, a capital and a sign"),),
             elsewhere=(("MySQL 8", "the component is called validate_password"),),
         ),
         Step(
@@ -46,6 +52,8 @@ CHAPTER = Chapter(
             commands=f"{BOX} write server\nsystemctl restart mariadb",
             done=f"{BOX} same server && since mariadb {CONF}/90-pairscope.cnf",
             see="`ss -ltn` shows no 3306",
+            unless="where the server holds other databases, too: its settings are theirs as well",
+            leave="others=$(shared); [ -z \"$others\" ] || echo \"MariaDB serves other databases, too ($others): its settings stay as they are\"",
             wrong=(("MariaDB does not start again", "`journalctl -u mariadb` says which line; other files in the same directory may contradict"),),
             elsewhere=(("RHEL family", "the directory is /etc/my.cnf.d"),),
         ),
@@ -56,6 +64,7 @@ CHAPTER = Chapter(
             commands=f"{BOX} sql database | mariadb",
             done=f"{BOX} granted database",
             see="nothing; `mariadb -e 'SHOW DATABASES'` shows pairscope",
+            wrong=(("`Plugin 'unix_socket' is not loaded`", "a server from before MariaDB 10.4: `mariadb -e \"INSTALL SONAME 'auth_socket'\"`"),),
         ),
         Step(
             id="mysql-tables",
@@ -64,6 +73,7 @@ CHAPTER = Chapter(
             commands="pairscope migrate",
             done="pairscope migrate --check",
             see="the revisions that were applied, or that all is up to date",
+            wrong=(("`Access denied for user 'pairscope-migrate'`", "the command was not run by root, who alone may become that user; or the step before is missing"),),
         ),
         Step(
             id="mysql-grants",
@@ -71,7 +81,8 @@ CHAPTER = Chapter(
             purpose="The recorder writes history and nothing else; web reads everything and writes its own tables.",
             commands=f"{BOX} sql grants | mariadb",
             done=f"{BOX} granted grants",
-            see="`mariadb -e \"SHOW GRANTS FOR 'pairscope-web'@'localhost'\"` shows SELECT on all, and more on two tables",
+            see="`mariadb -e \"SHOW GRANTS FOR 'pairscope-web'@'localhost'\"` shows SELECT on all, and more on web's own tables",
+            wrong=(("`Table 'pairscope.tokens' doesn't exist`", "a right on a table needs the table: the step before comes first"),),
         ),
     ),
 )

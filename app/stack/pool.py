@@ -18,6 +18,7 @@ CHAPTER = Chapter(
                 '-name __pycache__ -prune -o -type f -cnewer /run/pairscope/pool/control.sock -print | head -n 1)" ]'
             ),
             see="`pairscope status` shows two workers",
+            wrong=(("`the pool is away`", "/var/log/pairscope/error.log says why the supervisor ended; Apache starts it again within a second"),),
         ),
         Step(
             id="pool-ready",
@@ -34,7 +35,11 @@ CHAPTER = Chapter(
             purpose="Reading is open; submitting jobs needs a login. The link works once, within a day; `pairscope token create` makes more.",
             commands="pairscope token create operator --once --days 1 --site {site}\ntouch /var/lib/pairscope/operator",
             done="[ -e /var/lib/pairscope/operator ]",
-            see="a link: open it in a browser, and then the dashboard's overview, and drop a file there",
+            see="a link. Open it in a browser and drop a file on the overview",
+            wrong=(
+                ("`This token is not an operator's`", "it was used, or is older than a day: the command makes another"),
+                ("a page that does not load", "the browser is on another machine: open the link with this machine's name or address in the place of localhost"),
+            ),
         ),
     ),
 )

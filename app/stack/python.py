@@ -18,15 +18,17 @@ CHAPTER = Chapter(
             commands="DEBIAN_FRONTEND=noninteractive apt-get -y install --no-install-recommends python3 python3-venv",
             done="installed python3 python3-venv",
             see="`python3 --version` tells 3.11 or newer",
+            wrong=(("an older version", "the system is too old: Debian 12 and Ubuntu 24.04 are the first that have 3.11"),),
             elsewhere=(("RHEL family", "dnf -y install python3.11; mod_wsgi must then be built for it, see the chapter below"),),
         ),
         Step(
             id="python-code",
             title="Copy the code",
             purpose="What runs is root's and readable for all; the checkout can be changed, or removed, without touching it.",
-            commands=f"{SYNC} {{source}}/ /opt/pairscope/code/",
-            done=f'[ -d /opt/pairscope/code/app ] && [ -z "$({SYNC} --dry-run --out-format=%n {{source}}/ /opt/pairscope/code/ | grep -v "/$")" ]',
-            see="nothing; `ls /opt/pairscope/code` shows app, deploy, script ...",
+            commands=f'{SYNC} "{{source}}/" /opt/pairscope/code/',
+            done=f'[ -d /opt/pairscope/code/app ] && [ -z "$({SYNC} --dry-run --out-format=%n "{{source}}/" /opt/pairscope/code/ | grep -v "/$")" ]',
+            see="nothing; `ls /opt/pairscope/code` shows app, deploy and script",
+            wrong=(("`rsync: ... change_dir failed`", "the command was not given in the checkout's directory: `cd` there"),),
         ),
         Step(
             id="python-environment",
@@ -45,11 +47,17 @@ CHAPTER = Chapter(
             title="Write down what this box chooses",
             purpose="The port, and if you like `hosts` (further names that the site answers to) and `workers`. All settings come from this one file.",
             commands=(
-                '[ -e /etc/pairscope/box.toml ] || echo "port = {port}" > /etc/pairscope/box.toml\n'
+                'grep -qs "^port" /etc/pairscope/box.toml || echo "port = {port}" >> /etc/pairscope/box.toml\n'
                 'sed -i "s/^port *=.*/port = {port}/" /etc/pairscope/box.toml'
             ),
             done='grep -q "^port = {port}$" /etc/pairscope/box.toml',
             see="`cat /etc/pairscope/box.toml` shows the port",
+            wrong=(
+                (
+                    "`This site does not answer to the host name of the request` in the browser later",
+                    'name the host here, `hosts = ["dash.example.org"]`, and repeat the next step and the restart',
+                ),
+            ),
         ),
         Step(
             id="python-settings",
@@ -58,6 +66,10 @@ CHAPTER = Chapter(
             commands="cd /opt/pairscope/code && /opt/pairscope/venv/bin/python -m app.lamp.box write settings",
             done="cd /opt/pairscope/code && /opt/pairscope/venv/bin/python -m app.lamp.box same settings",
             see="`/etc/pairscope/web.toml: written`, and so on",
+            wrong=(
+                ("`unknown choice`, or `expected`", "box.toml holds something else than port, hosts, workers, node and node_name; the sentence says what"),
+                ("`ModuleNotFoundError`", "the libraries are not whole: repeat the step before the last"),
+            ),
         ),
         Step(
             id="python-command",
@@ -66,6 +78,7 @@ CHAPTER = Chapter(
             commands="install -m 0755 /opt/pairscope/code/deploy/pairscope.sh /usr/local/bin/pairscope",
             done="cmp -s /opt/pairscope/code/deploy/pairscope.sh /usr/local/bin/pairscope && is /usr/local/bin/pairscope root:root:755",
             see="`pairscope --help` lists the commands",
+            wrong=(("`command not found`", "/usr/local/bin is not in this shell's PATH, as after `su` without `-`: `su -`, or `sudo -i`"),),
         ),
     ),
 )

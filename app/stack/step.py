@@ -1,14 +1,10 @@
-"""A step of setting a box up, a check of one, and what a check finds."""
+"""A step of setting a box up, and what a check finds of it."""
 
 from __future__ import annotations
 
 import dataclasses
 import enum
 import re
-from typing import TYPE_CHECKING, Callable, Iterator
-
-if TYPE_CHECKING:
-    from app.stack.box import Box
 
 VARIABLES = {"port": "8080", "source": ".", "site": "http://localhost:8080"}
 """What commands may name in braces, and what the guide shows for it; in ``deploy/steps.sh`` it is the shell variable of that name."""
@@ -32,6 +28,10 @@ class Step:
     """What one should see."""
     wrong: tuple[tuple[str, str], ...] = ()
     """What commonly goes wrong: what one sees, and what to do."""
+    unless: str = ""
+    """Where the step is left out, in words: on a machine that serves others, too."""
+    leave: str = ""
+    """Shell that says why the step is left out here; it prints nothing where it is not. Looked at when the step is not done."""
     elsewhere: tuple[tuple[str, str], ...] = ()
     """How another system differs, by its name. Not run here."""
 
@@ -77,33 +77,6 @@ class Finding:
     verdict: Verdict = Verdict.GOOD
     drift: str = ""
     """Where expected and observed differ: one sentence that says so, and where it helps what to do."""
-
-
-Look = Callable[["Box"], Iterator[Finding]]
-
-
-@dataclasses.dataclass(frozen=True)
-class Check:
-    """A function that looks at what one step is to have brought about."""
-
-    step: str
-    command: str
-    """What a person would type to look at the same."""
-    look: Look
-
-
-CHECKS: list[Check] = []
-"""In the order in which they are written."""
-
-
-def check(step: str, command: str) -> Callable[[Look], Look]:
-    """Marks a function as a check of that step."""
-
-    def mark(look: Look) -> Look:
-        CHECKS.append(Check(step, command, look))
-        return look
-
-    return mark
 
 
 def good(what: str, expected: str, observed: str) -> Finding:
