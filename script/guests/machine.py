@@ -7,6 +7,7 @@ import os
 import secrets
 import select
 import shlex
+import signal
 import socket
 import subprocess
 import time
@@ -74,7 +75,7 @@ class Machine:
 def machine(log: Path) -> Iterator[Machine]:
     """A freshly booted guest. Afterwards it is gone, with its processes, its network and its tree. `log` gets what it said."""
     place.ready()
-    place.sweep(PREFIX, lambda tree: network.close(f"ve-{tree.name}"))
+    place.sweep(PREFIX, _clear)
     name = PREFIX + secrets.token_hex(3)
     with place.taken(name) as tree, contextlib.ExitStack() as stack:
         base.copy(tree)
@@ -90,6 +91,22 @@ def machine(log: Path) -> Iterator[Machine]:
         guest.run("/usr/lib/systemd/systemd-networkd-wait-online --interface=host0 --timeout=30 && systemctl is-system-running --wait || true")
         say(f"The guest {name} runs at {guest.address}")
         yield guest
+
+
+def _clear(tree: Path) -> None:
+    """Ends what runs in the tree of a run that was killed, and its network. An init outlives its nspawn; all in its namespace dies with it."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            roots = [line.split()[3] for line in (process / "mountinfo").read_text().splitlines() if line.split()[4] == "/"]
+            if not any(root.endswith(f"/{tree.name}") for root in roots):  # a root is told from the top of its file system
+                continue
+            pidfd = os.pidfd_open(int(process.name))
+            try:
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+                select.select([pidfd], [], [], 30)
+            finally:
+                os.close(pidfd)
+    network.close(f"ve-{tree.name}")
 
 
 @contextlib.contextmanager
@@ -110,7 +127,7 @@ def _booted(name: str, tree: Path, log: Path) -> Iterator[int]:
             stderr=said,
             env=environment,
             start_new_session=True,  # Ctrl-C is for the tests, which then end it in order
-            preexec_fn=place.die_with_the_parent,  # by the same means its init dies with it, and with that all in its namespaces
+            preexec_fn=place.die_with_the_parent,
         )
         try:
             yield _wait_for_boot(process, told, log)
