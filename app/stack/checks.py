@@ -27,7 +27,7 @@ from app.config import Settings
 from app.lamp import box
 from app.pool import snapshot as snapshots
 from app.pool.sandbox import landlock
-from app.stack import system
+from app.stack import apache, system
 from app.stack.guides import CHAPTERS
 from app.stack.step import Finding, Verdict, bad, good, unknown
 from app.store import migrate
@@ -82,6 +82,12 @@ class Scene:
     """What the box has chosen; None: this is none, but the embedded run or a private instance."""
     engine: Engine | None
     """Of the database; None: it is SQLite."""
+    away: list[str] = dataclasses.field(default_factory=list)
+    """Why the database cannot be asked, once that is known: nobody waits for it twice."""
+
+    def asks(self) -> bool:
+        """Whether there is a database that answers."""
+        return self.engine is not None and not self.away
 
 
 Look = Callable[[Scene], Iterator[Finding]]
@@ -103,14 +109,22 @@ def check(chapter: str, step: str, command: str) -> Callable[[Look], Look]:
 
 
 def run(settings: Settings, fresh: bool = False) -> Report:
-    """Looks at everything, or gives what was found in the last five seconds."""
-    with _lock:
-        kept = _kept.get(settings.source + str(settings.state))
+    """Looks at everything, or gives what was found in the last five seconds. While another thread looks, what it found before."""
+    name = settings.source + str(settings.state)
+    kept = _kept.get(name)
+    if kept and not fresh and time.monotonic() < kept[0] + KEPT:
+        return kept[1]
+    if not _lock.acquire(blocking=fresh or kept is None):
+        return kept[1]  # type: ignore[index] a database that does not answer holds one thread of web, not all
+    try:
+        kept = _kept.get(name)
         if kept and not fresh and time.monotonic() < kept[0] + KEPT:
             return kept[1]
         report = _run(settings)
-        _kept[settings.source + str(settings.state)] = time.monotonic(), report
+        _kept[name] = time.monotonic(), report
         return report
+    finally:
+        _lock.release()
 
 
 def _run(settings: Settings) -> Report:
@@ -139,6 +153,32 @@ def _box() -> dict[str, Any] | None:
 
 
 # ---- Linux
+
+
+@check("linux", "linux-sources", "stat /var/cache/apt/pkgcache.bin")
+def _sources(scene: Scene) -> Iterator[Finding]:
+    if scene.box is None:
+        return
+    try:
+        days = int((time.time() - os.stat("/var/cache/apt/pkgcache.bin").st_mtime) // 86400)
+    except FileNotFoundError:
+        yield unknown("Lists of packages", "younger than 30 days", "There are none yet: apt-get update")
+        return
+    if days < 30:
+        yield good("Lists of packages", "younger than 30 days", f"{days} days")
+    else:
+        yield bad("Lists of packages", "younger than 30 days", f"{days} days", f"The lists are {days} days old, and so is what is installed: apt-get update && apt-get upgrade", Verdict.RECOMMENDED)
+
+
+@check("linux", "linux-packages", "dpkg -l rsync curl ca-certificates iproute2 logrotate")
+def _tools(scene: Scene) -> Iterator[Finding]:
+    if scene.box is None:
+        return
+    missing = [name for name in ("rsync", "curl", "ca-certificates", "iproute2", "logrotate", "ufw") if not system.package(name)]
+    if missing:
+        yield bad("Tools", "installed", f"without {', '.join(missing)}", f"The guide installs {missing[0]}, and it is not there: apt-get install {missing[0]}", Verdict.RECOMMENDED)
+    else:
+        yield good("Tools", "installed", "rsync, curl, ca-certificates, iproute2, logrotate, ufw")
 
 
 @check("linux", "linux-upgrade", "cat /etc/os-release; uname -r")
@@ -212,17 +252,19 @@ def _firewall(scene: Scene) -> Iterator[Finding]:
         return
     port = scene.box.get("port", 8080)
     if "ENABLED=yes" not in system.read("/etc/ufw/ufw.conf"):
-        yield bad("Firewall", f"on, open for 22 and {port}", "off", "The guide switches ufw on, and it is off: every port of this machine is open.", Verdict.RECOMMENDED)
+        yield bad("Firewall", "on", "off", "The guide switches ufw on, and it is off: every port of this machine is open.", Verdict.RECOMMENDED)
         return
+    yield good("Firewall", "on", "on")
+    what, expected = "Rule of the firewall", f"{port} is let in"
     try:
         rules = Path("/etc/ufw/user.rules").read_text()
-    except PermissionError:
-        yield Finding("Firewall", f"on, open for 22 and {port}", "on; its rules are root's to read")
+    except OSError:
+        yield unknown(what, expected, "The rules are root's to read: ufw status")
         return
     if re.search(rf"--dport {port} -j ACCEPT", rules):
-        yield good("Firewall", f"on, open for 22 and {port}", f"on, open for {port}")
+        yield good(what, expected, f"{port} is let in")
     else:
-        yield bad("Firewall", f"on, open for 22 and {port}", f"on, closed for {port}", f"The firewall keeps port {port} closed: ufw allow {port}/tcp")
+        yield bad(what, expected, f"{port} is kept out", f"The firewall keeps port {port} closed: ufw allow {port}/tcp")
 
 
 # ---- Apache
@@ -250,11 +292,53 @@ def _modules(scene: Scene) -> Iterator[Finding]:
     if scene.box is None or not system.processes("apache2"):
         return
     enabled = {path.stem for path in Path("/etc/apache2/mods-enabled").glob("*.load")}
-    wanted = {"alias", "authz_core", "headers", "mime", "mpm_event", "reqtimeout", "wsgi"}
+    wanted = set(apache.MODULES.split())
     if missing := sorted(wanted - enabled):
         yield bad("Modules", ", ".join(sorted(wanted)), f"without {', '.join(missing)}", f"The guide switches {missing[0]} on, and it is off: a2enmod {missing[0]}")
     else:
-        yield good("Modules", "those of the site", f"{len(enabled)}, with mpm_event and wsgi")
+        yield good("Modules", "those of the site", f"{len(enabled)}, with {', '.join(sorted(wanted))}")
+    mpm = ", ".join(sorted(name for name in enabled if name.startswith("mpm_"))) or "none"
+    if mpm == "mpm_event":
+        yield good("MPM", "mpm_event", mpm)
+    else:
+        yield bad("MPM", "mpm_event", mpm, f"Apache runs with {mpm}, as another site may need it: it serves this one, with fewer connections at a time.", Verdict.RECOMMENDED)
+
+
+@check("apache", "apache-run", "ls -ld /run/pairscope/pool; cat /etc/tmpfiles.d/pairscope.conf")
+def _run_directory(scene: Scene) -> Iterator[Finding]:
+    if scene.box is None:
+        return
+    yield _standing("Directory of the sockets", Path("/run/pairscope/pool"), box.POOL, box.WEB, 0o2750)
+    yield _copied("Made at each boot", "tmpfiles.conf", Path("/etc/tmpfiles.d/pairscope.conf"))
+
+
+@check("apache", "apache-logs", "cat /etc/logrotate.d/pairscope")
+def _logs(scene: Scene) -> Iterator[Finding]:
+    if scene.box is None:
+        return
+    yield _copied("Rotation of the logs", "logrotate.conf", Path("/etc/logrotate.d/pairscope"))
+    yield _standing("Directory of the logs", Path("/var/log/pairscope"), "root", "adm", 0o750)
+
+
+def _standing(what: str, path: Path, user: str, group: str, mode: int) -> Finding:
+    """Whether a file or a directory is whose it should be, and as closed."""
+    expected = f"{user}:{group} {mode:o}"
+    try:
+        observed = system.standing(path)
+    except FileNotFoundError:
+        return bad(what, expected, "missing", f"The guide makes {path}, and it is not there: deploy/provision.sh makes it.")
+    if observed == expected:
+        return good(what, expected, observed)
+    return bad(what, expected, observed, f"The guide says {path} is {expected}, it is {observed}: deploy/provision.sh puts it right.")
+
+
+def _copied(what: str, name: str, path: Path) -> Finding:
+    """Whether a file of the system is the one of deploy/."""
+    if not path.exists():
+        return bad(what, str(path), "missing", f"The guide installs {path}, and it is not there: deploy/provision.sh installs it.", Verdict.RECOMMENDED)
+    if system.read(path) == system.read(CODE / "deploy" / name):
+        return good(what, str(path), f"as deploy/{name}")
+    return bad(what, str(path), "changed", f"{path} is not what deploy/{name} says: deploy/provision.sh installs it again.", Verdict.RECOMMENDED)
 
 
 @check("apache", "apache-port", "ss -ltnp; grep -r Listen /etc/apache2")
@@ -270,8 +354,9 @@ def _port(scene: Scene) -> Iterator[Finding]:
     elif wanted not in holds:
         yield bad("Port", str(wanted), "nobody listens", f"Apache is told to listen on {wanted}, and nobody does: systemctl restart apache2")
     else:
-        master = system.processes("apache2")[:1]
-        yield good("Port", str(wanted), f"{wanted}, held by user {holds[wanted]}" + (f", process {master[0]}" if master else ""))
+        all_ = system.processes("apache2")
+        first = [pid for pid in all_ if system.parent(pid) not in all_]
+        yield good("Port", str(wanted), f"{wanted}, held by user {holds[wanted]}" + (f", process {first[0]}" if len(first) == 1 else ""))
 
 
 @check("apache", "apache-site", "diff <(python -m app.lamp.box ...) /etc/apache2/sites-enabled/pairscope.conf")
@@ -329,6 +414,7 @@ def _server(scene: Scene) -> Iterator[Finding]:
     except SQLAlchemyError as error:
         reason = getattr(error, "orig", None)
         words = reason.args[-1] if reason is not None and reason.args else error
+        scene.away.append(str(words))
         yield bad("MariaDB", "answers", "does not answer", f"The database cannot be asked: {words}. Jobs go on and wait in the journal; systemctl start mariadb")
         return
     yield good("MariaDB", "answers", str(version))
@@ -340,7 +426,7 @@ def _server(scene: Scene) -> Iterator[Finding]:
 
 @check("mysql", "mysql-settings", "mariadb -e 'SHOW VARIABLES'")
 def _variables(scene: Scene) -> Iterator[Finding]:
-    if scene.engine is None:
+    if scene.engine is None or not scene.asks():
         return
     with scene.engine.connect() as connection:
         found = {name.lower(): str(value) for name, value in connection.execute(text("SHOW GLOBAL VARIABLES")).all()}
@@ -356,8 +442,52 @@ def _variables(scene: Scene) -> Iterator[Finding]:
         yield bad("sql_mode", "STRICT_ALL_TABLES", found.get("sql_mode", "?")[:60], "A value that does not fit is cut for programs that do not set a mode of their own.", Verdict.RECOMMENDED)
 
 
+@check("mysql", "mysql-secure", "mariadb -e 'SHOW DATABASES'")
+def _databases(scene: Scene) -> Iterator[Finding]:
+    if scene.engine is None or not scene.asks():
+        return
+    with scene.engine.connect() as connection:
+        seen = {str(row[0]) for row in connection.execute(text("SHOW DATABASES")).all()}
+    ours = str(make_url(scene.settings.history_url).database)
+    if more := sorted(seen - {ours, "information_schema"}):
+        yield bad("Databases that web sees", ours, ", ".join(sorted(seen)), f"Everybody may enter {more[0]}: the guide drops the database test and users without a name.", Verdict.RECOMMENDED)
+    else:
+        yield good("Databases that web sees", ours, ours)
+
+
+@check("mysql", "mysql-passwords", "mariadb -e \"SHOW VARIABLES LIKE 'simple_password%'\"")
+def _passwords(scene: Scene) -> Iterator[Finding]:
+    if scene.engine is None or scene.box is None or not scene.asks():
+        return
+    with scene.engine.connect() as connection:
+        row = connection.execute(text("SHOW GLOBAL VARIABLES LIKE 'simple_password_check_minimal_length'")).first()
+    if row is not None and int(row[1]) >= 12:
+        yield good("Password policy", "12 characters or more", f"{row[1]} characters")
+    elif row is not None:
+        yield bad("Password policy", "12 characters or more", f"{row[1]} characters", f"The guide asks for 12 characters, MariaDB for {row[1]}.", Verdict.RECOMMENDED)
+    else:
+        yield bad("Password policy", "12 characters or more", "none", "MariaDB takes any password: the plugin simple_password_check is not loaded.", Verdict.RECOMMENDED)
+
+
+@check("mysql", "mysql-database", "mariadb -e 'SELECT CURRENT_USER()'")
+def _login(scene: Scene) -> Iterator[Finding]:
+    if scene.engine is None or scene.box is None or not scene.asks():
+        return
+    with scene.engine.connect() as connection:
+        user, database = connection.execute(text("SELECT CURRENT_USER(), DATABASE()")).one()
+    expected = f"{box.WEB}@localhost in pairscope, without a password"
+    by = "with a password" if make_url(scene.settings.history_url).password else "without a password"
+    observed = f"{user} in {database}, {by}"
+    if observed == expected:
+        yield good("Login of web", expected, observed)
+    else:
+        yield bad("Login of web", expected, observed, f"The guide says {expected}; it is {observed}.", Verdict.RECOMMENDED)
+
+
 @check("mysql", "mysql-tables", "pairscope migrate --check")
 def _tables(scene: Scene) -> Iterator[Finding]:
+    if scene.away:
+        return
     for what, url, line in (("Tables of history", scene.settings.history_url, migrate.HISTORY), ("Tables of web", scene.settings.web_url, migrate.OWN)):
         if migrate.is_current(url, line):
             yield good(what, "as this version has them", "up to date")
@@ -367,7 +497,7 @@ def _tables(scene: Scene) -> Iterator[Finding]:
 
 @check("mysql", "mysql-grants", "mariadb -e 'SHOW GRANTS'")
 def _grants(scene: Scene) -> Iterator[Finding]:
-    if scene.engine is None or scene.box is None:
+    if scene.engine is None or scene.box is None or not scene.asks():
         return
     user = make_url(scene.settings.history_url).username or ""
     wanted = box.expected_grants(box.installation(scene.box)).get(user)
@@ -428,7 +558,63 @@ def _code(scene: Scene) -> Iterator[Finding]:
         yield bad("Pairscope", pairscope.__version__, f"the pool runs {said.version}", "The pool runs another version than web: systemctl reload apache2", Verdict.RECOMMENDED)
 
 
+@check("python", "python-choices", "cat /etc/pairscope/box.toml")
+def _choices(scene: Scene) -> Iterator[Finding]:
+    try:
+        chosen = box.choices()
+    except box.BoxError as error:
+        if box.CHOICES.exists():
+            yield bad("Choices of this box", "whole", "not to be read", f"{error}.")
+        return
+    yield good("Choices of this box", "whole", ", ".join(f"{name} {value}" for name, value in chosen.items()))
+
+
+@check("python", "python-settings", "ls -l /etc/pairscope; hostname -I")
+def _settings(scene: Scene) -> Iterator[Finding]:
+    if scene.box is None:
+        return
+    for reader, group in (("web", box.WEB), ("pool", box.POOL), ("lab", box.LAB), ("migrate", box.MIGRATE)):
+        yield _standing(f"Settings of {reader}", Path(f"/etc/pairscope/{reader}.toml"), "root", group, 0o640)
+    strange = [address for address in system.addresses() if address not in scene.settings.trusted_hosts]
+    if strange:
+        drift = f"This machine has the address {strange[0]}, which the site does not answer to: deploy/provision.sh adds it."
+        yield bad("Names of the site", "every address of this machine", f"without {', '.join(strange)}", drift, Verdict.RECOMMENDED)
+    else:
+        yield good("Names of the site", "every address of this machine", ", ".join(scene.settings.trusted_hosts))
+
+
+@check("python", "python-command", "pairscope --version")
+def _command(scene: Scene) -> Iterator[Finding]:
+    if scene.box is not None:
+        yield _copied("The command pairscope", "pairscope.sh", Path("/usr/local/bin/pairscope"))
+
+
 # ---- the pool
+
+
+@check("pool", "pool-restart", "stat /run/pairscope/pool/control.sock; find /opt/pairscope/code/app -newer /run/pairscope/pool/control.sock")
+def _started(scene: Scene) -> Iterator[Finding]:
+    if scene.box is None:
+        return
+    try:
+        began = os.stat(scene.settings.control).st_ctime
+    except FileNotFoundError:
+        return  # told of the supervisor
+    newest, path = system.newest([CODE / "app", Path("/etc/pairscope"), Path("/etc/apache2/sites-available/pairscope.conf")])
+    since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(began))
+    if newest <= began:
+        yield good("Running since", "after the last change", since)
+    else:
+        yield bad("Running since", "after the last change", since, f"{path} was changed after the pool was started: systemctl reload apache2", Verdict.RECOMMENDED)
+
+
+@check("pool", "pool-operator", "pairscope token list")
+def _operators(scene: Scene) -> Iterator[Finding]:
+    if scene.away or scene.engine is None:
+        return
+    with scene.engine.connect() as connection:
+        count = connection.scalar(text("SELECT COUNT(*) FROM tokens WHERE expires IS NULL OR expires > :now"), {"now": time.time_ns()})
+    yield good("Operators' tokens", "as many as you like", f"{count} valid; pairscope token create makes more")
 
 
 @check("pool", "pool-ready", "pairscope status")

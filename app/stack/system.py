@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import pwd
 import re
@@ -36,6 +37,42 @@ def titled(title: str) -> list[int]:
 
 def _pids() -> list[int]:
     return sorted(int(entry) for entry in os.listdir("/proc") if entry.isdecimal())
+
+
+def parent(pid: int) -> int:
+    """Pid of the process' parent; 0: it has gone."""
+    words = read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    return int(words[1]) if words else 0
+
+
+def standing(path: Path) -> str:
+    """Owner, group and mode, as ``root:adm 750``. Raises OSError."""
+    found = path.stat()
+    try:
+        group = grp.getgrgid(found.st_gid).gr_name
+    except KeyError:
+        group = str(found.st_gid)
+    return f"{_user(found.st_uid)}:{group} {found.st_mode & 0o7777:o}"
+
+
+def newest(places: list[Path]) -> tuple[float, Path]:
+    """When the last of these files, or of those below these directories, was changed (s since 1970), and which it is. Compiled ones do not count."""
+    found = (0.0, places[0])
+    for place in places:
+        below = (Path(directory, name) for directory, _, names in os.walk(place) if not directory.endswith("__pycache__") for name in names)
+        for path in [place] if place.is_file() else below:
+            try:
+                found = max(found, (path.stat().st_ctime, path))
+            except FileNotFoundError:
+                continue  # replaced just now
+    return found
+
+
+def addresses() -> list[str]:
+    """The IPv4 addresses of this machine, without those of its loopback. /proc/net/fib_trie."""
+    lines = read("/proc/net/fib_trie").splitlines()
+    found = {line.split()[-1] for line, after in zip(lines, lines[1:]) if "|--" in line and "/32 host LOCAL" in after}
+    return sorted(address for address in found if not address.startswith("127."))
 
 
 def package(name: str) -> str:
