@@ -86,7 +86,9 @@ esac
 site=${PAIRSCOPE_SITE:-http://localhost:$port}
 for place in /opt /var /etc; do
     free=$(df -Pk "$place" | awk 'NR == 2 { print $4 }')
-    need=$([ "$place" = /etc ] && echo 20000 || echo 600000)
+    need=600000
+    [ ! -d /opt/pairscope/venv ] || need=100000
+    [ "$place" != /etc ] || need=20000
     [ "$free" -ge "$need" ] || fail "the disk of $place has $((free / 1024)) MiB left; expected at least $((need / 1024)). Nothing was changed."
 done
 holder=$(ss -Hltnp "sport = :$port" 2>/dev/null | sed -n 's/.*users:(("\([^"]*\)",pid=\([0-9]*\).*/\1 (process \2)/p' | head -n 1)
@@ -118,8 +120,7 @@ flock -n 9 || fail "another provisioning runs on this machine; wait for it."
 # shellcheck source=deploy/steps.sh
 . "$here/steps.sh"
 # Another apt-get may still be at work: the nightly upgrade, or what an interrupted run of this left behind. Each waits for it.
-APT_CONFIG=$(mktemp /tmp/pairscope-apt.XXXXXX)
-export APT_CONFIG
+export APT_CONFIG=/run/pairscope-provision.apt
 echo 'DPkg::Lock::Timeout "300";' >"$APT_CONFIG"
 apt-get -qq check >/dev/null 2>&1
 # A package whose installation was interrupted keeps every other one from being installed.
@@ -127,7 +128,9 @@ if [ -n "$(dpkg --audit)" ]; then
     say "  mending  packages that were left half installed"
     dpkg --configure -a >/dev/null 2>&1
 fi
-log=$(mktemp /tmp/pairscope-provision.XXXXXX)
+log=/run/pairscope-provision.log # fixed names: a killed run leaves nothing that the next does not take over
+rm -f "$log"
+( umask 077 && : >"$log" )
 changes=0 left=0 now=''
 trap 'rm -f "$log" "$APT_CONFIG"' EXIT
 trap 'say; say "pairscope: interrupted in: $now. Run it again: it goes on where it stopped." >&2; exit 130' HUP INT TERM
