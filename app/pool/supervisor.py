@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import gc
-import itertools
 import logging
 import math
 import os
@@ -27,7 +26,7 @@ import msgspec
 from app import __version__
 from app.config import Settings
 from app.ipc import memfd
-from app.ipc.channel import Arrival, Channel, ChannelBroken, ChannelClosed, Outgoing, together
+from app.ipc.channel import SPINS, Arrival, Channel, ChannelBroken, ChannelClosed
 from app.ipc.descriptor import look
 from app.ipc.identity import LARGEST, Issuer, node_of
 from app.ipc.passing import PACKET_MAX, close_all
@@ -62,7 +61,8 @@ from app.pool.tap import Tap
 log = logging.getLogger("pairscope.supervisor")
 
 SPIN = 80e-6
-"""Seconds for which a turn asks again before it sleeps, while a job is in hand."""
+"""Seconds for which a turn asks again before it sleeps, while a job is in hand or if it did not have to wait longer the last time: another
+core asleep takes 30 us and more to wake."""
 OUT = int(select.EPOLLOUT)
 READ_MOST = 64
 """Messages, to the end of their packet, taken from one channel in one turn: the others get theirs."""
@@ -73,6 +73,8 @@ UNREPORTED_MOST = 65_536
 KEPT_MOST = 64
 """Outputs, each a descriptor kept for its proof, that a client may leave without a receipt."""
 RESULT_MOST = 8 * 1024
+QUICK_MOST = 32 * 1024
+"""Bytes of data beyond which a job gets a spare for its reply, and is not quick."""
 RESERVE = 1.25
 """Times the journal's bound: up to there only new jobs are refused, so that a full pool can still be told what to do."""
 MORE_EVERY = 0.05
@@ -106,7 +108,6 @@ class Supervisor:
     def __init__(self, settings: Settings, *, wait_for_lock: bool = False) -> None:
         self.settings = settings
         self.epoll = select.epoll()
-        self.spins = len(os.sched_getaffinity(0)) > 1
         self.watched: dict[int, Callable[[int], None]] = {}
         """What to do when a descriptor is ready."""
         self.buffer = memoryview(bytearray(PACKET_MAX))
@@ -154,7 +155,8 @@ class Supervisor:
         """Of channels that are closed."""
         self.ended: list[Entry] = []
         """Jobs whose end is among the records of this turn."""
-        self.sends: list[tuple[Member, Outgoing]] = []
+        self.writable: dict[Member, None] = {}
+        """Peers whose outbox is to be sent at the end of this turn, in the order in which that was decided."""
         self.stopping: float | None = None
         self.finished = False
         self.next_snapshot = 0.0
@@ -170,6 +172,7 @@ class Supervisor:
         gc.freeze()
         gc.set_threshold(100_000, 50, 50)
         self.handlers: dict[str, Callable[[Any, Arrival, int], None]] = {
+            "hello": self._hello,
             "submit": self._submit,
             "cancel": self._cancel,
             "fetch": self._fetch,
@@ -196,25 +199,27 @@ class Supervisor:
         self.tap.records.append(Born("supervisor", self.serials["supervisor"], os.getpid(), os.geteuid(), self.born))
         self.tap.records.append(Ready("supervisor", self.serials["supervisor"], self.born, "", {}))
         try:
-            poll, watched, look_at_clock = self.epoll.poll, self.watched, self.issuer.look_at_clock
+            poll, watched, look_at_clock, monotonic, rest = self.epoll.poll, self.watched, self.issuer.look_at_clock, time.monotonic, os.sched_yield
+            eager = False
             while not self.finished:
-                now = time.monotonic()
+                now = monotonic()
                 if now >= self.due or self.stopping is not None:
                     self.due = math.inf
                     self._on_time(now)
                     self._flush()
                     if self.finished:
                         break
-                    now = time.monotonic()
+                    now = monotonic()
                     self.due = min(self.due, now + self._patience(now))
                 ready = poll(0)
-                if not ready and self.board.running and self.spins:
-                    # Another core asleep takes 30 us and more to wake; what is in hand is likely to be back before that.
-                    until = now + SPIN
-                    while not ready and time.monotonic() < until:
-                        os.sched_yield()
-                        ready = poll(0)
-                ready = ready or poll(max(0.0, self.due - now))
+                if not ready:
+                    if SPINS and (eager or self.board.running):
+                        until = now + SPIN
+                        while not ready and monotonic() < until:
+                            rest()
+                            ready = poll(0)
+                    ready = ready or poll(max(0.0, self.due - now))
+                    eager = monotonic() - now < SPIN
                 look_at_clock()
                 for fd, mask in ready:
                     if (react := watched.get(fd)) is not None:
@@ -224,11 +229,6 @@ class Supervisor:
         finally:
             self._leave()
 
-    def _changed(self) -> None:
-        """The next snapshot has something new to say."""
-        self.dirty = True
-        self.due = min(self.due, self.next_snapshot)
-
     def _look(self) -> None:
         """Something has happened that may make something else due."""
         self.dirty = True
@@ -236,25 +236,24 @@ class Supervisor:
 
     def _flush(self) -> None:
         """Journals what this turn recorded, then sends what it decided to send."""
-        while self.tap.records or self.sends:
+        while self.tap.records or self.writable:
             records = self.tap.take()
-            sends, self.sends = self.sends, []
+            writable, self.writable = self.writable, {}
             if records:
                 self._append(records)
-            groups: dict[Member, list[Outgoing]] = {}
-            for member, out in sends:
-                groups.setdefault(member, []).append(out)
-            for member, outs in groups.items():
-                self._transmit(member, outs)
+            for member in writable:
+                self._write(member)
+        if self.dirty and self.next_snapshot < self.due:
+            self.due = self.next_snapshot
         if self.recorder_idle and self.progress is not None and self.journal.position > self.progress.position:
             now = time.monotonic()
             if now < self.more_due:
                 self.due = min(self.due, self.more_due)
-            else:
+            elif (recorder := self.recorder) is not None:
                 self.recorder_idle = False
                 self.more_due = now + MORE_EVERY
-                assert self.recorder is not None
-                self._transmit(self.recorder, [self.recorder.channel.prepare("more", More(self.journal.position))])
+                recorder.outbox.append(recorder.channel.prepare("more", More(self.journal.position)))
+                self._write(recorder)
 
     def _append(self, records: list[Any]) -> None:
         self.journal.last_id = self.issuer.last
@@ -297,59 +296,36 @@ class Supervisor:
         if recorder is not None and recorder.child.pidfd in ready:
             self._died(recorder)
         elif recorder is not None and recorder.open and recorder.channel.fileno() in ready:
-            self._read(recorder)
+            self._read(recorder, 1)
 
-    def _transmit(self, member: Member, outs: list[Outgoing]) -> None:
-        """Sends what was decided in this turn for one peer, as many messages in a packet as may travel together."""
-        if not member.open:
-            for out in outs:
-                self._not_sent(member, out, f"{member} had closed its end")
-            return
-        waited = bool(member.outbox)
-        if len(outs) == 1 and not waited:
-            try:
-                member.channel.transmit(outs)
-                return
-            except BlockingIOError:
-                pass
-            except OSError as error:
-                self._not_sent(member, outs[0], f"sendmsg to {member}: {error.strerror}")
-                return
-        member.outbox.extend(outs)
-        if len(member.outbox) > OUTBOX_MOST:
-            self._drop(member, f"it read nothing while {OUTBOX_MOST} messages waited")
-        elif len(member.unreported) > UNREPORTED_MOST:
-            self._drop(member, f"it reported nothing of {UNREPORTED_MOST} messages")
-        elif not waited:
-            self._write(member)
-
-    def _not_sent(self, member: Member, out: Outgoing, reason: str) -> None:
-        out.close()
-        if out.envelope.id:
-            self.tap.failed(member, out.envelope.id, "failed", reason)
+    def _not_sent(self, member: Member, reason: str) -> None:
+        """What waits in the outbox is not sent."""
+        while member.outbox:
+            out = member.outbox.popleft()
+            out.close()
+            if out.envelope.id:
+                self.tap.failed(member, out.envelope.id, "failed", reason)
 
     def _write(self, member: Member) -> None:
         """Sends what the peer has room for; the rest stays in its outbox until it has room again."""
-        outs = list(member.outbox)
-        member.outbox.clear()
-        done = 0
-        while done < len(outs):
-            count = together(outs, done)
-            packet = outs[done : done + count]
-            try:
-                member.channel.transmit(packet)
-            except BlockingIOError:
-                member.outbox.extend(outs[done:])
-                break
-            except OSError as error:
-                for out in packet:
-                    self._not_sent(member, out, f"sendmsg to {member}: {error.strerror}")
-                if error.errno not in (errno.EPIPE, errno.ECONNRESET):
-                    # ETOOMANYREFS, ENOBUFS: the peer would wait for ever for what it will never get. Of its end, reading tells.
-                    member.outbox.extend(outs[done + count :])
-                    return self._drop(member, f"sendmsg to it failed: {error.strerror}")
-            done += count
-        self._interest(member)
+        outbox = member.outbox
+        if not member.open:
+            return self._not_sent(member, f"{member} had closed its end")
+        if len(outbox) > OUTBOX_MOST:
+            return self._drop(member, f"it read nothing while {OUTBOX_MOST} messages waited")
+        if len(member.unreported) > UNREPORTED_MOST:
+            return self._drop(member, f"it reported nothing of {UNREPORTED_MOST} messages")
+        try:
+            member.channel.transmit(outbox)
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            self._not_sent(member, f"sendmsg to {member}: {error.strerror}")
+            if error.errno not in (errno.EPIPE, errno.ECONNRESET):
+                # ETOOMANYREFS, ENOBUFS: the peer would wait for ever for what it will never get. Of its end, reading tells.
+                return self._drop(member, f"sendmsg to it failed: {error.strerror}")
+        if member.writing or outbox:
+            self._interest(member)
 
     def _interest(self, member: Member) -> None:
         writing = bool(member.outbox)
@@ -368,7 +344,8 @@ class Supervisor:
             self._drop(member, f"{kind} cannot be sent to it: {error}")
             return 0
         identity = 0 if out.kind.housekeeping else self.tap.sending(member, out, kept)
-        self.sends.append((member, out))
+        member.outbox.append(out)
+        self.writable[member] = None
         return identity
 
     # ---- peers
@@ -391,35 +368,31 @@ class Supervisor:
         del self.watched[fd]
 
     def _ready(self, member: Member, mask: int) -> None:
-        if mask & OUT and member.open:
-            self._write(member)
+        if mask & OUT:
+            self.writable[member] = None
         if mask & ~OUT and member.open:
-            self._read(member)
+            self._read(member, READ_MOST if member.expected else 1)
 
-    def _read(self, member: Member, most: int = READ_MOST) -> None:
-        for count in itertools.count(1):
-            if not member.channel.waiting and (count > most or count == 2 and most == READ_MOST and not member.expected):
-                return
+    def _read(self, member: Member, most: int) -> None:
+        """Takes at least `most` messages, to the end of their packet, if they are there."""
+        while member.open and most > 0:
             try:
-                arrival = member.channel.receive()
+                arrivals = member.channel.packet()
             except BlockingIOError:
                 return
             except ChannelClosed:
-                self._closed(member)
-                return
+                return self._closed(member)
             except ChannelBroken as error:
-                self._drop(member, str(error))
-                return
-            try:
-                self._arrived(member, arrival)
-            except ChannelBroken as error:
-                self._drop(member, str(error))
-                return
-            finally:
+                return self._drop(member, str(error))
+            most -= len(arrivals)
+            for arrival in arrivals:
+                if member.open:
+                    try:
+                        self._arrived(member, arrival)
+                    except ChannelBroken as error:
+                        self._drop(member, str(error))
                 if arrival.fds:
                     arrival.close()
-            if not member.open:
-                return
 
     def _arrived(self, member: Member, arrival: Arrival) -> None:
         if arrival.envelope.receipts:
@@ -429,20 +402,17 @@ class Supervisor:
         if not kind.housekeeping:
             if member.role == "":
                 raise ChannelBroken(f"{kind.name} came before the client had said what it is")
-            if not isinstance(member, Hand) and self.stopping is None and self.journal.beyond(1.0 if kind.name == "submit" else RESERVE):
+            name = kind.name
+            if not member.is_hand and self.stopping is None and self.journal.beyond(1.0 if name == "submit" else RESERVE):
                 self.refusals += 1
                 self._look()
-                out = member.channel.prepare("refused", Refused("journal-full", self._refusal("journal-full")), seq=arrival.envelope.seq)
-                self.sends.append((member, out))
+                member.outbox.append(member.channel.prepare("refused", Refused("journal-full", self._refusal("journal-full")), seq=arrival.envelope.seq))
+                self.writable[member] = None
                 return
-            job = None if kind.name == "submit" else getattr(arrival.payload, "job", arrival.envelope.job)
+            job = None if name == "submit" else getattr(arrival.payload, "job", arrival.envelope.job)
             if job is not None and not 0 <= job <= LARGEST:
                 job = arrival.payload.job = 0
-            identity = self.tap.arrived(member, arrival, job)
-            if kind.name == "hello":
-                self._hello(member, arrival)
-            else:
-                self.handlers[kind.name](member, arrival, identity)
+            self.handlers[name](member, arrival, self.tap.arrived(member, arrival, job))
         elif kind.name == "progress":
             self._progress(arrival)
         elif kind.name == "enter":
@@ -501,9 +471,7 @@ class Supervisor:
         member.open = False
         self._look()
         self._unregister(member.channel.fileno())
-        for out in member.outbox:
-            self._not_sent(member, out, f"{member}: {reason}")
-        member.outbox.clear()
+        self._not_sent(member, f"{member}: {reason}")
         self.tap.closed(member, f"{member.role} {member.serial} ended before it reported" if member.role else reason)
         self.housekeeping.update(member.channel.housekeeping)
         member.channel.close()
@@ -623,7 +591,7 @@ class Supervisor:
             self.board.give_back(member.in_flight)
             member.in_flight.clear()
 
-    def _hello(self, member: Member, arrival: Arrival) -> None:
+    def _hello(self, member: Member, arrival: Arrival, _: int) -> None:
         if isinstance(member, Station):
             return self._station_ready(member, arrival)
         if not isinstance(member, Worker) or member.state not in (State.STARTING, State.STOPPING) or member.ready:
@@ -694,7 +662,7 @@ class Supervisor:
             return "unknown-kind", self._refusal("unknown-kind")
         if spec.needs_input and entry.input < 0:
             return "needs-input", self._refusal("needs-input")
-        entry.quick = spec.quick and entry.input < 0 and len(entry.data) <= 32 * 1024
+        entry.quick = spec.quick and not spec.output and entry.input < 0 and len(entry.data) <= QUICK_MOST
         return None
 
     def _submit(self, member: Member, arrival: Arrival, identity: int) -> None:
@@ -734,35 +702,34 @@ class Supervisor:
         self.board.add(entry)
 
     def _assign(self) -> None:
-        """Gives jobs to workers for as long as both are there."""
-        if not self.catalogue:
-            return
-        while (given := self.board.give(self.workers.values())) is not None:
-            worker, entry = given
-            assert isinstance(worker, Worker)
-            self._task(worker, entry)
+        """Gives jobs to workers, and scenarios to stations, for as long as both are there."""
+        if self.board.queue and self.catalogue:
+            for worker, entry in self.board.deal(self.workers.values()):
+                self._task(worker, entry)
         if self.board.scenarios and self.stations:
-            while (given := self.board.give(self.stations.values(), self.board.scenarios)) is not None:
-                station, entry = given
-                assert isinstance(station, Station)
+            for station, entry in self.board.deal(self.stations.values(), self.board.scenarios):
                 self._task(station, entry)
 
     def _task(self, worker: Hand, entry: Entry) -> None:
         spec = self.catalogue[entry.kind]
         try:
-            if spec.output and entry.output < 0:
-                entry.output = memfd.empty(f"output of {entry.kind}")
-            if len(entry.data) > 32 * 1024 and entry.spare < 0:
-                entry.spare = memfd.empty(f"spare of {entry.kind}")
-            fds = [fd for fd in (entry.input, entry.output, entry.spare) if fd >= 0]
-            task = Task(entry.kind, entry.name, entry.parameters, entry.data, entry.input >= 0, entry.output >= 0, entry.spare >= 0)
-            out = worker.channel.prepare("task", task, fds=fds, job=entry.id)
+            if entry.quick:
+                out = worker.channel.prepare("task", Task(entry.kind, entry.name, entry.parameters, entry.data, False, False), job=entry.id)
+            else:
+                if spec.output and entry.output < 0:
+                    entry.output = memfd.empty(f"output of {entry.kind}")
+                if len(entry.data) > QUICK_MOST and entry.spare < 0:
+                    entry.spare = memfd.empty(f"spare of {entry.kind}")
+                fds = [fd for fd in (entry.input, entry.output, entry.spare) if fd >= 0]
+                task = Task(entry.kind, entry.name, entry.parameters, entry.data, entry.input >= 0, entry.output >= 0, entry.spare >= 0)
+                out = worker.channel.prepare("task", task, fds=fds, job=entry.id)
         except (OSError, ValueError, RecursionError) as error:
             # No descriptor left for a memfd, a payload that grew beyond the bound with its new header, parameters nested too deeply.
             self._end(entry, "failed", f"it could not be given to a worker: {error}")
             return
         self.tap.sending(worker, out)
-        self.sends.append((worker, out))
+        worker.outbox.append(out)
+        self.writable[worker] = None
         if not worker.in_flight:
             entry.started = time.monotonic()
             worker.due = entry.started + spec.deadline
@@ -776,7 +743,7 @@ class Supervisor:
         return self.catalogue[entry.kind].deadline
 
     def _result(self, member: Member, arrival: Arrival, _: int) -> None:
-        if not isinstance(member, Hand) or not member.in_flight or member.in_flight[0].id != arrival.envelope.job:
+        if not member.is_hand or not member.in_flight or member.in_flight[0].id != arrival.envelope.job:
             raise ChannelBroken(f"a result for job {arrival.envelope.job}, which it has not in hand")
         payload = arrival.payload
         result = _json(payload.result) if payload.ok else EMPTY
@@ -799,7 +766,7 @@ class Supervisor:
         else:
             member.failed += 1
         self._end(entry, state, reason, result)
-        if isinstance(member, Worker) and member.state is State.STOPPING and not member.in_flight:
+        if not member.in_flight and member.state is State.STOPPING:
             member.due = now + lifecycle.GRACE
             self._look()
             self._say(member, "stop", Stop("it is no longer wanted"))
@@ -840,10 +807,11 @@ class Supervisor:
             )
         if len(result) > RESULT_MOST:
             entry.result = {}
-        close_all(entry.take_fds())
+        if fds := entry.take_fds():
+            close_all(fds)
         self.board.end(entry, state, reason)
         self.ended.append(entry)
-        self._changed()
+        self.dirty = True
 
     # ---- requests of clients
 
