@@ -23,23 +23,19 @@ from typing import Any, Callable, Sequence
 
 import msgspec
 
-from app import __version__
 from app.config import Settings
 from app.ipc import memfd
 from app.ipc.channel import SPINS, Arrival, Channel, ChannelBroken, ChannelClosed
 from app.ipc.descriptor import look
-from app.ipc.identity import LARGEST, Issuer, node_of
+from app.ipc.identity import LARGEST, Issuer
 from app.ipc.passing import PACKET_MAX, close_all
 from app.ipc.vocabulary import (
     LAB,
     REFUSALS,
     Accepted,
     Answer,
-    Done,
     JobSpec,
-    Known,
     More,
-    Output,
     Refused,
     Release,
     Role,
@@ -49,14 +45,15 @@ from app.ipc.vocabulary import (
 )
 from app.journal.records import Born, Ended, Job, JobEnded, JobStarted, OutputGone, Ready
 from app.journal.writer import JournalFull, Writer
-from app.pool import children, lifecycle
-from app.pool import snapshot as views
+from app.pool import children, lifecycle, snapshot
 from app.pool.board import Board, Entry
 from app.pool.control import Control
 from app.pool.lifecycle import Action, Backoff, Event, State
 from app.pool.members import ChildMember, Hand, Member, Station, Worker
+from app.pool.requests import Requests
 from app.pool.results import Results
 from app.pool.tap import Tap
+from app.pool.view import view
 
 log = logging.getLogger("pairscope.supervisor")
 
@@ -70,8 +67,6 @@ OUTBOX_MOST = 8192
 """Messages that may wait for a client that does not read; then its channel is closed."""
 UNREPORTED_MOST = 65_536
 """Messages that a peer may leave without a receipt: more than what fits into an outbox, a socket and its own list together."""
-KEPT_MOST = 64
-"""Outputs, each a descriptor kept for its proof, that a client may leave without a receipt."""
 RESULT_MOST = 8 * 1024
 QUICK_MOST = 32 * 1024
 """Bytes of data beyond which a job gets a spare for its reply, and is not quick."""
@@ -79,7 +74,6 @@ RESERVE = 1.25
 """Times the journal's bound: up to there only new jobs are refused, so that a full pool can still be told what to do."""
 MORE_EVERY = 0.05
 """Seconds between two times that an idle recorder is told of more: it commits twenty batches a second, not one for each message."""
-SIGNALS = {"TERM": signal.SIGTERM, "KILL": signal.SIGKILL, "STOP": signal.SIGSTOP, "CONT": signal.SIGCONT}
 REASON_MOST = 400
 """Characters of a reason: a peer may have written it."""
 DISK_PAUSE_MS = 250
@@ -171,14 +165,13 @@ class Supervisor:
         # Messages make no cycles: a full collection in the midst of a burst would only find nothing.
         gc.freeze()
         gc.set_threshold(100_000, 50, 50)
+        requests = Requests(self)
+        self.lookup = requests.lookup
         self.handlers: dict[str, Callable[[Any, Arrival, int], None]] = {
             "hello": self._hello,
             "submit": self._submit,
-            "cancel": self._cancel,
-            "fetch": self._fetch,
-            "signal": self._signal,
-            "scale": self._scale,
             "result": self._result,
+            **requests.handlers,
         }
 
     # ---- the loop
@@ -229,7 +222,7 @@ class Supervisor:
         finally:
             self._leave()
 
-    def _look(self) -> None:
+    def look(self) -> None:
         """Something has happened that may make something else due."""
         self.dirty = True
         self.due = 0.0
@@ -271,7 +264,7 @@ class Supervisor:
         if self.stuck:
             log.warning("the journal can be written again")
             self.stuck = ""
-            self._look()
+            self.look()
         for entry in self.ended:
             entry.ended_position = position
         self.ended.clear()
@@ -312,9 +305,9 @@ class Supervisor:
         if not member.open:
             return self._not_sent(member, f"{member} had closed its end")
         if len(outbox) > OUTBOX_MOST:
-            return self._drop(member, f"it read nothing while {OUTBOX_MOST} messages waited")
+            return self.drop(member, f"it read nothing while {OUTBOX_MOST} messages waited")
         if len(member.unreported) > UNREPORTED_MOST:
-            return self._drop(member, f"it reported nothing of {UNREPORTED_MOST} messages")
+            return self.drop(member, f"it reported nothing of {UNREPORTED_MOST} messages")
         try:
             member.channel.transmit(outbox)
         except BlockingIOError:
@@ -323,7 +316,7 @@ class Supervisor:
             self._not_sent(member, f"sendmsg to {member}: {error.strerror}")
             if error.errno not in (errno.EPIPE, errno.ECONNRESET):
                 # ETOOMANYREFS, ENOBUFS: the peer would wait for ever for what it will never get. Of its end, reading tells.
-                return self._drop(member, f"sendmsg to it failed: {error.strerror}")
+                return self.drop(member, f"sendmsg to it failed: {error.strerror}")
         if member.writing or outbox:
             self._interest(member)
 
@@ -333,7 +326,7 @@ class Supervisor:
             member.writing = writing
             self.epoll.modify(member.channel.fileno(), select.EPOLLIN | (select.EPOLLOUT if writing else 0))
 
-    def _say(
+    def say(
         self, member: Member, kind: str, payload: Any, *, fds: Sequence[int] = (), kept: Sequence[int] = (), job: int = 0, seq: int = 0
     ) -> int:
         """Decides that a message shall be sent in this turn; returns its id, 0 for housekeeping. One that cannot even be made ends the channel."""
@@ -341,7 +334,7 @@ class Supervisor:
             out = member.channel.prepare(kind, payload, fds=fds, job=job, seq=seq)
         except (OSError, ValueError, RecursionError) as error:
             close_all(kept)
-            self._drop(member, f"{kind} cannot be sent to it: {error}")
+            self.drop(member, f"{kind} cannot be sent to it: {error}")
             return 0
         identity = 0 if out.kind.housekeeping else self.tap.sending(member, out, kept)
         member.outbox.append(out)
@@ -383,21 +376,21 @@ class Supervisor:
             except ChannelClosed:
                 return self._closed(member)
             except ChannelBroken as error:
-                return self._drop(member, str(error))
+                return self.drop(member, str(error))
             most -= len(arrivals)
             for arrival in arrivals:
                 if member.open:
                     try:
                         self._arrived(member, arrival)
                     except ChannelBroken as error:
-                        self._drop(member, str(error))
+                        self.drop(member, str(error))
                 if arrival.fds:
                     arrival.close()
 
     def _arrived(self, member: Member, arrival: Arrival) -> None:
         if arrival.envelope.receipts:
             for message in self.tap.reported(member, arrival.envelope.receipts):
-                self._say(member, "release", Release(message))
+                self.say(member, "release", Release(message))
         kind = arrival.kind
         if not kind.housekeeping:
             if member.role == "":
@@ -405,7 +398,7 @@ class Supervisor:
             name = kind.name
             if not member.is_hand and self.stopping is None and self.journal.beyond(1.0 if name == "submit" else RESERVE):
                 self.refusals += 1
-                self._look()
+                self.look()
                 member.outbox.append(member.channel.prepare("refused", Refused("journal-full", self._refusal("journal-full")), seq=arrival.envelope.seq))
                 self.writable[member] = None
                 return
@@ -418,7 +411,7 @@ class Supervisor:
         elif kind.name == "enter":
             self._enter(member, arrival)
         elif kind.name == "lookup":
-            self._lookup(member, arrival)
+            self.lookup(member, arrival)
 
     def _enter(self, member: Member, arrival: Arrival) -> None:
         role = arrival.payload.role
@@ -428,13 +421,13 @@ class Supervisor:
         if role == Role.LAB.value:
             member = self._station(member)
         self.tap.records.append(Born(role, member.serial, member.pid, member.uid, self.tap.now()))
-        self._say(
+        self.say(
             member,
             "welcome",
             Welcome(self.settings.node, self.journal.epoch, role, member.serial, os.getpid()),
             seq=arrival.envelope.seq,
         )
-        self._look()
+        self.look()
 
     def _station(self, member: Member) -> Station:
         """The same peer as one that takes scenarios."""
@@ -450,7 +443,7 @@ class Supervisor:
         self.serials[role] = self.serials.get(role, 0) + 1
         return self.serials[role]
 
-    def _drop(self, member: Member, reason: str) -> None:
+    def drop(self, member: Member, reason: str) -> None:
         """Ends this one channel for its peer's fault."""
         reason = reason[:REASON_MOST]
         log.warning("%s: %s; its channel is closed", member if member.role else f"a client with pid {member.pid}", reason)
@@ -469,7 +462,7 @@ class Supervisor:
         if not member.open:
             return
         member.open = False
-        self._look()
+        self.look()
         self._unregister(member.channel.fileno())
         self._not_sent(member, f"{member}: {reason}")
         self.tap.closed(member, f"{member.role} {member.serial} ended before it reported" if member.role else reason)
@@ -502,7 +495,7 @@ class Supervisor:
         self.tap.records.append(Born(role, member.serial, child.pid, member.uid, member.born))
         self._watch(member)
         self._register(child.pidfd, lambda _: self._died(member))
-        self._look()
+        self.look()
         return member
 
     def _spawn_worker(self) -> None:
@@ -526,17 +519,17 @@ class Supervisor:
         """Takes the lifecycle's decision and carries it out."""
         member.state, action = lifecycle.step(member.state, event)
         now = time.monotonic()
-        self._look()
+        self.look()
         if action is Action.ASK:
             member.due = now + lifecycle.GRACE
             if member.role == "worker":
                 assert isinstance(member, Worker)
                 if not member.in_flight and member.open:
-                    self._say(member, "stop", Stop("the pool is stopping" if self.stopping is not None else "it is no longer wanted"))
+                    self.say(member, "stop", Stop("the pool is stopping" if self.stopping is not None else "it is no longer wanted"))
                 elif member.in_flight:
                     member.due = member.in_flight[0].started + self._deadline(member.in_flight[0])
             elif member.open:
-                self._say(member, "finish", None)
+                self.say(member, "finish", None)
                 member.due = now + FINISH
         elif action is Action.KILL:
             children.send_signal(member.child, signal.SIGKILL)
@@ -580,11 +573,11 @@ class Supervisor:
         if member.in_flight:
             head = member.in_flight.popleft()
             if head.cancelled:
-                self._end(head, "cancelled", f"{head.cancelled}; {cost}")
+                self.end(head, "cancelled", f"{head.cancelled}; {cost}")
             elif head.late:
-                self._end(head, "failed", f"{head.late}; {cost}")
+                self.end(head, "failed", f"{head.late}; {cost}")
             else:
-                self._end(head, "failed", f"{member.role} {member.serial} died with the job in hand: {how}")
+                self.end(head, "failed", f"{member.role} {member.serial} died with the job in hand: {how}")
             for entry in member.in_flight:
                 close_all([fd for fd in (entry.output, entry.spare) if fd >= 0])
                 entry.output = entry.spare = -1
@@ -607,7 +600,7 @@ class Supervisor:
         self.catalogue |= {spec.name: spec for spec in hello.catalogue}
         for entry in list(self.board.queue):
             if (refusal := self._unfit(entry)) is not None:
-                self._end(entry, "failed", refusal[1])
+                self.end(entry, "failed", refusal[1])
 
     def _station_ready(self, station: Station, arrival: Arrival) -> None:
         hello = arrival.payload
@@ -618,7 +611,7 @@ class Supervisor:
         station.sandbox, station.detail = hello.sandbox, hello.sandbox_detail
         self.tap.records.append(Ready(station.role, station.serial, station.ready, station.sandbox, station.detail))
         self.catalogue |= {LAB: hello.catalogue[0]}
-        self._look()
+        self.look()
 
     def _progress(self, arrival: Arrival) -> None:
         progress = arrival.payload
@@ -628,7 +621,7 @@ class Supervisor:
             self._step(self.recorder, Event.HELLO)
             self.tap.records.append(Ready("recorder", self.recorder.serial, self.recorder.ready, "", {}))
         if self.progress is None or progress.database != self.progress.database:
-            self._look()
+            self.look()
         self.progress = progress
         self.progress_heard = self.tap.now()
         self.recorder_idle = progress.idle
@@ -648,9 +641,9 @@ class Supervisor:
         }
         return " ".join(filter(None, (REFUSALS[code], particulars.get(code))))
 
-    def _refuse(self, member: Member, arrival: Arrival, code: str, more: str = "", job: int = 0) -> None:
+    def refuse(self, member: Member, arrival: Arrival, code: str, more: str = "", job: int = 0) -> None:
         reason = " ".join(filter(None, (self._refusal(code), more)))
-        self._say(member, "refused", Refused(code, reason), job=job, seq=arrival.envelope.seq)
+        self.say(member, "refused", Refused(code, reason), job=job, seq=arrival.envelope.seq)
 
     def _unfit(self, entry: Entry) -> tuple[str, str] | None:
         """Why this job cannot be done by any worker: (code, sentence)."""
@@ -668,37 +661,37 @@ class Supervisor:
     def _submit(self, member: Member, arrival: Arrival, identity: int) -> None:
         payload = arrival.payload
         if self.stopping is not None:
-            return self._refuse(member, arrival, "stopping", job=identity)
+            return self.refuse(member, arrival, "stopping", job=identity)
         if self.board.waiting >= self.settings.queue_max:
-            return self._refuse(member, arrival, "queue-full", job=identity)
+            return self.refuse(member, arrival, "queue-full", job=identity)
         if payload.kind == LAB and len(self.board.scenarios) >= SCENARIOS_MOST:
-            return self._refuse(member, arrival, "queue-full", f"Of scenarios at most {SCENARIOS_MOST} may.", job=identity)
+            return self.refuse(member, arrival, "queue-full", f"Of scenarios at most {SCENARIOS_MOST} may.", job=identity)
         if payload.want not in (1, 2, 3):
-            return self._refuse(member, arrival, "bad-request", f"want is {payload.want}; expected 1, 2 or 3.", job=identity)
+            return self.refuse(member, arrival, "bad-request", f"want is {payload.want}; expected 1, 2 or 3.", job=identity)
         size = len(payload.data)
         if arrival.fds:
             seen = look(arrival.fds[0])
             if seen.object not in ("regular file", "memfd") or seen.access not in ("read", "read-write"):
-                return self._refuse(
+                return self.refuse(
                     member, arrival, "bad-request", f"The input is a {seen.object} open for {seen.access}; expected a file open for reading.", job=identity
                 )
             if seen.access != "read" and not memfd.is_sealed(arrival.fds[0]):
-                return self._refuse(member, arrival, "bad-request", "The input can be written to; expected a read-only file or a sealed memfd.", job=identity)
+                return self.refuse(member, arrival, "bad-request", "The input can be written to; expected a read-only file or a sealed memfd.", job=identity)
             size = seen.size
             if size > self.settings.upload_max:
-                return self._refuse(member, arrival, "too-large", f"The input has {size}.", job=identity)
+                return self.refuse(member, arrival, "too-large", f"The input has {size}.", job=identity)
         fds = arrival.fds
         entry = Entry(identity, payload.kind[:16], payload.name[:255], size, payload.parameters, payload.data, fds[0] if fds else -1)
         if self.catalogue and (refusal := self._unfit(entry)) is not None:
             entry.input = -1
-            return self._refuse(member, arrival, refusal[0], job=identity)
+            return self.refuse(member, arrival, refusal[0], job=identity)
         arrival.take()
         entry.client, entry.seq, entry.want = member, arrival.envelope.seq, payload.want
         self.tap.records.append(
             Job(identity, entry.kind, entry.name, entry.size, arrival.received + self.tap.offset, member.role, member.serial, member.pid)
         )
         if payload.want & 1:
-            self._say(member, "accepted", Accepted(identity, self.board.waiting), job=identity, seq=entry.seq)
+            self.say(member, "accepted", Accepted(identity, self.board.waiting), job=identity, seq=entry.seq)
         self.board.add(entry)
 
     def _assign(self) -> None:
@@ -725,7 +718,7 @@ class Supervisor:
                 out = worker.channel.prepare("task", task, fds=fds, job=entry.id)
         except (OSError, ValueError, RecursionError) as error:
             # No descriptor left for a memfd, a payload that grew beyond the bound with its new header, parameters nested too deeply.
-            self._end(entry, "failed", f"it could not be given to a worker: {error}")
+            self.end(entry, "failed", f"it could not be given to a worker: {error}")
             return
         self.tap.sending(worker, out)
         worker.outbox.append(out)
@@ -765,11 +758,11 @@ class Supervisor:
             member.done += 1
         else:
             member.failed += 1
-        self._end(entry, state, reason, result)
+        self.end(entry, state, reason, result)
         if not member.in_flight and member.state is State.STOPPING:
             member.due = now + lifecycle.GRACE
-            self._look()
-            self._say(member, "stop", Stop("it is no longer wanted"))
+            self.look()
+            self.say(member, "stop", Stop("it is no longer wanted"))
 
     def _keep_output(self, entry: Entry, now: float) -> tuple[str, str]:
         """Seals the output and keeps it for download; the state and reason of the job."""
@@ -784,10 +777,10 @@ class Supervisor:
         spec = self.catalogue[entry.kind]
         self.results.add(entry.id, entry.output, size, spec.media, (entry.name or entry.kind) + spec.suffix, now)
         entry.output = -1
-        self._look()
+        self.look()
         return "done", ""
 
-    def _end(self, entry: Entry, state: str, reason: str, result: bytes = EMPTY) -> None:
+    def end(self, entry: Entry, state: str, reason: str, result: bytes = EMPTY) -> None:
         """Ends a job, exactly once: in the record, and to the client that waits. `result` is the entry's, as JSON."""
         if len(result) > RESULT_MOST:
             shown = msgspec.json.encode({"note": f"a result of {len(result)} bytes; at most {RESULT_MOST} are recorded"})
@@ -802,7 +795,7 @@ class Supervisor:
             )
         )
         if client is not None and client.open and want & 2:
-            self._say(
+            self.say(
                 client, "answer", Answer(entry.id, state, entry.result, reason, entry.worker, entry.output_size), job=entry.id, seq=seq
             )
         if len(result) > RESULT_MOST:
@@ -812,86 +805,6 @@ class Supervisor:
         self.board.end(entry, state, reason)
         self.ended.append(entry)
         self.dirty = True
-
-    # ---- requests of clients
-
-    def _cancel(self, member: Member, arrival: Arrival, _: int) -> None:
-        entry = self.board.entries.get(arrival.payload.job)
-        if entry is None:
-            return self._refuse(member, arrival, "unknown-job", job=arrival.payload.job)
-        who = f"cancelled through {member.role} {member.serial}"
-        if entry.state == "queued":
-            self._end(entry, "cancelled", who)
-            what = "The job was cancelled before it began."
-        elif entry.state == "running":
-            worker: Hand = (self.stations if entry.kind == LAB else self.workers)[entry.worker]
-            if isinstance(worker, Station):
-                entry.cancelled = who
-                self._drop(worker, f"job {entry.id} was cancelled")
-                what = f"Lab station {worker.serial} kills the run."
-            elif worker.in_flight[0] is entry:
-                entry.cancelled = who
-                children.send_signal(worker.child, signal.SIGKILL)
-                what = f"Worker {worker.serial} is being killed for it."
-            else:
-                # Only quick jobs wait in a worker's socket, and a message that is sent cannot be recalled.
-                what = "The job takes microseconds and is on its way: it will have ended before it could be cancelled."
-        else:
-            what = f"The job had ended before: {entry.state}."
-        self._say(member, "done", Done(what), job=entry.id, seq=arrival.envelope.seq)
-
-    def _fetch(self, member: Member, arrival: Arrival, _: int) -> None:
-        job = arrival.payload.job
-        kept = self.results.get(job)
-        if kept is None:
-            entry = self.board.entries.get(job)
-            if entry is None:
-                code = "expired" if self._ours(job) else "unknown-job"
-            else:
-                code = "expired" if entry.output_size else "no-output"
-            return self._refuse(member, arrival, code, job=job)
-        try:
-            fd = memfd.read_only(kept.fd)
-        except OSError as error:
-            return self._refuse(member, arrival, "expired", f"It could not be opened: {error.strerror}.", job=job)
-        if sum(bool(sent.kept) for sent in member.unreported.values()) >= KEPT_MOST:
-            os.close(fd)
-            raise ChannelBroken(f"it reported nothing of {KEPT_MOST} outputs")
-        self._say(member, "output", Output(job, kept.size, kept.media, kept.name), fds=[fd], kept=[fd], job=job, seq=arrival.envelope.seq)
-
-    def _signal(self, member: Member, arrival: Arrival, _: int) -> None:
-        payload = arrival.payload
-        worker = self.workers.get(payload.worker)
-        if worker is None:
-            alive = ", ".join(str(serial) for serial in self.workers) or "none"
-            return self._refuse(member, arrival, "unknown-worker", f"Alive: {alive}.")
-        if payload.signal not in SIGNALS:
-            return self._refuse(member, arrival, "out-of-range", f"The signal is {payload.signal[:20]!r}; expected {', '.join(SIGNALS)}.")
-        children.send_signal(worker.child, SIGNALS[payload.signal])
-        self._say(member, "done", Done(f"SIG{payload.signal} was sent to worker {worker.serial} (pid {worker.pid})."), seq=arrival.envelope.seq)
-
-    def _scale(self, member: Member, arrival: Arrival, _: int) -> None:
-        wanted = arrival.payload.workers
-        if not 1 <= wanted <= self.settings.workers_max:
-            return self._refuse(member, arrival, "out-of-range", f"{wanted} workers are asked for; expected 1 to {self.settings.workers_max}.")
-        before, self.wanted = self.wanted, wanted
-        self.births.clear()
-        self._look()
-        self._say(member, "done", Done(f"The pool goes from {before} to {wanted} workers."), seq=arrival.envelope.seq)
-
-    def _lookup(self, member: Member, arrival: Arrival) -> None:
-        job = arrival.payload.job
-        entry = self.board.entries.get(job)
-        if entry is not None:
-            known = Known(job, True, entry.state, entry.kind, entry.result, entry.reason, entry.output_size)
-        else:
-            # An earlier epoch's job whose records still wait in the journal: it may be one.
-            drained = self.progress.position if self.progress is not None else 0
-            known = Known(job, drained < self.first_position and 0 < job <= self.first_id and node_of(job) == self.settings.node)
-        self._say(member, "known", known, seq=arrival.envelope.seq)
-
-    def _ours(self, job: int) -> bool:
-        return 0 < job <= self.issuer.last and node_of(job) == self.settings.node
 
     # ---- time
 
@@ -907,12 +820,12 @@ class Supervisor:
             if station.due is not None and station.due <= now:
                 head = station.in_flight[0]
                 head.late = f"it exceeded its deadline of {self._deadline(head):g} s"
-                self._drop(station, f"job {head.id} exceeded its deadline")
+                self.drop(station, f"job {head.id} exceeded its deadline")
         if self.board.scenarios and not self.stations:
             gone = self.station_left + STATION_PAUSE
             if gone <= now:
                 for entry in list(self.board.scenarios):
-                    self._end(entry, "failed", self._refusal("lab-away"))
+                    self.end(entry, "failed", self._refusal("lab-away"))
             else:
                 self.due = min(self.due, gone)
         recorder = self.recorder
@@ -920,14 +833,14 @@ class Supervisor:
             self._step(recorder, Event.LATE)
         for job, reason in self.results.expire(now):
             self.tap.records.append(OutputGone(job, self.tap.now(), reason))
-            self._look()
+            self.look()
         if self.stopping is not None:
             self._stop_further(now)
         else:
             self._people(now)
             if self.recorder is None and self.recorder_birth is not None and self.recorder_birth <= now:
                 self._spawn_recorder()
-        if now >= self.next_snapshot and (self.dirty or now - self.last_snapshot >= views.HEARTBEAT):
+        if now >= self.next_snapshot and (self.dirty or now - self.last_snapshot >= snapshot.HEARTBEAT):
             self._write_snapshot(now)
 
     def _people(self, now: float) -> None:
@@ -944,7 +857,7 @@ class Supervisor:
 
     def _patience(self, now: float) -> float:
         """Seconds until something is due."""
-        due = [now + views.HEARTBEAT, max(self.next_snapshot, now) if self.dirty else now + views.HEARTBEAT]
+        due = [now + snapshot.HEARTBEAT, max(self.next_snapshot, now) if self.dirty else now + snapshot.HEARTBEAT]
         due += [member.due for member in (*self.workers.values(), *self.stations.values()) if member.due is not None]
         if self.recorder is not None and self.recorder.due is not None:
             due.append(self.recorder.due)
@@ -963,90 +876,10 @@ class Supervisor:
         at = self.tap.now()
         if not self.marks or self.marks[-1][0] < self.journal.position:
             self.marks.append((self.journal.position, at))
-        views.write(self.settings, self._view(at))
+        snapshot.write(self.settings, view(self, at))
         self.dirty = False
         self.last_snapshot = now
-        self.next_snapshot = now + views.EVERY
-
-    def _view(self, at: int) -> views.Snapshot:
-        progress = self.progress
-        drained = progress.position if progress is not None else 0
-        lag = self.journal.position - drained if progress is not None else self.journal.position - self.first_position
-        recorder = self.recorder
-        if recorder is None:
-            state = "dead"
-        elif recorder.state is State.STARTING or progress is None:
-            state = "starting"
-        else:
-            state = "ok" if progress.database == "ok" else "away"
-        housekeeping = Counter(self.housekeeping)
-        members: list[Member] = [*self.clients, *self.stations.values(), *self.workers.values(), *([recorder] if recorder else [])]
-        for member in members:
-            housekeeping.update(member.channel.housekeeping)
-        return views.Snapshot(
-            at=at,
-            node=self.settings.node,
-            node_name=self.settings.node_name,
-            epoch=self.journal.epoch,
-            version=__version__,
-            state="running" if self.stopping is None else "stopping",
-            supervisor=views.SupervisorView(self.serials["supervisor"], os.getpid(), self.born, views.held()),
-            workers=[self._worker_view(worker) for worker in self.workers.values()],
-            stations=[self._worker_view(station) for station in self.stations.values()],
-            wanted=self.wanted,
-            workers_max=self.settings.workers_max,
-            recorder=views.RecorderView(
-                serial=recorder.serial if recorder else 0,
-                pid=recorder.pid if recorder else 0,
-                state=state,
-                database=progress.database if progress is not None else "not heard of yet",
-                position=drained,
-                rows=progress.rows if progress is not None else 0,
-                lag=max(0, lag),
-                lag_ns=max(0, at - self.marks[0][1]) if lag > 0 and self.marks else 0,
-                heard=self.progress_heard,
-                quarantined=progress.quarantined if progress is not None else 0,
-                history=progress.history if progress is not None else 0,
-                bound=progress.bound if progress is not None else self.settings.history_rows,
-            ),
-            journal=views.JournalView(
-                self.journal.position,
-                self.journal.first,
-                self.journal.bytes,
-                self.settings.journal_limit,
-                self.journal.segments,
-                self.refusals,
-                self.settings.journal_sync,
-                drained,
-                self.stuck,
-            ),
-            clients=[views.ClientView(member.serial, member.role, member.pid, member.uid, member.messages) for member in (*self.clients, *self.stations.values()) if member.role],
-            jobs=views.JobsView(self.board.waiting, self.board.running, **self.board.counts),
-            results=views.ResultsView(len(self.results), self.results.bytes, self.results.most_bytes, int(self.results.age)),
-            messages=views.MessagesView(self.tap.journaled, dict(sorted(housekeeping.items()))),
-            transfers=self.tap.transfers,
-            catalogue=list(self.catalogue.values()),
-        )
-
-    def _worker_view(self, worker: Hand) -> views.WorkerView:
-        state = worker.state.value
-        if worker.state is State.READY:
-            state = "busy" if worker.in_flight else "idle"
-        head = worker.in_flight[0] if worker.in_flight else None
-        return views.WorkerView(
-            worker.serial,
-            worker.pid,
-            state,
-            worker.born,
-            worker.ready,
-            str(head.id) if head else "",
-            head.kind if head else "",
-            worker.sandbox,
-            worker.detail,
-            worker.done,
-            worker.failed,
-            len(worker.in_flight),
-        )
+        self.next_snapshot = now + snapshot.EVERY
 
     # ---- the end
 
@@ -1065,7 +898,7 @@ class Supervisor:
         if self.stopping is None:
             log.info("asked to stop: no new jobs; %d run, %d wait", self.board.running, self.board.waiting)
             self.stopping = time.monotonic()
-            self._look()
+            self.look()
 
     def _stop_further(self, now: float) -> None:
         """Jobs first, then the workers, then the recorder, then this process."""
@@ -1074,7 +907,7 @@ class Supervisor:
             if now < self.stopping + self.settings.stop_grace:
                 return
             for entry in [*self.board.queue, *self.board.scenarios]:
-                self._end(entry, "failed", "the pool stopped before it began")
+                self.end(entry, "failed", "the pool stopped before it began")
             for worker in self.workers.values():
                 for entry in worker.in_flight:
                     entry.late = f"the pool stopped and waited {self.settings.stop_grace:g} s for it"
