@@ -651,8 +651,30 @@ def test_a_full_journal_refuses_new_jobs_counts_it_and_recovers_when_it_is_drain
         journal = eventually(lambda: (seen := pool.view().journal).refusals and seen, "the refusal is counted")
         assert journal.refusals == 1 and journal.bytes >= journal.limit
         assert "goes from" in pool.client.scale(3), "what is no new job is still heard"
+        with pytest.raises(PoolAway, match="refused: The journal waits for the database"):
+            while True:
+                with contextlib.closing(Client(pool.settings, "tool")) as another:
+                    assert another.serial
+        assert pool.view().journal.bytes < 1.3 * journal.limit + 65536, "those who come again and again do not make it grow"
     finally:
         assert pool.stop() == 0
+
+
+def test_inputs_that_wait_are_bounded_by_their_bytes_and_one_alone_never_is(tmp_path):
+    settings = tmp_path / "pool.toml"
+    settings.write_text(f'state = "{tmp_path}"\nrun = "{tmp_path}/run"\nqueue_bytes = 100000\nworkers = 1\n')
+    with running(tmp_path, PAIRSCOPE_SETTINGS=str(settings)) as pool:
+        (worker,) = pool.ready(1).workers
+        os.kill(worker.pid, signal.SIGSTOP)
+        jobs = [pool.client.submit("echo", data=b"x" * 120_000).job]
+        with pytest.raises(Refused, match="at most 100000 bytes of input together.* have 120000 bytes, this one has 1000") as refused:
+            pool.client.submit("echo", data=b"y" * 1000)
+        assert refused.value.code == "queue-full"
+        jobs.append(pool.client.submit("echo").job)
+        os.kill(worker.pid, signal.SIGCONT)
+        ended = eventually(lambda: (found := {r.id: r.state for r in pool.records() if type(r) is JobEnded}).keys() >= set(jobs) and found, "both have ended")
+        assert [ended[job] for job in jobs] == ["done", "done"]
+        assert pool.client.submit("echo", data=b"y" * 1000, want="ended").state == "done"
 
 
 def test_an_end_nobody_asked_for_is_in_the_record_of_a_job_whose_client_has_gone(pool):

@@ -68,10 +68,13 @@ class Board:
         self.scenarios: deque[Entry] = deque()
         """The lab's own queue: a job never waits behind a scenario."""
         self._ended: deque[Entry] = deque()
+        self.bytes = 0
+        """Of the inputs of all jobs that have not ended."""
         self.counts = {"done": 0, "failed": 0, "cancelled": 0}
 
     def add(self, entry: Entry) -> None:
         self.entries[entry.id] = entry
+        self.bytes += entry.size
         (self.scenarios if entry.kind == LAB else self.queue).append(entry)
 
     @property
@@ -118,6 +121,7 @@ class Board:
                 (self.scenarios if entry.kind == LAB else self.queue).remove(entry)
             except ValueError:
                 pass
+        self.bytes -= entry.size
         entry.state, entry.reason = state, reason
         entry.data, entry.parameters, entry.client = b"", {}, None
         self.counts[state] += 1

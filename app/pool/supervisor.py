@@ -344,7 +344,9 @@ class Supervisor:
     # ---- peers
 
     def _callers(self, _: int) -> None:
-        while (caller := self.control.accept()) is not None:
+        # Each caller that is let in is two records at least: a journal at its bound must not grow by those who come again and again.
+        closed = self._refusal("journal-full") if self.stopping is None and self.journal.beyond(RESERVE) else ""
+        while (caller := self.control.accept(closed)) is not None:
             member = Member(Channel(caller.end, hears="client", blocking=False, buffer=self.buffer), "", 0, caller.pid, caller.uid)
             self.clients.add(member)
             self._watch(member)
@@ -635,7 +637,7 @@ class Supervisor:
     def _refusal(self, code: str) -> str:
         particulars = {
             "unknown-kind": f"Known are: {', '.join(sorted(self.catalogue))}.",
-            "queue-full": f"At most {self.settings.queue_max} may.",
+            "queue-full": f"At most {self.settings.queue_max} may, with at most {self.settings.queue_bytes} bytes of input together.",
             "journal-full": f"Its bound is {self.settings.journal_limit} bytes; jobs that run are not affected.",
             "too-large": f"At most {self.settings.upload_max} bytes.",
         }
@@ -680,6 +682,8 @@ class Supervisor:
             size = seen.size
             if size > self.settings.upload_max:
                 return self.refuse(member, arrival, "too-large", f"The input has {size}.", job=identity)
+        if size and self.board.bytes and self.board.bytes + size > self.settings.queue_bytes:
+            return self.refuse(member, arrival, "queue-full", f"Their inputs have {self.board.bytes} bytes, this one has {size}.", job=identity)
         fds = arrival.fds
         entry = Entry(identity, payload.kind[:16], payload.name[:255], size, payload.parameters, payload.data, fds[0] if fds else -1)
         if self.catalogue and (refusal := self._unfit(entry)) is not None:
