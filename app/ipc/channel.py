@@ -189,18 +189,19 @@ class Channel:
         Raises BlockingIOError (no room now), BrokenPipeError, OSError: what is in `outs` then was not sent.
         """
         while outs:
-            first = outs[0]
-            if first.fds or first.spill >= 0 or len(outs) == 1:
-                if not first.data:
-                    self.stamp(first)
-                send(self.sock, b"\x91" + first.data, first.fds if first.spill < 0 else [*first.fds, first.spill])
-                count = 1
+            out = outs[0]
+            if len(outs) > 1 and not out.fds and out.spill < 0:
+                found = self._together(outs)
+                send(self.sock, b"".join((b"\xdc", len(found).to_bytes(2, "big"), *found)))
+                for _ in found:
+                    out = outs.popleft()
+                    if out.kind.housekeeping:
+                        self.housekeeping[out.kind.name] += 1
             else:
-                together = self._together(outs)
-                count = len(together)
-                send(self.sock, b"".join((b"\xdc", count.to_bytes(2, "big"), *together)))
-            for _ in range(count):
-                out = outs.popleft()
+                if not out.data:
+                    self.stamp(out)
+                send(self.sock, b"\x91" + out.data, out.fds if out.spill < 0 else [*out.fds, out.spill])
+                outs.popleft()
                 if out.kind.housekeeping:
                     self.housekeeping[out.kind.name] += 1
                 if out.spill >= 0:
@@ -340,12 +341,12 @@ class Channel:
         if self._waiting:
             return self.packet()
         begun = now = time.monotonic()
+        until = None if timeout is None else begun + timeout
         if self._eager:
-            self._spin(begun + (SPIN if timeout is None else min(SPIN, timeout)))
-        while timeout is None or now <= begun + timeout:
-            left = None if timeout is None else begun + timeout - now
+            self._spin(begun + SPIN if until is None else min(begun + SPIN, until))
+        while until is None or now <= until:
             # A call that blocks in the kernel saves the poll(2) before it.
-            if (self._patient and (left is None or left >= PATIENCE)) or self._await(select.POLLIN, left):
+            if (self._patient and (until is None or until - now >= PATIENCE)) or self._await(select.POLLIN, None if until is None else until - now):
                 try:
                     found = self.packet()
                     self._eager = SPINS and time.monotonic() - begun < SPIN
@@ -368,6 +369,11 @@ class Channel:
                 return found[0]
             self._waiting.extend(found)
         return self._waiting.popleft() if self._waiting else None
+
+    @property
+    def readable(self) -> bool:
+        """True: a packet, or the end, is there."""
+        return bool(self._poll.poll(0))
 
     def _await(self, event: int, timeout: float | None, what: str = "") -> bool:
         poll = self._poll

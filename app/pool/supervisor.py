@@ -8,6 +8,7 @@ messages of a turn. It waits for nothing but its selector and never talks to the
 from __future__ import annotations
 
 import errno
+import functools
 import gc
 import logging
 import math
@@ -229,11 +230,11 @@ class Supervisor:
 
     def _flush(self) -> None:
         """Journals what this turn recorded, then sends what it decided to send."""
-        while self.tap.records or self.writable:
-            records = self.tap.take()
+        tap = self.tap
+        while tap.records or self.writable:
+            if tap.records:
+                self._append(tap.take())
             writable, self.writable = self.writable, {}
-            if records:
-                self._append(records)
             for member in writable:
                 self._write(member)
         if self.dirty and self.next_snapshot < self.due:
@@ -265,9 +266,10 @@ class Supervisor:
             log.warning("the journal can be written again")
             self.stuck = ""
             self.look()
-        for entry in self.ended:
-            entry.ended_position = position
-        self.ended.clear()
+        if self.ended:
+            for entry in self.ended:
+                entry.ended_position = position
+            self.ended.clear()
 
     def _wait_for_room(self) -> None:
         """The disk is full: only the recorder is heard, for what it has drained can be deleted, and whoever asks to stop."""
@@ -289,7 +291,7 @@ class Supervisor:
         if recorder is not None and recorder.child.pidfd in ready:
             self._died(recorder)
         elif recorder is not None and recorder.open and recorder.channel.fileno() in ready:
-            self._read(recorder, 1)
+            self._read(recorder)
 
     def _not_sent(self, member: Member, reason: str) -> None:
         """What waits in the outbox is not sent."""
@@ -352,7 +354,7 @@ class Supervisor:
             self._watch(member)
 
     def _watch(self, member: Member) -> None:
-        self._register(member.channel.fileno(), lambda mask: self._ready(member, mask))
+        self._register(member.channel.fileno(), functools.partial(self._ready, member))
 
     def _register(self, fd: int, react: Callable[[int], None]) -> None:
         self.epoll.register(fd, select.EPOLLIN)
@@ -366,11 +368,11 @@ class Supervisor:
         if mask & OUT:
             self.writable[member] = None
         if mask & ~OUT and member.open:
-            self._read(member, READ_MOST if member.expected else 1)
+            self._read(member)
 
-    def _read(self, member: Member, most: int) -> None:
-        """Takes at least `most` messages, to the end of their packet, if they are there."""
-        while member.open and most > 0:
+    def _read(self, member: Member, most: int = READ_MOST) -> None:
+        """Takes what is there, up to `most` messages and the end of their packet."""
+        while True:
             try:
                 arrivals = member.channel.packet()
             except BlockingIOError:
@@ -379,7 +381,6 @@ class Supervisor:
                 return self._closed(member)
             except ChannelBroken as error:
                 return self.drop(member, str(error))
-            most -= len(arrivals)
             for arrival in arrivals:
                 if member.open:
                     try:
@@ -388,6 +389,9 @@ class Supervisor:
                         self.drop(member, str(error))
                 if arrival.fds:
                     arrival.close()
+            most -= len(arrivals)
+            if most <= 0 or not member.open or not member.expected:
+                return
 
     def _arrived(self, member: Member, arrival: Arrival) -> None:
         if arrival.envelope.receipts:
@@ -550,7 +554,7 @@ class Supervisor:
 
     def _died(self, member: ChildMember) -> None:
         """The pidfd says so. What it had sent is read first: it may have ended jobs."""
-        if member.open:
+        while member.open and member.channel.readable:
             self._read(member, sys.maxsize)
         if member.open:
             # Somebody else holds its end as well, a debugger perhaps: end-of-file need never come.
@@ -668,7 +672,7 @@ class Supervisor:
             return self.refuse(member, arrival, "queue-full", job=identity)
         if payload.kind == LAB and len(self.board.scenarios) >= SCENARIOS_MOST:
             return self.refuse(member, arrival, "queue-full", f"Of scenarios at most {SCENARIOS_MOST} may.", job=identity)
-        if payload.want not in (1, 2, 3):
+        if not 1 <= payload.want <= 3:
             return self.refuse(member, arrival, "bad-request", f"want is {payload.want}; expected 1, 2 or 3.", job=identity)
         size = len(payload.data)
         if arrival.fds:

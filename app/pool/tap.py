@@ -75,13 +75,12 @@ class Tap:
         identity = self._issuer.another()
         envelope = arrival.envelope
         received = arrival.received
-        sent = envelope.sent if 0 < envelope.sent <= received else received
+        sent = envelope.sent
+        if not 0 < sent <= received:
+            sent = received
         fds = arrival.fds
         preview = memoryview(arrival.raw)
-        transfers = []
-        for position, (theirs, own) in enumerate(zip(envelope.fds, fds)) if fds else ():
-            verdict, reason = prove(peer.pid, theirs, own)
-            transfers.append(Transfer(position, theirs, own, *look(own), verdict, reason))
+        transfers = self._transfers(peer, envelope.fds, fds) if fds else []
         self.records.append(
             Message(
                 identity,
@@ -104,6 +103,11 @@ class Tap:
         self.journaled += 1
         self.transfers += len(fds)
         return identity
+
+    @staticmethod
+    def _transfers(peer: Peer, theirs: Sequence[int], own: Sequence[int]) -> list[Transfer]:
+        """What came with a message: the sender's number, ours, and the proof that they are one open file description."""
+        return [Transfer(at, number, fd, *look(fd), *prove(peer.pid, number, fd)) for at, (number, fd) in enumerate(zip(theirs, own))]
 
     def sending(self, peer: Peer, out: Outgoing, kept: Sequence[int] = ()) -> int:
         """Gives the message its id and records it as sent; owns `kept` until the outcome is known. Returns the id."""
