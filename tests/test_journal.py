@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 from app.journal import segment
 from app.journal.reader import JournalGap, Reader
 from app.journal.records import Born, Epoch, Message, Outcome
-from app.journal.writer import JournalHeld, Writer
+from app.journal.writer import JournalFull, JournalHeld, Writer
 
 
 def message(number: int) -> Message:
@@ -200,6 +201,24 @@ def test_a_journal_has_one_writer(tmp_path):
     finally:
         holder.communicate(timeout=10)
     Writer(tmp_path).close()
+
+
+def test_a_reader_that_saw_a_segment_without_a_head_reads_what_stands_there_when_the_disk_has_room_again(writer, tmp_path, monkeypatch):
+    while writer.bytes < 4096:
+        writer.append([message(1)])
+    with closing(Reader(tmp_path)) as reader:
+        reader.read()
+
+        def full(fd, data):
+            assert len(segment.listed(tmp_path)) == 2 and reader.read() == []
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "write", full)
+            with pytest.raises(JournalFull):
+                writer.append([message(2)])
+        writer.append([message(3)])
+        assert [record.id for _, record in reader.read()] == [3]
 
 
 def test_a_killed_writer_leaves_what_it_had_acknowledged(tmp_path):

@@ -206,8 +206,8 @@ class Writer:
         except OSError:
             whole = False
         if not whole:
+            # The file stays: a reader may have it open already, and waits for a head in it.
             os.close(fd)
-            path.unlink()
             raise JournalFull("the disk has no room for a new segment")
         if self._fd >= 0:
             if self.sync == "batch":
