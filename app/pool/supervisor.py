@@ -29,7 +29,7 @@ from app.config import Settings
 from app.ipc import memfd
 from app.ipc.channel import Arrival, Channel, ChannelBroken, ChannelClosed, Outgoing, together
 from app.ipc.descriptor import look
-from app.ipc.identity import LARGEST, Issuer, node_of
+from app.ipc.identity import LARGEST, TIME_SHIFT, Issuer, first_id_at, node_of
 from app.ipc.passing import PACKET_MAX, close_all
 from app.ipc.vocabulary import (
     LAB,
@@ -81,6 +81,8 @@ SIGNALS = {"TERM": signal.SIGTERM, "KILL": signal.SIGKILL, "STOP": signal.SIGSTO
 REASON_MOST = 400
 """Characters of a reason: a peer may have written it."""
 DISK_PAUSE_MS = 250
+UNSAVED_IDS = 60_000 << TIME_SHIFT
+"""A minute of ids: more than the kernel keeps from the disk."""
 SCENARIOS_MOST = 32
 """Scenarios that may wait for a station: with two of them the last one begins within the time that a page waits."""
 STATION_PAUSE = 5.0
@@ -122,7 +124,11 @@ class Supervisor:
         )
         settings.spool.mkdir(parents=True, exist_ok=True, mode=0o770)
         self.serials = self.journal.serials
-        self.issuer = Issuer(settings.node, self.journal.last_id)
+        last_id = self.journal.last_id
+        if self.journal.lost:
+            # The database may have ids that the journal has not, and a clock that was set back would issue them again.
+            last_id = max(last_id + UNSAVED_IDS, first_id_at(self.journal.begin * 1000, settings.node))
+        self.issuer = Issuer(settings.node, last_id)
         self.tap = Tap(self.issuer)
         self.born = self.tap.now()
         self.first_id = self.issuer.last
@@ -548,7 +554,7 @@ class Supervisor:
 
     def _spawn_recorder(self) -> None:
         self.recorder_birth = None
-        environment = children.recorder_environment(self.settings, self.journal.epoch)
+        environment = children.recorder_environment(self.settings, self.journal.begin)
         self.recorder = self._spawn("app.recorder", "recorder", ChildMember, [], environment)
         self.recorder_idle = False
         if self.recorder is None:
@@ -1003,7 +1009,7 @@ class Supervisor:
     def _view(self, at: int) -> views.Snapshot:
         progress = self.progress
         drained = progress.position if progress is not None else 0
-        lag = self.journal.position - drained if progress is not None else self.journal.position - self.first_position
+        lag = self.journal.behind(drained if progress is not None else self.first_position)
         recorder = self.recorder
         if recorder is None:
             state = "dead"
@@ -1034,7 +1040,7 @@ class Supervisor:
                 database=progress.database if progress is not None else "not heard of yet",
                 position=drained,
                 rows=progress.rows if progress is not None else 0,
-                lag=max(0, lag),
+                lag=lag,
                 lag_ns=max(0, at - self.marks[0][1]) if lag > 0 and self.marks else 0,
                 heard=self.progress_heard,
                 quarantined=progress.quarantined if progress is not None else 0,
