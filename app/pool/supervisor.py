@@ -28,7 +28,7 @@ from app.config import Settings
 from app.ipc import memfd
 from app.ipc.channel import SPINS, Arrival, Channel, ChannelBroken, ChannelClosed
 from app.ipc.descriptor import look
-from app.ipc.identity import LARGEST, Issuer
+from app.ipc.identity import LARGEST, TIME_SHIFT, Issuer, first_id_at
 from app.ipc.passing import PACKET_MAX, close_all
 from app.ipc.vocabulary import (
     LAB,
@@ -78,6 +78,8 @@ MORE_EVERY = 0.05
 REASON_MOST = 400
 """Characters of a reason: a peer may have written it."""
 DISK_PAUSE_MS = 250
+UNSAVED_IDS = 60_000 << TIME_SHIFT
+"""A minute of ids: more than the kernel keeps from the disk."""
 SCENARIOS_MOST = 32
 """Scenarios that may wait for a station: with two of them the last one begins within the time that a page waits."""
 STATION_PAUSE = 5.0
@@ -118,7 +120,11 @@ class Supervisor:
         )
         settings.spool.mkdir(parents=True, exist_ok=True, mode=0o770)
         self.serials = self.journal.serials
-        self.issuer = Issuer(settings.node, self.journal.last_id)
+        last_id = self.journal.last_id
+        if self.journal.lost:
+            # The database may have ids that the journal has not, and a clock that was set back would issue them again.
+            last_id = max(last_id + UNSAVED_IDS, first_id_at(self.journal.begin * 1000, settings.node))
+        self.issuer = Issuer(settings.node, last_id)
         self.tap = Tap(self.issuer)
         self.born = self.tap.now()
         self.first_id = self.issuer.last
@@ -515,7 +521,7 @@ class Supervisor:
 
     def _spawn_recorder(self) -> None:
         self.recorder_birth = None
-        environment = children.recorder_environment(self.settings, self.journal.epoch)
+        environment = children.recorder_environment(self.settings, self.journal.begin)
         self.recorder = self._spawn("app.recorder", "recorder", ChildMember, [], environment)
         self.recorder_idle = False
         if self.recorder is None:

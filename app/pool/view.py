@@ -19,7 +19,7 @@ def view(pool: Supervisor, at: int) -> views.Snapshot:
     """What the snapshot says at that time (ns since 1970)."""
     progress = pool.progress
     drained = progress.position if progress is not None else 0
-    lag = pool.journal.position - drained if progress is not None else pool.journal.position - pool.first_position
+    lag = pool.journal.behind(drained if progress is not None else pool.first_position)
     recorder = pool.recorder
     if recorder is None:
         state = "dead"
@@ -50,7 +50,7 @@ def view(pool: Supervisor, at: int) -> views.Snapshot:
             database=progress.database if progress is not None else "not heard of yet",
             position=drained,
             rows=progress.rows if progress is not None else 0,
-            lag=max(0, lag),
+            lag=lag,
             lag_ns=max(0, at - pool.marks[0][1]) if lag > 0 and pool.marks else 0,
             heard=pool.progress_heard,
             quarantined=progress.quarantined if progress is not None else 0,
