@@ -464,6 +464,9 @@ def test_errors_are_pages_in_words_with_a_way_on(client: FlaskClient) -> None:
         assert page.status_code == status, path
         assert words in page.text and "To the overview" in page.text, path
     assert client.post("/jobs").status_code == 401
+    for number in ("9" * 19, "9" * 20, "9" * 5000):
+        for path in ("/messages/{}", "/jobs/{}", "/jobs/{}/output", "/live/jobs/{}", "/transfers/{}-0", "/transfers/1-{}", "/workers/{}"):
+            assert client.get(path.format(number)).status_code == 404, path
     assert client.post("/messages").status_code == 405
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-from flask import Response, request, url_for
+from flask import Response, request
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnection
 from werkzeug.exceptions import HTTPException
 
 from app.ipc.vocabulary import REFUSALS
 from app.pool.client import PoolAway, Refused
+from app.web.words import size
 
 MEDIA = "application/problem+json"
 
@@ -48,6 +49,7 @@ KINDS: dict[str, Kind] = {
     "not-found": Kind(404, "There is nothing at this address."),
     "unknown-message": Kind(404, "There is no such message, or history does not keep it any more."),
     "unknown-transfer": Kind(404, "There is no such transfer, or history does not keep it any more."),
+    "wrong-host": Kind(400, "This site does not answer to that host name."),
     "wrong-method": Kind(405, "This address does not take this method."),
     "wrong-media": Kind(415, "The body is not of the media type that is expected."),
     "wrong-query": Kind(400, "The query cannot be understood."),
@@ -132,6 +134,8 @@ def _told(error: HTTPException, kind: str) -> str:
     """What the error says of this request; Werkzeug's general sentences give way to ours."""
     if error.description and error.description != type(error).description:
         return error.description
+    if error.code == 413 and request.max_content_length:
+        return f"The body exceeds the bound of {size(request.max_content_length)}. Nothing was kept; the pool is unaffected."
     where = " GET /api/v1/openapi.json lists the addresses and their methods." if wanted() and error.code in (404, 405) else ""
     return f"{request.method} {request.path[:100]}: {KINDS[kind].title}{where}"
 
@@ -139,7 +143,7 @@ def _told(error: HTTPException, kind: str) -> str:
 def answer(problem: Problem) -> Response:
     """The problem as a response for a program."""
     body = {
-        "type": url_for("api.problem", kind=problem.kind),
+        "type": f"{request.script_root}/api/v1/problems/{problem.kind}",  # without url_for, which wants a host that is ours
         "title": problem.title,
         "status": problem.code,
         "detail": problem.description,

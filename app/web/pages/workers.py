@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -103,7 +104,7 @@ def _detail(process: Process) -> dict[str, Any]:
 def scale() -> Any:
     """Asks for another number of workers."""
     text = request.form.get("workers", "")
-    if not text.isdecimal():
+    if not re.fullmatch("[0-9]{1,9}", text):
         raise Problem(
             "bad-request", _("The number of workers is %(text)r; expected a whole number from 1.", text=text[:20])
         )
