@@ -92,6 +92,23 @@ def test_no_page_is_wider_than_a_phone(phone: Chrome, site: Site, paths: list[st
         assert widths[0] <= widths[1] == 375, path
 
 
+def test_the_page_that_is_open_is_seen_in_the_line_of_pages(phone: Chrome, site: Site) -> None:
+    for path in ("/", "/messages", "/transfers", "/workers", "/jobs", "/lab", "/database"):
+        phone.get(site.address + path)
+        left, right = phone.execute_script(
+            "const box = document.querySelector('.rail nav [aria-current]').getBoundingClientRect(); return [box.left, box.right]"
+        )
+        assert 0 <= left and right <= 375, path
+
+
+def test_no_words_run_into_their_neighbours(phone: Chrome, site: Site, paths: list[str]) -> None:
+    """A word without a place to break, such as RLIMIT_MSGQUEUE, is wider than a phone's column."""
+    for path in paths:
+        phone.get(site.address + path)
+        over = "return [...document.querySelectorAll('main dt, main dd')].filter((one) => one.scrollWidth > one.clientWidth + 1 && one.clientWidth).map((one) => one.innerText)"
+        assert phone.execute_script(over) == [], path
+
+
 def test_each_drawing_has_a_form_for_the_phone_that_can_be_read(phone: Chrome, site: Site, paths: list[str]) -> None:
     seen = 0
     for path in paths:
