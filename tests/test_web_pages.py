@@ -22,6 +22,7 @@ from werkzeug.test import TestResponse
 import app as package
 from app import create_app
 from app.config import Settings
+from app.store import queries
 from app.web import export, listing
 from tests import plausible
 from tests.plausible import MS, S, History
@@ -365,6 +366,17 @@ def test_a_wrong_filter_is_explained_at_its_place(client: FlaskClient) -> None:
     assert shown[1][len(shown[2]) :] == "tusk", "the mark stands under what is wrong"
     assert "expected one of" in page.text and 'aria-describedby="q-problem"' in page.text
     assert client.get("/live/messages?q=kind:tusk&cursor=x").status_code == 400
+
+
+def test_a_search_that_did_not_reach_the_end_says_how_far_it_came_and_leads_on(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queries, "BOUND", 20)
+    monkeypatch.setattr(queries, "PATIENCE", 0)
+    for path in ("/messages?q=kind:task,submit", "/messages?q=nowhere-to-be-found", "/transfers?q=fd:9999"):
+        page = client.get(path).text
+        assert "Searched from the newest back to" in page and "before=" in page, path
+    assert "Nothing fits so far." in client.get("/messages?q=nowhere-to-be-found").text
+    for path in ("/messages", "/messages?q=kind:task", "/messages?q=fds:%3E0"):
+        assert "Searched from the newest back to" not in client.get(path).text, path
 
 
 def test_the_help_shows_each_field_with_an_example_that_works(client: FlaskClient) -> None:
