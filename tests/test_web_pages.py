@@ -9,23 +9,31 @@ import json
 import re
 import shutil
 import time
+from gettext import NullTranslations
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Iterator
 from urllib.parse import urlencode
 
 import pytest
+from babel.messages.extract import DEFAULT_KEYWORDS, extract_from_dir
+from babel.messages.frontend import parse_mapping_cfg
 from flask import Flask
 from flask.testing import FlaskClient
+from markupsafe import escape
 from werkzeug.test import TestResponse
 
 import app as package
 from app import create_app
 from app.config import Settings
+from app.ipc import vocabulary
+from app.ipc.vocabulary import REFUSALS
+from app.pool.jobs import catalogue
 from app.store import queries
-from app.web import export, listing
+from app.store.filter import FIELDS
+from app.web import export, listing, problems
 from tests import plausible
-from tests.plausible import MS, S, History
+from tests.plausible import CATALOGUE, MS, S, History
 
 pytestmark = pytest.mark.web
 
@@ -603,6 +611,40 @@ def test_each_colour_of_a_role_or_a_state_can_be_read_on_every_ground(theme: int
                 f"{name} on {ground}: {contrast(found[name], found[ground]):.2f}"
             )
     assert contrast(found["on-accent"], found["accent"]) >= 4.5
+
+
+def test_what_other_processes_say_of_themselves_is_known_to_gettext() -> None:
+    """As pybabel reads it, by babel.cfg."""
+    methods, options = parse_mapping_cfg((WEB / "babel.cfg").open())
+    known = {found[2] for found in extract_from_dir(WEB.parent.parent, methods, options, {**DEFAULT_KEYWORDS, "_l": None})}
+    assert set(REFUSALS.values()) | {kind.meaning for kind in vocabulary.KINDS} <= known
+    specs = [job.spec() for job in catalogue().values()]
+    assert {spec.summary for spec in specs} <= known and len(specs) >= 5
+    assert {meaning for spec in specs for meaning in spec.parameters.values()} <= known
+    assert {kind.title for kind in problems.KINDS.values()} <= known
+    assert {field.explanation for fields in FIELDS.values() for field in fields} <= known
+    assert "Correct the filter above: nothing was looked for." in known and "Drop a file here" in known
+
+
+def test_what_other_processes_say_of_themselves_is_translated_where_it_is_shown(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Marked(NullTranslations):
+        def gettext(self, message: str) -> str:
+            return f"«{message}»"
+
+        def ngettext(self, one: str, many: str, count: int) -> str:
+            return self.gettext(one if count == 1 else many)
+
+        ugettext, ungettext = gettext, ngettext
+
+    monkeypatch.setattr("flask_babel.Domain.get_translations", lambda _domain: Marked())
+    jobs = client.get("/jobs").text
+    for spec in CATALOGUE:
+        assert f"«{escape(spec.summary)}»" in jobs
+        assert all(f"«{escape(meaning)}»" in jobs for meaning in spec.parameters.values())
+    assert "«What is to be done.»" in jobs
+    assert "<h1>«There is no such message, or history does not keep it any more.»</h1>" in client.get("/messages/12345").text
+    message = re.search(r"/messages/\d+", client.get("/messages?q=kind:submit").text)
+    assert message and "«A client asks for a job.»" in client.get(message[0]).text
 
 
 def test_every_word_of_the_templates_goes_through_gettext() -> None:

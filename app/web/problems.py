@@ -10,6 +10,7 @@ import json
 from typing import Any, NamedTuple
 
 from flask import Response, request
+from flask_babel import gettext as _
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnection
 from werkzeug.exceptions import HTTPException
@@ -115,10 +116,10 @@ def of(error: Exception) -> Problem | None:
         kind = error.code if error.code in KINDS else "unavailable"
         return Problem(kind, error.reason or KINDS[kind].title, headers={"Retry-After": "2"} if KINDS[kind].status == 503 else None)
     if isinstance(error, PoolAway):
-        words = f"{_sentence(str(error))} What is recorded can still be read; try again when it is back."
+        words = _("%(reason)s What is recorded can still be read; try again when it is back.", reason=_sentence(str(error)))
         return Problem("pool-away", words, headers={"Retry-After": "2"})
     if isinstance(error, DATABASE_AWAY) or isinstance(error, DBAPIError) and error.connection_invalidated:
-        words = "The database does not answer. Jobs still run, and are recorded when it is back."
+        words = _("The database does not answer. Jobs still run, and are recorded when it is back.")
         return Problem("database-away", words, headers={"Retry-After": "5"})
     if isinstance(error, HTTPException) and error.code is not None and error.code >= 400:
         kind = _BY_STATUS.get(error.code, "bad-request" if error.code < 500 else "unavailable")
@@ -135,9 +136,10 @@ def _told(error: HTTPException, kind: str) -> str:
     if error.description and error.description != type(error).description:
         return error.description
     if error.code == 413 and request.max_content_length:
-        return f"The body exceeds the bound of {size(request.max_content_length)}. Nothing was kept; the pool is unaffected."
+        bound = size(request.max_content_length)
+        return _("The body exceeds the bound of %(bound)s. Nothing was kept; the pool is unaffected.", bound=bound)
     where = " GET /api/v1/openapi.json lists the addresses and their methods." if wanted() and error.code in (404, 405) else ""
-    return f"{request.method} {request.path[:100]}: {KINDS[kind].title}{where}"
+    return f"{request.method} {request.path[:100]}: {_(KINDS[kind].title)}{where}"
 
 
 def answer(problem: Problem) -> Response:

@@ -45,7 +45,7 @@ def message(id: int) -> Any:
         "message.html",
         message=found,
         inbound=found.receiver_role == "supervisor",
-        meaning=kind.meaning if kind else "",
+        meaning=_(kind.meaning) if kind else "",
         code=kind.code if kind else "?",
         flags=flag_names(found.flags, FLAGS),
         transfers=queries.transfers_of_message(reach.history(), id),
