@@ -468,6 +468,24 @@ def test_a_dead_worker_is_in_history_with_its_exit_and_not_among_the_living(clie
     assert "killed by SIGKILL" in rest and "41702" in rest
 
 
+def test_a_worker_of_another_node_has_a_page_of_its_own(client: FlaskClient, history: History) -> None:
+    """A serial counts on one node: worker 1 is another one there."""
+    own = history.settings.node
+    theirs = history._process("worker", 1, 54321, "seccomp")
+    theirs.node = own + 1
+    history.commit()
+    rows = client.get(f"/workers?q=node:{own + 1}").text
+    assert f'href="/workers/1?node={own + 1}"' in rows and "not known" in rows
+    page = client.get(f"/workers/1?node={own + 1}").text
+    assert "54321" in page and f"of node {own + 1}" in page and "another node" in page
+    here = client.get("/workers/1").text
+    assert "54321" not in here and "of node" not in here
+    assert "no worker 1 of node 900" in client.get("/workers/1?node=900").text
+    for node in ("99999999999999999999", "-1"):
+        assert client.get(f"/workers/1?node={node}").status_code == 404
+    assert "41874" in here
+
+
 # ---- errors
 
 
