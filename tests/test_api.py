@@ -407,6 +407,7 @@ def test_a_number_of_workers_out_of_range_is_refused(server: Server, workers: in
 def test_a_wrong_signal_is_refused(server: Server, serial: str, signal_name: str, status: int, words: str) -> None:
     answer = server.post(f"/api/v1/workers/{serial}/signal", {"signal": signal_name}, TOKEN)
     assert answer.status == status and words in answer.detail
+    assert answer.json["title"] not in answer.detail, "the detail says what the title does not"
 
 
 def test_a_missing_token_is_asked_for(server: Server) -> None:

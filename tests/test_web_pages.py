@@ -399,6 +399,14 @@ def test_the_help_shows_each_field_with_an_example_that_works(client: FlaskClien
 # ---- one thing
 
 
+def test_a_descriptor_tells_its_object_its_inode_and_its_access_to_whom_points_at_it(client: FlaskClient) -> None:
+    job = re.search(r"/jobs/\d+", client.get("/jobs?q=kind:thumbnail+state:done").text)
+    message = re.search(r"/messages/\d+", client.get("/messages?q=kind:submit+fds:1").text)
+    assert job and message
+    for path in ("/transfers", job[0], message[0]):
+        assert re.search(r'<a class="crossing" href="/transfers/\d+-\d" title="[a-z ]+, inode \d+, read(-write)?">', client.get(path).text), path
+
+
 def test_a_message_shows_its_descriptors_its_payload_and_its_bytes(client: FlaskClient) -> None:
     text = client.get(first(client, "/messages?q=kind:submit fds:>0", r"/messages/\d+")).text
     assert "SCM_RIGHTS" in text and "MSG_CMSG_CLOEXEC" in text

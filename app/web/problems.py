@@ -114,7 +114,9 @@ def of(error: Exception) -> Problem | None:
         return error
     if isinstance(error, Refused):
         kind = error.code if error.code in KINDS else "unavailable"
-        return Problem(kind, error.reason or KINDS[kind].title, headers={"Retry-After": "2"} if KINDS[kind].status == 503 else None)
+        title = KINDS[kind].title
+        particulars = error.reason.removeprefix(title).strip()  # the title stands beside it
+        return Problem(kind, particulars or title, headers={"Retry-After": "2"} if KINDS[kind].status == 503 else None)
     if isinstance(error, PoolAway):
         words = _("%(reason)s What is recorded can still be read; try again when it is back.", reason=_sentence(str(error)))
         return Problem("pool-away", words, headers={"Retry-After": "2"})
