@@ -399,6 +399,14 @@ def test_the_help_shows_each_field_with_an_example_that_works(client: FlaskClien
 # ---- one thing
 
 
+def test_what_is_bounded_and_what_is_only_counted_is_shown(client: FlaskClient, history: History) -> None:
+    messages = " ".join(re.sub(r"<[^>]+>", " ", client.get("/messages").text).split())
+    assert "History keeps the newest 1 000 000 messages" in messages
+    assert "counted as housekeeping: progress 40" in messages
+    jobs = client.get("/jobs").text
+    assert "each for 60\u00a0min and together up to 512\u00a0MiB" in jobs and "2 are kept now" in jobs
+
+
 def test_a_descriptor_tells_its_object_its_inode_and_its_access_to_whom_points_at_it(client: FlaskClient) -> None:
     job = re.search(r"/jobs/\d+", client.get("/jobs?q=kind:thumbnail+state:done").text)
     message = re.search(r"/messages/\d+", client.get("/messages?q=kind:submit+fds:1").text)

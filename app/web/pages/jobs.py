@@ -47,6 +47,7 @@ def jobs() -> Any:
     return listing.answer(
         "jobs",
         "jobs.html",
+        pool=reach.snapshot(),
         catalogue=catalogue(),
         chosen_kind=chosen_kind(),
         open_form=not request.args.get("q") and not request.args.get("before"),

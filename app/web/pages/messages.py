@@ -27,7 +27,10 @@ FLAGS = {
 @reader_required
 def messages() -> Any:
     return listing.answer(
-        "messages", "messages.html", empty=_("No message fits. Submit a job on the overview, or ask for less.")
+        "messages",
+        "messages.html",
+        pool=reach.snapshot(),
+        empty=_("No message fits. Submit a job on the overview, or ask for less."),
     )
 
 
