@@ -11,7 +11,7 @@ import pytest
 from selenium.webdriver import ActionChains, Chrome
 from selenium.webdriver.common.by import By
 
-from tests.browser import chromium
+from tests.browser import chromium, text_of
 from tests.eventually import eventually
 from tests.test_browser_live import Site, open_page
 
@@ -210,3 +210,21 @@ def test_a_chosen_file_is_named_with_its_size_and_one_too_large_is_not_sent(
     wide.find_element(By.CSS_SELECTOR, "input[type=file]").send_keys(str(large))
     assert "at most 256 MiB are taken" in wide.find_element(By.CSS_SELECTOR, "[data-chosen]").text
     assert not wide.find_element(By.CSS_SELECTOR, ".submit button.primary").is_enabled()
+
+
+def test_a_page_that_the_database_could_not_answer_comes_by_itself_when_it_is_back(wide: Chrome, tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    place = site.settings.state / "history.sqlite"
+    try:
+        for made in site.app.extensions["pairscope"]._engines.values():
+            made.dispose()
+        place.rename(place.with_suffix(".away"))
+        place.mkdir()  # a file would be made anew
+        wide.get(site.address + "/messages")
+        assert "The database does not answer" in text_of(wide, "main")
+        place.rmdir()
+        place.with_suffix(".away").rename(place)
+        eventually(lambda: text_of(wide, "h1") == "Messages", "the page has come", timeout=20)
+    finally:
+        wide.get("about:blank")
+        site.close()
