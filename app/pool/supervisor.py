@@ -646,7 +646,7 @@ class Supervisor:
 
     def _refusal(self, code: str) -> str:
         particulars = {
-            "unknown-kind": f"Known are: {', '.join(sorted(self.catalogue))}.",
+            "unknown-kind": f"Known are: {', '.join(sorted(self.catalogue.keys() - {LAB}))}.",
             "queue-full": f"At most {self.settings.queue_max} may, with at most {self.settings.queue_bytes} bytes of input together.",
             "journal-full": f"Its bound is {self.settings.journal_limit} bytes; jobs that run are not affected.",
             "too-large": f"At most {self.settings.upload_max} bytes.",
