@@ -21,16 +21,13 @@ import msgspec
 
 from app.ipc import memfd
 from app.ipc.passing import PACKET_MAX, PassingError, close_all, receive, send
+from app.ipc.spin import Spin
 from app.ipc.vocabulary import BY_CODE, BY_NAME, Envelope, Kind, Receipt
 
 SPILL = 64 * 1024
 """Bytes of payload beyond which it travels as a sealed memfd."""
 PATIENCE = 2
 """Seconds after which a call that blocks looks at its deadline."""
-SPIN = 200e-6
-"""Seconds for which a channel that waits asks again before it sleeps, if it did not have to wait longer the last time."""
-SPINS = len(os.sched_getaffinity(0)) > 1
-"""False: whoever could send something needs the one core that would be spent on asking."""
 SPILL_MAX = 16 * 1024 * 1024
 TOGETHER = 64
 """Messages that may travel in one packet: one wake-up then brings many. Only those without descriptors do."""
@@ -110,11 +107,12 @@ _KINDS = {kind.code: (kind, msgspec.msgpack.Decoder(kind.payload).decode) for ki
 class Channel:
     """One end. `hears` names the roles whose kinds may arrive here, as in the vocabulary's `sender` column.
 
-    Channels of one thread may share a `buffer` of PACKET_MAX bytes.
+    Channels of one thread may share a `buffer` of PACKET_MAX bytes. `spin`: seconds for which whoever waits
+    here asks again before he sleeps, where it pays.
     """
 
     def __init__(
-        self, sock: socket.socket, hears: str = "supervisor", blocking: bool = True, buffer: memoryview | None = None
+        self, sock: socket.socket, hears: str = "supervisor", blocking: bool = True, buffer: memoryview | None = None, spin: float = 0.0
     ) -> None:
         self.sock = sock
         # A fresh buffer for each packet would be 96 KiB from the heap, cleared and given back, a hundred thousand times a second.
@@ -127,8 +125,7 @@ class Channel:
                 sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", PATIENCE, 0))
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
-        self._eager = False
-        """True: the last message came within SPIN, so that the next one may."""
+        self._spin = Spin(spin) if spin else None
         self._accepted = {code: entry for code, entry in _KINDS.items() if hears in entry[0].sender.split()}
         self._waiting: deque[Arrival] = deque()
         self._broken: ChannelBroken | None = None
@@ -198,14 +195,18 @@ class Channel:
                     if out.kind.housekeeping:
                         self.housekeeping[out.kind.name] += 1
             else:
-                if not out.data:
-                    self.stamp(out)
-                send(self.sock, b"\x91" + out.data, out.fds if out.spill < 0 else [*out.fds, out.spill])
+                self._alone(out)
                 outs.popleft()
-                if out.kind.housekeeping:
-                    self.housekeeping[out.kind.name] += 1
-                if out.spill >= 0:
-                    out.close()
+
+    def _alone(self, out: Outgoing) -> None:
+        """Sends one message in a packet of its own. Raises as :meth:`transmit`."""
+        if not out.data:
+            self.stamp(out)
+        send(self.sock, b"\x91" + out.data, out.fds if out.spill < 0 else [*out.fds, out.spill])
+        if out.kind.housekeeping:
+            self.housekeeping[out.kind.name] += 1
+        if out.spill >= 0:
+            out.close()
 
     def _together(self, outs: deque[Outgoing]) -> list[bytes]:
         """The messages from the head of `outs` that travel in one packet, at least one: those with descriptors travel alone."""
@@ -230,12 +231,16 @@ class Channel:
 
     def send(self, outs: Sequence[Outgoing], timeout: float | None = None) -> None:
         """Sends prepared messages in order, waiting for room. Raises as :meth:`post`; what was sent before then is sent."""
-        left = deque(outs)
+        left: Any = outs if len(outs) == 1 else deque(outs)
         deadline: float | None = None
         try:
             while left:
                 try:
-                    self.transmit(left)
+                    if len(left) == 1:
+                        self._alone(left[0])
+                        left = ()
+                    else:
+                        self.transmit(left)
                 except BlockingIOError:
                     if timeout is not None:
                         deadline = deadline or time.monotonic() + timeout
@@ -342,33 +347,20 @@ class Channel:
             return self.packet()
         begun = now = time.monotonic()
         until = None if timeout is None else begun + timeout
-        if self._eager:
-            self._spin(begun + SPIN if until is None else min(begun + SPIN, until))
+        if self._spin is not None:
+            self._spin.ask(self._poll.poll, begun)
         while until is None or now <= until:
             # A call that blocks in the kernel saves the poll(2) before it.
             if (self._patient and (until is None or until - now >= PATIENCE)) or self._await(select.POLLIN, None if until is None else until - now):
                 try:
                     found = self.packet()
-                    self._eager = SPINS and time.monotonic() - begun < SPIN
+                    if self._spin is not None:
+                        self._spin.waited(time.monotonic() - begun)
                     return found
                 except BlockingIOError:
                     pass
             now = time.monotonic()
         return []
-
-    def _spin(self, until: float) -> None:
-        """Asks until something is there or it is `until`: to wake a core that sleeps takes longer than most answers do."""
-        while not self._poll.poll(0) and time.monotonic() < until:
-            os.sched_yield()
-
-    def next(self, timeout: float | None = None) -> Arrival | None:
-        """The next message alone, after waiting as :meth:`wait`; None if there is none."""
-        if not self._waiting:
-            found = self.wait(timeout)
-            if len(found) == 1:
-                return found[0]
-            self._waiting.extend(found)
-        return self._waiting.popleft() if self._waiting else None
 
     @property
     def readable(self) -> bool:

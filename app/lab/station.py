@@ -78,13 +78,12 @@ def _serve(channel: Channel, user: str) -> None:
     held: dict[int, list[int]] = {}
     try:
         while True:
-            arrival = channel.next()
-            assert arrival is not None
-            if arrival.kind.name == "task":
-                fds = held[arrival.envelope.id] = arrival.take()
-                channel.post("result", _run(channel, arrival, fds[0], fds[1], user), job=arrival.envelope.job)
-            elif arrival.kind.name == "release":
-                passing.close_all(held.pop(arrival.payload.message, []))
+            for arrival in channel.wait():
+                if arrival.kind.name == "task":
+                    fds = held[arrival.envelope.id] = arrival.take()
+                    channel.post("result", _run(channel, arrival, fds[0], fds[1], user), job=arrival.envelope.job)
+                elif arrival.kind.name == "release":
+                    passing.close_all(held.pop(arrival.payload.message, []))
     finally:
         for fds in held.values():
             passing.close_all(fds)

@@ -53,10 +53,8 @@ class Able(Protocol):
     """What the board must know of a worker."""
 
     in_flight: deque[Entry]
-
-    @property
-    def able(self) -> bool:
-        """True: it may get a job, if it has room."""
+    able: bool
+    """True: it may get a job, if it has room."""
 
 
 class Board:

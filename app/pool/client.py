@@ -34,6 +34,8 @@ from app.ipc.vocabulary import (
 
 WANT = {"accepted": 1, "ended": 2, "both": 3}
 TIMEOUT = 10.0
+SPIN = 200e-6
+"""Seconds: an echo through the pool and back takes a little more than half of it."""
 
 
 class PoolAway(Exception):
@@ -95,7 +97,7 @@ def attach(settings: Settings) -> Channel:
         raise PoolAway(f"the supervisor at {path} closed the connection")
     if len(packet.fds) != 1:
         raise PoolAway(packet.data.decode("utf-8", "replace"))
-    return Channel(socket.socket(fileno=packet.fds[0]), hears="supervisor")
+    return Channel(socket.socket(fileno=packet.fds[0]), hears="supervisor", spin=SPIN)
 
 
 class Client:
@@ -281,24 +283,19 @@ class Client:
 
     def _until(self, line: _Line, wanted: Any, timeout: float) -> Arrival:
         deadline = time.monotonic() + timeout
-        found: Arrival | None = None
-        while found is None:
+        left = timeout
+        while left > 0:
+            found = None
+            for arrival in self._wait(line, left):
+                if found is None and wanted(arrival):
+                    found = arrival
+                else:
+                    self._keep(line, arrival)
+            if found is not None:
+                return found
             left = deadline - time.monotonic()
-            if left <= 0:
-                self.close()
-                raise PoolAway(f"the pool did not answer within {timeout:.0f} s; whether it did what was asked is not known")
-            arrival = self._next(line, left)
-            if arrival is not None and wanted(arrival):
-                found = arrival
-            elif arrival is not None:
-                self._keep(line, arrival)
-        return found
-
-    def _next(self, line: _Line, timeout: float) -> Arrival | None:
-        try:
-            return line.channel.next(timeout)
-        except (ChannelClosed, ChannelBroken) as error:
-            raise self._lost(error) from None
+        self.close()
+        raise PoolAway(f"the pool did not answer within {timeout:.0f} s; whether it did what was asked is not known")
 
     def _wait(self, line: _Line, timeout: float) -> list[Arrival]:
         try:

@@ -26,6 +26,8 @@ class Member(Peer):
         super().__init__(channel, role, serial, pid, uid)
         self.outbox: deque[Outgoing] = deque()
         self.open = True
+        self.able = False
+        """True: it takes jobs, and may get one."""
         self.writing = False
 
     @property
@@ -74,10 +76,6 @@ class Worker(ChildMember):
     def expected(self) -> bool:
         return bool(self.in_flight)
 
-    @property
-    def able(self) -> bool:
-        return self.state is State.READY and self.open
-
 
 class Station(Member):
     """A lab station: takes scenarios as a worker takes jobs, one at a time, but came over the control socket and is another user's process.
@@ -101,10 +99,6 @@ class Station(Member):
     @property
     def expected(self) -> bool:
         return bool(self.in_flight)
-
-    @property
-    def able(self) -> bool:
-        return bool(self.ready) and self.open
 
     @property
     def state(self) -> State:

@@ -26,10 +26,11 @@ import msgspec
 
 from app.config import Settings
 from app.ipc import memfd
-from app.ipc.channel import SPINS, Arrival, Channel, ChannelBroken, ChannelClosed
+from app.ipc.channel import Arrival, Channel, ChannelBroken, ChannelClosed
 from app.ipc.descriptor import look
 from app.ipc.identity import LARGEST, TIME_SHIFT, Issuer, first_id_at
 from app.ipc.passing import PACKET_MAX, close_all
+from app.ipc.spin import Spin
 from app.ipc.vocabulary import (
     LAB,
     REFUSALS,
@@ -59,8 +60,7 @@ from app.pool.view import view
 log = logging.getLogger("pairscope.supervisor")
 
 SPIN = 80e-6
-"""Seconds for which a turn asks again before it sleeps, while a job is in hand or if it did not have to wait longer the last time: another
-core asleep takes 30 us and more to wake."""
+"""Seconds for which a turn asks again before it sleeps, while a job is in hand and where it pays."""
 OUT = int(select.EPOLLOUT)
 READ_MOST = 64
 """Messages, to the end of their packet, taken from one channel in one turn: the others get theirs."""
@@ -199,8 +199,7 @@ class Supervisor:
         self.tap.records.append(Born("supervisor", self.serials["supervisor"], os.getpid(), os.geteuid(), self.born))
         self.tap.records.append(Ready("supervisor", self.serials["supervisor"], self.born, "", {}))
         try:
-            poll, watched, look_at_clock, monotonic, rest = self.epoll.poll, self.watched, self.issuer.look_at_clock, time.monotonic, os.sched_yield
-            eager = False
+            poll, watched, look_at_clock, monotonic, spin = self.epoll.poll, self.watched, self.issuer.look_at_clock, time.monotonic, Spin(SPIN)
             while not self.finished:
                 now = monotonic()
                 if now >= self.due or self.stopping is not None:
@@ -213,13 +212,8 @@ class Supervisor:
                     self.due = min(self.due, now + self._patience(now))
                 ready = poll(0)
                 if not ready:
-                    if SPINS and (eager or self.board.running):
-                        until = now + SPIN
-                        while not ready and monotonic() < until:
-                            rest()
-                            ready = poll(0)
-                    ready = ready or poll(max(0.0, self.due - now))
-                    eager = monotonic() - now < SPIN
+                    ready = spin.ask(poll, now, self.board.running > 0) or poll(max(0.0, self.due - now))
+                    spin.waited(monotonic() - now)
                 look_at_clock()
                 for fd, mask in ready:
                     if (react := watched.get(fd)) is not None:
@@ -373,7 +367,7 @@ class Supervisor:
     def _ready(self, member: Member, mask: int) -> None:
         if mask & OUT:
             self.writable[member] = None
-        if mask & ~OUT and member.open:
+        if mask & ~OUT:
             self._read(member)
 
     def _read(self, member: Member, most: int = READ_MOST) -> None:
@@ -473,7 +467,7 @@ class Supervisor:
     def _shut(self, member: Member, reason: str) -> None:
         if not member.open:
             return
-        member.open = False
+        member.open = member.able = False
         self.look()
         self._unregister(member.channel.fileno())
         self._not_sent(member, f"{member}: {reason}")
@@ -530,6 +524,7 @@ class Supervisor:
     def _step(self, member: ChildMember, event: Event) -> None:
         """Takes the lifecycle's decision and carries it out."""
         member.state, action = lifecycle.step(member.state, event)
+        member.able = member.is_hand and member.open and member.state is State.READY
         now = time.monotonic()
         self.look()
         if action is Action.ASK:
@@ -619,7 +614,7 @@ class Supervisor:
         if station.ready or [spec.name for spec in hello.catalogue] != [LAB]:
             raise ChannelBroken("a hello that nobody waits for")
         _json(hello.sandbox_detail)
-        station.ready = self.tap.now()
+        station.ready, station.able = self.tap.now(), True
         station.sandbox, station.detail = hello.sandbox, hello.sandbox_detail
         self.tap.records.append(Ready(station.role, station.serial, station.ready, station.sandbox, station.detail))
         self.catalogue |= {LAB: hello.catalogue[0]}
@@ -674,9 +669,10 @@ class Supervisor:
         payload = arrival.payload
         if self.stopping is not None:
             return self.refuse(member, arrival, "stopping", job=identity)
-        if self.board.waiting >= self.settings.queue_max:
+        board = self.board
+        if len(board.queue) + len(board.scenarios) >= self.settings.queue_max:
             return self.refuse(member, arrival, "queue-full", job=identity)
-        if payload.kind == LAB and len(self.board.scenarios) >= SCENARIOS_MOST:
+        if payload.kind == LAB and len(board.scenarios) >= SCENARIOS_MOST:
             return self.refuse(member, arrival, "queue-full", f"Of scenarios at most {SCENARIOS_MOST} may.", job=identity)
         if not 1 <= payload.want <= 3:
             return self.refuse(member, arrival, "bad-request", f"want is {payload.want}; expected 1, 2 or 3.", job=identity)
@@ -692,8 +688,8 @@ class Supervisor:
             size = seen.size
             if size > self.settings.upload_max:
                 return self.refuse(member, arrival, "too-large", f"The input has {size}.", job=identity)
-        if size and self.board.bytes and self.board.bytes + size > self.settings.queue_bytes:
-            return self.refuse(member, arrival, "queue-full", f"Their inputs have {self.board.bytes} bytes, this one has {size}.", job=identity)
+        if board.bytes and board.bytes + size > self.settings.queue_bytes:
+            return self.refuse(member, arrival, "queue-full", f"Their inputs have {board.bytes} bytes, this one has {size}.", job=identity)
         fds = arrival.fds
         entry = Entry(identity, payload.kind[:16], payload.name[:255], size, payload.parameters, payload.data, fds[0] if fds else -1)
         if self.catalogue and (refusal := self._unfit(entry)) is not None:
@@ -800,18 +796,16 @@ class Supervisor:
             shown = msgspec.json.encode({"note": f"a result of {len(result)} bytes; at most {RESULT_MOST} are recorded"})
         else:
             shown = result
-        kept = self.results.get(entry.id)
-        expires = self.tap.now() + int(self.results.age * 1e9) if kept else 0
-        client, seq, want = entry.client, entry.seq, entry.want
-        self.tap.records.append(
-            JobEnded(
-                entry.id, state, self.tap.now(), reason, shown, entry.output_size, kept.media if kept else "", kept.name if kept else "", expires
-            )
-        )
-        if client is not None and client.open and want & 2:
-            self.say(
-                client, "answer", Answer(entry.id, state, entry.result, reason, entry.worker, entry.output_size), job=entry.id, seq=seq
-            )
+        now = self.tap.now()
+        ended = JobEnded(entry.id, state, now, reason, shown)
+        if (kept := self.results.get(entry.id)) is not None:
+            ended.output, ended.media, ended.output_name = kept.size, kept.media, kept.name
+            ended.expires = now + int(self.results.age * 1e9)
+        self.tap.records.append(ended)
+        client = entry.client
+        if client is not None and client.open and entry.want & 2:
+            answer = Answer(entry.id, state, entry.result, reason, entry.worker, entry.output_size)
+            self.say(client, "answer", answer, job=entry.id, seq=entry.seq)
         if len(result) > RESULT_MOST:
             entry.result = {}
         if fds := entry.take_fds():

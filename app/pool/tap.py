@@ -101,7 +101,8 @@ class Tap:
         )
         peer.messages += 1
         self.journaled += 1
-        self.transfers += len(fds)
+        if fds:
+            self.transfers += len(fds)
         return identity
 
     @staticmethod
@@ -136,7 +137,8 @@ class Tap:
         peer.unreported[identity] = Sent(fds, kept) if fds else PLAIN
         peer.messages += 1
         self.journaled += 1
-        self.transfers += len(fds)
+        if fds:
+            self.transfers += len(fds)
         return identity
 
     def reported(self, peer: Peer, receipts: list[Receipt]) -> list[int]:

@@ -1,0 +1,48 @@
+"""Asking again before sleeping, where that pays: to wake a process on a core that sleeps takes 30 us and more, as long as many an answer.
+
+It pays as long as what is waited for comes within moments. It does not where the machine has other work: whoever asks yields the core between two
+questions (sched_yield(2)) and may get it back a whole time slice later, while a process that sleeps is woken at once.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any, Callable
+
+CORES = len(os.sched_getaffinity(0))
+"""With one core, whoever could send something needs the one that would be spent on asking."""
+TAKEN = 250e-6
+"""Seconds after which a core that was yielded had been needed by somebody who does not answer in moments."""
+REST = 0.1
+"""Seconds for which nobody asks again then."""
+
+
+class Spin:
+    """One who waits. `most`: seconds for which he asks."""
+
+    def __init__(self, most: float) -> None:
+        self._most = most
+        self._pays = False
+        self._resting = 0.0
+
+    def ask(self, poll: Callable[[int], list[Any]], now: float, sure: bool = False) -> list[Any]:
+        """What ``poll(0)`` finds, asked again and again from `now` (s of the monotonic clock) on; [] if it does not pay, or for too long.
+
+        `sure`: it pays, whatever the last time was like.
+        """
+        if CORES == 1 or not (sure or self._pays) or now < self._resting:
+            return []
+        clock, rest = time.monotonic, os.sched_yield
+        until = now + self._most
+        while not (ready := poll(0)) and now < until:
+            rest()
+            before, now = now, clock()
+            if now - before > TAKEN:
+                self._resting = now + REST
+                return poll(0)
+        return ready
+
+    def waited(self, seconds: float) -> None:
+        """How long it took, asking and sleeping together: the next time is likely to be the same."""
+        self._pays = seconds < self._most
