@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from flask import Response, render_template, request
@@ -22,7 +23,9 @@ PRIVATE = ("mysql-grants", "linux-users")
 def rows() -> tuple[checks.Report, list[checks.Row]]:
     """What was found, and of it what this visitor may see."""
     report = checks.run(reach.settings())
-    return report, [row for row in report.rows if is_operator() or row.step not in PRIVATE]
+    if is_operator():
+        return report, list(report.rows)
+    return report, [dataclasses.replace(row, detail=()) for row in report.rows if row.step not in PRIVATE]
 
 
 @blueprint.get("/stack")
@@ -51,7 +54,10 @@ def stack() -> Any:
 
 def _text(report: checks.Report, seen: list[checks.Row]) -> str:
     """The report to copy."""
-    lines = [f"{row.verdict.value:12} {row.chapter}: {row.title}: {row.observed} (expected {row.expected})" + (f" -- {row.drift}" if row.drift else "") for row in seen]
+    lines = []
+    for row in seen:
+        lines.append(f"{row.verdict.value:12} {row.chapter}: {row.title}: {row.observed} (expected {row.expected})" + (f" -- {row.drift}" if row.drift else ""))
+        lines += [f"{'':12}   {line}" for line in row.detail]
     return "\n".join(lines)
 
 
