@@ -19,7 +19,7 @@ CHAPTER = Chapter(
             done="installed mariadb-server && systemctl -q is-enabled mariadb && systemctl -q is-active mariadb",
             see="`mariadb -e 'SELECT VERSION()'` answers",
             wrong=(("`Access denied for user 'root'@'localhost'`", "its root has a password: put it into /root/.my.cnf, under [client], mode 0600"),),
-            elsewhere=(("Ubuntu with MySQL 8", "apt-get install mysql-server; the unix_socket plugin is called auth_socket"), ("RHEL family", "dnf -y install mariadb-server")),
+            elsewhere=(("Ubuntu", "the same package, of the part universe"), ("Ubuntu with MySQL 8", "apt-get install mysql-server; the unix_socket plugin is called auth_socket"), ("RHEL family", "dnf -y install mariadb-server")),
         ),
         Step(
             id="mysql-secure",
