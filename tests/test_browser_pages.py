@@ -11,7 +11,7 @@ import pytest
 from selenium.webdriver import ActionChains, Chrome
 from selenium.webdriver.common.by import By
 
-from tests.browser import chromium
+from tests.browser import chromium, text_of
 from tests.eventually import eventually
 from tests.test_browser_live import Site, open_page
 
@@ -62,6 +62,8 @@ def paths(site: Site) -> list[str]:
         "/lab/edit",
         "/lab/compare",
         "/lab/scenarios/nginx-channel",
+        "/stack",
+        "/stack/guide",
         "/database",
         "/database/messages",
         "/login",
@@ -193,3 +195,19 @@ def test_a_chosen_file_is_named_with_its_size_and_one_too_large_is_not_sent(
     wide.find_element(By.CSS_SELECTOR, "input[type=file]").send_keys(str(large))
     assert "at most 256 MiB are taken" in wide.find_element(By.CSS_SELECTOR, "[data-chosen]").text
     assert not wide.find_element(By.CSS_SELECTOR, ".submit button.primary").is_enabled()
+
+
+def test_a_login_link_works_over_http_at_a_name_that_is_not_localhost(tmp_path: Path) -> None:
+    """There a browser says less of where a form comes from: no Sec-Fetch-Site. A guest of Vagrant's is reached so."""
+    site = Site(tmp_path, trusted_hosts=("box.test",), operator_token="a-token-of-this-test")
+    try:
+        with chromium(1440, 900, names="box.test") as browser:
+            browser.get(f"http://box.test:{site.port}/login?token=a-token-of-this-test")
+            browser.find_element(By.CSS_SELECTOR, "main button.primary").click()
+            eventually(lambda: text_of(browser, "h1").startswith("A descriptor goes in"), "the overview is there after the login")
+            assert "Log out" in text_of(browser, ".who-am-i")
+            browser.get(f"http://box.test:{site.port}/stack")
+            browser.find_element(By.CSS_SELECTOR, "[data-copy]").click()
+            eventually(lambda: text_of(browser, "[data-copy]") == "✓", "the command is copied, although the clipboard is for safer pages")
+    finally:
+        site.close()
