@@ -613,7 +613,7 @@ def _held(user: str, wanted: set[tuple[str, str]], has: set[tuple[str, str]]) ->
         return bad(what, expected, f"{len(missing)} missing", f"{user} lacks {_rights(missing)}: deploy/provision.sh gives it again.")
     if more := has - wanted:
         return bad(what, expected, f"{len(more)} too many", f"{user} may do more than it needs: {_rights(more)}.", Verdict.RECOMMENDED)
-    return good(what, expected, f"{len(has)}, table by table", detail)
+    return good(what, expected, f"{len(has)}", detail)
 
 
 def _rights(rights: set[tuple[str, str]]) -> str:
