@@ -66,9 +66,13 @@ class Site:
         self._thread.join()
         self._server.server_close()
 
-    def close(self) -> None:
+    def silence(self) -> None:
+        """Nothing is heard of the supervisor from now on."""
         self._over.set()
         self._beat.join()
+
+    def close(self) -> None:
+        self.silence()
         self.stop()
         self.app.extensions["pairscope"].close()
         self.history.close()

@@ -211,3 +211,22 @@ def test_a_login_link_works_over_http_at_a_name_that_is_not_localhost(tmp_path: 
             eventually(lambda: text_of(browser, "[data-copy]") == "✓", "the command is copied, although the clipboard is for safer pages")
     finally:
         site.close()
+
+
+def test_the_stack_page_tells_a_change_by_itself_also_in_the_row_under_the_pointer_and_keeps_the_row_where_it_is(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    try:
+        with chromium(1440, 900) as browser:
+            browser.get(f"{site.address}/stack")
+            row = "#pool tr[data-told='pool Supervisor']"
+            browser.execute_script("document.querySelector(arguments[0]).scrollIntoView({block: 'center'})", row)
+            ActionChains(browser).move_to_element(browser.find_element(By.CSS_SELECTOR, row)).perform()
+            assert "running" in text_of(browser, row) and "good" in text_of(browser, row)
+            before = browser.execute_script("return document.querySelector(arguments[0]).getBoundingClientRect().top", row)
+            site.silence()
+            eventually(lambda: "No supervisor has said anything lately" in text_of(browser, row), "the row says that the supervisor is away", 30)
+            assert before == browser.execute_script("return document.querySelector(arguments[0]).getBoundingClientRect().top", row)
+            ActionChains(browser).move_to_element(browser.find_element(By.CSS_SELECTOR, "h1")).perform()
+            eventually(lambda: "No supervisor" in text_of(browser, ".drifts"), "away from the table the page tells it above, too", 30)
+    finally:
+        site.close()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import Any
 
 from flask import Response, render_template, request
 from flask_babel import gettext as _
+from markupsafe import Markup, escape
 
 from app.stack import checks
 from app.stack.guides import CHAPTERS, shown
@@ -80,8 +82,14 @@ def guide() -> Any:
         "stack_guide.html",
         chapters=CHAPTERS,
         shown=shown,
+        prose=_prose,
         not_run=NOT_RUN,
         verdicts=worst,
         shape_of=SHAPES,
         section="pages.stack",
     )
+
+
+def _prose(text: str) -> Markup:
+    """A sentence of the guide, whose `words` are code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(shown(text)))))
