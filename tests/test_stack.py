@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import pwd
 import re
@@ -17,7 +18,9 @@ from app.lamp import box
 from app.stack import checks, guides, scoreboard, system
 from app.stack.step import Verdict
 from app.store.migrate import upgrade
+from app.web.pages.stack import PRIVATE
 from tests.running import Server
+from tests.test_cli import one_sentence, run
 
 ROOT = Path(__file__).parent.parent
 
@@ -159,7 +162,22 @@ def test_the_page_the_api_and_the_command_tell_the_same(server: Server):
         assert row["title"] in page.replace("&#39;", "'")
     text = server.get("/stack/report.txt").text
     assert len(text.splitlines()) == len(items)
+    told = json.loads(run(server.settings.state, "checks", "--json").stdout)["rows"]
+    assert [row["title"] for row in told if row["step"] not in PRIVATE] == [row["title"] for row in items]
     assert all(f'id="{step.id}"' in server.get("/stack/guide").text for step in guides.CHAPTERS[0].steps)
+
+
+@pytest.mark.pool
+@pytest.mark.web
+def test_the_commands_exit_status_says_whether_all_is_good(server: Server, tmp_path: Path):
+    done = run(server.settings.state, "checks")
+    assert done.returncode == any(word in done.stdout for word in ("recommended", "critical"))
+    assert "looked at:" in done.stdout
+    away = run(tmp_path, "checks")
+    assert away.returncode == 1 and "No supervisor has said anything lately" in away.stdout
+    broken = tmp_path / "web.toml"
+    broken.write_text("colour = 'red'")
+    assert "colour" in one_sentence(run(tmp_path, "checks", PAIRSCOPE_SETTINGS=str(broken)), 2)
 
 
 @pytest.mark.pool

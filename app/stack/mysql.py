@@ -78,7 +78,7 @@ CHAPTER = Chapter(
         Step(
             id="mysql-grants",
             title="Give each user its rights, table by table",
-            purpose="The recorder writes history and nothing else; web reads everything and writes its own tables.",
+            purpose="The recorder writes history and nothing else; web reads everything and writes its own tables. A view shows web these rights, for the stack page, and no password.",
             commands=f"{BOX} sql grants | mariadb",
             done=f"{BOX} granted grants",
             see="`mariadb -e \"SHOW GRANTS FOR 'pairscope-web'@'localhost'\"` shows SELECT on all, and more on web's own tables",

@@ -4,6 +4,7 @@ reads it where the site says ``server-metrics=On``: no URL, no program and no ri
 from __future__ import annotations
 
 import dataclasses
+import platform
 from collections import Counter
 from typing import Any
 
@@ -62,9 +63,9 @@ def counted(told: dict[str, Any]) -> Scoreboard:
 
 
 def module() -> str:
-    """The version of mod_wsgi that this process runs in, and of the Python that it was built with; empty: it runs in none."""
+    """The version of mod_wsgi that this process runs in, and of the Python that it embeds; empty: it runs in none."""
     try:
         import mod_wsgi
     except ImportError:
         return ""
-    return f"mod_wsgi {'.'.join(map(str, mod_wsgi.version))}, in the process group {mod_wsgi.process_group}"
+    return f"mod_wsgi {'.'.join(map(str, mod_wsgi.version))} with Python {platform.python_version()}, process group {mod_wsgi.process_group}"
