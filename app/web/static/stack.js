@@ -41,6 +41,7 @@ function tell(part, fresh) {
   for (const now of fresh.querySelectorAll("[data-told]")) {
     const then = part.querySelector(`[data-told="${CSS.escape(now.dataset.told)}"]`);
     if (then && then.innerHTML !== now.innerHTML && !then.contains(document.activeElement) && !then.querySelector("details[open]")) {
+      then.className = now.className;
       then.innerHTML = now.innerHTML;
       offer(then);
     }
