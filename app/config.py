@@ -59,6 +59,8 @@ class Settings:
     """Seconds that jobs get to end when the pool stops; Apache gives its managed processes three in all."""
     queue_max: int = 4096
     """Jobs that may wait for a worker; more are refused with the reason."""
+    queue_bytes: int = 2048 * MIB
+    """Bytes that the inputs of jobs that have not ended may have together; a job that finds others there and would exceed it is refused."""
     lab_stations: int = 2
     """Runs of the lab at a time in the embedded server; under Apache the site's managed group `lab` says how many. 0: no lab."""
     lab_user: str = "nobody"
@@ -114,6 +116,7 @@ class Settings:
             ("lab_runs", 1, 10**6),
             ("history_rows", 1000, 10**9),
             ("queue_max", 1, 10**6),
+            ("queue_bytes", 1, 2**50),
             ("stop_grace", 0, 3600),
             ("journal_segment", 64 * KIB, 1024 * MIB),
             ("journal_limit", 2 * self.journal_segment, 2**50),

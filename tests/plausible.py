@@ -74,7 +74,7 @@ DETAIL = {
     },
     "no_new_privs": True,
     "uid": 65534,
-    "limits": {"NOFILE": 64, "AS": 4294967296, "CORE": 0},
+    "limits": {"NOFILE": 64, "AS": 4294967296, "CORE": 0, "MSGQUEUE": 0},
     "missing": [],
     "microseconds": 1420,
 }

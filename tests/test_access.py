@@ -439,9 +439,15 @@ def test_no_page_has_a_script_or_a_style_inline(app: Flask, path: str) -> None:
     assert not re.search(r"<style|\sstyle=|\son[a-z]+=\"|javascript:", page), path
 
 
-@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "127.0.0.1@evil", "a b"])
+@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "127.0.0.1@evil", "a b", "[::2]", "[::1", "[::1]x"])
 def test_a_host_that_is_not_ours_is_refused(app: Flask, host: str) -> None:
-    assert app.test_client().get("/", headers={"Host": host}).status_code == 400
+    answer = app.test_client().get("/", headers={"Host": host})
+    assert answer.status_code == 400 and repr(host) in answer.text and "trusted_hosts" in answer.text
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1:8080", "[::1]", "[::1]:8080", "[0:0:0:0:0:0:0:1]"])
+def test_every_host_that_is_trusted_is_answered(app: Flask, host: str) -> None:
+    assert app.test_client().get("/", headers={"Host": host}).status_code == 200
 
 
 def test_a_large_form_is_refused(app: Flask) -> None:

@@ -329,8 +329,10 @@ def test_a_cursor_of_another_table_is_refused(server: Server) -> None:
         ({"kind": "digest", "size": "1"}, TEXT, 400, "bad-request", "it takes none"),
         ({"kind": "thumbnail", "colour": "1"}, TEXT, 400, "bad-request", "it takes size"),
         ({"kind": "echo", "data": "x"}, TEXT, 400, "bad-request", "one of them"),
-        ({}, TEXT, 400, "bad-request", "kind: Missing"),
-        ({"kind": "x" * 100}, TEXT, 400, "bad-request", "kind:"),
+        ({"kind": "lab"}, TEXT, 400, "unknown-kind", "/api/v1/lab/runs"),
+        ({"kind": "digest", "name": "x" * 140_000}, TEXT, 413, "too-large", "a field of more than 128\u00a0KiB"),
+        ({}, TEXT, 400, "bad-request", "kind: Missing; expected the name of a job"),
+        ({"kind": "x" * 100}, TEXT, 400, "bad-request", "kind: Expected the name of a job"),
     ],
 )
 def test_a_wrong_submission_gets_its_status_and_the_words(
@@ -345,7 +347,31 @@ def test_a_wrong_submission_gets_its_status_and_the_words(
 def test_a_wrong_wait_is_refused(server: Server, wait: str) -> None:
     body, media = multipart({"kind": "echo", "data": "x"}, {})
     answer = server.request("POST", f"/api/v1/jobs?wait={wait}", body, {"Content-Type": media}, TOKEN)
-    assert answer.status == 400 and "wait" in answer.detail
+    assert answer.status == 400 and "wait: Expected seconds from 0 to 60." in answer.detail
+
+
+@pytest.mark.parametrize("broken", ["no boundary", "another boundary", "cut off"])
+def test_a_form_that_cannot_be_read_is_no_empty_form(server: Server, broken: str) -> None:
+    body, media = multipart({"kind": "digest"}, {"file": ("a", TEXT)})
+    if broken == "cut off":
+        body = body[:-60]
+    else:
+        media = "multipart/form-data" + ("; boundary=other" if broken == "another boundary" else "")
+    answer = server.request("POST", "/api/v1/jobs", body, {"Content-Type": media}, TOKEN)
+    assert answer.status == 400 and "no multipart/form-data that can be read" in answer.detail
+    server.log_in()
+    answer = server.request("POST", "/jobs", body, {"Content-Type": media})
+    assert answer.status == 400 and "no multipart/form-data that can be read" in answer.text
+    assert fds(server) == []
+
+
+def test_two_files_for_one_job_are_refused(server: Server) -> None:
+    body, media = multipart({"kind": "digest"}, {"file": ("a", TEXT)})
+    boundary = body.split(b"\r\n", 1)[0]
+    second = boundary + b'\r\nContent-Disposition: form-data; name="file"; filename="b"\r\n\r\nmore\r\n'
+    answer = server.request("POST", "/api/v1/jobs", second + body, {"Content-Type": media}, TOKEN)
+    assert answer.status == 400 and "2 files came" in answer.detail
+    assert fds(server) == []
 
 
 def test_a_body_of_another_media_type_is_refused(server: Server) -> None:
@@ -358,11 +384,12 @@ def test_a_body_of_another_media_type_is_refused(server: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"{", b"\xff", b"[1]", b'"text"', b"null", b'{"workers": "2"}', b'{"workers": 2.5}', b'{"workers": true}', b"{}"]
+    "body", [b"{", b"\xff", b"[1]", b'"text"', b"null", b'{"workers": "2"}', b'{"workers": 2.5}', b'{"workers": true}', b"{}", b"[" * 60_000]
 )
 def test_json_that_does_not_fit_is_refused(server: Server, body: bytes) -> None:
     answer = server.request("POST", "/api/v1/pool/scale", body, {"Content-Type": "application/json"}, TOKEN)
-    assert answer.status == 400 and answer.detail
+    assert answer.status == 400 and ("JSON" in answer.detail or "whole number" in answer.detail)
+    assert "_schema" not in answer.detail
 
 
 @pytest.mark.parametrize(
@@ -380,6 +407,7 @@ def test_a_number_of_workers_out_of_range_is_refused(server: Server, workers: in
 def test_a_wrong_signal_is_refused(server: Server, serial: str, signal_name: str, status: int, words: str) -> None:
     answer = server.post(f"/api/v1/workers/{serial}/signal", {"signal": signal_name}, TOKEN)
     assert answer.status == status and words in answer.detail
+    assert answer.json["title"] not in answer.detail, "the detail says what the title does not"
 
 
 def test_a_missing_token_is_asked_for(server: Server) -> None:
@@ -395,6 +423,12 @@ def test_a_missing_token_is_asked_for(server: Server) -> None:
 def test_the_wrong_method_is_refused_with_the_right_ones(server: Server) -> None:
     answer = server.request("DELETE", "/api/v1/jobs", token=TOKEN)
     assert answer.status == 405 and "POST" in answer.headers["Allow"] and answer.detail
+
+
+def test_a_host_that_is_not_ours_gets_a_problem_too(server: Server) -> None:
+    answer = server.get("/api/v1/jobs", Host="elsewhere.example")
+    assert answer.status == 400 and answer.json["type"] == "/api/v1/problems/wrong-host"
+    assert "elsewhere.example" in answer.detail and "trusted_hosts" in answer.detail
 
 
 def test_every_kind_of_problem_is_explained_at_its_type(server: Server) -> None:
@@ -442,7 +476,13 @@ def test_an_oversized_upload_is_refused_in_words_and_nothing_is_kept(server: Ser
 
 def test_a_large_body_where_no_upload_belongs_is_refused(server: Server) -> None:
     answer = server.post("/api/v1/pool/scale", {"workers": 2, "more": "x" * 100_000}, TOKEN)
-    assert answer.status == 413
+    assert answer.status == 413 and "the bound of 64\u00a0KiB" in answer.detail
+
+
+def test_a_large_body_that_is_no_upload_is_not_taken_for_one(server: Server) -> None:
+    body = b"kind=echo&data=" + b"x" * 100_000
+    answer = server.request("POST", "/api/v1/jobs", body, {"Content-Type": "application/x-www-form-urlencoded"}, TOKEN)
+    assert answer.status == 413 and "the bound of 64\u00a0KiB" in answer.detail
 
 
 # ---- what changes the pool: each with a server of its own

@@ -38,6 +38,12 @@ class Site:
         plausible.fill(self.history)
         self.app = create_app(self.settings)
         self.requests: deque[tuple[float, str]] = deque(maxlen=10_000)
+        self.answering = threading.Event()
+        """While it is not set, no live update is answered."""
+        self.answering.set()
+        self.under_way: list[int] = []
+        """How many live updates were under way when each came, itself with them."""
+        self._now: set[object] = set()
         self.port = 0
         self._server: BaseWSGIServer | None = None
         self._thread: threading.Thread | None = None
@@ -53,6 +59,12 @@ class Site:
     def start(self) -> None:
         def noted(environ: dict[str, Any], start: Any) -> Any:
             self.requests.append((time.monotonic(), environ["PATH_INFO"]))
+            if environ["PATH_INFO"].startswith("/live/"):
+                this = object()
+                self._now.add(this)
+                self.under_way.append(len(self._now))
+                self.answering.wait(20)
+                self._now.remove(this)
             return self.app(environ, start)
 
         self._server = make_server("127.0.0.1", self.port, noted, threaded=True)
@@ -316,7 +328,43 @@ def test_an_idle_page_asks_ever_less_often_and_a_hidden_one_not_at_all(browser: 
     eventually(lambda: site.asked(path, shown), "it asks at once when it is looked at again", timeout=2)
 
 
-def test_one_request_is_under_way_at_a_time_and_times_tick(browser: Chrome, site: Site) -> None:
+def test_who_looks_at_an_idle_page_again_brings_it_back_to_its_pace(browser: Chrome, site: Site) -> None:
+    open_page(browser, site, "/transfers")
+    path = "/live/transfers"
+    begin = time.monotonic()
+    eventually(lambda: len(site.asked(path, begin)) >= 5, "it asks ever less often", timeout=25)
+    idle = site.asked(path, begin)
+    ActionChains(browser).move_to_element(browser.find_element(By.CSS_SELECTOR, ".lead")).perform()
+    moved = time.monotonic()
+    eventually(lambda: len(site.asked(path, moved)) >= 1, "it asks again")
+    assert site.asked(path, moved)[0] - moved < 0.7 * (idle[-1] - idle[-2])
+
+
+def test_one_request_is_under_way_at_a_time_whatever_happens_meanwhile(browser: Chrome, site: Site) -> None:
+    open_page(browser, site, "/messages")
+    site.answering.clear()
+    try:
+        site.under_way.clear()
+        eventually(lambda: site.under_way, "an update is under way")
+        begin = time.monotonic()
+
+        def provoked() -> bool:
+            for kind in ("visibilitychange", "pointermove", "keydown", "focus"):
+                browser.execute_script("(arguments[0] === 'visibilitychange' ? document : window).dispatchEvent(new Event(arguments[0]))", kind)
+            button(browser).click()
+            return time.monotonic() - begin > 3.0
+
+        eventually(provoked, "more than the time between two requests is over", timeout=9)
+        assert site.under_way == [1]
+    finally:
+        site.answering.set()
+    if text_of(browser, "[data-pause]").startswith("Paused"):
+        button(browser).click()
+    point_at_title(browser)
+    appears(browser, site.message())
+
+
+def test_the_ages_of_rows_tick(browser: Chrome, site: Site) -> None:
     open_page(browser, site, "/messages")
     appears(browser, site.message())
     when = "return document.querySelector('tbody[data-rows] tr time').textContent"

@@ -94,6 +94,23 @@ def test_no_page_is_wider_than_a_phone(phone: Chrome, site: Site, paths: list[st
         assert widths[0] <= widths[1] == 375, path
 
 
+def test_the_page_that_is_open_is_seen_in_the_line_of_pages(phone: Chrome, site: Site) -> None:
+    for path in ("/", "/messages", "/transfers", "/workers", "/jobs", "/lab", "/database"):
+        phone.get(site.address + path)
+        left, right = phone.execute_script(
+            "const box = document.querySelector('.rail nav [aria-current]').getBoundingClientRect(); return [box.left, box.right]"
+        )
+        assert 0 <= left and right <= 375, path
+
+
+def test_no_words_run_into_their_neighbours(phone: Chrome, site: Site, paths: list[str]) -> None:
+    """A word without a place to break, such as RLIMIT_MSGQUEUE, is wider than a phone's column."""
+    for path in paths:
+        phone.get(site.address + path)
+        over = "return [...document.querySelectorAll('main dt, main dd')].filter((one) => one.scrollWidth > one.clientWidth + 1 && one.clientWidth).map((one) => one.innerText)"
+        assert phone.execute_script(over) == [], path
+
+
 def test_each_drawing_has_a_form_for_the_phone_that_can_be_read(phone: Chrome, site: Site, paths: list[str]) -> None:
     seen = 0
     for path in paths:
@@ -229,4 +246,22 @@ def test_the_stack_page_tells_a_change_by_itself_also_in_the_row_under_the_point
             ActionChains(browser).move_to_element(browser.find_element(By.CSS_SELECTOR, "h1")).perform()
             eventually(lambda: "No supervisor" in text_of(browser, ".drifts"), "away from the table the page tells it above, too", 30)
     finally:
+        site.close()
+
+
+def test_a_page_that_the_database_could_not_answer_comes_by_itself_when_it_is_back(wide: Chrome, tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    place = site.settings.state / "history.sqlite"
+    try:
+        for made in site.app.extensions["pairscope"]._engines.values():
+            made.dispose()
+        place.rename(place.with_suffix(".away"))
+        place.mkdir()  # a file would be made anew
+        wide.get(site.address + "/messages")
+        assert "The database does not answer" in text_of(wide, "main")
+        place.rmdir()
+        place.with_suffix(".away").rename(place)
+        eventually(lambda: text_of(wide, "h1") == "Messages", "the page has come", timeout=20)
+    finally:
+        wide.get("about:blank")
         site.close()

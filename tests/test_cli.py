@@ -12,10 +12,15 @@ import signal
 import socket
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from app.cli.tail import tail
+from app.ipc.identity import time_of
+from app.store import queries
+from tests import plausible
 from tests.eventually import eventually
 from tests.running import PROJECT, TOKEN, Server, environment, running
 
@@ -181,6 +186,21 @@ def test_tail_shows_the_newest_messages_the_newest_last(server: Server, file: Pa
     assert [row["kind"] for row in told] == ["result", "answer"]
 
 
+def test_tail_searches_on_until_the_oldest_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    history = plausible.History(plausible.settings_in(tmp_path))
+    plausible.fill(history)
+    oldest = queries.page(history.session, "messages", limit=10_000).rows[-1].id
+    history.close()
+    monkeypatch.setattr(queries, "BOUND", 10)
+    monkeypatch.setattr(queries, "PATIENCE", 0)
+    monkeypatch.setenv("PAIRSCOPE_STATE", str(tmp_path))
+    assert tail.callback
+    tail.callback(lines=1, follow=False, query=f"-since:{datetime.fromtimestamp((time_of(oldest) // 10**9) + 1, UTC).isoformat()}", as_json=True)
+    assert json.loads(capfd.readouterr().out.splitlines()[-1])["id"] >= str(oldest)
+
+
 def test_tail_follows_and_ends_when_nobody_reads_any_more(server: Server, file: Path) -> None:
     follower = subprocess.Popen(
         [sys.executable, "-m", "app", "tail", "-f", "-n", "0", "-q", "kind:task", "--json"],
@@ -232,7 +252,7 @@ def test_tail_of_a_wrong_query_and_of_no_database(server: Server, tmp_path: Path
 
 def test_migrate_applies_once(tmp_path: Path) -> None:
     first = json.loads(run(tmp_path, "migrate", "--json").stdout)
-    assert first["applied"] == ["history0001", "own0001", "own0002"]
+    assert first["applied"] == ["history0001", "history0002", "own0001", "own0002"]
     assert json.loads(run(tmp_path, "migrate", "--json").stdout) == {"applied": []}
     assert run(tmp_path, "migrate").stdout == "The tables are up to date.\n"
 

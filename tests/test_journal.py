@@ -1,20 +1,25 @@
-"""The journal: what is appended is read, once and in order, over segments, restarts and torn tails."""
+"""The journal: what is appended is read, once and in order, over segments, restarts and torn tails; what is lost is told."""
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from app.journal import segment
 from app.journal.reader import JournalGap, Reader
-from app.journal.records import Born, Epoch, Message, Outcome
-from app.journal.writer import JournalHeld, Writer
+from app.journal.records import Born, Ended, Epoch, Message, Outcome
+from app.journal.writer import UNSAVED, JournalFull, JournalHeld, Writer
+from tests import power
 
 
 def message(number: int) -> Message:
@@ -75,22 +80,69 @@ def test_a_torn_tail_is_cut_and_said(tmp_path):
     assert torn.cut == len(segment.frame(last + 1, [message(2)])) - 3
     records = read_all(tmp_path)
     torn.close()
-    assert [position for position, _ in records] == list(range(last - 1, last + 2))
+    assert [position for position, _ in records] == [last - 1, last, torn.position]
     assert type(records[-1][1]) is Epoch and records[-1][1].cut == torn.cut
 
 
-def test_every_epoch_is_higher_and_goes_on_where_the_last_one_stopped(tmp_path):
-    positions = []
+def test_every_epoch_is_higher_begins_further_on_and_says_where_the_last_one_stopped(tmp_path):
+    stopped = None
     for epoch in range(1, 4):
-        writer = Writer(tmp_path, node=3)
-        assert writer.epoch == epoch and writer.serials["supervisor"] == epoch
-        writer.append([message(10 * epoch), Born("worker", epoch, 1, 1, 1)])
-        positions.append(writer.position)
-        writer.close()
-    assert positions == [positions[0], positions[0] + 3, positions[0] + 6]
-    writer = Writer(tmp_path)
-    assert (writer.last_id, writer.serials) == (30, {"supervisor": 4, "worker": 3})
-    writer.close()
+        now = time.time_ns() // 1000
+        with closing(Writer(tmp_path, node=3)) as writer:
+            assert (writer.epoch, writer.serials["supervisor"]) == (epoch, epoch)
+            assert writer.begin >= now and writer.begin > (stopped or 0)
+            writer.append([message(10 * epoch), Born("worker", epoch, 1, 1, 1)])
+            assert read_all(tmp_path, writer.begin - 1)[0][1].after == stopped
+            stopped = writer.position
+            assert stopped == writer.begin + 2
+    with closing(Writer(tmp_path)) as writer:
+        assert (writer.last_id, writer.serials) == (30, {"supervisor": 4, "worker": 3})
+
+
+def test_a_reader_that_follows_goes_on_into_the_next_epoch(tmp_path):
+    with closing(Reader(tmp_path)) as reader:
+        for epoch in range(1, 4):
+            with closing(Writer(tmp_path)) as writer:
+                assert [record.epoch for _, record in reader.read()] == [epoch]
+                assert [record.id for _, record in reader.read()] == []
+                last = writer.append([message(epoch)])
+                assert [(position, record.id) for position, record in reader.read()] == [(last, epoch)]
+
+
+def test_records_are_counted_and_not_the_positions_between_two_epochs(tmp_path):
+    ends = []
+    for _ in range(3):
+        with closing(Writer(tmp_path)) as writer:
+            ends.append(writer.append([message(1), message(2)]))
+    with closing(Writer(tmp_path)) as writer:
+        writer.append([message(3)])
+        counted = [writer.behind(position) for position in (0, ends[0] - 1, ends[0], ends[1], ends[1] + 1, writer.begin - 1, writer.begin, writer.position)]
+        assert counted == [11, 9, 8, 5, 5, 2, 1, 0] and writer.behind(writer.position + 1) == 0
+        writer.forget(ends[2] - 3)
+        assert writer.segments == 2 and writer.behind(0) == 5
+
+
+def test_positions_grow_although_the_clock_was_set_back(tmp_path, monkeypatch):
+    with closing(Writer(tmp_path)) as writer:
+        last = writer.append([message(1)])
+    monkeypatch.setattr("app.journal.writer.time.time_ns", lambda: 10**18)
+    for _ in range(3):
+        with closing(Writer(tmp_path)) as writer:
+            assert writer.begin == last + 1
+            last = writer.append([message(1)])
+    power.fail(tmp_path, last)
+    with closing(Writer(tmp_path)) as writer:
+        assert writer.begin == last + UNSAVED, "further than what can have been lost"
+    shutil.rmtree(tmp_path)
+    with closing(Writer(tmp_path)) as writer:
+        assert writer.begin == 10**15, "there is nothing left to know better from"
+
+
+def test_an_unreadable_segment_still_says_how_far_positions_have_come(tmp_path, monkeypatch):
+    monkeypatch.setattr("app.journal.writer.time.time_ns", lambda: 10**18)
+    segment.path(tmp_path, 2 * 10**15).write_bytes(b"no segment")
+    with closing(Writer(tmp_path)) as writer:
+        assert writer.lost and writer.cut == 10 and writer.begin == 2 * 10**15 + UNSAVED
 
 
 def test_serials_and_ids_outlive_the_segments_that_held_them(tmp_path):
@@ -113,10 +165,9 @@ def test_a_segment_that_never_got_its_head_is_passed_over(tmp_path, left):
     last = writer.append([message(99)])
     writer.close()
     segment.path(tmp_path, last + 1).write_bytes(left)
-    writer = Writer(tmp_path)
-    assert (writer.epoch, writer.last_id, writer.cut, writer.position) == (2, 99, len(left), last + 1)
-    assert [position for position, _ in read_all(tmp_path)] == list(range(last - 1, last + 2))
-    writer.close()
+    with closing(Writer(tmp_path)) as writer:
+        assert (writer.epoch, writer.last_id, writer.cut) == (2, 99, len(left))
+        assert [position for position, _ in read_all(tmp_path)] == [last - 1, last, writer.position]
 
 
 def test_a_segment_that_holds_its_head_alone_knows_the_last_id(tmp_path):
@@ -128,10 +179,10 @@ def test_a_segment_that_holds_its_head_alone_knows_the_last_id(tmp_path):
     writer.forget(writer.position)
     last = writer.position
     writer.close()
-    writer = Writer(tmp_path)
-    assert (writer.epoch, writer.last_id, writer.position) == (2, 99, last + 1)
-    assert writer.bytes == sum(path.stat().st_size for path in tmp_path.glob("*.journal")) == writer._older + writer._size
-    writer.close()
+    with closing(Writer(tmp_path)) as writer:
+        [(position, begun)] = read_all(tmp_path, last)
+        assert (writer.epoch, writer.last_id, writer.position, begun.after) == (2, 99, position, last)
+        assert writer.bytes == sum(path.stat().st_size for path in tmp_path.glob("*.journal")) == writer._older + writer._size
 
 
 def test_a_reader_that_saw_a_half_frame_which_was_cut_off_reads_what_was_written_in_its_place(writer, tmp_path):
@@ -179,15 +230,109 @@ def test_a_reader_that_comes_too_late_says_what_is_lost(writer, tmp_path):
         read_all(tmp_path, writer.first - 10)
 
 
-def test_damage_in_the_middle_is_said_and_not_skipped(writer, tmp_path):
+def test_damage_in_the_middle_is_said_again_and_again_and_not_skipped(writer, tmp_path):
     while writer.segments < 3:
         writer.append([message(1)])
     path = segment.listed(tmp_path)[0][1]
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
-    with pytest.raises(JournalGap):
-        read_all(tmp_path)
+    good = [count for _, _, count, _ in segment.scan(bytes(data))]
+    with closing(Reader(tmp_path)) as reader:
+        assert len(reader.read()) == sum(good) > 0, "what comes before it is read first"
+        for _ in range(2):
+            with pytest.raises(JournalGap, match=r"the segment that begins at position \d+ is damaged at byte \d+: the journal goes from"):
+                reader.read()
+
+
+# ---- the machine's power
+
+
+def lost(directory: Path, after: int) -> str:
+    """What a reader behind that position is told, once it has read what is there."""
+    with closing(Reader(directory, after)) as reader, pytest.raises(JournalGap) as told:
+        while reader.read():
+            pass
+    return str(told.value)
+
+
+@pytest.mark.parametrize("torn", [0, 30])
+def test_what_may_have_been_lost_with_the_power_is_told_at_the_next_epoch(tmp_path, torn):
+    with closing(Writer(tmp_path, segment_bytes=4096)) as writer:
+        for number in range(1, 101):
+            writer.append([message(number)])
+        last = writer.begin + 50
+    power.fail(tmp_path, last, torn)
+    with closing(Writer(tmp_path)) as writer:
+        assert writer.lost and writer.cut == torn and writer.epoch == 2
+        for read in (last - 10, last, last + 20):
+            assert lost(tmp_path, read) == f"epoch 2 found the journal's end at position {last}: what was appended behind {max(read, last)} may be lost"
+        assert [type(record) for _, record in read_all(tmp_path, writer.begin - 1)] == [Epoch]
+
+
+def test_where_the_supervisor_had_stopped_in_order_nothing_was_lost_with_the_power(tmp_path):
+    with closing(Writer(tmp_path)) as writer:
+        writer.append([message(1), Ended("supervisor", 1, 1, "stopped", True)])
+        last = writer.append([Ended("recorder", 1, 1, "exited 0", True)])
+    power.fail(tmp_path, last)
+    with closing(Writer(tmp_path)) as writer:
+        assert not writer.lost and [type(record) for _, record in read_all(tmp_path, last)] == [Epoch]
+    power.fail(tmp_path, writer.begin)
+    with closing(Writer(tmp_path)) as writer:
+        assert writer.lost, "the supervisor after it had not"
+
+
+def test_what_was_on_the_disk_at_once_is_not_lost_with_the_power(tmp_path):
+    with closing(Writer(tmp_path, sync="batch")) as writer:
+        last = writer.append([message(1)])
+    power.fail(tmp_path, last)
+    with closing(Writer(tmp_path)) as writer:
+        assert not writer.lost and [type(record) for _, record in read_all(tmp_path, last)] == [Epoch]
+
+
+def test_a_journal_put_back_to_an_older_state_is_told(tmp_path):
+    with closing(Writer(tmp_path / "now")) as writer:
+        last = writer.append([message(1)])
+    shutil.copytree(tmp_path / "now", tmp_path / "then")
+    with closing(Writer(tmp_path / "now")) as writer:
+        read = writer.append([message(2)])
+    with closing(Writer(tmp_path / "then")) as writer:
+        assert writer.begin > read, "no position is used again"
+        assert lost(tmp_path / "then", read) == f"epoch 2 found the journal's end at position {last}: what was appended behind {read} may be lost"
+
+
+def test_the_beginning_of_an_epoch_reaches_the_disk_and_under_policy_batch_everything_and_each_segments_name(tmp_path, monkeypatch):
+    synced: list[str] = []
+
+    def watch(name):
+        call = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda fd: (synced.append(Path(os.readlink(f"/proc/self/fd/{fd}")).suffix or "directory"), call(fd)))
+
+    watch("fsync")
+    watch("fdatasync")
+    for sync in ("none", "batch"):
+        with closing(Writer(tmp_path / sync, segment_bytes=4096, sync=sync)) as writer:
+            assert synced == [".journal", "directory"]
+            synced.clear()
+            appended = 0
+            while writer.segments < 2:
+                writer.append([message(1)])
+                appended += 1
+        old, new = [".journal"] * appended, [".journal", "directory", ".journal"]
+        assert synced == ([] if sync == "none" else old + new)
+        synced.clear()
+
+
+def test_a_journal_of_the_version_whose_positions_had_no_steps_is_read_and_gone_on_from(tmp_path):
+    encode = msgspec.msgpack.encode
+    for epoch, first in ((1, 1000), (2, 1003)):
+        records = [[1, 3, "n", epoch, 100, epoch, 5, 0, epoch == 1], message(epoch * 10), message(epoch * 10 + 1)]
+        head = segment._frame(first, 0, encode([3, epoch, 10 * (epoch - 1) + 1, {"supervisor": epoch}]))
+        segment.path(tmp_path, first).write_bytes(head + segment._frame(first, 3, encode(records)))
+    with closing(Writer(tmp_path, node=3)) as writer:
+        assert (writer.epoch, writer.lost, writer.last_id, writer.behind(0)) == (3, False, 21, 7)
+        assert [position for position, _ in read_all(tmp_path)] == [*range(1000, 1006), writer.begin]
+        assert [position for position, _ in read_all(tmp_path, 1005)] == [writer.begin]
 
 
 def test_a_journal_has_one_writer(tmp_path):
@@ -200,6 +345,24 @@ def test_a_journal_has_one_writer(tmp_path):
     finally:
         holder.communicate(timeout=10)
     Writer(tmp_path).close()
+
+
+def test_a_reader_that_saw_a_segment_without_a_head_reads_what_stands_there_when_the_disk_has_room_again(writer, tmp_path, monkeypatch):
+    while writer.bytes < 4096:
+        writer.append([message(1)])
+    with closing(Reader(tmp_path)) as reader:
+        reader.read()
+
+        def full(fd, data):
+            assert len(segment.listed(tmp_path)) == 2 and reader.read() == []
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "write", full)
+            with pytest.raises(JournalFull):
+                writer.append([message(2)])
+        writer.append([message(3)])
+        assert [record.id for _, record in reader.read()] == [3]
 
 
 def test_a_killed_writer_leaves_what_it_had_acknowledged(tmp_path):

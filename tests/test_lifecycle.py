@@ -59,8 +59,8 @@ def entry(id: int, quick: bool = False) -> Entry:
 
 
 def give_all(board: Board, workers: list[Able]) -> None:
-    while given := board.give(workers):
-        given[0].in_flight.append(given[1])
+    for worker, given in board.deal(workers):
+        worker.in_flight.append(given)
 
 
 def test_a_slow_job_gets_a_worker_of_its_own_and_the_next_one_waits():
@@ -84,7 +84,7 @@ def test_quick_jobs_wait_behind_quick_ones_only_and_up_to_a_bound():
 def test_a_worker_that_is_not_ready_gets_nothing():
     board = Board()
     board.add(entry(1))
-    assert board.give([Able(False)]) is None
+    assert list(board.deal([Able(False)])) == [] and len(board.queue) == 1
 
 
 def test_jobs_that_were_never_begun_come_first_again_and_in_order():

@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -22,13 +23,17 @@ from sqlalchemy import func, select
 
 from app.ipc import memfd
 from app.ipc.channel import ChannelClosed
+from app.ipc.identity import first_id_at, time_of
 from app.ipc.passing import send
 from app.ipc.vocabulary import BY_CODE, BY_NAME, Enter, Envelope, Fetch, Receipt, Submit
+from app.journal import segment
 from app.journal.records import Born, Ended, Job, JobEnded, JobStarted, Message, Outcome, Proof
+from app.journal.writer import Writer
 from app.pool.client import Client, PoolAway, Refused, attach
 from app.store.engine import engine
 from app.store.models import Message as Row
-from tests import leaks
+from app.store.models import Position
+from tests import leaks, power
 from tests.eventually import eventually
 from tests.pools import Pool, running
 
@@ -592,6 +597,9 @@ def test_an_orderly_stop_ends_what_runs_and_leaves_nothing(tmp_path):
         for worker in view.workers:
             assert not leaks.runs(worker.pid)
         assert not pool.settings.control.exists() and not pool.settings.snapshot.exists()
+        power.fail(pool.settings.journal, 1 << 62)
+        with contextlib.closing(Writer(pool.settings.journal)) as next_one:
+            assert not next_one.lost, "when the machine is started again, nobody need fear for records"
 
 
 def test_a_stop_waits_for_a_long_job_only_as_long_as_it_may(tmp_path, file):
@@ -651,8 +659,30 @@ def test_a_full_journal_refuses_new_jobs_counts_it_and_recovers_when_it_is_drain
         journal = eventually(lambda: (seen := pool.view().journal).refusals and seen, "the refusal is counted")
         assert journal.refusals == 1 and journal.bytes >= journal.limit
         assert "goes from" in pool.client.scale(3), "what is no new job is still heard"
+        with pytest.raises(PoolAway, match="refused: The journal waits for the database"):
+            while True:
+                with contextlib.closing(Client(pool.settings, "tool")) as another:
+                    assert another.serial
+        assert pool.view().journal.bytes < 1.3 * journal.limit + 65536, "those who come again and again do not make it grow"
     finally:
         assert pool.stop() == 0
+
+
+def test_inputs_that_wait_are_bounded_by_their_bytes_and_one_alone_never_is(tmp_path):
+    settings = tmp_path / "pool.toml"
+    settings.write_text(f'state = "{tmp_path}"\nrun = "{tmp_path}/run"\nqueue_bytes = 100000\nworkers = 1\n')
+    with running(tmp_path, PAIRSCOPE_SETTINGS=str(settings)) as pool:
+        (worker,) = pool.ready(1).workers
+        os.kill(worker.pid, signal.SIGSTOP)
+        jobs = [pool.client.submit("echo", data=b"x" * 120_000).job]
+        with pytest.raises(Refused, match="at most 100000 bytes of input together.* have 120000 bytes, this one has 1000") as refused:
+            pool.client.submit("echo", data=b"y" * 1000)
+        assert refused.value.code == "queue-full"
+        jobs.append(pool.client.submit("echo").job)
+        os.kill(worker.pid, signal.SIGCONT)
+        ended = eventually(lambda: (found := {r.id: r.state for r in pool.records() if type(r) is JobEnded}).keys() >= set(jobs) and found, "both have ended")
+        assert [ended[job] for job in jobs] == ["done", "done"]
+        assert pool.client.submit("echo", data=b"y" * 1000, want="ended").state == "done"
 
 
 def test_an_end_nobody_asked_for_is_in_the_record_of_a_job_whose_client_has_gone(pool):
@@ -680,6 +710,39 @@ def test_a_killed_recorder_is_replaced_and_nothing_is_missing(pool):
         rows = dict(connection.execute(select(Row.kind, func.count()).group_by(Row.kind)).all())
     database.dispose()
     assert {kind: rows[kind] for kind in ("submit", "task", "result", "answer")} == dict.fromkeys(("submit", "task", "result", "answer"), 200)
+
+
+def column(pool: Pool, of: Any) -> set[int]:
+    """Every value that it has in the database."""
+    database = engine(pool.settings.history_url)
+    with database.connect() as connection:
+        values = set(connection.scalars(select(of)))
+    database.dispose()
+    return values
+
+
+def test_what_is_acknowledged_after_a_power_failure_is_in_the_record_beside_what_was_before(tmp_path):
+    with running(tmp_path) as pool:
+        view = pool.ready()
+        for _ in range(20):
+            pool.client.submit("echo", data=b"x", want="ended")
+        eventually(lambda: len(column(pool, Row.id)) >= 80, "the jobs are in the record")
+        pool.process.kill()
+        pool.process.wait()
+        eventually(lambda: not leaks.runs(view.recorder.pid), "the recorder has ended")
+    before = column(pool, Row.id)
+    [(begin, _)] = segment.listed(pool.settings.journal)
+    hour = first_id_at(time.time_ns() + 3600 * 10**9)
+    power.fail(pool.settings.journal, begin, last_id=hour)
+    with running(tmp_path) as pool:
+        pool.ready()
+        jobs = [pool.client.submit("echo", data=b"x", want="ended").job for _ in range(20)]
+        assert time_of(min(jobs)) - time_of(hour) >= 60 * 10**9, "no id is issued again although the clock was set back"
+        eventually(lambda: (recorder := pool.view().recorder).position > begin and (recorder.quarantined, recorder.lag) == (1, 0), "the gap is told and passed")
+        after = {record.id for record in pool.records() if type(record) is Message}
+        assert not before & after and sum(record.job in jobs for record in pool.records() if type(record) is Message) == 80
+        eventually(lambda: column(pool, Row.id) == before | after, "each message is in the record")
+        assert column(pool, Position.epoch) == {pool.view().journal.first}, "an older recorder could not write any more"
 
 
 def test_workers_that_die_before_they_were_of_use_are_replaced_after_a_growing_pause(pool):

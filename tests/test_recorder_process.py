@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import sqlite3
@@ -26,16 +27,17 @@ from app.journal.writer import Writer as Journal
 from app.pool import children
 from app.recorder.trouble import Trouble, judge
 from app.store import migrate
+from tests import power
 from tests.database import MariaDB, both, server
 from tests.eventually import eventually
-from tests.story import Story
+from tests.story import RECORDS_OF_A_JOB, Story
 
 
 class Recorder:
     """A recorder, seen from where its supervisor is."""
 
-    def __init__(self, settings: Settings, epoch: int = 1) -> None:
-        environment = children.recorder_environment(settings, epoch)
+    def __init__(self, settings: Settings, begin: int = 1) -> None:
+        environment = children.recorder_environment(settings, begin)
         self._child = children.spawn("app.recorder", "recorder", [], environment, memoryview(bytearray(1 << 20)))
         self.pid = self._child.pid
         self.channel = self._child.channel
@@ -81,8 +83,8 @@ class Recorder:
 
 
 @contextmanager
-def recorder(settings: Settings, epoch: int = 1) -> Iterator[Recorder]:
-    made = Recorder(settings, epoch)
+def recorder(settings: Settings, begin: int = 1) -> Iterator[Recorder]:
+    made = Recorder(settings, begin)
     try:
         yield made
     finally:
@@ -217,12 +219,12 @@ def test_a_record_that_the_database_refuses_is_put_aside_alone(history: Settings
 
 
 @both
-def test_a_recorder_of_an_older_epoch_stops_and_says_why(history: Settings, database: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_recorder_of_an_older_supervisor_stops_and_says_why(history: Settings, database: str, capfd: pytest.CaptureFixture[str]) -> None:
     settings = filed(history)
     with journal(settings) as log:
-        with recorder(settings, epoch=1) as older:
+        with recorder(settings, begin=1) as older:
             older.drained(log.position)
-            with recorder(settings, epoch=2) as newer:
+            with recorder(settings, begin=2) as newer:
                 newer.drained(log.position)
                 told = written(log, Story(begin=time.time_ns()), 5)
                 older.say("more", More(log.position))
@@ -230,7 +232,7 @@ def test_a_recorder_of_an_older_epoch_stops_and_says_why(history: Settings, data
                 newer.say("more", More(log.position))
                 newer.drained(log.position)
         is_exactly_once(settings, told)
-    assert "a recorder of epoch 2 writes the history of node 1, this one has epoch 1: it stops" in capfd.readouterr().err
+    assert "written for the supervisor that began at position 2, and this recorder's began at 1, before it: it stops" in capfd.readouterr().err
 
 
 @both
@@ -251,6 +253,87 @@ def test_records_that_the_journal_has_lost_are_told_and_passed(history: Settings
     assert ask(settings, "SELECT position, record FROM quarantine") == [(done + 1, b"")]
     kept = {record.id for record in lost[first - log.position - 1 :] if type(record) is Message}
     assert {row[0] for row in ask(settings, "SELECT id FROM messages")} == kept | {record.id for record in told if type(record) is Message}
+
+
+@both
+@pytest.mark.parametrize(
+    ("drained", "saved", "clock"),
+    [(30, 0, "goes on"), (20, 10, "goes on"), (20, 10, "set back"), (20, 20, "goes on"), (10, 20, "goes on")],
+)
+def test_after_a_power_failure_each_message_acknowledged_is_one_row_and_what_may_be_lost_is_told(
+    history: Settings, database: str, drained: int, saved: int, clock: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 30 jobs some are in the database, and of the journal the power leaves some."""
+    settings = filed(history)
+    story = Story(begin=time.time_ns())
+    with journal(settings, segment_bytes=8000) as log:
+        told, ends = [], [log.position]
+        for number in range(30):
+            told += written(log, story, 1)
+            ends.append(log.position)
+            if number == drained - 1:
+                with recorder(settings, log.begin) as running:
+                    running.drained(log.position)
+    power.fail(settings.journal, ends[saved], torn=50)
+    kept = told[: RECORDS_OF_A_JOB * max(drained, saved)]
+    if clock == "set back":
+        monkeypatch.setattr("app.journal.writer.time.time_ns", lambda: 10**18)
+    with journal(settings) as log:
+        before = log.behind(0)
+        with recorder(settings, log.begin) as running:
+            kept += written(log, story, 30)
+            running.say("more", More(log.position))
+            assert running.drained(log.position).quarantined == 1
+        assert before == 1 + RECORDS_OF_A_JOB * saved + 1
+    is_exactly_once(settings, kept)
+    [(position, reason)] = ask(settings, "SELECT position, reason FROM quarantine")
+    assert position == ends[max(drained, saved)] + 1
+    assert reason == f"epoch 2 found the journal's end at position {ends[saved]}: what was appended behind {position - 1} may be lost"
+
+
+@both
+def test_a_journal_that_was_away_and_comes_back_is_gone_on_with(history: Settings, database: str) -> None:
+    """A disk that was not mounted for a while: an empty directory stood in its place, and saw more epochs than the journal had."""
+    settings = filed(history)
+    story, told, away = Story(begin=time.time_ns()), [], settings.state / "away"
+    for epochs in (2, 4, 1):
+        for _ in range(epochs):
+            with journal(settings) as log, recorder(settings, log.begin) as running:
+                told += written(log, story, 5)
+                running.say("more", More(log.position))
+                running.drained(log.position)
+        if away.exists():
+            shutil.rmtree(settings.journal)
+            away.rename(settings.journal)
+        elif epochs == 2:
+            settings.journal.rename(away)
+    is_exactly_once(settings, told)
+    assert ask(settings, "SELECT journal_epoch FROM positions") == [(3,)]
+    lost, back = [reason for (reason,) in ask(settings, "SELECT reason FROM quarantine ORDER BY position")]
+    assert "what lies between is lost" in lost and "epoch 3 found the journal's end" in back
+
+
+def test_a_lost_journal_under_a_clock_set_back_stops_the_recorder_until_the_nodes_position_is_deleted(
+    history: Settings, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    settings = filed(history)
+    story = Story(begin=time.time_ns())
+    with journal(settings) as log, recorder(settings, log.begin) as running:
+        told = written(log, story, 5)
+        running.say("more", More(log.position))
+        running.drained(log.position)
+    shutil.rmtree(settings.journal)
+    monkeypatch.setattr("app.journal.writer.time.time_ns", lambda: 10**18)
+    with journal(settings) as log:
+        told += written(log, story, 5)
+        with recorder(settings, log.begin) as stopped:
+            assert stopped.end() == "exited 1"
+        assert "this recorder's began at 1000000000000000, before it: it stops" in capfd.readouterr().err
+        with create_engine(settings.history_url, poolclass=NullPool).begin() as connection:
+            connection.execute(text("DELETE FROM positions WHERE node = 1"))
+        with recorder(settings, log.begin) as running:
+            running.drained(log.position)
+    assert [row[0] for row in ask(settings, "SELECT id FROM messages ORDER BY id")] == [record.id for record in told if type(record) is Message]
 
 
 @both

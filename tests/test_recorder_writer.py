@@ -24,8 +24,8 @@ from tests.story import BEGIN, MESSAGES_OF_A_JOB, TRANSFERS_OF_A_JOB, Story
 HISTORY = [table for table in models.History.metadata.sorted_tables]
 
 
-def writer(settings: Settings, epoch: int = 1) -> closing[Writer]:
-    return closing(Writer(engine(settings.recorder_url), settings.node, settings.node_name, epoch))
+def writer(settings: Settings, begin: int = 1) -> closing[Writer]:
+    return closing(Writer(engine(settings.recorder_url), settings.node, settings.node_name, begin))
 
 
 def rows(settings: Settings, table: Table, *columns: str) -> list[tuple[Any, ...]]:
@@ -114,30 +114,44 @@ def test_a_batch_that_was_committed_is_left_out_when_it_is_tried_again(history: 
 
 
 @both
-def test_a_recorder_of_an_older_epoch_cannot_commit(history: Settings, database: str) -> None:
+def test_the_recorder_of_an_older_supervisor_cannot_commit(history: Settings, database: str) -> None:
     told = numbered([Epoch(1, "here", 5, 900, 1, BEGIN, 0, False), *Story().job()], 50)
-    with writer(history, 5) as older, writer(history, 6) as newer:
+    with writer(history, 50) as older, writer(history, 70) as newer:
         older.commit(told[:3])
         newer.open()
-        with pytest.raises(Fenced, match="a recorder of epoch 6 writes the history of node 1, this one has epoch 5"):
-            older.commit(told[3:])
-        assert rows(history, writers.POSITIONS, "epoch", "position") == [(6, 52)]
+        for attempt in (lambda: older.commit(told[3:]), lambda: older.put_aside(53, None, "lost", 60), lambda: older.prune(10**6), older.open):
+            with pytest.raises(Fenced, match="the supervisor that began at position 70, and this recorder's began at 50, before it"):
+                attempt()
+        assert rows(history, writers.POSITIONS, "epoch", "position") == [(70, 52)]
         newer.commit(told[3:])
     assert len(rows(history, writers.MESSAGES)) == MESSAGES_OF_A_JOB
 
 
 @both
 def test_a_lost_journal_begins_a_new_count_of_epochs(history: Settings, database: str) -> None:
-    with writer(history, 57) as before:
+    with writer(history, 50) as before:
         before.commit(numbered([Epoch(1, "here", 57, 900, 80, BEGIN, 0, False), *Story().job()], 50))
     story = Story(begin=BEGIN + 10**12)
-    with writer(history, 1) as after:
+    with writer(history, 10_000) as after:
         assert after.open() == 64
         after.put_aside(65, None, "the journal goes from position 64 to 10000: what lies between is lost", 9999)
         after.commit(numbered([Epoch(1, "here", 1, 900, 1, story.step(), 0, True), *story.job()], 10_000))
-    assert rows(history, writers.POSITIONS, "epoch", "journal_epoch") == [(1, 1)]
+    assert rows(history, writers.POSITIONS, "epoch", "journal_epoch") == [(10_000, 1)]
     assert len(rows(history, writers.MESSAGES)) == 2 * MESSAGES_OF_A_JOB
     assert rows(history, writers.QUARANTINE, "position", "record") == [(65, b"")]
+
+
+@both
+def test_the_next_epoch_follows_where_nothing_is_missing_before_it_and_only_there(history: Settings, database: str) -> None:
+    story = Story()
+    with writer(history) as mine:
+        mine.commit(numbered([Epoch(1, "here", 1, 900, 1, BEGIN, 0, True), *story.job()], 50))
+        for lost, after in ((False, 63), (False, 65), (False, None), (True, 64)):
+            with pytest.raises(Behind, match="the database is at position 64, these records begin at 1000"):
+                mine.commit(numbered([Epoch(1, "here", 2, 901, 2, story.step(), 0, lost, after)], 1000))
+        mine.commit(numbered([Epoch(1, "here", 2, 901, 2, story.step(), 0, False, 64), *story.job()], 1000))
+    assert rows(history, writers.POSITIONS, "position", "journal_epoch") == [(1014, 2)]
+    assert len(rows(history, writers.MESSAGES)) == 2 * MESSAGES_OF_A_JOB
 
 
 @both

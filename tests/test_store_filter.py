@@ -81,6 +81,14 @@ def test_an_error_says_where_it_is_and_what_was_expected(text: str, column: int,
         ("size:>1", "messages", "", True),
         ("worker:>1", "messages", "", True),
         ("kind:result text", "messages", "ix_messages_kind_id", True),
+        ("fds:>0", "messages", "", False),
+        ("fds:>=1 since:10m", "messages", "", False),
+        ("fds:>1", "messages", "", True),
+        ("fds:1", "messages", "", True),
+        ("fds:0", "messages", "", True),
+        ("fds:>0 text", "messages", "", True),
+        ("kind:result fds:>0", "messages", "ix_messages_kind_id", True),
+        ("job:5 fds:>0", "messages", "ix_messages_job_id", False),
         ("kind:result worker:2", "messages", "ix_messages_worker_id", True),
         ("job:5 text", "messages", "ix_messages_job_id", False),
         ("inode:5 size:>0", "transfers", "ix_transfers_inode_message_position", False),
@@ -93,6 +101,27 @@ def test_an_error_says_where_it_is_and_what_was_expected(text: str, column: int,
 def test_what_no_index_finds_is_searched_within_bounds(text: str, table: str, index: str, bounded: bool) -> None:
     made = parse(text, table)
     assert (made.index, made.bounded) == (index, bounded)
+
+
+@pytest.mark.parametrize(
+    ("text", "descriptor"),
+    [
+        ("fds:>0", 0),
+        ("fds:>=1", 0),
+        ("fds:>1", 1),
+        ("fds:3", 2),
+        ("fds:>0 fds:>=2", 1),
+        ("fds:0", None),
+        ("fds:>=0", None),
+        ("fds:<3", None),
+        ("-fds:>0", None),
+        ("fds:1,2", None),
+        ("fds:>253", None),
+        ("kind:result fds:>0", None),
+    ],
+)
+def test_messages_with_descriptors_are_found_by_their_transfers(text: str, descriptor: int | None) -> None:
+    assert parse(text, "messages").descriptor == descriptor
 
 
 @pytest.mark.parametrize(("table", "name"), [(table, field.name) for table, fields in FIELDS.items() for field in fields])

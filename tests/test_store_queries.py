@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
 from app.config import Settings
+from app.ipc.identity import time_of
 from app.journal.records import Born, Epoch, Proof, Record
 from app.recorder.writer import Writer
 from app.store import queries
@@ -114,6 +115,12 @@ def test_a_filter_lets_through_what_it_says(past: History, database: str) -> Non
         "-kind:result": 26,
         "fds:>0": 12,
         "fds:>=2": 6,
+        "fds:2": 6,
+        "fds:1": 6,
+        "fds:0": 20,
+        "fds:>=3": 0,
+        "fds:>0 kind:task": 6,
+        "fds:>0 Photograph": 0,
         "size:>4KiB": 1,
         "needle": 1,
         "Needle": 0,
@@ -238,8 +245,9 @@ def test_a_row_that_left_its_filter_can_be_told_from_those_that_stay(past: Histo
 @both
 def test_a_bounded_search_goes_on_where_it_stopped_and_misses_nothing(past: History, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(queries, "BOUND", 10)
+    monkeypatch.setattr(queries, "PATIENCE", 0)
     past.jobs(12)
-    for table, text in (("messages", "size:>0 kind:result"), ("messages", "Photograph"), ("messages", "pid:4002"), ("transfers", "fd:20"), ("jobs", "size:4096")):
+    for table, text in (("messages", "size:>0 kind:result"), ("messages", "fds:2"), ("messages", "fds:>0 size:>0"), ("messages", "Photograph"), ("messages", "pid:4002"), ("transfers", "fd:20"), ("jobs", "size:4096")):
         wanted = parse(text, table)
         assert wanted.bounded
         with asking(past) as session:
@@ -262,6 +270,42 @@ def test_a_bounded_search_goes_on_where_it_stopped_and_misses_nothing(past: Hist
                 back = ids(page.rows) + back
                 newest = page.newer
             assert set(back) <= set(whole)
+
+
+@both
+def test_a_search_goes_on_until_the_page_is_full_or_the_time_is_over_and_says_how_far_it_came(
+    past: History, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queries, "BOUND", 10)
+    past.jobs(12)
+    wanted = parse("size:>0 kind:result", "messages")
+    with asking(past) as session:
+        monkeypatch.setattr(queries, "PATIENCE", 3600)
+        whole = queries.page(session, "messages", wanted, limit=1000)
+        assert len(whole.rows) == 12 and (whole.older, whole.reached) == (None, None)
+        full = queries.page(session, "messages", wanted, limit=11)
+        assert ids(full.rows) == ids(whole.rows)[:11] and full.older and full.reached is None
+        monkeypatch.setattr(queries, "PATIENCE", 0)
+        part = queries.page(session, "messages", wanted, limit=1000)
+        assert ids(part.rows) == ids(whole.rows)[:10] and part.older
+        assert part.reached == time_of(part.rows[-1].id)
+
+
+@both
+@pytest.mark.parametrize("text", ["fds:>0", "fds:>=2", "fds:>0 kind:task"])
+def test_messages_with_descriptors_are_paged_in_both_directions(past: History, database: str, text: str) -> None:
+    past.jobs(8)
+    wanted = parse(text, "messages")
+    with asking(past) as session:
+        whole = ids(queries.page(session, "messages", wanted, limit=1000).rows)
+        page = queries.page(session, "messages", wanted, limit=3)
+        pages = [page]
+        while page.older:
+            page = queries.page(session, "messages", wanted, before=page.older, limit=3)
+            pages.append(page)
+        assert [key for page in pages for key in ids(page.rows)] == whole and len(set(whole)) == len(whole) >= 8
+        back = queries.page(session, "messages", wanted, after=pages[-1].newer, limit=3)
+        assert ids(back.rows) == ids(pages[-2].rows)
 
 
 @both
@@ -350,6 +394,7 @@ def test_an_engine_for_reading_refuses_to_write(past: History, database: str) ->
 
 TABLE_NAMES = {"messages": "messages", "transfers": "transfers", "jobs": "jobs", "workers": "processes"}
 QUESTIONS = [(table, example) for table in TABLES for example in ["", "text", *(field.example for field in FIELDS[table])]]
+QUESTIONS += [("messages", text) for text in ("fds:>=2", "fds:1", "fds:>0 size:>1", "kind:task fds:>0")]
 QUESTIONS += [("messages", "kind:result size:>1"), ("messages", "kind:result worker:2"), ("transfers", "object:memfd proof:same")]
 
 
@@ -381,6 +426,7 @@ def asked(table: str, text: str) -> Any:
 @pytest.mark.parametrize(("table", "text"), QUESTIONS)
 def test_sqlite_answers_every_filter_from_an_index(past: History, monkeypatch: pytest.MonkeyPatch, table: str, text: str) -> None:
     monkeypatch.setattr(queries, "BOUND", 5)
+    monkeypatch.setattr(queries, "PATIENCE", 0)
     past.jobs(30)
     with create_engine(past.settings.history_url, poolclass=NullPool).connect() as connection:
         for statement, parameters in statements(past, asked(table, text)):
@@ -419,6 +465,7 @@ def read_rows(connection: Connection) -> int:
 def test_mariadb_answers_every_filter_from_an_index_within_bounds(large: History, monkeypatch: pytest.MonkeyPatch, table: str, text: str) -> None:
     """EXPLAIN names an index for every statement, and what it reads does not grow with the table."""
     monkeypatch.setattr(queries, "BOUND", 1000)
+    monkeypatch.setattr(queries, "PATIENCE", 0)
     with create_engine(large.settings.history_url, poolclass=NullPool).connect() as connection:
         for statement, parameters in statements(large, asked(table, text)):
             for step in connection.exec_driver_sql("EXPLAIN " + statement, parameters).mappings():

@@ -16,7 +16,7 @@ from flask.testing import FlaskClient
 from app import create_app
 from app.config import KIB, Settings
 from app.ipc import memfd
-from app.web import reach, upload
+from app.web import upload
 from app.web.access import open_to_all
 from tests import plausible
 
@@ -42,7 +42,7 @@ def client(settings: Settings, taken: dict[str, Any]) -> Iterator[FlaskClient]:
     @open_to_all
     @upload.takes_upload
     def take() -> str:
-        with upload.receive(request, reach.settings()) as received:
+        with upload.receive(request) as received:
             if received is None:
                 return "nothing"
             taken.update(received._asdict(), look=_look(received.fd))

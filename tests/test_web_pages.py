@@ -9,22 +9,31 @@ import json
 import re
 import shutil
 import time
+from gettext import NullTranslations
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Iterator
 from urllib.parse import urlencode
 
 import pytest
+from babel.messages.extract import DEFAULT_KEYWORDS, extract_from_dir
+from babel.messages.frontend import parse_mapping_cfg
 from flask import Flask
 from flask.testing import FlaskClient
+from markupsafe import escape
 from werkzeug.test import TestResponse
 
 import app as package
 from app import create_app
 from app.config import Settings
-from app.web import export, listing
+from app.ipc import vocabulary
+from app.ipc.vocabulary import REFUSALS
+from app.pool.jobs import catalogue
+from app.store import queries
+from app.store.filter import FIELDS
+from app.web import export, listing, problems
 from tests import plausible
-from tests.plausible import MS, S, History
+from tests.plausible import CATALOGUE, MS, S, History
 
 pytestmark = pytest.mark.web
 
@@ -367,6 +376,17 @@ def test_a_wrong_filter_is_explained_at_its_place(client: FlaskClient) -> None:
     assert client.get("/live/messages?q=kind:tusk&cursor=x").status_code == 400
 
 
+def test_a_search_that_did_not_reach_the_end_says_how_far_it_came_and_leads_on(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queries, "BOUND", 20)
+    monkeypatch.setattr(queries, "PATIENCE", 0)
+    for path in ("/messages?q=kind:task,submit", "/messages?q=nowhere-to-be-found", "/transfers?q=fd:9999"):
+        page = client.get(path).text
+        assert "Searched from the newest back to" in page and "before=" in page, path
+    assert "Nothing fits so far." in client.get("/messages?q=nowhere-to-be-found").text
+    for path in ("/messages", "/messages?q=kind:task", "/messages?q=fds:%3E0"):
+        assert "Searched from the newest back to" not in client.get(path).text, path
+
+
 def test_the_help_shows_each_field_with_an_example_that_works(client: FlaskClient) -> None:
     for name in ("messages", "transfers", "jobs", "workers"):
         text = client.get(f"/{name}").text
@@ -377,6 +397,22 @@ def test_the_help_shows_each_field_with_an_example_that_works(client: FlaskClien
 
 
 # ---- one thing
+
+
+def test_what_is_bounded_and_what_is_only_counted_is_shown(client: FlaskClient, history: History) -> None:
+    messages = " ".join(re.sub(r"<[^>]+>", " ", client.get("/messages").text).split())
+    assert "History keeps the newest 1 000 000 messages" in messages
+    assert "counted as housekeeping: progress 40" in messages
+    jobs = client.get("/jobs").text
+    assert "each for 60\u00a0min and together up to 512\u00a0MiB" in jobs and "2 are kept now" in jobs
+
+
+def test_a_descriptor_tells_its_object_its_inode_and_its_access_to_whom_points_at_it(client: FlaskClient) -> None:
+    job = re.search(r"/jobs/\d+", client.get("/jobs?q=kind:thumbnail+state:done").text)
+    message = re.search(r"/messages/\d+", client.get("/messages?q=kind:submit+fds:1").text)
+    assert job and message
+    for path in ("/transfers", job[0], message[0]):
+        assert re.search(r'<a class="crossing" href="/transfers/\d+-\d" title="[a-z ]+, inode \d+, read(-write)?">', client.get(path).text), path
 
 
 def test_a_message_shows_its_descriptors_its_payload_and_its_bytes(client: FlaskClient) -> None:
@@ -448,6 +484,24 @@ def test_a_dead_worker_is_in_history_with_its_exit_and_not_among_the_living(clie
     assert "killed by SIGKILL" in rest and "41702" in rest
 
 
+def test_a_worker_of_another_node_has_a_page_of_its_own(client: FlaskClient, history: History) -> None:
+    """A serial counts on one node: worker 1 is another one there."""
+    own = history.settings.node
+    theirs = history._process("worker", 1, 54321, "seccomp")
+    theirs.node = own + 1
+    history.commit()
+    rows = client.get(f"/workers?q=node:{own + 1}").text
+    assert f'href="/workers/1?node={own + 1}"' in rows and "not known" in rows
+    page = client.get(f"/workers/1?node={own + 1}").text
+    assert "54321" in page and f"of node {own + 1}" in page and "another node" in page
+    here = client.get("/workers/1").text
+    assert "54321" not in here and "of node" not in here
+    assert "no worker 1 of node 900" in client.get("/workers/1?node=900").text
+    for node in ("99999999999999999999", "-1"):
+        assert client.get(f"/workers/1?node={node}").status_code == 404
+    assert "41874" in here
+
+
 # ---- errors
 
 
@@ -464,6 +518,9 @@ def test_errors_are_pages_in_words_with_a_way_on(client: FlaskClient) -> None:
         assert page.status_code == status, path
         assert words in page.text and "To the overview" in page.text, path
     assert client.post("/jobs").status_code == 401
+    for number in ("9" * 19, "9" * 20, "9" * 5000):
+        for path in ("/messages/{}", "/jobs/{}", "/jobs/{}/output", "/live/jobs/{}", "/transfers/{}-0", "/transfers/1-{}", "/workers/{}"):
+            assert client.get(path.format(number)).status_code == 404, path
     assert client.post("/messages").status_code == 405
 
 
@@ -480,6 +537,8 @@ def test_a_database_that_is_away_is_said_and_the_pages_recover_by_themselves(
     assert away.status_code == 503
     assert "The database does not answer" in away.text and "Jobs still run" in away.text
     assert "lamp failed" in away.text, "the strip says it, too"
+    assert away.headers["Refresh"] == "5" and "loads itself again" in away.text
+    assert "Refresh" not in client.get("/nowhere").headers
     assert update(client, page).status_code == 503
     place.rmdir()
     place.with_suffix(".away").rename(place)
@@ -588,6 +647,40 @@ def test_each_colour_of_a_role_or_a_state_can_be_read_on_every_ground(theme: int
                 f"{name} on {ground}: {contrast(found[name], found[ground]):.2f}"
             )
     assert contrast(found["on-accent"], found["accent"]) >= 4.5
+
+
+def test_what_other_processes_say_of_themselves_is_known_to_gettext() -> None:
+    """As pybabel reads it, by babel.cfg."""
+    methods, options = parse_mapping_cfg((WEB / "babel.cfg").open())
+    known = {found[2] for found in extract_from_dir(WEB.parent.parent, methods, options, {**DEFAULT_KEYWORDS, "_l": None})}
+    assert set(REFUSALS.values()) | {kind.meaning for kind in vocabulary.KINDS} <= known
+    specs = [job.spec() for job in catalogue().values()]
+    assert {spec.summary for spec in specs} <= known and len(specs) >= 5
+    assert {meaning for spec in specs for meaning in spec.parameters.values()} <= known
+    assert {kind.title for kind in problems.KINDS.values()} <= known
+    assert {field.explanation for fields in FIELDS.values() for field in fields} <= known
+    assert "Correct the filter above: nothing was looked for." in known and "Drop a file here" in known
+
+
+def test_what_other_processes_say_of_themselves_is_translated_where_it_is_shown(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Marked(NullTranslations):
+        def gettext(self, message: str) -> str:
+            return f"«{message}»"
+
+        def ngettext(self, one: str, many: str, count: int) -> str:
+            return self.gettext(one if count == 1 else many)
+
+        ugettext, ungettext = gettext, ngettext
+
+    monkeypatch.setattr("flask_babel.Domain.get_translations", lambda _domain: Marked())
+    jobs = client.get("/jobs").text
+    for spec in CATALOGUE:
+        assert f"«{escape(spec.summary)}»" in jobs
+        assert all(f"«{escape(meaning)}»" in jobs for meaning in spec.parameters.values())
+    assert "«What is to be done.»" in jobs
+    assert "<h1>«There is no such message, or history does not keep it any more.»</h1>" in client.get("/messages/12345").text
+    message = re.search(r"/messages/\d+", client.get("/messages?q=kind:submit").text)
+    assert message and "«A client asks for a job.»" in client.get(message[0]).text
 
 
 def test_every_word_of_the_templates_goes_through_gettext() -> None:

@@ -38,7 +38,7 @@ def tail(lines: int, follow: bool, query: str, as_json: bool) -> None:
     try:
         with Session(made) as history:
             cursor = queries.live_cursor(history)
-            rows = queries.page(history, "messages", wanted, limit=max(lines, 1)).rows[:lines]
+            rows = list(queries.every(history, "messages", wanted, most=max(lines, 1)))[:lines]  # searches on to the end
             if not as_json and not follow and not rows:
                 raise Failure("no message is recorded" + (" that fits the query" if query else " yet; submit a job first"))
             for row in reversed(rows):

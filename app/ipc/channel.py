@@ -27,6 +27,10 @@ SPILL = 64 * 1024
 """Bytes of payload beyond which it travels as a sealed memfd."""
 PATIENCE = 2
 """Seconds after which a call that blocks looks at its deadline."""
+SPIN = 200e-6
+"""Seconds for which a channel that waits asks again before it sleeps, if it did not have to wait longer the last time."""
+SPINS = len(os.sched_getaffinity(0)) > 1
+"""False: whoever could send something needs the one core that would be spent on asking."""
 SPILL_MAX = 16 * 1024 * 1024
 TOGETHER = 64
 """Messages that may travel in one packet: one wake-up then brings many. Only those without descriptors do."""
@@ -74,8 +78,8 @@ class Outgoing(msgspec.Struct, eq=False, gc=False):
     kind: Kind
     envelope: Envelope
     raw: bytes
-    fds: Sequence[int]
-    spill: int
+    fds: Sequence[int] = ()
+    spill: int = -1
     """A sealed memfd, or -1."""
     data: bytes = b""
     """The message, once it is encoded."""
@@ -92,15 +96,15 @@ class Outgoing(msgspec.Struct, eq=False, gc=False):
             self.spill = -1
 
 
-_envelope_decoder = msgspec.msgpack.Decoder(Envelope)
-_single_decoder = msgspec.msgpack.Decoder(tuple[Envelope])
-_packet_decoder = msgspec.msgpack.Decoder(list[msgspec.Raw])
-_payload_decoders = {kind.code: msgspec.msgpack.Decoder(kind.payload) for kind in BY_CODE.values()}
-_encoder = msgspec.msgpack.Encoder()
-_encode = _encoder.encode
+_one = msgspec.msgpack.Decoder(tuple[Envelope]).decode
+_several = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
+_envelope = msgspec.msgpack.Decoder(Envelope).decode
+_encode = msgspec.msgpack.Encoder().encode
 _NOTHING = _encode({})
+_NIL = msgspec.Raw(b"\xc0")
 _UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What the decoder raises: the two latter, for bytes that are no UTF-8 and for deep nesting, are no MsgspecError."""
+_KINDS = {kind.code: (kind, msgspec.msgpack.Decoder(kind.payload).decode) for kind in BY_CODE.values()}
 
 
 class Channel:
@@ -118,11 +122,16 @@ class Channel:
         sock.setblocking(blocking)
         self._patient = blocking
         if blocking:
-            # A call that blocks in the kernel saves the poll(2) before it; now and then it must look at its deadline.
+            # Whoever blocks in the kernel must look at its deadline now and then.
             for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
                 sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", PATIENCE, 0))
-        self._accepted = {kind.code for kind in BY_CODE.values() if hears in kind.sender.split()}
-        self._waiting: deque[tuple[msgspec.Raw, int, int]] = deque()
+        self._poll = select.poll()
+        self._poll.register(sock, select.POLLIN)
+        self._eager = False
+        """True: the last message came within SPIN, so that the next one may."""
+        self._accepted = {code: entry for code, entry in _KINDS.items() if hears in entry[0].sender.split()}
+        self._waiting: deque[Arrival] = deque()
+        self._broken: ChannelBroken | None = None
         self.receipts: list[Receipt] = []
         """What came from the supervisor and is not yet reported."""
         self.housekeeping: Counter[str] = Counter()
@@ -145,45 +154,25 @@ class Channel:
         if it is nested too deeply.
         """
         entry = BY_NAME[kind]
+        raw = _NOTHING if payload is None else _encode(payload)
+        if not fds and len(raw) <= SPILL:
+            return Outgoing(entry, Envelope(entry.code, id, job, seq, 0, msgspec.Raw(raw)), raw)
         if len(fds) > entry.most_fds:
             raise ValueError(f"{kind} carries at most {entry.most_fds} descriptors, not {len(fds)}")
-        raw = _NOTHING if payload is None else _encode(payload)
-        spill = -1
-        size = len(raw)
-        if size > SPILL:
-            if size > SPILL_MAX:
-                raise ValueError(f"the payload has {size} bytes; at most {SPILL_MAX} can travel")
-            if self.spare >= 0:
-                memfd.write_all(self.spare, raw)
-                envelope = Envelope(entry.code, id, job, seq, 0, msgspec.Raw(b"\xc0"), list(fds), -size)
-            else:
-                spill = memfd.sealed(f"spill of {kind}", raw)
-                envelope = Envelope(entry.code, id, job, seq, 0, msgspec.Raw(b"\xc0"), list(fds), size)
-        else:
-            envelope = Envelope(entry.code, id, job, seq, 0, msgspec.Raw(raw), list(fds))
-        return Outgoing(entry, envelope, raw, fds, spill)
+        envelope = Envelope(entry.code, id, job, seq, 0, msgspec.Raw(raw), list(fds))
+        return Outgoing(entry, envelope, raw, fds, self._spill(kind, envelope, raw) if len(raw) > SPILL else -1)
 
-    def transmit(self, outs: Sequence[Outgoing]) -> None:
-        """Sends prepared messages in one packet, once; more than one only if :func:`together` says so.
-
-        Raises BlockingIOError (try again later), BrokenPipeError, OSError; then none of them is sent.
-        """
-        first = outs[0]
-        if len(outs) == 1:
-            if not first.data:
-                self.stamp(first)
-            fds = first.fds if first.spill < 0 else [*first.fds, first.spill]
-            send(self.sock, b"\x91" + first.data, fds)
-        else:
-            for out in outs:
-                if not out.data:
-                    self.stamp(out)
-            send(self.sock, b"".join((b"\xdc", len(outs).to_bytes(2, "big"), *[out.data for out in outs])))
-        for out in outs:
-            if out.kind.housekeeping:
-                self.housekeeping[out.kind.name] += 1
-            if out.spill >= 0:
-                out.close()
+    def _spill(self, kind: str, envelope: Envelope, raw: bytes) -> int:
+        """Takes a long payload out of the message: into the spare that was lent, or a sealed memfd, which is returned (-1: none)."""
+        if len(raw) > SPILL_MAX:
+            raise ValueError(f"the payload has {len(raw)} bytes; at most {SPILL_MAX} can travel")
+        envelope.payload = _NIL
+        if self.spare >= 0:
+            memfd.write_all(self.spare, raw)
+            envelope.spill = -len(raw)
+            return -1
+        envelope.spill = len(raw)
+        return memfd.sealed(f"spill of {kind}", raw)
 
     def stamp(self, out: Outgoing) -> int:
         """Encodes the message with its time of sending and what is to be reported; returns that time (CLOCK_MONOTONIC, ns)."""
@@ -194,144 +183,203 @@ class Channel:
         out.data = _encode(envelope)
         return now
 
+    def transmit(self, outs: deque[Outgoing]) -> None:
+        """Sends from the head of `outs`, as many in a packet as may travel together; what is sent is no longer in `outs`.
+
+        Raises BlockingIOError (no room now), BrokenPipeError, OSError: what is in `outs` then was not sent.
+        """
+        while outs:
+            out = outs[0]
+            if len(outs) > 1 and not out.fds and out.spill < 0:
+                found = self._together(outs)
+                send(self.sock, b"".join((b"\xdc", len(found).to_bytes(2, "big"), *found)))
+                for _ in found:
+                    out = outs.popleft()
+                    if out.kind.housekeeping:
+                        self.housekeeping[out.kind.name] += 1
+            else:
+                if not out.data:
+                    self.stamp(out)
+                send(self.sock, b"\x91" + out.data, out.fds if out.spill < 0 else [*out.fds, out.spill])
+                outs.popleft()
+                if out.kind.housekeeping:
+                    self.housekeeping[out.kind.name] += 1
+                if out.spill >= 0:
+                    out.close()
+
+    def _together(self, outs: deque[Outgoing]) -> list[bytes]:
+        """The messages from the head of `outs` that travel in one packet, at least one: those with descriptors travel alone."""
+        found: list[bytes] = []
+        size = 0
+        for out in outs:
+            if out.fds or out.spill >= 0:
+                break
+            if not out.data:
+                self.stamp(out)
+            size += len(out.data)
+            if size > SPILL and found:
+                break
+            found.append(out.data)
+            if len(found) == TOGETHER:
+                break
+        return found
+
     def post(self, kind: str, payload: Any = None, *, fds: Sequence[int] = (), job: int = 0, seq: int = 0, timeout: float | None = None) -> None:
         """Prepares and sends, waiting for room. Raises ChannelClosed, or TimeoutError after `timeout` seconds: it is then not sent."""
         self.send((self.prepare(kind, payload, fds=fds, job=job, seq=seq),), timeout)
 
     def send(self, outs: Sequence[Outgoing], timeout: float | None = None) -> None:
-        """As :meth:`post_all`, and fast where it is one message."""
-        if len(outs) > 1:
-            return self.post_all(outs, timeout)
-        try:
-            self.transmit(outs)
-        except BlockingIOError:
-            self.post_all(outs, timeout)
-        except (BrokenPipeError, ConnectionResetError):
-            outs[0].close()
-            raise ChannelClosed("the peer has closed its end") from None
-        except BaseException:
-            outs[0].close()
-            raise
-
-    def post_all(self, outs: Sequence[Outgoing], timeout: float | None = None) -> None:
         """Sends prepared messages in order, waiting for room. Raises as :meth:`post`; what was sent before then is sent."""
-        deadline = None if timeout is None else time.monotonic() + timeout
-        done = 0
+        left = deque(outs)
+        deadline: float | None = None
         try:
-            for out in outs:
-                if not out.data:
-                    self.stamp(out)
-            while done < len(outs):
-                count = together(outs, done)
+            while left:
                 try:
-                    self.transmit(outs[done : done + count])
-                    done += count
+                    self.transmit(left)
                 except BlockingIOError:
-                    self._await(select.POLLOUT, None if deadline is None else deadline - time.monotonic(), f"room for {outs[done].kind.name}")
-                except (BrokenPipeError, ConnectionResetError):
-                    raise ChannelClosed("the peer has closed its end") from None
+                    if timeout is not None:
+                        deadline = deadline or time.monotonic() + timeout
+                    self._await(select.POLLOUT, None if deadline is None else deadline - time.monotonic(), f"room for {left[0].kind.name}")
+        except (BrokenPipeError, ConnectionResetError):
+            raise ChannelClosed("the peer has closed its end") from None
         finally:
-            for out in outs:
+            for out in left:
                 out.close()
-            self.receipts[:0] = [receipt for out in outs[done:] for receipt in out.envelope.receipts]
+            if left:
+                self.receipts[:0] = [receipt for out in left for receipt in out.envelope.receipts]
 
     # ---- receiving
 
-    def receive(self) -> Arrival:
-        """The next message. Raises BlockingIOError (nothing there), ChannelClosed, ChannelBroken."""
+    def packet(self) -> list[Arrival]:
+        """The messages of the next packet, at least one. Raises BlockingIOError (nothing there), ChannelClosed, ChannelBroken.
+
+        What comes before a message that does not fit the vocabulary is returned first.
+        """
         if self._waiting:
-            data, received, flags = self._waiting.popleft()
-            return self._parse(data, _envelope_decoder, len(memoryview(data)), [], received, flags)
+            found = list(self._waiting)
+            self._waiting.clear()
+            return found
+        if self._broken is not None:
+            raise self._broken
         try:
             packet = receive(self.sock, self._buffer)
         except PassingError as error:
             raise ChannelBroken(str(error)) from None
-        received = time.monotonic_ns()
+        now = time.monotonic_ns()
         if packet is None:
             raise ChannelClosed("the peer has closed its end")
         data, fds, flags = packet.data, packet.fds, packet.flags
-        if data[0] == 0x91:
-            return self._parse(data, _single_decoder, len(data) - 1, fds, received, flags)
+        found = []
         try:
-            messages = _packet_decoder.decode(data)
+            if data[0] == 0x91:
+                (envelope,) = _one(data)
+                return [self._arrival(envelope, fds, now, flags, len(data) - 1)]
+            messages = _several(data)
             if fds or not 0 < len(messages) <= TOGETHER:
                 raise ChannelBroken(f"a packet of {len(messages)} messages with {len(fds)} descriptors; several come without any, at most {TOGETHER}")
+            for message in messages:
+                found.append(self._arrival(_envelope(message), [], now, flags, len(memoryview(message))))
         except _UNDECODABLE as error:
+            self._broken = ChannelBroken(f"what came does not fit the vocabulary: {error}")
+        except ChannelBroken as error:
+            self._broken = error
+        if self._broken is not None:
             close_all(fds)
-            raise ChannelBroken(f"what came does not fit the vocabulary: {error}") from None
-        except ChannelBroken:
-            close_all(fds)
-            raise
-        self._waiting.extend((message, received, flags) for message in messages)
-        return self.receive()
+            if not found:
+                raise self._broken
+        return found
 
-    @property
-    def waiting(self) -> bool:
-        """True: messages of a packet that was read are still to be received; the socket need not be readable for them."""
-        return bool(self._waiting)
-
-    def _parse(self, data: bytes | msgspec.Raw, decoder: Any, size: int, fds: list[int], received: int, flags: int) -> Arrival:
-        try:
-            envelope = decoder.decode(data)
-            if decoder is _single_decoder:
-                (envelope,) = envelope
-            kind = BY_CODE.get(envelope.kind)
-            if kind is None or envelope.kind not in self._accepted:
-                name = kind.name if kind else f"kind {envelope.kind}"
-                raise ChannelBroken(f"{name} may not arrive here")
-            raw = envelope.payload
-            spilled = envelope.spill
-            expected = len(envelope.fds) + (1 if spilled > 0 else 0)
-            if len(fds) != expected or len(envelope.fds) > kind.most_fds:
-                raise ChannelBroken(f"{kind.name} announced {expected} descriptors (at most {kind.most_fds}), {len(fds)} came")
-            if spilled > 0:
-                raw = self._unspill(fds.pop(), spilled)
-                size += spilled
-            elif spilled < 0:
-                if self.spare < 0 or -spilled > SPILL_MAX:
-                    raise ChannelBroken(f"{kind.name} announced a reply in a spare that it was not lent")
-                raw = memfd.read_all(self.spare, -spilled)
-                size -= spilled
-            payload = _payload_decoders[envelope.kind].decode(raw)
-        except _UNDECODABLE as error:
-            close_all(fds)
-            raise ChannelBroken(f"what came does not fit the vocabulary: {error}") from None
-        except ChannelBroken:
-            close_all(fds)
-            raise
+    def _arrival(self, envelope: Envelope, fds: list[int], received: int, flags: int, size: int) -> Arrival:
+        """The message of `envelope`, if the vocabulary allows it here. Descriptors are the caller's if not."""
+        code = envelope.kind
+        if code not in self._accepted:
+            raise ChannelBroken(f"{BY_CODE[code].name if code in BY_CODE else f'kind {code}'} may not arrive here")
+        kind, decode = self._accepted[code]
+        raw: Any = envelope.payload
+        if fds or envelope.fds or envelope.spill:
+            raw, size = self._passed(kind, envelope, fds, size)
+        payload = decode(raw)
         if kind.housekeeping:
             self.housekeeping[kind.name] += 1
         elif envelope.id:
             self.receipts.append(Receipt(envelope.id, received, flags, list(fds)))
         return Arrival(kind, envelope, payload, raw, fds, received, flags, size)
 
-    def next(self, timeout: float | None = None) -> Arrival | None:
-        """The next message, after waiting for it at most `timeout` seconds (None: for ever); None if there is none. Raises as :meth:`receive`."""
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while not self._waiting:
-            left = None if deadline is None else deadline - time.monotonic()
-            if self._patient and (left is None or left >= PATIENCE):
-                try:
-                    return self.receive()
-                except BlockingIOError:
-                    continue
-            return self.receive() if self._await(select.POLLIN, left) else None
-        return self.receive()
+    def _passed(self, kind: Kind, envelope: Envelope, fds: list[int], size: int) -> tuple[Any, int]:
+        """Holds what came beside the message against what its header announces; returns the payload and the message's size with it."""
+        spilled = envelope.spill
+        expected = len(envelope.fds) + (1 if spilled > 0 else 0)
+        if len(fds) != expected or len(envelope.fds) > kind.most_fds:
+            raise ChannelBroken(f"{kind.name} announced {expected} descriptors (at most {kind.most_fds}), {len(fds)} came")
+        if spilled > 0:
+            return self._unspill(fds.pop(), spilled), size + spilled
+        if spilled < 0:
+            if self.spare < 0 or -spilled > SPILL_MAX:
+                raise ChannelBroken(f"{kind.name} announced a reply in a spare that it was not lent")
+            return memfd.read_all(self.spare, -spilled), size - spilled
+        return envelope.payload, size
+
+    def receive(self) -> Arrival:
+        """The next message alone. Raises as :meth:`packet`."""
+        if not self._waiting:
+            found = self.packet()
+            if len(found) == 1:
+                return found[0]
+            self._waiting.extend(found)
+        return self._waiting.popleft()
+
+    @property
+    def waiting(self) -> bool:
+        """True: messages of a packet that was read are still to be received; the socket need not be readable for them."""
+        return bool(self._waiting)
 
     def wait(self, timeout: float | None = None) -> list[Arrival]:
-        """Every message that is there, after waiting as :meth:`next` for the first. Raises ChannelClosed."""
-        first = self.next(timeout)
-        arrivals = [] if first is None else [first]
-        while arrivals and (self._waiting or self._await(select.POLLIN, 0)):
-            try:
-                arrivals.append(self.receive())
-            except ChannelClosed:
-                break
-        return arrivals
+        """The messages of the next packet, after waiting for it at most `timeout` seconds (None: for ever); [] if none comes.
+
+        Raises as :meth:`packet`.
+        """
+        if self._waiting:
+            return self.packet()
+        begun = now = time.monotonic()
+        until = None if timeout is None else begun + timeout
+        if self._eager:
+            self._spin(begun + SPIN if until is None else min(begun + SPIN, until))
+        while until is None or now <= until:
+            # A call that blocks in the kernel saves the poll(2) before it.
+            if (self._patient and (until is None or until - now >= PATIENCE)) or self._await(select.POLLIN, None if until is None else until - now):
+                try:
+                    found = self.packet()
+                    self._eager = SPINS and time.monotonic() - begun < SPIN
+                    return found
+                except BlockingIOError:
+                    pass
+            now = time.monotonic()
+        return []
+
+    def _spin(self, until: float) -> None:
+        """Asks until something is there or it is `until`: to wake a core that sleeps takes longer than most answers do."""
+        while not self._poll.poll(0) and time.monotonic() < until:
+            os.sched_yield()
+
+    def next(self, timeout: float | None = None) -> Arrival | None:
+        """The next message alone, after waiting as :meth:`wait`; None if there is none."""
+        if not self._waiting:
+            found = self.wait(timeout)
+            if len(found) == 1:
+                return found[0]
+            self._waiting.extend(found)
+        return self._waiting.popleft() if self._waiting else None
+
+    @property
+    def readable(self) -> bool:
+        """True: a packet, or the end, is there."""
+        return bool(self._poll.poll(0))
 
     def _await(self, event: int, timeout: float | None, what: str = "") -> bool:
-        poll = select.poll()
-        poll.register(self.sock, event)
+        poll = self._poll
+        if event != select.POLLIN:
+            poll = select.poll()
+            poll.register(self.sock, event)
         ready = poll.poll(None if timeout is None else max(0, timeout) * 1000)
         if not ready and what:
             raise TimeoutError(f"no {what} within the time")
@@ -347,17 +395,6 @@ class Channel:
             return memfd.read_all(fd, size)
         finally:
             os.close(fd)
-
-
-def together(outs: Sequence[Outgoing], start: int) -> int:
-    """How many messages of `outs`, from `start` on, travel in one packet: one with descriptors travels alone."""
-    size = count = 0
-    for out in outs[start : start + TOGETHER]:
-        size += len(out.data or out.raw)  # housekeeping is stamped when it is sent
-        if out.fds or out.spill >= 0 or size > SPILL:
-            break
-        count += 1
-    return count or 1
 
 
 def pair() -> tuple[socket.socket, socket.socket]:

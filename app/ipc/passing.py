@@ -74,6 +74,19 @@ def receive(sock: socket.socket, buffer: memoryview | None = None) -> Packet | N
             break
         except ConnectionResetError:
             continue
+    fds: list[int] = _numbers(control) if control else []
+    if msg_flags & _TRUNCATED:
+        close_all(fds)
+        what = "the packet" if msg_flags & int(socket.MSG_TRUNC) else "the control message"
+        raise PassingError(f"{what} was truncated (msg_flags {msg_flags:#x}); {len(fds)} descriptors were closed")
+    if not size:
+        close_all(fds)
+        return None
+    return Packet(bytes(buffer[:size]), fds, msg_flags & ~_CLOEXEC)
+
+
+def _numbers(control: list[tuple[int, int, bytes]]) -> list[int]:
+    """The descriptors that arrived with these control messages."""
     fds: list[int] = []
     for level, kind, body in control:
         if level == _SOCKET and kind == _RIGHTS:
@@ -83,14 +96,7 @@ def receive(sock: socket.socket, buffer: memoryview | None = None) -> Packet | N
                 numbers = array.array("i")
                 numbers.frombytes(body[: len(body) - len(body) % 4])
                 fds.extend(numbers)
-    if msg_flags & _TRUNCATED:
-        close_all(fds)
-        what = "the packet" if msg_flags & int(socket.MSG_TRUNC) else "the control message"
-        raise PassingError(f"{what} was truncated (msg_flags {msg_flags:#x}); {len(fds)} descriptors were closed")
-    if not size:
-        close_all(fds)
-        return None
-    return Packet(bytes(buffer[:size]), fds, msg_flags & ~_CLOEXEC)
+    return fds
 
 
 def close_all(fds: Sequence[int]) -> None:

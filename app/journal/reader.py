@@ -6,13 +6,18 @@ import os
 from pathlib import Path
 
 from app.journal import segment
-from app.journal.records import Record
+from app.journal.records import Epoch, Record
 
 CHUNK = 1 << 20
 
 
 class JournalGap(Exception):
     """The records after a position are not in the journal."""
+
+
+def follows(position: int, record: Record, last: int) -> bool:
+    """Whether nothing is missing between position `last` and a record: it is the next one, or begins the next epoch."""
+    return position <= last + 1 or type(record) is Epoch and record.after == last and not record.lost
 
 
 class Reader:
@@ -26,11 +31,14 @@ class Reader:
         self._offset = 0
         self._buffer = b""
         self._at = 0
+        self._damaged = ""
+        """Where the last segment is damaged, in words: that matters only if records turn out to be missing."""
 
     def read(self, most_records: int = 5000) -> list[tuple[int, Record]]:
         """The next records with their positions, about `most_records` (a frame is never split); [] when there are none yet.
 
-        Raises JournalGap when the journal begins after the next position or is damaged in its middle.
+        Raises JournalGap, at every call again, where records behind `last` are missing: the journal begins after them, is damaged,
+        or may have lost them with the machine's power. What comes before a gap is returned first.
         """
         records: list[tuple[int, Record]] = []
         while len(records) < most_records:
@@ -44,14 +52,18 @@ class Reader:
                 self._offset, self._buffer, self._at = self._offset + self._at, b"", 0
                 break
             position, count, body = found
-            self._at += segment.FRAME.size + len(body)
             if count and position + count - 1 > self.last:
-                if position > self.last + 1 and self.last:
-                    raise JournalGap(f"the journal goes from position {self.last} to {position}: what lies between is lost")
-                for number, record in enumerate(segment.decode_records(body), position):
+                some = segment.decode_records(body)
+                if position > self.last + 1 and (self.last or self._damaged) and not follows(position, some[0], self.last):
+                    if records:
+                        break  # this frame comes first at the next call
+                    raise JournalGap(self._damaged + _missing(position, some[0], self.last))
+                for number, record in enumerate(some, position):
                     if number > self.last:
                         records.append((number, record))
                 self.last = position + count - 1
+                self._damaged = ""
+            self._at += segment.FRAME.size + len(body)
         return records
 
     def close(self) -> None:
@@ -89,8 +101,8 @@ class Reader:
         later = [entry for entry in segment.listed(self._directory) if entry[0] > self._first]
         if not later or self._fill():
             return bool(later)
-        if self._at < len(self._buffer) and later[0][0] > self.last + 1:
-            raise JournalGap(f"the journal is damaged behind position {self.last}")
+        if self._at < len(self._buffer):
+            self._damaged = f"the segment that begins at position {self._first} is damaged at byte {self._offset + self._at}: "
         self.close()
         try:
             self._fd = os.open(later[0][1], os.O_RDONLY | os.O_CLOEXEC)
@@ -101,3 +113,9 @@ class Reader:
 
     def _begin(self, first: int) -> None:
         self._first, self._offset, self._buffer, self._at = first, 0, b"", 0
+
+
+def _missing(position: int, record: Record, last: int) -> str:
+    if type(record) is Epoch and record.after is not None and record.after <= last:
+        return f"epoch {record.epoch} found the journal's end at position {record.after}: what was appended behind {last} may be lost"
+    return f"the journal goes from position {last} to {position}: what lies between is lost"

@@ -2,7 +2,8 @@
 
 Times are CLOCK_REALTIME in ns (a supervisor converts its peers' monotonic times with an offset of its own, so that a
 latency is never the difference of two clocks). Every record has a *position*: a number that only grows on a node,
-over restarts and over a lost journal. The position that last touched a row of history is that row's ``change``.
+over restarts and over a lost journal. Within an epoch positions have no gaps; the next one begins further on. The
+position that last touched a row of history is that row's ``change``.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ class Epoch(msgspec.Struct, array_like=True, gc=False, tag=1):
     cut: int
     """Bytes of a torn tail that recovery cut off."""
     lost: bool
-    """True: there was no journal to go on from."""
+    """True: records may be missing before this one. There was no journal to go on from, or the machine has been started since
+    it was written, and what had not reached the disk is gone."""
+    after: int | None = None
+    """The last position before this one. None: there is none, or the record is of a version whose positions had no steps."""
 
 
 class Born(msgspec.Struct, array_like=True, gc=False, tag=2):

@@ -32,6 +32,8 @@ class Head(msgspec.Struct, array_like=True):
     last_id: int
     serials: dict[str, int]
     """The last serial given out, for each role."""
+    boot: str = ""
+    """Of the machine: what was appended is on the disk for certain only while this one lasts. Empty: it is in any case."""
 
 
 _encode = msgspec.msgpack.Encoder().encode

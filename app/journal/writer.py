@@ -10,11 +10,20 @@ import errno
 import fcntl
 import os
 import time
+import uuid
 from pathlib import Path
+from typing import Sequence
 
 from app.journal import segment
-from app.journal.records import Born, Epoch, Message, Record
+from app.journal.records import Born, Ended, Epoch, Message, Record
 from app.journal.segment import Head
+
+
+UNSAVED = 1_000_000_000
+"""Records: more than a pool appends in the half minute for which the kernel keeps from the disk what was written."""
+BEGINNING = 65_536
+"""Bytes in which a segment's head and its first record stand, if that is an Epoch."""
+BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 class JournalFull(Exception):
@@ -33,8 +42,11 @@ class Writer:
     """Appends records; the only writer of `directory`.
 
     Opening it takes the lock (raises JournalHeld unless `wait`), recovers, and begins a new epoch, whose
-    :class:`~app.journal.records.Epoch` is the first record. Positions go on where they stopped; where there is no journal
-    to go on from they begin at the microseconds since 1970, so that they only grow although a journal was lost.
+    :class:`~app.journal.records.Epoch` is the first record, in a segment of its own. Each epoch begins at the microseconds since
+    1970: that is further than any position before, also than those that the journal has lost and the database has.
+
+    `sync`: ``none`` leaves it to the kernel when records reach the disk, ``batch`` waits for them at each append. The beginning
+    of an epoch is waited for in either case.
     """
 
     def __init__(
@@ -55,6 +67,7 @@ class Writer:
         self.limit = limit
         self.sync = sync
         self._lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        self._place = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._fd = -1
         try:
             self._take_lock(wait)
@@ -83,6 +96,12 @@ class Writer:
     @property
     def segments(self) -> int:
         return len(self._segments)
+
+    def behind(self, position: int) -> int:
+        """How many records after `position` are kept. Between two epochs are positions that no record has."""
+        position = max(position, self.first - 1)
+        empty = sum(first - 1 - max(after, position) for after, first in self._steps if position < first - 1)
+        return max(0, self._position - position - empty)
 
     def beyond(self, times: float) -> bool:
         """True: `times` the limit is reached; what can be refused should be."""
@@ -123,7 +142,7 @@ class Writer:
 
     def close(self) -> None:
         """Gives up the lock: closing any descriptor of the lock file does."""
-        for name in ("_fd", "_lock"):
+        for name in ("_fd", "_place", "_lock"):
             if getattr(self, name) >= 0:
                 os.close(getattr(self, name))
                 setattr(self, name, -1)
@@ -149,6 +168,8 @@ class Writer:
         """The last id issued. Whoever issues ids keeps this and `serials` up to date: the next segment's head says them."""
         self.serials: dict[str, int] = {}
         self._position = 0
+        self._stopped = False
+        furthest = found[-1][0] if found else 0  # also where that segment turns out to be unreadable
         while found:
             first, path = found[-1]
             data = path.read_bytes()
@@ -169,18 +190,27 @@ class Writer:
                 break
             path.unlink()
             found.pop()
-        lost = head is None
-        if lost:
-            self._position = time.time_ns() // 1000
-            head = Head(node, 0, 0, {})
-        self.epoch = head.epoch + 1
+        after = None if head is None else self._position
+        boot = _boot()
+        self.lost = head is None or head.boot not in ("", boot) and not self._stopped
+        """What :class:`~app.journal.records.Epoch` says."""
+        self.epoch = 1 if head is None else head.epoch + 1
+        now = time.time_ns()
+        furthest = max(furthest, self._position)
+        self.begin = max(now // 1000, furthest + (UNSAVED if self.lost else 1))
+        """The position of this epoch's first record. Where the clock was set back it is not the time that makes it grow."""
+        self._position = self.begin - 1
         serial = self.serials["supervisor"] = self.serials.get("supervisor", 0) + 1
         self._node = node
+        self._boot = "" if self.sync == "batch" else boot
         self._segments = [(first, path.stat().st_size) for first, path in found]
+        self._older = sum(size for _, size in self._segments)
         self._size = 0
-        self._begin_segment()  # in the place of one that held its head alone
-        self._older = sum(size for _, size in self._segments[:-1])
-        self.append([Epoch(node, node_name, self.epoch, pid, serial, time.time_ns(), cut, lost)])
+        self._steps = [step for _, path in found if (step := _step(path)) is not None]
+        """For each epoch that is kept, but one without a journal before it: (the last position before it, its first position)."""
+        if after is not None:
+            self._steps.append((after, self.begin))
+        self._begin_segment([Epoch(node, node_name, self.epoch, pid, serial, now, cut, self.lost, after)])
         self.cut = cut
 
     def _learn(self, records: list[Record]) -> None:
@@ -192,22 +222,28 @@ class Writer:
                 self.serials[record.role] = max(record.serial, self.serials.get(record.role, 0))
             elif type(record) is Epoch:
                 self.serials["supervisor"] = max(record.serial, self.serials.get("supervisor", 0))
+                self._stopped = False
+            elif type(record) is Ended and record.role == "supervisor":
+                self._stopped = True  # in order: nothing but the recorder's end was appended after it
 
-    def _begin_segment(self) -> None:
+    def _begin_segment(self, records: Sequence[Record] = ()) -> None:
+        """Goes on in a new segment. `records`, which begin an epoch, are written together with its head: it holds both or is not there."""
         first = self._position + 1
         path = segment.path(self._directory, first)
         try:
             fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o640)
         except OSError as error:
             raise JournalFull(f"a new segment cannot be begun: {error.strerror}") from None
-        data = segment.head_frame(first, Head(self._node, self.epoch, self.last_id, self.serials))
+        data = segment.head_frame(first, Head(self._node, self.epoch, self.last_id, self.serials, self._boot))
+        if records:
+            data += segment.frame(first, list(records))
         try:
             whole = os.write(fd, data) == len(data)
         except OSError:
             whole = False
         if not whole:
+            # The file stays: a reader may have it open already, and waits for a head in it.
             os.close(fd)
-            path.unlink()
             raise JournalFull("the disk has no room for a new segment")
         if self._fd >= 0:
             if self.sync == "batch":
@@ -217,8 +253,13 @@ class Writer:
             self._older += self._size
         self._fd = fd
         self._size = len(data)
-        self._segments = [entry for entry in getattr(self, "_segments", []) if entry[0] != first]
+        self._position += len(records)
         self._segments.append((first, 0))
+        if records or self.sync == "batch":
+            # Were nothing left of an epoch, the next supervisor would begin it again: with the same number and, where the clock begins
+            # again as well, as one without a battery does, at the same positions. It takes about 1 ms.
+            self._flush()
+            self._flush_directory()
 
     def _cut(self, written: int, reason: OSError | None) -> None:
         if written:
@@ -235,3 +276,30 @@ class Writer:
             os.fdatasync(self._fd)
         except OSError as error:
             raise JournalBroken(f"fdatasync failed, and must not be tried again: {error.strerror}") from None
+
+    def _flush_directory(self) -> None:
+        """fsync(2): that a file has reached the disk does not mean that its entry in the directory has."""
+        try:
+            os.fsync(self._place)
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # a file system that has no such thing for directories
+                raise JournalBroken(f"fsync of the directory failed, and must not be tried again: {error.strerror}") from None
+
+
+def _boot() -> str:
+    """Which boot of the machine this is. random(4)."""
+    try:
+        return BOOT.read_text().strip()
+    except OSError:
+        return str(uuid.uuid4())  # not known: never the same twice
+
+
+def _step(path: Path) -> tuple[int, int] | None:
+    """The step in the positions before a segment, if it begins an epoch: (the last position before it, its first position)."""
+    with path.open("rb") as file:
+        beginning = file.read(BEGINNING)
+    for _end, position, count, body in segment.scan(beginning):
+        if count:
+            record = segment.decode_records(body)[0]
+            return (record.after, position) if type(record) is Epoch and record.after is not None else None
+    return None

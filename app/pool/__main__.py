@@ -27,7 +27,7 @@ def main() -> int:
     except JournalHeld as error:
         print(f"pairscope pool: {error}", file=sys.stderr)
         return 3
-    except JournalFull as error:
+    except (JournalFull, JournalBroken) as error:
         print(f"pairscope pool: {error}", file=sys.stderr)
         return 1
     except OSError as error:

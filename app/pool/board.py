@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, Iterable, Protocol
+from typing import Any, Iterable, Iterator, Protocol
 
 import msgspec
 
@@ -68,39 +68,42 @@ class Board:
         self.scenarios: deque[Entry] = deque()
         """The lab's own queue: a job never waits behind a scenario."""
         self._ended: deque[Entry] = deque()
+        self.bytes = 0
+        """Of the inputs of all jobs that have not ended."""
         self.counts = {"done": 0, "failed": 0, "cancelled": 0}
 
     def add(self, entry: Entry) -> None:
         self.entries[entry.id] = entry
+        self.bytes += entry.size
         (self.scenarios if entry.kind == LAB else self.queue).append(entry)
 
     @property
     def waiting(self) -> int:
         return len(self.queue) + len(self.scenarios)
 
-    def give(self, workers: Iterable[Able], queue: deque[Entry] | None = None) -> tuple[Able, Entry] | None:
-        """Takes the next job from the queue (default: the jobs') for a worker that has room for it; None where nothing fits.
+    def deal(self, hands: Iterable[Able], queue: deque[Entry] | None = None) -> Iterator[tuple[Any, Entry]]:
+        """Takes jobs from the queue (default: the jobs') for as long as a hand has room for the next; whoever iterates hands each over.
 
-        An idle worker first. Quick jobs may also wait behind quick ones, with the worker that has fewest.
+        An idle hand first. Quick jobs may also wait behind quick ones, with the hand that has fewest.
         """
         queue = self.queue if queue is None else queue
-        if not queue:
-            return None
-        entry = queue[0]
-        best = None
-        for worker in workers:
-            if not worker.able:
-                continue
-            load = len(worker.in_flight)
-            if load == 0:
-                best = worker
-                break
-            if entry.quick and load < DEPTH and (best is None or load < len(best.in_flight)) and worker.in_flight[0].quick and worker.in_flight[-1].quick:
-                best = worker
-        if best is None:
-            return None
-        queue.popleft()
-        return best, entry
+        able = [hand for hand in hands if hand.able] if queue else []
+        while queue:
+            entry = queue[0]
+            best = None
+            least = DEPTH if entry.quick else 0
+            for hand in able:
+                in_flight = hand.in_flight
+                load = len(in_flight)
+                if load == 0:
+                    best = hand
+                    break
+                if load < least and in_flight[0].quick and in_flight[-1].quick:
+                    best, least = hand, load
+            if best is None:
+                return
+            queue.popleft()
+            yield best, entry
 
     def give_back(self, entries: Iterable[Entry]) -> None:
         """Puts jobs that were never begun to the head of the queue again, in their order."""
@@ -118,6 +121,7 @@ class Board:
                 (self.scenarios if entry.kind == LAB else self.queue).remove(entry)
             except ValueError:
                 pass
+        self.bytes -= entry.size
         entry.state, entry.reason = state, reason
         entry.data, entry.parameters, entry.client = b"", {}, None
         self.counts[state] += 1

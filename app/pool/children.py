@@ -64,9 +64,9 @@ def worker_environment() -> dict[str, str]:
     return {name: os.environ[name] for name in ("PATH", "LANG", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PAIRSCOPE_SANDBOX", "PAIRSCOPE_TEST") if name in os.environ}
 
 
-def recorder_environment(settings: Settings, epoch: int) -> dict[str, str]:
-    """What the recorder is told: where its settings are, and its epoch."""
-    environment = {**os.environ, "PAIRSCOPE_EPOCH": str(epoch)}
+def recorder_environment(settings: Settings, begin: int) -> dict[str, str]:
+    """What the recorder is told: where its settings are, and at which position its supervisor's epoch begins."""
+    environment = {**os.environ, "PAIRSCOPE_BEGIN": str(begin)}
     environment.pop("PAIRSCOPE_OPERATOR_TOKEN", None)
     if settings.source == "embedded":
         environment["PAIRSCOPE_STATE"] = str(settings.state)

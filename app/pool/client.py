@@ -209,7 +209,7 @@ class Client:
     def _send_begun(self, line: _Line, timeout: float) -> None:
         outs, line.begun = line.begun, []
         try:
-            line.channel.post_all(outs, timeout)
+            line.channel.send(outs, timeout)
         except ChannelClosed:
             self.close()
             raise PoolAway("the pool went away; whether what was begun was sent is not known") from None
@@ -224,8 +224,9 @@ class Client:
         if line is None:
             return
         try:
-            for arrival in line.channel.wait(0):
-                self._keep(line, arrival)
+            while arrivals := line.channel.wait(0):
+                for arrival in arrivals:
+                    self._keep(line, arrival)
             line.answers.clear()
             if line.channel.receipts:
                 line.channel.post("receipt", timeout=1.0)

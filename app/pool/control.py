@@ -69,8 +69,11 @@ class Control:
         self.sock.listen(BACKLOG)
         self._reserve = _reserve()
 
-    def accept(self) -> Caller | None:
-        """Lets one caller in, or refuses it with a sentence. None: nobody there, or refused. Raises nothing for a caller's fault."""
+    def accept(self, closed: str = "") -> Caller | None:
+        """Lets one caller in, or refuses it with a sentence, that of `closed` if it has one. None: nobody there, or refused.
+
+        Raises nothing for a caller's fault.
+        """
         try:
             connection, _ = self.sock.accept()
         except OSError as error:
@@ -83,6 +86,9 @@ class Control:
             try:
                 if uid not in self._allowed:
                     send(connection, f"refused: user {uid} may not connect to the pool".encode())
+                    return None
+                if closed:
+                    send(connection, f"refused: {closed}".encode())
                     return None
                 try:
                     ours, theirs = pair()

@@ -19,6 +19,9 @@ from app.pool.tap import Peer
 class Member(Peer):
     """A peer in the loop: its outbox, and what the selector does for it."""
 
+    is_hand = False
+    """True: it takes jobs."""
+
     def __init__(self, channel: Channel, role: str, serial: int, pid: int, uid: int) -> None:
         super().__init__(channel, role, serial, pid, uid)
         self.outbox: deque[Outgoing] = deque()
@@ -53,6 +56,8 @@ class ChildMember(Member):
 
 
 class Worker(ChildMember):
+    is_hand = True
+
     def __init__(self, child: Child, role: str, serial: int, born: int, now: float) -> None:
         super().__init__(child, role, serial, born, now)
         self.in_flight: deque[Entry] = deque()
@@ -79,6 +84,8 @@ class Station(Member):
 
     It is not this process's child: to end what it has in hand, its channel is closed. Then it kills its run and comes again.
     """
+
+    is_hand = True
 
     def __init__(self, channel: Channel, serial: int, pid: int, uid: int) -> None:
         super().__init__(channel, Role.LAB.value, serial, pid, uid)

@@ -8,8 +8,8 @@ messages of a turn. It waits for nothing but its selector and never talks to the
 from __future__ import annotations
 
 import errno
+import functools
 import gc
-import itertools
 import logging
 import math
 import os
@@ -24,23 +24,19 @@ from typing import Any, Callable, Sequence
 
 import msgspec
 
-from app import __version__
 from app.config import Settings
 from app.ipc import memfd
-from app.ipc.channel import Arrival, Channel, ChannelBroken, ChannelClosed, Outgoing, together
+from app.ipc.channel import SPINS, Arrival, Channel, ChannelBroken, ChannelClosed
 from app.ipc.descriptor import look
-from app.ipc.identity import LARGEST, Issuer, node_of
+from app.ipc.identity import LARGEST, TIME_SHIFT, Issuer, first_id_at
 from app.ipc.passing import PACKET_MAX, close_all
 from app.ipc.vocabulary import (
     LAB,
     REFUSALS,
     Accepted,
     Answer,
-    Done,
     JobSpec,
-    Known,
     More,
-    Output,
     Refused,
     Release,
     Role,
@@ -50,19 +46,21 @@ from app.ipc.vocabulary import (
 )
 from app.journal.records import Born, Ended, Job, JobEnded, JobStarted, OutputGone, Ready
 from app.journal.writer import JournalFull, Writer
-from app.pool import children, lifecycle
-from app.pool import snapshot as views
+from app.pool import children, lifecycle, snapshot
 from app.pool.board import Board, Entry
 from app.pool.control import Control
 from app.pool.lifecycle import Action, Backoff, Event, State
 from app.pool.members import ChildMember, Hand, Member, Station, Worker
+from app.pool.requests import Requests
 from app.pool.results import Results
 from app.pool.tap import Tap
+from app.pool.view import view
 
 log = logging.getLogger("pairscope.supervisor")
 
 SPIN = 80e-6
-"""Seconds for which a turn asks again before it sleeps, while a job is in hand."""
+"""Seconds for which a turn asks again before it sleeps, while a job is in hand or if it did not have to wait longer the last time: another
+core asleep takes 30 us and more to wake."""
 OUT = int(select.EPOLLOUT)
 READ_MOST = 64
 """Messages, to the end of their packet, taken from one channel in one turn: the others get theirs."""
@@ -70,17 +68,18 @@ OUTBOX_MOST = 8192
 """Messages that may wait for a client that does not read; then its channel is closed."""
 UNREPORTED_MOST = 65_536
 """Messages that a peer may leave without a receipt: more than what fits into an outbox, a socket and its own list together."""
-KEPT_MOST = 64
-"""Outputs, each a descriptor kept for its proof, that a client may leave without a receipt."""
 RESULT_MOST = 8 * 1024
+QUICK_MOST = 32 * 1024
+"""Bytes of data beyond which a job gets a spare for its reply, and is not quick."""
 RESERVE = 1.25
 """Times the journal's bound: up to there only new jobs are refused, so that a full pool can still be told what to do."""
 MORE_EVERY = 0.05
 """Seconds between two times that an idle recorder is told of more: it commits twenty batches a second, not one for each message."""
-SIGNALS = {"TERM": signal.SIGTERM, "KILL": signal.SIGKILL, "STOP": signal.SIGSTOP, "CONT": signal.SIGCONT}
 REASON_MOST = 400
 """Characters of a reason: a peer may have written it."""
 DISK_PAUSE_MS = 250
+UNSAVED_IDS = 60_000 << TIME_SHIFT
+"""A minute of ids: more than the kernel keeps from the disk."""
 SCENARIOS_MOST = 32
 """Scenarios that may wait for a station: with two of them the last one begins within the time that a page waits."""
 STATION_PAUSE = 5.0
@@ -106,7 +105,6 @@ class Supervisor:
     def __init__(self, settings: Settings, *, wait_for_lock: bool = False) -> None:
         self.settings = settings
         self.epoll = select.epoll()
-        self.spins = len(os.sched_getaffinity(0)) > 1
         self.watched: dict[int, Callable[[int], None]] = {}
         """What to do when a descriptor is ready."""
         self.buffer = memoryview(bytearray(PACKET_MAX))
@@ -122,7 +120,11 @@ class Supervisor:
         )
         settings.spool.mkdir(parents=True, exist_ok=True, mode=0o770)
         self.serials = self.journal.serials
-        self.issuer = Issuer(settings.node, self.journal.last_id)
+        last_id = self.journal.last_id
+        if self.journal.lost:
+            # The database may have ids that the journal has not, and a clock that was set back would issue them again.
+            last_id = max(last_id + UNSAVED_IDS, first_id_at(self.journal.begin * 1000, settings.node))
+        self.issuer = Issuer(settings.node, last_id)
         self.tap = Tap(self.issuer)
         self.born = self.tap.now()
         self.first_id = self.issuer.last
@@ -154,7 +156,8 @@ class Supervisor:
         """Of channels that are closed."""
         self.ended: list[Entry] = []
         """Jobs whose end is among the records of this turn."""
-        self.sends: list[tuple[Member, Outgoing]] = []
+        self.writable: dict[Member, None] = {}
+        """Peers whose outbox is to be sent at the end of this turn, in the order in which that was decided."""
         self.stopping: float | None = None
         self.finished = False
         self.next_snapshot = 0.0
@@ -169,13 +172,13 @@ class Supervisor:
         # Messages make no cycles: a full collection in the midst of a burst would only find nothing.
         gc.freeze()
         gc.set_threshold(100_000, 50, 50)
+        requests = Requests(self)
+        self.lookup = requests.lookup
         self.handlers: dict[str, Callable[[Any, Arrival, int], None]] = {
+            "hello": self._hello,
             "submit": self._submit,
-            "cancel": self._cancel,
-            "fetch": self._fetch,
-            "signal": self._signal,
-            "scale": self._scale,
             "result": self._result,
+            **requests.handlers,
         }
 
     # ---- the loop
@@ -196,25 +199,27 @@ class Supervisor:
         self.tap.records.append(Born("supervisor", self.serials["supervisor"], os.getpid(), os.geteuid(), self.born))
         self.tap.records.append(Ready("supervisor", self.serials["supervisor"], self.born, "", {}))
         try:
-            poll, watched, look_at_clock = self.epoll.poll, self.watched, self.issuer.look_at_clock
+            poll, watched, look_at_clock, monotonic, rest = self.epoll.poll, self.watched, self.issuer.look_at_clock, time.monotonic, os.sched_yield
+            eager = False
             while not self.finished:
-                now = time.monotonic()
+                now = monotonic()
                 if now >= self.due or self.stopping is not None:
                     self.due = math.inf
                     self._on_time(now)
                     self._flush()
                     if self.finished:
                         break
-                    now = time.monotonic()
+                    now = monotonic()
                     self.due = min(self.due, now + self._patience(now))
                 ready = poll(0)
-                if not ready and self.board.running and self.spins:
-                    # Another core asleep takes 30 us and more to wake; what is in hand is likely to be back before that.
-                    until = now + SPIN
-                    while not ready and time.monotonic() < until:
-                        os.sched_yield()
-                        ready = poll(0)
-                ready = ready or poll(max(0.0, self.due - now))
+                if not ready:
+                    if SPINS and (eager or self.board.running):
+                        until = now + SPIN
+                        while not ready and monotonic() < until:
+                            rest()
+                            ready = poll(0)
+                    ready = ready or poll(max(0.0, self.due - now))
+                    eager = monotonic() - now < SPIN
                 look_at_clock()
                 for fd, mask in ready:
                     if (react := watched.get(fd)) is not None:
@@ -224,37 +229,31 @@ class Supervisor:
         finally:
             self._leave()
 
-    def _changed(self) -> None:
-        """The next snapshot has something new to say."""
-        self.dirty = True
-        self.due = min(self.due, self.next_snapshot)
-
-    def _look(self) -> None:
+    def look(self) -> None:
         """Something has happened that may make something else due."""
         self.dirty = True
         self.due = 0.0
 
     def _flush(self) -> None:
         """Journals what this turn recorded, then sends what it decided to send."""
-        while self.tap.records or self.sends:
-            records = self.tap.take()
-            sends, self.sends = self.sends, []
-            if records:
-                self._append(records)
-            groups: dict[Member, list[Outgoing]] = {}
-            for member, out in sends:
-                groups.setdefault(member, []).append(out)
-            for member, outs in groups.items():
-                self._transmit(member, outs)
+        tap = self.tap
+        while tap.records or self.writable:
+            if tap.records:
+                self._append(tap.take())
+            writable, self.writable = self.writable, {}
+            for member in writable:
+                self._write(member)
+        if self.dirty and self.next_snapshot < self.due:
+            self.due = self.next_snapshot
         if self.recorder_idle and self.progress is not None and self.journal.position > self.progress.position:
             now = time.monotonic()
             if now < self.more_due:
                 self.due = min(self.due, self.more_due)
-            else:
+            elif (recorder := self.recorder) is not None:
                 self.recorder_idle = False
                 self.more_due = now + MORE_EVERY
-                assert self.recorder is not None
-                self._transmit(self.recorder, [self.recorder.channel.prepare("more", More(self.journal.position))])
+                recorder.outbox.append(recorder.channel.prepare("more", More(self.journal.position)))
+                self._write(recorder)
 
     def _append(self, records: list[Any]) -> None:
         self.journal.last_id = self.issuer.last
@@ -272,10 +271,11 @@ class Supervisor:
         if self.stuck:
             log.warning("the journal can be written again")
             self.stuck = ""
-            self._look()
-        for entry in self.ended:
-            entry.ended_position = position
-        self.ended.clear()
+            self.look()
+        if self.ended:
+            for entry in self.ended:
+                entry.ended_position = position
+            self.ended.clear()
 
     def _wait_for_room(self) -> None:
         """The disk is full: only the recorder is heard, for what it has drained can be deleted, and whoever asks to stop."""
@@ -299,57 +299,34 @@ class Supervisor:
         elif recorder is not None and recorder.open and recorder.channel.fileno() in ready:
             self._read(recorder)
 
-    def _transmit(self, member: Member, outs: list[Outgoing]) -> None:
-        """Sends what was decided in this turn for one peer, as many messages in a packet as may travel together."""
-        if not member.open:
-            for out in outs:
-                self._not_sent(member, out, f"{member} had closed its end")
-            return
-        waited = bool(member.outbox)
-        if len(outs) == 1 and not waited:
-            try:
-                member.channel.transmit(outs)
-                return
-            except BlockingIOError:
-                pass
-            except OSError as error:
-                self._not_sent(member, outs[0], f"sendmsg to {member}: {error.strerror}")
-                return
-        member.outbox.extend(outs)
-        if len(member.outbox) > OUTBOX_MOST:
-            self._drop(member, f"it read nothing while {OUTBOX_MOST} messages waited")
-        elif len(member.unreported) > UNREPORTED_MOST:
-            self._drop(member, f"it reported nothing of {UNREPORTED_MOST} messages")
-        elif not waited:
-            self._write(member)
-
-    def _not_sent(self, member: Member, out: Outgoing, reason: str) -> None:
-        out.close()
-        if out.envelope.id:
-            self.tap.failed(member, out.envelope.id, "failed", reason)
+    def _not_sent(self, member: Member, reason: str) -> None:
+        """What waits in the outbox is not sent."""
+        while member.outbox:
+            out = member.outbox.popleft()
+            out.close()
+            if out.envelope.id:
+                self.tap.failed(member, out.envelope.id, "failed", reason)
 
     def _write(self, member: Member) -> None:
         """Sends what the peer has room for; the rest stays in its outbox until it has room again."""
-        outs = list(member.outbox)
-        member.outbox.clear()
-        done = 0
-        while done < len(outs):
-            count = together(outs, done)
-            packet = outs[done : done + count]
-            try:
-                member.channel.transmit(packet)
-            except BlockingIOError:
-                member.outbox.extend(outs[done:])
-                break
-            except OSError as error:
-                for out in packet:
-                    self._not_sent(member, out, f"sendmsg to {member}: {error.strerror}")
-                if error.errno not in (errno.EPIPE, errno.ECONNRESET):
-                    # ETOOMANYREFS, ENOBUFS: the peer would wait for ever for what it will never get. Of its end, reading tells.
-                    member.outbox.extend(outs[done + count :])
-                    return self._drop(member, f"sendmsg to it failed: {error.strerror}")
-            done += count
-        self._interest(member)
+        outbox = member.outbox
+        if not member.open:
+            return self._not_sent(member, f"{member} had closed its end")
+        if len(outbox) > OUTBOX_MOST:
+            return self.drop(member, f"it read nothing while {OUTBOX_MOST} messages waited")
+        if len(member.unreported) > UNREPORTED_MOST:
+            return self.drop(member, f"it reported nothing of {UNREPORTED_MOST} messages")
+        try:
+            member.channel.transmit(outbox)
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            self._not_sent(member, f"sendmsg to {member}: {error.strerror}")
+            if error.errno not in (errno.EPIPE, errno.ECONNRESET):
+                # ETOOMANYREFS, ENOBUFS: the peer would wait for ever for what it will never get. Of its end, reading tells.
+                return self.drop(member, f"sendmsg to it failed: {error.strerror}")
+        if member.writing or outbox:
+            self._interest(member)
 
     def _interest(self, member: Member) -> None:
         writing = bool(member.outbox)
@@ -357,7 +334,7 @@ class Supervisor:
             member.writing = writing
             self.epoll.modify(member.channel.fileno(), select.EPOLLIN | (select.EPOLLOUT if writing else 0))
 
-    def _say(
+    def say(
         self, member: Member, kind: str, payload: Any, *, fds: Sequence[int] = (), kept: Sequence[int] = (), job: int = 0, seq: int = 0
     ) -> int:
         """Decides that a message shall be sent in this turn; returns its id, 0 for housekeeping. One that cannot even be made ends the channel."""
@@ -365,22 +342,25 @@ class Supervisor:
             out = member.channel.prepare(kind, payload, fds=fds, job=job, seq=seq)
         except (OSError, ValueError, RecursionError) as error:
             close_all(kept)
-            self._drop(member, f"{kind} cannot be sent to it: {error}")
+            self.drop(member, f"{kind} cannot be sent to it: {error}")
             return 0
         identity = 0 if out.kind.housekeeping else self.tap.sending(member, out, kept)
-        self.sends.append((member, out))
+        member.outbox.append(out)
+        self.writable[member] = None
         return identity
 
     # ---- peers
 
     def _callers(self, _: int) -> None:
-        while (caller := self.control.accept()) is not None:
+        # Each caller that is let in is two records at least: a journal at its bound must not grow by those who come again and again.
+        closed = self._refusal("journal-full") if self.stopping is None and self.journal.beyond(RESERVE) else ""
+        while (caller := self.control.accept(closed)) is not None:
             member = Member(Channel(caller.end, hears="client", blocking=False, buffer=self.buffer), "", 0, caller.pid, caller.uid)
             self.clients.add(member)
             self._watch(member)
 
     def _watch(self, member: Member) -> None:
-        self._register(member.channel.fileno(), lambda mask: self._ready(member, mask))
+        self._register(member.channel.fileno(), functools.partial(self._ready, member))
 
     def _register(self, fd: int, react: Callable[[int], None]) -> None:
         self.epoll.register(fd, select.EPOLLIN)
@@ -391,64 +371,59 @@ class Supervisor:
         del self.watched[fd]
 
     def _ready(self, member: Member, mask: int) -> None:
-        if mask & OUT and member.open:
-            self._write(member)
+        if mask & OUT:
+            self.writable[member] = None
         if mask & ~OUT and member.open:
             self._read(member)
 
     def _read(self, member: Member, most: int = READ_MOST) -> None:
-        for count in itertools.count(1):
-            if not member.channel.waiting and (count > most or count == 2 and most == READ_MOST and not member.expected):
-                return
+        """Takes what is there, up to `most` messages and the end of their packet."""
+        while True:
             try:
-                arrival = member.channel.receive()
+                arrivals = member.channel.packet()
             except BlockingIOError:
                 return
             except ChannelClosed:
-                self._closed(member)
-                return
+                return self._closed(member)
             except ChannelBroken as error:
-                self._drop(member, str(error))
-                return
-            try:
-                self._arrived(member, arrival)
-            except ChannelBroken as error:
-                self._drop(member, str(error))
-                return
-            finally:
+                return self.drop(member, str(error))
+            for arrival in arrivals:
+                if member.open:
+                    try:
+                        self._arrived(member, arrival)
+                    except ChannelBroken as error:
+                        self.drop(member, str(error))
                 if arrival.fds:
                     arrival.close()
-            if not member.open:
+            most -= len(arrivals)
+            if most <= 0 or not member.open or not member.expected:
                 return
 
     def _arrived(self, member: Member, arrival: Arrival) -> None:
         if arrival.envelope.receipts:
             for message in self.tap.reported(member, arrival.envelope.receipts):
-                self._say(member, "release", Release(message))
+                self.say(member, "release", Release(message))
         kind = arrival.kind
         if not kind.housekeeping:
             if member.role == "":
                 raise ChannelBroken(f"{kind.name} came before the client had said what it is")
-            if not isinstance(member, Hand) and self.stopping is None and self.journal.beyond(1.0 if kind.name == "submit" else RESERVE):
+            name = kind.name
+            if not member.is_hand and self.stopping is None and self.journal.beyond(1.0 if name == "submit" else RESERVE):
                 self.refusals += 1
-                self._look()
-                out = member.channel.prepare("refused", Refused("journal-full", self._refusal("journal-full")), seq=arrival.envelope.seq)
-                self.sends.append((member, out))
+                self.look()
+                member.outbox.append(member.channel.prepare("refused", Refused("journal-full", self._refusal("journal-full")), seq=arrival.envelope.seq))
+                self.writable[member] = None
                 return
-            job = None if kind.name == "submit" else getattr(arrival.payload, "job", arrival.envelope.job)
+            job = None if name == "submit" else getattr(arrival.payload, "job", arrival.envelope.job)
             if job is not None and not 0 <= job <= LARGEST:
                 job = arrival.payload.job = 0
-            identity = self.tap.arrived(member, arrival, job)
-            if kind.name == "hello":
-                self._hello(member, arrival)
-            else:
-                self.handlers[kind.name](member, arrival, identity)
+            self.handlers[name](member, arrival, self.tap.arrived(member, arrival, job))
         elif kind.name == "progress":
             self._progress(arrival)
         elif kind.name == "enter":
             self._enter(member, arrival)
         elif kind.name == "lookup":
-            self._lookup(member, arrival)
+            self.lookup(member, arrival)
 
     def _enter(self, member: Member, arrival: Arrival) -> None:
         role = arrival.payload.role
@@ -458,13 +433,13 @@ class Supervisor:
         if role == Role.LAB.value:
             member = self._station(member)
         self.tap.records.append(Born(role, member.serial, member.pid, member.uid, self.tap.now()))
-        self._say(
+        self.say(
             member,
             "welcome",
             Welcome(self.settings.node, self.journal.epoch, role, member.serial, os.getpid()),
             seq=arrival.envelope.seq,
         )
-        self._look()
+        self.look()
 
     def _station(self, member: Member) -> Station:
         """The same peer as one that takes scenarios."""
@@ -480,7 +455,7 @@ class Supervisor:
         self.serials[role] = self.serials.get(role, 0) + 1
         return self.serials[role]
 
-    def _drop(self, member: Member, reason: str) -> None:
+    def drop(self, member: Member, reason: str) -> None:
         """Ends this one channel for its peer's fault."""
         reason = reason[:REASON_MOST]
         log.warning("%s: %s; its channel is closed", member if member.role else f"a client with pid {member.pid}", reason)
@@ -499,11 +474,9 @@ class Supervisor:
         if not member.open:
             return
         member.open = False
-        self._look()
+        self.look()
         self._unregister(member.channel.fileno())
-        for out in member.outbox:
-            self._not_sent(member, out, f"{member}: {reason}")
-        member.outbox.clear()
+        self._not_sent(member, f"{member}: {reason}")
         self.tap.closed(member, f"{member.role} {member.serial} ended before it reported" if member.role else reason)
         self.housekeeping.update(member.channel.housekeeping)
         member.channel.close()
@@ -534,7 +507,7 @@ class Supervisor:
         self.tap.records.append(Born(role, member.serial, child.pid, member.uid, member.born))
         self._watch(member)
         self._register(child.pidfd, lambda _: self._died(member))
-        self._look()
+        self.look()
         return member
 
     def _spawn_worker(self) -> None:
@@ -548,7 +521,7 @@ class Supervisor:
 
     def _spawn_recorder(self) -> None:
         self.recorder_birth = None
-        environment = children.recorder_environment(self.settings, self.journal.epoch)
+        environment = children.recorder_environment(self.settings, self.journal.begin)
         self.recorder = self._spawn("app.recorder", "recorder", ChildMember, [], environment)
         self.recorder_idle = False
         if self.recorder is None:
@@ -558,17 +531,17 @@ class Supervisor:
         """Takes the lifecycle's decision and carries it out."""
         member.state, action = lifecycle.step(member.state, event)
         now = time.monotonic()
-        self._look()
+        self.look()
         if action is Action.ASK:
             member.due = now + lifecycle.GRACE
             if member.role == "worker":
                 assert isinstance(member, Worker)
                 if not member.in_flight and member.open:
-                    self._say(member, "stop", Stop("the pool is stopping" if self.stopping is not None else "it is no longer wanted"))
+                    self.say(member, "stop", Stop("the pool is stopping" if self.stopping is not None else "it is no longer wanted"))
                 elif member.in_flight:
                     member.due = member.in_flight[0].started + self._deadline(member.in_flight[0])
             elif member.open:
-                self._say(member, "finish", None)
+                self.say(member, "finish", None)
                 member.due = now + FINISH
         elif action is Action.KILL:
             children.send_signal(member.child, signal.SIGKILL)
@@ -587,7 +560,7 @@ class Supervisor:
 
     def _died(self, member: ChildMember) -> None:
         """The pidfd says so. What it had sent is read first: it may have ended jobs."""
-        if member.open:
+        while member.open and member.channel.readable:
             self._read(member, sys.maxsize)
         if member.open:
             # Somebody else holds its end as well, a debugger perhaps: end-of-file need never come.
@@ -612,18 +585,18 @@ class Supervisor:
         if member.in_flight:
             head = member.in_flight.popleft()
             if head.cancelled:
-                self._end(head, "cancelled", f"{head.cancelled}; {cost}")
+                self.end(head, "cancelled", f"{head.cancelled}; {cost}")
             elif head.late:
-                self._end(head, "failed", f"{head.late}; {cost}")
+                self.end(head, "failed", f"{head.late}; {cost}")
             else:
-                self._end(head, "failed", f"{member.role} {member.serial} died with the job in hand: {how}")
+                self.end(head, "failed", f"{member.role} {member.serial} died with the job in hand: {how}")
             for entry in member.in_flight:
                 close_all([fd for fd in (entry.output, entry.spare) if fd >= 0])
                 entry.output = entry.spare = -1
             self.board.give_back(member.in_flight)
             member.in_flight.clear()
 
-    def _hello(self, member: Member, arrival: Arrival) -> None:
+    def _hello(self, member: Member, arrival: Arrival, _: int) -> None:
         if isinstance(member, Station):
             return self._station_ready(member, arrival)
         if not isinstance(member, Worker) or member.state not in (State.STARTING, State.STOPPING) or member.ready:
@@ -639,7 +612,7 @@ class Supervisor:
         self.catalogue |= {spec.name: spec for spec in hello.catalogue}
         for entry in list(self.board.queue):
             if (refusal := self._unfit(entry)) is not None:
-                self._end(entry, "failed", refusal[1])
+                self.end(entry, "failed", refusal[1])
 
     def _station_ready(self, station: Station, arrival: Arrival) -> None:
         hello = arrival.payload
@@ -650,7 +623,7 @@ class Supervisor:
         station.sandbox, station.detail = hello.sandbox, hello.sandbox_detail
         self.tap.records.append(Ready(station.role, station.serial, station.ready, station.sandbox, station.detail))
         self.catalogue |= {LAB: hello.catalogue[0]}
-        self._look()
+        self.look()
 
     def _progress(self, arrival: Arrival) -> None:
         progress = arrival.payload
@@ -660,7 +633,7 @@ class Supervisor:
             self._step(self.recorder, Event.HELLO)
             self.tap.records.append(Ready("recorder", self.recorder.serial, self.recorder.ready, "", {}))
         if self.progress is None or progress.database != self.progress.database:
-            self._look()
+            self.look()
         self.progress = progress
         self.progress_heard = self.tap.now()
         self.recorder_idle = progress.idle
@@ -673,16 +646,16 @@ class Supervisor:
 
     def _refusal(self, code: str) -> str:
         particulars = {
-            "unknown-kind": f"Known are: {', '.join(sorted(self.catalogue))}.",
-            "queue-full": f"At most {self.settings.queue_max} may.",
+            "unknown-kind": f"Known are: {', '.join(sorted(self.catalogue.keys() - {LAB}))}.",
+            "queue-full": f"At most {self.settings.queue_max} may, with at most {self.settings.queue_bytes} bytes of input together.",
             "journal-full": f"Its bound is {self.settings.journal_limit} bytes; jobs that run are not affected.",
             "too-large": f"At most {self.settings.upload_max} bytes.",
         }
         return " ".join(filter(None, (REFUSALS[code], particulars.get(code))))
 
-    def _refuse(self, member: Member, arrival: Arrival, code: str, more: str = "", job: int = 0) -> None:
+    def refuse(self, member: Member, arrival: Arrival, code: str, more: str = "", job: int = 0) -> None:
         reason = " ".join(filter(None, (self._refusal(code), more)))
-        self._say(member, "refused", Refused(code, reason), job=job, seq=arrival.envelope.seq)
+        self.say(member, "refused", Refused(code, reason), job=job, seq=arrival.envelope.seq)
 
     def _unfit(self, entry: Entry) -> tuple[str, str] | None:
         """Why this job cannot be done by any worker: (code, sentence)."""
@@ -694,75 +667,76 @@ class Supervisor:
             return "unknown-kind", self._refusal("unknown-kind")
         if spec.needs_input and entry.input < 0:
             return "needs-input", self._refusal("needs-input")
-        entry.quick = spec.quick and entry.input < 0 and len(entry.data) <= 32 * 1024
+        entry.quick = spec.quick and not spec.output and entry.input < 0 and len(entry.data) <= QUICK_MOST
         return None
 
     def _submit(self, member: Member, arrival: Arrival, identity: int) -> None:
         payload = arrival.payload
         if self.stopping is not None:
-            return self._refuse(member, arrival, "stopping", job=identity)
+            return self.refuse(member, arrival, "stopping", job=identity)
         if self.board.waiting >= self.settings.queue_max:
-            return self._refuse(member, arrival, "queue-full", job=identity)
+            return self.refuse(member, arrival, "queue-full", job=identity)
         if payload.kind == LAB and len(self.board.scenarios) >= SCENARIOS_MOST:
-            return self._refuse(member, arrival, "queue-full", f"Of scenarios at most {SCENARIOS_MOST} may.", job=identity)
-        if payload.want not in (1, 2, 3):
-            return self._refuse(member, arrival, "bad-request", f"want is {payload.want}; expected 1, 2 or 3.", job=identity)
+            return self.refuse(member, arrival, "queue-full", f"Of scenarios at most {SCENARIOS_MOST} may.", job=identity)
+        if not 1 <= payload.want <= 3:
+            return self.refuse(member, arrival, "bad-request", f"want is {payload.want}; expected 1, 2 or 3.", job=identity)
         size = len(payload.data)
         if arrival.fds:
             seen = look(arrival.fds[0])
             if seen.object not in ("regular file", "memfd") or seen.access not in ("read", "read-write"):
-                return self._refuse(
+                return self.refuse(
                     member, arrival, "bad-request", f"The input is a {seen.object} open for {seen.access}; expected a file open for reading.", job=identity
                 )
             if seen.access != "read" and not memfd.is_sealed(arrival.fds[0]):
-                return self._refuse(member, arrival, "bad-request", "The input can be written to; expected a read-only file or a sealed memfd.", job=identity)
+                return self.refuse(member, arrival, "bad-request", "The input can be written to; expected a read-only file or a sealed memfd.", job=identity)
             size = seen.size
             if size > self.settings.upload_max:
-                return self._refuse(member, arrival, "too-large", f"The input has {size}.", job=identity)
+                return self.refuse(member, arrival, "too-large", f"The input has {size}.", job=identity)
+        if size and self.board.bytes and self.board.bytes + size > self.settings.queue_bytes:
+            return self.refuse(member, arrival, "queue-full", f"Their inputs have {self.board.bytes} bytes, this one has {size}.", job=identity)
         fds = arrival.fds
         entry = Entry(identity, payload.kind[:16], payload.name[:255], size, payload.parameters, payload.data, fds[0] if fds else -1)
         if self.catalogue and (refusal := self._unfit(entry)) is not None:
             entry.input = -1
-            return self._refuse(member, arrival, refusal[0], job=identity)
+            return self.refuse(member, arrival, refusal[0], job=identity)
         arrival.take()
         entry.client, entry.seq, entry.want = member, arrival.envelope.seq, payload.want
         self.tap.records.append(
             Job(identity, entry.kind, entry.name, entry.size, arrival.received + self.tap.offset, member.role, member.serial, member.pid)
         )
         if payload.want & 1:
-            self._say(member, "accepted", Accepted(identity, self.board.waiting), job=identity, seq=entry.seq)
+            self.say(member, "accepted", Accepted(identity, self.board.waiting), job=identity, seq=entry.seq)
         self.board.add(entry)
 
     def _assign(self) -> None:
-        """Gives jobs to workers for as long as both are there."""
-        if not self.catalogue:
-            return
-        while (given := self.board.give(self.workers.values())) is not None:
-            worker, entry = given
-            assert isinstance(worker, Worker)
-            self._task(worker, entry)
+        """Gives jobs to workers, and scenarios to stations, for as long as both are there."""
+        if self.board.queue and self.catalogue:
+            for worker, entry in self.board.deal(self.workers.values()):
+                self._task(worker, entry)
         if self.board.scenarios and self.stations:
-            while (given := self.board.give(self.stations.values(), self.board.scenarios)) is not None:
-                station, entry = given
-                assert isinstance(station, Station)
+            for station, entry in self.board.deal(self.stations.values(), self.board.scenarios):
                 self._task(station, entry)
 
     def _task(self, worker: Hand, entry: Entry) -> None:
         spec = self.catalogue[entry.kind]
         try:
-            if spec.output and entry.output < 0:
-                entry.output = memfd.empty(f"output of {entry.kind}")
-            if len(entry.data) > 32 * 1024 and entry.spare < 0:
-                entry.spare = memfd.empty(f"spare of {entry.kind}")
-            fds = [fd for fd in (entry.input, entry.output, entry.spare) if fd >= 0]
-            task = Task(entry.kind, entry.name, entry.parameters, entry.data, entry.input >= 0, entry.output >= 0, entry.spare >= 0)
-            out = worker.channel.prepare("task", task, fds=fds, job=entry.id)
+            if entry.quick:
+                out = worker.channel.prepare("task", Task(entry.kind, entry.name, entry.parameters, entry.data, False, False), job=entry.id)
+            else:
+                if spec.output and entry.output < 0:
+                    entry.output = memfd.empty(f"output of {entry.kind}")
+                if len(entry.data) > QUICK_MOST and entry.spare < 0:
+                    entry.spare = memfd.empty(f"spare of {entry.kind}")
+                fds = [fd for fd in (entry.input, entry.output, entry.spare) if fd >= 0]
+                task = Task(entry.kind, entry.name, entry.parameters, entry.data, entry.input >= 0, entry.output >= 0, entry.spare >= 0)
+                out = worker.channel.prepare("task", task, fds=fds, job=entry.id)
         except (OSError, ValueError, RecursionError) as error:
             # No descriptor left for a memfd, a payload that grew beyond the bound with its new header, parameters nested too deeply.
-            self._end(entry, "failed", f"it could not be given to a worker: {error}")
+            self.end(entry, "failed", f"it could not be given to a worker: {error}")
             return
         self.tap.sending(worker, out)
-        self.sends.append((worker, out))
+        worker.outbox.append(out)
+        self.writable[worker] = None
         if not worker.in_flight:
             entry.started = time.monotonic()
             worker.due = entry.started + spec.deadline
@@ -776,7 +750,7 @@ class Supervisor:
         return self.catalogue[entry.kind].deadline
 
     def _result(self, member: Member, arrival: Arrival, _: int) -> None:
-        if not isinstance(member, Hand) or not member.in_flight or member.in_flight[0].id != arrival.envelope.job:
+        if not member.is_hand or not member.in_flight or member.in_flight[0].id != arrival.envelope.job:
             raise ChannelBroken(f"a result for job {arrival.envelope.job}, which it has not in hand")
         payload = arrival.payload
         result = _json(payload.result) if payload.ok else EMPTY
@@ -798,11 +772,11 @@ class Supervisor:
             member.done += 1
         else:
             member.failed += 1
-        self._end(entry, state, reason, result)
-        if isinstance(member, Worker) and member.state is State.STOPPING and not member.in_flight:
+        self.end(entry, state, reason, result)
+        if not member.in_flight and member.state is State.STOPPING:
             member.due = now + lifecycle.GRACE
-            self._look()
-            self._say(member, "stop", Stop("it is no longer wanted"))
+            self.look()
+            self.say(member, "stop", Stop("it is no longer wanted"))
 
     def _keep_output(self, entry: Entry, now: float) -> tuple[str, str]:
         """Seals the output and keeps it for download; the state and reason of the job."""
@@ -817,10 +791,10 @@ class Supervisor:
         spec = self.catalogue[entry.kind]
         self.results.add(entry.id, entry.output, size, spec.media, (entry.name or entry.kind) + spec.suffix, now)
         entry.output = -1
-        self._look()
+        self.look()
         return "done", ""
 
-    def _end(self, entry: Entry, state: str, reason: str, result: bytes = EMPTY) -> None:
+    def end(self, entry: Entry, state: str, reason: str, result: bytes = EMPTY) -> None:
         """Ends a job, exactly once: in the record, and to the client that waits. `result` is the entry's, as JSON."""
         if len(result) > RESULT_MOST:
             shown = msgspec.json.encode({"note": f"a result of {len(result)} bytes; at most {RESULT_MOST} are recorded"})
@@ -835,95 +809,16 @@ class Supervisor:
             )
         )
         if client is not None and client.open and want & 2:
-            self._say(
+            self.say(
                 client, "answer", Answer(entry.id, state, entry.result, reason, entry.worker, entry.output_size), job=entry.id, seq=seq
             )
         if len(result) > RESULT_MOST:
             entry.result = {}
-        close_all(entry.take_fds())
+        if fds := entry.take_fds():
+            close_all(fds)
         self.board.end(entry, state, reason)
         self.ended.append(entry)
-        self._changed()
-
-    # ---- requests of clients
-
-    def _cancel(self, member: Member, arrival: Arrival, _: int) -> None:
-        entry = self.board.entries.get(arrival.payload.job)
-        if entry is None:
-            return self._refuse(member, arrival, "unknown-job", job=arrival.payload.job)
-        who = f"cancelled through {member.role} {member.serial}"
-        if entry.state == "queued":
-            self._end(entry, "cancelled", who)
-            what = "The job was cancelled before it began."
-        elif entry.state == "running":
-            worker: Hand = (self.stations if entry.kind == LAB else self.workers)[entry.worker]
-            if isinstance(worker, Station):
-                entry.cancelled = who
-                self._drop(worker, f"job {entry.id} was cancelled")
-                what = f"Lab station {worker.serial} kills the run."
-            elif worker.in_flight[0] is entry:
-                entry.cancelled = who
-                children.send_signal(worker.child, signal.SIGKILL)
-                what = f"Worker {worker.serial} is being killed for it."
-            else:
-                # Only quick jobs wait in a worker's socket, and a message that is sent cannot be recalled.
-                what = "The job takes microseconds and is on its way: it will have ended before it could be cancelled."
-        else:
-            what = f"The job had ended before: {entry.state}."
-        self._say(member, "done", Done(what), job=entry.id, seq=arrival.envelope.seq)
-
-    def _fetch(self, member: Member, arrival: Arrival, _: int) -> None:
-        job = arrival.payload.job
-        kept = self.results.get(job)
-        if kept is None:
-            entry = self.board.entries.get(job)
-            if entry is None:
-                code = "expired" if self._ours(job) else "unknown-job"
-            else:
-                code = "expired" if entry.output_size else "no-output"
-            return self._refuse(member, arrival, code, job=job)
-        try:
-            fd = memfd.read_only(kept.fd)
-        except OSError as error:
-            return self._refuse(member, arrival, "expired", f"It could not be opened: {error.strerror}.", job=job)
-        if sum(bool(sent.kept) for sent in member.unreported.values()) >= KEPT_MOST:
-            os.close(fd)
-            raise ChannelBroken(f"it reported nothing of {KEPT_MOST} outputs")
-        self._say(member, "output", Output(job, kept.size, kept.media, kept.name), fds=[fd], kept=[fd], job=job, seq=arrival.envelope.seq)
-
-    def _signal(self, member: Member, arrival: Arrival, _: int) -> None:
-        payload = arrival.payload
-        worker = self.workers.get(payload.worker)
-        if worker is None:
-            alive = ", ".join(str(serial) for serial in self.workers) or "none"
-            return self._refuse(member, arrival, "unknown-worker", f"Alive: {alive}.")
-        if payload.signal not in SIGNALS:
-            return self._refuse(member, arrival, "out-of-range", f"The signal is {payload.signal[:20]!r}; expected {', '.join(SIGNALS)}.")
-        children.send_signal(worker.child, SIGNALS[payload.signal])
-        self._say(member, "done", Done(f"SIG{payload.signal} was sent to worker {worker.serial} (pid {worker.pid})."), seq=arrival.envelope.seq)
-
-    def _scale(self, member: Member, arrival: Arrival, _: int) -> None:
-        wanted = arrival.payload.workers
-        if not 1 <= wanted <= self.settings.workers_max:
-            return self._refuse(member, arrival, "out-of-range", f"{wanted} workers are asked for; expected 1 to {self.settings.workers_max}.")
-        before, self.wanted = self.wanted, wanted
-        self.births.clear()
-        self._look()
-        self._say(member, "done", Done(f"The pool goes from {before} to {wanted} workers."), seq=arrival.envelope.seq)
-
-    def _lookup(self, member: Member, arrival: Arrival) -> None:
-        job = arrival.payload.job
-        entry = self.board.entries.get(job)
-        if entry is not None:
-            known = Known(job, True, entry.state, entry.kind, entry.result, entry.reason, entry.output_size)
-        else:
-            # An earlier epoch's job whose records still wait in the journal: it may be one.
-            drained = self.progress.position if self.progress is not None else 0
-            known = Known(job, drained < self.first_position and 0 < job <= self.first_id and node_of(job) == self.settings.node)
-        self._say(member, "known", known, seq=arrival.envelope.seq)
-
-    def _ours(self, job: int) -> bool:
-        return 0 < job <= self.issuer.last and node_of(job) == self.settings.node
+        self.dirty = True
 
     # ---- time
 
@@ -939,12 +834,12 @@ class Supervisor:
             if station.due is not None and station.due <= now:
                 head = station.in_flight[0]
                 head.late = f"it exceeded its deadline of {self._deadline(head):g} s"
-                self._drop(station, f"job {head.id} exceeded its deadline")
+                self.drop(station, f"job {head.id} exceeded its deadline")
         if self.board.scenarios and not self.stations:
             gone = self.station_left + STATION_PAUSE
             if gone <= now:
                 for entry in list(self.board.scenarios):
-                    self._end(entry, "failed", self._refusal("lab-away"))
+                    self.end(entry, "failed", self._refusal("lab-away"))
             else:
                 self.due = min(self.due, gone)
         recorder = self.recorder
@@ -952,14 +847,14 @@ class Supervisor:
             self._step(recorder, Event.LATE)
         for job, reason in self.results.expire(now):
             self.tap.records.append(OutputGone(job, self.tap.now(), reason))
-            self._look()
+            self.look()
         if self.stopping is not None:
             self._stop_further(now)
         else:
             self._people(now)
             if self.recorder is None and self.recorder_birth is not None and self.recorder_birth <= now:
                 self._spawn_recorder()
-        if now >= self.next_snapshot and (self.dirty or now - self.last_snapshot >= views.HEARTBEAT):
+        if now >= self.next_snapshot and (self.dirty or now - self.last_snapshot >= snapshot.HEARTBEAT):
             self._write_snapshot(now)
 
     def _people(self, now: float) -> None:
@@ -976,7 +871,7 @@ class Supervisor:
 
     def _patience(self, now: float) -> float:
         """Seconds until something is due."""
-        due = [now + views.HEARTBEAT, max(self.next_snapshot, now) if self.dirty else now + views.HEARTBEAT]
+        due = [now + snapshot.HEARTBEAT, max(self.next_snapshot, now) if self.dirty else now + snapshot.HEARTBEAT]
         due += [member.due for member in (*self.workers.values(), *self.stations.values()) if member.due is not None]
         if self.recorder is not None and self.recorder.due is not None:
             due.append(self.recorder.due)
@@ -995,90 +890,10 @@ class Supervisor:
         at = self.tap.now()
         if not self.marks or self.marks[-1][0] < self.journal.position:
             self.marks.append((self.journal.position, at))
-        views.write(self.settings, self._view(at))
+        snapshot.write(self.settings, view(self, at))
         self.dirty = False
         self.last_snapshot = now
-        self.next_snapshot = now + views.EVERY
-
-    def _view(self, at: int) -> views.Snapshot:
-        progress = self.progress
-        drained = progress.position if progress is not None else 0
-        lag = self.journal.position - drained if progress is not None else self.journal.position - self.first_position
-        recorder = self.recorder
-        if recorder is None:
-            state = "dead"
-        elif recorder.state is State.STARTING or progress is None:
-            state = "starting"
-        else:
-            state = "ok" if progress.database == "ok" else "away"
-        housekeeping = Counter(self.housekeeping)
-        members: list[Member] = [*self.clients, *self.stations.values(), *self.workers.values(), *([recorder] if recorder else [])]
-        for member in members:
-            housekeeping.update(member.channel.housekeeping)
-        return views.Snapshot(
-            at=at,
-            node=self.settings.node,
-            node_name=self.settings.node_name,
-            epoch=self.journal.epoch,
-            version=__version__,
-            state="running" if self.stopping is None else "stopping",
-            supervisor=views.SupervisorView(self.serials["supervisor"], os.getpid(), self.born, views.held()),
-            workers=[self._worker_view(worker) for worker in self.workers.values()],
-            stations=[self._worker_view(station) for station in self.stations.values()],
-            wanted=self.wanted,
-            workers_max=self.settings.workers_max,
-            recorder=views.RecorderView(
-                serial=recorder.serial if recorder else 0,
-                pid=recorder.pid if recorder else 0,
-                state=state,
-                database=progress.database if progress is not None else "not heard of yet",
-                position=drained,
-                rows=progress.rows if progress is not None else 0,
-                lag=max(0, lag),
-                lag_ns=max(0, at - self.marks[0][1]) if lag > 0 and self.marks else 0,
-                heard=self.progress_heard,
-                quarantined=progress.quarantined if progress is not None else 0,
-                history=progress.history if progress is not None else 0,
-                bound=progress.bound if progress is not None else self.settings.history_rows,
-            ),
-            journal=views.JournalView(
-                self.journal.position,
-                self.journal.first,
-                self.journal.bytes,
-                self.settings.journal_limit,
-                self.journal.segments,
-                self.refusals,
-                self.settings.journal_sync,
-                drained,
-                self.stuck,
-            ),
-            clients=[views.ClientView(member.serial, member.role, member.pid, member.uid, member.messages) for member in (*self.clients, *self.stations.values()) if member.role],
-            jobs=views.JobsView(self.board.waiting, self.board.running, **self.board.counts),
-            results=views.ResultsView(len(self.results), self.results.bytes, self.results.most_bytes, int(self.results.age)),
-            messages=views.MessagesView(self.tap.journaled, dict(sorted(housekeeping.items()))),
-            transfers=self.tap.transfers,
-            catalogue=list(self.catalogue.values()),
-        )
-
-    def _worker_view(self, worker: Hand) -> views.WorkerView:
-        state = worker.state.value
-        if worker.state is State.READY:
-            state = "busy" if worker.in_flight else "idle"
-        head = worker.in_flight[0] if worker.in_flight else None
-        return views.WorkerView(
-            worker.serial,
-            worker.pid,
-            state,
-            worker.born,
-            worker.ready,
-            str(head.id) if head else "",
-            head.kind if head else "",
-            worker.sandbox,
-            worker.detail,
-            worker.done,
-            worker.failed,
-            len(worker.in_flight),
-        )
+        self.next_snapshot = now + snapshot.EVERY
 
     # ---- the end
 
@@ -1097,7 +912,7 @@ class Supervisor:
         if self.stopping is None:
             log.info("asked to stop: no new jobs; %d run, %d wait", self.board.running, self.board.waiting)
             self.stopping = time.monotonic()
-            self._look()
+            self.look()
 
     def _stop_further(self, now: float) -> None:
         """Jobs first, then the workers, then the recorder, then this process."""
@@ -1106,7 +921,7 @@ class Supervisor:
             if now < self.stopping + self.settings.stop_grace:
                 return
             for entry in [*self.board.queue, *self.board.scenarios]:
-                self._end(entry, "failed", "the pool stopped before it began")
+                self.end(entry, "failed", "the pool stopped before it began")
             for worker in self.workers.values():
                 for entry in worker.in_flight:
                     entry.late = f"the pool stopped and waited {self.settings.stop_grace:g} s for it"

@@ -75,12 +75,12 @@ class Tap:
         identity = self._issuer.another()
         envelope = arrival.envelope
         received = arrival.received
-        sent = envelope.sent if 0 < envelope.sent <= received else received
+        sent = envelope.sent
+        if not 0 < sent <= received:
+            sent = received
         fds = arrival.fds
-        transfers = []
-        for position, (theirs, own) in enumerate(zip(envelope.fds, fds)) if fds else ():
-            verdict, reason = prove(peer.pid, theirs, own)
-            transfers.append(Transfer(position, theirs, own, *look(own), verdict, reason))
+        preview = memoryview(arrival.raw)
+        transfers = self._transfers(peer, envelope.fds, fds) if fds else []
         self.records.append(
             Message(
                 identity,
@@ -95,7 +95,7 @@ class Tap:
                 arrival.flags,
                 sent + self.offset,
                 received + self.offset,
-                bytes(memoryview(arrival.raw)[:PREVIEW]),
+                bytes(preview if len(preview) <= PREVIEW else preview[:PREVIEW]),
                 transfers,
             )
         )
@@ -104,11 +104,17 @@ class Tap:
         self.transfers += len(fds)
         return identity
 
+    @staticmethod
+    def _transfers(peer: Peer, theirs: Sequence[int], own: Sequence[int]) -> list[Transfer]:
+        """What came with a message: the sender's number, ours, and the proof that they are one open file description."""
+        return [Transfer(at, number, fd, *look(fd), *prove(peer.pid, number, fd)) for at, (number, fd) in enumerate(zip(theirs, own))]
+
     def sending(self, peer: Peer, out: Outgoing, kept: Sequence[int] = ()) -> int:
         """Gives the message its id and records it as sent; owns `kept` until the outcome is known. Returns the id."""
         identity = out.envelope.id = self._issuer.another()
         sent = peer.channel.stamp(out)
-        transfers = [Transfer(position, fd, -1, *look(fd)) for position, fd in enumerate(out.fds)] if out.fds else []
+        fds = out.fds
+        transfers = [Transfer(position, fd, -1, *look(fd)) for position, fd in enumerate(fds)] if fds else []
         self.records.append(
             Message(
                 identity,
@@ -119,7 +125,7 @@ class Tap:
                 peer.serial,
                 peer.pid,
                 out.size,
-                len(out.fds),
+                len(fds),
                 0,
                 sent + self.offset,
                 0,
@@ -127,23 +133,24 @@ class Tap:
                 transfers,
             )
         )
-        peer.unreported[identity] = Sent(out.fds, kept) if out.fds else PLAIN
+        peer.unreported[identity] = Sent(fds, kept) if fds else PLAIN
         peer.messages += 1
         self.journaled += 1
-        self.transfers += len(out.fds)
+        self.transfers += len(fds)
         return identity
 
     def reported(self, peer: Peer, receipts: list[Receipt]) -> list[int]:
         """Records what the peer says it received; returns the messages whose descriptors it may now close."""
         release = []
         now = time.monotonic_ns()
+        take, add, offset = peer.unreported.pop, self.records.append, self.offset
         for receipt in receipts:
-            sent = peer.unreported.pop(receipt.message, None)
+            sent = take(receipt.message, None)
             if sent is None:
                 continue
-            self.records.append(
-                Outcome(receipt.message, "received", min(receipt.received, now) + self.offset, receipt.flags, receipt.fds[: len(sent.fds)])
-            )
+            received = receipt.received
+            fds = receipt.fds[: len(sent.fds)] if sent.fds else []
+            add(Outcome(receipt.message, "received", (received if received < now else now) + offset, receipt.flags, fds))
             if sent.fds:
                 for position, own in enumerate(sent.fds):
                     theirs = receipt.fds[position] if position < len(receipt.fds) else -1

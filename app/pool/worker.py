@@ -52,29 +52,32 @@ def serve(channel: Channel, jobs: dict[str, Job]) -> None:
     held: dict[int, list[int]] = {}
     results: list[Outgoing] = []
     while True:
-        arrival = channel.next()
-        assert arrival is not None
-        kind = arrival.kind.name
-        if kind == "task":
-            fds = arrival.take()
-            if fds:
-                held[arrival.envelope.id] = fds
-            channel.spare = fds[-1] if arrival.payload.spare else -1
-            job = arrival.envelope.job
-            try:
-                out = channel.prepare("result", work(jobs, arrival, fds), job=job)
-            except (ValueError, OSError) as error:
-                # A worker may make no memfd, and the spare that it was lent has a bound.
-                out = channel.prepare("result", Result(False, reason=f"its answer could not travel: {error}"), job=job)
-            results.append(out)
-            if not channel.waiting or len(results) >= ANSWERED_TOGETHER:
+        for arrival in channel.wait():
+            kind = arrival.kind.name
+            if kind == "task":
+                fds = arrival.take()
+                if fds:
+                    held[arrival.envelope.id] = fds
+                channel.spare = fds[-1] if arrival.payload.spare else -1
+                job = arrival.envelope.job
+                try:
+                    out = channel.prepare("result", work(jobs, arrival, fds), job=job)
+                except (ValueError, OSError) as error:
+                    # A worker may make no memfd, and the spare that it was lent has a bound.
+                    out = channel.prepare("result", Result(False, reason=f"its answer could not travel: {error}"), job=job)
+                results.append(out)
+                if len(results) >= ANSWERED_TOGETHER:
+                    channel.send(results)
+                    results = []
+            elif kind == "release":
+                close_all(held.pop(arrival.payload.message, []))
+            elif kind == "stop":
                 channel.send(results)
-                results = []
-        elif kind == "release":
-            close_all(held.pop(arrival.payload.message, []))
-        elif kind == "stop":
-            channel.post("receipt")
-            return
+                channel.post("receipt")
+                return
+        if results:
+            channel.send(results)
+            results = []
 
 
 def main() -> int:

@@ -32,7 +32,7 @@ def main() -> int:
     settings = config.load()
     channel = Channel(socket.socket(fileno=CHANNEL))
     database = engine(settings.recorder_url, pool_size=1, max_overflow=0)
-    writer = Writer(database, settings.node, settings.node_name, int(os.environ["PAIRSCOPE_EPOCH"]))
+    writer = Writer(database, settings.node, settings.node_name, int(os.environ["PAIRSCOPE_BEGIN"]))
     # Until the database has told: what is drained is not less than this, and the pages do not take all of time for our lag.
     writer.position = let_go(settings.journal)
     try:

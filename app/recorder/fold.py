@@ -84,8 +84,6 @@ class Needs:
     processes: set[tuple[str, int]] = dataclasses.field(default_factory=set)
     all_open: bool = False
     """True: every row of the node that is still open, because a supervisor's end decides it."""
-    anew: bool = False
-    """True: a journal was lost, and with it the count of epochs."""
 
 
 class Pace(msgspec.Struct):
@@ -126,7 +124,6 @@ def needs(batch: Batch) -> Needs:
                 found.processes.add((record.role, record.serial))
         if kind is Epoch or kind is Ended and record.role == "supervisor":
             found.all_open = True
-            found.anew = found.anew or kind is Epoch and record.lost
     return found
 
 

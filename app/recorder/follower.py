@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from app.journal import segment
@@ -25,7 +26,6 @@ class Follower:
 
     def __init__(self, directory: Path, after: int) -> None:
         self._directory = directory
-        self._most = BATCH
         self.last = after
         """The position of the last record that :meth:`read` has returned."""
         self._reader = Reader(directory, after)
@@ -34,34 +34,26 @@ class Follower:
     def read(self) -> list[tuple[int, Record]]:
         """The next records, [] when there are none yet. Raises JournalGap where records are missing behind `last`."""
         records, self._ahead = self._ahead, []
-        try:
-            if len(records) < self._most:
-                records += self._reader.read(self._most - len(records))
-        except JournalGap:
-            # What was read before the gap is lost with the exception: read it again, frame by frame, up to the gap.
-            if self._most == 1:
-                raise
-            self._most = 1
-            self.go_to(self.last)
-            return self.read()
+        if not records:
+            records = self._reader.read(BATCH)
+        elif len(records) < BATCH:
+            with suppress(JournalGap):  # the next call raises it, when these are taken
+                records += self._reader.read(BATCH - len(records))
         if records:
             self.last = records[-1][0]
         return records
 
     def look_ahead(self) -> None:
         """Reads some of what the next :meth:`read` returns: the time is there while a server works."""
-        if len(self._ahead) < self._most:
-            try:
+        if len(self._ahead) < BATCH:
+            with suppress(JournalGap):
                 self._ahead += self._reader.read(AHEAD)
-            except JournalGap:
-                self.go_to(self.last)
 
     def pass_gap(self) -> int:
         """Goes on at the first segment behind what is missing; returns the position before its first record, 0 if there is none yet."""
         behind = [first for first, _path in segment.listed(self._directory) if first > self.last + 1]
         if not behind:
             return 0
-        self._most = BATCH
         self.go_to(behind[0] - 1)
         return self.last
 

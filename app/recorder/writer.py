@@ -7,7 +7,6 @@ it all stands there.
 
 from __future__ import annotations
 
-import enum
 import itertools
 import time
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ import msgspec
 from sqlalchemy import Connection, Engine, Row, Table, and_, delete, func, insert, or_, select, update
 
 from app.ipc.identity import time_of
+from app.journal.reader import follows
 from app.journal.records import Record
 from app.recorder.fold import Batch, Fold, JobRow, MessageRow, Needs, Place, ProcessRow, Rows, TransferRow, needs, words
 from app.recorder.upsert import SIZES, Block, Upsert, send
@@ -48,29 +48,21 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class Fenced(Exception):
-    """A recorder of a newer epoch writes this node's history: this one must not."""
+    """The recorder of a newer supervisor writes this node's history: this one must not."""
 
 
 class Behind(Exception):
     """The database is not as far as these records need it: it was replaced by an older copy. Read on from where it is."""
 
 
-class Fence(enum.Enum):
-    """What a transaction does where a newer epoch than ours has been."""
-
-    KEEP = "stop"
-    LOOK = "leave it as it is: what comes next in the journal decides"
-    ANEW = "begin a new count: with a lost journal its count of epochs is lost, too"
-
-
 class Writer:
-    """Writes the history of one node. `epoch` is that of the supervisor for which it does."""
+    """Writes the history of one node, for the supervisor whose epoch begins at the position `begin`."""
 
-    def __init__(self, engine: Engine, node: int, node_name: str, epoch: int) -> None:
+    def __init__(self, engine: Engine, node: int, node_name: str, begin: int) -> None:
         self._engine = engine
         self._node = node
         self._node_name = words(node_name, 64)
-        self._epoch = epoch
+        self._begin = begin
         self._mariadb = engine.dialect.name != "sqlite"
         self._upserts = {table: Upsert(table) for table in (MESSAGES, TRANSFERS, JOBS, PROCESSES, RATES, QUARANTINE)}
         self._most = 0
@@ -90,11 +82,11 @@ class Writer:
         self._engine.dispose()
 
     def open(self) -> int:
-        """Where the journal is to be read from: the position that is committed. Raises what a database raises.
+        """Where the journal is to be read from: the position that is committed. Raises Fenced, and what a database raises.
 
-        From now on a recorder of an older epoch cannot commit.
+        From now on the recorder of an older supervisor cannot commit.
         """
-        with self._transaction(Fence.LOOK) as (connection, row):
+        with self._transaction() as (connection, row):
             self._recount(connection, row)
             self.quarantined = connection.scalar(select(func.count()).where(QUARANTINE.c.node == self._node)) or 0
         return self.position
@@ -106,17 +98,15 @@ class Writer:
 
         Raises Fenced, Behind, what a database raises, and what a record that makes no sense raises; nothing is written then.
         """
-        wanted = needs(batch)
-        with self._transaction(Fence.ANEW if wanted.anew else Fence.KEEP) as (connection, row):
+        with self._transaction() as (connection, row):
             if batch[0][0] <= row.position:
                 batch = [entry for entry in batch if entry[0] > row.position]
-                wanted = needs(batch)
             if not batch:
                 return
-            if row.position and batch[0][0] > row.position + 1:
+            if row.position and not follows(*batch[0], row.position):
                 raise Behind(f"the database is at position {row.position}, these records begin at {batch[0][0]}")
             place = Place(self._node, self._node_name, row.journal_epoch, row.supervisor, row.supervisor_pid)
-            fold = Fold(self._load(connection, wanted), place)
+            fold = Fold(self._load(connection, needs(batch)), place)
             written = self._write(connection, fold, batch, meanwhile)
             self._advance(connection, batch[-1][0], fold)
         self.position = batch[-1][0]
@@ -125,7 +115,7 @@ class Writer:
     def put_aside(self, position: int, record: Record | None, reason: str, reached: int = 0) -> None:
         """Puts a record into quarantine and goes on behind it. None: records from `position` to `reached` are missing."""
         reached = reached or position
-        with self._transaction(Fence.ANEW if record is None else Fence.KEEP) as (connection, row):
+        with self._transaction() as (connection, row):
             if reached <= row.position:
                 return
             now = time.time_ns()
@@ -166,7 +156,7 @@ class Writer:
     # ---- the node's position
 
     @contextmanager
-    def _transaction(self, fence: Fence = Fence.KEEP) -> Iterator[tuple[Connection, Row[Any]]]:
+    def _transaction(self) -> Iterator[tuple[Connection, Row[Any]]]:
         """A transaction that holds the node's position."""
         with self._engine.connect() as connection, connection.begin():
             mine = select(POSITIONS).where(POSITIONS.c.node == self._node).with_for_update()
@@ -174,22 +164,22 @@ class Writer:
             if row is None:
                 connection.execute(insert(POSITIONS), self._unborn())
                 row = connection.execute(mine).one()
-            if row.epoch > self._epoch and fence is Fence.KEEP:
+            if row.epoch > self._begin:
                 raise Fenced(
-                    f"a recorder of epoch {row.epoch} writes the history of node {self._node}, this one has epoch {self._epoch}:"
-                    " it stops; what it has not written stays in the journal for the other"
+                    f"the history of node {self._node} is written for the supervisor that began at position {row.epoch}, and this recorder's"
+                    f" began at {self._begin}, before it: it stops; what it has not written stays in the journal"
                 )
-            if row.epoch < self._epoch or row.epoch > self._epoch and fence is Fence.ANEW:
-                connection.execute(update(POSITIONS).where(POSITIONS.c.node == self._node).values(epoch=self._epoch))
+            if row.epoch < self._begin:
+                connection.execute(update(POSITIONS).where(POSITIONS.c.node == self._node).values(epoch=self._begin))
             self.position = row.position
             yield connection, row
 
     def _mine(self) -> tuple[Any, ...]:
-        return POSITIONS.c.node == self._node, POSITIONS.c.epoch <= self._epoch
+        return POSITIONS.c.node == self._node, POSITIONS.c.epoch <= self._begin
 
     def _unborn(self) -> dict[str, Any]:
         columns = {column.name: 0 for column in POSITIONS.columns}
-        return columns | {"node": self._node, "node_name": self._node_name, "epoch": self._epoch, "journal_epoch": self._epoch}
+        return columns | {"node": self._node, "node_name": self._node_name, "epoch": self._begin}
 
     def _advance(self, connection: Connection, position: int, fold: Fold) -> None:
         inserted, place = fold.inserted, fold.place

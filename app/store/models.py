@@ -225,8 +225,8 @@ class Position(History):
     __tablename__ = "positions"
     node: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
     node_name: Mapped[str] = mapped_column(Words(64))
-    epoch: Mapped[int] = mapped_column(Integer)
-    """Fence: a recorder of an older epoch cannot commit."""
+    epoch: Mapped[int] = mapped_column(BigInteger)
+    """Fence: where the epoch of the newest supervisor begins whose recorder was here. An older one's cannot commit."""
     position: Mapped[int] = mapped_column(BigInteger)
     at: Mapped[int] = mapped_column(BigInteger)
     supervisor: Mapped[int] = mapped_column(Integer)

@@ -479,10 +479,16 @@ def _cookie_name(settings: Settings) -> str:
     return "pairscope-" + hashlib.sha256(str(settings.secret_key).encode()).hexdigest()[:8]
 
 
-def _strange_host(_error: SecurityError) -> tuple[str, int, dict[str, str]]:
-    """No page and no problem: without a host that is ours there are no addresses to put into one."""
-    words = "This site does not answer to the host name of the request. Whoever runs it can add the name to trusted_hosts in its settings.\n"
-    return words, 400, {"Content-Type": "text/plain; charset=utf-8"}
+def _strange_host(_error: SecurityError) -> Any:
+    """A problem for a program, plain text for a browser: without a host that is ours there are no addresses to put into a page."""
+    asked = request.headers.get("Host", "")[:100]
+    words = _(
+        "This site does not answer to the host name %(asked)s. Whoever runs it can add the name to trusted_hosts in its settings.",
+        asked=repr(asked),
+    )
+    if problems.wanted():
+        return problems.answer(Problem("wrong-host", words))
+    return words + "\n", 400, {"Content-Type": "text/plain; charset=utf-8"}
 
 
 def _finish(response: Response) -> Response:

@@ -7,10 +7,11 @@ import importlib.util
 
 from flask import Flask, request
 from flask_babel import Babel
+from werkzeug.routing import IntegerConverter, Map
 
 from app import config
 from app.web import reach, words
-from app.web.upload import Request
+from app.web.upload import FIELD_MAX, Request
 
 PARTS = ("access", "errors", "pages", "live", "export", "api", "health")
 """Modules of app.web with a ``register(app)`` each, in the order of their request hooks: access comes first."""
@@ -18,14 +19,25 @@ PARTS = ("access", "errors", "pages", "live", "export", "api", "health")
 LANGUAGES = ("en",)
 
 
+class Number(IntegerConverter):
+    """A number in an address: one that no column holds is no address of ours. 19 digits at most, so that none is too long to be read."""
+
+    regex = r"[0-9]{1,19}"
+
+    def __init__(self, map: Map) -> None:
+        super().__init__(map, max=2**63 - 1)
+
+
 def create(settings: config.Settings | None = None) -> Flask:
     """A new application for these settings, or for those of the environment."""
     settings = settings or config.load()
     app = Flask("app.web")
     app.request_class = Request
+    app.url_map.converters["int"] = Number
     app.config.update(
         TRUSTED_HOSTS=list(settings.trusted_hosts) or None,
         MAX_FORM_PARTS=100,
+        MAX_FORM_MEMORY_SIZE=FIELD_MAX,
         BABEL_TRANSLATION_DIRECTORIES="translations",
     )
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True

@@ -14,6 +14,10 @@ from app.pool.client import PoolAway, Refused
 from app.web import problems
 
 
+AGAIN = 5
+"""Seconds after which a page that could not be shown for now asks again."""
+
+
 def page(error: Exception) -> Any:
     """The answer to a request that ended with this error."""
     if isinstance(error, HTTPException) and (error.code is None or error.code < 400):
@@ -30,11 +34,14 @@ def page(error: Exception) -> Any:
     body = render_template(
         "error.html", problem=problem, advice=_advice(problem), hide_strip_query=problem.kind == "database-away"
     )
+    again = problem.code == 503 and request.method == "GET"
     headers = [
         (name, value)
         for name, value in problem.headers.items()
         if name.lower() not in ("content-type", "content-length", "www-authenticate")
     ]
+    if again:
+        headers.append(("Refresh", str(AGAIN)))  # what sent something must not send it again
     return body, problem.code, headers
 
 
@@ -51,7 +58,9 @@ def _advice(problem: problems.Problem) -> str:
         410: _("Submit the job again to get its output again."),
         413: _("Choose a smaller file."),
         429: _("Wait for the time that is named above."),
-        503: _("This page tries nothing by itself: load it again in some seconds."),
+        503: _("This page loads itself again every %(seconds)s seconds until it is answered.", seconds=AGAIN)
+        if request.method == "GET"
+        else _("Go back, and send it again in some seconds."),
     }.get(problem.code or 500, _("Load the page again; if it happens again, the server's log has the reason."))
 
 

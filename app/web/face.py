@@ -65,9 +65,9 @@ def sandbox_state(level: str) -> tuple[str, str]:
 
 
 def process_state(process: Process) -> tuple[str, str]:
-    """How a process of history stands: shape and word. Without a pool nobody knows of those whose end is not recorded."""
+    """How a process of history stands: shape and word. Without a pool nobody knows of those whose end is not recorded, nor of another node's."""
     if process.ended is None:
-        return ("good", _("alive")) if reach.snapshot() else ("unknown", _("not known"))
+        return ("good", _("alive")) if process.node == reach.settings().node and reach.snapshot() else ("unknown", _("not known"))
     if process.asked or process.exit in ("exited 0", "closed its end"):
         return "unknown", _("ended")
     return "failed", _("died")
@@ -160,6 +160,7 @@ def register(app: Flask) -> None:
         duration=duration,
         glyph_path=lambda device, inode: GLYPHS[glyph_of(device, inode)],
         glyph_number=lambda number: GLYPHS[number % len(GLYPHS)],
+        own_node=settings.node,
         version=package.__version__,
         memfd_max=settings.memfd_max,
         upload_max=settings.upload_max,

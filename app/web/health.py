@@ -105,7 +105,7 @@ class Figures(Collector):
         yield CounterMetricFamily("pairscope_transfers", "Descriptors that crossed by SCM_RIGHTS in this epoch.", said.transfers)
         yield _gauge("clients", "Pairs of web threads and tools.", len(said.clients))
         journal = said.journal
-        yield _gauge("journal_position", "Records ever appended on this node.", journal.position)
+        yield _gauge("journal_position", "Position of the last record: it grows, in steps at each start.", journal.position)
         yield _gauge("journal_bytes", "Bytes of journal.", journal.bytes)
         yield _gauge("journal_limit_bytes", "Their bound.", journal.limit)
         yield _gauge("journal_segments", "Files of journal.", journal.segments)

@@ -34,6 +34,8 @@ class Listing(NamedTuple):
     newer: str | None
     cursor: str | None
     """From where its live updates go on; None: this page has none, because newer rows are not on it."""
+    reached: int | None
+    """Since when everything was looked at, where a search stopped before the page was full; ns since 1970."""
 
 
 class Update(NamedTuple):
@@ -54,7 +56,7 @@ def look(
     """One page. Raises CursorError."""
     cursor = None if before or after else queries.live_cursor(session)
     page = queries.page(session, table.name, chosen, before=before, after=after, limit=limit)
-    return Listing(page.rows, page.older, page.newer if before or after else None, cursor)
+    return Listing(page.rows, page.older, page.newer if before or after else None, cursor, page.reached)
 
 
 def since(
@@ -93,7 +95,7 @@ def answer(name: str, template: str, seen: str = "", **context: Any) -> Response
     text = request.args.get("q", "").strip()
     before, after = request.args.get("before"), request.args.get("after")
     problem: Wrong | None = None
-    listing = Listing([], None, None, None)
+    listing = Listing([], None, None, None, None)
     try:
         listing = look(reach.history(), table, parse(text, name), before, after)
     except FilterError as error:
@@ -103,7 +105,7 @@ def answer(name: str, template: str, seen: str = "", **context: Any) -> Response
     if problem:
         context["empty"] = _("Correct the filter above: nothing was looked for.")
     elif listing.older and not listing.rows:
-        context["empty"] = _("None among the newest that were searched. Older ones: follow the link below.")
+        context["empty"] = _("Nothing fits so far.")
     body = render_template(
         template,
         table=table,
@@ -112,8 +114,10 @@ def answer(name: str, template: str, seen: str = "", **context: Any) -> Response
         rows=listing.rows,
         older=listing.older,
         newer=listing.newer,
+        reached=listing.reached,
         limit=PAGE,
         fields=FIELDS[name],
+        found_at_once=", ".join(field.name for field in FIELDS[name] if field.index or field.in_order),
         live_url=url_for("live.table", name=name, q=text or None) if listing.cursor is not None else "",
         live_cursor=listing.cursor,
         live_seen=f"strip:{strip.signature()}{seen}",

@@ -9,13 +9,15 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-from flask import Response, request, url_for
+from flask import Response, request
+from flask_babel import gettext as _
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnection
 from werkzeug.exceptions import HTTPException
 
 from app.ipc.vocabulary import REFUSALS
 from app.pool.client import PoolAway, Refused
+from app.web.words import size
 
 MEDIA = "application/problem+json"
 
@@ -48,6 +50,7 @@ KINDS: dict[str, Kind] = {
     "not-found": Kind(404, "There is nothing at this address."),
     "unknown-message": Kind(404, "There is no such message, or history does not keep it any more."),
     "unknown-transfer": Kind(404, "There is no such transfer, or history does not keep it any more."),
+    "wrong-host": Kind(400, "This site does not answer to that host name."),
     "wrong-method": Kind(405, "This address does not take this method."),
     "wrong-media": Kind(415, "The body is not of the media type that is expected."),
     "wrong-query": Kind(400, "The query cannot be understood."),
@@ -111,12 +114,14 @@ def of(error: Exception) -> Problem | None:
         return error
     if isinstance(error, Refused):
         kind = error.code if error.code in KINDS else "unavailable"
-        return Problem(kind, error.reason or KINDS[kind].title, headers={"Retry-After": "2"} if KINDS[kind].status == 503 else None)
+        title = KINDS[kind].title
+        particulars = error.reason.removeprefix(title).strip()  # the title stands beside it
+        return Problem(kind, particulars or title, headers={"Retry-After": "2"} if KINDS[kind].status == 503 else None)
     if isinstance(error, PoolAway):
-        words = f"{_sentence(str(error))} What is recorded can still be read; try again when it is back."
+        words = _("%(reason)s What is recorded can still be read; try again when it is back.", reason=_sentence(str(error)))
         return Problem("pool-away", words, headers={"Retry-After": "2"})
     if isinstance(error, DATABASE_AWAY) or isinstance(error, DBAPIError) and error.connection_invalidated:
-        words = "The database does not answer. Jobs still run, and are recorded when it is back."
+        words = _("The database does not answer. Jobs still run, and are recorded when it is back.")
         return Problem("database-away", words, headers={"Retry-After": "5"})
     if isinstance(error, HTTPException) and error.code is not None and error.code >= 400:
         kind = _BY_STATUS.get(error.code, "bad-request" if error.code < 500 else "unavailable")
@@ -132,14 +137,17 @@ def _told(error: HTTPException, kind: str) -> str:
     """What the error says of this request; Werkzeug's general sentences give way to ours."""
     if error.description and error.description != type(error).description:
         return error.description
+    if error.code == 413 and request.max_content_length:
+        bound = size(request.max_content_length)
+        return _("The body exceeds the bound of %(bound)s. Nothing was kept; the pool is unaffected.", bound=bound)
     where = " GET /api/v1/openapi.json lists the addresses and their methods." if wanted() and error.code in (404, 405) else ""
-    return f"{request.method} {request.path[:100]}: {KINDS[kind].title}{where}"
+    return f"{request.method} {request.path[:100]}: {_(KINDS[kind].title)}{where}"
 
 
 def answer(problem: Problem) -> Response:
     """The problem as a response for a program."""
     body = {
-        "type": url_for("api.problem", kind=problem.kind),
+        "type": f"{request.script_root}/api/v1/problems/{problem.kind}",  # without url_for, which wants a host that is ours
         "title": problem.title,
         "status": problem.code,
         "detail": problem.description,

@@ -10,7 +10,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
+import ipaddress
 import os
+import re
 import tempfile
 import unicodedata
 from typing import Any, Callable, Iterator, NamedTuple, TypeVar
@@ -25,7 +27,9 @@ from app.ipc import memfd
 from app.web.words import size as in_words
 
 FORM_MAX = 64 * KIB
-"""Bytes of a body that carries no upload, and of everything beside the file in one that does."""
+"""Bytes of a body that carries no upload."""
+FIELD_MAX = 128 * KIB
+"""Bytes of one field beside a file. Not 64 KiB: Werkzeug bounds by it what it reads at a time, too, and reads 64 KiB."""
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -123,20 +127,70 @@ class Landing(io.RawIOBase):
 
 
 class Request(flask.Request):
-    """A request whose file parts land in descriptors, and whose bound depends on the view."""
+    """A request whose file parts land in descriptors, whose bound depends on the view, and whose form is read or refused in words."""
 
     _landings: list[Landing] | None = None
+    _trusted_hosts: list[str] | None = None
+
+    @property
+    def trusted_hosts(self) -> list[str] | None:  # type: ignore[override]
+        """Werkzeug cuts a trusted name at its first colon, so that [::1] would never be matched: IPv6 addresses are compared here."""
+        asked = _address_in(self.headers.get("Host", ""))
+        if asked is not None and any(_address_in(name) == asked for name in self._trusted_hosts or ()):
+            return None
+        return self._trusted_hosts
+
+    @trusted_hosts.setter
+    def trusted_hosts(self, value: list[str] | None) -> None:
+        self._trusted_hosts = value
+
+    @property
+    def carries_upload(self) -> bool:
+        """True: a file may come with it, so that its body may be large. Whatever else a form is made of is kept in memory."""
+        view = current_app.view_functions.get(self.endpoint or "") if current_app else None
+        return getattr(view, "takes_upload", False) and self.mimetype == "multipart/form-data"
 
     @property
     def max_content_length(self) -> int | None:
         if not current_app or self._max_content_length is not None:
             return super().max_content_length
-        view = current_app.view_functions.get(self.endpoint or "")
-        return _settings().upload_max + FORM_MAX if getattr(view, "takes_upload", False) else getattr(view, "body_max", FORM_MAX)
+        if self.carries_upload:
+            return _settings().upload_max + FORM_MAX
+        return getattr(current_app.view_functions.get(self.endpoint or ""), "body_max", FORM_MAX)
 
     @max_content_length.setter
     def max_content_length(self, value: int | None) -> None:
         self._max_content_length = value
+
+    def _load_form_data(self) -> None:
+        try:
+            super()._load_form_data()
+        except RequestEntityTooLarge as error:
+            if error.description != RequestEntityTooLarge.description or not self.carries_upload:
+                raise
+            if (self.content_length or 0) > (self.max_content_length or 0):
+                raise too_large(_settings()) from None
+            raise RequestEntityTooLarge(
+                _(
+                    "The form has a field of more than %(bound)s, or more than %(parts)s fields. Nothing was kept; the pool is unaffected.",
+                    bound=in_words(FIELD_MAX),
+                    parts=self.max_form_parts,
+                )
+            ) from None
+        except ValueError:
+            raise BadRequest(
+                _(
+                    "The body is no %(media)s that can be read: it is cut off, or its parts are not divided by the boundary that its "
+                    "Content-Type names. Nothing was kept; send it again, whole.",
+                    media=self.mimetype,
+                )
+            ) from None
+
+    def make_form_data_parser(self) -> Any:
+        """Without Werkzeug's silence, in which a broken form is an empty one."""
+        parser = super().make_form_data_parser()
+        parser.silent = False
+        return parser
 
     def _get_file_stream(
         self, total_content_length: Any, content_type: Any, filename: Any = None, content_length: Any = None
@@ -153,16 +207,16 @@ class Request(flask.Request):
 
 
 @contextlib.contextmanager
-def receive(request: flask.Request, settings: Settings, field: str = "file") -> Iterator[Upload | None]:
+def receive(request: flask.Request, field: str = "file") -> Iterator[Upload | None]:
     """The uploaded file as a descriptor for the length of the `with` block; None if the request carries none.
 
-    Raises BadRequest for an empty file, RequestEntityTooLarge (413) beyond ``upload_max``, ServiceUnavailable when
+    Raises BadRequest for an empty file or several, RequestEntityTooLarge (413) beyond ``upload_max``, ServiceUnavailable when
     there is no room. Who sends the descriptor on keeps it open until then: passing duplicates it.
     """
-    try:
-        part = request.files.get(field)
-    except RequestEntityTooLarge:
-        raise too_large(settings) from None
+    parts = request.files.getlist(field)
+    if len(parts) > 1:
+        raise BadRequest(_("%(count)s files came, and a job works on one. Send each by itself.", count=len(parts)))
+    part = parts[0] if parts else None
     if part is None or not (part.filename or isinstance(part.stream, Landing) and part.stream.size):
         yield None
         return
@@ -191,6 +245,15 @@ def too_large(settings: Settings) -> RequestEntityTooLarge:
             bound=in_words(settings.upload_max),
         )
     )
+
+
+def _address_in(host: str) -> ipaddress.IPv6Address | None:
+    """The IPv6 address of a Host header or of a trusted name, in brackets; None: it is something else."""
+    found = re.fullmatch(r"\[([0-9a-fA-F:.]+)\](:[0-9]*)?", host)
+    try:
+        return ipaddress.IPv6Address(found[1]) if found else None
+    except ValueError:
+        return None
 
 
 def _settings() -> Settings:

@@ -33,7 +33,8 @@ class Echo(Job):
             shown = os.pread(task.input, bound, 0)
         try:
             # a character cut by the bound is left out, one cut by the end is an error
-            result = {"bytes": total, "text": _utf8().decode(shown, len(shown) >= total)}
+            whole = len(shown) >= total
+            result = {"bytes": total, "text": shown.decode() if whole else _utf8().decode(shown)}
         except UnicodeDecodeError:
             shown = shown[: bound // 2]
             result = {"bytes": total, "hex": shown.hex()}

@@ -10,7 +10,7 @@ from flask import Response, request, url_for
 from werkzeug.utils import send_file
 from werkzeug.wsgi import FileWrapper
 
-from app.ipc.vocabulary import Answer, JobSpec
+from app.ipc.vocabulary import LAB, Answer, JobSpec
 from app.pool.client import PoolAway, Refused
 from app.store import queries
 from app.web import problems, reach
@@ -60,7 +60,7 @@ def submit(waiting: dict[str, Any], form: dict[str, Any]) -> Any:
     form.pop("file", None)
     form.pop("csrf_token", None)
     _expect(kind, form)
-    with receive(request, reach.settings()) as upload:
+    with receive(request) as upload:
         if upload is not None and data is not None:
             raise Problem("bad-request", "Both file and data were given; expected one of them.")
         accepted = reach.client().submit(
@@ -102,8 +102,10 @@ def cancel(job: str) -> dict[str, str]:
     try:
         return {"done": reach.client().cancel(identity)}
     except Refused as refused:
-        if refused.code != "unknown-job" or (row := queries.job(reach.history(), identity)) is None:
+        if refused.code != "unknown-job":
             raise
+        if (row := queries.job(reach.history(), identity)) is None:
+            raise Problem("unknown-job", f"There is no job {identity}, or history does not keep it any more.") from None
         return {"done": f"The job had ended before: {row.state}."}
 
 
@@ -230,7 +232,9 @@ def _output(identity: int, size: int) -> dict[str, Any]:
 def _expect(kind: str, parameters: dict[str, Any]) -> None:
     """Refuses by the pool's own catalogue what no worker could do. Without a catalogue the supervisor decides."""
     said = reach.snapshot()
-    catalogue: dict[str, JobSpec] = {spec.name: spec for spec in said.catalogue} if said else {}
+    catalogue: dict[str, JobSpec] = {spec.name: spec for spec in said.catalogue if spec.name != LAB} if said else {}
+    if kind == LAB:
+        raise Problem("unknown-kind", "A scenario is run by POST /api/v1/lab/runs, which keeps its run.")
     if not catalogue:
         return
     if kind not in catalogue:

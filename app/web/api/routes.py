@@ -12,12 +12,9 @@ from flask_smorest import current_api
 from webargs.flaskparser import FlaskParser
 from webargs.multidictproxy import MultiDictProxy
 from werkzeug.datastructures import MultiDict
-from werkzeug.exceptions import RequestEntityTooLarge
 
-from app.web import reach
 from app.web.access import open_to_all
 from app.web.problems import KINDS, Problem
-from app.web.upload import too_large
 
 ID_MAX = 2**63 - 1
 
@@ -39,17 +36,20 @@ class Parser(FlaskParser):
                 "wrong-media",
                 f"The body is {request.mimetype or 'of no media type'}; expected multipart/form-data, as curl -F sends it.",
             )
-        try:
-            fields: MultiDict[str, Any] = MultiDict(request.form)
-        except RequestEntityTooLarge:
-            raise too_large(reach.settings()) from None
+        fields: MultiDict[str, Any] = MultiDict(request.form)
         fields.update(request.files)
         return MultiDictProxy(fields, schema)
 
     def load_json(self, request: Request, schema: marshmallow.Schema) -> Any:
         if not request.is_json:
             raise Problem("wrong-media", f"The body is {request.mimetype or 'of no media type'}; expected application/json.")
-        return super().load_json(request, schema)
+        try:
+            given = super().load_json(request, schema)
+        except RecursionError:
+            raise Problem("bad-request", "The body is JSON that is nested too deeply; expected one object.") from None
+        if not isinstance(given, dict):
+            raise Problem("bad-request", f"The body is JSON, and no object; expected one with {', '.join(schema.fields)}.")
+        return given
 
     __location_map__ = {**FlaskParser.__location_map__, "multipart": "load_multipart"}
 

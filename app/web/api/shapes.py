@@ -77,7 +77,10 @@ class JobArguments(Schema):
         unknown = INCLUDE
 
     kind = fields.String(
-        required=True, validate=validate.Length(1, 64), **about("Name of the job: one of the pool's catalogue.", example="digest")
+        required=True,
+        validate=validate.Length(1, 64, error="Expected the name of a job, of 1 to 64 characters."),
+        error_messages={"required": "Missing; expected the name of a job, such as digest."},
+        **about("Name of the job: one of the pool's catalogue.", example="digest"),
     )
     file = Upload(**about("The input. Its open descriptor travels to the worker."))
     data = fields.String(**about("Input without a file, for jobs that need none.", example="hello"))
@@ -87,7 +90,7 @@ class WaitArguments(Schema):
     wait = fields.Float(
         load_default=0.0,
         validate=validate.Range(0, WAIT_MOST, error=f"Expected seconds from 0 to {WAIT_MOST}."),
-        error_messages={"invalid": f"Expected seconds from 0 to {WAIT_MOST}."},
+        error_messages=dict.fromkeys(("invalid", "special"), f"Expected seconds from 0 to {WAIT_MOST}."),
         **about("Seconds to wait for the job's end before answering."),
     )
 
@@ -96,6 +99,7 @@ class SignalArguments(Schema):
     signal = fields.String(
         required=True,
         validate=validate.OneOf(SIGNALS, error=f"Expected one of {', '.join(SIGNALS)}."),
+        error_messages=dict.fromkeys(("required", "invalid"), f"Expected one of {', '.join(SIGNALS)}."),
         **about("The signal without SIG: signal(7).", example="KILL"),
     )
 
@@ -105,7 +109,7 @@ class ScaleArguments(Schema):
         required=True,
         strict=True,
         validate=validate.Range(-(2**31), 2**31, error="Expected a whole number that a pool can have."),
-        error_messages={"invalid": "Expected a whole number."},
+        error_messages=dict.fromkeys(("required", "invalid"), "Expected a whole number."),
         **about("How many workers there shall be.", example=4),
     )
 

@@ -102,14 +102,16 @@ def _latency(points: Sequence[Point], width: int, layout: str) -> Markup:
         drawing.text(x + 27, 12, name, f"mono tiny {name}")
     step, places = _place(points, width)
     for name in ("p99", "p50"):
-        path, pen = [], False
-        for x, point in zip(places, points):
-            value = getattr(point, name)
+        path: list[str] = []
+        known = [getattr(point, name) for point in points]
+        for index, (x, value) in enumerate(zip(places, known)):
             if not value:
-                pen = False
                 continue
-            path.append(f"{'L' if pen else 'M'}{x + step / 2:.1f} {height_of(value):.1f}" + ("" if pen else "h.01"))
-            pen = True
+            before, after = index and known[index - 1], index + 1 < len(known) and known[index + 1]
+            if before or after:
+                path.append(f"{'L' if before else 'M'}{x + step / 2:.1f} {height_of(value):.1f}")
+            else:
+                drawing.dot(x + step / 2, height_of(value), 2.5, f"alone {name}")  # a line from nowhere to nowhere is not seen
         drawing.path("".join(path) or "M0 0", f"trace {name}")
     return drawing.svg()
 

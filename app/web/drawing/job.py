@@ -121,7 +121,7 @@ def _message(drawing: Drawing, hop: Hop, x1: float, x2: float, y: float, narrow:
     )
     for index, transfer in enumerate(shown):
         offset, back = 22 + APART * index, 22 + APART * (len(shown) - 1 - index)
-        title = f"{transfer.object} \u00b7 {transfer.access} \u00b7 {size(transfer.size)}"
+        title = f"{transfer.object} \u00b7 inode {transfer.inode} \u00b7 {transfer.access} \u00b7 {size(transfer.size)}"
         tail = begin + (offset - 8 if not narrow else 8) * direction
         lead = end - (back if not narrow else 16) * direction
         drawing.pill(

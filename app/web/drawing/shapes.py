@@ -76,6 +76,9 @@ class Drawing:
     def line(self, x1: float, y1: float, x2: float, y2: float, class_: str) -> None:
         self.element("line", x1=_n(x1), y1=_n(y1), x2=_n(x2), y2=_n(y2), class_=class_)
 
+    def dot(self, x: float, y: float, radius: float, class_: str) -> None:
+        self.element("circle", cx=_n(x), cy=_n(y), r=_n(radius), class_=class_)
+
     def path(self, d: str, class_: str) -> None:
         self.element("path", d=d, class_=class_)
 

@@ -47,6 +47,7 @@ def jobs() -> Any:
     return listing.answer(
         "jobs",
         "jobs.html",
+        pool=reach.snapshot(),
         catalogue=catalogue(),
         chosen_kind=chosen_kind(),
         open_form=not request.args.get("q") and not request.args.get("before"),
@@ -59,7 +60,7 @@ def jobs() -> Any:
 @takes_upload
 def submit() -> Any:
     """Receives a file, passes its descriptor to the pool, and goes on to the job's page."""
-    with receive(request, reach.settings()) as upload:
+    with receive(request) as upload:
         kind = request.form.get("kind", "")
         prefix = kind + "."
         parameters = {
@@ -67,7 +68,11 @@ def submit() -> Any:
             for name, value in request.form.items()
             if kind and name.startswith(prefix) and value.strip()
         }
-        spec = next((spec for spec in catalogue() if spec.name == kind), None)
+        known = catalogue()
+        spec = next((spec for spec in known if spec.name == kind), None)
+        if spec is None and known:
+            kinds = ", ".join(spec.name for spec in known)
+            raise Problem("unknown-kind", _("There is no job %(kind)s; choose one of %(kinds)s.", kind=repr(kind[:60]), kinds=kinds))
         if upload is None and spec is not None and spec.needs_input:
             raise Problem(
                 "needs-input",

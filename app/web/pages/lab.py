@@ -279,7 +279,7 @@ def _formatted(text: str) -> str:
 @operator_required
 def open_run() -> Any:
     """Stores a run that was exported elsewhere as JSON; nothing is run."""
-    with receive(request, reach.settings()) as upload:
+    with receive(request) as upload:
         if upload is None:
             raise Problem("bad-request", _("No file was sent; expected a run that was exported as JSON."))
         with open(f"/proc/self/fd/{upload.fd}", "rb") as file:

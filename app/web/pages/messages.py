@@ -27,7 +27,10 @@ FLAGS = {
 @reader_required
 def messages() -> Any:
     return listing.answer(
-        "messages", "messages.html", empty=_("No message fits. Submit a job on the overview, or ask for less.")
+        "messages",
+        "messages.html",
+        pool=reach.snapshot(),
+        empty=_("No message fits. Submit a job on the overview, or ask for less."),
     )
 
 
@@ -45,7 +48,7 @@ def message(id: int) -> Any:
         "message.html",
         message=found,
         inbound=found.receiver_role == "supervisor",
-        meaning=kind.meaning if kind else "",
+        meaning=_(kind.meaning) if kind else "",
         code=kind.code if kind else "?",
         flags=flag_names(found.flags, FLAGS),
         transfers=queries.transfers_of_message(reach.history(), id),

@@ -117,7 +117,7 @@ def system_context() -> dict[str, Any]:
                 0,
                 "good",
                 _("%(bytes)s on disk", bytes=size(snapshot.journal.bytes)),
-                _("%(count)s records", count=number(snapshot.journal.position)),
+                _("position %(position)s", position=number(snapshot.journal.position)),
             )
         )
     rows.append(

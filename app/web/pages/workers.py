@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -37,14 +38,19 @@ def workers() -> Any:
 @blueprint.get("/workers/<int:serial>")
 @reader_required
 def worker(serial: int) -> Any:
-    snapshot = reach.snapshot()
+    own = reach.settings().node
+    node = request.args.get("node", own, int)
+    snapshot = reach.snapshot() if node == own else None
     alive = next((worker for worker in snapshot.workers if worker.serial == serial), None) if snapshot else None
-    found: Process | None = queries.process(reach.history(), reach.settings().node, "worker", serial)
+    found: Process | None = queries.process(reach.history(), node, "worker", serial) if 0 <= node < 1024 else None
     if found is None and alive is None:
+        if node != own:
+            raise Problem("unknown-worker", _("History has no worker %(serial)s of node %(node)s.", serial=serial, node=str(node)[:20]))
         raise Problem("unknown-worker", _("There is no worker %(serial)s, alive or in history.", serial=serial))
     if found is None:
         assert alive is not None
         found = Process(
+            node=node,
             role="worker",
             serial=serial,
             pid=alive.pid,
@@ -57,10 +63,13 @@ def worker(serial: int) -> Any:
             asked=False,
             detail="",
         )
-    recent = listing.look(reach.history(), MESSAGES, parse(f"worker:{serial}", "messages"), None, None, RECENT)
+    query = f"worker:{serial}" if len(queries.positions(reach.history())) < 2 else f"worker:{serial} node:{node}"
+    recent = listing.look(reach.history(), MESSAGES, parse(query, "messages"), None, None, RECENT)
     return render_template(
         "worker.html",
         serial=serial,
+        node=node,
+        query=query,
         process=found,
         alive=alive,
         standing=worker_state(alive) if alive else process_state(found),
@@ -70,7 +79,7 @@ def worker(serial: int) -> Any:
         rows=recent.rows,
         limit=RECENT,
         empty=_("It has no message in history yet."),
-        live_url=url_for("live.table", name="messages", q=f"worker:{serial}", limit=RECENT),
+        live_url=url_for("live.table", name="messages", q=query, limit=RECENT),
         live_cursor=recent.cursor,
         section="pages.workers",
     )
@@ -79,6 +88,8 @@ def worker(serial: int) -> Any:
 def _sentence(alive: bool, process: Process) -> str:
     if alive:
         return _("It is alive and takes jobs over its pair with the supervisor.")
+    if process.ended is None and process.node != reach.settings().node:
+        return _("It is another node's, and its end is not recorded: how it stands now, that node's own pages say.")
     if process.ended is None:
         return _("The pool is not running or has not told its end, so whether it lives is not known.")
     return _("It is not alive any more; its messages stay in history.")
@@ -103,7 +114,7 @@ def _detail(process: Process) -> dict[str, Any]:
 def scale() -> Any:
     """Asks for another number of workers."""
     text = request.form.get("workers", "")
-    if not text.isdecimal():
+    if not re.fullmatch("[0-9]{1,9}", text):
         raise Problem(
             "bad-request", _("The number of workers is %(text)r; expected a whole number from 1.", text=text[:20])
         )

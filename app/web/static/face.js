@@ -26,6 +26,11 @@ function relative(seconds) {
   return (seconds < 0 ? words.soon : words.ago).replace("{}", `${Math.floor(size / divisor)}\u00a0${unit}`);
 }
 
+// On a phone the pages stand in one line that scrolls: the one that is open shall be seen in it.
+const line = document.querySelector(".rail nav");
+const open = line?.querySelector("[aria-current]");
+if (open && line.scrollWidth > line.clientWidth) line.scrollLeft = open.offsetLeft - line.offsetLeft - (line.clientWidth - open.offsetWidth) / 2;
+
 export function tick(root = document) {
   const now = Date.now() + ahead;
   for (const time of root.querySelectorAll("time[data-ago]")) {

@@ -1,0 +1,98 @@
+"""The supervisor as its snapshot shows it."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from app import __version__
+from app.pool import snapshot as views
+from app.pool.lifecycle import State
+from app.pool.members import Hand, Member
+
+if TYPE_CHECKING:
+    from app.pool.supervisor import Supervisor
+
+
+def view(pool: Supervisor, at: int) -> views.Snapshot:
+    """What the snapshot says at that time (ns since 1970)."""
+    progress = pool.progress
+    drained = progress.position if progress is not None else 0
+    lag = pool.journal.behind(drained if progress is not None else pool.first_position)
+    recorder = pool.recorder
+    if recorder is None:
+        state = "dead"
+    elif recorder.state is State.STARTING or progress is None:
+        state = "starting"
+    else:
+        state = "ok" if progress.database == "ok" else "away"
+    housekeeping = Counter(pool.housekeeping)
+    members: list[Member] = [*pool.clients, *pool.stations.values(), *pool.workers.values(), *([recorder] if recorder else [])]
+    for member in members:
+        housekeeping.update(member.channel.housekeeping)
+    return views.Snapshot(
+        at=at,
+        node=pool.settings.node,
+        node_name=pool.settings.node_name,
+        epoch=pool.journal.epoch,
+        version=__version__,
+        state="running" if pool.stopping is None else "stopping",
+        supervisor=views.SupervisorView(pool.serials["supervisor"], os.getpid(), pool.born, views.held()),
+        workers=[_hand(worker) for worker in pool.workers.values()],
+        stations=[_hand(station) for station in pool.stations.values()],
+        wanted=pool.wanted,
+        workers_max=pool.settings.workers_max,
+        recorder=views.RecorderView(
+            serial=recorder.serial if recorder else 0,
+            pid=recorder.pid if recorder else 0,
+            state=state,
+            database=progress.database if progress is not None else "not heard of yet",
+            position=drained,
+            rows=progress.rows if progress is not None else 0,
+            lag=lag,
+            lag_ns=max(0, at - pool.marks[0][1]) if lag > 0 and pool.marks else 0,
+            heard=pool.progress_heard,
+            quarantined=progress.quarantined if progress is not None else 0,
+            history=progress.history if progress is not None else 0,
+            bound=progress.bound if progress is not None else pool.settings.history_rows,
+        ),
+        journal=views.JournalView(
+            pool.journal.position,
+            pool.journal.first,
+            pool.journal.bytes,
+            pool.settings.journal_limit,
+            pool.journal.segments,
+            pool.refusals,
+            pool.settings.journal_sync,
+            drained,
+            pool.stuck,
+        ),
+        clients=[views.ClientView(member.serial, member.role, member.pid, member.uid, member.messages) for member in (*pool.clients, *pool.stations.values()) if member.role],
+        jobs=views.JobsView(pool.board.waiting, pool.board.running, **pool.board.counts),
+        results=views.ResultsView(len(pool.results), pool.results.bytes, pool.results.most_bytes, int(pool.results.age)),
+        messages=views.MessagesView(pool.tap.journaled, dict(sorted(housekeeping.items()))),
+        transfers=pool.tap.transfers,
+        catalogue=list(pool.catalogue.values()),
+    )
+
+
+def _hand(worker: Hand) -> views.WorkerView:
+    state = worker.state.value
+    if worker.state is State.READY:
+        state = "busy" if worker.in_flight else "idle"
+    head = worker.in_flight[0] if worker.in_flight else None
+    return views.WorkerView(
+        worker.serial,
+        worker.pid,
+        state,
+        worker.born,
+        worker.ready,
+        str(head.id) if head else "",
+        head.kind if head else "",
+        worker.sandbox,
+        worker.detail,
+        worker.done,
+        worker.failed,
+        len(worker.in_flight),
+    )

@@ -1,0 +1,42 @@
+"""Sentences that other parts of Pairscope say of themselves and pages show: gettext learns them here, as babel.cfg asks.
+
+They stand where they belong (a refusal in the vocabulary, a job's summary in its docstring), without gettext, which those processes
+do not import. A page translates one as it shows it. What is recorded (why a job failed, how a worker ended) stays as it was recorded.
+"""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import Any, Iterator
+
+import app.pool
+from app.ipc import vocabulary
+from app.store.filter import FIELDS
+from app.web import problems
+
+
+def all_of_them() -> Iterator[str]:
+    """Each once or more."""
+    yield from vocabulary.REFUSALS.values()
+    yield from (kind.meaning for kind in vocabulary.KINDS)
+    yield from (kind.title for kind in problems.KINDS.values())
+    yield from (field.explanation for fields in FIELDS.values() for field in fields)
+    for path in sorted((Path(app.pool.__file__).parent / "jobs").glob("*.py")):
+        yield from _of_job(ast.parse(path.read_text()))
+
+
+def _of_job(tree: ast.Module) -> Iterator[str]:
+    """The summaries and the parameters' meanings in a job's source: its code is a worker's alone to import."""
+    for job in (node for node in tree.body if isinstance(node, ast.ClassDef)):
+        if any(isinstance(base, ast.Name) and base.id == "Job" for base in job.bases):
+            yield (ast.get_docstring(job) or "").partition("\n")[0]
+        for line in job.body:
+            if isinstance(line, ast.Assign) and [ast.unparse(target) for target in line.targets] == ["parameters"]:
+                yield from ast.literal_eval(line.value).values()
+
+
+def extract(fileobj: Any, keywords: Any, comment_tags: Any, options: Any) -> Iterator[tuple[int, None, str, list[str]]]:
+    """As Babel calls it for this file, whose own words the other entries of babel.cfg would find if there were any."""
+    for sentence in dict.fromkeys(all_of_them()):
+        yield 1, None, sentence, []
