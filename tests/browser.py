@@ -34,13 +34,15 @@ def text_of(browser: webdriver.Chrome, selector: str) -> str:
 
 
 @contextmanager
-def chromium(width: int, height: int, *, script: bool = True) -> Iterator[webdriver.Chrome]:
-    """A fresh browser whose window shows `width` by `height` pixels; `script` False: JavaScript is off."""
+def chromium(width: int, height: int, *, script: bool = True, names: str = "") -> Iterator[webdriver.Chrome]:
+    """A fresh browser whose window shows `width` by `height` pixels; `script` False: JavaScript is off; `names` are found at 127.0.0.1."""
     directory = Path(tempfile.mkdtemp(prefix="chromium"))
     options = Options()
     options.binary_location = shutil.which("chromium") or "chromium"
     for flag in (*FLAGS, f"--user-data-dir={directory}", f"--window-size={width},{height}"):
         options.add_argument(flag)
+    if names:
+        options.add_argument(f"--host-resolver-rules=MAP {names} 127.0.0.1")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     if not script:
         options.add_experimental_option("prefs", {"profile.managed_default_content_settings.javascript": 2})

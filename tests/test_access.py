@@ -210,9 +210,9 @@ def test_a_wrong_token_on_the_form_says_so(app: Flask) -> None:
     assert answer.status_code == 401 and 'role="alert"' in answer.text
 
 
-def test_the_page_with_a_token_sends_no_referrer_and_is_not_kept(app: Flask) -> None:
+def test_the_page_with_a_token_sends_no_path_as_referrer_and_is_not_kept(app: Flask) -> None:
     page = app.test_client().get(f"/login?token={SETTINGS_TOKEN}")
-    assert page.headers["Referrer-Policy"] == "no-referrer"
+    assert page.headers["Referrer-Policy"] == "strict-origin"
     assert page.headers["Cache-Control"] == "no-store"
 
 

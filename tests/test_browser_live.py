@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 from collections import deque
@@ -31,8 +32,8 @@ pytestmark = [
 class Site:
     """The application on a port of its own, and the history behind it. Notes each request with its time."""
 
-    def __init__(self, directory: Path) -> None:
-        self.settings = plausible.settings_in(directory)
+    def __init__(self, directory: Path, **settings: Any) -> None:
+        self.settings = dataclasses.replace(plausible.settings_in(directory), **settings)
         self.history = History(self.settings)
         plausible.fill(self.history)
         self.app = create_app(self.settings)
@@ -77,9 +78,13 @@ class Site:
         self._thread.join()
         self._server.server_close()
 
-    def close(self) -> None:
+    def silence(self) -> None:
+        """Nothing is heard of the supervisor from now on."""
         self._over.set()
         self._beat.join()
+
+    def close(self) -> None:
+        self.silence()
         self.stop()
         self.app.extensions["pairscope"].close()
         self.history.close()

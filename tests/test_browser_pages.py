@@ -62,6 +62,8 @@ def paths(site: Site) -> list[str]:
         "/lab/edit",
         "/lab/compare",
         "/lab/scenarios/nginx-channel",
+        "/stack",
+        "/stack/guide",
         "/database",
         "/database/messages",
         "/login",
@@ -210,6 +212,41 @@ def test_a_chosen_file_is_named_with_its_size_and_one_too_large_is_not_sent(
     wide.find_element(By.CSS_SELECTOR, "input[type=file]").send_keys(str(large))
     assert "at most 256 MiB are taken" in wide.find_element(By.CSS_SELECTOR, "[data-chosen]").text
     assert not wide.find_element(By.CSS_SELECTOR, ".submit button.primary").is_enabled()
+
+
+def test_a_login_link_works_over_http_at_a_name_that_is_not_localhost(tmp_path: Path) -> None:
+    """There a browser says less of where a form comes from: no Sec-Fetch-Site. A guest of Vagrant's is reached so."""
+    site = Site(tmp_path, trusted_hosts=("box.test",), operator_token="a-token-of-this-test")
+    try:
+        with chromium(1440, 900, names="box.test") as browser:
+            browser.get(f"http://box.test:{site.port}/login?token=a-token-of-this-test")
+            browser.find_element(By.CSS_SELECTOR, "main button.primary").click()
+            eventually(lambda: text_of(browser, "h1").startswith("A descriptor goes in"), "the overview is there after the login")
+            assert "Log out" in text_of(browser, ".who-am-i")
+            browser.get(f"http://box.test:{site.port}/stack")
+            browser.find_element(By.CSS_SELECTOR, "[data-copy]").click()
+            eventually(lambda: text_of(browser, "[data-copy]") == "✓", "the command is copied, although the clipboard is for safer pages")
+    finally:
+        site.close()
+
+
+def test_the_stack_page_tells_a_change_by_itself_also_in_the_row_under_the_pointer_and_keeps_the_row_where_it_is(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    try:
+        with chromium(1440, 900) as browser:
+            browser.get(f"{site.address}/stack")
+            row = "#pool tr[data-told='pool Supervisor']"
+            browser.execute_script("document.querySelector(arguments[0]).scrollIntoView({block: 'center'})", row)
+            ActionChains(browser).move_to_element(browser.find_element(By.CSS_SELECTOR, row)).perform()
+            assert "running" in text_of(browser, row) and "good" in text_of(browser, row)
+            before = browser.execute_script("return document.querySelector(arguments[0]).getBoundingClientRect().top", row)
+            site.silence()
+            eventually(lambda: "No supervisor has said anything lately" in text_of(browser, row), "the row says that the supervisor is away", 30)
+            assert before == browser.execute_script("return document.querySelector(arguments[0]).getBoundingClientRect().top", row)
+            ActionChains(browser).move_to_element(browser.find_element(By.CSS_SELECTOR, "h1")).perform()
+            eventually(lambda: "No supervisor" in text_of(browser, ".drifts"), "away from the table the page tells it above, too", 30)
+    finally:
+        site.close()
 
 
 def test_a_page_that_the_database_could_not_answer_comes_by_itself_when_it_is_back(wide: Chrome, tmp_path: Path) -> None:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
 import signal
 import threading
 from pathlib import Path
+from typing import Any
 
 import pymysql
 import pytest
 
+from app.lamp import box
+from app.lamp.templates import fill
 from app.store.engine import engine
 from tests.eventually import eventually
 from tests.lamp import Lamp, command
 from tests.leaks import parent, runs
-from tests.running import Answer
+from tests.running import TOKEN, Answer
 
 pytestmark = pytest.mark.lamp
 
@@ -63,6 +67,25 @@ def test_apache_refuses_a_body_beyond_every_bound_without_reading_it(lamp: Lamp)
         assert response.status == 413 and b"the pool is unaffected" in response.read()
     finally:
         connection.close()
+
+
+def test_the_stack_page_counts_apaches_workers_and_each_processs_descriptors_for_operators(lamp: Lamp) -> None:
+    def found(token: str) -> dict[str, dict[str, Any]]:
+        return {row["title"]: row for row in lamp.visitor.get("/api/v1/checks", token).json["items"]}
+
+    seen = found(TOKEN)
+    workers = seen["Workers of Apache"]
+    assert workers["verdict"] == "good" and re.fullmatch(r"\d+ in \d+ processes: \d+ idle.*\b1 answering.*", workers["observed"]), workers
+    pids = [int(found) for line in workers["detail"] for found in re.findall(r"process (\d+)", line)]
+    assert pids and set(pids) <= set(children(lamp.apache.pid)), "each is a child of Apache's parent"
+    assert seen["Module in Apache"]["observed"].startswith("mod_wsgi ")
+    assert len(seen["Processes of web"]["detail"]) >= lamp.made.web_processes
+    supervisor = lamp.supervisor()
+    newer = tuple(map(int, os.uname().release.split(".")[:2])) >= (6, 2)
+    counted = r", [1-9]\d* descriptors" if newer else ""
+    assert re.fullmatch(rf"process {supervisor}, user \w+{counted}", seen["Managed process pool"]["observed"])
+    assert f"connection {seen['This connection']['observed'].rsplit(' ', 1)[1]} of" in "\n".join(seen["Connections"]["detail"])
+    assert not any(row["detail"] for row in found("").values())
 
 
 # ---- the pool as Apache's managed process
@@ -257,6 +280,23 @@ def test_a_user_of_the_database_can_do_no_more_than_its_part(lamp: Lamp, who: st
     assert refused.value.__cause__.args[0] in (1044, 1142, 1370), (
         refused.value
     )  # access denied, to a database or a table
+
+
+def test_web_sees_what_each_user_of_the_database_may_do_and_no_password(lamp: Lamp) -> None:
+    made, wanted = engine(lamp.made.web_url, read_only=True), box.expected_grants(lamp.made)
+    try:
+        with made.connect() as connection:
+            rows = [tuple(row) for row in connection.exec_driver_sql("SELECT User, Place, Rights FROM rights")]
+            assert box.seen_grants(rows) == wanted and all(wanted.values())
+            assert {user for user, place, _how in rows if place == "login"} == set(wanted)
+            assert not [row for row in rows for user in (lamp.made.web, lamp.made.recorder) if user.password in str(row)]
+            lamp.mariadb.tell(f"REVOKE INSERT ON {lamp.made.database}.messages FROM '{lamp.made.recorder.name}'@'localhost'")
+            rows = [tuple(row) for row in connection.exec_driver_sql("SELECT User, Place, Rights FROM rights")]
+            name = lamp.made.recorder.name
+            assert wanted[name] - box.seen_grants(rows)[name] == {("INSERT", f"{lamp.made.database}.messages")}
+    finally:
+        made.dispose()
+        lamp.mariadb.tell(fill("mysql/grants.sql", lamp.made))
 
 
 def test_a_value_that_does_not_fit_is_an_error_also_without_the_programs_own_sql_mode(lamp: Lamp) -> None:

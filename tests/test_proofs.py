@@ -1,4 +1,4 @@
-"""The three ways in, on machines that were never used: docs/vagrant.md. They come last: each takes two minutes."""
+"""The three ways in, on machines that were never used: docs/vagrant.md. They come last: each takes some minutes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def proved(*command: str) -> None:
     assert done.returncode == 0, done.stdout[-6000:]
 
 
-def test_the_readmes_command_and_the_provisioning_are_true_on_a_fresh_machine():
+def test_the_readmes_commands_and_the_provisioning_are_true_on_a_fresh_machine():
     proved("script/fresh-test")
 
 
@@ -37,7 +37,7 @@ def test_vagrant_up_is_true_to_the_last_line():
 
 
 @pytest.mark.long
-def test_the_readmes_second_command_passes_on_a_fresh_machine():
+def test_the_readmes_second_command_passes_whole_on_a_fresh_machine():
     proved("script/fresh-test", "--tests")
 
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import os
+import pwd
 import re
+import socket
 import subprocess
 from pathlib import Path
 
@@ -10,10 +15,12 @@ import pytest
 
 from app.config import Settings, embedded
 from app.lamp import box
-from app.stack import checks, guides, system
+from app.stack import checks, guides, scoreboard, system
 from app.stack.step import Verdict
 from app.store.migrate import upgrade
+from app.web.pages.stack import PRIVATE
 from tests.running import Server
+from tests.test_cli import one_sentence, run
 
 ROOT = Path(__file__).parent.parent
 
@@ -110,10 +117,36 @@ def test_a_box_with_a_wrong_choice_is_refused_with_what_was_expected(tmp_path: P
 
 
 def test_ports_that_somebody_listens_on_are_found_with_their_user():
-    import socket
-
     with socket.create_server(("127.0.0.1", 0)) as listener:
         assert listener.getsockname()[1] in system.listening()
+
+
+def test_a_scoreboard_counts_only_the_workers_of_living_processes():
+    told = {"processes": [{"pid": 7, "workers": [{"status": "_"}, {"status": "W"}, {"status": "."}, {"status": "_"}]}, {"pid": 0, "workers": [{"status": "_"}]}]}
+    found = scoreboard.counted(told)
+    assert (found.pids, found.workers, found.idle, str(found)) == ((7,), 3, 2, "2 idle, 1 answering")
+    assert scoreboard.read() is None, "this is no process of Apache's"
+
+
+def test_where_no_worker_is_idle_the_page_says_that_the_next_request_waits(settings: Settings, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(scoreboard, "read", lambda: scoreboard.Scoreboard((7,), {"answering": 32}))
+    monkeypatch.setattr(system, "processes", lambda _name: [7])
+    rows = checks.run(dataclasses.replace(settings, source="box"), fresh=True).rows
+    (row,) = [row for row in rows if row.title == "Workers of Apache"]
+    assert row.verdict is Verdict.RECOMMENDED and "the next request waits" in row.drift and row.observed == "32 in 1 processes: 32 answering"
+
+
+def test_what_listens_on_the_loopback_alone_is_not_reached():
+    with socket.create_server(("127.0.0.1", 0)) as inner, socket.create_server(("0.0.0.0", 0)) as outer:
+        found = system.listening(reached=True)
+        assert outer.getsockname()[1] in found and inner.getsockname()[1] not in found
+
+
+def test_a_processs_descriptors_are_counted_without_reading_them():
+    kernel = tuple(map(int, os.uname().release.split(".")[:2]))
+    with open(os.devnull), open(os.devnull):
+        assert system.descriptors(os.getpid()) == (len(os.listdir("/proc/self/fd")) - 1 if kernel >= (6, 2) else 0)
+    assert system.owner(os.getpid()) == pwd.getpwuid(os.geteuid()).pw_name
 
 
 # ---- on the page
@@ -129,7 +162,22 @@ def test_the_page_the_api_and_the_command_tell_the_same(server: Server):
         assert row["title"] in page.replace("&#39;", "'")
     text = server.get("/stack/report.txt").text
     assert len(text.splitlines()) == len(items)
+    told = json.loads(run(server.settings.state, "checks", "--json").stdout)["rows"]
+    assert [row["title"] for row in told if row["step"] not in PRIVATE] == [row["title"] for row in items]
     assert all(f'id="{step.id}"' in server.get("/stack/guide").text for step in guides.CHAPTERS[0].steps)
+
+
+@pytest.mark.pool
+@pytest.mark.web
+def test_the_commands_exit_status_says_whether_all_is_good(server: Server, tmp_path: Path):
+    done = run(server.settings.state, "checks")
+    assert done.returncode == any(word in done.stdout for word in ("recommended", "critical"))
+    assert "looked at:" in done.stdout
+    away = run(tmp_path, "checks")
+    assert away.returncode == 1 and "No supervisor has said anything lately" in away.stdout
+    broken = tmp_path / "web.toml"
+    broken.write_text("colour = 'red'")
+    assert "colour" in one_sentence(run(tmp_path, "checks", PAIRSCOPE_SETTINGS=str(broken)), 2)
 
 
 @pytest.mark.pool

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 
 import click
@@ -32,12 +33,12 @@ def checks(everything: bool, as_json: bool) -> None:
     report = run(settings, fresh=True)
     wrong = report.count(Verdict.RECOMMENDED) + report.count(Verdict.CRITICAL)
     if as_json:
-        put_json({"at": report.at, "rows": [{name: str(getattr(row, name)) for name in row.__dataclass_fields__} for row in report.rows]})
+        put_json({"at": report.at, "rows": [dataclasses.asdict(row) for row in report.rows]})
     else:
         shown = table("", "what", "expected", "observed")
         for row in report.rows:
             if everything or row.verdict is not Verdict.GOOD:
-                shown.add_row(Text(row.verdict.value, STYLES[row.verdict.value]), f"{row.chapter}: {row.title}", row.expected, Text(row.observed, overflow="fold"))
+                shown.add_row(Text(row.verdict.value, STYLES[row.verdict.value]), f"{row.chapter}: {row.title}", row.expected, Text("\n".join((row.observed, *row.detail)), overflow="fold"))
         out = console()
         if shown.row_count:
             out.print(shown)

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Iterable, NamedTuple
 
 from app.lamp.installation import Installation
 from app.lamp.templates import fill
@@ -164,6 +164,16 @@ def parse_grant(line: str) -> set[tuple[str, str]]:
     return {(name.strip(), table) for name in matched[1].split(",") if name.strip() != "USAGE"}
 
 
+def seen_grants(rows: Iterable[tuple[str, str, str | None]]) -> dict[str, set[tuple[str, str]]]:
+    """Of each database user what it may do, from the view ``rights`` that grants.sql makes: pairs as those of :func:`expected_grants`."""
+    found: dict[str, set[tuple[str, str]]] = {}
+    for user, place, rights in rows:
+        has = found.setdefault(user, set())
+        if place != "login":
+            has |= {(name.upper(), place) for name in (rights or "").split(",") if name}
+    return found
+
+
 def granted(made: Installation, part: str) -> str:
     """How MariaDB's database and users (`part` ``database``) or their rights (``grants``) are not as wanted, in words; empty if they are.
 
@@ -196,6 +206,10 @@ def granted(made: Installation, part: str) -> str:
                 has = set().union(*(parse_grant(line) for line in lines))
                 if has != wanted[user]:
                     return f"{user}@localhost has other rights than wanted: {_list(has - wanted[user])} too much, {_list(wanted[user] - has)} missing"
+        if part == "grants":
+            cursor.execute("SELECT 1 FROM information_schema.views WHERE table_schema = %s AND table_name = 'rights'", (made.database,))
+            if not cursor.fetchone():
+                return f"there is no view {made.database}.rights"
     return ""
 
 

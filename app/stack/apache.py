@@ -19,7 +19,10 @@ CHAPTER = Chapter(
             done="installed apache2 libapache2-mod-wsgi-py3",
             see="`systemctl is-active apache2` says `active`",
             wrong=(("`Address already in use: AH00072: make_sock: could not bind to address [::]:80`", "another web server has port 80: stop it, or take `Listen 80` out of /etc/apache2/ports.conf"),),
-            elsewhere=(("RHEL family", "dnf -y install httpd python3-mod_wsgi; the service is httpd"),),
+            elsewhere=(
+                ("Ubuntu", "the same packages; 24.04 has a newer mod_wsgi, built for its Python 3.12"),
+                ("RHEL family", "dnf -y install httpd python3-mod_wsgi; the service is httpd"),
+            ),
         ),
         Step(
             id="apache-modules",
@@ -62,7 +65,7 @@ CHAPTER = Chapter(
                     "`ss -ltnp` shows who has the port: stop that, or choose another in /etc/pairscope/box.toml and repeat the steps from there",
                 ),
             ),
-            elsewhere=(("RHEL family", "the file goes to /etc/httpd/conf.d; SELinux: semanage port -a -t http_port_t -p tcp 8080 where it is not one already"),),
+            elsewhere=(("RHEL family", "the file goes to /etc/httpd/conf.d; SELinux: semanage port -a -t http_port_t -p tcp {port} where it is not one already"),),
         ),
         Step(
             id="apache-site",

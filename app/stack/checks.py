@@ -6,17 +6,19 @@ started, for web forks nothing. Whoever may see less is told which row he may no
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.metadata
 import os
 import platform
 import re
 import resource
+import socket
 import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any, Callable, Iterator
+from typing import Any, Callable, Iterable, Iterator
 
 from sqlalchemy import Engine, text
 from sqlalchemy.engine import make_url
@@ -27,13 +29,13 @@ from app.config import Settings
 from app.lamp import box
 from app.pool import snapshot as snapshots
 from app.pool.sandbox import landlock
-from app.stack import apache, system
+from app.stack import apache, scoreboard, system
 from app.stack.guides import CHAPTERS
 from app.stack.step import Finding, Verdict, bad, good, unknown
 from app.store import migrate
-from app.store.engine import engine
+from app.store.engine import connections, engine
 
-KEPT = 5.0
+KEPT = 3.0
 """Seconds for which one look serves all who ask."""
 DISK_LOW, DISK_OUT = 2 << 30, 200 << 20
 CODE = Path(pairscope.__file__).resolve().parents[1]
@@ -44,6 +46,9 @@ VARIABLES: tuple[tuple[str, str, str], ...] = (
     ("local_infile", "0", "the server may ask a client for the client's files"),
 )
 """Settings that matter: the name, what the guide sets, and what it means otherwise."""
+
+NEWER = (("SO_PEERPIDFD", 77), ("SO_PASSRIGHTS", 83))
+"""Of AF_UNIX, what kernels since 6.5 and 6.16 can, too: name a peer beyond doubt, refuse descriptors. asm-generic/socket.h."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +65,8 @@ class Row:
     observed: str
     verdict: Verdict
     drift: str
+    detail: tuple[str, ...] = ()
+    """More of what was observed, a line each: for operators."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,7 +116,7 @@ def check(chapter: str, step: str, command: str) -> Callable[[Look], Look]:
 
 
 def run(settings: Settings, fresh: bool = False) -> Report:
-    """Looks at everything, or gives what was found in the last five seconds. While another thread looks, what it found before."""
+    """Looks at everything, or gives what was found in the last three seconds. While another thread looks, what it found before."""
     name = settings.source + str(settings.state)
     kept = _kept.get(name)
     if kept and not fresh and time.monotonic() < kept[0] + KEPT:
@@ -136,7 +143,7 @@ def _run(settings: Settings) -> Report:
     for chapter, step, command, look in _checks:
         try:
             for finding in look(scene):
-                rows.append(Row(chapter, step, finding.what, command, finding.expected, finding.observed, finding.verdict, finding.drift))
+                rows.append(Row(chapter, step, finding.what, command, finding.expected, finding.observed, finding.verdict, finding.drift, finding.detail))
         except (OSError, SQLAlchemyError, box.BoxError) as error:
             reason = getattr(error, "orig", None) or error
             rows.append(Row(chapter, step, TITLES.get(step, chapter), command, "an answer", "none", Verdict.UNKNOWN, f"It could not be looked at: {reason}."))
@@ -215,6 +222,34 @@ def _abilities(scene: Scene) -> Iterator[Finding]:
         yield good("Descriptors a process may hold", "1024 or more", str(soft))
     else:
         yield bad("Descriptors a process may hold", "1024 or more", str(soft), "Each client of the pool takes one: with few of them it turns clients away.", Verdict.RECOMMENDED)
+
+
+@check("linux", "", "man 7 unix; cat /proc/sys/net/unix/max_dgram_qlen /proc/sys/net/core/wmem_default")
+def _sockets(scene: Scene) -> Iterator[Finding]:
+    try:
+        pair = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    except OSError as error:
+        yield bad("AF_UNIX", "SOCK_SEQPACKET", str(error), f"This kernel, or what started this, gives no pair of sockets: {error}. The pool cannot run.")
+        return
+    can = []
+    with pair[0] as one, pair[1]:
+        for name, option in NEWER:
+            with contextlib.suppress(OSError):
+                told = one.getsockopt(socket.SOL_SOCKET, option)
+                if name == "SO_PEERPIDFD":
+                    os.close(told)
+                can.append(name)
+        room = one.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+    queue = system.read("/proc/sys/net/unix/max_dgram_qlen").strip()
+    without = [name for name, _option in NEWER if name not in can]
+    detail = (f"room of a socket for what is sent: {room} bytes", f"datagrams that may wait at one: {queue}", f"not on this kernel: {', '.join(without) or 'nothing'}")
+    yield good("AF_UNIX", "SOCK_SEQPACKET", ", ".join(["SOCK_SEQPACKET", *can]), detail)
+
+
+@check("linux", "linux-firewall", "ss -ltn")
+def _ports(scene: Scene) -> Iterator[Finding]:
+    if scene.box is not None:
+        yield good("Ports reached over the network", "those you know", ", ".join(f"{port} ({user})" for port, user in sorted(system.listening(reached=True).items())) or "none")
 
 
 @check("linux", "linux-directories", "df -h")
@@ -374,21 +409,60 @@ def _site(scene: Scene) -> Iterator[Finding]:
         yield good("Site", "as generated", "as generated")
 
 
-@check("apache", "apache-start", "ps -eo pid,user,args | grep wsgi:")
+@check("apache", "apache-start", "ps -eo pid,user,args | grep wsgi:; ls /proc/PID/fd")
 def _groups(scene: Scene) -> Iterator[Finding]:
     if not system.processes("apache2") or scene.settings.source == "embedded":
         return
     web = system.titled("wsgi:web")
     if web:
-        yield good("Processes of web", "one or more", f"{len(web)}: {', '.join(map(str, web[:6]))}")
+        yield good("Processes of web", "one or more", _processes(web), map(_process, web))
     else:
         yield bad("Processes of web", "one or more", "none", "Apache runs, but no process of its group web: its error log says why.")
     said = scene.said
     if said is not None:
-        stations = ", ".join(str(station.pid) for station in said.stations)
-        yield good("Managed processes", "the pool and the lab", f"pool {said.supervisor.pid}, lab {stations or 'none'}")
-    fds = len(os.listdir("/proc/self/fd"))
-    yield good("Descriptors of this process", "below its limit", f"{fds} of {resource.getrlimit(resource.RLIMIT_NOFILE)[0]}, process {os.getpid()}")
+        pool = [said.supervisor.pid, said.recorder.pid, *(worker.pid for worker in said.workers)]
+        stations = [station.pid for station in said.stations]
+        yield good("Managed process pool", "one supervisor", f"{_process(said.supervisor.pid)}", map(_process, pool))
+        yield good("Managed processes of the lab", "one or more", _processes(stations), map(_process, stations))
+    fds, most = len(os.listdir("/proc/self/fd")) - 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    yield good("Descriptors of this process", "below its limit", f"{fds} of {most}, process {os.getpid()}", _descriptors())
+
+
+def _processes(pids: list[int]) -> str:
+    return f"{len(pids)}: {', '.join(map(str, pids[:6]))}" if pids else "none"
+
+
+def _process(pid: int) -> str:
+    """A process with its user and the number of its descriptors, which newer kernels tell everybody."""
+    try:
+        count, user = system.descriptors(pid), system.owner(pid)
+    except OSError:
+        return f"process {pid}, which has gone"
+    return f"process {pid}, user {user}" + (f", {count} descriptors" if count else "")
+
+
+def _descriptors() -> Iterator[str]:
+    """What each descriptor of this process is; links alone, nothing of what they hold."""
+    for fd in sorted(map(int, os.listdir("/proc/self/fd"))):
+        try:
+            yield f"{fd}: {os.readlink(f'/proc/self/fd/{fd}')}"
+        except OSError:
+            continue  # the one of the listing
+
+
+@check("apache", "apache-start", "apache2ctl fullstatus")
+def _scoreboard(scene: Scene) -> Iterator[Finding]:
+    if not system.processes("apache2") or scene.settings.source == "embedded":
+        return
+    board = scoreboard.read()
+    if board is None:
+        yield unknown("Workers of Apache", "some idle", "Only a process that Apache has started sees its scoreboard: the page Stack tells it.")
+        return
+    where = f"{board.workers} in {len(board.pids)} processes: {board}"
+    if board.idle:
+        yield good("Workers of Apache", "some idle", where, map(_process, board.pids))
+    else:
+        yield bad("Workers of Apache", "some idle", where, "Every worker of Apache is busy: the next request waits until one is done, or Apache starts more.", Verdict.RECOMMENDED)
 
 
 # ---- MariaDB
@@ -399,17 +473,16 @@ def _server(scene: Scene) -> Iterator[Finding]:
     if scene.engine is None:
         yield unknown("MariaDB", "running", "It is not used here: SQLite takes its place.")
         return
-    socket = make_url(scene.settings.history_url).query.get("unix_socket", "")
+    place = make_url(scene.settings.history_url).query.get("unix_socket", "")
     try:
         with scene.engine.connect() as connection:
             version = connection.scalar(text("SELECT VERSION()"))
             number = connection.scalar(text("SELECT CONNECTION_ID()"))
-            raw: Any = connection.connection.dbapi_connection
-            fd = raw._sock.fileno() if raw is not None else -1
+            listed = connection.execute(text("SHOW PROCESSLIST")).all()
             count = connection.execute(text("SHOW STATUS LIKE 'Threads_connected'")).one()[1]
             most = connection.execute(text("SHOW VARIABLES LIKE 'max_connections'")).one()[1]
             size = connection.execute(
-                text("SELECT COUNT(*), COALESCE(SUM(data_length + index_length), 0) FROM information_schema.tables WHERE table_schema = DATABASE()")
+                text("SELECT COUNT(*), COALESCE(SUM(data_length + index_length), 0) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE'")
             ).one()
     except SQLAlchemyError as error:
         reason = getattr(error, "orig", None)
@@ -418,10 +491,18 @@ def _server(scene: Scene) -> Iterator[Finding]:
         yield bad("MariaDB", "answers", "does not answer", f"The database cannot be asked: {words}. Jobs go on and wait in the journal; systemctl start mariadb")
         return
     yield good("MariaDB", "answers", str(version))
-    yield good("Socket", "a Unix socket", str(socket))
-    yield good("Connections", f"below {most}", f"{count}")
+    yield good("Socket", "a Unix socket", str(place))
     yield good("Tables", "those of this version", f"{size[0]}, {int(size[1]) >> 20} MiB with their indexes; the page Database tells each")
-    yield good("This connection", "a descriptor of this process", f"descriptor {fd} of process {os.getpid()} is connection {number}")
+    yield good("Connections", f"below {most}", f"{count}, {len(listed)} of them of this user", _connections(listed))
+    yield good("This connection", "a descriptor of this process", f"descriptor {connections().get(number, '?')} of process {os.getpid()} is connection {number}")
+
+
+def _connections(listed: Iterable[Any]) -> Iterator[str]:
+    """Each connection of this user: which descriptor it is here, or that another process has it."""
+    own = connections()
+    for number, user, _host, database, command, seconds, *_more in listed:
+        where = f"descriptor {own[number]} of process {os.getpid()}, which is asked" if number in own else "a descriptor of another process"
+        yield f"connection {number} of {user} in {database or 'none'}: {where}; {command.lower()}, {seconds} s"
 
 
 @check("mysql", "mysql-settings", "mariadb -e 'SHOW VARIABLES'")
@@ -499,20 +580,40 @@ def _tables(scene: Scene) -> Iterator[Finding]:
 def _grants(scene: Scene) -> Iterator[Finding]:
     if scene.engine is None or scene.box is None or not scene.asks():
         return
+    wanted = box.expected_grants(box.installation(scene.box))
     user = make_url(scene.settings.history_url).username or ""
-    wanted = box.expected_grants(box.installation(scene.box)).get(user)
-    if wanted is None:
+    if user not in wanted:
         yield unknown("Rights", "as generated", f"The guide knows no user {user}.")
         return
     with scene.engine.connect() as connection:
-        has = set().union(*(box.parse_grant(row[0]) for row in connection.execute(text("SHOW GRANTS")).all()))
-    missing, more = wanted - has, has - wanted
-    if missing:
-        yield bad(f"Rights of {user}", f"{len(wanted)}", f"{len(missing)} missing", f"{user} lacks {_rights(missing)}: deploy/provision.sh gives it again.")
-    elif more:
-        yield bad(f"Rights of {user}", f"{len(wanted)}", f"{len(more)} too many", f"{user} may do more than it needs: {_rights(more)}.", Verdict.RECOMMENDED)
+        yield _held(user, wanted[user], set().union(*(box.parse_grant(row[0]) for row in connection.execute(text("SHOW GRANTS")).all())))
+        try:
+            listed = connection.execute(text("SELECT User, Place, Rights FROM rights")).all()
+        except SQLAlchemyError:
+            drift = "The guide makes a view of the users' rights, and web cannot read it: deploy/provision.sh makes it again."
+            yield bad("Rights of the others", "those of the guide", "not to be seen", drift, Verdict.RECOMMENDED)
+            return
+    seen = box.seen_grants((str(name), str(place), rights) for name, place, rights in listed)
+    for name in wanted:
+        if name != user:
+            yield _held(name, wanted[name], seen.get(name, set()))
+    logins = {str(name): str(how) for name, place, how in listed if place == "login"}
+    strange = [f"{name} by {logins.get(name, 'nothing: there is no such user')}" for name in wanted if logins.get(name) != "unix_socket"]
+    if strange:
+        yield bad("Users of the database", f"{len(wanted)}, each by unix_socket", ", ".join(strange), f"The guide lets {strange[0].split()[0]} log in by being that user of the system, and it is {strange[0]}.")
     else:
-        yield good(f"Rights of {user}", f"{len(wanted)}", f"{len(has)}, table by table")
+        yield good("Users of the database", f"{len(wanted)}, each by unix_socket", ", ".join(wanted))
+
+
+def _held(user: str, wanted: set[tuple[str, str]], has: set[tuple[str, str]]) -> Finding:
+    """Whether a user of the database has the rights that the guide gives it, and no other."""
+    what, expected = f"Rights of {user}", f"{len(wanted)}"
+    detail = [f"{', '.join(sorted(name for name, at in has if at == place))} on {place}" for place in sorted({at for _name, at in has})]
+    if missing := wanted - has:
+        return bad(what, expected, f"{len(missing)} missing", f"{user} lacks {_rights(missing)}: deploy/provision.sh gives it again.")
+    if more := has - wanted:
+        return bad(what, expected, f"{len(more)} too many", f"{user} may do more than it needs: {_rights(more)}.", Verdict.RECOMMENDED)
+    return good(what, expected, f"{len(has)}", detail)
 
 
 def _rights(rights: set[tuple[str, str]]) -> str:
@@ -524,7 +625,9 @@ def _rights(rights: set[tuple[str, str]]) -> str:
 
 @check("python", "python-packages", "python3 --version")
 def _python(scene: Scene) -> Iterator[Finding]:
-    yield good("Python", "3.11 or newer", platform.python_version())
+    yield good("Python", "3.11 or newer", platform.python_version(), (sys.version.replace("\n", " "), f"compiled with {platform.python_compiler()}"))
+    if built := scoreboard.module():
+        yield good("Module in Apache", "for this Python", built)
     where = Path(sys.prefix)
     if scene.box is None or where == Path("/opt/pairscope/venv"):
         yield good("Environment", "its own", str(where))
@@ -546,7 +649,7 @@ def _libraries(scene: Scene) -> Iterator[Finding]:
     for name, wanted, found in differing:
         yield bad(name, wanted, found, f"requirements.txt says {name} {wanted}, and it is {found}: script/environment installs it.", Verdict.RECOMMENDED)
     if not differing:
-        yield good("Libraries", "as in requirements.txt", f"{len(pinned)}, each in its version")
+        yield good("Libraries", "as in requirements.txt", f"{len(pinned)}, each in its version", (f"{name} {version}" for name, version in pinned.items()))
 
 
 @check("python", "python-code", "pairscope --version")

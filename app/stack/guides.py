@@ -73,9 +73,9 @@ def _step_text(number: int, step: Step) -> str:
         text += f"Leave this out {shown(step.unless)}.\n\n"
     text += f"```sh\n{shown(step.commands)}\n```\n\nYou should see: {shown(step.see)}.\n"
     for sign, remedy in step.wrong:
-        text += f"\nIf you see {sign}: {remedy}.\n"
+        text += f"\nIf you see {shown(sign)}: {shown(remedy)}.\n"
     for system, how in step.elsewhere:
-        text += f"\n*{system} ({NOT_RUN}):* {how}.\n"
+        text += f"\n*{system} ({NOT_RUN}):* {shown(how)}.\n"
     return text
 
 

@@ -26,7 +26,7 @@ CHAPTER = Chapter(
             done='[ "${PAIRSCOPE_UPGRADE:-yes}" = no ] || ! apt-get -s -qq upgrade | grep -q "^Inst"',
             see="`0 upgraded` at the next try",
             wrong=(("`Could not get lock /var/lib/dpkg/lock-frontend`", "another program installs just now, often the nightly upgrade: wait for it"),),
-            elsewhere=(("RHEL family", "dnf -y upgrade"),),
+            elsewhere=(("Ubuntu", "the same; unattended-upgrades does it every night and holds the lock meanwhile"), ("RHEL family", "dnf -y upgrade")),
         ),
         Step(
             id="linux-packages",
@@ -101,7 +101,7 @@ CHAPTER = Chapter(
             wrong=(
                 ("the ssh session hangs", "sshd listens on another port than 22: open that one first, from the machine's console"),
             ),
-            elsewhere=(("RHEL family", "firewall-cmd --permanent --add-port=8080/tcp && firewall-cmd --reload"),),
+            elsewhere=(("Ubuntu", "ufw is there already, switched off"), ("RHEL family", "firewall-cmd --permanent --add-port={port}/tcp && firewall-cmd --reload")),
         ),
     ),
 )

@@ -19,7 +19,7 @@ CHAPTER = Chapter(
             done="installed mariadb-server && systemctl -q is-enabled mariadb && systemctl -q is-active mariadb",
             see="`mariadb -e 'SELECT VERSION()'` answers",
             wrong=(("`Access denied for user 'root'@'localhost'`", "its root has a password: put it into /root/.my.cnf, under [client], mode 0600"),),
-            elsewhere=(("Ubuntu with MySQL 8", "apt-get install mysql-server; the unix_socket plugin is called auth_socket"), ("RHEL family", "dnf -y install mariadb-server")),
+            elsewhere=(("Ubuntu", "the same package, of the part universe"), ("Ubuntu with MySQL 8", "apt-get install mysql-server; the unix_socket plugin is called auth_socket"), ("RHEL family", "dnf -y install mariadb-server")),
         ),
         Step(
             id="mysql-secure",
@@ -78,7 +78,7 @@ CHAPTER = Chapter(
         Step(
             id="mysql-grants",
             title="Give each user its rights, table by table",
-            purpose="The recorder writes history and nothing else; web reads everything and writes its own tables.",
+            purpose="The recorder writes history and nothing else; web reads everything and writes its own tables. A view shows web these rights, for the stack page, and no password.",
             commands=f"{BOX} sql grants | mariadb",
             done=f"{BOX} granted grants",
             see="`mariadb -e \"SHOW GRANTS FOR 'pairscope-web'@'localhost'\"` shows SELECT on all, and more on web's own tables",

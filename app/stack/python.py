@@ -19,7 +19,10 @@ CHAPTER = Chapter(
             done="installed python3 python3-venv",
             see="`python3 --version` tells 3.11 or newer",
             wrong=(("an older version", "the system is too old: Debian 12 and Ubuntu 24.04 are the first that have 3.11"),),
-            elsewhere=(("RHEL family", "dnf -y install python3.11; mod_wsgi must then be built for it, see the chapter below"),),
+            elsewhere=(
+                ("Ubuntu", "24.04 has 3.12, which serves; 22.04 has 3.10, which is too old"),
+                ("RHEL family", "dnf -y install python3.11; mod_wsgi must then be built for it, see the last chapter of the Apache guide"),
+            ),
         ),
         Step(
             id="python-code",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import re
+from typing import Iterable
 
 VARIABLES = {"port": "8080", "source": ".", "site": "http://localhost:8080"}
 """What commands may name in braces, and what the guide shows for it; in ``deploy/steps.sh`` it is the shell variable of that name."""
@@ -77,10 +78,12 @@ class Finding:
     verdict: Verdict = Verdict.GOOD
     drift: str = ""
     """Where expected and observed differ: one sentence that says so, and where it helps what to do."""
+    detail: tuple[str, ...] = ()
+    """More of what was observed, a line each: for operators."""
 
 
-def good(what: str, expected: str, observed: str) -> Finding:
-    return Finding(what, expected, observed)
+def good(what: str, expected: str, observed: str, detail: Iterable[str] = ()) -> Finding:
+    return Finding(what, expected, observed, detail=tuple(detail))
 
 
 def bad(what: str, expected: str, observed: str, drift: str, verdict: Verdict = Verdict.CRITICAL) -> Finding:

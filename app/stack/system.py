@@ -8,6 +8,9 @@ import pwd
 import re
 from pathlib import Path
 
+LOOPBACK6 = f"{'0' * 24}01000000"
+"""::1 as /proc/net/tcp6 has it on a little-endian machine."""
+
 
 def read(path: str | Path) -> str:
     """The text of a file; empty if it cannot be read."""
@@ -43,6 +46,18 @@ def parent(pid: int) -> int:
     """Pid of the process' parent; 0: it has gone."""
     words = read(f"/proc/{pid}/stat").rpartition(")")[2].split()
     return int(words[1]) if words else 0
+
+
+def owner(pid: int) -> str:
+    """The user that a process runs as. Raises OSError when it has gone."""
+    # Not the owner of /proc/PID: that is root where a process has changed its user.
+    match = re.search(r"^Uid:\s+\d+\s+(\d+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return _user(int(match[1])) if match else "?"
+
+
+def descriptors(pid: int) -> int:
+    """How many descriptors a process holds, whoever it belongs to; 0: this kernel does not say. Linux 6.2 and newer. Raises OSError."""
+    return os.stat(f"/proc/{pid}/fd").st_size
 
 
 def standing(path: Path) -> str:
@@ -82,14 +97,15 @@ def package(name: str) -> str:
     return match[1] if match else ""
 
 
-def listening() -> dict[int, str]:
-    """TCP ports that somebody listens on, and the user who does."""
+def listening(reached: bool = False) -> dict[int, str]:
+    """TCP ports that somebody listens on, and the user who does; `reached`: only those that are not bound to the loopback."""
     found: dict[int, str] = {}
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         for line in read(table).splitlines()[1:]:
             words = line.split()
-            if words[3] == "0A":
-                found[int(words[1].rpartition(":")[2], 16)] = _user(int(words[7]))
+            address, _, port = words[1].rpartition(":")
+            if words[3] == "0A" and not (reached and (address.endswith("7F") and len(address) == 8 or address == LOOPBACK6)):
+                found[int(port, 16)] = _user(int(words[7]))
     return found
 
 

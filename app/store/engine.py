@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +47,24 @@ def engine(url: str, *, read_only: bool = False, **options: Any) -> Engine:
         **options,
     )
     event.listen(made, "connect", _prepare_mariadb_reader if read_only else _prepare_mariadb)
+    event.listen(made, "connect", _note)
     return made
+
+
+_open: weakref.WeakSet[Any] = weakref.WeakSet()
+_lock = threading.Lock()
+
+
+def _note(connection: Any, _record: object) -> None:
+    with _lock:
+        _open.add(connection)
+
+
+def connections() -> dict[int, int]:
+    """Of each connection to MariaDB that this process holds, by the number that the server has given it, its descriptor."""
+    with _lock:
+        known = list(_open)
+    return {connection.thread_id(): held.fileno() for connection in known if (held := connection._sock) is not None}
 
 
 def make_directory(url: str) -> None:

@@ -499,7 +499,9 @@ def _finish(response: Response) -> Response:
     if request.blueprint in ("access", "api"):
         response.headers.setdefault("Cache-Control", "no-store")
     if request.blueprint == "access":
-        response.headers["Referrer-Policy"] = "no-referrer"  # the login link carries a token
+        # The login link carries a token, so its path goes to nobody. Not no-referrer: with it a browser says "Origin: null" of the form, and over
+        # http to another name than localhost that is all it says; _same_site_only would refuse it.
+        response.headers["Referrer-Policy"] = "strict-origin"
     return response
 
 

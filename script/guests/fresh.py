@@ -1,4 +1,4 @@
-"""script/fresh-test: the README's first command, the provisioning or the guide, the checks, and what breaks, on a machine that was never used."""
+"""script/fresh-test: the README's two commands, the provisioning or the guide, the checks, and what breaks, on a machine that was never used."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from script.guests.place import GuestError, run, say
 ROOT = Path(__file__).resolve().parents[2]
 CHECKOUT = "/root/pairscope"
 GUIDES = ("deploy/README.md", "deploy/apache/README.md", "deploy/mysql/README.md")
+SOME_TESTS = "tests/test_docs.py tests/test_ipc.py tests/test_journal.py tests/test_pool.py tests/test_proofs.py"
+"""What the second command is asked for where it is one proof of many: the whole takes as long as all the rest, and is --tests."""
 _began = time.monotonic()
 
 
@@ -38,7 +40,7 @@ def checkout(guest: Machine, target: str, user: str = "root") -> None:
 
 
 def readme(guest: Machine) -> None:
-    """The README's first command, by somebody who is not root."""
+    """The README's two commands, by somebody who is not root."""
     guest.run("apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -qy install --no-install-recommends git python3 python3-venv")
     guest.run("useradd --create-home --shell /bin/bash visitor")
     checkout(guest, "/home/visitor/pairscope", "visitor")
@@ -68,15 +70,20 @@ def readme(guest: Machine) -> None:
             server.wait()
     expect(server.returncode in (0, 130), "Ctrl-C stops it")
     expect(not guest.attempt("pgrep -u visitor -f app.").stdout.strip(), "nothing of it is left")
+    said = guest.attempt(f"cd pairscope && script/test -q -rs {SOME_TESTS}", "visitor", timeout=900)
+    last = said.stdout.strip().splitlines()[-1] if said.stdout.strip() else ""
+    expect(said.returncode == 0, f"script/test passes for what needs no further package: {last}" + ("" if not said.returncode else f"\n{place.tail(said.stdout, 60)}"))
+    expect("needs root: it boots guests" in said.stdout, "and says why the proofs on fresh machines are left out")
 
 
 def tests(guest: Machine) -> None:
-    """The README's second command, by root. Inside a guest the proofs leave themselves out."""
+    """The README's second command as it stands there, by root. Inside a guest the proofs leave themselves out."""
     guest.run("apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -qy install --no-install-recommends git python3 python3-venv")
     checkout(guest, CHECKOUT)
-    said = guest.attempt(f"cd {CHECKOUT} && script/test -q", timeout=3000)
+    said = guest.attempt(f"cd {CHECKOUT} && script/test -q -rs", timeout=3000)
     last = said.stdout.strip().splitlines()[-1] if said.stdout.strip() else ""
     expect(said.returncode == 0, f"script/test passes on a fresh machine: {last}" + ("" if not said.returncode else f"\n{place.tail(said.stdout, 60)}"))
+    expect("this is a guest itself" in said.stdout, "and says why the proofs on fresh machines are left out")
 
 
 def changes(output: str) -> int:
@@ -105,7 +112,25 @@ def refusals(guest: Machine) -> None:
     said = guest.attempt(f"{CHECKOUT}/deploy/provision.sh")
     expect(said.returncode == 1 and "port 8080 is held by python3" in said.stdout, "a port that is taken is told with its holder")
     guest.run("systemctl stop squatter; userdel --remove stranger")
+    guest.run("printf 'ID=fedora\nPRETTY_NAME=\"Fedora Linux 40\"\n' > /run/other-release && mount --bind /run/other-release /etc/os-release")
+    said = guest.attempt(f"{CHECKOUT}/deploy/provision.sh")
+    guest.run("umount /etc/os-release")
+    expect(said.returncode == 1 and "this is Fedora Linux 40; expected Debian or Ubuntu" in said.stdout, "an unsupported system is told by its name")
+    guest.run("mount -t tmpfs -o size=100m none /opt")
+    said = guest.attempt(f"{CHECKOUT}/deploy/provision.sh")
+    guest.run("umount /opt")
+    expect(said.returncode == 1 and "the disk of /opt has 100 MiB left; expected at least" in said.stdout, "a disk that is too small is told before anything is begun")
     expect(before == guest.run("ls /opt /etc; dpkg-query -f '${Package}\\n' -W"), "a refused provisioning has changed nothing")
+
+
+def full_disk(guest: Machine) -> None:
+    """A disk that fills up while the libraries are installed."""
+    guest.run("mount -t tmpfs -o size=700m none /opt")
+    # Whatever pip writes meets a full disk from the moment at which its environment is there.
+    guest.run("systemd-run --quiet --unit=filler sh -c 'until [ -x /opt/pairscope/venv/bin/pip ]; do sleep 0.1; done; cat /dev/zero > /opt/filler; sleep inf'")
+    said = guest.attempt(f"{CHECKOUT}/deploy/provision.sh", timeout=900)
+    expect(said.returncode == 1 and "the disk of /opt is full, so the step 'Install its libraries' failed" in said.stdout, "a disk that fills up half-way is told with the step that failed")
+    guest.run("systemctl stop filler; rm /opt/filler")
 
 
 def by_guide(guest: Machine) -> None:
@@ -157,8 +182,10 @@ def breakage(guest: Machine, site: Site, token: str) -> None:
     expect(mended("MariaDB", "Recorder"), "started again: it is good by itself")
     guest.run("mariadb -e \"REVOKE INSERT ON pairscope.runs FROM 'pairscope-web'@'localhost'\"")
     expect(told("Rights of pairscope-web", "lacks INSERT on pairscope.runs"), "a grant taken away: the stack page names it within ten seconds, to operators")
-    expect(provision(guest) == 1, "provisioning gives it again, and changes nothing else")
-    expect(mended("Rights of pairscope-web"), "and it is good")
+    guest.run("mariadb -e \"REVOKE INSERT ON pairscope.messages FROM 'pairscope-pool'@'localhost'\"")
+    expect(told("Rights of pairscope-pool", "lacks INSERT on pairscope.messages"), "and one of the recorder's, which only MariaDB's root could look up")
+    expect(provision(guest) == 1, "provisioning gives both again, and changes nothing else")
+    expect(mended("Rights of pairscope-web", "Rights of pairscope-pool", "Recorder"), "and all is good")
     guest.run("sed -i s/8080/8081/ /etc/apache2/conf-available/pairscope-port.conf && sed -i 's/:8080>/:8081>/' /etc/apache2/sites-available/pairscope.conf && systemctl reload apache2")
     moved = Site(site.address.replace("8080", "8081"))
     guest.run("ufw allow 8081/tcp")
@@ -172,8 +199,22 @@ def breakage(guest: Machine, site: Site, token: str) -> None:
     guest.run(f"{stop} && mkdir -p {small} && mount -t tmpfs -o size=300m none {small} && cp -a {pool}/. {small}/ && chmod --reference={pool} {small} && chown --reference={pool} {small} && mount --bind {small} {pool} && systemctl start apache2")
     until("the pool is back", lambda: site.get("/readyz")["ready"])
     guest.run(f"fallocate -l 200M {pool}/filler")
-    expect(told("Disk of the journal", "nearly full"), "the journal's disk filled: it is told")
-    guest.run(f"rm {pool}/filler && {stop} && umount {pool} && cp -a {small}/. {pool}/ && umount {small} && systemctl start apache2")
+    expect(told("Disk of the journal", "nearly full"), "the journal's disk nearly full: it is told")
+    guest.attempt(f"cat /dev/zero > {pool}/rest")
+
+    def refused() -> bool:
+        try:
+            site.submit(token)
+        except GuestError:
+            return True
+        return False
+
+    until("a job is refused", refused, 30)
+    expect(told("Journal", "Nothing can be appended"), "wholly full: nothing is accepted that cannot be recorded, and the stack page says so within ten seconds")
+    guest.run(f"rm {pool}/filler {pool}/rest")
+    expect(mended("Journal", "Recorder", "Supervisor"), "with room again it is good by itself")
+    site.submit(token)
+    guest.run(f"{stop} && umount {pool} && cp -a {small}/. {pool}/ && umount {small} && systemctl start apache2")
     until("the pool is back", lambda: site.get("/readyz")["ready"])
 
 
@@ -195,15 +236,42 @@ def gone(guest: Machine) -> None:
     guest.run(f"{CHECKOUT}/deploy/unprovision.sh --yes --purge")
     left = guest.attempt("ls -d /opt/pairscope /etc/pairscope /var/lib/pairscope /run/pairscope /var/log/pairscope /usr/local/bin/pairscope 2>/dev/null; getent passwd | grep pairscope; mariadb -N -e 'SHOW DATABASES' | grep pairscope").stdout
     expect(not left.strip(), f"after unprovision nothing of Pairscope is left {left}")
-    expect("default" in guest.run("ls /etc/apache2/sites-enabled") and Site(f"http://{guest.address}:80").address, "Apache's other site stands as before")
     guest.run("systemctl is-active apache2 mariadb")
+    expect("Debian" in guest.run("curl -fsS http://127.0.0.1/"), "Apache's first page stands as before")
+
+
+def among_others(guest: Machine, site: Site) -> None:
+    """A machine whose Apache and MariaDB serve others already, and whose MariaDB's root has a password."""
+    guest.run("ufw --force disable && mkdir /srv/other && echo 'the other site' > /srv/other/index.html")
+    conf = "<VirtualHost *:80>\nDocumentRoot /srv/other\n<Directory /srv/other>\nRequire all granted\n</Directory>\n</VirtualHost>\n"
+    guest.run(f"printf '{conf}' > /etc/apache2/sites-available/other.conf && a2dissite -q 000-default && a2ensite -q other && systemctl reload apache2")
+    guest.run("mariadb -e \"CREATE DATABASE other; CREATE TABLE other.kept (a INT); INSERT INTO other.kept VALUES (7); ALTER USER root@localhost IDENTIFIED BY 'their-own-Word-1'\"")
+    settings = guest.run("cd /etc && md5sum mysql/mariadb.conf.d/* apache2/apache2.conf apache2/ports.conf apache2/sites-available/other.conf")
+
+    def stands() -> bool:
+        rows = guest.run("MYSQL_PWD=their-own-Word-1 mariadb -N -e 'SELECT a FROM other.kept'")
+        same = guest.run("cd /etc && md5sum mysql/mariadb.conf.d/* apache2/apache2.conf apache2/ports.conf apache2/sites-available/other.conf") == settings
+        return guest.run("curl -fsS http://127.0.0.1/") == "the other site\n" and rows.strip() == "7" and same
+
+    said = guest.attempt(f"{CHECKOUT}/deploy/provision.sh")
+    expect(said.returncode == 1 and "MariaDB does not let root in: its root has a password" in said.stdout, "a MariaDB whose root has a password: it is told, with what to do")
+    expect(guest.attempt("ls /opt/pairscope").returncode, "and nothing was begun")
+    guest.run("umask 077 && printf '[client]\npassword=their-own-Word-1\n' > /root/.my.cnf")
+    said = guest.attempt(f"{CHECKOUT}/deploy/provision.sh", timeout=900)
+    for left in ("the firewall would cut off what this machine serves already: 80/tcp (apache2)", "MariaDB serves other databases, too (other)"):
+        expect(left in said.stdout, f"with the password where it asks for it the box is set up, and leaves alone what is others': {left}")
+    expect(said.returncode == 0 and until("the box is ready", lambda: site.get("/readyz")["ready"]), "and it answers")
+    expect(provision(guest) == 0, "a second run changes nothing")
+    expect(stands(), "the other site, the other database and their settings are as before")
+    guest.run(f"{CHECKOUT}/deploy/unprovision.sh --yes --purge")
+    expect(stands() and guest.attempt("ls /opt/pairscope").returncode, "nor does unprovision touch them")
 
 
 def main(arguments: list[str]) -> int:
     """Exit status: 0 all holds, 1 something does not, and which, 2 no guest can be made."""
     parser = argparse.ArgumentParser(prog="script/fresh-test")
     parser.add_argument("--guide", action="store_true", help="the guide's commands by hand instead of the script")
-    parser.add_argument("--tests", action="store_true", help="the README's second command, script/test, and nothing else")
+    parser.add_argument("--tests", action="store_true", help="the README's second command, script/test, with every test, and nothing else")
     asked = parser.parse_args(arguments)
     place.end_in_order()
     directory = Path(tempfile.mkdtemp(prefix="pairscope-fresh"))
@@ -224,6 +292,7 @@ def main(arguments: list[str]) -> int:
                 refusals(guest)
                 said = guest.attempt(f"timeout --signal=INT 9 {CHECKOUT}/deploy/provision.sh")
                 expect(said.returncode and "Run it again: it goes on where it stopped" in said.stdout, "interrupted half-way, it says that it goes on where it stopped")
+                full_disk(guest)
                 count = provision(guest)
                 expect(count >= 15, f"run again, deploy/provision.sh sets up the box with {count} changes")
                 until("the box is ready", lambda: site.get("/readyz")["ready"])
@@ -232,6 +301,7 @@ def main(arguments: list[str]) -> int:
                 breakage(guest, site, token)
                 upgrade(guest, site, token)
                 gone(guest)
+                among_others(guest, site)
             name = guest.name
         expect(forget(name), "nothing of the guest is left on this host")
     except GuestError as error:

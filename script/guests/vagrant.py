@@ -86,14 +86,15 @@ def clear(directory: Path) -> None:
         run(NETWORK, "stop", check=False)
 
 
-def vagrant(directory: Path, *words: str, log: Path) -> str:
-    """What ``vagrant ...`` prints, with the project as its directory and a home of its own."""
+def vagrant(directory: Path, *words: str, log: Path, fails: bool = False, **more: str) -> str:
+    """What ``vagrant ...`` prints, with the project as its directory and a home of its own. `more` is its environment; `fails`: it shall."""
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("VAGRANT", "PAIRSCOPE"))},
         "VAGRANT_HOME": str(directory / "home"),
         "VAGRANT_DOTFILE_PATH": str(directory / "dot"),
         "VAGRANT_CHECKPOINT_DISABLE": "1",
         "HOME": str(directory),
+        **more,
     }
     done = subprocess.run(
         ["vagrant", *words],
@@ -108,7 +109,7 @@ def vagrant(directory: Path, *words: str, log: Path) -> str:
     )
     with open(log, "a") as file:
         file.write(f"\n$ vagrant {' '.join(words)}\n{done.stdout}[{done.returncode}]\n")
-    if done.returncode:
+    if bool(done.returncode) != fails:
         raise GuestError(f"vagrant {' '.join(words)} ended with {done.returncode}:\n{place.tail(done.stdout)}")
     return done.stdout
 
@@ -121,11 +122,15 @@ def prove(directory: Path, log: Path) -> None:
     vagrant(directory, "box", "add", "--name", BOX, "--provider", "lxc", str(made), log=log)
     shutil.rmtree(directory / "box")
     expect(True, "a box was made by debootstrap")
+    vagrant(directory, "validate", "--ignore-provider", log=log)
+    said = vagrant(directory, "validate", "--ignore-provider", log=log, fails=True, PAIRSCOPE_PORT="eighty")
+    expect('PAIRSCOPE_PORT is "eighty"; expected a number' in said, "the Vagrantfile is valid, and a port that is none is refused in words")
     try:
         said = vagrant(directory, "up", "--provider=lxc", log=log)
         expect(changes(said) >= 20, "vagrant up makes the machine and provisions it")
         address = _address(directory, log)
-        expect(f"Pairscope answers at http://{address}:8080/" in said and "/login?token=" in said, "it tells the real address and a login link")
+        links = re.findall(r"http\S+/login\?token=", said)
+        expect(f"Pairscope answers at http://{address}:8080/" in said and links == [f"http://{address}:8080/login?token="], "it tells the real address, and one login link with it")
         link = _ssh(directory, "sudo pairscope token create somebody --once 2>/dev/null", log)
         expect(f"http://{address}:8080/login?token=" in link, "the guest knows its address: a new login link has it")
         site = Site(f"http://{address}:8080")
@@ -138,7 +143,8 @@ def prove(directory: Path, log: Path) -> None:
         count = f"sudo mariadb -N -e 'SELECT COUNT(*) FROM pairscope.messages WHERE job = {job}'"
         expect(until("its rows are in MariaDB", lambda: int(_ssh(directory, count, log).split()[-1]) >= 4), "a job is submitted from outside, and MariaDB counts its messages")
         expect(site.get("/api/v1/lab/runs", {"scenario": "parent-and-child"})["verdict"] == "held", "a scenario of the lab holds")
-        expect(changes(vagrant(directory, "provision", log=log)) == 0, "vagrant provision again changes nothing")
+        said = vagrant(directory, "provision", log=log)
+        expect(changes(said) == 0 and f"Pairscope answers at http://{address}:8080/" in said and "token=" not in said, "vagrant provision again changes nothing")
         vagrant(directory, "reload", log=log)
         site = Site(f"http://{_address(directory, log)}:8080")
         until("it is back", lambda: site.get("/readyz")["ready"], 90)

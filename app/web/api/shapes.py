@@ -398,6 +398,7 @@ class CheckShape(Part):
     observed = fields.String()
     verdict = fields.String(**about("good, recommended, critical or unknown."))
     drift = fields.String(**about("How it differs, in words."))
+    detail = fields.List(fields.String(), **about("More of what was observed; for operators, else empty."))
 
 
 class ChecksShape(Part):

@@ -16,4 +16,4 @@ from app.web.pages.stack import rows
 def stack_checks() -> dict[str, Any]:
     """The stack, step by step: expected, observed, verdict"""
     report, seen = rows()
-    return {"at": report.at, "items": [{name: str(getattr(row, name)) for name in row.__dataclass_fields__} for row in seen]}
+    return {"at": report.at, "items": seen}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from typing import Any
 
 from flask import Response, render_template, request
 from flask_babel import gettext as _
+from markupsafe import Markup, escape
 
 from app.stack import checks
 from app.stack.guides import CHAPTERS, shown
@@ -22,7 +25,9 @@ PRIVATE = ("mysql-grants", "linux-users")
 def rows() -> tuple[checks.Report, list[checks.Row]]:
     """What was found, and of it what this visitor may see."""
     report = checks.run(reach.settings())
-    return report, [row for row in report.rows if is_operator() or row.step not in PRIVATE]
+    if is_operator():
+        return report, list(report.rows)
+    return report, [dataclasses.replace(row, detail=()) for row in report.rows if row.step not in PRIVATE]
 
 
 @blueprint.get("/stack")
@@ -51,7 +56,10 @@ def stack() -> Any:
 
 def _text(report: checks.Report, seen: list[checks.Row]) -> str:
     """The report to copy."""
-    lines = [f"{row.verdict.value:12} {row.chapter}: {row.title}: {row.observed} (expected {row.expected})" + (f" -- {row.drift}" if row.drift else "") for row in seen]
+    lines = []
+    for row in seen:
+        lines.append(f"{row.verdict.value:12} {row.chapter}: {row.title}: {row.observed} (expected {row.expected})" + (f" -- {row.drift}" if row.drift else ""))
+        lines += [f"{'':12}   {line}" for line in row.detail]
     return "\n".join(lines)
 
 
@@ -74,8 +82,14 @@ def guide() -> Any:
         "stack_guide.html",
         chapters=CHAPTERS,
         shown=shown,
+        prose=_prose,
         not_run=NOT_RUN,
         verdicts=worst,
         shape_of=SHAPES,
         section="pages.stack",
     )
+
+
+def _prose(text: str) -> Markup:
+    """A sentence of the guide, whose `words` are code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(shown(text)))))
