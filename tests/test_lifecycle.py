@@ -6,7 +6,7 @@ from collections import deque
 
 import pytest
 
-from app.pool.board import DEPTH, Board, Entry
+from app.pool.board import DEPTH, RESULTS_MOST, Board, Entry
 from app.pool.lifecycle import TABLE, Action, Backoff, Event, State, step
 from app.pool.results import Results
 from app.ipc import memfd
@@ -106,7 +106,7 @@ def test_a_job_ends_exactly_once():
     board.add(job)
     board.end(job, "cancelled", "by a test")
     assert not board.queue and board.counts["cancelled"] == 1
-    with pytest.raises(ValueError, match="ended before as cancelled"):
+    with pytest.raises(ValueError, match="ended before"):
         board.end(job, "done", "")
 
 
@@ -114,30 +114,20 @@ def test_an_ended_job_is_known_until_the_record_has_it():
     board = Board()
     job = entry(1)
     board.add(job)
-    board.end(job, "done", "")
+    ended = board.end(job, "done", "", b'{"size":1}')
+    assert board.entries == {} and board.running == 0
     board.forget(10**18)
-    assert 1 in board.entries, "its position is not known yet"
-    job.ended_position = 500
+    assert board.ended == {1: ended}, "its position is not known yet"
+    ended.position = 500
     board.forget(499)
-    assert 1 in board.entries
+    assert (board.ended[1].state, board.ended[1].result) == ("done", b'{"size":1}')
     board.forget(500)
-    assert board.entries == {}
+    assert board.ended == {}
 
 
-def test_outputs_go_when_they_are_too_old_and_the_oldest_goes_when_they_are_too_many():
-    results = Results(most_bytes=25, age=60)
-    for job in range(1, 4):
-        results.add(job, memfd.sealed("output", b"x" * 10), 10, "text/plain", "name", now=float(job))
-    ((gone, reason),) = results.expire(3.0)
-    assert gone == 1 and "at most 25 bytes" in reason and results.bytes == 20 and results.get(1) is None
-    assert [job for job, _ in results.expire(62.0)] == [2] and results.next_end() == 63.0
-    results.close()
-
-
-def test_outputs_go_when_they_hold_too_many_descriptors():
-    results = Results(most_bytes=1000, age=60, most=2)
-    for job in range(1, 4):
-        results.add(job, memfd.sealed("output", b"x"), 1, "text/plain", "name", now=0.0)
-    ((gone, reason),) = results.expire(1.0)
-    assert gone == 1 and "at most 2 are kept" in reason
-    results.close()
+def test_the_results_of_the_jobs_that_ended_last_are_kept():
+    board = Board()
+    for id in range(1, RESULTS_MOST + 4):
+        board.add(entry(id))
+        board.end(board.entries[id], "done", "", b"{}")
+    assert [id for id, ended in board.ended.items() if not ended.result] == [1, 2, 3]

@@ -174,8 +174,11 @@ class Channel:
     def stamp(self, out: Outgoing) -> int:
         """Encodes the message with its time of sending and what is to be reported; returns that time (CLOCK_MONOTONIC, ns)."""
         envelope = out.envelope
-        if self.receipts:
-            envelope.receipts, self.receipts = self.receipts[:RECEIPTS_MAX], self.receipts[RECEIPTS_MAX:]
+        if receipts := self.receipts:
+            if len(receipts) <= RECEIPTS_MAX:
+                envelope.receipts, self.receipts = receipts, []
+            else:
+                envelope.receipts, self.receipts = receipts[:RECEIPTS_MAX], receipts[RECEIPTS_MAX:]
         envelope.sent = now = time.monotonic_ns()
         out.data = _encode(envelope)
         return now

@@ -13,8 +13,12 @@ DEPTH = 32
 """Quick jobs that may wait in one worker's socket: a wake-up then brings many. Far below the 278 small messages that fit."""
 
 
+RESULTS_MOST = 256
+"""EndedJob jobs whose results are kept, those that ended last. A database that is away for an hour must not fill the memory."""
+
+
 class Entry(msgspec.Struct, eq=False):
-    """A job as the supervisor knows it. Owns its descriptors until :meth:`take_fds`."""
+    """A job that has not ended. Owns its descriptors until :meth:`take_fds`."""
 
     id: int
     kind: str
@@ -35,10 +39,7 @@ class Entry(msgspec.Struct, eq=False):
     """When it came to the head of its worker's queue, s of the monotonic clock: its deadline counts from here."""
     cancelled: str = ""
     late: str = ""
-    result: dict[str, Any] = {}
-    reason: str = ""
     output_size: int = 0
-    ended_position: int = 0
 
     def take_fds(self) -> list[int]:
         """All descriptors; the caller owns them now."""
@@ -47,6 +48,20 @@ class Entry(msgspec.Struct, eq=False):
         fds = [fd for fd in (self.input, self.output, self.spare) if fd >= 0]
         self.input = self.output = self.spare = -1
         return fds
+
+
+class EndedJob(msgspec.Struct, eq=False, gc=False):
+    """What is known of a job that has ended, until the record has it."""
+
+    id: int
+    kind: str
+    state: str
+    reason: str
+    output_size: int
+    result: bytes
+    """JSON; empty where it is no longer kept."""
+    position: int = 0
+    """Of its end in the journal; 0: not there yet."""
 
 
 class Able(Protocol):
@@ -62,10 +77,14 @@ class Board:
 
     def __init__(self) -> None:
         self.entries: dict[int, Entry] = {}
+        self.ended: dict[int, EndedJob] = {}
         self.queue: deque[Entry] = deque()
         self.scenarios: deque[Entry] = deque()
         """The lab's own queue: a job never waits behind a scenario."""
-        self._ended: deque[Entry] = deque()
+        self._ended: deque[EndedJob] = deque()
+        """In the order in which they ended."""
+        self._told: deque[EndedJob] = deque()
+        """Those with a result."""
         self.bytes = 0
         """Of the inputs of all jobs that have not ended."""
         self.counts = {"done": 0, "failed": 0, "cancelled": 0}
@@ -110,26 +129,30 @@ class Board:
             entry.worker = 0
             self.queue.appendleft(entry)
 
-    def end(self, entry: Entry, state: str, reason: str) -> None:
+    def end(self, entry: Entry, state: str, reason: str, result: bytes = b"") -> EndedJob:
         """The job has ended. Raises ValueError if it had before: a job ends exactly once."""
-        if entry.state in self.counts:
-            raise ValueError(f"job {entry.id} has ended before as {entry.state}")
+        if self.entries.pop(entry.id, None) is None:
+            raise ValueError(f"job {entry.id} has ended before")
         if entry.state == "queued":
             try:
                 (self.scenarios if entry.kind == LAB else self.queue).remove(entry)
             except ValueError:
                 pass
+        entry.state = state
         self.bytes -= entry.size
-        entry.state, entry.reason = state, reason
-        entry.data, entry.parameters, entry.client = b"", {}, None
         self.counts[state] += 1
-        self._ended.append(entry)
+        ended = self.ended[entry.id] = EndedJob(entry.id, entry.kind, state, reason, entry.output_size, result)
+        self._ended.append(ended)
+        self._told.append(ended)
+        if len(self._told) > RESULTS_MOST:
+            self._told.popleft().result = b""
+        return ended
 
     def forget(self, drained: int) -> None:
         """Forgets the ended jobs that the record has."""
-        while self._ended and self._ended[0].ended_position and self._ended[0].ended_position <= drained:
-            self.entries.pop(self._ended.popleft().id, None)
+        while self._ended and self._ended[0].position and self._ended[0].position <= drained:
+            self.ended.pop(self._ended.popleft().id, None)
 
     @property
     def running(self) -> int:
-        return len(self.entries) - len(self._ended) - self.waiting
+        return len(self.entries) - self.waiting

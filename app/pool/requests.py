@@ -6,6 +6,8 @@ import os
 import signal
 from typing import TYPE_CHECKING, Callable
 
+import msgspec
+
 from app.ipc import memfd
 from app.ipc.channel import Arrival, ChannelBroken
 from app.ipc.identity import node_of
@@ -34,14 +36,18 @@ class Requests:
         }
 
     def _cancel(self, member: Member, arrival: Arrival, _: int) -> None:
-        entry = self._pool.board.entries.get(arrival.payload.job)
+        job = arrival.payload.job
+        entry = self._pool.board.entries.get(job)
         if entry is None:
-            return self._pool.refuse(member, arrival, "unknown-job", job=arrival.payload.job)
+            if (ended := self._pool.board.ended.get(job)) is None:
+                return self._pool.refuse(member, arrival, "unknown-job", job=job)
+            self._pool.say(member, "done", Done(f"The job had ended before: {ended.state}."), job=job, seq=arrival.envelope.seq)
+            return
         who = f"cancelled through {member.role} {member.serial}"
         if entry.state == "queued":
             self._pool.end(entry, "cancelled", who)
             what = "The job was cancelled before it began."
-        elif entry.state == "running":
+        else:
             worker: Hand = (self._pool.stations if entry.kind == LAB else self._pool.workers)[entry.worker]
             if isinstance(worker, Station):
                 entry.cancelled = who
@@ -54,15 +60,14 @@ class Requests:
             else:
                 # Only quick jobs wait in a worker's socket, and a message that is sent cannot be recalled.
                 what = "The job takes microseconds and is on its way: it will have ended before it could be cancelled."
-        else:
-            what = f"The job had ended before: {entry.state}."
         self._pool.say(member, "done", Done(what), job=entry.id, seq=arrival.envelope.seq)
 
     def _fetch(self, member: Member, arrival: Arrival, _: int) -> None:
         job = arrival.payload.job
         kept = self._pool.results.get(job)
         if kept is None:
-            entry = self._pool.board.entries.get(job)
+            board = self._pool.board
+            entry = board.entries.get(job) or board.ended.get(job)
             if entry is None:
                 code = "expired" if self._ours(job) else "unknown-job"
             else:
@@ -100,9 +105,12 @@ class Requests:
     def lookup(self, member: Member, arrival: Arrival) -> None:
         """Says whether a job is known: housekeeping, and so not among the handlers."""
         job = arrival.payload.job
-        entry = self._pool.board.entries.get(job)
-        if entry is not None:
-            known = Known(job, True, entry.state, entry.kind, entry.result, entry.reason, entry.output_size)
+        board = self._pool.board
+        if (ended := board.ended.get(job)) is not None:
+            result = msgspec.json.decode(ended.result) if ended.result else {}
+            known = Known(job, True, ended.state, ended.kind, result, ended.reason, ended.output_size)
+        elif (entry := board.entries.get(job)) is not None:
+            known = Known(job, True, entry.state, entry.kind)
         else:
             # An earlier epoch's job whose records still wait in the journal: it may be one.
             drained = self._pool.progress.position if self._pool.progress is not None else 0

@@ -48,7 +48,7 @@ from app.ipc.vocabulary import (
 from app.journal.records import Born, Ended, Job, JobEnded, JobStarted, OutputGone, Ready
 from app.journal.writer import JournalFull, Writer
 from app.pool import children, lifecycle, snapshot
-from app.pool.board import Board, Entry
+from app.pool.board import Board, EndedJob, Entry
 from app.pool.control import Control
 from app.pool.lifecycle import Action, Backoff, Event, State
 from app.pool.members import ChildMember, Hand, Member, Station, Worker
@@ -154,7 +154,7 @@ class Supervisor:
         self.stuck = ""
         self.housekeeping: Counter[str] = Counter()
         """Of channels that are closed."""
-        self.ended: list[Entry] = []
+        self.ended: list[EndedJob] = []
         """Jobs whose end is among the records of this turn."""
         self.writable: dict[Member, None] = {}
         """Peers whose outbox is to be sent at the end of this turn, in the order in which that was decided."""
@@ -267,8 +267,8 @@ class Supervisor:
             self.stuck = ""
             self.look()
         if self.ended:
-            for entry in self.ended:
-                entry.ended_position = position
+            for ended in self.ended:
+                ended.position = position
             self.ended.clear()
 
     def _wait_for_room(self) -> None:
@@ -688,7 +688,7 @@ class Supervisor:
             size = seen.size
             if size > self.settings.upload_max:
                 return self.refuse(member, arrival, "too-large", f"The input has {size}.", job=identity)
-        if board.bytes and board.bytes + size > self.settings.queue_bytes:
+        if board.bytes + size > self.settings.queue_bytes and board.bytes and size:
             return self.refuse(member, arrival, "queue-full", f"Their inputs have {board.bytes} bytes, this one has {size}.", job=identity)
         fds = arrival.fds
         entry = Entry(identity, payload.kind[:16], payload.name[:255], size, payload.parameters, payload.data, fds[0] if fds else -1)
@@ -761,14 +761,13 @@ class Supervisor:
             self.due = min(self.due, member.due)
             member.channel.spare = head.spare
         state, reason = ("done", "") if payload.ok else ("failed", payload.reason[:REASON_MOST] or "the worker gave no reason")
-        entry.result = payload.result if payload.ok else {}
         if payload.ok and entry.output >= 0:
             state, reason = self._keep_output(entry, now)
         if state == "done":
             member.done += 1
         else:
             member.failed += 1
-        self.end(entry, state, reason, result)
+        self.end(entry, state, reason, result, payload.result if payload.ok else {})
         if not member.in_flight and member.state is State.STOPPING:
             member.due = now + lifecycle.GRACE
             self.look()
@@ -790,8 +789,8 @@ class Supervisor:
         self.look()
         return "done", ""
 
-    def end(self, entry: Entry, state: str, reason: str, result: bytes = EMPTY) -> None:
-        """Ends a job, exactly once: in the record, and to the client that waits. `result` is the entry's, as JSON."""
+    def end(self, entry: Entry, state: str, reason: str, result: bytes = EMPTY, told: dict[str, Any] = {}) -> None:  # noqa: B006 never changed
+        """Ends a job, exactly once: in the record, and to the client that waits. `result` is what the client is `told`, as JSON."""
         if len(result) > RESULT_MOST:
             shown = msgspec.json.encode({"note": f"a result of {len(result)} bytes; at most {RESULT_MOST} are recorded"})
         else:
@@ -804,14 +803,11 @@ class Supervisor:
         self.tap.records.append(ended)
         client = entry.client
         if client is not None and client.open and entry.want & 2:
-            answer = Answer(entry.id, state, entry.result, reason, entry.worker, entry.output_size)
+            answer = Answer(entry.id, state, told, reason, entry.worker, entry.output_size)
             self.say(client, "answer", answer, job=entry.id, seq=entry.seq)
-        if len(result) > RESULT_MOST:
-            entry.result = {}
         if fds := entry.take_fds():
             close_all(fds)
-        self.board.end(entry, state, reason)
-        self.ended.append(entry)
+        self.ended.append(self.board.end(entry, state, reason, b"" if result is EMPTY else shown))
         self.dirty = True
 
     # ---- time
