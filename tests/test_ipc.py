@@ -14,11 +14,12 @@ from contextlib import ExitStack
 
 import pytest
 
-from app.ipc import memfd
+from app.ipc import memfd, spin
 from app.ipc.channel import RECEIPTS_MAX, SPILL, Channel, ChannelBroken, ChannelClosed, pair
 from app.ipc.descriptor import look, prove
 from app.ipc.identity import Issuer, first_id_at, node_of, time_of
 from app.ipc.passing import MOST_FDS, PassingError, close_all, receive, send
+from app.ipc.spin import Spin
 from app.ipc.vocabulary import BY_NAME, KINDS, Fetch, Known, Receipt, Submit
 
 
@@ -413,6 +414,55 @@ def test_the_vocabulary_gives_every_kind_one_number_and_one_name():
     assert len({kind.code for kind in KINDS}) == len({kind.name for kind in KINDS}) == len(KINDS)
     for kind in KINDS:
         assert all(answer in BY_NAME for answer in kind.answer.split()), kind.name
+
+
+# ---- asking again before sleeping
+
+
+class Asked:
+    """A poll that finds something at its `ready`th call, and takes `seconds` for each."""
+
+    def __init__(self, ready: int, seconds: float = 0.0) -> None:
+        self.ready, self.seconds, self.calls = ready, seconds, 0
+
+    def __call__(self, _: int) -> list[int]:
+        self.calls += 1
+        until = time.monotonic() + self.seconds
+        while time.monotonic() < until:
+            pass
+        return [1] if self.calls >= self.ready else []
+
+
+def test_who_had_to_wait_for_long_does_not_ask_again_before_sleeping(monkeypatch):
+    monkeypatch.setattr(spin, "CORES", 2)
+    monkeypatch.setattr(spin, "TAKEN", 60.0)  # whatever else the machine does
+    one = Spin(0.5)
+    poll = Asked(3)
+    assert one.ask(poll, time.monotonic()) == [] and poll.calls == 0, "nothing is known yet"
+    one.waited(0.1)
+    assert one.ask(poll, time.monotonic()) == [1] and poll.calls == 3
+    one.waited(0.6)
+    assert one.ask(poll, time.monotonic()) == [] and poll.calls == 3
+    assert one.ask(poll, time.monotonic(), sure=True) == [1]
+
+
+def test_asking_ends_although_nothing_comes(monkeypatch):
+    monkeypatch.setattr(spin, "CORES", 2)
+    poll = Asked(1 << 60)
+    assert Spin(0.001).ask(poll, time.monotonic(), sure=True) == [] and poll.calls >= 1
+
+
+def test_nobody_asks_for_a_while_where_others_need_the_core_or_there_is_but_one(monkeypatch):
+    monkeypatch.setattr(spin, "CORES", 2)
+    one = Spin(60.0)
+    begun = time.monotonic()
+    late = Asked(1 << 60, 2 * spin.TAKEN)
+    assert one.ask(late, begun, sure=True) == [] and late.calls == 2
+    poll = Asked(1)
+    assert one.ask(poll, begun + spin.REST / 2, sure=True) == [] and poll.calls == 0
+    assert one.ask(poll, time.monotonic() + 2 * spin.REST, sure=True) == [1]
+    monkeypatch.setattr(spin, "CORES", 1)
+    assert one.ask(poll, time.monotonic() + 2 * spin.REST, sure=True) == [] and poll.calls == 1
 
 
 # ---- ids

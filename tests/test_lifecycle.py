@@ -120,7 +120,7 @@ def test_an_ended_job_is_known_until_the_record_has_it():
     assert board.ended == {1: ended}, "its position is not known yet"
     ended.position = 500
     board.forget(499)
-    assert (board.ended[1].state, board.ended[1].result) == ("done", b'{"size":1}')
+    assert (board.ended[1].state, board.result(1)) == ("done", b'{"size":1}')
     board.forget(500)
     assert board.ended == {}
 
@@ -130,4 +130,4 @@ def test_the_results_of_the_jobs_that_ended_last_are_kept():
     for id in range(1, RESULTS_MOST + 4):
         board.add(entry(id))
         board.end(board.entries[id], "done", "", b"{}")
-    assert [id for id, ended in board.ended.items() if not ended.result] == [1, 2, 3]
+    assert [id for id in board.ended if not board.result(id)] == [1, 2, 3]

@@ -12,6 +12,7 @@ import os
 import time
 import uuid
 from pathlib import Path
+from typing import NoReturn
 from typing import Sequence
 
 from app.journal import segment
@@ -121,12 +122,9 @@ class Writer:
         try:
             written = os.write(self._fd, data)
         except OSError as error:
-            written = 0
-            reason = error
-        else:
-            reason = None
+            self._cut(0, error)
         if written != len(data):
-            self._cut(written, reason)
+            self._cut(written, None)
         self._size += written
         self._position += len(records)
         if self.sync == "batch":
@@ -261,7 +259,7 @@ class Writer:
             self._flush()
             self._flush_directory()
 
-    def _cut(self, written: int, reason: OSError | None) -> None:
+    def _cut(self, written: int, reason: OSError | None) -> NoReturn:
         if written:
             try:
                 os.ftruncate(self._fd, self._size)

@@ -58,8 +58,6 @@ class EndedJob(msgspec.Struct, eq=False, gc=False):
     state: str
     reason: str
     output_size: int
-    result: bytes
-    """JSON; empty where it is no longer kept."""
     position: int = 0
     """Of its end in the journal; 0: not there yet."""
 
@@ -83,8 +81,7 @@ class Board:
         """The lab's own queue: a job never waits behind a scenario."""
         self._ended: deque[EndedJob] = deque()
         """In the order in which they ended."""
-        self._told: deque[EndedJob] = deque()
-        """Those with a result."""
+        self._results: deque[tuple[int, bytes]] = deque(maxlen=RESULTS_MOST)
         self.bytes = 0
         """Of the inputs of all jobs that have not ended."""
         self.counts = {"done": 0, "failed": 0, "cancelled": 0}
@@ -141,12 +138,14 @@ class Board:
         entry.state = state
         self.bytes -= entry.size
         self.counts[state] += 1
-        ended = self.ended[entry.id] = EndedJob(entry.id, entry.kind, state, reason, entry.output_size, result)
+        ended = self.ended[entry.id] = EndedJob(entry.id, entry.kind, state, reason, entry.output_size)
         self._ended.append(ended)
-        self._told.append(ended)
-        if len(self._told) > RESULTS_MOST:
-            self._told.popleft().result = b""
+        self._results.append((entry.id, result))
         return ended
+
+    def result(self, id: int) -> bytes:
+        """What an ended job found, as JSON; empty where that was nothing or is no longer kept."""
+        return next((result for job, result in self._results if job == id), b"")
 
     def forget(self, drained: int) -> None:
         """Forgets the ended jobs that the record has."""

@@ -107,7 +107,7 @@ class Requests:
         job = arrival.payload.job
         board = self._pool.board
         if (ended := board.ended.get(job)) is not None:
-            result = msgspec.json.decode(ended.result) if ended.result else {}
+            result = msgspec.json.decode(board.result(job) or b"{}")
             known = Known(job, True, ended.state, ended.kind, result, ended.reason, ended.output_size)
         elif (entry := board.entries.get(job)) is not None:
             known = Known(job, True, entry.state, entry.kind)

@@ -691,15 +691,15 @@ class Supervisor:
         if board.bytes + size > self.settings.queue_bytes and board.bytes and size:
             return self.refuse(member, arrival, "queue-full", f"Their inputs have {board.bytes} bytes, this one has {size}.", job=identity)
         fds = arrival.fds
-        entry = Entry(identity, payload.kind[:16], payload.name[:255], size, payload.parameters, payload.data, fds[0] if fds else -1)
+        kind, name = payload.kind[:16], payload.name[:255]
+        entry = Entry(identity, kind, name, size, payload.parameters, payload.data, fds[0] if fds else -1)
         if self.catalogue and (refusal := self._unfit(entry)) is not None:
             entry.input = -1
             return self.refuse(member, arrival, refusal[0], job=identity)
-        arrival.take()
+        if fds:
+            arrival.take()
         entry.client, entry.seq, entry.want = member, arrival.envelope.seq, payload.want
-        self.tap.records.append(
-            Job(identity, entry.kind, entry.name, entry.size, arrival.received + self.tap.offset, member.role, member.serial, member.pid)
-        )
+        self.tap.records.append(Job(identity, kind, name, size, arrival.received + self.tap.offset, member.role, member.serial, member.pid))
         if payload.want & 1:
             self.say(member, "accepted", Accepted(identity, self.board.waiting), job=identity, seq=entry.seq)
         self.board.add(entry)

@@ -125,7 +125,7 @@ class Tap:
                 peer.role,
                 peer.serial,
                 peer.pid,
-                out.size,
+                len(out.data) if out.spill < 0 else out.size,
                 len(fds),
                 0,
                 sent + self.offset,
@@ -145,14 +145,13 @@ class Tap:
         """Records what the peer says it received; returns the messages whose descriptors it may now close."""
         release = []
         now = time.monotonic_ns()
-        take, add, offset = peer.unreported.pop, self.records.append, self.offset
         for receipt in receipts:
-            sent = take(receipt.message, None)
+            sent = peer.unreported.pop(receipt.message, None)
             if sent is None:
                 continue
             received = receipt.received
             fds = receipt.fds[: len(sent.fds)] if sent.fds else []
-            add(Outcome(receipt.message, "received", (received if received < now else now) + offset, receipt.flags, fds))
+            self.records.append(Outcome(receipt.message, "received", (received if received < now else now) + self.offset, receipt.flags, fds))
             if sent.fds:
                 for position, own in enumerate(sent.fds):
                     theirs = receipt.fds[position] if position < len(receipt.fds) else -1
