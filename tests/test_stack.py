@@ -16,6 +16,7 @@ import pytest
 from app.config import Settings, embedded
 from app.lamp import box
 from app.stack import checks, guides, scoreboard, system
+from app.stack.check import CHECKS
 from app.stack.step import Verdict
 from app.store.migrate import upgrade
 from app.web.pages.stack import PRIVATE
@@ -55,7 +56,7 @@ def test_the_shell_of_the_provisioning_is_shell(name: str):
 
 def test_every_step_of_the_guide_has_a_check_and_every_check_a_step():
     known = {step.id for chapter in guides.CHAPTERS for step in chapter.steps}
-    assert {step for _chapter, step, _command, _look in checks._checks} - {""} == known
+    assert {step for _chapter, step, _command, _look in CHECKS} - {""} == known
 
 
 # ---- looking
@@ -87,7 +88,7 @@ def test_a_row_that_differs_always_says_how(settings: Settings):
 
 def test_another_version_of_a_library_is_told_with_both_versions(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "requirements.txt").write_text("flask==0.1\nno-such-library==9.9\n")
-    monkeypatch.setattr(checks, "CODE", tmp_path)
+    monkeypatch.setattr("app.stack.checks.python.CODE", tmp_path)
     drifts = [row.drift for row in checks.run(settings, fresh=True).rows if row.step == "python-environment"]
     assert "requirements.txt says flask 0.1, and it is" in drifts[0] and "no-such-library 9.9, and it is missing" in drifts[1]
 

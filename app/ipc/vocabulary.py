@@ -105,7 +105,7 @@ class JobSpec(msgspec.Struct, frozen=True):
     """What to append to the upload's name for the download's name."""
 
 
-class Submit(msgspec.Struct):
+class Submit(msgspec.Struct, omit_defaults=True):
     """A client asks for a job. Descriptor 0, if any, is the input, read-only or sealed."""
 
     kind: str
@@ -127,19 +127,19 @@ class Accepted(msgspec.Struct):
     """Jobs before it."""
 
 
-class Task(msgspec.Struct):
+class Task(msgspec.Struct, omit_defaults=True):
     """The supervisor gives a worker a job. Descriptors in order: the input, the output's memfd, the spare for a long reply; each if its flag is set."""
 
     kind: str
-    name: str
-    parameters: dict[str, Any]
-    data: bytes
-    input: bool
-    output: bool
+    name: str = ""
+    parameters: dict[str, Any] = {}
+    data: bytes = b""
+    input: bool = False
+    output: bool = False
     spare: bool = False
 
 
-class Result(msgspec.Struct):
+class Result(msgspec.Struct, omit_defaults=True):
     """A worker has done a job, or says why it could not."""
 
     ok: bool
@@ -148,7 +148,7 @@ class Result(msgspec.Struct):
     """In words for people, if not ok."""
 
 
-class Answer(msgspec.Struct):
+class Answer(msgspec.Struct, omit_defaults=True):
     """A job has ended, told to the client that asked for it."""
 
     job: int

@@ -1,0 +1,153 @@
+"""Apache: version, modules, site, port, processes, scoreboard."""
+
+from __future__ import annotations
+
+import os
+import resource
+from pathlib import Path
+from typing import Iterator
+
+from app.lamp import box
+from app.stack import apache, scoreboard, system
+from app.stack.check import Scene, check, copied, standing
+from app.stack.step import Finding, Verdict, bad, good, unknown
+
+
+@check("apache", "apache-packages", "dpkg -l apache2 libapache2-mod-wsgi-py3")
+def _apache(scene: Scene) -> Iterator[Finding]:
+    masters = system.processes("apache2")
+    if not masters or scene.settings.source == "embedded":
+        if scene.box is None:
+            yield unknown("Apache", "running", "It is not used here: the embedded server takes its place.")
+        else:
+            yield bad("Apache", "running", "not running", "No process of apache2 is there: systemctl start apache2")
+        return
+    for package, what in (("apache2-bin", "Apache"), ("libapache2-mod-wsgi-py3", "mod_wsgi")):
+        version = system.package(package)
+        if version:
+            yield good(what, "Debian's package", version)
+        else:
+            yield unknown(what, "Debian's package", "It does not come from a package.")
+
+
+@check("apache", "apache-modules", "apache2ctl -M")
+def _modules(scene: Scene) -> Iterator[Finding]:
+    if scene.box is None or not system.processes("apache2"):
+        return
+    enabled = {path.stem for path in Path("/etc/apache2/mods-enabled").glob("*.load")}
+    wanted = set(apache.MODULES.split())
+    if missing := sorted(wanted - enabled):
+        yield bad("Modules", ", ".join(sorted(wanted)), f"without {', '.join(missing)}", f"The guide switches {missing[0]} on, and it is off: a2enmod {missing[0]}")
+    else:
+        yield good("Modules", "those of the site", f"{len(enabled)}, with {', '.join(sorted(wanted))}")
+    mpm = ", ".join(sorted(name for name in enabled if name.startswith("mpm_"))) or "none"
+    if mpm == "mpm_event":
+        yield good("MPM", "mpm_event", mpm)
+    else:
+        yield bad("MPM", "mpm_event", mpm, f"Apache runs with {mpm}, as another site may need it: it serves this one, with fewer connections at a time.", Verdict.RECOMMENDED)
+
+
+@check("apache", "apache-run", "ls -ld /run/pairscope/pool; cat /etc/tmpfiles.d/pairscope.conf")
+def _run_directory(scene: Scene) -> Iterator[Finding]:
+    if scene.box is None:
+        return
+    yield standing("Directory of the sockets", Path("/run/pairscope/pool"), box.POOL, box.WEB, 0o2750)
+    yield copied("Made at each boot", "tmpfiles.conf", Path("/etc/tmpfiles.d/pairscope.conf"))
+
+
+@check("apache", "apache-logs", "cat /etc/logrotate.d/pairscope")
+def _logs(scene: Scene) -> Iterator[Finding]:
+    if scene.box is None:
+        return
+    yield copied("Rotation of the logs", "logrotate.conf", Path("/etc/logrotate.d/pairscope"))
+    yield standing("Directory of the logs", Path("/var/log/pairscope"), "root", "adm", 0o750)
+
+
+
+@check("apache", "apache-port", "ss -ltnp; grep -r Listen /etc/apache2")
+def _port(scene: Scene) -> Iterator[Finding]:
+    if scene.box is None:
+        return
+    wanted = scene.box.get("port", 8080)
+    told = system.listen_directives(Path("/etc/apache2"))
+    holds = system.listening()
+    if wanted not in told:
+        others = ", ".join(str(port) for port in sorted(told - {80, 443})) or "no port of its own"
+        yield bad("Port", str(wanted), others, f"The guide says {wanted}, Apache is told to listen on {others}.")
+    elif wanted not in holds:
+        yield bad("Port", str(wanted), "nobody listens", f"Apache is told to listen on {wanted}, and nobody does: systemctl restart apache2")
+    else:
+        all_ = system.processes("apache2")
+        first = [pid for pid in all_ if system.parent(pid) not in all_]
+        yield good("Port", str(wanted), f"{wanted}, held by user {holds[wanted]}" + (f", process {first[0]}" if len(first) == 1 else ""))
+
+
+@check("apache", "apache-site", "diff <(python -m app.lamp.box ...) /etc/apache2/sites-enabled/pairscope.conf")
+def _site(scene: Scene) -> Iterator[Finding]:
+    if scene.box is None:
+        return
+    if not Path("/etc/apache2/sites-enabled/pairscope.conf").exists():
+        yield bad("Site", "as generated", "not enabled", "The site is not enabled: a2ensite pairscope && systemctl reload apache2")
+        return
+    made = box.installation(scene.box)
+    how = box.differs(box.files("site", made)[0])
+    if how:
+        yield bad("Site", "as generated", how, "The site was changed by hand, or the box's choices were: deploy/provision.sh makes it again.", Verdict.RECOMMENDED)
+    else:
+        yield good("Site", "as generated", "as generated")
+
+
+@check("apache", "apache-start", "ps -eo pid,user,args | grep wsgi:; ls /proc/PID/fd")
+def _groups(scene: Scene) -> Iterator[Finding]:
+    if not system.processes("apache2") or scene.settings.source == "embedded":
+        return
+    web = system.titled("wsgi:web")
+    if web:
+        yield good("Processes of web", "one or more", _processes(web), map(_process, web))
+    else:
+        yield bad("Processes of web", "one or more", "none", "Apache runs, but no process of its group web: its error log says why.")
+    said = scene.said
+    if said is not None:
+        pool = [said.supervisor.pid, said.recorder.pid, *(worker.pid for worker in said.workers)]
+        stations = [station.pid for station in said.stations]
+        yield good("Managed process pool", "one supervisor", f"{_process(said.supervisor.pid)}", map(_process, pool))
+        yield good("Managed processes of the lab", "one or more", _processes(stations), map(_process, stations))
+    fds, most = len(os.listdir("/proc/self/fd")) - 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    yield good("Descriptors of this process", "below its limit", f"{fds} of {most}, process {os.getpid()}", _descriptors())
+
+
+def _processes(pids: list[int]) -> str:
+    return f"{len(pids)}: {', '.join(map(str, pids[:6]))}" if pids else "none"
+
+
+def _process(pid: int) -> str:
+    """A process with its user and the number of its descriptors, which newer kernels tell everybody."""
+    try:
+        count, user = system.descriptors(pid), system.owner(pid)
+    except OSError:
+        return f"process {pid}, which has gone"
+    return f"process {pid}, user {user}" + (f", {count} descriptors" if count else "")
+
+
+def _descriptors() -> Iterator[str]:
+    """What each descriptor of this process is; links alone, nothing of what they hold."""
+    for fd in sorted(map(int, os.listdir("/proc/self/fd"))):
+        try:
+            yield f"{fd}: {os.readlink(f'/proc/self/fd/{fd}')}"
+        except OSError:
+            continue  # the one of the listing
+
+
+@check("apache", "apache-start", "apache2ctl fullstatus")
+def _scoreboard(scene: Scene) -> Iterator[Finding]:
+    if not system.processes("apache2") or scene.settings.source == "embedded":
+        return
+    board = scoreboard.read()
+    if board is None:
+        yield unknown("Workers of Apache", "some idle", "Only a process that Apache has started sees its scoreboard: the page Stack tells it.")
+        return
+    where = f"{board.workers} in {len(board.pids)} processes: {board}"
+    if board.idle:
+        yield good("Workers of Apache", "some idle", where, map(_process, board.pids))
+    else:
+        yield bad("Workers of Apache", "some idle", where, "Every worker of Apache is busy: the next request waits until one is done, or Apache starts more.", Verdict.RECOMMENDED)

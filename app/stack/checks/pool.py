@@ -1,0 +1,85 @@
+"""The pool: supervisor, workers, operators, journal, recorder."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Iterator
+
+from sqlalchemy import text
+
+from app.stack import system
+from app.stack.check import CODE, Scene, check
+from app.stack.step import Finding, Verdict, bad, good
+
+
+@check("pool", "pool-restart", "stat /run/pairscope/pool/control.sock; find /opt/pairscope/code/app -newer /run/pairscope/pool/control.sock")
+def _started(scene: Scene) -> Iterator[Finding]:
+    if scene.box is None:
+        return
+    try:
+        began = os.stat(scene.settings.control).st_ctime
+    except FileNotFoundError:
+        return  # told of the supervisor
+    newest, path = system.newest([CODE / "app", Path("/etc/pairscope"), Path("/etc/apache2/sites-available/pairscope.conf")])
+    since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(began))
+    if newest <= began:
+        yield good("Running since", "after the last change", since)
+    else:
+        yield bad("Running since", "after the last change", since, f"{path} was changed after the pool was started: systemctl reload apache2", Verdict.RECOMMENDED)
+
+
+@check("pool", "pool-operator", "pairscope token list")
+def _operators(scene: Scene) -> Iterator[Finding]:
+    if scene.away or scene.engine is None:
+        return
+    with scene.engine.connect() as connection:
+        count = connection.scalar(text("SELECT COUNT(*) FROM tokens WHERE expires IS NULL OR expires > :now"), {"now": time.time_ns()})
+    yield good("Operators' tokens", "as many as you like", f"{count} valid; pairscope token create makes more")
+
+
+@check("pool", "pool-ready", "pairscope status")
+def _pool(scene: Scene) -> Iterator[Finding]:
+    said = scene.said
+    if said is None:
+        yield bad("Supervisor", "running", "says nothing", "No supervisor has said anything lately: Apache starts it again; its log says why it ended.")
+        return
+    yield good("Supervisor", "running", f"serial {said.supervisor.serial}, process {said.supervisor.pid}, epoch {said.epoch}, {said.supervisor.fds} descriptors")
+    ready = sum(worker.state in ("idle", "busy") for worker in said.workers)
+    if ready >= said.wanted:
+        yield good("Workers", f"{said.wanted} ready", f"{ready} ready")
+    else:
+        yield bad("Workers", f"{said.wanted} ready", f"{ready} ready", "Workers are missing: the pool starts them again, after a pause that doubles.", Verdict.CRITICAL if not ready else Verdict.RECOMMENDED)
+    levels = {worker.sandbox for worker in said.workers if worker.sandbox}
+    if levels == {"landlock+seccomp"}:
+        yield good("Sandbox of the workers", "Landlock and seccomp", "Landlock and seccomp")
+    else:
+        yield bad("Sandbox of the workers", "Landlock and seccomp", ", ".join(sorted(levels)) or "not told yet", "Workers are confined by less than both.", Verdict.RECOMMENDED)
+    idle = sum(station.state in ("idle", "busy") for station in said.stations)
+    if idle:
+        yield good("Lab stations", "one or more", str(idle))
+    else:
+        yield bad("Lab stations", "one or more", "none", "No lab station is connected: scenarios cannot be run.", Verdict.RECOMMENDED)
+
+
+@check("pool", "pool-ready", "curl localhost:8080/readyz")
+def _record(scene: Scene) -> Iterator[Finding]:
+    said = scene.said
+    if said is None:
+        return
+    journal, recorder = said.journal, said.recorder
+    part = journal.bytes / journal.limit
+    observed = f"{journal.bytes >> 10} KiB of {journal.limit >> 20} MiB"
+    if journal.stuck:
+        yield bad("Journal", "below its bound", observed, f"Nothing can be appended: {journal.stuck}.")
+    elif part >= 1:
+        yield bad("Journal", "below its bound", observed, "The journal has reached its bound: new jobs are refused until the database takes it.")
+    elif part > 0.5:
+        yield bad("Journal", "below its bound", observed, "More than half of the journal's bound waits for the database.", Verdict.RECOMMENDED)
+    else:
+        yield good("Journal", "below its bound", observed)
+    if recorder.state == "ok":
+        yield good("Recorder", "up to date", f"{recorder.lag} records behind, process {recorder.pid}")
+    else:
+        yield bad("Recorder", "up to date", recorder.state, f"The recorder is {recorder.state}: {recorder.database}. What comes waits in the journal.")
