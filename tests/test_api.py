@@ -153,6 +153,12 @@ def compressed(server: Server) -> dict[str, Any]:
     return server.submit("compress", TEXT * 500, 'w\u00f6rter "x".txt').json
 
 
+def test_an_output_is_named_at_once_as_the_record_will_name_it(server: Server, compressed: dict[str, Any]) -> None:
+    row = recorded(server, compressed["id"])
+    assert compressed["output"]["media"] == "application/gzip" and compressed["output"]["name"].endswith(".gz")
+    assert {name: compressed["output"][name] for name in ("media", "name", "size")} == {name: row["output"][name] for name in ("media", "name", "size")}
+
+
 def test_an_output_is_downloaded_whole_and_as_an_attachment(server: Server, compressed: dict[str, Any]) -> None:
     answer = server.get(compressed["output"]["address"])
     assert answer.status == 200 and gzip.decompress(answer.body) == TEXT * 500

@@ -84,7 +84,7 @@ def submit(waiting: dict[str, Any], form: dict[str, Any]) -> Any:
             "worker": ended.worker or None,
         }
         if ended.output:
-            body["output"] = _output(identity, ended.output)
+            body["output"] = _output(identity, ended.output, kind, upload.name if upload else "")
     else:
         body = _recording(identity, kind) | {"pool_state": "queued"}
     if upload is not None:
@@ -200,7 +200,7 @@ def _job(identity: int) -> Any:
         body = _recording(identity, known.kind)
         body |= {"pool_state": known.state or None, "result": known.result or None, "reason": known.reason}
         if known.output:
-            body["output"] = _output(identity, known.output)
+            body["output"] = _output(identity, known.output, known.kind)
         return body
     if away is not None:
         raise away
@@ -217,11 +217,14 @@ def _recording(identity: int, kind: str) -> dict[str, Any]:
     return {**nothing, "id": identity, "kind": kind, "name": "", "state": "recording", "reason": ""}
 
 
-def _output(identity: int, size: int) -> dict[str, Any]:
+def _output(identity: int, size: int, kind: str, upload: str | None = None) -> dict[str, Any]:
+    """An output whose row does not stand yet, its name by the pool's catalogue; `upload`: the file's name, None where it is not known."""
+    said = reach.snapshot()
+    spec = next((spec for spec in said.catalogue if spec.name == kind), None) if said else None
     return {
         "size": size,
-        "media": "",
-        "name": "",
+        "media": spec.media if spec else "",
+        "name": (upload or kind) + spec.suffix if spec and upload is not None else "",
         "expires": None,
         "gone": None,
         "gone_reason": "",
