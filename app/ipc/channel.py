@@ -127,8 +127,8 @@ class Channel:
         self._poll.register(sock, select.POLLIN)
         self._spin = Spin(spin) if spin else None
         self._accepted = {code: entry for code, entry in _KINDS.items() if hears in entry[0].sender.split()}
-        self._waiting: deque[Arrival] = deque()
-        self._broken: ChannelBroken | None = None
+        self._held: list[Arrival | ChannelBroken] = []
+        """What is left of a packet that was read: messages, and the fault of the one behind them."""
         self.receipts: list[Receipt] = []
         """What came from the supervisor and is not yet reported."""
         self.housekeeping: Counter[str] = Counter()
@@ -144,7 +144,7 @@ class Channel:
 
     # ---- sending
 
-    def prepare(self, kind: str, payload: Any = None, *, fds: Sequence[int] = (), id: int = 0, job: int = 0, seq: int = 0) -> Outgoing:
+    def prepare(self, kind: str, payload: Any = None, fds: Sequence[int] = (), id: int = 0, job: int = 0, seq: int = 0) -> Outgoing:
         """Encodes a message without sending it; borrows `fds` until it is sent.
 
         Raises ValueError if the vocabulary forbids it, OSError if no memfd can be had for a long payload, RecursionError
@@ -230,20 +230,21 @@ class Channel:
 
     def post(self, kind: str, payload: Any = None, *, fds: Sequence[int] = (), job: int = 0, seq: int = 0, timeout: float | None = None) -> None:
         """Prepares and sends, waiting for room. Raises ChannelClosed, or TimeoutError after `timeout` seconds: it is then not sent."""
-        self.send((self.prepare(kind, payload, fds=fds, job=job, seq=seq),), timeout)
+        self.send((self.prepare(kind, payload, fds, 0, job, seq),), timeout)
 
     def send(self, outs: Sequence[Outgoing], timeout: float | None = None) -> None:
         """Sends prepared messages in order, waiting for room. Raises as :meth:`post`; what was sent before then is sent."""
-        left: Any = outs if len(outs) == 1 else deque(outs)
+        if len(outs) == 1:
+            try:
+                return self._alone(outs[0])
+            except OSError:
+                pass  # for room is waited below, and of anything else the second try tells
+        left = deque(outs)
         deadline: float | None = None
         try:
             while left:
                 try:
-                    if len(left) == 1:
-                        self._alone(left[0])
-                        left = ()
-                    else:
-                        self.transmit(left)
+                    self.transmit(left)
                 except BlockingIOError:
                     if timeout is not None:
                         deadline = deadline or time.monotonic() + timeout
@@ -263,12 +264,8 @@ class Channel:
 
         What comes before a message that does not fit the vocabulary is returned first.
         """
-        if self._waiting:
-            found = list(self._waiting)
-            self._waiting.clear()
-            return found
-        if self._broken is not None:
-            raise self._broken
+        if self._held:
+            return self._take_held()
         try:
             packet = receive(self.sock, self._buffer)
         except PassingError as error:
@@ -277,7 +274,6 @@ class Channel:
         if packet is None:
             raise ChannelClosed("the peer has closed its end")
         data, fds, flags = packet.data, packet.fds, packet.flags
-        found = []
         try:
             if data[0] == 0x91:
                 (envelope,) = _one(data)
@@ -286,23 +282,33 @@ class Channel:
             if fds or not 0 < len(messages) <= TOGETHER:
                 raise ChannelBroken(f"a packet of {len(messages)} messages with {len(fds)} descriptors; several come without any, at most {TOGETHER}")
             for message in messages:
-                found.append(self._arrival(_envelope(message), [], now, flags, len(memoryview(message))))
+                self._held.append(self._arrival(_envelope(message), [], now, flags, len(memoryview(message))))
         except _UNDECODABLE as error:
-            self._broken = ChannelBroken(f"what came does not fit the vocabulary: {error}")
-        except ChannelBroken as error:
-            self._broken = error
-        if self._broken is not None:
             close_all(fds)
+            self._held.append(ChannelBroken(f"what came does not fit the vocabulary: {error}"))
+        except ChannelBroken as error:
+            close_all(fds)
+            self._held.append(error)
+        return self._take_held()
+
+    def _take_held(self) -> list[Arrival]:
+        """The messages that are held. Where there are none, but a fault: raises it, now and ever after."""
+        last = self._held[-1]
+        if not isinstance(last, ChannelBroken):
+            found, self._held = self._held, []
+        else:
+            found, self._held = self._held[:-1], [last]
             if not found:
-                raise self._broken
-        return found
+                raise last
+        return found  # type: ignore[return-value] what is no fault is a message
 
     def _arrival(self, envelope: Envelope, fds: list[int], received: int, flags: int, size: int) -> Arrival:
         """The message of `envelope`, if the vocabulary allows it here. Descriptors are the caller's if not."""
-        code = envelope.kind
-        if code not in self._accepted:
-            raise ChannelBroken(f"{BY_CODE[code].name if code in BY_CODE else f'kind {code}'} may not arrive here")
-        kind, decode = self._accepted[code]
+        accepted = self._accepted.get(envelope.kind)
+        if accepted is None:
+            known = BY_CODE.get(envelope.kind)
+            raise ChannelBroken(f"{known.name if known else f'kind {envelope.kind}'} may not arrive here")
+        kind, decode = accepted
         raw: Any = envelope.payload
         if fds or envelope.fds or envelope.spill:
             raw, size = self._passed(kind, envelope, fds, size)
@@ -329,25 +335,23 @@ class Channel:
 
     def receive(self) -> Arrival:
         """The next message alone. Raises as :meth:`packet`."""
-        if not self._waiting:
-            found = self.packet()
-            if len(found) == 1:
-                return found[0]
-            self._waiting.extend(found)
-        return self._waiting.popleft()
+        found = self.packet()
+        if len(found) > 1:
+            self._held[:0] = found[1:]
+        return found[0]
 
     @property
     def waiting(self) -> bool:
         """True: messages of a packet that was read are still to be received; the socket need not be readable for them."""
-        return bool(self._waiting)
+        return bool(self._held) and isinstance(self._held[0], Arrival)
 
     def wait(self, timeout: float | None = None) -> list[Arrival]:
         """The messages of the next packet, after waiting for it at most `timeout` seconds (None: for ever); [] if none comes.
 
         Raises as :meth:`packet`.
         """
-        if self._waiting:
-            return self.packet()
+        if self._held:
+            return self._take_held()
         begun = now = time.monotonic()
         until = None if timeout is None else begun + timeout
         if self._spin is not None:

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import os
 import struct
-import zlib
 from pathlib import Path
 from typing import Iterator
+from zlib import crc32
 
 import msgspec
 
@@ -43,17 +43,15 @@ decode_head = msgspec.msgpack.Decoder(Head).decode
 
 def frame(position: int, records: list[Record]) -> bytes:
     """The bytes of one frame whose first record has that position."""
-    return _frame(position, len(records), _encode(records))
+    body = _encode(records)
+    count = len(records)
+    return FRAME.pack(len(body), crc32(body, crc32(_COVERED.pack(position, count))), position, count) + body
 
 
 def head_frame(position: int, head: Head) -> bytes:
     """The bytes of the first frame of a segment."""
-    return _frame(position, 0, _encode(head))
-
-
-def _frame(position: int, count: int, body: bytes) -> bytes:
-    crc = zlib.crc32(body, zlib.crc32(_COVERED.pack(position, count)))
-    return FRAME.pack(len(body), crc, position, count) + body
+    body = _encode(head)
+    return FRAME.pack(len(body), crc32(body, crc32(_COVERED.pack(position, 0))), position, 0) + body
 
 
 def parse(data: bytes, at: int) -> tuple[int, int, bytes] | None:
@@ -65,7 +63,7 @@ def parse(data: bytes, at: int) -> tuple[int, int, bytes] | None:
     if length > BODY_MAX or start + length > len(data):
         return None
     body = data[start : start + length]
-    if zlib.crc32(body, zlib.crc32(_COVERED.pack(position, count))) != crc:
+    if crc32(body, crc32(_COVERED.pack(position, count))) != crc:
         return None
     return position, count, body
 

@@ -150,6 +150,8 @@ class Supervisor:
         self.progress_heard = 0
         self.marks: deque[tuple[int, int]] = deque(maxlen=7200)
         """(position, time in ns) at each snapshot, to tell how old the oldest record is that waits."""
+        self.crowded = False
+        """The journal was at its bound after this epoch's last record: whoever would make it grow is to be looked at."""
         self.refusals = 0
         self.stuck = ""
         self.housekeeping: Counter[str] = Counter()
@@ -262,6 +264,7 @@ class Supervisor:
                 self._wait_for_room()
                 if self.stopping is not None and time.monotonic() >= self.stopping + self.settings.stop_grace:
                     raise
+        self.crowded = self.journal.beyond(1.0)
         if self.stuck:
             log.warning("the journal can be written again")
             self.stuck = ""
@@ -329,11 +332,11 @@ class Supervisor:
             self.epoll.modify(member.channel.fileno(), select.EPOLLIN | (select.EPOLLOUT if writing else 0))
 
     def say(
-        self, member: Member, kind: str, payload: Any, *, fds: Sequence[int] = (), kept: Sequence[int] = (), job: int = 0, seq: int = 0
+        self, member: Member, kind: str, payload: Any, job: int = 0, seq: int = 0, fds: Sequence[int] = (), kept: Sequence[int] = ()
     ) -> int:
         """Decides that a message shall be sent in this turn; returns its id, 0 for housekeeping. One that cannot even be made ends the channel."""
         try:
-            out = member.channel.prepare(kind, payload, fds=fds, job=job, seq=seq)
+            out = member.channel.prepare(kind, payload, fds, 0, job, seq)
         except (OSError, ValueError, RecursionError) as error:
             close_all(kept)
             self.drop(member, f"{kind} cannot be sent to it: {error}")
@@ -394,29 +397,33 @@ class Supervisor:
                 return
 
     def _arrived(self, member: Member, arrival: Arrival) -> None:
-        if arrival.envelope.receipts:
-            for message in self.tap.reported(member, arrival.envelope.receipts):
+        envelope = arrival.envelope
+        if envelope.receipts:
+            for message in self.tap.reported(member, envelope.receipts):
                 self.say(member, "release", Release(message))
-        kind = arrival.kind
-        if not kind.housekeeping:
-            if member.role == "":
-                raise ChannelBroken(f"{kind.name} came before the client had said what it is")
-            name = kind.name
-            if not member.is_hand and self.stopping is None and self.journal.beyond(1.0 if name == "submit" else RESERVE):
+        name = arrival.kind.name
+        handler = self.handlers.get(name)
+        if handler is not None:
+            if not member.role:
+                raise ChannelBroken(f"{name} came before the client had said what it is")
+            if self.crowded and not member.is_hand and self.stopping is None and self.journal.beyond(1.0 if name == "submit" else RESERVE):
                 self.refusals += 1
                 self.look()
-                member.outbox.append(member.channel.prepare("refused", Refused("journal-full", self._refusal("journal-full")), seq=arrival.envelope.seq))
+                member.outbox.append(member.channel.prepare("refused", Refused("journal-full", self._refusal("journal-full")), seq=envelope.seq))
                 self.writable[member] = None
                 return
-            job = None if name == "submit" else getattr(arrival.payload, "job", arrival.envelope.job)
-            if job is not None and not 0 <= job <= LARGEST:
-                job = arrival.payload.job = 0
-            self.handlers[name](member, arrival, self.tap.arrived(member, arrival, job))
-        elif kind.name == "progress":
+            if name == "submit":
+                job = None
+            else:
+                job = getattr(arrival.payload, "job", envelope.job)
+                if not 0 <= job <= LARGEST:
+                    job = arrival.payload.job = 0
+            handler(member, arrival, self.tap.arrived(member, arrival, job))
+        elif name == "progress":
             self._progress(arrival)
-        elif kind.name == "enter":
+        elif name == "enter":
             self._enter(member, arrival)
-        elif kind.name == "lookup":
+        elif name == "lookup":
             self.lookup(member, arrival)
 
     def _enter(self, member: Member, arrival: Arrival) -> None:
@@ -717,7 +724,7 @@ class Supervisor:
         spec = self.catalogue[entry.kind]
         try:
             if entry.quick:
-                out = worker.channel.prepare("task", Task(entry.kind, entry.name, entry.parameters, entry.data, False, False), job=entry.id)
+                out = worker.channel.prepare("task", Task(entry.kind, entry.name, entry.parameters, entry.data), (), 0, entry.id)
             else:
                 if spec.output and entry.output < 0:
                     entry.output = memfd.empty(f"output of {entry.kind}")
@@ -749,25 +756,28 @@ class Supervisor:
         if not member.is_hand or not member.in_flight or member.in_flight[0].id != arrival.envelope.job:
             raise ChannelBroken(f"a result for job {arrival.envelope.job}, which it has not in hand")
         payload = arrival.payload
-        result = _json(payload.result) if payload.ok else EMPTY
+        result, told = (_json(payload.result), payload.result) if payload.ok else (EMPTY, {})
         entry = member.in_flight.popleft()
-        now = time.monotonic()
-        member.due = None
-        member.channel.spare = -1
         if member.in_flight:
             head = member.in_flight[0]
-            head.started = now
+            head.started = now = time.monotonic()
             member.due = now + self._deadline(head)
             self.due = min(self.due, member.due)
             member.channel.spare = head.spare
-        state, reason = ("done", "") if payload.ok else ("failed", payload.reason[:REASON_MOST] or "the worker gave no reason")
-        if payload.ok and entry.output >= 0:
-            state, reason = self._keep_output(entry, now)
+        else:
+            member.due = None
+            member.channel.spare = -1
+        if not payload.ok:
+            state, reason = "failed", payload.reason[:REASON_MOST] or "the worker gave no reason"
+        elif entry.output >= 0:
+            state, reason = self._keep_output(entry, time.monotonic())
+        else:
+            state, reason = "done", ""
         if state == "done":
             member.done += 1
         else:
             member.failed += 1
-        self.end(entry, state, reason, result, payload.result if payload.ok else {})
+        self.end(entry, state, reason, result, told)
         if not member.in_flight and member.state is State.STOPPING:
             member.due = now + lifecycle.GRACE
             self.look()
@@ -804,7 +814,7 @@ class Supervisor:
         client = entry.client
         if client is not None and client.open and entry.want & 2:
             answer = Answer(entry.id, state, told, reason, entry.worker, entry.output_size)
-            self.say(client, "answer", answer, job=entry.id, seq=entry.seq)
+            self.say(client, "answer", answer, entry.id, entry.seq)
         if fds := entry.take_fds():
             close_all(fds)
         self.ended.append(self.board.end(entry, state, reason, b"" if result is EMPTY else shown))

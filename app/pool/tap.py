@@ -57,8 +57,8 @@ class Tap:
     def __init__(self, issuer: Issuer) -> None:
         self._issuer = issuer
         self.records: list[Record] = []
-        self.journaled = 0
-        """Messages that became records."""
+        self.closed_messages = 0
+        """Messages of peers that are gone."""
         self.transfers = 0
         self.set_clock()
 
@@ -100,7 +100,6 @@ class Tap:
             )
         )
         peer.messages += 1
-        self.journaled += 1
         if fds:
             self.transfers += len(fds)
         return identity
@@ -136,7 +135,6 @@ class Tap:
         )
         peer.unreported[identity] = Sent(fds, kept) if fds else PLAIN
         peer.messages += 1
-        self.journaled += 1
         if fds:
             self.transfers += len(fds)
         return identity
@@ -173,6 +171,8 @@ class Tap:
 
     def closed(self, peer: Peer, reason: str) -> None:
         """Records that the peer will report nothing more."""
+        self.closed_messages += peer.messages
+        peer.messages = 0
         for message in list(peer.unreported):
             self.failed(peer, message, "unknown", reason)
 

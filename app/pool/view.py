@@ -29,8 +29,10 @@ def view(pool: Supervisor, at: int) -> views.Snapshot:
         state = "ok" if progress.database == "ok" else "away"
     housekeeping = Counter(pool.housekeeping)
     members: list[Member] = [*pool.clients, *pool.stations.values(), *pool.workers.values(), *([recorder] if recorder else [])]
+    messages = pool.tap.closed_messages
     for member in members:
         housekeeping.update(member.channel.housekeeping)
+        messages += member.messages
     return views.Snapshot(
         at=at,
         node=pool.settings.node,
@@ -71,7 +73,7 @@ def view(pool: Supervisor, at: int) -> views.Snapshot:
         clients=[views.ClientView(member.serial, member.role, member.pid, member.uid, member.messages) for member in (*pool.clients, *pool.stations.values()) if member.role],
         jobs=views.JobsView(pool.board.waiting, pool.board.running, **pool.board.counts),
         results=views.ResultsView(len(pool.results), pool.results.bytes, pool.results.most_bytes, int(pool.results.age)),
-        messages=views.MessagesView(pool.tap.journaled, dict(sorted(housekeeping.items()))),
+        messages=views.MessagesView(messages, dict(sorted(housekeeping.items()))),
         transfers=pool.tap.transfers,
         catalogue=list(pool.catalogue.values()),
     )
