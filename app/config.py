@@ -60,7 +60,7 @@ class Settings:
     queue_max: int = 4096
     """Jobs that may wait for a worker; more are refused with the reason."""
     queue_bytes: int = 2048 * MIB
-    """Bytes that the inputs of jobs that have not ended may have together; a job that finds others there and would exceed it is refused."""
+    """Bytes that the jobs that have not ended may hold together, in their messages and inputs; one that would exceed it is refused, unless it is alone."""
     lab_stations: int = 2
     """Runs of the lab at a time in the embedded server; under Apache the site's managed group `lab` says how many. 0: no lab."""
     lab_user: str = "nobody"

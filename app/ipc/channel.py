@@ -107,12 +107,11 @@ _KINDS = {kind.code: (kind, msgspec.msgpack.Decoder(kind.payload).decode) for ki
 class Channel:
     """One end. `hears` names the roles whose kinds may arrive here, as in the vocabulary's `sender` column.
 
-    Channels of one thread may share a `buffer` of PACKET_MAX bytes. `spin`: seconds for which whoever waits
-    here asks again before he sleeps, where it pays.
+    Channels of one thread may share a `buffer` of PACKET_MAX bytes.
     """
 
     def __init__(
-        self, sock: socket.socket, hears: str = "supervisor", blocking: bool = True, buffer: memoryview | None = None, spin: float = 0.0
+        self, sock: socket.socket, hears: str = "supervisor", blocking: bool = True, buffer: memoryview | None = None
     ) -> None:
         self.sock = sock
         # A fresh buffer for each packet would be 96 KiB from the heap, cleared and given back, a hundred thousand times a second.
@@ -125,7 +124,6 @@ class Channel:
                 sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", PATIENCE, 0))
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
-        self._spin = Spin(spin) if spin else None
         self._accepted = {code: entry for code, entry in _KINDS.items() if hears in entry[0].sender.split()}
         self._held: list[Arrival | ChannelBroken] = []
         """What is left of a packet that was read: messages, and the fault of the one behind them."""
@@ -234,20 +232,19 @@ class Channel:
 
     def send(self, outs: Sequence[Outgoing], timeout: float | None = None) -> None:
         """Sends prepared messages in order, waiting for room. Raises as :meth:`post`; what was sent before then is sent."""
+        deadline = None if timeout is None else time.monotonic() + timeout
         if len(outs) == 1:
             try:
                 return self._alone(outs[0])
             except OSError:
                 pass  # for room is waited below, and of anything else the second try tells
         left = deque(outs)
-        deadline: float | None = None
         try:
             while left:
                 try:
-                    self.transmit(left)
+                    if len(outs) > 1 or self._await(select.POLLOUT, None if deadline is None else deadline - time.monotonic(), f"room for {left[0].kind.name}"):
+                        self.transmit(left)
                 except BlockingIOError:
-                    if timeout is not None:
-                        deadline = deadline or time.monotonic() + timeout
                     self._await(select.POLLOUT, None if deadline is None else deadline - time.monotonic(), f"room for {left[0].kind.name}")
         except (BrokenPipeError, ConnectionResetError):
             raise ChannelClosed("the peer has closed its end") from None
@@ -342,27 +339,27 @@ class Channel:
 
     @property
     def waiting(self) -> bool:
-        """True: messages of a packet that was read are still to be received; the socket need not be readable for them."""
-        return bool(self._held) and isinstance(self._held[0], Arrival)
+        """True: something of a packet that was read is still to be taken, a fault perhaps; the socket need not be readable for it."""
+        return bool(self._held)
 
-    def wait(self, timeout: float | None = None) -> list[Arrival]:
+    def wait(self, timeout: float | None = None, spin: Spin | None = None) -> list[Arrival]:
         """The messages of the next packet, after waiting for it at most `timeout` seconds (None: for ever); [] if none comes.
 
-        Raises as :meth:`packet`.
+        With `spin` it asks again before it sleeps, where that pays. Raises as :meth:`packet`.
         """
         if self._held:
             return self._take_held()
         begun = now = time.monotonic()
         until = None if timeout is None else begun + timeout
-        if self._spin is not None:
-            self._spin.ask(self._poll.poll, begun)
+        if spin is not None:
+            spin.ask(self._poll.poll, begun)
         while until is None or now <= until:
             # A call that blocks in the kernel saves the poll(2) before it.
             if (self._patient and (until is None or until - now >= PATIENCE)) or self._await(select.POLLIN, None if until is None else until - now):
                 try:
                     found = self.packet()
-                    if self._spin is not None:
-                        self._spin.waited(time.monotonic() - begun)
+                    if spin is not None:
+                        spin.waited(time.monotonic() - begun)
                     return found
                 except BlockingIOError:
                     pass
@@ -392,6 +389,8 @@ class Channel:
             if size > SPILL_MAX or os.fstat(fd).st_size != size:
                 raise ChannelBroken(f"a long payload announced {size} bytes, its memfd has {os.fstat(fd).st_size}")
             return memfd.read_all(fd, size)
+        except OSError as error:
+            raise ChannelBroken(f"a long payload cannot be read: {error.strerror}") from None
         finally:
             os.close(fd)
 

@@ -14,8 +14,8 @@ CORES = len(os.sched_getaffinity(0))
 """With one core, whoever could send something needs the one that would be spent on asking."""
 TAKEN = 250e-6
 """Seconds after which a core that was yielded had been needed by somebody who does not answer in moments."""
-REST = 0.1
-"""Seconds for which nobody asks again then."""
+REST_LEAST, REST_MOST = 0.002, 0.128
+"""Seconds for which one does not ask again then: the least where that was an exception, eight times as long where it was not."""
 
 
 class Spin:
@@ -25,6 +25,8 @@ class Spin:
         self._most = most
         self._pays = False
         self._resting = 0.0
+        """Until then (s of the monotonic clock)."""
+        self._rest = REST_LEAST
 
     def ask(self, poll: Callable[[int], list[Any]], now: float, sure: bool = False) -> list[Any]:
         """What ``poll(0)`` finds, asked again and again from `now` (s of the monotonic clock) on; [] if it does not pay, or for too long.
@@ -39,8 +41,11 @@ class Spin:
             rest()
             before, now = now, clock()
             if now - before > TAKEN:
-                self._resting = now + REST
+                self._resting = now + self._rest
+                self._rest = min(REST_MOST, 8 * self._rest)
                 return poll(0)
+        if ready:
+            self._rest = max(REST_LEAST, 0.9 * self._rest)
         return ready
 
     def waited(self, seconds: float) -> None:

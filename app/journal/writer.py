@@ -70,6 +70,8 @@ class Writer:
         self._lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         self._place = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._fd = -1
+        self._spare = -1
+        """Makes room for a new segment's descriptor where no other is left."""
         try:
             self._take_lock(wait)
             self._recover(node, node_name, pid or os.getpid())
@@ -140,7 +142,7 @@ class Writer:
 
     def close(self) -> None:
         """Gives up the lock: closing any descriptor of the lock file does."""
-        for name in ("_fd", "_place", "_lock"):
+        for name in ("_fd", "_spare", "_place", "_lock"):
             if getattr(self, name) >= 0:
                 os.close(getattr(self, name))
                 setattr(self, name, -1)
@@ -228,6 +230,9 @@ class Writer:
         """Goes on in a new segment. `records`, which begin an epoch, are written together with its head: it holds both or is not there."""
         first = self._position + 1
         path = segment.path(self._directory, first)
+        if self._spare >= 0:
+            os.close(self._spare)
+            self._spare = -1
         try:
             fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o640)
         except OSError as error:
@@ -249,6 +254,7 @@ class Writer:
             os.close(self._fd)
             self._segments[-1] = (self._segments[-1][0], self._size)
             self._older += self._size
+        self._spare = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
         self._fd = fd
         self._size = len(data)
         self._position += len(records)

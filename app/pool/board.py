@@ -40,6 +40,8 @@ class Entry(msgspec.Struct, eq=False):
     cancelled: str = ""
     late: str = ""
     output_size: int = 0
+    held: int = 0
+    """Bytes that wait with it: of its message, and behind its descriptor."""
 
     def take_fds(self) -> list[int]:
         """All descriptors; the caller owns them now."""
@@ -83,12 +85,12 @@ class Board:
         """In the order in which they ended."""
         self._results: deque[tuple[int, bytes]] = deque(maxlen=RESULTS_MOST)
         self.bytes = 0
-        """Of the inputs of all jobs that have not ended."""
+        """That wait with all jobs that have not ended."""
         self.counts = {"done": 0, "failed": 0, "cancelled": 0}
 
     def add(self, entry: Entry) -> None:
         self.entries[entry.id] = entry
-        self.bytes += entry.size
+        self.bytes += entry.held
         (self.scenarios if entry.kind == LAB else self.queue).append(entry)
 
     @property
@@ -109,6 +111,8 @@ class Board:
             for hand in able:
                 in_flight = hand.in_flight
                 load = len(in_flight)
+                if not hand.able:  # it was dropped while jobs were dealt
+                    continue
                 if load == 0:
                     best = hand
                     break
@@ -136,7 +140,7 @@ class Board:
             except ValueError:
                 pass
         entry.state = state
-        self.bytes -= entry.size
+        self.bytes -= entry.held
         self.counts[state] += 1
         ended = self.ended[entry.id] = EndedJob(entry.id, entry.kind, state, reason, entry.output_size)
         self._ended.append(ended)

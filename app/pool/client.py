@@ -17,6 +17,7 @@ from app.config import Settings
 from app.ipc.address import short
 from app.ipc.channel import TOGETHER, Arrival, Channel, ChannelBroken, ChannelClosed, Outgoing
 from app.ipc.passing import PassingError, receive
+from app.ipc.spin import Spin
 from app.ipc.vocabulary import (
     Accepted,
     Answer,
@@ -59,6 +60,7 @@ class _Line:
         self.welcome = welcome
         self.answers: dict[int, Answer] = {}
         self.begun: list[Outgoing] = []
+        self.spin = Spin(SPIN)
         self.pid = os.getpid()
 
 
@@ -97,7 +99,7 @@ def attach(settings: Settings) -> Channel:
         raise PoolAway(f"the supervisor at {path} closed the connection")
     if len(packet.fds) != 1:
         raise PoolAway(packet.data.decode("utf-8", "replace"))
-    return Channel(socket.socket(fileno=packet.fds[0]), hears="supervisor", spin=SPIN)
+    return Channel(socket.socket(fileno=packet.fds[0]), hears="supervisor")
 
 
 class Client:
@@ -153,8 +155,8 @@ class Client:
         arrival = self._ask("fetch", Fetch(job), [], timeout)
         try:
             # Both ends keep the descriptor until the proof is made: say what arrived, and wait for the release.
-            self._post(line, "receipt", None, [], 0, timeout)
-            self._until(line, lambda other: other.kind.name == "release" and other.payload.message == arrival.envelope.id, timeout)
+            if self._post(line, "receipt", None, [], 0, timeout) is line:  # over a new pair: who had to prove it has gone
+                self._until(line, lambda other: other.kind.name == "release" and other.payload.message == arrival.envelope.id, timeout)
         except BaseException:
             arrival.close()
             raise
@@ -223,7 +225,7 @@ class Client:
     def settle(self) -> None:
         """Reports what this thread received, if anything, so that the record need not wait for its next request."""
         line: _Line | None = getattr(self._local, "line", None)
-        if line is None:
+        if line is None or line.pid != os.getpid():
             return
         try:
             while arrivals := line.channel.wait(0):
@@ -286,7 +288,7 @@ class Client:
         left = timeout
         while left > 0:
             found = None
-            for arrival in self._wait(line, left):
+            for arrival in self._wait(line, left, line.spin):
                 if found is None and wanted(arrival):
                     found = arrival
                 else:
@@ -297,9 +299,9 @@ class Client:
         self.close()
         raise PoolAway(f"the pool did not answer within {timeout:.0f} s; whether it did what was asked is not known")
 
-    def _wait(self, line: _Line, timeout: float) -> list[Arrival]:
+    def _wait(self, line: _Line, timeout: float, spin: Spin | None = None) -> list[Arrival]:
         try:
-            return line.channel.wait(timeout)
+            return line.channel.wait(timeout, spin)
         except (ChannelClosed, ChannelBroken) as error:
             raise self._lost(error) from None
 

@@ -59,7 +59,7 @@ from app.pool.view import view
 
 log = logging.getLogger("pairscope.supervisor")
 
-SPIN = 80e-6
+SPIN = 150e-6
 """Seconds for which a turn asks again before it sleeps, while a job is in hand and where it pays."""
 OUT = int(select.EPOLLOUT)
 READ_MOST = 64
@@ -89,6 +89,13 @@ FINISH = 1.0
 
 
 EMPTY = b"{}"
+
+
+def _modest(detail: dict[str, Any]) -> None:
+    """Raises ChannelBroken for particulars of a sandbox that are longer or more deeply nested than they need be: the journal must be able to hold them."""
+    said = _json(detail)
+    if len(said) > RESULT_MOST or said.count(b"[") + said.count(b"{") > 100:
+        raise ChannelBroken(f"the particulars of its sandbox have {len(said)} bytes or are nested deeply; expected at most {RESULT_MOST}, nearly flat")
 
 
 def _json(said: dict[str, Any]) -> bytes:
@@ -161,6 +168,8 @@ class Supervisor:
         self.writable: dict[Member, None] = {}
         """Peers whose outbox is to be sent at the end of this turn, in the order in which that was decided."""
         self.stopping: float | None = None
+        self.over = False
+        """The journal has this supervisor's own end."""
         self.finished = False
         self.next_snapshot = 0.0
         self.last_snapshot = 0.0
@@ -238,7 +247,8 @@ class Supervisor:
                 self._append(tap.take())
             writable, self.writable = self.writable, {}
             for member in writable:
-                self._write(member)
+                if member not in self.writable:  # what it was told since is to be journaled first
+                    self._write(member)
         if self.dirty and self.next_snapshot < self.due:
             self.due = self.next_snapshot
         if self.recorder_idle and self.progress is not None and self.journal.position > self.progress.position:
@@ -393,7 +403,7 @@ class Supervisor:
                 if arrival.fds:
                     arrival.close()
             most -= len(arrivals)
-            if most <= 0 or not member.open or not member.expected:
+            if not member.open or (most <= 0 or not member.expected) and not member.channel.waiting:
                 return
 
     def _arrived(self, member: Member, arrival: Arrival) -> None:
@@ -480,6 +490,7 @@ class Supervisor:
         self._not_sent(member, f"{member}: {reason}")
         self.tap.closed(member, f"{member.role} {member.serial} ended before it reported" if member.role else reason)
         self.housekeeping.update(member.channel.housekeeping)
+        member.channel.housekeeping.clear()  # a child stays in the picture until it is reaped
         member.channel.close()
         if isinstance(member, Station):
             del self.stations[member.serial]
@@ -604,7 +615,7 @@ class Supervisor:
         if not isinstance(member, Worker) or member.state not in (State.STARTING, State.STOPPING) or member.ready:
             raise ChannelBroken("a hello that nobody waits for")
         hello = arrival.payload
-        _json(hello.sandbox_detail)
+        _modest(hello.sandbox_detail)
         member.ready = self.tap.now()
         member.sandbox, member.detail = hello.sandbox, hello.sandbox_detail
         member.due = None
@@ -620,7 +631,7 @@ class Supervisor:
         hello = arrival.payload
         if station.ready or [spec.name for spec in hello.catalogue] != [LAB]:
             raise ChannelBroken("a hello that nobody waits for")
-        _json(hello.sandbox_detail)
+        _modest(hello.sandbox_detail)
         station.ready, station.able = self.tap.now(), True
         station.sandbox, station.detail = hello.sandbox, hello.sandbox_detail
         self.tap.records.append(Ready(station.role, station.serial, station.ready, station.sandbox, station.detail))
@@ -649,7 +660,7 @@ class Supervisor:
     def _refusal(self, code: str) -> str:
         particulars = {
             "unknown-kind": f"Known are: {', '.join(sorted(self.catalogue.keys() - {LAB}))}.",
-            "queue-full": f"At most {self.settings.queue_max} may, with at most {self.settings.queue_bytes} bytes of input together.",
+            "queue-full": f"At most {self.settings.queue_max} may, with at most {self.settings.queue_bytes} bytes together.",
             "journal-full": f"Its bound is {self.settings.journal_limit} bytes; jobs that run are not affected.",
             "too-large": f"At most {self.settings.upload_max} bytes.",
         }
@@ -684,6 +695,7 @@ class Supervisor:
         if not 1 <= payload.want <= 3:
             return self.refuse(member, arrival, "bad-request", f"want is {payload.want}; expected 1, 2 or 3.", job=identity)
         size = len(payload.data)
+        held = arrival.size
         if arrival.fds:
             seen = look(arrival.fds[0])
             if seen.object not in ("regular file", "memfd") or seen.access not in ("read", "read-write"):
@@ -695,12 +707,14 @@ class Supervisor:
             size = seen.size
             if size > self.settings.upload_max:
                 return self.refuse(member, arrival, "too-large", f"The input has {size}.", job=identity)
-        if board.bytes + size > self.settings.queue_bytes and board.bytes and size:
-            return self.refuse(member, arrival, "queue-full", f"Their inputs have {board.bytes} bytes, this one has {size}.", job=identity)
+            held += size
+        if board.bytes + held > self.settings.queue_bytes and board.bytes:
+            return self.refuse(member, arrival, "queue-full", f"They have {board.bytes}, this one {held}.", job=identity)
         fds = arrival.fds
         kind, name = payload.kind[:16], payload.name[:255]
-        entry = Entry(identity, kind, name, size, payload.parameters, payload.data, fds[0] if fds else -1)
-        if self.catalogue and (refusal := self._unfit(entry)) is not None:
+        entry = Entry(identity, kind, name, size, payload.parameters, payload.data, fds[0] if fds else -1, held=held)
+        # Without a worker's hello nobody knows what workers can do: the job waits for one.
+        if (kind == LAB or self.catalogue.keys() != {LAB} and self.catalogue) and (refusal := self._unfit(entry)) is not None:
             entry.input = -1
             return self.refuse(member, arrival, refusal[0], job=identity)
         if fds:
@@ -746,6 +760,7 @@ class Supervisor:
             self.due = min(self.due, worker.due)
             worker.channel.spare = entry.spare
         entry.state, entry.worker = "running", worker.serial
+        self.dirty = True
         worker.in_flight.append(entry)
         self.tap.records.append(JobStarted(entry.id, worker.serial, self.tap.records[-1].sent))
 
@@ -779,7 +794,7 @@ class Supervisor:
             member.failed += 1
         self.end(entry, state, reason, result, told)
         if not member.in_flight and member.state is State.STOPPING:
-            member.due = now + lifecycle.GRACE
+            member.due = time.monotonic() + lifecycle.GRACE
             self.look()
             self.say(member, "stop", Stop("it is no longer wanted"))
 
@@ -947,14 +962,21 @@ class Supervisor:
         if self.recorder is not None:
             if self.recorder.state is not State.STOPPING:
                 self.tap.records.append(Ended("recorder", self.recorder.serial, self.tap.now(), "asked to finish", True))
-                self.tap.records.append(Ended("supervisor", self.serials["supervisor"], self.tap.now(), "stopped", True))
-                self._flush()
+                self._end_of_epoch()
                 self.recorder.asked = True
                 if self.recorder.state is State.STARTING:
                     self.recorder.state = State.READY
                 self._step(self.recorder, Event.STOP)
             return
+        self._end_of_epoch()
         self.finished = True
+
+    def _end_of_epoch(self) -> None:
+        """Says in the journal, once, that this supervisor has stopped in order."""
+        if not self.over:
+            self.over = True
+            self.tap.records.append(Ended("supervisor", self.serials["supervisor"], self.tap.now(), "stopped", True))
+            self._flush()
 
     def _leave(self) -> None:
         """Closes what this process owns; children that are left see their channel end."""

@@ -20,8 +20,6 @@ from app.pool.job import Job, JobFailed, Task
 from app.pool.jobs import catalogue
 
 
-SPIN = 100e-6
-"""Seconds: from a result to the next task of a client that waits for each answer takes a little less."""
 ANSWERED_TOGETHER = 16
 """Results of quick jobs that came in one packet that may leave in one."""
 
@@ -85,7 +83,7 @@ def serve(channel: Channel, jobs: dict[str, Job]) -> None:
 def main() -> int:
     """Arguments: the user to become, the most bytes of an output, the supervisor's pid. It reads no settings: they hold secrets."""
     user, output_max, supervisor = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    channel = Channel(socket.socket(fileno=CHANNEL_FD), hears="supervisor", spin=SPIN)
+    channel = Channel(socket.socket(fileno=CHANNEL_FD), hears="supervisor")
     jobs = catalogue()
     for job in jobs.values():
         job.exercise()
