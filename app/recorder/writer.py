@@ -164,7 +164,7 @@ class Writer:
             if row is None:
                 connection.execute(insert(POSITIONS), self._unborn())
                 row = connection.execute(mine).one()
-            if row.epoch > self._begin or row.epoch < self._begin <= row.position:
+            if row.epoch > self._begin:
                 raise Fenced(
                     f"the history of node {self._node} is written for the supervisor that began at position {row.epoch}, and this recorder's"
                     f" began at {self._begin}, before it: it stops; what it has not written stays in the journal"
