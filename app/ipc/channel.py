@@ -196,18 +196,14 @@ class Channel:
                     if out.kind.housekeeping:
                         self.housekeeping[out.kind.name] += 1
             else:
-                self._alone(out)
+                if not out.data:
+                    self.stamp(out)
+                send(self.sock, b"\x91" + out.data, out.fds if out.spill < 0 else [*out.fds, out.spill])
                 outs.popleft()
-
-    def _alone(self, out: Outgoing) -> None:
-        """Sends one message in a packet of its own. Raises as :meth:`transmit`."""
-        if not out.data:
-            self.stamp(out)
-        send(self.sock, b"\x91" + out.data, out.fds if out.spill < 0 else [*out.fds, out.spill])
-        if out.kind.housekeeping:
-            self.housekeeping[out.kind.name] += 1
-        if out.spill >= 0:
-            out.close()
+                if out.kind.housekeeping:
+                    self.housekeeping[out.kind.name] += 1
+                if out.spill >= 0:
+                    out.close()
 
     def _together(self, outs: deque[Outgoing]) -> list[bytes]:
         """The messages from the head of `outs` that travel in one packet, at least one: those with descriptors travel alone."""
@@ -233,17 +229,11 @@ class Channel:
     def send(self, outs: Sequence[Outgoing], timeout: float | None = None) -> None:
         """Sends prepared messages in order, waiting for room. Raises as :meth:`post`; what was sent before then is sent."""
         deadline = None if timeout is None else time.monotonic() + timeout
-        if len(outs) == 1:
-            try:
-                return self._alone(outs[0])
-            except OSError:
-                pass  # for room is waited below, and of anything else the second try tells
         left = deque(outs)
         try:
             while left:
                 try:
-                    if len(outs) > 1 or self._await(select.POLLOUT, None if deadline is None else deadline - time.monotonic(), f"room for {left[0].kind.name}"):
-                        self.transmit(left)
+                    self.transmit(left)
                 except BlockingIOError:
                     self._await(select.POLLOUT, None if deadline is None else deadline - time.monotonic(), f"room for {left[0].kind.name}")
         except (BrokenPipeError, ConnectionResetError):
