@@ -196,14 +196,18 @@ class Channel:
                     if out.kind.housekeeping:
                         self.housekeeping[out.kind.name] += 1
             else:
-                if not out.data:
-                    self.stamp(out)
-                send(self.sock, b"\x91" + out.data, out.fds if out.spill < 0 else [*out.fds, out.spill])
+                self._alone(out)
                 outs.popleft()
-                if out.kind.housekeeping:
-                    self.housekeeping[out.kind.name] += 1
-                if out.spill >= 0:
-                    out.close()
+
+    def _alone(self, out: Outgoing) -> None:
+        """Sends one message in a packet of its own. Raises as :meth:`transmit`: it was then not sent."""
+        if not out.data:
+            self.stamp(out)
+        send(self.sock, b"\x91" + out.data, out.fds if out.spill < 0 else [*out.fds, out.spill])
+        if out.kind.housekeeping:
+            self.housekeeping[out.kind.name] += 1
+        if out.spill >= 0:
+            out.close()
 
     def _together(self, outs: deque[Outgoing]) -> list[bytes]:
         """The messages from the head of `outs` that travel in one packet, at least one: those with descriptors travel alone."""
@@ -228,6 +232,11 @@ class Channel:
 
     def send(self, outs: Sequence[Outgoing], timeout: float | None = None) -> None:
         """Sends prepared messages in order, waiting for room. Raises as :meth:`post`; what was sent before then is sent."""
+        if len(outs) == 1:
+            try:
+                return self._alone(outs[0])
+            except OSError:
+                pass  # no room now, or what the second try will say
         deadline = None if timeout is None else time.monotonic() + timeout
         left = deque(outs)
         try:
@@ -337,6 +346,12 @@ class Channel:
 
         With `spin` it asks again before it sleeps, where that pays. Raises as :meth:`packet`.
         """
+        if timeout is None and self._patient and spin is None:
+            while True:
+                try:
+                    return self.packet()
+                except BlockingIOError:  # PATIENCE is over
+                    pass
         if self._held:
             return self._take_held()
         begun = now = time.monotonic()

@@ -31,22 +31,25 @@ class Spin:
     def ask(self, poll: Callable[[int], list[Any]], now: float, sure: bool = False) -> list[Any]:
         """What ``poll(0)`` finds, asked again and again from `now` (s of the monotonic clock) on; [] if it does not pay, or for too long.
 
-        `sure`: it pays, whatever the last time was like.
+        The core is yielded before the first question: whoever answers may need it. `sure`: it pays, whatever the last time was like.
         """
         if CORES == 1 or not (sure or self._pays) or now < self._resting:
             return []
         clock, rest = time.monotonic, os.sched_yield
         until = now + self._most
-        while not (ready := poll(0)) and now < until:
+        while now < until:
             rest()
+            ready = poll(0)
             before, now = now, clock()
             if now - before > TAKEN:
                 self._resting = now + self._rest
                 self._rest = min(REST_MOST, 8 * self._rest)
-                return poll(0)
-        if ready:
-            self._rest = max(REST_LEAST, 0.9 * self._rest)
-        return ready
+                return ready
+            if ready:
+                if self._rest > REST_LEAST:
+                    self._rest *= 0.9
+                return ready
+        return []
 
     def waited(self, seconds: float) -> None:
         """How long it took, asking and sleeping together: the next time is likely to be the same."""

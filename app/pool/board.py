@@ -103,19 +103,18 @@ class Board:
         An idle hand first. Quick jobs may also wait behind quick ones, with the hand that has fewest.
         """
         queue = self.queue if queue is None else queue
-        able = [hand for hand in hands if hand.able] if queue else []
         while queue:
             entry = queue[0]
             best = None
             least = DEPTH if entry.quick else 0
-            for hand in able:
-                in_flight = hand.in_flight
-                load = len(in_flight)
-                if not hand.able:  # it was dropped while jobs were dealt
+            for hand in hands:
+                if not hand.able:
                     continue
-                if load == 0:
+                in_flight = hand.in_flight
+                if not in_flight:
                     best = hand
                     break
+                load = len(in_flight)
                 if load < least and in_flight[0].quick and in_flight[-1].quick:
                     best, least = hand, load
             if best is None:

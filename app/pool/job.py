@@ -8,11 +8,12 @@ descriptor shares its offset (``app.pool.stream`` does that).
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import os
 import traceback
 from typing import Any, ClassVar, Mapping
+
+import msgspec
 
 from app.ipc import memfd
 from app.ipc.vocabulary import JobSpec
@@ -22,14 +23,13 @@ class JobFailed(Exception):
     """The job cannot be done with this input: the text says what was wrong and what was expected."""
 
 
-@dataclasses.dataclass(slots=True)
-class Task:
+class Task(msgspec.Struct, eq=False, gc=False):
     """What one run of a job has. Both descriptors are borrowed: the worker closes them."""
 
     kind: str
     name: str = ""
     """The upload's name, as the visitor gave it."""
-    parameters: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    parameters: dict[str, Any] = {}
     data: bytes = b""
     """Input without a descriptor."""
     input: int | None = None

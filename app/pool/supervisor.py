@@ -822,7 +822,7 @@ class Supervisor:
             shown = result
         now = self.tap.now()
         ended = JobEnded(entry.id, state, now, reason, shown)
-        if (kept := self.results.get(entry.id)) is not None:
+        if not entry.quick and (kept := self.results.get(entry.id)) is not None:
             ended.output, ended.media, ended.output_name = kept.size, kept.media, kept.name
             ended.expires = now + int(self.results.age * 1e9)
         self.tap.records.append(ended)
@@ -830,8 +830,8 @@ class Supervisor:
         if client is not None and client.open and entry.want & 2:
             answer = Answer(entry.id, state, told, reason, entry.worker, entry.output_size)
             self.say(client, "answer", answer, entry.id, entry.seq)
-        if fds := entry.take_fds():
-            close_all(fds)
+        if not entry.quick:  # a quick one has no descriptors
+            close_all(entry.take_fds())
         self.ended.append(self.board.end(entry, state, reason, b"" if result is EMPTY else shown))
         self.dirty = True
 
