@@ -43,14 +43,16 @@ decode_head = msgspec.msgpack.Decoder(Head).decode
 
 def frame(position: int, records: list[Record]) -> bytes:
     """The bytes of one frame whose first record has that position."""
-    body, count = _encode(records), len(records)
-    return FRAME.pack(len(body), crc32(body, crc32(_COVERED.pack(position, count))), position, count) + body
+    return _frame(position, len(records), _encode(records))
 
 
 def head_frame(position: int, head: Head) -> bytes:
     """The bytes of the first frame of a segment."""
-    body = _encode(head)
-    return FRAME.pack(len(body), crc32(body, crc32(_COVERED.pack(position, 0))), position, 0) + body
+    return _frame(position, 0, _encode(head))
+
+
+def _frame(position: int, count: int, body: bytes) -> bytes:
+    return FRAME.pack(len(body), crc32(body, crc32(_COVERED.pack(position, count))), position, count) + body
 
 
 def parse(data: bytes, at: int) -> tuple[int, int, bytes] | None:
