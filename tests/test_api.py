@@ -80,7 +80,10 @@ def test_waiting_ends_when_the_time_is_over_and_the_job_goes_on(tmp_path: Path) 
         answer = server.submit("digest", TEXT, wait=0.2)
         assert answer.status == 201 and answer.json["state"] == "recording"
         server.post(f"/api/v1/workers/{worker['serial']}/signal", {"signal": "CONT"}, TOKEN)
-        assert recorded(server, answer.json["id"])["state"] == "done"
+        job = answer.json["id"]
+        assert recorded(server, job)["state"] == "done"
+        kinds = {message["kind"] for message in server.get(f"/api/v1/messages?q=job:{job}").json["items"]}
+        assert kinds == {"submit", "accepted", "task", "result"}, "an answer that nobody takes would be in flight for ever"
 
 
 def test_many_who_wait_leave_threads_for_others(tmp_path: Path) -> None:

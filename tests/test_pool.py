@@ -398,6 +398,23 @@ def test_every_message_of_a_job_is_journaled_with_its_descriptor_on_both_sides(s
             assert message.received >= message.sent
 
 
+def test_who_has_left_before_a_job_ends_is_sent_no_answer(shared, client, file):
+    workers = [worker.serial for worker in shared.view().workers]
+    for serial in workers:
+        client.signal(serial, "STOP")
+    try:
+        left = client.submit("digest", file, want="both")
+        client.settle()
+        waited_for = client.submit("digest", file, want="both")
+    finally:
+        for serial in workers:
+            client.signal(serial, "CONT")
+    assert client.answer(waited_for.job, 10).state == "done"
+    eventually(lambda: [record for record in shared.records() if type(record) is JobEnded and record.id == left.job], "both have ended")
+    kinds = {job: [BY_CODE[message.kind].name for message in of_job(shared, job)] for job in (left.job, waited_for.job)}
+    assert kinds == {left.job: ["submit", "accepted", "task", "result"], waited_for.job: ["submit", "accepted", "task", "result", "answer"]}
+
+
 def test_ids_and_times_grow_in_the_journal(shared, client):
     client.submit("echo", data=b"x", want="ended")
     ids = [record.id for record in shared.records() if type(record) is Message]

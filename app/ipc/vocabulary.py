@@ -274,6 +274,12 @@ class More(msgspec.Struct):
     position: int
 
 
+class Leave(msgspec.Struct):
+    """A client waits no longer for the ends of these jobs: an answer that nobody takes would be in flight until somebody does."""
+
+    jobs: list[int]
+
+
 class Enter(msgspec.Struct):
     """The first word of a client on its pair: what it is."""
 
@@ -335,6 +341,7 @@ KINDS: tuple[Kind, ...] = (
     Kind(37, "progress", REC, SUP, Progress, "", 0, "", True, "How far the recorder has come."),
     Kind(38, "more", SUP, REC, More, "", 0, "", True, "The journal has grown."),
     Kind(39, "finish", SUP, REC, Nothing, "", 0, "", True, "The recorder shall drain what there is and end."),
+    Kind(40, "leave", WEB, SUP, Leave, "", 0, "", True, "A client waits no longer for the end of a job."),
 )
 
 BY_NAME: dict[str, Kind] = {kind.name: kind for kind in KINDS}

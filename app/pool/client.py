@@ -25,6 +25,7 @@ from app.ipc.vocabulary import (
     Enter,
     Fetch,
     Known,
+    Leave,
     Lookup,
     Output,
     Scale,
@@ -59,6 +60,8 @@ class _Line:
         self.channel = channel
         self.welcome = welcome
         self.answers: dict[int, Answer] = {}
+        self.awaited: set[int] = set()
+        """Jobs whose answer is still to come."""
         self.begun: list[Outgoing] = []
         self.spin = Spin(SPIN)
         self.pid = os.getpid()
@@ -131,7 +134,12 @@ class Client:
         Raises Refused, PoolAway.
         """
         payload = Submit(kind, name, size, parameters or {}, data, WANT[want])
-        return self._ask("submit", payload, [] if fd is None else [fd], timeout).payload
+        said = self._ask("submit", payload, [] if fd is None else [fd], timeout).payload
+        if want == "both":
+            line = self._line()
+            if said.job not in line.answers:
+                line.awaited.add(said.job)
+        return said
 
     def answer(self, job: int, timeout: float) -> Answer | None:
         """The end of a job submitted by this thread with ``both``; None if it has not ended within `timeout` seconds."""
@@ -223,7 +231,8 @@ class Client:
     # ---- the pair
 
     def settle(self) -> None:
-        """Reports what this thread received, if anything, so that the record need not wait for its next request."""
+        """Ends a request of this thread: reports what was received, so that the record need not wait for the next one, and waits for
+        no answer any longer."""
         line: _Line | None = getattr(self._local, "line", None)
         if line is None or line.pid != os.getpid():
             return
@@ -232,7 +241,10 @@ class Client:
                 for arrival in arrivals:
                     self._keep(line, arrival)
             line.answers.clear()
-            if line.channel.receipts:
+            if line.awaited:
+                jobs, line.awaited = sorted(line.awaited), set()
+                line.channel.post("leave", Leave(jobs), timeout=1.0)
+            elif line.channel.receipts:
                 line.channel.post("receipt", timeout=1.0)
         except (ChannelClosed, ChannelBroken, TimeoutError, OSError):
             self.close()
@@ -317,3 +329,4 @@ class Client:
         arrival.close()
         if arrival.kind.name == "answer":
             line.answers[arrival.payload.job] = arrival.payload
+            line.awaited.discard(arrival.payload.job)

@@ -435,6 +435,10 @@ class Supervisor:
             self._enter(member, arrival)
         elif name == "lookup":
             self.lookup(member, arrival)
+        elif name == "leave":
+            for job in arrival.payload.jobs:
+                if (entry := self.board.entries.get(job)) is not None and entry.client is member:
+                    entry.client = None
 
     def _enter(self, member: Member, arrival: Arrival) -> None:
         role = arrival.payload.role

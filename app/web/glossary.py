@@ -46,7 +46,7 @@ TERMS = {
         Term(
             "housekeeping",
             _l(
-                "Messages by which the pool runs itself: enter, welcome, receipt, release, lookup, known, "
+                "Messages by which the pool runs itself: enter, welcome, receipt, release, lookup, known, leave, "
                 "progress, more, finish."
             ),
         ),
