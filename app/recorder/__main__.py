@@ -26,9 +26,11 @@ def main() -> int:
     # Ctrl-C in a terminal reaches us, too; the supervisor tells us when it is time.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(NICE)
-    # Nothing of a batch is cyclic and all of it is freed with it; looking for cycles in it cost 3 us a row, a fifth of all.
+    # A batch of 5,000 records is freed without looking for cycles; to look again and again while it stands cost 3 us a row, a fifth of all.
+    # The statements of each transaction are cyclic: of a million of what they leave the recorder had 360 MB after five minutes of 20 small
+    # batches a second.
     gc.freeze()
-    gc.set_threshold(1_000_000)
+    gc.set_threshold(50_000, 50, 50)
     settings = config.load()
     channel = Channel(socket.socket(fileno=CHANNEL))
     database = engine(settings.recorder_url, pool_size=1, max_overflow=0)
