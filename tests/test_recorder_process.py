@@ -186,6 +186,24 @@ def test_it_steps_behind_the_pool(history: Settings) -> None:
         assert os.getpriority(os.PRIO_PROCESS, running.pid) == min(19, os.getpriority(os.PRIO_PROCESS, 0) + 10)
 
 
+@pytest.mark.long
+def test_many_small_batches_do_not_fill_its_memory(history: Settings) -> None:
+    def resident() -> int:
+        return int(Path(f"/proc/{running.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    settings = filed(history)
+    with journal(settings) as log, recorder(settings) as running:
+        story = Story(begin=time.time_ns())
+        running.drained(log.position)
+        before = resident()
+        for _ in range(5000):
+            written(log, story, 1)
+            running.say("more", More(log.position))
+            running.drained(log.position)
+        grown = resident() - before
+        assert grown < 40 << 20, f"{grown / (1 << 20):.0f} MiB more after 5000 batches"
+
+
 @both
 def test_tables_that_are_not_there_yet_are_waited_for(database: str, mariadb: MariaDB, tmp_path: Path) -> None:
     url = mariadb.fresh() if database == "mariadb" else f"sqlite:///{tmp_path}/history.sqlite"
