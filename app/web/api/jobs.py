@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from typing import Any
 
 from flask import Response, request, url_for
-from werkzeug.utils import send_file
-from werkzeug.wsgi import FileWrapper
 
 from app.ipc.vocabulary import LAB, Answer, JobSpec
 from app.pool.client import PoolAway, Refused
 from app.store import queries
-from app.web import problems, reach
+from app.web import download, problems, reach
 from app.web.access import operator_required, reader_required
 from app.web.api.history import listed
 from app.web.api.routes import blueprint, number
@@ -22,7 +19,6 @@ from app.web.problems import Problem
 from app.web.upload import receive, takes_upload
 
 OPERATOR: list[dict[str, list[str]]] = [{"operator": []}]
-BLOCK = 64 * 1024
 LONG_WAITS = 3
 """Requests of one process that may wait longer than a second: each holds a thread, and pages need some, too."""
 
@@ -117,35 +113,9 @@ def output(job: str) -> Response:
     """The supervisor hands over a descriptor of the output; its bytes are streamed from there. Takes a Range."""
     identity = number(job, "unknown-job", "job")
     try:
-        found, fd = reach.client().fetch(identity)
+        return download.output(identity)
     except Refused as refused:
         raise _no_output(identity, refused) from None
-    try:
-        file = os.fdopen(fd, "rb", buffering=0)
-    except BaseException:
-        os.close(fd)
-        raise
-    try:
-        # Without the server's own file wrapper, which closes the file or does not as the server likes.
-        environ = {name: value for name, value in request.environ.items() if name != "wsgi.file_wrapper"}
-        response = send_file(
-            file,
-            environ,
-            mimetype=found.media or "application/octet-stream",
-            as_attachment=True,
-            download_name=found.name,
-            conditional=False,
-            etag=False,
-            response_class=Response,
-        )
-        response.response = FileWrapper(file, BLOCK)
-        response.content_length = found.size
-        response.make_conditional(request.environ, accept_ranges=True, complete_length=found.size)
-        response.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
-        return response
-    except BaseException:
-        file.close()
-        raise
 
 
 def _wait(identity: int, seconds: float) -> Answer | None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import time
-from typing import Any, Iterator
+from typing import Any
 
-from flask import Response, flash, redirect, render_template, request, url_for
+from flask import flash, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 from flask_babel import ngettext
 
@@ -14,7 +13,7 @@ from app.ipc.vocabulary import LAB, JobSpec
 from app.pool.client import PoolAway
 from app.store import queries, runs
 from app.store.models import Job
-from app.web import face, listing, reach, strip, timeline
+from app.web import download, face, listing, reach, strip, timeline
 from app.web.access import operator_required, reader_required
 from app.web.drawing import job as drawing
 from app.web.pages import blueprint
@@ -23,7 +22,6 @@ from app.web.upload import receive, takes_upload
 
 PATIENCE = 2.0
 """Seconds for which the answer to a submission waits for the job's end; then the page of the job follows it."""
-PORTION = 256 * 1024
 INLINE = ("image/png",)
 """Media types of outputs that a page shows: made by our own workers, and harmless as images."""
 
@@ -197,25 +195,5 @@ def cancel(id: int) -> Any:
 @blueprint.get("/jobs/<int:id>/output")
 @reader_required
 def output(id: int) -> Any:
-    """The output, read from the descriptor that the supervisor hands over. Its length is said: a torn answer is seen."""
-    found, fd = reach.client().fetch(id)
-    inline = bool(request.args.get("inline")) and found.media in INLINE
-    response = Response(
-        _portions(fd, found.size), mimetype=found.media or "application/octet-stream", direct_passthrough=True
-    )
-    response.call_on_close(lambda: os.close(fd))
-    response.content_length = found.size
-    response.headers.set("Content-Disposition", "inline" if inline else "attachment", filename=found.name)
-    response.headers["Content-Security-Policy"] = "sandbox; default-src 'none'"
-    response.headers["Cache-Control"] = "private, max-age=600" if inline else "no-store"
-    return response
-
-
-def _portions(fd: int, size: int) -> Iterator[bytes]:
-    at = 0
-    while at < size:
-        portion = os.pread(fd, min(PORTION, size - at), at)
-        if not portion:
-            return
-        at += len(portion)
-        yield portion
+    """The output, as an attachment; with `inline` as a picture, if it is one."""
+    return download.output(id, INLINE if request.args.get("inline") else ())
