@@ -783,6 +783,23 @@ def test_a_killed_recorder_is_replaced_and_nothing_is_missing(pool):
     assert {kind: rows[kind] for kind in ("submit", "task", "result", "answer")} == dict.fromkeys(("submit", "task", "result", "answer"), 200)
 
 
+def test_an_idle_time_is_not_told_as_the_recorders_lag(tmp_path):
+    with running(tmp_path) as pool:
+        view = pool.ready()
+        pool.client.submit("echo", data=b"x", want="ended")
+        pool.client.settle()
+        idle = eventually(lambda: (seen := pool.view()).recorder.lag == 0 and seen, "everything is drained")
+        eventually(lambda: pool.view().at > idle.at + 3 * 10**9, "it was idle for some snapshots")
+        os.kill(view.recorder.pid, signal.SIGSTOP)
+        try:
+            begin = time.time_ns()
+            pool.client.submit("echo", data=b"x", want="ended")
+            seen = eventually(lambda: (seen := pool.view()).recorder.lag > 0 and seen, "something waits")
+        finally:
+            os.kill(view.recorder.pid, signal.SIGCONT)
+        assert seen.recorder.lag_ns <= seen.at - begin
+
+
 def column(pool: Pool, of: Any) -> set[int]:
     """Every value that it has in the database."""
     database = engine(pool.settings.history_url)

@@ -907,7 +907,8 @@ class Supervisor:
     def _write_snapshot(self, now: float) -> None:
         self.tap.set_clock()
         at = self.tap.now()
-        if not self.marks or self.marks[-1][0] < self.journal.position:
+        marked = self.marks[-1][0] if self.marks else self.progress.position if self.progress is not None else 0
+        if marked < self.journal.position:
             self.marks.append((self.journal.position, at))
         snapshot.write(self.settings, view(self, at))
         self.dirty = False

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, Iterator
 
 from flask import Blueprint, Flask, Response, request, url_for
 from sqlalchemy.orm import Session
+from werkzeug.wsgi import FileWrapper
 
 from app.store import queries
 from app.store.cursor import CursorError
@@ -30,6 +31,8 @@ MOST = 100_000
 """Rows of one export."""
 SLICE = 1000
 """Rows that are in memory at once."""
+BLOCK = 256 * 1024
+"""Bytes that are sent at once."""
 MEDIA = {"csv": "text/csv; charset=utf-8", "jsonl": "application/jsonl; charset=utf-8"}
 
 blueprint = Blueprint("export", __name__)
@@ -58,8 +61,7 @@ def download(name: str, form: str) -> Any:
     except BaseException:
         file.close()
         raise
-    response = Response(_portions(file), content_type=MEDIA[form], direct_passthrough=True)
-    response.call_on_close(file.close)
+    response = Response(FileWrapper(file, BLOCK), content_type=MEDIA[form], direct_passthrough=True)
     response.content_length = length
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
     response.headers.set("Content-Disposition", "attachment", filename=f"pairscope-{name}-{stamp}.{form}")
@@ -125,11 +127,6 @@ class _Borrowed(io.BufferedIOBase):
 def _cell(value: Any) -> Any:
     """A text that a spreadsheet would take for a formula gets an apostrophe before it: names come from strangers."""
     return "'" + value if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
-
-
-def _portions(file: BinaryIO) -> Iterator[bytes]:
-    while portion := file.read(256 * 1024):
-        yield portion
 
 
 def register(app: Flask) -> None:
