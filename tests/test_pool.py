@@ -24,7 +24,7 @@ from sqlalchemy import func, select
 from app.ipc import memfd
 from app.ipc.channel import ChannelClosed
 from app.ipc.identity import first_id_at, time_of
-from app.ipc.passing import send
+from app.ipc.passing import close_all, send
 from app.ipc.vocabulary import BY_CODE, BY_NAME, Enter, Envelope, Fetch, Receipt, Submit
 from app.journal import segment
 from app.journal.records import Born, Ended, Job, JobEnded, JobStarted, Message, Outcome, Proof
@@ -398,6 +398,23 @@ def test_every_message_of_a_job_is_journaled_with_its_descriptor_on_both_sides(s
             assert message.received >= message.sent
 
 
+def test_a_task_that_takes_long_is_known_as_received_while_the_worker_is_at_it(shared, client, tmp_path):
+    big = os.open(tmp_path / "big", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+    os.truncate(big, 250_000_000)
+    reading = os.open(tmp_path / "big", os.O_RDONLY | os.O_CLOEXEC)
+    job = client.submit("compress", reading, want="accepted").job
+
+    def reported() -> list[Any]:
+        records = shared.records()
+        tasks = [record.id for record in records if type(record) is Message and record.job == job and record.kind == BY_NAME["task"].code]
+        return [record for record in records if type(record) is Outcome and record.message in tasks] and records
+
+    records = eventually(reported, "the worker has reported the task")
+    assert not [record for record in records if type(record) is JobEnded and record.id == job]
+    close_all([big, reading])
+    eventually(lambda: [record for record in shared.records() if type(record) is JobEnded and record.id == job], "the job ends")
+
+
 def test_who_has_left_before_a_job_ends_is_sent_no_answer(shared, client, file):
     workers = [worker.serial for worker in shared.view().workers]
     for serial in workers:
@@ -475,7 +492,6 @@ import sys
 if "app.pool.worker" in sys.orig_argv:
     import msgspec
     from app.ipc import channel
-    from app.ipc.passing import send
     from app.ipc.vocabulary import BY_NAME, Envelope, Receipt
 
     def deep(depth):

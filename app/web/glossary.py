@@ -97,7 +97,8 @@ TERMS = {
         Term(
             "in flight",
             _l(
-                "Sent and not yet received: the kernel holds the message, and its descriptors, in the receiver's queue."
+                "Sent and not yet reported as received: as far as is known the kernel holds the message, and its descriptors, in the "
+                "receiver's queue."
             ),
             "unix(7)",
         ),
