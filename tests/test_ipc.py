@@ -367,8 +367,11 @@ class Waiter(Channel):
 
     peer: Channel | None = None
     came: list[Arrival]
+    left: float | None
+    """Seconds that it may still wait."""
 
     def _await(self, event: int, timeout: float | None, what: str = "") -> bool:
+        self.left = timeout
         while self.peer is not None and self.peer.readable:
             self.came += self.peer.packet()
         return super()._await(event, timeout, what)
@@ -400,6 +403,13 @@ def test_a_message_that_finds_no_room_is_sent_once_and_behind_the_others_as_soon
     assert [arrival.payload.job for arrival in client.came[:sent]] == list(range(sent))
     assert [arrival.payload.data for arrival in client.came[sent:]] == [b"1" * size, b"2" * size]
     assert os.listdir("/proc/self/fd") == before
+
+
+def test_the_time_in_which_there_is_to_be_room_runs_from_the_first_try_on(ends):
+    _, client, _ = crowded(ends, blocking=True)
+    ends[1].setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 0, 50_000))
+    client.post("fetch", Fetch(1), timeout=60)
+    assert client.left < 60 - 1.5 * 0.05, "it blocked twice before it looked at its deadline"  # each time for a tick less, perhaps
 
 
 @pytest.mark.parametrize("blocking", [True, False])
