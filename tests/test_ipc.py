@@ -8,6 +8,7 @@ import fcntl
 import os
 import resource
 import socket
+import struct
 import time
 from collections import deque
 from contextlib import ExitStack
@@ -15,7 +16,7 @@ from contextlib import ExitStack
 import pytest
 
 from app.ipc import memfd, spin
-from app.ipc.channel import RECEIPTS_MAX, SPILL, Channel, ChannelBroken, ChannelClosed, pair
+from app.ipc.channel import RECEIPTS_MAX, SPILL, Arrival, Channel, ChannelBroken, ChannelClosed, pair
 from app.ipc.descriptor import look, prove
 from app.ipc.identity import Issuer, first_id_at, node_of, time_of
 from app.ipc.passing import MOST_FDS, PassingError, close_all, receive, send
@@ -359,6 +360,88 @@ def test_housekeeping_is_counted_and_has_no_receipt(channels):
     client.post("receipt")
     assert supervisor.receive().envelope.receipts == []
     assert supervisor.housekeeping == {"release": 1, "receipt": 1} == client.housekeeping
+
+
+class Waiter(Channel):
+    """A client's end whose peer takes something from the socket only when this end waits for room."""
+
+    peer: Channel | None = None
+    came: list[Arrival]
+    left: float | None
+    """Seconds that it may still wait."""
+
+    def _await(self, event: int, timeout: float | None, what: str = "") -> bool:
+        self.left = timeout
+        while self.peer is not None and self.peer.readable:
+            self.came += self.peer.packet()
+        return super()._await(event, timeout, what)
+
+
+def crowded(ends, blocking: bool) -> tuple[Channel, Waiter, int]:
+    """A supervisor's end and a client's that has no room for another message: it has sent so many that nobody has read."""
+    supervisor, client = Channel(ends[0], hears="client"), Waiter(ends[1], blocking=blocking)
+    client.peer, client.came = supervisor, []
+    ends[1].setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 0, 1000))  # instead of two seconds
+    sent = 0
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            client.transmit(deque([client.prepare("fetch", Fetch(sent))]))
+            sent += 1
+    return supervisor, client, sent
+
+
+@pytest.mark.parametrize("blocking", [True, False])
+@pytest.mark.parametrize("size", [10, SPILL + 1])
+def test_a_message_that_finds_no_room_is_sent_once_and_behind_the_others_as_soon_as_there_is_some(ends, blocking, size):
+    supervisor, client, sent = crowded(ends, blocking)
+    before = os.listdir("/proc/self/fd")
+    for number in (1, 2):  # the second one finds room at once
+        client.post("submit", Submit("echo", data=b"%d" % number * size))
+        assert len(client.came) == sent, "the first one had to wait, and no other"
+    while supervisor.readable:
+        client.came += supervisor.packet()
+    assert [arrival.payload.job for arrival in client.came[:sent]] == list(range(sent))
+    assert [arrival.payload.data for arrival in client.came[sent:]] == [b"1" * size, b"2" * size]
+    assert os.listdir("/proc/self/fd") == before
+
+
+def test_the_time_in_which_there_is_to_be_room_runs_from_the_first_try_on(ends):
+    _, client, _ = crowded(ends, blocking=True)
+    ends[1].setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 0, 50_000))
+    client.post("fetch", Fetch(1), timeout=60)
+    assert client.left < 60 - 1.5 * 0.05, "it blocked twice before it looked at its deadline"  # each time for a tick less, perhaps
+
+
+@pytest.mark.parametrize("blocking", [True, False])
+@pytest.mark.parametrize("size", [10, SPILL + 1])
+def test_a_message_that_found_no_room_in_time_leaves_nothing_and_what_it_was_to_report_goes_with_the_next_one(ends, blocking, size):
+    supervisor, client, sent = crowded(ends, blocking)
+    client.receipts = receipts = [Receipt(number, 1, 0, []) for number in range(1, RECEIPTS_MAX + 10)]
+    client.peer = None
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(TimeoutError, match="no room for submit within the time"):
+        client.post("submit", Submit("echo", data=b"x" * size), timeout=0)
+    assert client.receipts == receipts and os.listdir("/proc/self/fd") == before
+    assert [supervisor.receive().payload.job for _ in range(sent)] == list(range(sent))
+    assert not supervisor.readable, "it was not sent"
+    for _ in range(2):
+        client.post("fetch", Fetch(1))
+    assert [receipt for _ in range(2) for receipt in supervisor.receive().envelope.receipts] == receipts
+
+
+@pytest.mark.parametrize("unread", [True, False])
+@pytest.mark.parametrize("size", [10, SPILL + 1])
+def test_a_message_to_a_peer_that_is_gone_leaves_nothing_and_what_it_was_to_report_is_still_to_be_reported(channels, size, unread):
+    supervisor, client = channels
+    if unread:
+        client.post("fetch", Fetch(1))  # the first error is then a reset
+    supervisor.close()
+    client.receipts = receipts = [Receipt(number, 1, 0, []) for number in range(1, RECEIPTS_MAX + 10)]
+    before = os.listdir("/proc/self/fd")
+    for _ in range(2):
+        with pytest.raises(ChannelClosed, match="the peer has closed its end"):
+            client.post("submit", Submit("echo", data=b"x" * size))
+        assert client.receipts == receipts and os.listdir("/proc/self/fd") == before
 
 
 def test_the_end_of_a_channel_comes_after_everything_that_was_sent(channels):

@@ -425,3 +425,27 @@ writer.append([Outcome(number + 1, "received", 0, 0, [], "after")])
     said = subprocess.run([sys.executable, "-c", program, tmp_path], capture_output=True, text=True, check=True).stdout
     written = [record.message for _, record in read_all(tmp_path) if type(record) is Outcome]
     assert "the journal cannot grow" in said and written == list(range(1, int(said.split()[0]) + 2))
+
+
+def test_a_new_segment_is_begun_although_the_process_has_no_descriptor_left(tmp_path):
+    program = """
+import errno, os, resource, sys
+from pathlib import Path
+from app.journal.records import Outcome
+from app.journal.writer import Writer
+writer = Writer(Path(sys.argv[1]), segment_bytes=4096)
+resource.setrlimit(resource.RLIMIT_NOFILE, (32, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+number = 0
+while writer.segments < 5:
+    try:
+        while True:
+            os.open("/dev/null", os.O_RDONLY)
+    except OSError as error:
+        assert error.errno == errno.EMFILE, error
+    number += 1
+    writer.append([Outcome(number, "received", 0, 0, [], "x" * 900)])
+print(number)
+"""
+    process = subprocess.run([sys.executable, "-c", program, tmp_path], capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    assert [record.message for _, record in read_all(tmp_path) if type(record) is Outcome] == list(range(1, int(process.stdout) + 1))

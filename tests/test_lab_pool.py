@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 from pathlib import Path
@@ -11,7 +12,7 @@ import msgspec
 import pytest
 
 from app.ipc import memfd
-from app.ipc.vocabulary import BY_CODE, Accepted, Answer
+from app.ipc.vocabulary import BY_CODE, REFUSALS, Accepted, Answer
 from app.journal.records import Born, Message, Ready
 from app.lab import gallery
 from app.pool.client import Refused
@@ -85,6 +86,35 @@ def test_a_job_does_not_wait_behind_a_scenario(shared: Pool):
             os.kill(station.pid, signal.SIGCONT)
         answer = shared.client.answer(accepted.job, 20)
     assert answer and answer.state == "done"
+
+
+GATE = """
+import sys
+if "app.pool.worker" in sys.orig_argv:
+    import fcntl, os
+    with open(os.path.dirname(__file__) + "/gate") as gate:
+        fcntl.flock(gate, fcntl.LOCK_SH)
+"""
+"""A worker is not born before the test gives up its lock."""
+
+
+def test_jobs_that_come_when_a_station_has_said_what_it_can_do_and_no_worker_yet_wait_for_one(tmp_path: Path):
+    (tmp_path / "sitecustomize.py").write_text(GATE)
+    with (tmp_path / "gate").open("w") as gate:
+        fcntl.flock(gate, fcntl.LOCK_EX)
+        with running(tmp_path, PYTHONPATH=f"{tmp_path}{os.pathsep}{os.getcwd()}", PAIRSCOPE_SANDBOX="none", PAIRSCOPE_WORKERS="1") as pool:
+            with stations(pool):
+                assert [spec.name for spec in pool.view().catalogue] == ["lab"]
+                jobs = {kind: pool.client.submit(kind, data=b"x", want="both").job for kind in ("echo", "nonsense", "digest")}
+                assert ask(pool, gallery.text("one-process")).state == "done"
+                assert {pool.client.lookup(job).state for job in jobs.values()} == {"queued"}
+                fcntl.flock(gate, fcntl.LOCK_UN)
+                answers = {kind: pool.client.answer(job, 20) for kind, job in jobs.items()}
+    assert {kind: (answer.state, answer.reason.partition(".")[0]) for kind, answer in answers.items() if answer} == {
+        "echo": ("done", ""),
+        "nonsense": ("failed", REFUSALS["unknown-kind"].rstrip(".")),
+        "digest": ("failed", REFUSALS["needs-input"].rstrip(".")),
+    }
 
 
 def test_a_cancelled_run_ends_and_its_station_comes_again(shared: Pool):

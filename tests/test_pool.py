@@ -5,31 +5,36 @@ from __future__ import annotations
 import collections
 import contextlib
 import ctypes
+import fcntl
 import gzip
 import hashlib
 import os
+import re
 import resource
 import signal
+import socket
 import subprocess
 import sys
+import termios
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Iterator
 
 import msgspec
 import pytest
 from sqlalchemy import func, select
 
 from app.ipc import memfd
-from app.ipc.channel import ChannelClosed
-from app.ipc.identity import first_id_at, time_of
+from app.ipc.channel import TOGETHER, Channel, ChannelClosed
+from app.ipc.identity import LARGEST, first_id_at, time_of
 from app.ipc.passing import close_all, send
-from app.ipc.vocabulary import BY_CODE, BY_NAME, Enter, Envelope, Fetch, Receipt, Submit
+from app.ipc.vocabulary import BY_CODE, BY_NAME, LAB, Enter, Envelope, Fetch, Hello, JobSpec, Lookup, Receipt, Submit
 from app.journal import segment
-from app.journal.records import Born, Ended, Job, JobEnded, JobStarted, Message, Outcome, Proof
+from app.journal.records import Born, Ended, Job, JobEnded, JobStarted, Message, Outcome, Proof, Ready
 from app.journal.writer import Writer
-from app.pool.client import Client, PoolAway, Refused, attach
+from app.pool.client import Client, PoolAway, Refused, attach, connect
+from app.pool.supervisor import OUTBOX_MOST
 from app.store.engine import engine
 from app.store.models import Message as Row
 from app.store.models import Position
@@ -75,6 +80,43 @@ def file(tmp_path):
 
 def of_job(pool: Pool, job: int) -> list[Message]:
     return [record for record in pool.records() if type(record) is Message and record.job == job]
+
+
+def end_of(pid: int, fd: int) -> int:
+    """A copy of another process' descriptor. pidfd_getfd(2)"""
+    pidfd = os.pidfd_open(pid)
+    copied = ctypes.CDLL(None, use_errno=True).syscall(438, pidfd, fd, 0)
+    os.close(pidfd)
+    if copied < 0:
+        pytest.skip(f"this process may not copy a descriptor of process {pid}: pidfd_getfd(2)")
+    return copied
+
+
+def sockets(pid: int) -> set[int]:
+    """Numbers of the sockets among a process' descriptors."""
+    found = set()
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            if os.readlink(f"/proc/{pid}/fd/{name}").startswith("socket:"):
+                found.add(int(name))
+    return found
+
+
+SCENARIOS = JobSpec(LAB, "what a station says that it can do", 600.0, output=True)
+
+
+@contextlib.contextmanager
+def standing_still(pool: Pool) -> Iterator[None]:
+    """The supervisor is stopped where it waits: what comes meanwhile is there for one turn of its loop, in the order in which it came."""
+    status = Path(f"/proc/{pool.process.pid}/stat")
+    # Before it has asked its selector again, that still holds what was ready the last time, and gives it first.
+    eventually(lambda: status.read_text().rpartition(")")[2].split()[0] == "S", "the supervisor sleeps in its selector")
+    pool.process.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, pool.process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+    try:
+        yield
+    finally:
+        pool.process.send_signal(signal.SIGCONT)
 
 
 def stop_workers(pool: Pool) -> None:
@@ -447,6 +489,45 @@ def test_housekeeping_is_counted_and_not_journaled(shared, client, file):
     assert counted["welcome"] >= 1 and counted["release"] >= 1
 
 
+LEAVING = """
+import sys
+if "app.pool.worker" in sys.orig_argv:
+    import signal
+    from app.ipc import channel
+
+    prepare = channel.Channel.prepare
+
+    def leave(self, kind, payload=None, *more, **named):
+        if kind == "result" and payload.result.get("text") == "leave":
+            self.close()
+            signal.pause()
+        return prepare(self, kind, payload, *more, **named)
+
+    channel.Channel.prepare = leave
+"""
+"""A worker closes its end for good and lives on."""
+
+
+def test_what_was_counted_of_a_channel_is_counted_once_when_it_is_closed_and_when_its_process_is_gone(tmp_path, file):
+    (tmp_path / "sitecustomize.py").write_text(LEAVING)
+    with running(tmp_path, PYTHONPATH=f"{tmp_path}{os.pathsep}{os.getcwd()}", PAIRSCOPE_SANDBOX="none", PAIRSCOPE_WORKERS="1") as pool:
+        for _ in range(3):  # after each of them the worker's channel carries one release
+            pool.client.submit("digest", file, want="ended")
+        with contextlib.closing(Client(pool.settings, "tool")) as other:
+            assert other.serial
+        pool.client.begin("echo", data=b"leave")
+        pool.client.flush()
+        eventually(lambda: [record for record in pool.records() if type(record) is Outcome and record.state == "unknown"], "the worker has closed its end")
+        now = time.time_ns()
+        closed = eventually(lambda: (view := pool.view()).at > now and view, "a snapshot is made")
+        (worker,) = closed.workers
+        os.kill(worker.pid, signal.SIGKILL)
+        gone = eventually(lambda: worker.pid not in [seen.pid for seen in pool.view().workers] and pool.view(), "the worker is reaped and replaced")
+    assert worker.serial == 1, "it is still in the picture"
+    for view in (closed, gone):
+        assert {kind: view.messages.housekeeping[kind] for kind in ("release", "enter", "welcome")} == {"release": 3, "enter": 2, "welcome": 2}
+
+
 def test_a_worker_keeps_nothing_of_a_job_that_is_over(shared, client, file):
     client.submit("compress", file, want="ended")
 
@@ -536,6 +617,67 @@ def test_no_result_of_a_worker_stops_the_supervisor_and_each_job_ends(tmp_path):
         assert len({record.id for record in ended}) == len(ended) == 10
 
 
+BOASTING = """
+import sys
+if "app.pool.worker" in sys.orig_argv:
+    import os
+    from app.ipc import channel
+
+    prepare = channel.Channel.prepare
+
+    def boast(self, kind, payload=None, *more, **named):
+        if kind == "hello":
+            payload.sandbox_detail = {"a": "x" * 9000}
+        return prepare(self, kind, payload, *more, **named)
+
+    try:
+        os.mkdir(os.path.dirname(__file__) + "/boasted")
+        channel.Channel.prepare = boast
+    except FileExistsError:
+        pass
+"""
+"""The first worker says more of its sandbox than the record should hold."""
+
+
+def test_a_worker_that_says_too_much_of_its_sandbox_is_replaced_and_the_pool_lives_on(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(BOASTING)
+    with running(tmp_path, PYTHONPATH=f"{tmp_path}{os.pathsep}{os.getcwd()}", PAIRSCOPE_SANDBOX="none", PAIRSCOPE_WORKERS="1") as pool:
+        answer = pool.client.submit("echo", data=b"x", want="ended")
+        assert (answer.state, answer.worker) == ("done", 2)
+        of_workers = [record for record in pool.records() if type(record) in (Ready, Ended) and record.role == "worker"]
+        assert [(type(record), record.serial) for record in of_workers] == [(Ended, 1), (Ready, 2)] and of_workers[0].exit == "killed by SIGKILL"
+        said = r"worker 1 \(pid \d+\): the particulars of its sandbox have 9008 bytes or are nested deeply; expected at most 8192, nearly flat; its channel is closed"
+        assert re.search(said, pool.log.read_text())
+
+
+@pytest.mark.parametrize(
+    "detail, words",
+    [
+        (fields(a="x" * 9000), "the particulars of its sandbox have 9008 bytes or are nested deeply; expected at most 8192, nearly flat"),
+        (fields(a="deep").replace(b"\xa4deep", b"\x91" * 200 + b"\x01"), "the particulars of its sandbox have 407 bytes or are nested deeply"),
+        (fields(a="deep").replace(b"\xa4deep", b"\x91" * 900 + b"\x01"), "cannot be written as JSON|have 1807 bytes or are nested deeply"),
+        (fields(a=msgspec.msgpack.Ext(5, b"x")), "cannot be written as JSON"),
+    ],
+    ids=["long", "nested", "nested as deeply as can be read", "no JSON"],
+)
+def test_a_station_that_says_too_much_of_its_sandbox_loses_its_channel_and_nobody_else_does(shared, client, detail, words):
+    with contextlib.closing(attach(shared.settings)) as line:
+        line.post("enter", Enter("lab"))
+        (welcome,) = line.wait(10)
+        hello = msgspec.msgpack.encode(Hello(os.getpid(), "none", {"a": "particulars"}, [SCENARIOS]))
+        send(line.sock, a_packet("hello", hello.replace(fields(a="particulars"), detail)))
+        with pytest.raises(ChannelClosed):
+            line.wait(10)
+
+    def ended() -> list[Ready | Ended]:
+        of_it = [record for record in shared.records() if type(record) in (Ready, Ended) and (record.role, record.serial) == ("lab", welcome.payload.serial)]
+        return of_it if of_it and type(of_it[-1]) is Ended else []
+
+    (end,) = eventually(ended, "its end is journaled")
+    assert re.search(words, end.exit)
+    assert client.submit("echo", data=b"x", want="ended").state == "done"
+
+
 def test_jobs_that_wait_behind_the_one_that_dies_are_done_by_another_worker(pool):
     pool.client.scale(1)
     (worker,) = eventually(lambda: len(pool.view().workers) == 1 and pool.view().workers, "one worker is left")
@@ -586,11 +728,7 @@ def test_a_worker_that_dies_of_a_signal_without_a_name_is_told_by_its_number(poo
 
 def test_a_dead_worker_whose_end_somebody_else_still_holds_is_replaced(pool):
     worker = pool.view().workers[0]
-    pidfd = os.pidfd_open(worker.pid)
-    held = ctypes.CDLL(None, use_errno=True).syscall(438, pidfd, 3, 0)
-    os.close(pidfd)
-    if held < 0:
-        pytest.skip("this process may not copy a descriptor of the worker: pidfd_getfd(2)")
+    held = end_of(worker.pid, 3)
     os.kill(worker.pid, signal.SIGKILL)
     try:
         eventually(lambda: worker.serial not in [seen.serial for seen in pool.view().workers], "its death is noticed")
@@ -622,6 +760,61 @@ def test_a_full_disk_with_room_again_loses_nothing(pool):
     resource.prlimit(pool.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     ((answered, answer),) = pool.client.ended()
     assert (answered, answer.state) == (seq, "done")
+
+
+@pytest.mark.parametrize(
+    "trouble, reason",
+    [("outbox", "it read nothing while 8192 messages waited"), ("sendmsg", "sendmsg to it failed: Message too long")],
+    ids=["an outbox that is full", "a sendmsg that fails"],
+)
+def test_what_is_decided_when_another_cannot_be_written_to_is_not_sent_before_it_is_journaled(pool, trouble, reason):
+    """A client is about to be answered one thing, when it turns out that its scenario's station cannot be written to and it is
+    to be told of the scenario's end, too, for which the journal has no room. RLIMIT_FSIZE stands for the full disk."""
+    pid = pool.process.pid
+    with contextlib.ExitStack() as ends:
+        before = sockets(pid)
+        station = ends.enter_context(contextlib.closing(connect(pool.settings, "lab")[0]))
+        (stations_other_end,) = sockets(pid) - before
+        client = ends.enter_context(contextlib.closing(connect(pool.settings, "tool")[0]))
+
+        def ask(channel: Channel, times: int) -> None:
+            """Lookups, in one packet: they and their answers stand in no record."""
+            channel.send([channel.prepare("lookup", Lookup(LARGEST), seq=1 << 62) for _ in range(times)])
+
+        def stuck() -> bool:
+            return "nothing is acknowledged until it can" in pool.log.read_text()
+
+        station.post("hello", Hello(os.getpid(), "none", {}, [SCENARIOS]))
+        scenario = memfd.sealed("a scenario", b"p: pipe -> r w\n")
+        client.post("submit", Submit(LAB, want=3), fds=[scenario])
+        (accepted,) = client.wait(10)
+        os.close(scenario)
+        eventually(lambda: station.readable, "the scenario is in the station's socket")
+        if trouble == "sendmsg":
+            with socket.socket(fileno=end_of(pid, stations_other_end)) as end:
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 0)  # the kernel's least, 4.5 KiB: 64 answers have more
+        else:
+            for _ in range(OUTBOX_MOST // TOGETHER):
+                ask(station, TOGETHER)
+            eventually(lambda: not any(fcntl.ioctl(station.sock, termios.TIOCOUTQ, bytes(4))), "the supervisor has read them")
+        ask(client, 1)
+        assert [arrival.kind.name for arrival in client.wait(10)] == ["known"], "what the client had to report is in the journal, too"
+
+        journal = max(pool.settings.journal.glob("*.journal"))
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (journal.stat().st_size, resource.RLIM_INFINITY))
+        while not stuck():
+            with standing_still(pool):
+                ask(station, TOGETHER)
+                ask(client, 1)
+            eventually(lambda: client.readable or stuck(), "the client is answered, or nobody is any more")
+            if client.readable:
+                assert [arrival.kind.name for arrival in client.wait(10)] == ["known"], "the scenario's end is not in the journal"
+        assert not client.readable
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        known, answer = client.wait(10)
+    assert (known.kind.name, answer.payload.job, answer.payload.state) == ("known", accepted.payload.job, "failed")
+    assert reason in answer.payload.reason
+    assert [record.kind for record in pool.records() if type(record) is Message and record.id == answer.envelope.id] == [BY_NAME["answer"].code]
 
 
 def test_workers_come_and_go_at_run_time(pool):

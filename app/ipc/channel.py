@@ -232,12 +232,12 @@ class Channel:
 
     def send(self, outs: Sequence[Outgoing], timeout: float | None = None) -> None:
         """Sends prepared messages in order, waiting for room. Raises as :meth:`post`; what was sent before then is sent."""
+        deadline = None if timeout is None else time.monotonic() + timeout
         if len(outs) == 1:
             try:
                 return self._alone(outs[0])
             except OSError:
                 pass  # no room now, or what the second try will say
-        deadline = None if timeout is None else time.monotonic() + timeout
         left = deque(outs)
         try:
             while left:
