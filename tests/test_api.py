@@ -501,7 +501,7 @@ def test_a_large_body_that_is_no_upload_is_not_taken_for_one(server: Server) -> 
 
 def test_the_pool_is_scaled_and_a_worker_is_signalled(tmp_path: Path) -> None:
     with running(tmp_path / "state", PAIRSCOPE_WORKERS="1") as server:
-        assert server.post("/api/v1/pool/scale", {"workers": 2}, TOKEN).json["done"] == "The pool goes from 1 to 2 workers."
+        assert server.post("/api/v1/pool/scale", {"workers": 2}, TOKEN).json["done"] == "The pool goes from 1 to 2 workers, until it is started again."
 
         def alive() -> list[dict[str, Any]]:
             return [row for row in server.get("/api/v1/workers").json["items"] if row["ended"] is None and row["ready"]]

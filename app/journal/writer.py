@@ -6,6 +6,7 @@ descriptor can hold it, as an flock(2) would be.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -254,7 +255,8 @@ class Writer:
             os.close(self._fd)
             self._segments[-1] = (self._segments[-1][0], self._size)
             self._older += self._size
-        self._spare = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+        with contextlib.suppress(OSError):  # ENFILE: the whole machine has none left; the segment has begun all the same
+            self._spare = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
         self._fd = fd
         self._size = len(data)
         self._position += len(records)

@@ -14,7 +14,9 @@ from app.pool.supervisor import Supervisor
 
 def main() -> int:
     """Exit status: 0 stopped when asked, 1 broken or full journal, 2 wrong settings, 3 another supervisor holds the journal."""
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="pairscope pool: %(message)s")
+    # Apache's error.log gets these lines as they are; in a terminal one sees when they come.
+    when = "" if sys.stderr.isatty() else "%(asctime)s "
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format=f"{when}pairscope pool: %(message)s")
     # Every client, every input that waits and every output that is kept is a descriptor; workers get limits of their own.
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

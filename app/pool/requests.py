@@ -100,7 +100,7 @@ class Requests:
         before, self._pool.wanted = self._pool.wanted, wanted
         self._pool.births.clear()
         self._pool.look()
-        self._pool.say(member, "done", Done(f"The pool goes from {before} to {wanted} workers."), seq=arrival.envelope.seq)
+        self._pool.say(member, "done", Done(f"The pool goes from {before} to {wanted} workers, until it is started again."), seq=arrival.envelope.seq)
 
     def lookup(self, member: Member, arrival: Arrival) -> None:
         """Says whether a job is known: housekeeping, and so not among the handlers."""

@@ -22,7 +22,8 @@ NICE = 10
 
 
 def main() -> int:
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="recorder: %(message)s")
+    when = "" if sys.stderr.isatty() else "%(asctime)s "
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=f"{when}pairscope recorder: %(message)s")
     # Ctrl-C in a terminal reaches us, too; the supervisor tells us when it is time.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(NICE)
