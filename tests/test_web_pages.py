@@ -490,6 +490,15 @@ def test_a_dead_worker_is_in_history_with_its_exit_and_not_among_the_living(clie
     assert "killed by SIGKILL" in rest and "41702" in rest
 
 
+def test_a_client_is_never_said_to_have_died_because_only_its_pairs_end_is_seen(client: FlaskClient, history: History) -> None:
+    for serial, (role, exit) in enumerate((("web", "its pair ended with supervisor 2"), ("lab", "job 7 was cancelled"), ("tool", "the pool stopped"), ("supervisor", "epoch 3 found it gone")), 70):
+        history._process(role, serial, 40000 + serial, "", ended=time.time_ns(), exit=exit)
+    history.commit()
+    told = {role: client.get(f"/workers?q=role:{role}").text.partition("History of processes")[2] for role in ("web", "lab", "tool", "supervisor")}
+    assert all("ended</span>" in told[role] and "died</span>" not in told[role] for role in ("web", "lab", "tool"))
+    assert "its pair ended with supervisor 2" in told["web"] and "died</span>" in told["supervisor"]
+
+
 def test_a_worker_of_another_node_has_a_page_of_its_own(client: FlaskClient, history: History) -> None:
     """A serial counts on one node: worker 1 is another one there."""
     own = history.settings.node

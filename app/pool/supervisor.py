@@ -32,6 +32,7 @@ from app.ipc.identity import LARGEST, TIME_SHIFT, Issuer, first_id_at
 from app.ipc.passing import PACKET_MAX, close_all
 from app.ipc.spin import Spin
 from app.ipc.vocabulary import (
+    CALLERS,
     LAB,
     REFUSALS,
     Accepted,
@@ -442,7 +443,7 @@ class Supervisor:
 
     def _enter(self, member: Member, arrival: Arrival) -> None:
         role = arrival.payload.role
-        if member.role or role not in (Role.WEB.value, Role.LAB.value, Role.TOOL.value):
+        if member.role or role not in CALLERS:
             raise ChannelBroken(f"a client calls itself {role!r}; expected web, lab or tool, once")
         member.role, member.serial = role, self._serial(role)
         if role == Role.LAB.value:
