@@ -30,6 +30,7 @@ from app.journal import segment
 from app.journal.records import Born, Ended, Job, JobEnded, JobStarted, Message, Outcome, Proof
 from app.journal.writer import Writer
 from app.pool.client import Client, PoolAway, Refused, attach
+from app.pool.readiness import checks
 from app.store.engine import engine
 from app.store.models import Message as Row
 from app.store.models import Position
@@ -548,6 +549,15 @@ def test_a_running_job_can_be_cancelled_and_a_waiting_one_too(pool, file):
     assert {answer.state for answer in answers.values()} == {"cancelled"}
     assert "had ended before: cancelled" in pool.client.cancel(running_job.job)
     assert pool.view().jobs.cancelled == 2 or eventually(lambda: pool.view().jobs.cancelled == 2, "both are counted")
+
+
+def test_a_worker_that_a_signal_has_stopped_is_shown_as_stopped_until_it_goes_on(pool):
+    one, other = pool.view().workers
+    pool.client.signal(one.serial, "STOP")
+    eventually(lambda: {worker.serial: worker.standing for worker in pool.view().workers} == {one.serial: "stopped", other.serial: "idle"}, "one is stopped")
+    assert checks(pool.view())["pool"].detail.startswith("1 of 2 workers ready, 1 stopped by a signal")
+    pool.client.signal(one.serial, "CONT")
+    eventually(lambda: {worker.standing for worker in pool.view().workers} == {"idle"}, "it has gone on")
 
 
 def test_an_idle_recorder_that_is_killed_is_replaced(pool):

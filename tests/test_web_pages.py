@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Iterator
 from urllib.parse import urlencode
 
+import msgspec
 import pytest
 from babel.messages.extract import DEFAULT_KEYWORDS, extract_from_dir
 from babel.messages.frontend import parse_mapping_cfg
@@ -488,6 +489,17 @@ def test_a_dead_worker_is_in_history_with_its_exit_and_not_among_the_living(clie
     alive, _, rest = text.partition("History of processes")
     assert "41702" not in alive and "41874" in alive
     assert "killed by SIGKILL" in rest and "41702" in rest
+
+
+def test_a_stopped_worker_is_said_to_be_stopped_wherever_it_is_shown_and_neither_idle_nor_busy(client: FlaskClient, history: History) -> None:
+    one, other = history.snapshot().workers
+    history.snapshot(workers=[msgspec.structs.replace(one, state="busy", kind="digest", stopped=True), other])
+    for path, count in (("/", 1), ("/workers", 1), (f"/workers/{one.serial}", 1)):
+        text = client.get(path).text
+        assert text.count('<span class="state attention">stopped</span>') == count, path
+        assert "busy" not in text and "1 stopped" in text, path
+    assert "until it gets SIGCONT" in text and "takes jobs" not in text
+    assert client.get("/").text.count(">stopped</text>") == 2, "in both drawings"
 
 
 def test_a_client_is_never_said_to_have_died_because_only_its_pairs_end_is_seen(client: FlaskClient, history: History) -> None:

@@ -309,6 +309,7 @@ class NowShape(Part):
     done = fields.Integer()
     failed = fields.Integer()
     in_flight = fields.Integer(**about("Messages sent to it and not yet received."))
+    stopped = fields.Boolean(**about("True: a signal has stopped its process; it goes on at SIGCONT."))
 
 
 class WorkerShape(Part):
