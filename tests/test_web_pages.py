@@ -445,6 +445,15 @@ def test_a_transfer_shows_both_numbers_the_proof_and_the_control_message(client:
     assert "killed by SIGKILL" in unproved or "cancelled" in unproved
 
 
+@pytest.mark.parametrize(("proof", "words"), [("unproved", "was not asked: no number"), ("pending", "was not asked yet")])
+def test_a_transfer_whose_receiver_reported_no_number_shows_no_call_and_no_received_bytes(client: FlaskClient, proof: str, words: str) -> None:
+    text = client.get(first(client, f"/transfers?q=proof:{proof}", r"/transfers/\d+-\d+")).text
+    assert words in text and "KCMP_FILE" not in text and "arrived as" not in text and "both name" not in text
+    table = text.partition("Receiver’s bytes")[2].partition("</table>")[0]
+    received = re.findall(r'<td class="mono">([^<]*)</td></tr>', table)
+    assert len(received) >= 4 and set(received) == {"–"}
+
+
 def test_a_job_shows_each_hop_with_its_latency_and_its_descriptor_on_the_way(
     client: FlaskClient, history: History
 ) -> None:

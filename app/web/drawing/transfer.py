@@ -149,13 +149,25 @@ def _party(
 
 
 def _sentence(transfer: Transfer, source: Party, target: Party) -> str:
+    if transfer.receiver_fd is None:
+        return _(
+            "Descriptor %(from_fd)s of %(sender)s, process %(from_pid)s, was sent to %(receiver)s, process %(to_pid)s; "
+            "it names a %(object)s, inode %(inode)s. No number in the receiver is recorded.",
+            from_fd=transfer.sender_fd,
+            sender=source.name,
+            from_pid=source.pid,
+            receiver=target.name,
+            to_pid=target.pid,
+            object=transfer.object,
+            inode=transfer.inode,
+        )
     return _(
         "Descriptor %(from_fd)s of %(sender)s, process %(from_pid)s, arrived as %(to_fd)s in %(receiver)s, "
         "process %(to_pid)s; both name a %(object)s, inode %(inode)s.",
         from_fd=transfer.sender_fd,
         sender=source.name,
         from_pid=source.pid,
-        to_fd="?" if transfer.receiver_fd is None else transfer.receiver_fd,
+        to_fd=transfer.receiver_fd,
         receiver=target.name,
         to_pid=target.pid,
         object=transfer.object,
