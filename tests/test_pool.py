@@ -84,6 +84,12 @@ def stop_workers(pool: Pool) -> None:
         os.kill(worker.pid, signal.SIGSTOP)
 
 
+def exit_of(pool: Pool, worker: int) -> str:
+    """How a worker ended, by the journal."""
+    (ended,) = [record for record in pool.records() if type(record) is Ended and (record.role, record.serial) == ("worker", worker)]
+    return ended.exit
+
+
 # ---- what a client gets
 
 
@@ -549,6 +555,21 @@ def test_a_running_job_can_be_cancelled_and_a_waiting_one_too(pool, file):
     assert {answer.state for answer in answers.values()} == {"cancelled"}
     assert "had ended before: cancelled" in pool.client.cancel(running_job.job)
     assert pool.view().jobs.cancelled == 2 or eventually(lambda: pool.view().jobs.cancelled == 2, "both are counted")
+    worker = answers[running_job.job].worker
+    assert answers[running_job.job].reason == f"through tool {pool.client.serial}; worker {worker} was killed for it"
+    assert answers[waiting.job].reason == f"through tool {pool.client.serial}"
+    assert exit_of(pool, worker) == f"killed by SIGKILL, to cancel job {running_job.job}"
+
+
+def test_a_worker_that_is_killed_because_its_job_is_late_says_so_at_its_end(tmp_path, file):
+    with running(tmp_path) as pool:
+        pool.ready()
+        stop_workers(pool)
+        job = pool.client.submit("compress", file).job
+        eventually(lambda: pool.view().jobs.running == 1, "the job runs")
+        worker = next(worker.serial for worker in pool.view().workers if worker.job)
+        pool.stop()
+        assert exit_of(pool, worker) == f"killed by SIGKILL, for job {job}: the pool stopped and waited 3 s for it"
 
 
 def test_a_worker_that_a_signal_has_stopped_is_shown_as_stopped_until_it_goes_on(pool):

@@ -497,7 +497,8 @@ def test_a_dead_worker_is_in_history_with_its_exit_and_not_among_the_living(clie
     text = client.get("/workers").text
     alive, _, rest = text.partition("History of processes")
     assert "41702" not in alive and "41874" in alive
-    assert "killed by SIGKILL" in rest and "41702" in rest
+    assert "killed by SIGKILL, for job" in rest and "41702" in rest
+    assert '<span class="state attention">killed</span>' in rest and "died</span>" not in rest
 
 
 def test_a_stopped_worker_is_said_to_be_stopped_wherever_it_is_shown_and_neither_idle_nor_busy(client: FlaskClient, history: History) -> None:

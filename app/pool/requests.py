@@ -43,7 +43,7 @@ class Requests:
                 return self._pool.refuse(member, arrival, "unknown-job", job=job)
             self._pool.say(member, "done", Done(f"The job had ended before: {ended.state}."), job=job, seq=arrival.envelope.seq)
             return
-        who = f"cancelled through {member.role} {member.serial}"
+        who = f"through {member.role} {member.serial}"  # it stands behind the word cancelled
         if entry.state == "queued":
             self._pool.end(entry, "cancelled", who)
             what = "The job was cancelled before it began."

@@ -74,6 +74,8 @@ def process_state(process: Process) -> tuple[str, str]:
         return ("good", _("alive")) if process.node == reach.settings().node and reach.snapshot() else ("unknown", _("not known"))
     if process.asked or process.role in CALLERS or process.exit == "exited 0":
         return "unknown", _("ended")
+    if process.exit.startswith("killed by SIGKILL, "):  # by its supervisor, for a job: who else killed one gave no reason
+        return "attention", _("killed")
     return "failed", _("died")
 
 
