@@ -454,6 +454,20 @@ def test_a_transfer_whose_receiver_reported_no_number_shows_no_call_and_no_recei
     assert len(received) >= 4 and set(received) == {"–"}
 
 
+def test_a_mark_stands_with_the_file_and_its_inode_and_not_with_the_description(client: FlaskClient) -> None:
+    table = client.get("/transfers").text
+    assert "not always the same open file description" in table
+    marked: dict[tuple[str, str], set[str]] = {}
+    for object, inode, mark in re.findall(r'title="([a-z ]+), inode (\d+), [a-z-]+">.*?<path d="([^"]+)"/></svg><span class="inode">\2</span>', table):
+        marked.setdefault((object, inode), set()).add(mark)
+    assert len(marked) > 10 and all(len(marks) == 1 for marks in marked.values())
+    text = client.get(first(client, "/transfers?q=proof:same", r"/transfers/\d+-0")).text
+    for drawing in re.findall(r'<svg class="drawing.*?</svg>', text, re.DOTALL):
+        marks = [float(y) for y in re.findall(r'translate\([\d.]+ ([\d.]+)\)" class="glyph"', drawing)]
+        (description,), (file,) = ([float(y) for y in re.findall(rf'y="([\d.]+)"[^>]*>{words}', drawing)] for words in ("open file description", "[a-z ]+  /"))
+        assert len(marks) == 1 and abs(marks[0] - file) < 10 < abs(marks[0] - description)
+
+
 def test_a_job_shows_each_hop_with_its_latency_and_its_descriptor_on_the_way(
     client: FlaskClient, history: History
 ) -> None:

@@ -74,7 +74,6 @@ def _draw(transfer: Transfer, width: int, layout: str) -> Markup:
         else _("offset %(offset)s", offset=transfer.offset)
     )
     lines = [f"{transfer.access} \u00b7 {offset}"]
-    which = glyph_of(transfer.device, transfer.inode)
     if transfer.proof == "different" and not narrow:
         boxes = [(middle - wide - 12, wide), (middle + 12, wide)]
     elif transfer.proof == "different":
@@ -83,7 +82,6 @@ def _draw(transfer: Transfer, width: int, layout: str) -> Markup:
         boxes = [(middle - wide / 2, wide)]
     for x, breadth in boxes:
         drawing.object(x, y, breadth, 52, _("open file description"), lines)
-        drawing.glyph(x + breadth - 16, y + 15, which)
     file_y = y + 84
     breadth = 430 if not narrow else 341
     for x, across in boxes:
@@ -97,6 +95,7 @@ def _draw(transfer: Transfer, width: int, layout: str) -> Markup:
         f"{transfer.object}  {clip(transfer.link, 26 if narrow else 44)}",
         file_lines,
     )
+    drawing.glyph(middle + breadth / 2 - 16, file_y + 15, glyph_of(transfer.device, transfer.inode))
 
     # from each slot down to its description
     from_x, to_x = left + 15 if not narrow else left - 15, right - 15 if not narrow else right + 15
