@@ -442,7 +442,7 @@ def test_a_transfer_shows_both_numbers_the_proof_and_the_control_message(client:
     )
     assert "14 00 00 00 00 00 00 00" in text, "cmsg_len: a header of 16 and one int"
     unproved = client.get(first(client, "/transfers?q=proof:unproved", r"/transfers/\d+-\d+")).text
-    assert "killed by SIGKILL" in unproved or "cancelled" in unproved
+    assert "killed by SIGKILL" in unproved or "was killed for it" in unproved
 
 
 @pytest.mark.parametrize(("proof", "words"), [("unproved", "was not asked: no number"), ("pending", "was not asked yet")])

@@ -128,7 +128,7 @@ def _pool() -> Lamp:
     return Lamp(
         _("Pool"),
         "good" if alive >= snapshot.wanted and not stopped else "attention",
-        _("%(workers)s, %(stopped)s stopped", workers=word, stopped=stopped) if stopped else word,
+        _("%(count)s stopped", count=stopped) if stopped else word,
         _("supervisor %(pid)s, %(wanted)s wanted", pid=snapshot.supervisor.pid, wanted=snapshot.wanted),
     )
 
