@@ -461,7 +461,7 @@ def fill(history: History, *, nasty: bool = True) -> None:
         "seccomp",
         born=now - 7200 * S,
         ended=now - 3600 * S,
-        exit="killed by SIGKILL: the job 'inspect' ran longer than its deadline of 120 s",
+        exit="killed by SIGKILL, for job 300647710720: it exceeded its deadline of 120 s",
         asked=False,
     )
     old.ready = old.born + 91 * MS
@@ -508,7 +508,7 @@ def fill(history: History, *, nasty: bool = True) -> None:
             200_000_000,
             at=now - 42 * S,
             state="cancelled",
-            reason="an operator cancelled it",
+            reason="through web 1; worker 1 was killed for it",
             until="task",
         )
         job.worker = 1

@@ -34,6 +34,7 @@ from app.journal import segment
 from app.journal.records import Born, Ended, Job, JobEnded, JobStarted, Message, Outcome, Proof, Ready
 from app.journal.writer import Writer
 from app.pool.client import Client, PoolAway, Refused, attach, connect
+from app.pool.readiness import checks
 from app.pool.supervisor import OUTBOX_MOST
 from app.store.engine import engine
 from app.store.models import Message as Row
@@ -123,6 +124,12 @@ def stop_workers(pool: Pool) -> None:
     """Stops every worker by SIGSTOP: a job that is given to one stays in hand for as long as the test likes."""
     for worker in pool.view().workers:
         os.kill(worker.pid, signal.SIGSTOP)
+
+
+def exit_of(pool: Pool, worker: int) -> str:
+    """How a worker ended, by the journal."""
+    (ended,) = [record for record in pool.records() if type(record) is Ended and (record.role, record.serial) == ("worker", worker)]
+    return ended.exit
 
 
 # ---- what a client gets
@@ -706,6 +713,30 @@ def test_a_running_job_can_be_cancelled_and_a_waiting_one_too(pool, file):
     assert {answer.state for answer in answers.values()} == {"cancelled"}
     assert "had ended before: cancelled" in pool.client.cancel(running_job.job)
     assert pool.view().jobs.cancelled == 2 or eventually(lambda: pool.view().jobs.cancelled == 2, "both are counted")
+    worker = answers[running_job.job].worker
+    assert answers[running_job.job].reason == f"through tool {pool.client.serial}; worker {worker} was killed for it"
+    assert answers[waiting.job].reason == f"through tool {pool.client.serial}"
+    assert exit_of(pool, worker) == f"killed by SIGKILL, to cancel job {running_job.job}"
+
+
+def test_a_worker_that_is_killed_because_its_job_is_late_says_so_at_its_end(tmp_path, file):
+    with running(tmp_path) as pool:
+        pool.ready()
+        stop_workers(pool)
+        job = pool.client.submit("compress", file).job
+        eventually(lambda: pool.view().jobs.running == 1, "the job runs")
+        worker = next(worker.serial for worker in pool.view().workers if worker.job)
+        pool.stop()
+        assert exit_of(pool, worker) == f"killed by SIGKILL, for job {job}: the pool stopped and waited 3 s for it"
+
+
+def test_a_worker_that_a_signal_has_stopped_is_shown_as_stopped_until_it_goes_on(pool):
+    one, other = pool.view().workers
+    pool.client.signal(one.serial, "STOP")
+    eventually(lambda: {worker.serial: worker.standing for worker in pool.view().workers} == {one.serial: "stopped", other.serial: "idle"}, "one is stopped")
+    assert checks(pool.view())["pool"].detail.startswith("1 of 2 workers ready, 1 stopped by a signal")
+    pool.client.signal(one.serial, "CONT")
+    eventually(lambda: {worker.standing for worker in pool.view().workers} == {"idle"}, "it has gone on")
 
 
 def test_an_idle_recorder_that_is_killed_is_replaced(pool):

@@ -131,6 +131,12 @@ def test_a_supervisor_that_stops_in_order_leaves_nothing_open() -> None:
     assert made.rows.processes["supervisor", 9].exit == "stopped"
 
 
+def test_of_a_client_only_the_pair_ends_with_a_killed_supervisor_and_the_next_epoch_finds_that_one_gone() -> None:
+    begin = folded([Epoch(1, "here", 3, 900, 9, 1, 0, True), *(Born(role, 3, 70, 0, 2) for role in ("web", "lab", "tool", "recorder"))]).rows
+    ends = {role: row.exit for (role, serial), row in folded([Epoch(1, "here", 4, 901, 10, BEGIN, 0, False)], begin).rows.processes.items() if serial != 10}
+    assert ends == dict.fromkeys(("web", "lab", "tool"), "its pair ended with supervisor 9") | {"supervisor": "epoch 4 found it gone", "recorder": "gone with the supervisor"}
+
+
 def test_an_outcome_that_came_in_time_is_not_touched_by_the_next_epoch() -> None:
     story = Story()
     task = story.message("task")

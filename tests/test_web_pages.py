@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Iterator
 from urllib.parse import urlencode
 
+import msgspec
 import pytest
 from babel.messages.extract import DEFAULT_KEYWORDS, extract_from_dir
 from babel.messages.frontend import parse_mapping_cfg
@@ -441,7 +442,30 @@ def test_a_transfer_shows_both_numbers_the_proof_and_the_control_message(client:
     )
     assert "14 00 00 00 00 00 00 00" in text, "cmsg_len: a header of 16 and one int"
     unproved = client.get(first(client, "/transfers?q=proof:unproved", r"/transfers/\d+-\d+")).text
-    assert "killed by SIGKILL" in unproved or "cancelled" in unproved
+    assert "killed by SIGKILL" in unproved or "was killed for it" in unproved
+
+
+@pytest.mark.parametrize(("proof", "words"), [("unproved", "was not asked: no number"), ("pending", "was not asked yet")])
+def test_a_transfer_whose_receiver_reported_no_number_shows_no_call_and_no_received_bytes(client: FlaskClient, proof: str, words: str) -> None:
+    text = client.get(first(client, f"/transfers?q=proof:{proof}", r"/transfers/\d+-\d+")).text
+    assert words in text and "KCMP_FILE" not in text and "arrived as" not in text and "both name" not in text
+    table = text.partition("Receiver’s bytes")[2].partition("</table>")[0]
+    received = re.findall(r'<td class="mono">([^<]*)</td></tr>', table)
+    assert len(received) >= 4 and set(received) == {"–"}
+
+
+def test_a_mark_stands_with_the_file_and_its_inode_and_not_with_the_description(client: FlaskClient) -> None:
+    table = client.get("/transfers").text
+    assert "not always the same open file description" in table
+    marked: dict[tuple[str, str], set[str]] = {}
+    for object, inode, mark in re.findall(r'title="([a-z ]+), inode (\d+), [a-z-]+">.*?<path d="([^"]+)"/></svg><span class="inode">\2</span>', table):
+        marked.setdefault((object, inode), set()).add(mark)
+    assert len(marked) > 10 and all(len(marks) == 1 for marks in marked.values())
+    text = client.get(first(client, "/transfers?q=proof:same", r"/transfers/\d+-0")).text
+    for drawing in re.findall(r'<svg class="drawing.*?</svg>', text, re.DOTALL):
+        marks = [float(y) for y in re.findall(r'translate\([\d.]+ ([\d.]+)\)" class="glyph"', drawing)]
+        (description,), (file,) = ([float(y) for y in re.findall(rf'y="([\d.]+)"[^>]*>{words}', drawing)] for words in ("open file description", "[a-z ]+  /"))
+        assert len(marks) == 1 and abs(marks[0] - file) < 10 < abs(marks[0] - description)
 
 
 def test_a_job_shows_each_hop_with_its_latency_and_its_descriptor_on_the_way(
@@ -487,7 +511,28 @@ def test_a_dead_worker_is_in_history_with_its_exit_and_not_among_the_living(clie
     text = client.get("/workers").text
     alive, _, rest = text.partition("History of processes")
     assert "41702" not in alive and "41874" in alive
-    assert "killed by SIGKILL" in rest and "41702" in rest
+    assert "killed by SIGKILL, for job" in rest and "41702" in rest
+    assert '<span class="state attention">killed</span>' in rest and "died</span>" not in rest
+
+
+def test_a_stopped_worker_is_said_to_be_stopped_wherever_it_is_shown_and_neither_idle_nor_busy(client: FlaskClient, history: History) -> None:
+    one, other = history.snapshot().workers
+    history.snapshot(workers=[msgspec.structs.replace(one, state="busy", kind="digest", stopped=True), other])
+    for path, count in (("/", 1), ("/workers", 1), (f"/workers/{one.serial}", 1)):
+        text = client.get(path).text
+        assert text.count('<span class="state attention">stopped</span>') == count, path
+        assert "busy" not in text and "1 stopped" in text, path
+    assert "until it gets SIGCONT" in text and "takes jobs" not in text
+    assert client.get("/").text.count(">stopped</text>") == 2, "in both drawings"
+
+
+def test_a_client_is_never_said_to_have_died_because_only_its_pairs_end_is_seen(client: FlaskClient, history: History) -> None:
+    for serial, (role, exit) in enumerate((("web", "its pair ended with supervisor 2"), ("lab", "job 7 was cancelled"), ("tool", "the pool stopped"), ("supervisor", "epoch 3 found it gone")), 70):
+        history._process(role, serial, 40000 + serial, "", ended=time.time_ns(), exit=exit)
+    history.commit()
+    told = {role: client.get(f"/workers?q=role:{role}").text.partition("History of processes")[2] for role in ("web", "lab", "tool", "supervisor")}
+    assert all("ended</span>" in told[role] and "died</span>" not in told[role] for role in ("web", "lab", "tool"))
+    assert "its pair ended with supervisor 2" in told["web"] and "died</span>" in told["supervisor"]
 
 
 def test_a_worker_of_another_node_has_a_page_of_its_own(client: FlaskClient, history: History) -> None:

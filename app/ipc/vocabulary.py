@@ -30,6 +30,10 @@ class Role(str, enum.Enum):
     """A client that is no web process: the command line, a benchmark, a test."""
 
 
+CALLERS = frozenset((Role.WEB.value, Role.LAB.value, Role.TOOL.value))
+"""Roles of those who come over the control socket: the supervisor sees the end of such a one's pair, not that of its process."""
+
+
 Whole = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 """What a peer says that the record will keep: msgpack's integers go up to 2**64, a BIGINT does not."""
 Number = Annotated[int, msgspec.Meta(ge=0, le=(1 << 31) - 1)]

@@ -20,11 +20,12 @@ def checks(said: Snapshot | None) -> dict[str, Check]:
     if said is None:
         unknown = Check(False, "not known: the pool is away")
         return {"pool": Check(False, "no supervisor has said anything lately"), "journal": unknown, "database": unknown}
-    ready = sum(worker.state in ("idle", "busy") for worker in said.workers)
+    ready = sum(worker.standing in ("idle", "busy") for worker in said.workers)
+    stopped = sum(worker.stopped for worker in said.workers)
     if said.state != "running":
         pool = Check(False, f"the supervisor (pid {said.supervisor.pid}) is {said.state}")
     else:
-        pool = Check(ready > 0, f"{ready} of {said.wanted} workers ready, supervisor pid {said.supervisor.pid}")
+        pool = Check(ready > 0, f"{ready} of {said.wanted} workers ready{f', {stopped} stopped by a signal' if stopped else ''}, supervisor pid {said.supervisor.pid}")
     journal, recorder = said.journal, said.recorder
     if journal.stuck:
         kept = Check(False, f"nothing can be appended: {journal.stuck}")

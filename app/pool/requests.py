@@ -43,7 +43,7 @@ class Requests:
                 return self._pool.refuse(member, arrival, "unknown-job", job=job)
             self._pool.say(member, "done", Done(f"The job had ended before: {ended.state}."), job=job, seq=arrival.envelope.seq)
             return
-        who = f"cancelled through {member.role} {member.serial}"
+        who = f"through {member.role} {member.serial}"  # it stands behind the word cancelled
         if entry.state == "queued":
             self._pool.end(entry, "cancelled", who)
             what = "The job was cancelled before it began."
@@ -91,6 +91,7 @@ class Requests:
         if payload.signal not in SIGNALS:
             return self._pool.refuse(member, arrival, "out-of-range", f"The signal is {payload.signal[:20]!r}; expected {', '.join(SIGNALS)}.")
         children.send_signal(worker.child, SIGNALS[payload.signal])
+        self._pool.look()  # the snapshot is to tell soon whether it has stopped
         self._pool.say(member, "done", Done(f"SIG{payload.signal} was sent to worker {worker.serial} (pid {worker.pid})."), seq=arrival.envelope.seq)
 
     def _scale(self, member: Member, arrival: Arrival, _: int) -> None:

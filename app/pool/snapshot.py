@@ -34,7 +34,7 @@ class WorkerView(msgspec.Struct, frozen=True):
     serial: int
     pid: int
     state: str
-    """``starting``, ``idle``, ``busy`` or ``stopping``."""
+    """``starting``, ``idle``, ``busy`` or ``stopping``, as the supervisor deals with it."""
     born: int
     ready: int
     job: str = ""
@@ -44,6 +44,13 @@ class WorkerView(msgspec.Struct, frozen=True):
     done: int = 0
     failed: int = 0
     in_flight: int = 0
+    stopped: bool = False
+    """True: a signal has stopped the process, whatever it has in hand. State T of proc_pid_stat(5)."""
+
+    @property
+    def standing(self) -> str:
+        """``stopped``, or its state."""
+        return "stopped" if self.stopped else self.state
 
 
 class RecorderView(msgspec.Struct, frozen=True):

@@ -32,6 +32,7 @@ from app.ipc.identity import LARGEST, TIME_SHIFT, Issuer, first_id_at
 from app.ipc.passing import PACKET_MAX, close_all
 from app.ipc.spin import Spin
 from app.ipc.vocabulary import (
+    CALLERS,
     LAB,
     REFUSALS,
     Accepted,
@@ -442,7 +443,7 @@ class Supervisor:
 
     def _enter(self, member: Member, arrival: Arrival) -> None:
         role = arrival.payload.role
-        if member.role or role not in (Role.WEB.value, Role.LAB.value, Role.TOOL.value):
+        if member.role or role not in CALLERS:
             raise ChannelBroken(f"a client calls itself {role!r}; expected web, lab or tool, once")
         member.role, member.serial = role, self._serial(role)
         if role == Role.LAB.value:
@@ -584,10 +585,11 @@ class Supervisor:
             self._shut(member, "ended")
         self._unregister(member.child.pidfd)
         exit_words = children.reap(member.child)
-        self.tap.records.append(Ended(member.role, member.serial, self.tap.now(), exit_words, member.asked or member.state is State.STOPPING))
+        why = self._killed_for(member) if exit_words == "killed by SIGKILL" else ""
+        self.tap.records.append(Ended(member.role, member.serial, self.tap.now(), exit_words + why, member.asked or member.state is State.STOPPING))
         asked = member.state is State.STOPPING
         if not asked:
-            log.warning("%s %s%s", member, exit_words, " before it was ready" if member.state is State.STARTING else "")
+            log.warning("%s %s%s%s", member, exit_words, why, " before it was ready" if member.state is State.STARTING else "")
         self._step(member, Event.DIED)
         if member.role == "recorder":
             self.recorder = None
@@ -596,6 +598,14 @@ class Supervisor:
         assert isinstance(member, Worker)
         del self.workers[member.serial]
         self._bereave(member, exit_words, f"worker {member.serial} was killed for it")
+
+    @staticmethod
+    def _killed_for(member: ChildMember) -> str:
+        """For which job this supervisor has killed it, in words that stand behind how it ended; empty: for none."""
+        head = member.in_flight[0] if isinstance(member, Worker) and member.in_flight else None
+        if head is None or not (head.cancelled or head.late):
+            return ""
+        return f", to cancel job {head.id}" if head.cancelled else f", for job {head.id}: {head.late}"
 
     def _bereave(self, member: Hand, how: str, cost: str) -> None:
         """Somebody who takes jobs is gone: what it had in hand ends, what waited behind that goes back to the queue."""

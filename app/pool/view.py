@@ -97,4 +97,14 @@ def _hand(worker: Hand) -> views.WorkerView:
         worker.done,
         worker.failed,
         len(worker.in_flight),
+        _stopped(worker.pid),
     )
+
+
+def _stopped(pid: int) -> bool:
+    """Whether a signal has stopped that process; no where nobody may look. Its name, in parentheses, may hold some of its own."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] == b"T"
+    except OSError:
+        return False

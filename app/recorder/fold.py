@@ -12,7 +12,7 @@ from typing import Any, Iterable, Sequence
 import msgspec
 from sqlalchemy import Table
 
-from app.ipc.vocabulary import BY_CODE, Role
+from app.ipc.vocabulary import BY_CODE, CALLERS, Role
 from app.journal.records import (
     Born,
     Ended,
@@ -38,6 +38,7 @@ LARGEST = (1 << 63) - 1
 _KINDS = {code: kind.name for code, kind in BY_CODE.items()}
 _ROLES = frozenset(role.value for role in Role)
 GONE = "gone with the supervisor"
+"""How its children end: they see the end of their channel, and workers get a signal besides. Of clients only the pair is known to have ended."""
 
 
 def _row_type(table: Table) -> Any:
@@ -411,17 +412,17 @@ class Fold:
             row.exit = words(record.exit, 200)
             row.asked = record.asked
         if record.role == "supervisor":
-            self._decide(position, record.at, "stopped")
+            self._decide(position, record.at, "stopped", "stopped")
 
     # ---- the end of a supervisor
 
     def _epoch(self, position: int, record: Epoch) -> None:
-        self._decide(position, record.at, "died")
+        self._decide(position, record.at, "died", f"epoch {record.epoch} found it gone")
         self.place = Place(record.node, words(record.node_name, 64), record.epoch, record.serial, record.pid)
         self._process(position, "supervisor", record.serial, record.pid, -1, record.at)
 
-    def _decide(self, position: int, at: int, how: str) -> None:
-        """Nothing more will be heard of what is open."""
+    def _decide(self, position: int, at: int, how: str, exit: str) -> None:
+        """Nothing more will be heard of what is open. `exit` is how the supervisor itself ended, if its own row is open."""
         for row in self._open("messages", lambda row: row.state == "sent"):
             row.state = "unknown"
             row.reason = f"the supervisor of epoch {row.epoch} {how} before the outcome was known"
@@ -442,7 +443,7 @@ class Fold:
             row.change = position
         for row in self._open("processes", lambda row: row.ended is None):
             row.ended = at
-            row.exit = GONE
+            row.exit = f"its pair ended with supervisor {self.place.supervisor}" if row.role in CALLERS else exit if row.role == "supervisor" else GONE
             row.change = position
 
     def _open(self, table: str, is_open: Any) -> Iterable[Any]:

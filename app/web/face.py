@@ -11,6 +11,7 @@ from flask_babel import get_locale
 from flask_babel import gettext as _
 
 import app as package
+from app.ipc.vocabulary import CALLERS
 from app.store.models import Job, Process
 from app.web import access, payload, reach, strip
 from app.web.drawing.shapes import GLYPHS, glyph_of
@@ -65,11 +66,16 @@ def sandbox_state(level: str) -> tuple[str, str]:
 
 
 def process_state(process: Process) -> tuple[str, str]:
-    """How a process of history stands: shape and word. Without a pool nobody knows of those whose end is not recorded, nor of another node's."""
+    """How a process of history stands: shape and word. Without a pool nobody knows of those whose end is not recorded, nor of another node's.
+
+    Of a client only its pair's end is seen: the process may live on.
+    """
     if process.ended is None:
         return ("good", _("alive")) if process.node == reach.settings().node and reach.snapshot() else ("unknown", _("not known"))
-    if process.asked or process.exit in ("exited 0", "closed its end"):
+    if process.asked or process.role in CALLERS or process.exit == "exited 0":
         return "unknown", _("ended")
+    if process.exit.startswith("killed by SIGKILL, "):  # by its supervisor, for a job: who else killed one gave no reason
+        return "attention", _("killed")
     return "failed", _("died")
 
 

@@ -82,8 +82,8 @@ class Figures(Collector):
         yield _gauge("supervisor_open_fds", "Descriptors that the supervisor holds.", said.supervisor.fds)
         yield _gauge("workers_wanted", "Workers that there shall be.", said.wanted)
         workers = GaugeMetricFamily("pairscope_workers", "Workers by state.", labels=["state"])
-        for state in ("starting", "idle", "busy", "stopping"):
-            workers.add_metric([state], sum(worker.state == state for worker in said.workers))
+        for state in ("starting", "idle", "busy", "stopping", "stopped"):
+            workers.add_metric([state], sum(worker.standing == state for worker in said.workers))
         yield workers
         sandboxes = GaugeMetricFamily("pairscope_workers_sandboxed", "Workers by the level of their sandbox.", labels=["sandbox"])
         for level in sorted({worker.sandbox for worker in said.workers if worker.sandbox}):

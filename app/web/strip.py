@@ -124,10 +124,11 @@ def _pool() -> Lamp:
         return Lamp(_("Pool"), "attention", _("stopping"), _("It ends what it has, and takes nothing new."))
     alive = len(snapshot.workers)
     word = ngettext("%(num)s worker", "%(num)s workers", alive)
+    stopped = sum(worker.stopped for worker in snapshot.workers)
     return Lamp(
         _("Pool"),
-        "good" if alive >= snapshot.wanted else "attention",
-        word,
+        "good" if alive >= snapshot.wanted and not stopped else "attention",
+        _("%(count)s stopped", count=stopped) if stopped else word,
         _("supervisor %(pid)s, %(wanted)s wanted", pid=snapshot.supervisor.pid, wanted=snapshot.wanted),
     )
 

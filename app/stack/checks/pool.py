@@ -46,9 +46,12 @@ def _pool(scene: Scene) -> Iterator[Finding]:
         yield bad("Supervisor", "running", "says nothing", "No supervisor has said anything lately: Apache starts it again; its log says why it ended.")
         return
     yield good("Supervisor", "running", f"serial {said.supervisor.serial}, process {said.supervisor.pid}, epoch {said.epoch}, {said.supervisor.fds} descriptors")
-    ready = sum(worker.state in ("idle", "busy") for worker in said.workers)
+    ready = sum(worker.standing in ("idle", "busy") for worker in said.workers)
+    stopped = sum(worker.stopped for worker in said.workers)
     if ready >= said.wanted:
         yield good("Workers", f"{said.wanted} ready", f"{ready} ready")
+    elif stopped:
+        yield bad("Workers", f"{said.wanted} ready", f"{ready} ready, {stopped} stopped", "Workers are stopped by a signal: SIGCONT lets them go on.", Verdict.CRITICAL if not ready else Verdict.RECOMMENDED)
     else:
         yield bad("Workers", f"{said.wanted} ready", f"{ready} ready", "Workers are missing: the pool starts them again, after a pause that doubles.", Verdict.CRITICAL if not ready else Verdict.RECOMMENDED)
     levels = {worker.sandbox for worker in said.workers if worker.sandbox}
@@ -56,7 +59,7 @@ def _pool(scene: Scene) -> Iterator[Finding]:
         yield good("Sandbox of the workers", "Landlock and seccomp", "Landlock and seccomp")
     else:
         yield bad("Sandbox of the workers", "Landlock and seccomp", ", ".join(sorted(levels)) or "not told yet", "Workers are confined by less than both.", Verdict.RECOMMENDED)
-    idle = sum(station.state in ("idle", "busy") for station in said.stations)
+    idle = sum(station.standing in ("idle", "busy") for station in said.stations)
     if idle:
         yield good("Lab stations", "one or more", str(idle))
     else:

@@ -309,6 +309,7 @@ class NowShape(Part):
     done = fields.Integer()
     failed = fields.Integer()
     in_flight = fields.Integer(**about("Messages sent to it and not yet received."))
+    stopped = fields.Boolean(**about("True: a signal has stopped its process; it goes on at SIGCONT."))
 
 
 class WorkerShape(Part):
@@ -323,7 +324,7 @@ class WorkerShape(Part):
     born = Time(metadata={"format": "date-time"})
     ready = Time(allow_none=True, metadata={"format": "date-time"})
     ended = Time(allow_none=True, **about("null: it lives.", format="date-time"))
-    exit = fields.String(**about("How it ended, in words; empty: it lives."))
+    exit = fields.String(**about("How it ended, in words, of web, lab and tool how its pair did; empty: it lives."))
     asked = fields.Boolean(**about("True: the supervisor had asked it to end."))
     sandbox = fields.String(**about("landlock+seccomp, seccomp or none; empty: not told yet."))
     detail = fields.Dict(**about("Of the sandbox."))

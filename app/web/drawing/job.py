@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Sequence
+
 from flask import url_for
 from flask_babel import gettext as _
 from flask_babel import ngettext
 from markupsafe import Markup
 
+from app.store.models import Transfer
 from app.web.drawing.shapes import Card, Drawing, glyph_of
 from app.web.timeline import Hop, Party, Way
 from app.web.words import clip, duration, size
@@ -45,6 +48,16 @@ def _draw(way: Way, kind: str, name: str, width: int, gutter: int, layout: str) 
             )
         _message(drawing, hop, middle[hop.sender], middle[hop.receiver], y, narrow)
     return drawing.svg()
+
+
+def _files(drawing: Drawing, transfers: Sequence[Transfer], centre: float, y: float) -> None:
+    """The marks of the files that crossed, each with its inode: marks are few and come again."""
+    inodes = [str(transfer.inode) for transfer in transfers]
+    x = centre - (sum(14 + 6 * len(inode) for inode in inodes) + 8 * (len(inodes) - 1)) / 2
+    for transfer, inode in zip(transfers, inodes):
+        drawing.glyph(x + 5, y, glyph_of(transfer.device, transfer.inode))
+        drawing.text(x + 13, y + 4, inode, "mono tiny soft")
+        x += 22 + 6 * len(inode)
 
 
 def _sentence(way: Way, kind: str, name: str) -> str:
@@ -140,10 +153,8 @@ def _message(drawing: Drawing, hop: Hop, x1: float, x2: float, y: float, narrow:
             dashed=dashed,
             title=title,
         )
-        if not narrow:
-            drawing.glyph(
-                centre - 8 * (len(shown) - 1) + 16 * index, at - 18, glyph_of(transfer.device, transfer.inode)
-            )
+    if not narrow:
+        _files(drawing, shown, centre, at - 18)
     if len(hop.transfers) > len(shown) and not narrow:
         more = len(hop.transfers) - len(shown)
         drawing.text(

@@ -21,11 +21,11 @@ GLYPHS = (
     "M0 5 5-4H-5Z",
     "M-5-2H-2V-5H2V-2H5V2H2V5H-2V2H-5Z",
 )
-"""The marks of open file descriptions: diamond, square, triangle, circle, inverted triangle, cross."""
+"""Marks: diamond, square, triangle, circle, inverted triangle, cross. They are few and come again, so a number always stands beside one."""
 
 
 def glyph_of(device: int, inode: int) -> int:
-    """Which mark a file's descriptions carry: the same wherever it appears, on every page."""
+    """Which mark a file carries: the same wherever it appears, on every page. Of its open file descriptions it says nothing."""
     return (inode * 2654435761 + device) // 7 % len(GLYPHS)
 
 
@@ -163,7 +163,7 @@ class Drawing:
             self.element("circle", cx=_n(x), cy=_n(y), r=3.5, class_="mark unknown")
 
     def glyph(self, x: float, y: float, which: int) -> None:
-        """The mark of an open file description."""
+        """A file's mark; in the lab an open file description's."""
         self.element("path", d=GLYPHS[which % len(GLYPHS)], transform=f"translate({_n(x)} {_n(y)})", class_="glyph")
 
     def svg(self) -> Markup:

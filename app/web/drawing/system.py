@@ -62,7 +62,8 @@ def worker_state(worker: WorkerView) -> tuple[str, str]:
         "busy": ("good", _("busy: %(kind)s", kind=worker.kind) if worker.kind else _("busy")),
         "starting": ("attention", _("starting")),
         "stopping": ("attention", _("stopping")),
-    }.get(worker.state, ("unknown", worker.state))
+        "stopped": ("attention", _("stopped")),
+    }.get(worker.standing, ("unknown", worker.state))
 
 
 def draw(snapshot: Snapshot | None, around: Surroundings) -> Markup:

@@ -74,7 +74,6 @@ def _draw(transfer: Transfer, width: int, layout: str) -> Markup:
         else _("offset %(offset)s", offset=transfer.offset)
     )
     lines = [f"{transfer.access} \u00b7 {offset}"]
-    which = glyph_of(transfer.device, transfer.inode)
     if transfer.proof == "different" and not narrow:
         boxes = [(middle - wide - 12, wide), (middle + 12, wide)]
     elif transfer.proof == "different":
@@ -83,7 +82,6 @@ def _draw(transfer: Transfer, width: int, layout: str) -> Markup:
         boxes = [(middle - wide / 2, wide)]
     for x, breadth in boxes:
         drawing.object(x, y, breadth, 52, _("open file description"), lines)
-        drawing.glyph(x + breadth - 16, y + 15, which)
     file_y = y + 84
     breadth = 430 if not narrow else 341
     for x, across in boxes:
@@ -97,6 +95,7 @@ def _draw(transfer: Transfer, width: int, layout: str) -> Markup:
         f"{transfer.object}  {clip(transfer.link, 26 if narrow else 44)}",
         file_lines,
     )
+    drawing.glyph(middle + breadth / 2 - 16, file_y + 15, glyph_of(transfer.device, transfer.inode))
 
     # from each slot down to its description
     from_x, to_x = left + 15 if not narrow else left - 15, right - 15 if not narrow else right + 15
@@ -149,13 +148,25 @@ def _party(
 
 
 def _sentence(transfer: Transfer, source: Party, target: Party) -> str:
+    if transfer.receiver_fd is None:
+        return _(
+            "Descriptor %(from_fd)s of %(sender)s, process %(from_pid)s, was sent to %(receiver)s, process %(to_pid)s; "
+            "it names a %(object)s, inode %(inode)s. No number in the receiver is recorded.",
+            from_fd=transfer.sender_fd,
+            sender=source.name,
+            from_pid=source.pid,
+            receiver=target.name,
+            to_pid=target.pid,
+            object=transfer.object,
+            inode=transfer.inode,
+        )
     return _(
         "Descriptor %(from_fd)s of %(sender)s, process %(from_pid)s, arrived as %(to_fd)s in %(receiver)s, "
         "process %(to_pid)s; both name a %(object)s, inode %(inode)s.",
         from_fd=transfer.sender_fd,
         sender=source.name,
         from_pid=source.pid,
-        to_fd="?" if transfer.receiver_fd is None else transfer.receiver_fd,
+        to_fd=transfer.receiver_fd,
         receiver=target.name,
         to_pid=target.pid,
         object=transfer.object,

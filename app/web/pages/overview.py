@@ -147,7 +147,7 @@ def system_signature() -> int:
             (
                 worker.serial,
                 worker.pid,
-                worker.state,
+                worker.standing,
                 worker.kind,
                 worker.done,
                 worker.failed,

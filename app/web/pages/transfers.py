@@ -17,6 +17,7 @@ from app.web.drawing import transfer as drawing
 from app.web.pages import blueprint
 from app.web.pages.messages import flag_names
 from app.web.problems import Problem
+from app.web.words import NOTHING
 
 STATUS = {
     getattr(os, name): name
@@ -111,18 +112,26 @@ def proof_words(transfer: Transfer) -> str:
 
 
 def control_message(transfers: list[Transfer], position: int) -> list[Field]:
-    """The SCM_RIGHTS control message as each side had it: struct cmsghdr, the numbers, and the padding. cmsg(3)."""
-    count = len(transfers)
-    length = struct.calcsize("@Nii") + 4 * count  # CMSG_LEN
+    """The SCM_RIGHTS control message as each side had it: struct cmsghdr, the numbers, and the padding. cmsg(3).
+
+    The receiver's is known by the numbers that it reported; a dash stands where there is none.
+    """
+    length = struct.calcsize("@Nii") + 4 * len(transfers)  # CMSG_LEN
+    arrived = sum(transfer.receiver_fd is not None for transfer in transfers)
+    received_length = struct.calcsize("@Nii") + 4 * arrived
+
+    def header(form: str, sent: int, received: int) -> tuple[str, str]:
+        return _hex(form, sent), _hex(form, received) if arrived else NOTHING
+
     fields = [
-        Field("cmsg_len", _hex("@N", length), _hex("@N", length), str(length), False),
-        Field("cmsg_level", _hex("@i", SOL_SOCKET), _hex("@i", SOL_SOCKET), "SOL_SOCKET", False),
-        Field("cmsg_type", _hex("@i", SCM_RIGHTS), _hex("@i", SCM_RIGHTS), "SCM_RIGHTS", False),
+        Field("cmsg_len", *header("@N", length, received_length), str(length), False),
+        Field("cmsg_level", *header("@i", SOL_SOCKET, SOL_SOCKET), "SOL_SOCKET", False),
+        Field("cmsg_type", *header("@i", SCM_RIGHTS, SCM_RIGHTS), "SCM_RIGHTS", False),
     ]
     for transfer in transfers:
         there = transfer.receiver_fd is not None
         value = f"{transfer.sender_fd} → {transfer.receiver_fd if there else '?'}"
-        received = _hex("@i", transfer.receiver_fd) if there else "?? ?? ?? ??"
+        received = _hex("@i", transfer.receiver_fd) if there else NOTHING
         fields.append(
             Field(
                 f"int[{transfer.position}]",
@@ -138,7 +147,7 @@ def control_message(transfers: list[Transfer], position: int) -> list[Field]:
             Field(
                 "padding",
                 "·· " * padding,
-                "·· " * padding,
+                "·· " * (-received_length % WORD) if arrived else NOTHING,
                 _("to %(size)s bytes, CMSG_SPACE", size=length + padding),
                 False,
             )

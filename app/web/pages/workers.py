@@ -9,6 +9,7 @@ import msgspec
 from flask import flash, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 
+from app.pool.snapshot import WorkerView
 from app.store import queries
 from app.store.filter import parse
 from app.store.models import Process
@@ -73,7 +74,7 @@ def worker(serial: int) -> Any:
         process=found,
         alive=alive,
         standing=worker_state(alive) if alive else process_state(found),
-        sentence=_sentence(alive is not None, found),
+        sentence=_sentence(alive, found),
         detail=alive.detail if alive and alive.detail else _detail(found),
         table=MESSAGES,
         rows=recent.rows,
@@ -85,7 +86,9 @@ def worker(serial: int) -> Any:
     )
 
 
-def _sentence(alive: bool, process: Process) -> str:
+def _sentence(alive: WorkerView | None, process: Process) -> str:
+    if alive and alive.stopped:
+        return _("A signal has stopped it: it does nothing, and what it has in hand waits, until it gets SIGCONT.")
     if alive:
         return _("It is alive and takes jobs over its pair with the supervisor.")
     if process.ended is None and process.node != reach.settings().node:
