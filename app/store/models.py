@@ -190,6 +190,10 @@ class Job(History):
     )
 
 
+IN_ORDER = ("exited 0", "closed its end")
+"""Exits of processes that were not asked to end, and did not die either."""
+
+
 class Process(History):
     """Every process that took part. Its serial counts within its role on its node, over restarts."""
 

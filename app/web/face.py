@@ -11,7 +11,7 @@ from flask_babel import get_locale
 from flask_babel import gettext as _
 
 import app as package
-from app.store.models import Job, Process
+from app.store.models import IN_ORDER, Job, Process
 from app.web import access, payload, reach, strip
 from app.web.drawing.shapes import GLYPHS, glyph_of
 from app.web.drawing.system import worker_state
@@ -68,7 +68,7 @@ def process_state(process: Process) -> tuple[str, str]:
     """How a process of history stands: shape and word. Without a pool nobody knows of those whose end is not recorded, nor of another node's."""
     if process.ended is None:
         return ("good", _("alive")) if process.node == reach.settings().node and reach.snapshot() else ("unknown", _("not known"))
-    if process.asked or process.exit in ("exited 0", "closed its end"):
+    if process.asked or process.exit in IN_ORDER:
         return "unknown", _("ended")
     return "failed", _("died")
 
