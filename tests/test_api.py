@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import datetime
 import gzip
 import hashlib
 import http.client
@@ -19,6 +20,7 @@ from typing import Any, Iterator
 import pytest
 from PIL import Image
 
+from app.ipc.identity import time_of
 from app.ipc.vocabulary import REFUSALS
 from app.web.api.jobs import LONG_WAITS
 from app.web.problems import KINDS
@@ -71,6 +73,20 @@ def test_a_job_is_never_unknown_from_its_acceptance_on(server: Server) -> None:
         seen = server.get(answer.headers["Location"])
         assert seen.status == 200, seen.text
         assert seen.json["id"] == answer.json["id"] and seen.json["state"] in ("recording", "queued", "running", "done")
+
+
+def test_a_job_that_ended_before_its_row_stands_says_what_is_known(server: Server) -> None:
+    for wait in (10, None):
+        job = server.submit("digest", TEXT, wait=wait).json
+        row = recorded(server, job["id"])
+        assert job["node"] == row["node"] and job["client"] == row["client"]
+        submitted = datetime.datetime.fromisoformat(job["submitted"][:23] + "+00:00")
+        assert round(submitted.timestamp() * 1000) * 1_000_000 == time_of(int(job["id"]))
+
+
+def test_a_querys_column_is_the_character_that_its_detail_names(server: Server) -> None:
+    problem = server.get("/api/v1/messages?q=kind:nonsense").json
+    assert problem["column"] == 6 and problem["detail"].endswith("(at character 6 of q)")
 
 
 def test_waiting_ends_when_the_time_is_over_and_the_job_goes_on(tmp_path: Path) -> None:

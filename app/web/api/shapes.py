@@ -265,7 +265,7 @@ class JobShape(Part):
         **about("While it is recording: the state in the pool, if the pool says so."),
     )
     worker = fields.Integer(allow_none=True)
-    submitted = Time(allow_none=True, metadata={"format": "date-time"})
+    submitted = Time(allow_none=True, **about("While it is recording: as its id tells it, in milliseconds.", format="date-time"))
     started = Time(allow_none=True, metadata={"format": "date-time"})
     ended = Time(allow_none=True, metadata={"format": "date-time"})
     reason = fields.String(**about("Why it failed or was cancelled, in words."))
