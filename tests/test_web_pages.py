@@ -530,6 +530,15 @@ def test_errors_are_pages_in_words_with_a_way_on(client: FlaskClient) -> None:
     assert client.post("/messages").status_code == 405
 
 
+def test_only_what_history_kept_is_said_to_be_pruned(client: FlaskClient) -> None:
+    for path in ("/messages/12345", "/transfers/12345-0", "/workers/99999"):
+        assert "It may have been pruned" in client.get(path).text, path
+    for path, words in (("/nowhere", "a slip in it"), ("/lab/scenarios/nope", "shows the gallery"), ("/lab/runs/aaaaaaaaaaaaa", "last runs")):
+        text = client.get(path).text
+        assert "pruned" not in text and words in text, path
+    assert client.get("/nowhere").text.count("nothing at this address") == 1
+
+
 def test_a_database_that_is_away_is_said_and_the_pages_recover_by_themselves(
     client: FlaskClient, settings: Settings
 ) -> None:
