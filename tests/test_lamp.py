@@ -74,6 +74,8 @@ def test_the_stack_page_counts_apaches_workers_and_each_processs_descriptors_for
         return {row["title"]: row for row in lamp.visitor.get("/api/v1/checks", token).json["items"]}
 
     seen = found(TOKEN)
+    assert seen["MariaDB"]["command"].startswith(f"mariadb --defaults-file={lamp.made.conf.parent / 'client.cnf'} -e ")
+    assert seen["Journal"]["command"] == f"curl {lamp.made.base_url}/readyz"
     workers = seen["Workers of Apache"]
     assert workers["verdict"] == "good" and re.fullmatch(r"\d+ in \d+ processes: \d+ idle.*\b1 answering.*", workers["observed"]), workers
     pids = [int(found) for line in workers["detail"] for found in re.findall(r"process (\d+)", line)]

@@ -393,7 +393,7 @@ class CheckShape(Part):
     chapter = fields.String(**about("linux, apache, mysql, python or pool."))
     step = fields.String(**about("Of the guide; empty: of none."))
     title = fields.String()
-    command = fields.String(**about("What a person would type to look at the same."))
+    command = fields.String(**about("What a person would type here to look at the same; empty: there is nothing to look at."))
     expected = fields.String()
     observed = fields.String()
     verdict = fields.String(**about("good, recommended, critical or unknown."))
