@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import io
 import json
 import re
 import shutil
+import sqlite3
 import time
 from gettext import NullTranslations
 from html.parser import HTMLParser
@@ -561,6 +563,16 @@ def test_a_database_that_is_away_is_said_and_the_pages_recover_by_themselves(
     assert update(client, page).status_code in (200, 204)
 
 
+def test_readiness_tells_missing_tables_from_a_database_that_is_away(client: FlaskClient, settings: Settings, history: History) -> None:
+    history.commit()
+    with contextlib.closing(sqlite3.connect(settings.state / "history.sqlite")) as database:
+        database.execute("ALTER TABLE positions RENAME TO elsewhere")
+        detail = client.get("/readyz").json["checks"]["database"]["detail"]
+        assert detail.startswith("it answers, but its tables are missing") and "app migrate" in detail
+        database.execute("ALTER TABLE elsewhere RENAME TO positions")
+    assert client.get("/readyz").json["checks"]["database"]["ok"]
+
+
 # ---- export
 
 
@@ -587,6 +599,19 @@ def test_each_table_can_be_exported_whole(client: FlaskClient, name: str) -> Non
     rows = list(csv.DictReader(io.StringIO(client.get(f"/{name}/export.csv").text, newline="")))
     assert len(lines) == len(rows) > 2
     assert list(json.loads(lines[0])) == list(rows[0])
+
+
+def test_an_export_writes_ids_times_and_durations_as_the_api_does(client: FlaskClient) -> None:
+    for name in ("messages", "transfers"):
+        row = client.get(f"/api/v1/{name}?q=state:received&limit=1").json["items"][0]
+        line = json.loads(client.get(f"/{name}/export.jsonl?q=state:received").text.partition("\n")[0])
+        same = {"messages": ("id", "job", "sent", "received", "latency_ns"), "transfers": ("message", "job", "device", "inode", "sent", "received")}[name]
+        assert {key: line[key] for key in same} == {key: row[key] for key in same}
+        table = next(csv.DictReader(io.StringIO(client.get(f"/{name}/export.csv?q=state:received").text, newline="")))
+        assert {key: table[key] for key in same} == {key: "" if row[key] is None else str(row[key]) for key in same}
+    for name in ("messages", "transfers", "jobs", "workers"):
+        for line in map(json.loads, client.get(f"/{name}/export.jsonl").text.splitlines()):
+            assert not [key for key, value in line.items() if isinstance(value, int) and value >= 1 << 53], line
 
 
 def test_an_export_beyond_the_bound_names_the_address_of_the_rest(

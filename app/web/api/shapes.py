@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import datetime
 import json
 from typing import Any
 
@@ -12,8 +11,8 @@ from marshmallow import INCLUDE, Schema, fields, pre_dump, validate
 
 from app.ipc.vocabulary import JOB_STATES, MESSAGE_STATES, PROOFS
 from app.store.models import Job, Message, Process, Transfer
+from app.web.words import stamp
 
-NS = 1_000_000_000
 SIGNALS = ("TERM", "KILL", "STOP", "CONT")
 WAIT_MOST = 60
 """Seconds: a waiting request holds a thread of the server."""
@@ -37,10 +36,7 @@ class Time(fields.String):
     """ns since 1970 as RFC 3339 in UTC with nine digits."""
 
     def _serialize(self, value: int | None, *args: Any, **kwargs: Any) -> str | None:
-        if not value:
-            return None
-        moment = datetime.datetime.fromtimestamp(value // NS, datetime.UTC)
-        return f"{moment:%Y-%m-%dT%H:%M:%S}.{value % NS:09d}Z"
+        return stamp(value)
 
 
 class Bytes(fields.String):
