@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import datetime
 import gzip
 import hashlib
 import http.client
@@ -19,6 +20,7 @@ from typing import Any, Iterator
 import pytest
 from PIL import Image
 
+from app.ipc.identity import time_of
 from app.ipc.vocabulary import REFUSALS
 from app.web.api.jobs import LONG_WAITS
 from app.web.problems import KINDS
@@ -71,6 +73,20 @@ def test_a_job_is_never_unknown_from_its_acceptance_on(server: Server) -> None:
         seen = server.get(answer.headers["Location"])
         assert seen.status == 200, seen.text
         assert seen.json["id"] == answer.json["id"] and seen.json["state"] in ("recording", "queued", "running", "done")
+
+
+def test_a_job_that_ended_before_its_row_stands_says_what_is_known(server: Server) -> None:
+    for wait in (10, None):
+        job = server.submit("digest", TEXT, wait=wait).json
+        row = recorded(server, job["id"])
+        assert job["node"] == row["node"] and job["client"] == row["client"]
+        submitted = datetime.datetime.fromisoformat(job["submitted"][:23] + "+00:00")
+        assert round(submitted.timestamp() * 1000) * 1_000_000 == time_of(int(job["id"]))
+
+
+def test_a_querys_column_is_the_character_that_its_detail_names(server: Server) -> None:
+    problem = server.get("/api/v1/messages?q=kind:nonsense").json
+    assert problem["column"] == 6 and problem["detail"].endswith("(at character 6 of q)")
 
 
 def test_waiting_ends_when_the_time_is_over_and_the_job_goes_on(tmp_path: Path) -> None:
@@ -298,12 +314,12 @@ def test_workers_are_listed_with_what_they_do_now(server: Server) -> None:
         ("messages?q=kind:nonsense", 400, "wrong-query", "expected one of hello"),
         ("messages?q=" + "x" * 2000, 400, "wrong-query", "character"),
         ("messages?before=nonsense", 400, "wrong-cursor", "not a cursor"),
-        ("messages?after=", 400, "bad-request", "not a cursor"),
-        ("messages?limit=0", 400, "bad-request", "whole number from 1 to"),
-        ("messages?limit=x", 400, "bad-request", "whole number from 1 to"),
-        ("messages?limit=100000", 400, "bad-request", "whole number from 1 to"),
+        ("messages?after=", 400, "wrong-argument", "not a cursor"),
+        ("messages?limit=0", 400, "wrong-argument", "whole number from 1 to"),
+        ("messages?limit=x", 400, "wrong-argument", "whole number from 1 to"),
+        ("messages?limit=100000", 400, "wrong-argument", "whole number from 1 to"),
         ("messages?before=a&after=b", 400, "bad-request", "one of them"),
-        ("messages?page=2", 400, "bad-request", "expected before, after, limit, q"),
+        ("messages?page=2", 400, "wrong-argument", "expected before, after, limit, q"),
         ("messages/1", 404, "unknown-message", "no message 1"),
         ("messages/x", 404, "unknown-message", "expected a whole number"),
         ("messages/99999999999999999999", 404, "unknown-message", "expected a whole number"),
@@ -335,15 +351,15 @@ def test_a_cursor_of_another_table_is_refused(server: Server) -> None:
     ("fields", "file", "status", "kind", "words"),
     [
         ({"kind": "nothing"}, TEXT, 400, "unknown-kind", "expected one of compress, digest"),
-        ({"kind": "digest"}, b"", 400, "bad-request", "empty"),
+        ({"kind": "digest"}, b"", 400, "empty-input", "nothing to work on"),
         ({"kind": "digest"}, None, 400, "needs-input", "expected one in the field file"),
         ({"kind": "digest", "size": "1"}, TEXT, 400, "bad-request", "it takes none"),
         ({"kind": "thumbnail", "colour": "1"}, TEXT, 400, "bad-request", "it takes size"),
         ({"kind": "echo", "data": "x"}, TEXT, 400, "bad-request", "one of them"),
         ({"kind": "lab"}, TEXT, 400, "unknown-kind", "/api/v1/lab/runs"),
         ({"kind": "digest", "name": "x" * 140_000}, TEXT, 413, "too-large", "a field of more than 128\u00a0KiB"),
-        ({}, TEXT, 400, "bad-request", "kind: Missing; expected the name of a job"),
-        ({"kind": "x" * 100}, TEXT, 400, "bad-request", "kind: Expected the name of a job"),
+        ({}, TEXT, 400, "wrong-argument", "kind: Missing; expected the name of a job"),
+        ({"kind": "x" * 100}, TEXT, 400, "wrong-argument", "kind: Expected the name of a job"),
     ],
 )
 def test_a_wrong_submission_gets_its_status_and_the_words(
@@ -585,6 +601,7 @@ def test_jobs_run_and_are_told_while_the_database_is_away_and_recorded_when_it_i
 
         eventually(away, "the database is said to be away", 20)
         ready = server.get("/readyz").json["checks"]
+        assert ready["database"]["detail"] == "it does not answer"
         assert not ready["database"]["ok"] and ready["pool"]["ok"] and ready["journal"]["ok"]
         listed = server.get("/api/v1/messages")
         assert listed.status == 503 and "Jobs still run" in listed.detail

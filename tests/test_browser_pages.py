@@ -196,12 +196,18 @@ def test_all_can_be_reached_by_the_keyboard_with_visible_focus(wide: Chrome, sit
         assert outline[0] == "solid" and outline[1] >= 2, wide.execute_script(active).get_attribute("outerHTML")
 
 
+def log_in(browser: Chrome, site: Site) -> None:
+    """On the page of the jobs, as an operator, whoever has been before."""
+    browser.get(site.address + "/login?next=/jobs")
+    for field in browser.find_elements(By.NAME, "token"):
+        field.send_keys("operator")
+        browser.find_element(By.CSS_SELECTOR, "main button.primary").click()
+
+
 def test_a_chosen_file_is_named_with_its_size_and_one_too_large_is_not_sent(
     wide: Chrome, site: Site, tmp_path: Path
 ) -> None:
-    wide.get(site.address + "/login?next=/jobs")
-    wide.find_element(By.NAME, "token").send_keys("operator")
-    wide.find_element(By.CSS_SELECTOR, "main button.primary").click()
+    log_in(wide, site)
     chosen = tmp_path / "chosen.bin"
     chosen.write_bytes(bytes(5000))
     wide.find_element(By.CSS_SELECTOR, "input[type=file]").send_keys(str(chosen))
@@ -212,6 +218,24 @@ def test_a_chosen_file_is_named_with_its_size_and_one_too_large_is_not_sent(
     wide.find_element(By.CSS_SELECTOR, "input[type=file]").send_keys(str(large))
     assert "at most 256 MiB are taken" in wide.find_element(By.CSS_SELECTOR, "[data-chosen]").text
     assert not wide.find_element(By.CSS_SELECTOR, ".submit button.primary").is_enabled()
+
+
+def test_no_file_or_an_empty_one_is_said_in_place_and_the_choice_stays(wide: Chrome, site: Site, tmp_path: Path) -> None:
+    log_in(wide, site)
+    wide.find_element(By.CSS_SELECTOR, "input[value=compress]").click()
+    send = wide.find_element(By.CSS_SELECTOR, ".submit button.primary")
+    send.click()
+    told = wide.find_element(By.CSS_SELECTOR, "[data-chosen]")
+    assert told.text == "Choose a file first: compress works on one." and send.is_enabled()
+    empty = tmp_path / "empty.bin"
+    empty.touch()
+    wide.find_element(By.CSS_SELECTOR, "input[type=file]").send_keys(str(empty))
+    assert told.text == "empty.bin is empty: there is nothing to work on." and not send.is_enabled()
+    full = tmp_path / "full.bin"
+    full.write_bytes(b"x")
+    wide.find_element(By.CSS_SELECTOR, "input[type=file]").send_keys(str(full))
+    assert told.text == "full.bin · 1 B" and send.is_enabled()
+    assert wide.find_element(By.CSS_SELECTOR, "input[value=compress]").is_selected() and wide.current_url.endswith("/jobs")
 
 
 def test_a_login_link_works_over_http_at_a_name_that_is_not_localhost(tmp_path: Path) -> None:

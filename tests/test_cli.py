@@ -81,6 +81,15 @@ def test_status_without_a_pool_says_that_it_is_away(tmp_path: Path) -> None:
     assert done.returncode == 3 and json.loads(done.stdout) == {"ready": False, "pool": None}
 
 
+def test_where_a_private_lamp_stands_beside_it_the_embedded_run_says_how_to_reach_that(tmp_path: Path) -> None:
+    settings = tmp_path / "lamp" / "conf" / "web.toml"
+    settings.parent.mkdir(parents=True)
+    settings.touch()
+    for command in (["status"], ["submit", "echo", "--data", "hello"]):
+        assert f"for that of script/lamp set PAIRSCOPE_SETTINGS={settings}" in one_sentence(run(tmp_path, *command), 3)
+    assert f"PAIRSCOPE_SETTINGS={settings}" in run(tmp_path, "tail").stderr
+
+
 # ---- submit
 
 

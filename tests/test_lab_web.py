@@ -79,7 +79,7 @@ def test_a_request_for_a_run_that_does_not_fit_is_refused(lab: Server, body: dic
 
 
 def test_a_scenario_that_there_is_not_is_unknown(lab: Server) -> None:
-    assert "no scenario of the gallery" in lab.post("/api/v1/lab/runs", {"scenario": "nothing"}).detail
+    assert lab.post("/api/v1/lab/runs", {"scenario": "nothing"}).detail.startswith("No scenario of the gallery is named 'nothing'; there are: ")
     assert lab.get("/lab/scenarios/nothing").status == 404
     assert lab.get("/lab/runs/aaaaaaaaaaaaa").status == 404
 
@@ -144,6 +144,7 @@ def test_a_run_is_kept_when_it_is_shared_and_shown_in_frames_of_other_sites(lab:
     page = lab.get(f"/lab/runs/{identity}?step=2")
     assert "kept for good" in page.text and "&lt;iframe" in page.text
     frame = lab.get(f"/lab/embed/{identity}?step=2")
+    assert 'rel="icon"' in frame.text, "a browser asks for /favicon.ico otherwise"
     assert "frame-ancestors *" in frame.headers["Content-Security-Policy"] and "X-Frame-Options" not in frame.headers
     assert "frame-ancestors &#39;none&#39;" not in page.headers["Content-Security-Policy"]
     assert page.headers["X-Frame-Options"] == "DENY"

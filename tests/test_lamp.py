@@ -74,6 +74,8 @@ def test_the_stack_page_counts_apaches_workers_and_each_processs_descriptors_for
         return {row["title"]: row for row in lamp.visitor.get("/api/v1/checks", token).json["items"]}
 
     seen = found(TOKEN)
+    assert seen["MariaDB"]["command"].startswith(f"mariadb --defaults-file={lamp.made.conf.parent / 'client.cnf'} -e ")
+    assert seen["Journal"]["command"] == f"curl {lamp.made.base_url}/readyz"
     workers = seen["Workers of Apache"]
     assert workers["verdict"] == "good" and re.fullmatch(r"\d+ in \d+ processes: \d+ idle.*\b1 answering.*", workers["observed"]), workers
     pids = [int(found) for line in workers["detail"] for found in re.findall(r"process (\d+)", line)]
@@ -236,6 +238,7 @@ def test_without_mariadb_pages_say_so_jobs_run_and_their_rows_come_when_it_is_ba
         page = lamp.visitor.get("/messages")
         assert page.status == 503 and "database" in page.text.lower()
         eventually(lambda: not lamp.checks()["database"]["ok"], "/readyz names the database")
+        assert lamp.checks()["database"]["detail"] == "it does not answer"
         answer = lamp.visitor.submit("digest", b"meanwhile", "meanwhile.txt")
         assert answer.status == 201, answer.text
         assert answer.json["state"] == "done", answer.json

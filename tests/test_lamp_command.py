@@ -91,10 +91,13 @@ def test_it_starts_serves_records_and_leaves_nothing_running_on_ctrl_c(checkout:
             said = read_to(process, "Ctrl-C")
             address = re.search(r"Pairscope +(http://\S+)/\n", said)
             tables = re.search(r"Tables +(mariadb .+)", said)
-            assert address and tables, said
+            line = re.search(r"Command line +(.+)", said)
+            assert address and tables and line, said
             visitor = Visitor(address[1])
             eventually(lambda: visitor.get("/readyz").status == 200, "everything is ready", 30)
             assert visitor.get("/").status == 200
+            status = subprocess.run([*prefix, "sh", "-c", line[1]], cwd="/", env=environment, capture_output=True, text=True)
+            assert status.returncode == 0 and "database  ready" in status.stdout, status
             answer = visitor.submit("digest", b"x" * 100_000)
             assert answer.status == 201, answer.text
             count = [

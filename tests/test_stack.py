@@ -16,7 +16,7 @@ import pytest
 from app.config import Settings, embedded
 from app.lamp import box
 from app.stack import checks, guides, scoreboard, system
-from app.stack.check import CHECKS
+from app.stack.check import CHECKS, Scene
 from app.stack.step import Verdict
 from app.store.migrate import upgrade
 from app.web.pages.stack import PRIVATE
@@ -166,6 +166,33 @@ def test_the_page_the_api_and_the_command_tell_the_same(server: Server):
     told = json.loads(run(server.settings.state, "checks", "--json").stdout)["rows"]
     assert [row["title"] for row in told if row["step"] not in PRIVATE] == [row["title"] for row in items]
     assert all(f'id="{step.id}"' in server.get("/stack/guide").text for step in guides.CHAPTERS[0].steps)
+
+
+@pytest.mark.pool
+@pytest.mark.web
+def test_what_one_may_type_to_look_oneself_works_in_the_embedded_run(server: Server):
+    rows = {row["title"]: row for row in server.get("/api/v1/checks").json["items"]}
+    for title, words in (("Supervisor", "database  ready"), ("Tables of history", "tables are up to date"), ("Journal", '"ready": *true'), ("Descriptors a process may hold", r"^\d+|unlimited")):
+        done = subprocess.run(["bash", "-c", rows[title]["command"]], cwd="/", capture_output=True, text=True)
+        assert done.returncode == 0 and re.search(words, done.stdout, re.DOTALL), (rows[title], done)
+    for title in ("Apache", "MariaDB"):
+        assert rows[title]["observed"] == "not used here" and rows[title]["command"] == "" and rows[title]["verdict"] == "unknown"
+
+
+def test_elsewhere_what_one_may_type_names_what_is_there(settings: Settings, tmp_path: Path):
+    def scene(box: dict | None, source: str) -> Scene:
+        return Scene(dataclasses.replace(settings, source=source), None, box, None)
+
+    private = tmp_path / "lamp" / "conf" / "web.toml"
+    assert scene({"port": 81}, "x").typed("curl http://localhost:PORT/readyz") == "curl http://localhost:81/readyz"
+    assert scene({}, "x").typed("pairscope status") == "pairscope status"
+    assert scene(None, str(private)).typed("pairscope status").endswith(" -m app status")
+    assert f"PAIRSCOPE_SETTINGS={private} " in scene(None, str(private)).typed("pairscope status")
+    assert scene(None, str(private)).typed("mariadb -e 'SHOW GRANTS'") == "mariadb -e 'SHOW GRANTS'"
+    client = tmp_path / "lamp" / "client.cnf"
+    client.parent.mkdir()
+    client.touch()
+    assert scene(None, str(private)).typed("mariadb -e 'SHOW GRANTS'") == f"mariadb --defaults-file={client} -e 'SHOW GRANTS'"
 
 
 @pytest.mark.pool

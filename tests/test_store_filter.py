@@ -9,7 +9,11 @@ import pytest
 from sqlalchemy.dialects import mysql
 
 from app.ipc.identity import time_of
+from app.ipc.vocabulary import JOB_STATES, MESSAGE_STATES, PROOFS
 from app.store.filter import FIELDS, TEXT_EXPLANATION, FilterError, parse
+from app.web.face import sandbox_state, state_of
+
+A_JOB = 123456789012250048
 
 
 def sql(text: str, table: str = "messages") -> str:
@@ -88,14 +92,14 @@ def test_an_error_says_where_it_is_and_what_was_expected(text: str, column: int,
         ("fds:0", "messages", "", True),
         ("fds:>0 text", "messages", "", True),
         ("kind:result fds:>0", "messages", "ix_messages_kind_id", True),
-        ("job:5 fds:>0", "messages", "ix_messages_job_id", False),
+        (f"job:{A_JOB} fds:>0", "messages", "ix_messages_job_id", False),
         ("kind:result worker:2", "messages", "ix_messages_worker_id", True),
-        ("job:5 text", "messages", "ix_messages_job_id", False),
+        (f"job:{A_JOB} text", "messages", "ix_messages_job_id", False),
         ("inode:5 size:>0", "transfers", "ix_transfers_inode_message_position", False),
         ("proof:same", "transfers", "ix_transfers_proof_message_position", False),
         ("state:failed", "jobs", "ix_jobs_state_id", False),
-        ("id:5", "jobs", "", False),
-        ("-id:5", "jobs", "", True),
+        (f"id:{A_JOB}", "jobs", "", False),
+        (f"-id:{A_JOB}", "jobs", "", True),
     ],
 )
 def test_what_no_index_finds_is_searched_within_bounds(text: str, table: str, index: str, bounded: bool) -> None:
@@ -157,6 +161,65 @@ def test_an_object_may_be_named_in_one_word_or_as_it_is_shown() -> None:
 
 def test_a_proof_that_is_not_made_yet_can_be_asked_for() -> None:
     assert sql("proof:pending", "transfers") == "transfers.proof = ''"
+
+
+@pytest.mark.parametrize(
+    ("table", "field", "words"),
+    [
+        ("messages", "state", MESSAGE_STATES),
+        ("transfers", "state", MESSAGE_STATES),
+        ("transfers", "proof", (*PROOFS, "unmade")),
+        ("jobs", "state", JOB_STATES),
+        ("workers", "sandbox", ("landlock+seccomp", "seccomp", "none", "")),
+    ],
+)
+def test_every_word_that_a_table_shows_is_taken_by_its_filter(table: str, field: str, words: tuple[str, ...]) -> None:
+    for word in words:
+        shown = (sandbox_state if field == "sandbox" else state_of)(word)[1]
+        assert f"{field} = '{'' if word == 'unmade' else word}'" in sql(f'{field}:"{shown}"', table)
+
+
+def test_an_error_names_the_words_that_pages_show() -> None:
+    with pytest.raises(FilterError, match='expected one of sent, received, failed, unknown, "in flight"'):
+        parse("state:flying", "messages")
+    with pytest.raises(FilterError, match='expected one of same, different, unproved, proved, "not made yet", pending'):
+        parse("proof:sure", "transfers")
+    with pytest.raises(FilterError, match="expected one of alive, ended, killed, died"):
+        parse("state:gone", "workers")
+
+
+def test_died_is_who_ended_unasked_and_not_in_order() -> None:
+    assert sql("state:died", "workers").startswith(
+        "processes.ended IS NOT NULL AND processes.asked = 0 AND (processes.`role` NOT IN ('lab', 'tool', 'web')) "
+        "AND (processes.`exit` NOT IN ('exited 0', 'closed its end')) AND (processes.`exit` NOT LIKE concat('killed by SIGKILL, ', '%%'))"
+    )
+
+
+@pytest.mark.parametrize(("text", "table"), [(f"{field}:{end}", table) for table, field in (("messages", "job"), ("transfers", "job"), ("jobs", "id")) for end in ("\u2026250048", "...250048", "250048", "000048", "5")])
+def test_the_end_of_an_id_is_answered_with_where_the_whole_one_stands(text: str, table: str) -> None:
+    with pytest.raises(FilterError, match="expected the whole id: it ends the address of the job's page") as error:
+        parse(text, table)
+    assert error.value.column == text.index(":") + 1
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "right"),
+    [
+        ("kind:task OR kind:result", 10, "write kind:task,result"),
+        ('state:unknown OR state:"in flight"', 14, 'write state:unknown,"in flight"'),
+        ("kind:task OR worker:2", 10, "write field:this,that"),
+        ("photo AND kind:task", 6, "leave it out"),
+    ],
+)
+def test_or_and_and_between_terms_are_answered_with_the_right_way(text: str, column: int, right: str) -> None:
+    with pytest.raises(FilterError, match=right) as error:
+        parse(text, "messages")
+    assert error.value.column == column
+
+
+@pytest.mark.parametrize("text", ['kind:task "OR" kind:result', "OR", "kind:task OR", "this or that", "ORDER AND"])
+def test_or_in_quotes_or_not_between_terms_is_searched_for(text: str) -> None:
+    assert "instr(messages.preview" in sql(text)
 
 
 @pytest.mark.parametrize("text", ["kind:result'; DROP TABLE messages", "%s %d %(x)s", "\\' OR 1=1 --", "\x00\x01", "🦊", "a" * 1000])

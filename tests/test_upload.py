@@ -97,7 +97,7 @@ def test_a_larger_file_becomes_an_unlinked_one_that_is_open_for_reading_only(
 def test_an_empty_file_is_refused_in_words(client: FlaskClient) -> None:
     answer = send(client, b"")
     assert answer.status_code == 400
-    assert "The file is empty" in answer.text
+    assert "There is nothing to work on" in answer.text
 
 
 def test_a_file_beyond_the_bound_is_refused_with_the_bound(client: FlaskClient) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import io
 import json
 import re
 import shutil
+import sqlite3
 import time
 from gettext import NullTranslations
 from html.parser import HTMLParser
@@ -575,6 +577,15 @@ def test_errors_are_pages_in_words_with_a_way_on(client: FlaskClient) -> None:
     assert client.post("/messages").status_code == 405
 
 
+def test_only_what_history_kept_is_said_to_be_pruned(client: FlaskClient) -> None:
+    for path in ("/messages/12345", "/transfers/12345-0", "/workers/99999"):
+        assert "It may have been pruned" in client.get(path).text, path
+    for path, words in (("/nowhere", "a slip in it"), ("/lab/scenarios/nope", "shows the gallery"), ("/lab/runs/aaaaaaaaaaaaa", "last runs")):
+        text = client.get(path).text
+        assert "pruned" not in text and words in text, path
+    assert client.get("/nowhere").text.count("nothing at this address") == 1
+
+
 def test_a_database_that_is_away_is_said_and_the_pages_recover_by_themselves(
     client: FlaskClient, settings: Settings
 ) -> None:
@@ -595,6 +606,16 @@ def test_a_database_that_is_away_is_said_and_the_pages_recover_by_themselves(
     place.with_suffix(".away").rename(place)
     assert client.get("/messages").status_code == 200
     assert update(client, page).status_code in (200, 204)
+
+
+def test_readiness_tells_missing_tables_from_a_database_that_is_away(client: FlaskClient, settings: Settings, history: History) -> None:
+    history.commit()
+    with contextlib.closing(sqlite3.connect(settings.state / "history.sqlite")) as database:
+        database.execute("ALTER TABLE positions RENAME TO elsewhere")
+        detail = client.get("/readyz").json["checks"]["database"]["detail"]
+        assert detail.startswith("it answers, but its tables are missing") and "app migrate" in detail
+        database.execute("ALTER TABLE elsewhere RENAME TO positions")
+    assert client.get("/readyz").json["checks"]["database"]["ok"]
 
 
 # ---- export
@@ -623,6 +644,19 @@ def test_each_table_can_be_exported_whole(client: FlaskClient, name: str) -> Non
     rows = list(csv.DictReader(io.StringIO(client.get(f"/{name}/export.csv").text, newline="")))
     assert len(lines) == len(rows) > 2
     assert list(json.loads(lines[0])) == list(rows[0])
+
+
+def test_an_export_writes_ids_times_and_durations_as_the_api_does(client: FlaskClient) -> None:
+    for name in ("messages", "transfers"):
+        row = client.get(f"/api/v1/{name}?q=state:received&limit=1").json["items"][0]
+        line = json.loads(client.get(f"/{name}/export.jsonl?q=state:received").text.partition("\n")[0])
+        same = {"messages": ("id", "job", "sent", "received", "latency_ns"), "transfers": ("message", "job", "device", "inode", "sent", "received")}[name]
+        assert {key: line[key] for key in same} == {key: row[key] for key in same}
+        table = next(csv.DictReader(io.StringIO(client.get(f"/{name}/export.csv?q=state:received").text, newline="")))
+        assert {key: table[key] for key in same} == {key: "" if row[key] is None else str(row[key]) for key in same}
+    for name in ("messages", "transfers", "jobs", "workers"):
+        for line in map(json.loads, client.get(f"/{name}/export.jsonl").text.splitlines()):
+            assert not [key for key, value in line.items() if isinstance(value, int) and value >= 1 << 53], line
 
 
 def test_an_export_beyond_the_bound_names_the_address_of_the_rest(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import shlex
 import sys
 import traceback
 from typing import Any
@@ -74,7 +75,7 @@ def _failure(error: Exception) -> Failure:
     if isinstance(error, SettingsError):
         return Failure(str(error), USAGE)
     if isinstance(error, PoolAway):
-        return Failure(f"the pool is away: {error}", POOL_AWAY)
+        return pool_away(str(error))
     if isinstance(error, Refused):
         return Failure(error.reason)
     if "sqlalchemy" in sys.modules:
@@ -89,6 +90,23 @@ def _failure(error: Exception) -> Failure:
     if isinstance(error, OSError) and error.strerror:
         return Failure(f"{error.filename}: {error.strerror}" if error.filename else error.strerror)
     return Failure(f"{type(error).__name__}: {error} (PAIRSCOPE_TRACEBACK=1 shows where)", MISTAKE)
+
+
+def pool_away(why: str) -> Failure:
+    """That the pool is away, and where another one may be."""
+    hint = beside()
+    return Failure(f"the pool is away: {why}" + (f" ({hint})" if hint else ""), POOL_AWAY)
+
+
+def beside() -> str:
+    """How to reach the private Apache and MariaDB whose settings stand beside those of the embedded run; empty where there are none."""
+    from app import config
+
+    settings = config.load()
+    private = str(settings.state / "lamp" / "conf" / "web.toml")
+    if settings.source != "embedded" or not os.path.exists(private):
+        return ""
+    return f"this is the embedded run; for that of script/lamp set PAIRSCOPE_SETTINGS={shlex.quote(private)}"
 
 
 @click.group(cls=Commands, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})

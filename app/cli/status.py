@@ -10,7 +10,7 @@ import msgspec
 from rich.text import Text
 
 from app import config
-from app.cli import DATABASE_AWAY, FAILED, POOL_AWAY, Failure, as_json
+from app.cli import DATABASE_AWAY, FAILED, as_json, pool_away
 from app.cli.output import BAD, GOOD, age, console, put_json, size, state, table
 from app.pool import snapshot as snapshots
 from app.pool.readiness import checks
@@ -29,7 +29,7 @@ def status(as_json: bool) -> None:
     if said is None:
         if as_json:
             put_json({"ready": False, "pool": None})
-        raise Failure(f"the pool is away: no supervisor has said anything lately in {settings.snapshot}", POOL_AWAY)
+        raise pool_away(f"no supervisor has said anything lately in {settings.snapshot}")
     found = checks(said)
     if as_json:
         put_json(

@@ -12,7 +12,7 @@ from rich.text import Text
 from sqlalchemy.orm import Session
 
 from app import config
-from app.cli import USAGE, Failure, as_json
+from app.cli import USAGE, Failure, as_json, beside
 from app.cli.output import console, duration, process, put_json, size, state
 from app.store import filter as filters
 from app.store import queries
@@ -33,7 +33,10 @@ def tail(lines: int, follow: bool, query: str, as_json: bool) -> None:
         wanted = filters.parse(query, "messages")
     except filters.FilterError as error:
         raise Failure(f"the query cannot be understood: {error.args[0]}", USAGE) from None
-    made = engine(config.load().history_url, read_only=True)
+    settings = config.load()
+    if not settings.control.exists() and (hint := beside()):
+        click.echo(f"pairscope: {hint}", err=True)  # an old history would be taken for that of the server that runs
+    made = engine(settings.history_url, read_only=True)
     out = console()
     try:
         with Session(made) as history:

@@ -88,10 +88,13 @@ def greet(instance: Private) -> None:
     users = "all of it as the user who started it"
     if place.web.user:
         users = f"Apache and web as {place.web.user}, the pool as {place.pool.user}, MariaDB as {place.database.user}"
+    settings, code = shlex.quote(str(made.conf / "web.toml")), shlex.quote(str(place.code))
+    python = shlex.quote(str(place.venv / "bin" / "python"))
     lines = (
         ("Pairscope", f"{made.base_url}/"),
         ("Log in", f"{made.base_url}/login?token={quote(made.operator_token, safe='')}"),
         ("Tables", f"mariadb --defaults-file={shlex.quote(str(instance.client))}"),
+        ("Command line", f"PAIRSCOPE_SETTINGS={settings} PYTHONPATH={code} {python} -m app status"),
         ("Logs", f"{made.log}/error.log {made.database_log}/mariadb.log"),
         ("Runs", users),
     )

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import shlex
+import sys
 from pathlib import Path
 from typing import Any, Callable, Iterator
 
@@ -36,6 +39,21 @@ class Scene:
         return self.engine is not None and not self.away
 
 
+    def typed(self, command: str) -> str:
+        """A command as a person would type it here. The guide's are a box's, which has the command pairscope and one MariaDB."""
+        if self.box is not None:
+            return command.replace("localhost:PORT", f"localhost:{self.box.get('port', 8080)}")
+        embedded = self.settings.source == "embedded"
+        if command.startswith("pairscope "):
+            name, place = ("PAIRSCOPE_STATE", str(self.settings.state)) if embedded else ("PAIRSCOPE_SETTINGS", self.settings.source)
+            python = shlex.quote(str(Path(sys.prefix) / "bin" / "python"))
+            return f"cd {shlex.quote(str(CODE))} && {name}={shlex.quote(place)} {python} -m app {command.removeprefix('pairscope ')}"
+        client = str(Path(self.settings.source).parent.parent / "client.cnf")
+        if command.startswith("mariadb ") and not embedded and os.path.exists(client):
+            return f"mariadb --defaults-file={shlex.quote(client)} {command.removeprefix('mariadb ')}"
+        return command
+
+
 Look = Callable[[Scene], Iterator[Finding]]
 CHECKS: list[tuple[str, str, str, Look]] = []
 """(chapter, step or nothing, what a person would type, the look) in the order of the page."""
@@ -43,7 +61,7 @@ TITLES = {step.id: step.title for chapter in CHAPTERS for step in chapter.steps}
 
 
 def check(chapter: str, step: str, command: str) -> Callable[[Look], Look]:
-    """Marks a function as a look at a step of the guide."""
+    """Marks a function as a look at a step of the guide. Of the command, a page replaces http://localhost:PORT/ by its own address."""
 
     def mark(look: Look) -> Look:
         assert not step or step in TITLES, step

@@ -80,6 +80,8 @@ class Finding:
     """Where expected and observed differ: one sentence that says so, and where it helps what to do."""
     detail: tuple[str, ...] = ()
     """More of what was observed, a line each: for operators."""
+    looked_at: bool = True
+    """False: there is nothing here that a person could look at himself."""
 
 
 def good(what: str, expected: str, observed: str, detail: Iterable[str] = ()) -> Finding:
@@ -93,3 +95,8 @@ def bad(what: str, expected: str, observed: str, drift: str, verdict: Verdict = 
 def unknown(what: str, expected: str, why: str) -> Finding:
     """`why` is a sentence."""
     return Finding(what, expected, "not known", Verdict.UNKNOWN, why)
+
+
+def unused(what: str, why: str) -> Finding:
+    """Of what this run does without. `why` is a sentence."""
+    return Finding(what, "nothing", "not used here", Verdict.UNKNOWN, why, looked_at=False)

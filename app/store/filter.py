@@ -1,8 +1,8 @@
 """The filter's language: ``kind:result worker:2 size:>=4KiB -state:unknown "some text"``.
 
 Terms stand side by side and all must hold. ``field:value`` compares, ``field:a,b`` takes any of several, ``field:>5``
-orders, ``-`` before a term negates it, a bare or quoted word searches text. What cannot be read raises
-:class:`FilterError` with the column at which it stands.
+orders, ``-`` before a term negates it, a bare or quoted word searches text. Values may be written as the pages show them
+(:data:`SHOWN`). What cannot be read raises :class:`FilterError` with the column at which it stands.
 
 A term for one exact value of an indexed field is found wherever it is in history, and so are messages with descriptors, by
 their transfers. Any other is looked for among :data:`BOUND` rows at a time (:attr:`Filter.bounded`), so that no query reads a
@@ -15,14 +15,14 @@ import dataclasses
 import re
 import time
 from datetime import datetime, timezone
-from typing import Any, Callable, Iterator, Mapping, Sequence
+from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence
 
 from sqlalchemy import ColumnElement, false, func, not_, or_
 from sqlalchemy.orm import InstrumentedAttribute
 
-from app.ipc.identity import first_id_at
-from app.ipc.vocabulary import JOB_STATES, KINDS, MESSAGE_STATES, PROOFS
-from app.store.models import Job, Message, Process, Transfer
+from app.ipc.identity import TIME_SHIFT, first_id_at
+from app.ipc.vocabulary import CALLERS, JOB_STATES, KINDS, MESSAGE_STATES, PROOFS
+from app.store.models import IN_ORDER, KILLED_FOR, Job, Message, Process, Transfer
 
 BOUND = 20_000
 """Rows that a query looks at, at most, where no index finds what is asked for. Of 100,000, a query from a cold MariaDB took 1.4 s."""
@@ -31,6 +31,11 @@ LENGTH = 1000
 LARGEST = (1 << 63) - 1
 MOST_FDS = 253
 """Descriptors that one control message can carry: SCM_MAX_FD."""
+SHORTEST = 1 << TIME_SHIFT
+"""No id is smaller, but those of the first millisecond that ids count: what is, is the end of one that was copied from a table."""
+SHOWN = {"in flight": "sent", "waiting": "queued", "proved": "same", "not made yet": ""}
+"""What a page shows instead of a state's or a proof's own word: app/web/face.py."""
+SHOWN_SANDBOXES = {"Landlock + seccomp": "landlock+seccomp", "seccomp only": "seccomp", "not said yet": ""}
 
 
 class FilterError(ValueError):
@@ -99,14 +104,28 @@ def _one_of(attribute: InstrumentedAttribute[str], words: Mapping[str, str] | Se
     def read(_operator: str, value: str, column: int) -> ColumnElement[bool]:
         found = known.get(value.lower(), value.lower())
         if found not in known.values():
-            raise FilterError(f"{value!r} is not known here; expected one of {', '.join(known)}", column)
+            raise FilterError(f"{value!r} is not known here; expected one of {_written(known)}", column)
         return attribute == found
 
     return read
 
 
-def _word(attribute: InstrumentedAttribute[str]) -> Read:
+def _with_shown(words: Sequence[str]) -> dict[str, str]:
+    """The words, and those that a page shows for some of them."""
+    return {word: word for word in words} | {shown: word for shown, word in SHOWN.items() if word in words}
+
+
+def _written(words: Iterable[str], between: str = ", ") -> str:
+    """Words as a filter takes them."""
+    return between.join(f'"{word}"' if " " in word else word for word in words)
+
+
+def _word(attribute: InstrumentedAttribute[str], shown: Mapping[str, str] = {}) -> Read:
+    known = {word.lower(): meant for word, meant in shown.items()}
+
     def read(_operator: str, value: str, column: int) -> ColumnElement[bool]:
+        if value.lower() in known:
+            return attribute == known[value.lower()]
         if not re.fullmatch(r"[\w.+-]{1,24}", value, re.ASCII):
             raise FilterError(f"{value!r} is no name; expected letters, digits, '-', '_', '.' or '+'", column)
         return attribute == value
@@ -134,6 +153,19 @@ def _compare(attribute: InstrumentedAttribute[Any], operator: str, value: int) -
 def _number(attribute: InstrumentedAttribute[Any], units: Mapping[str, int] = {}, expected: str = "a whole number") -> Read:
     def read(operator: str, value: str, column: int) -> ColumnElement[bool]:
         return _compare(attribute, operator, _amount(value, column, units, expected))
+
+    return read
+
+
+def _identity(attribute: InstrumentedAttribute[Any]) -> Read:
+    """An id, whole: the end of one that a table shows could be found by looking at every row only."""
+    whole = _number(attribute)
+
+    def read(operator: str, value: str, column: int) -> ColumnElement[bool]:
+        if re.fullmatch(r"(\u2026|\.\.\.)\d+", value, re.ASCII) or re.fullmatch(r"\d{1,7}", value, re.ASCII) and int(value) < SHORTEST:
+            where = "it ends the address of the job's page, to which the short one links"
+            raise FilterError(f"{value!r} is the end of an id, as tables show it; expected the whole id: {where}", column)
+        return whole(operator, value, column)
 
     return read
 
@@ -179,10 +211,18 @@ def _since(start: Callable[[int], ColumnElement[bool]]) -> Read:
     return read
 
 
-def _alive(_operator: str, value: str, column: int) -> ColumnElement[bool]:
-    if value not in ("alive", "ended"):
-        raise FilterError(f"{value!r} is not known here; expected alive or ended", column)
-    return Process.ended.is_(None) if value == "alive" else Process.ended.is_not(None)
+def _life(_operator: str, value: str, column: int) -> ColumnElement[bool]:
+    match value.lower():
+        case "alive":
+            return Process.ended.is_(None)
+        case "ended":
+            return Process.ended.is_not(None)
+        case "killed":
+            return Process.ended.is_not(None) & not_(Process.asked) & Process.exit.startswith(KILLED_FOR)
+        case "died":
+            alone = Process.role.not_in(sorted(CALLERS)) & Process.exit.not_in(IN_ORDER) & not_(Process.exit.startswith(KILLED_FOR))
+            return Process.ended.is_not(None) & not_(Process.asked) & alone
+    raise FilterError(f"{value!r} is not known here; expected one of alive, ended, killed, died", column)
 
 
 def _contains(attribute: InstrumentedAttribute[Any], text: str) -> ColumnElement[bool]:
@@ -216,7 +256,7 @@ def _ends(model: type[Message] | type[Transfer]) -> list[Field]:
     return [
         Field("kind", "What sort of message it is.", "kind:task,result", _one_of(model.kind, _KINDS), index=f"ix_{table}_kind_{order}"),
         Field("worker", "The worker at either end, by its serial.", "worker:2", _number(model.worker), True, f"ix_{table}_worker_{order}"),
-        Field("job", "The job that it belongs to, by its id.", "job:123456789", _number(model.job), index=f"ix_{table}_job_{order}"),
+        Field("job", "The job that it belongs to, by its id.", "job:123456789", _identity(model.job), index=f"ix_{table}_job_{order}"),
         Field(
             "role",
             "What the process at either end is here for.",
@@ -232,9 +272,9 @@ def _ends(model: type[Message] | type[Transfer]) -> list[Field]:
 
 
 def _messages() -> list[Field]:
-    states = _one_of(Message.state, MESSAGE_STATES)
+    states = _one_of(Message.state, _with_shown(MESSAGE_STATES))
     return _ends(Message) + [
-        Field("state", "What became of it.", "state:unknown,failed", states, index="ix_messages_state_id"),
+        Field("state", "What became of it; in flight is sent.", "state:unknown,failed", states, index="ix_messages_state_id"),
         Field("fds", "Descriptors that it carries; those with any (fds:>0) are found at once.", "fds:>0", _number(Message.fds), True),
         Field("size", "Bytes, with what travels in a memfd.", "size:>=4KiB", _size(Message.size), True),
         Field("latency", "From sent to received.", "latency:>5ms", _duration(Message.latency), True),
@@ -242,24 +282,25 @@ def _messages() -> list[Field]:
 
 
 def _transfers() -> list[Field]:
-    proofs = {**{word: word for word in PROOFS}, "pending": ""}
+    proofs = {**_with_shown((*PROOFS, "")), "pending": ""}
+    del proofs[""]
     return _ends(Transfer) + [
         Field("object", "What the descriptor refers to.", "object:memfd", _one_of(Transfer.object, _OBJECTS), index="ix_transfers_object_message_position"),
-        Field("proof", "Whether both numbers are one open file description.", "proof:same", _one_of(Transfer.proof, proofs), index="ix_transfers_proof_message_position"),
+        Field("proof", "Whether both numbers are one open file description; proved is same, not made yet pending.", "proof:same", _one_of(Transfer.proof, proofs), index="ix_transfers_proof_message_position"),
         Field("inode", "The object's inode number.", "inode:1042", _number(Transfer.inode), index="ix_transfers_inode_message_position"),
         Field("access", "What the descriptor allows.", "access:read", _one_of(Transfer.access, ("read", "write", "read-write"))),
         Field("fd", "Its number at either end.", "fd:7", _either(_number(Transfer.sender_fd), _number(Transfer.receiver_fd)), True),
         Field("size", "Bytes of the object.", "size:>1MiB", _size(Transfer.size), True),
-        Field("state", "What became of the message.", "state:received", _one_of(Transfer.state, MESSAGE_STATES)),
+        Field("state", "What became of the message.", "state:received", _one_of(Transfer.state, _with_shown(MESSAGE_STATES))),
     ]  # fmt: skip
 
 
 def _jobs() -> list[Field]:
     return [
         Field("kind", "What is to be done.", "kind:digest", _word(Job.kind), index="ix_jobs_kind_id"),
-        Field("state", "How it stands.", "state:queued,running", _one_of(Job.state, JOB_STATES), index="ix_jobs_state_id"),
+        Field("state", "How it stands; waiting is queued.", "state:queued,running", _one_of(Job.state, _with_shown(JOB_STATES)), index="ix_jobs_state_id"),
         Field("worker", "The worker that had it, by its serial.", "worker:2", _number(Job.worker), True, "ix_jobs_worker_id"),
-        Field("id", "Its id.", "id:123456789", _number(Job.id), in_order=True),
+        Field("id", "Its id.", "id:123456789", _identity(Job.id), in_order=True),
         Field("size", "Bytes of the input.", "size:>1MiB", _size(Job.size), True),
         Field("output", "Bytes of the output.", "output:>0", _size(Job.output), True),
         Field("role", "What the process that asked for it is here for.", "role:web", _one_of(Job.client_role, _ROLES)),
@@ -271,9 +312,9 @@ def _jobs() -> list[Field]:
 def _workers() -> list[Field]:
     return [
         Field("worker", "Its serial.", "worker:2", _number(Process.serial), True),
-        Field("state", "Whether it lives.", "state:alive", _alive),
+        Field("state", "Whether it lives; killed: for a job; died: it ended though nobody had asked it to, and not in order. Both are among the ended.", "state:alive", _life),
         Field("pid", "Its process id.", "pid:4711", _number(Process.pid)),
-        Field("sandbox", "How it is confined.", "sandbox:seccomp", _word(Process.sandbox)),
+        Field("sandbox", "How it is confined.", "sandbox:seccomp", _word(Process.sandbox, SHOWN_SANDBOXES)),
         Field("role", "Processes of another role than workers.", "role:supervisor", _one_of(Process.role, _ROLES)),
         Field("node", "The node on which it runs, by its number.", "node:1", _number(Process.node)),
         Field("since", "Born not longer ago than an age, or after a time.", "since:1d", _since(lambda ns: Process.born >= ns)),
@@ -324,7 +365,10 @@ def parse(text: str, table: str) -> Filter:
     roles = False
     carried = 0
     """Descriptors that a message must carry at least."""
-    for term in terms(text):
+    written = list(terms(text))
+    for before, term, after in zip(written, written[1:], written[2:]):
+        _refuse_connective(text, before, term, after)
+    for term in written:
         condition = _condition(term, fields, table)
         field = fields.get(term.field)
         if field and field.index and not term.negated and len(term.values) == 1 and not term.values[0][1] and field.name not in exact:
@@ -349,6 +393,20 @@ def parse(text: str, table: str) -> Filter:
     searched += carried > 0
     bounded = served not in _FEW and (searched > 0 or len(exact) > 1)
     return Filter(text, table, tuple(conditions), exact[served], fields[served].index, bounded=bounded)
+
+
+def _refuse_connective(text: str, before: Term, term: Term, after: Term) -> None:
+    """Who writes OR or AND between two terms does not search for that text; in quotes he does. Raises FilterError."""
+    if term.field or term.negated or text[term.column] == '"' or term.values[0][2] not in ("OR", "AND"):
+        return
+    word = term.values[0][2]
+    if word == "AND":
+        right = "leave it out: terms side by side must all hold"
+    else:
+        alike = before.field and before.field == after.field and not (before.negated or after.negated)
+        values = _written((operator + value for _, operator, value in (*before.values, *after.values)), ",")
+        right = f"write {before.field}:{values}" if alike else "write field:this,that for any of several values of one field"
+    raise FilterError(f'{word} joins nothing here; {right}. "{word}" in quotes searches that text', term.column)
 
 
 def _least_fds(term: Term) -> tuple[int, bool]:

@@ -190,6 +190,12 @@ class Job(History):
     )
 
 
+IN_ORDER = ("exited 0", "closed its end")
+"""Exits of processes that were not asked to end, and did not die either."""
+KILLED_FOR = "killed by SIGKILL, "
+"""How the exit of a worker begins that its supervisor killed for a job: who else kills one gives no reason."""
+
+
 class Process(History):
     """Every process that took part. Its serial counts within its role on its node, over restarts."""
 

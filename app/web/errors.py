@@ -51,9 +51,7 @@ def _advice(problem: problems.Problem) -> str:
         400: _("Go back, correct what is named above, and send it again."),
         401: _("Log in with an operator's token; the server printed a login link when it started."),
         403: _("Load the page again and repeat what you did there."),
-        404: _(
-            "It may have been pruned: history keeps a bounded number of messages, the newest. The tables show what is there."
-        ),
+        404: _missing(problem.kind),
         405: _("Use the links and buttons of the pages."),
         410: _("Submit the job again to get its output again."),
         413: _("Choose a smaller file."),
@@ -62,6 +60,17 @@ def _advice(problem: problems.Problem) -> str:
         if request.method == "GET"
         else _("Go back, and send it again in some seconds."),
     }.get(problem.code or 500, _("Load the page again; if it happens again, the server's log has the reason."))
+
+
+def _missing(kind: str) -> str:
+    """What to do where there is nothing: only what history kept can have been pruned."""
+    if kind in ("unknown-message", "unknown-transfer", "unknown-job", "unknown-worker"):
+        return _("It may have been pruned: history keeps a bounded number of messages, the newest. The tables show what is there.")
+    return {
+        "unknown-scenario": _("The lab's page shows the gallery."),
+        "unknown-run": _("The lab's page shows the last runs, and runs the scenario again."),
+        "no-output": _("What the job found is on its page."),
+    }.get(kind, _("Use the links of the pages; an address that was typed may have a slip in it."))
 
 
 def register(app: Flask) -> None:

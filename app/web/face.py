@@ -12,7 +12,7 @@ from flask_babel import gettext as _
 
 import app as package
 from app.ipc.vocabulary import CALLERS
-from app.store.models import Job, Process
+from app.store.models import IN_ORDER, KILLED_FOR, Job, Process
 from app.web import access, payload, reach, strip
 from app.web.drawing.shapes import GLYPHS, glyph_of
 from app.web.drawing.system import worker_state
@@ -72,9 +72,9 @@ def process_state(process: Process) -> tuple[str, str]:
     """
     if process.ended is None:
         return ("good", _("alive")) if process.node == reach.settings().node and reach.snapshot() else ("unknown", _("not known"))
-    if process.asked or process.role in CALLERS or process.exit == "exited 0":
+    if process.asked or process.role in CALLERS or process.exit in IN_ORDER:
         return "unknown", _("ended")
-    if process.exit.startswith("killed by SIGKILL, "):  # by its supervisor, for a job: who else killed one gave no reason
+    if process.exit.startswith(KILLED_FOR):
         return "attention", _("killed")
     return "failed", _("died")
 

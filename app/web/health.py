@@ -40,11 +40,23 @@ def ready() -> tuple[Response, int]:
     found = checks(reach.snapshot())
     try:
         reach.history().execute(text("SELECT 1 FROM positions WHERE node = -1"))
-    except SQLAlchemyError:
-        found["database"] = Check(False, "it does not answer, or its tables are missing: python -m app migrate")
+    except SQLAlchemyError as error:
+        found["database"] = Check(False, _why(error))
     good = all(check.ok for check in found.values())
     body = {"ready": good, "checks": {name: check._asdict() for name, check in found.items()}}
     return jsonify(body), 200 if good else 503
+
+
+TABLES = {1044, 1049, 1054, 1142, 1146}
+"""MariaDB's errors for a database, a table or a column that is not there, or not for this user."""
+
+
+def _why(error: SQLAlchemyError) -> str:
+    """Whether the database is away, or it answers and has no such tables."""
+    told = getattr(getattr(error, "orig", None), "args", None) or ("",)
+    if told[0] in TABLES or "no such table" in str(told[0]) or "no such column" in str(told[0]):
+        return "it answers, but its tables are missing or not to be read: python -m app migrate"
+    return "it does not answer"
 
 
 @blueprint.get("/metrics")

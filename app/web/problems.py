@@ -50,6 +50,8 @@ KINDS: dict[str, Kind] = {
     "not-found": Kind(404, "There is nothing at this address."),
     "unknown-message": Kind(404, "There is no such message, or history does not keep it any more."),
     "unknown-transfer": Kind(404, "There is no such transfer, or history does not keep it any more."),
+    "wrong-argument": Kind(400, "An argument is not as it must be."),
+    "empty-input": Kind(400, "The file is empty."),
     "wrong-host": Kind(400, "This site does not answer to that host name."),
     "wrong-method": Kind(405, "This address does not take this method."),
     "wrong-media": Kind(415, "The body is not of the media type that is expected."),
@@ -140,7 +142,9 @@ def _told(error: HTTPException, kind: str) -> str:
     if error.code == 413 and request.max_content_length:
         bound = size(request.max_content_length)
         return _("The body exceeds the bound of %(bound)s. Nothing was kept; the pool is unaffected.", bound=bound)
-    where = " GET /api/v1/openapi.json lists the addresses and their methods." if wanted() and error.code in (404, 405) else ""
+    if not wanted():
+        return f"{request.method} {request.path[:100]}"  # the title stands above it
+    where = " GET /api/v1/openapi.json lists the addresses and their methods." if error.code in (404, 405) else ""
     return f"{request.method} {request.path[:100]}: {_(KINDS[kind].title)}{where}"
 
 

@@ -8,6 +8,7 @@ from flask_babel import LazyString
 from flask_babel import lazy_gettext as _l
 
 from app.web import payload
+from app.web.words import stamp
 
 PAGE = 50
 """Rows of one page."""
@@ -38,7 +39,7 @@ class Table(NamedTuple):
     key: Callable[[str], tuple[Any, ...]]
     """The primary key that an id in the page names. Raises ValueError."""
     fields: Sequence[tuple[str, Callable[[Any], Any]]]
-    """What an export holds of each row."""
+    """What an export holds of each row: ids and inodes as text, times and durations as the API has them."""
 
 
 def _whole_numbers(name: str) -> tuple[Any, ...]:
@@ -64,6 +65,14 @@ def _plain(*names: str) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
     return tuple((name, lambda row, name=name: getattr(row, name)) for name in names)  # type: ignore[misc]
 
 
+def _times(*names: str) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
+    return tuple((name, lambda row, name=name: stamp(getattr(row, name))) for name in names)  # type: ignore[misc]
+
+
+def _texts(*names: str) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
+    return tuple((name, lambda row, name=name: _text(getattr(row, name))) for name in names)  # type: ignore[misc]
+
+
 MESSAGES = Table(
     "messages",
     _l("Messages"),
@@ -86,7 +95,10 @@ MESSAGES = Table(
         ("job", lambda row: _text(row.job)),
         *_plain("node", "kind"),
         *_PARTIES,
-        *_plain("size", "fds", "flags", "sent", "received", "latency", "state", "reason"),
+        *_plain("size", "fds", "flags"),
+        *_times("sent", "received"),
+        ("latency_ns", lambda row: row.latency),
+        *_plain("state", "reason"),
         ("preview", lambda row: payload.gist(row.preview, 400)),
     ),
 )
@@ -115,8 +127,11 @@ TRANSFERS = Table(
         ("job", lambda row: _text(row.job)),
         *_plain("node", "kind"),
         *_PARTIES,
-        *_plain("sender_fd", "receiver_fd", "object", "device", "inode", "access", "flags", "offset", "size", "link"),
-        *_plain("sent", "received", "state", "proof", "proof_reason"),
+        *_plain("sender_fd", "receiver_fd", "object"),
+        *_texts("device", "inode"),
+        *_plain("access", "flags", "offset", "size", "link"),
+        *_times("sent", "received"),
+        *_plain("state", "proof", "proof_reason"),
     ),
 )
 
@@ -140,19 +155,10 @@ JOBS = Table(
     (
         ("id", lambda row: str(row.id)),
         *_plain("node", "kind", "name", "size", "client_role", "client_serial", "client_pid", "state", "worker"),
-        *_plain(
-            "submitted",
-            "started",
-            "ended",
-            "reason",
-            "result",
-            "output",
-            "output_media",
-            "output_name",
-            "expires",
-            "output_gone",
-            "gone_reason",
-        ),
+        *_times("submitted", "started", "ended"),
+        *_plain("reason", "result", "output", "output_media", "output_name"),
+        *_times("expires", "output_gone"),
+        *_plain("gone_reason"),
     ),
 )
 
@@ -172,7 +178,11 @@ WORKERS = Table(
     lambda row: f"w{row.node}-{row.role}-{row.serial}",
     lambda row: (row.born, row.node, row.role, row.serial),
     _process_key,
-    _plain("node", "role", "serial", "epoch", "pid", "uid", "born", "ready", "ended", "exit", "asked", "sandbox"),
+    (
+        *_plain("node", "role", "serial", "epoch", "pid", "uid"),
+        *_times("born", "ready", "ended"),
+        *_plain("exit", "asked", "sandbox"),
+    ),
 )
 
 TABLES = {table.name: table for table in (MESSAGES, TRANSFERS, WORKERS, JOBS)}

@@ -24,6 +24,7 @@ from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, ServiceUnavai
 
 from app.config import KIB, Settings
 from app.ipc import memfd
+from app.web.problems import Problem
 from app.web.words import size as in_words
 
 FORM_MAX = 64 * KIB
@@ -210,7 +211,7 @@ class Request(flask.Request):
 def receive(request: flask.Request, field: str = "file") -> Iterator[Upload | None]:
     """The uploaded file as a descriptor for the length of the `with` block; None if the request carries none.
 
-    Raises BadRequest for an empty file or several, RequestEntityTooLarge (413) beyond ``upload_max``, ServiceUnavailable when
+    Raises Problem (400) for an empty file, BadRequest for several, RequestEntityTooLarge (413) beyond ``upload_max``, ServiceUnavailable when
     there is no room. Who sends the descriptor on keeps it open until then: passing duplicates it.
     """
     parts = request.files.getlist(field)
@@ -223,7 +224,7 @@ def receive(request: flask.Request, field: str = "file") -> Iterator[Upload | No
     landing = part.stream
     assert isinstance(landing, Landing)
     if not landing.size:
-        raise BadRequest(_("The file is empty: there is nothing to work on. Choose one with at least one byte."))
+        raise Problem("empty-input", _("There is nothing to work on. Choose a file with at least one byte."))
     try:
         landing.finish()
         yield Upload(landing.fd, plain_name(part.filename or ""), landing.size)

@@ -80,6 +80,13 @@ def clock(ns: int | None, *, day: bool = False) -> str:
     )
 
 
+def stamp(ns: int | None) -> str | None:
+    """ns since 1970 for programs: RFC 3339 in UTC with nine digits."""
+    if not ns:
+        return None
+    return f"{datetime.datetime.fromtimestamp(ns // NS, datetime.UTC):%Y-%m-%dT%H:%M:%S}.{ns % NS:09d}Z"
+
+
 def relative(ns: int, now: int | None = None) -> str:
     """How long ago, or in how long. The script on the page says the same from the same words (`data-*` of the body)."""
     seconds = ((now or time.time_ns()) - ns) / NS

@@ -37,7 +37,7 @@ class Row:
     """Of the guide; empty: of none."""
     title: str
     command: str
-    """What a person would type to look at the same."""
+    """What a person would type here to look at the same; empty: there is nothing to look at."""
     expected: str
     observed: str
     verdict: Verdict
@@ -84,10 +84,11 @@ def _run(settings: Settings) -> Report:
     for chapter, step, command, look in CHECKS:
         try:
             for finding in look(scene):
-                rows.append(Row(chapter, step, finding.what, command, finding.expected, finding.observed, finding.verdict, finding.drift, finding.detail))
+                shown = scene.typed(command) if finding.looked_at else ""
+                rows.append(Row(chapter, step, finding.what, shown, finding.expected, finding.observed, finding.verdict, finding.drift, finding.detail))
         except (OSError, SQLAlchemyError, box.BoxError) as error:
             reason = getattr(error, "orig", None) or error
-            rows.append(Row(chapter, step, TITLES.get(step, chapter), command, "an answer", "none", Verdict.UNKNOWN, f"It could not be looked at: {reason}."))
+            rows.append(Row(chapter, step, TITLES.get(step, chapter), scene.typed(command), "an answer", "none", Verdict.UNKNOWN, f"It could not be looked at: {reason}."))
     if made is not None:
         made.dispose()
     return Report(now, tuple(rows))

@@ -10,17 +10,18 @@ from typing import Iterator
 from app.lamp import box
 from app.stack import apache, scoreboard, system
 from app.stack.check import Scene, check, copied, standing
-from app.stack.step import Finding, Verdict, bad, good, unknown
+from app.stack.step import Finding, Verdict, bad, good, unknown, unused
 
 
 @check("apache", "apache-packages", "dpkg -l apache2 libapache2-mod-wsgi-py3")
 def _apache(scene: Scene) -> Iterator[Finding]:
     masters = system.processes("apache2")
+    if scene.settings.source == "embedded" and scene.box is None:
+        yield unused("Apache", "The embedded server takes its place.")
+        return
     if not masters or scene.settings.source == "embedded":
-        if scene.box is None:
-            yield unknown("Apache", "running", "It is not used here: the embedded server takes its place.")
-        else:
-            yield bad("Apache", "running", "not running", "No process of apache2 is there: systemctl start apache2")
+        start = "script/lamp starts it" if scene.box is None else "systemctl start apache2"
+        yield bad("Apache", "running", "not running", f"No process of apache2 is there: {start}")
         return
     for package, what in (("apache2-bin", "Apache"), ("libapache2-mod-wsgi-py3", "mod_wsgi")):
         version = system.package(package)

@@ -78,6 +78,10 @@ def _abilities(scene: Scene) -> Iterator[Finding]:
         yield good("seccomp", "errno, kill_process", ", ".join(actions.split()[:4]))
     else:
         yield bad("seccomp", "errno, kill_process", actions or "none", "The kernel has no seccomp: workers are not confined by it.")
+
+
+@check("linux", "", "ulimit -n")
+def _limit(scene: Scene) -> Iterator[Finding]:
     soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft >= 1024:
         yield good("Descriptors a process may hold", "1024 or more", str(soft))

@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.lamp import box
 from app.stack.check import Scene, check
-from app.stack.step import Finding, Verdict, bad, good, unknown
+from app.stack.step import Finding, Verdict, bad, good, unknown, unused
 from app.store import migrate
 from app.store.engine import connections
 
@@ -27,7 +27,7 @@ VARIABLES: tuple[tuple[str, str, str], ...] = (
 @check("mysql", "mysql-packages", "mariadb -e 'SELECT VERSION()'")
 def _server(scene: Scene) -> Iterator[Finding]:
     if scene.engine is None:
-        yield unknown("MariaDB", "running", "It is not used here: SQLite takes its place.")
+        yield unused("MariaDB", "SQLite takes its place.")
         return
     place = make_url(scene.settings.history_url).query.get("unix_socket", "")
     try:
@@ -129,7 +129,7 @@ def _tables(scene: Scene) -> Iterator[Finding]:
         if migrate.is_current(url, line):
             yield good(what, "as this version has them", "up to date")
         else:
-            yield bad(what, "as this version has them", "other ones", "The tables are not those of this version: pairscope migrate")
+            yield bad(what, "as this version has them", "other ones", f"The tables are not those of this version: {scene.typed('pairscope migrate')}")
 
 
 @check("mysql", "mysql-grants", "mariadb -e 'SHOW GRANTS'")

@@ -36,7 +36,7 @@ def _operators(scene: Scene) -> Iterator[Finding]:
         return
     with scene.engine.connect() as connection:
         count = connection.scalar(text("SELECT COUNT(*) FROM tokens WHERE expires IS NULL OR expires > :now"), {"now": time.time_ns()})
-    yield good("Operators' tokens", "as many as you like", f"{count} valid; pairscope token create makes more")
+    yield good("Operators' tokens", "as many as you like", f"{count} valid; {scene.typed('pairscope token create')} makes more")
 
 
 @check("pool", "pool-ready", "pairscope status")
@@ -66,7 +66,7 @@ def _pool(scene: Scene) -> Iterator[Finding]:
         yield bad("Lab stations", "one or more", "none", "No lab station is connected: scenarios cannot be run.", Verdict.RECOMMENDED)
 
 
-@check("pool", "pool-ready", "curl localhost:8080/readyz")
+@check("pool", "pool-ready", "curl http://localhost:PORT/readyz")
 def _record(scene: Scene) -> Iterator[Finding]:
     said = scene.said
     if said is None:

@@ -23,7 +23,7 @@ def listed(table: str, arguments: dict[str, Any], show: Callable[[Any], Any] = l
     try:
         wanted = parse(arguments["q"], table)
     except FilterError as error:
-        raise Problem("wrong-query", f"{error} (at character {error.column + 1} of q)", column=error.column) from None
+        raise Problem("wrong-query", f"{error} (at character {error.column + 1} of q)", column=error.column + 1) from None
     history = reach.history()
     try:
         following: str | None

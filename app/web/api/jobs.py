@@ -7,6 +7,7 @@ from typing import Any
 
 from flask import Response, request, url_for
 
+from app.ipc.identity import node_of, time_of
 from app.ipc.vocabulary import LAB, Answer, JobSpec
 from app.pool.client import PoolAway, Refused
 from app.store import queries
@@ -69,6 +70,7 @@ def submit(waiting: dict[str, Any], form: dict[str, Any]) -> Any:
             want="both" if wait else "accepted",
         )
     identity = accepted.job
+    client = _asking()
     ended = _wait(identity, wait)
     if ended is not None:
         body = _recording(identity, kind)
@@ -83,6 +85,7 @@ def submit(waiting: dict[str, Any], form: dict[str, Any]) -> Any:
             body["output"] = _output(identity, ended.output, kind, upload.name if upload else "")
     else:
         body = _recording(identity, kind) | {"pool_state": "queued"}
+    body["client"] = client
     if upload is not None:
         body |= {"name": upload.name, "size": upload.size}
     return body, 201, {"Location": url_for("api.job", job=str(identity))}
@@ -180,11 +183,19 @@ def _job(identity: int) -> Any:
     raise Problem("unknown-job", f"There is no job {identity}, or history does not keep it any more.")
 
 
+def _asking() -> dict[str, Any] | None:
+    """This process, as the supervisor knows the pair on which it has just accepted a job."""
+    try:
+        return {"role": "web", "serial": reach.client().serial, "pid": os.getpid()}
+    except PoolAway:
+        return None
+
+
 def _recording(identity: int, kind: str) -> dict[str, Any]:
-    nothing = dict.fromkeys(
-        ("node", "epoch", "change", "size", "client", "pool_state", "worker", "submitted", "started", "ended", "result", "output")
-    )
-    return {**nothing, "id": identity, "kind": kind, "name": "", "state": "recording", "reason": ""}
+    """A job whose row does not stand yet: what its id tells, and nothing of what only the row knows."""
+    nothing = dict.fromkeys(("epoch", "change", "size", "client", "pool_state", "worker", "started", "ended", "result", "output"))
+    told = {"node": node_of(identity), "submitted": time_of(identity)}
+    return {**nothing, **told, "id": identity, "kind": kind, "name": "", "state": "recording", "reason": ""}
 
 
 def _output(identity: int, size: int, kind: str, upload: str | None = None) -> dict[str, Any]:

@@ -61,7 +61,7 @@ class Parser(FlaskParser):
                     wrong.append(f"{name}: {' '.join(_flat(messages))}")
                 else:
                     wrong.append(f"{name[:60]} is not known here; expected {', '.join(schema.fields)}.")
-        raise Problem("bad-request", " ".join(wrong) or "The arguments do not fit.") from None
+        raise Problem("wrong-argument", " ".join(wrong) or "The arguments do not fit.") from None
 
     def _handle_invalid_json_error(self, error: Any, req: Request, *args: Any, **kwargs: Any) -> NoReturn:
         raise Problem("bad-request", "The body is not JSON in UTF-8.") from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import datetime
 import json
 from typing import Any
 
@@ -12,8 +11,8 @@ from marshmallow import INCLUDE, Schema, fields, pre_dump, validate
 
 from app.ipc.vocabulary import JOB_STATES, MESSAGE_STATES, PROOFS
 from app.store.models import Job, Message, Process, Transfer
+from app.web.words import stamp
 
-NS = 1_000_000_000
 SIGNALS = ("TERM", "KILL", "STOP", "CONT")
 WAIT_MOST = 60
 """Seconds: a waiting request holds a thread of the server."""
@@ -37,10 +36,7 @@ class Time(fields.String):
     """ns since 1970 as RFC 3339 in UTC with nine digits."""
 
     def _serialize(self, value: int | None, *args: Any, **kwargs: Any) -> str | None:
-        if not value:
-            return None
-        moment = datetime.datetime.fromtimestamp(value // NS, datetime.UTC)
-        return f"{moment:%Y-%m-%dT%H:%M:%S}.{value % NS:09d}Z"
+        return stamp(value)
 
 
 class Bytes(fields.String):
@@ -265,7 +261,7 @@ class JobShape(Part):
         **about("While it is recording: the state in the pool, if the pool says so."),
     )
     worker = fields.Integer(allow_none=True)
-    submitted = Time(allow_none=True, metadata={"format": "date-time"})
+    submitted = Time(allow_none=True, **about("While it is recording: as its id tells it, in milliseconds.", format="date-time"))
     started = Time(allow_none=True, metadata={"format": "date-time"})
     ended = Time(allow_none=True, metadata={"format": "date-time"})
     reason = fields.String(**about("Why it failed or was cancelled, in words."))
@@ -394,7 +390,7 @@ class CheckShape(Part):
     chapter = fields.String(**about("linux, apache, mysql, python or pool."))
     step = fields.String(**about("Of the guide; empty: of none."))
     title = fields.String()
-    command = fields.String(**about("What a person would type to look at the same."))
+    command = fields.String(**about("What a person would type here to look at the same; empty: there is nothing to look at."))
     expected = fields.String()
     observed = fields.String()
     verdict = fields.String(**about("good, recommended, critical or unknown."))

@@ -31,7 +31,11 @@ def scenario_text(name: str) -> str:
     try:
         return gallery.text(name)
     except gallery.UnknownScenario as unknown:
-        raise Problem("unknown-scenario", _("There is %(what)s.", what=str(unknown))) from None
+        raise Problem("unknown-scenario", _unknown(unknown.name)) from None
+
+
+def _unknown(name: str) -> str:
+    return _("No scenario of the gallery is named %(name)s; there are: %(names)s.", name=repr(name[:40]), names=", ".join(gallery.names()))
 
 
 def check(text: str) -> None:

@@ -25,9 +25,10 @@ PRIVATE = ("mysql-grants", "linux-users")
 def rows() -> tuple[checks.Report, list[checks.Row]]:
     """What was found, and of it what this visitor may see."""
     report = checks.run(reach.settings())
+    found = [dataclasses.replace(row, command=row.command.replace("http://localhost:PORT/", request.url_root)) for row in report.rows]
     if is_operator():
-        return report, list(report.rows)
-    return report, [dataclasses.replace(row, detail=()) for row in report.rows if row.step not in PRIVATE]
+        return report, found
+    return report, [dataclasses.replace(row, detail=()) for row in found if row.step not in PRIVATE]
 
 
 @blueprint.get("/stack")

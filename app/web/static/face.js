@@ -54,18 +54,29 @@ for (const form of document.querySelectorAll("[data-drop]")) {
   const send = form.querySelector("button.primary");
   const show = () => {
     const file = input.files[0];
-    const large = file && file.size > Number(form.dataset.most);
-    chosen.hidden = !file;
+    const wrong = file && (file.size > Number(form.dataset.most)
+      ? form.dataset.large.replace("{size}", inWords(file.size)).replace("{most}", inWords(Number(form.dataset.most)))
+      : file.size ? "" : form.dataset.empty.replace("{name}", () => file.name));
     zone.querySelector(".invite").hidden = Boolean(file);
-    chosen.classList.toggle("failed", Boolean(large));
-    if (file) chosen.textContent = large ? form.dataset.large.replace("{size}", inWords(file.size)).replace("{most}", inWords(Number(form.dataset.most))) : `${file.name} · ${inWords(file.size)}`;
-    if (send) send.disabled = Boolean(large);
+    say(wrong || (file ? `${file.name} · ${inWords(file.size)}` : ""), Boolean(wrong));
+    if (send) send.disabled = Boolean(wrong);
   };
-  input.addEventListener("change", show);
+  const say = (text, failed) => {
+    chosen.hidden = !text;
+    chosen.textContent = text;
+    chosen.classList.toggle("failed", failed);
+  };
+  form.addEventListener("change", show);
   for (const kind of ["dragenter", "dragover"]) zone.addEventListener(kind, () => zone.classList.toggle("over", !input.disabled));
   for (const kind of ["dragleave", "drop"]) zone.addEventListener(kind, () => zone.classList.remove("over"));
-  form.addEventListener("submit", () => {
+  form.addEventListener("submit", (event) => {
     if (!send) return;
+    const kind = form.querySelector("input[name=kind]:checked");
+    if (!input.files.length && kind?.dataset.needsInput !== undefined) {
+      event.preventDefault(); // the server would refuse it on another page, where the choice is lost
+      say(form.dataset.none.replace("{kind}", kind.value), true);
+      return;
+    }
     send.textContent = send.dataset.busy;
     setTimeout(() => { send.disabled = true; }); // after the form's values are taken
   });
