@@ -460,6 +460,16 @@ def test_a_job_shows_each_hop_with_its_latency_and_its_descriptor_on_the_way(
     assert drawing and drawing[0].count('class="pill web') == 1 and drawing[0].count('class="pill worker') >= 1
 
 
+def test_bytes_that_a_job_answers_with_are_dumped_beside_the_result_the_first_256_at_once(client: FlaskClient, history: History) -> None:
+    data = bytes(range(256)) * 20
+    job = history.job("echo", "noise.bin", len(data), at=time.time_ns(), result={"bytes": len(data), "hex": data.hex()})
+    history.commit()
+    text = client.get(f"/jobs/{job.id}").text
+    before, _folded, after = text.partition("<details class=\"twin\"><summary>and the 3.8\u00a0KiB after them</summary>")
+    assert before.count('<th scope="row">0') == 16 and after.count('<th scope="row">0') == 240, "4 KiB: nobody reads more on a page"
+    assert "4.0\u00a0KiB of 5.0\u00a0KiB stand here" in text and data.hex()[:64] not in text
+
+
 def test_a_job_whose_worker_died_says_so(client: FlaskClient) -> None:
     text = client.get(first(client, "/jobs?q=state:failed worker:2", r"/jobs/\d+")).text
     assert "worker 2 (pid 41875) was killed by SIGKILL while it had the job" in text
