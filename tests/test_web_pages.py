@@ -460,6 +460,20 @@ def test_a_job_shows_each_hop_with_its_latency_and_its_descriptor_on_the_way(
     assert drawing and drawing[0].count('class="pill web') == 1 and drawing[0].count('class="pill worker') >= 1
 
 
+def test_no_packet_of_a_jobs_drawing_lies_on_the_lane_of_another_process(client: FlaskClient, history: History) -> None:
+    at = time.time_ns()
+    job = history.job("compress", "long.tar", 4000, at=at, state="cancelled", until="task", reason="cancelled through web 2")
+    history.message("cancel", ("web", 2, 41870), history.supervisor, vocabulary.Cancel(job.id), job=job.id, at=at + S, latency=MS)
+    history.commit()
+    for layout in ("wide", "narrow"):
+        found = re.search(rf'<svg class="drawing {layout}" [^>]*aria-labelledby="way.*?</svg>', client.get(f"/jobs/{job.id}").text, re.DOTALL)
+        assert found
+        lanes = sorted({float(x) for x in re.findall(r'<line x1="([\d.]+)" [^>]*class="lane', found[0])})
+        packets = re.findall(r'<rect x="([\d.]+)" y="[\d.]+" width="([\d.]+)" [^>]*class="packet', found[0])
+        assert len(lanes) == 4 and len(packets) == 5
+        assert not [(x, lane) for x, width in packets for lane in lanes if float(x) <= lane <= float(x) + float(width)]
+
+
 def test_bytes_that_a_job_answers_with_are_dumped_beside_the_result_the_first_256_at_once(client: FlaskClient, history: History) -> None:
     data = bytes(range(256)) * 20
     job = history.job("echo", "noise.bin", len(data), at=time.time_ns(), result={"bytes": len(data), "hex": data.hex()})
