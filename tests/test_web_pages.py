@@ -32,7 +32,7 @@ from app.pool.jobs import catalogue
 from app.store import queries
 from app.store.filter import FIELDS
 from app.store.models import PACE_SECONDS
-from app.web import export, listing, problems
+from app.web import export, listing, problems, words
 from tests import plausible
 from tests.plausible import CATALOGUE, MS, S, History
 
@@ -458,6 +458,14 @@ def test_a_job_shows_each_hop_with_its_latency_and_its_descriptor_on_the_way(
     assert text.count("proved</span>") >= 3 and "memfd" in text and "followed.bin" in text
     drawing = re.search(r'<svg class="drawing wide".*?</svg>', text, re.DOTALL)
     assert drawing and drawing[0].count('class="pill web') == 1 and drawing[0].count('class="pill worker') >= 1
+
+
+def test_what_followed_upon_another_has_another_label() -> None:
+    assert words.after([0, 4_010_000, 4_040_000, 9_000_000]) == ["0", "+4.01\u00a0ms", "+4.04\u00a0ms", "+9.0\u00a0ms"]
+    assert words.after([0, 120_000_000, 120_004_000]) == ["0", "+120.000\u00a0ms", "+120.004\u00a0ms"]
+    assert words.after([0, 3_100_210_000, 3_100_390_000]) == ["0", "+3.1002\u00a0s", "+3.1003\u00a0s"]
+    assert words.after([0, 0, 5_000, 5_000]) == ["0", "0", "+5.0\u00a0µs", "+5.0\u00a0µs"], "what is one moment has one label"
+    assert words.after([0, 7_200_000_000_000, 7_200_000_000_001])[2] == "+7200.000000001\u00a0s"
 
 
 def test_no_packet_of_a_jobs_drawing_lies_on_the_lane_of_another_process(client: FlaskClient, history: History) -> None:

@@ -21,7 +21,7 @@ HEAD, STEP, SLOPE = 62, 66, 16
 
 def draw(way: Way, kind: str, name: str) -> Markup:
     """The drawing for wide screens and paper, and for a phone."""
-    return _draw(way, kind, name, 800, 64, "wide") + _draw(way, kind, name, 343, 0, "narrow")
+    return _draw(way, kind, name, 800, 76, "wide") + _draw(way, kind, name, 343, 0, "narrow")
 
 
 def _draw(way: Way, kind: str, name: str, width: int, gutter: int, layout: str) -> Markup:
@@ -37,14 +37,13 @@ def _draw(way: Way, kind: str, name: str, width: int, gutter: int, layout: str) 
         drawing.process(x - box / 2, 1, box, HEAD - 8, Card(party.role, party.name, [f"pid {party.pid}"]))
     held: dict[tuple[Party, int, int], float] = {}
     busy: dict[Party, float] = {}
+    after = way.after
     for index, hop in enumerate(way.hops):
         y = HEAD + 30 + STEP * index
         _activity(drawing, hop, middle, busy, y, narrow)
         _holding(drawing, hop, middle, held, y)
         if not narrow:
-            drawing.text(
-                gutter - 4, y + 4, "+" + duration(hop.elapsed) if hop.elapsed else "0", "mono small soft", "end"
-            )
+            drawing.text(gutter - 4, y + 4, after[index], "mono small soft", "end")
         x1, x2 = middle[hop.sender], middle[hop.receiver]
         _message(drawing, hop, x1, x2, y, narrow, [x for x in middle.values() if min(x1, x2) < x < max(x1, x2)])
     return drawing.svg()
