@@ -232,11 +232,12 @@ def test_a_strangers_name_cannot_write_into_the_page(client: FlaskClient) -> Non
 
 def test_only_an_operator_is_shown_what_changes_something(site: Flask) -> None:
     client = site.test_client()
-    assert "Log in to send one" in client.get("/jobs").text
+    stranger = client.get("/jobs").text
+    assert "Log in to send one" in stranger and "Drop a file here" not in stranger and 'type="file"' not in stranger
     assert "/workers/scale" not in client.get("/workers").text
     token = attribute(client.get("/login").text, 'name="csrf_token" value')
     assert client.post("/login", data={"csrf_token": token, "token": "operator"}).status_code == 303
-    assert "Send it" in client.get("/jobs").text
+    assert "Send it" in client.get("/jobs").text and "Drop a file here" in client.get("/jobs").text
     assert "/workers/scale" in client.get("/workers").text and "/workers/1/signal" in client.get("/workers").text
 
 
