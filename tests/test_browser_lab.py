@@ -59,7 +59,7 @@ def test_a_visitor_chooses_a_scenario_runs_it_and_steps_through_it_with_the_keys
     browser.find_element(By.LINK_TEXT, "Begin with parent and child").click()
     eventually(lambda: "/lab/scenarios/parent-and-child" in browser.current_url, "the scenario is shown")
     assert "SOCKET PAIR TEST." in text_of(browser, "main") and "What does the second read return" in text_of(browser, "main")
-    browser.find_element(By.CSS_SELECTOR, ".run-it button.primary").click()
+    browser.find_element(By.XPATH, "//button[.='Run it and see all']").click()
     eventually(lambda: "/lab/runs/" in browser.current_url, "the run is shown")
     at(browser, 1)
     body = browser.find_element(By.TAG_NAME, "body")

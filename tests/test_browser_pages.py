@@ -111,6 +111,18 @@ def test_no_words_run_into_their_neighbours(phone: Chrome, site: Site, paths: li
         assert phone.execute_script(over) == [], path
 
 
+def test_a_phone_shows_each_rows_state_and_cuts_no_table(phone: Chrome, site: Site, paths: list[str]) -> None:
+    for path in ("/messages", "/transfers", "/jobs", *(path for path in paths if re.match(r"/jobs/\d", path))):
+        phone.get(site.address + path)
+        tables = phone.execute_script(
+            "return [...document.querySelectorAll('main .table')].map((one) => [one.scrollWidth, one.clientWidth, "
+            "one.querySelectorAll('tbody tr').length, [...one.querySelectorAll('td:is(.state, .proof)')].filter((cell) => cell.getBoundingClientRect().width).length])"
+        )
+        assert tables, path
+        for needed, there, rows, states in tables:
+            assert needed <= there and (not path[1:].isalpha() or states == rows > 0), f"{path}: {needed} of {there} pixels, {states} states in {rows} rows"
+
+
 def test_each_drawing_has_a_form_for_the_phone_that_can_be_read(phone: Chrome, site: Site, paths: list[str]) -> None:
     seen = 0
     for path in paths:

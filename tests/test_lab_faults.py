@@ -64,7 +64,7 @@ def start(text: str, **more: object) -> subprocess.Popen:
 
 def test_two_that_wait_for_each_other_fail_and_both_are_named():
     text = PAIR + "a: fork -> b\na: read x 1\nb: read y 1\n"
-    ended(text, "failed", "no process can move", "a in read", "b in read")
+    ended(text, "failed", "no process can move", "a is blocked in read", "b is blocked in read")
 
 
 def test_a_deadlock_that_was_foreseen_holds_and_is_named_all_the_same():
@@ -73,16 +73,16 @@ def test_a_deadlock_that_was_foreseen_holds_and_is_named_all_the_same():
 
 
 def test_one_who_is_blocked_while_another_could_move_is_no_deadlock():
-    ended(PAIR + "a: fork -> b\nb: read y 1\n", "held", "at the end blocked is b in read")
+    ended(PAIR + "a: fork -> b\nb: read y 1\n", "held", "at the end b is blocked in read")
 
 
 def test_a_poll_without_an_end_is_seen_at_once():
-    ended(PIPE + "a: poll r POLLIN -1\n", "failed", "no process can move", "a in poll")
+    ended(PIPE + "a: poll r POLLIN -1\n", "failed", "no process can move", "a is blocked in poll")
     ended(PIPE + "a: poll r POLLIN -1 => 1\n", "failed", "line 2: expected 1, observed the call blocks")
 
 
 def test_a_wait_that_is_longer_than_a_run_may_take_times_out():
-    told = ended(PIPE + "a: poll r POLLIN 60000 => 0\n", "timed out", "more than 5 seconds", "a in poll")
+    told = ended(PIPE + "a: poll r POLLIN 60000 => 0\n", "timed out", "more than 5 seconds", "a is blocked in poll")
     assert told["took_ns"] < 10 * 10**9
 
 
@@ -101,7 +101,7 @@ def test_a_return_that_does_not_come_says_where_the_call_stands():
 
 @pytest.mark.parametrize("text", [PIPE + 'a: write w "x" * 1M', PAIR + 'a: write x "x" * 100000\n' * 4], ids=["pipe", "pair"])
 def test_a_write_into_a_full_buffer_blocks_and_ends(text):
-    ended(text, "failed", "no process can move", "a in write")
+    ended(text, "failed", "no process can move", "a is blocked in write")
 
 
 def test_a_ninth_process_is_no_scenario_and_is_not_made():
@@ -186,7 +186,7 @@ def test_who_is_stopped_takes_no_step():
 
 
 def test_who_has_stopped_himself_cannot_move():
-    ended("a: kill a SIGSTOP\n", "failed", "no process can move", "a in kill, stopped")
+    ended("a: kill a SIGSTOP\n", "failed", "no process can move", "a is blocked in kill and stopped")
 
 
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGSEGV", "SIGALRM", "SIGXCPU", "SIGTERM"])
@@ -207,7 +207,7 @@ def test_a_handler_that_counts_nothing_lets_a_process_survive():
 
 
 def test_an_orphan_is_killed_with_its_run_and_reaped():
-    ended(PAIR + "a: fork -> b\nb: fork -> c\nc: read x 1 => blocks\nb: exit 0\na: wait b => ok\na: exit 0\n", "held", "c in read")
+    ended(PAIR + "a: fork -> b\nb: fork -> c\nc: read x 1 => blocks\nb: exit 0\na: wait b => ok\na: exit 0\n", "held", "c is blocked in read")
 
 
 # ---- values

@@ -89,6 +89,9 @@ def test_a_failed_expectation_is_told_at_its_step(lab: Server) -> None:
     assert answer.status == 201 and answer.json["verdict"] == "failed"
     page = lab.get(f"/lab/runs/{answer.json['id']}")
     assert "expected 4, observed 3" in page.text and 'data-number="2"' in page.text, "it opens at the step that failed"
+    assert re.search(r'<p class="reason"><a href="[^"]+step=2#line-4">line 4</a> <span class="soft">\(step 2\)</span>: expected 4, observed 3', page.text) and 'id="line-4"' in page.text
+    landed = lab.form("/lab/runs", {"Authorization": f"Bearer {TOKEN}"}, text=OWN.replace("=> 3", "=> 4"))
+    assert landed.headers["Location"].endswith("step=2")
 
 
 def test_the_messages_and_the_descriptors_of_a_run_stand_in_the_record(lab: Server) -> None:
@@ -152,9 +155,18 @@ def test_a_run_is_kept_when_it_is_shared_and_shown_in_frames_of_other_sites(lab:
 
 def test_two_runs_stand_side_by_side_and_the_same_one_differs_nowhere(lab: Server) -> None:
     first, second = ran(lab, "parent-and-child"), ran(lab, "parent-and-child")
-    assert "11 of 11 steps gave the same" in lab.get(f"/lab/compare?a={first}&b={second}").text
+    assert "11 of 11 steps gave and changed the same" in lab.get(f"/lab/compare?a={first}&b={second}").text
     other = ran(lab, "one-process")
     assert "differs" in lab.get(f"/lab/compare?a={first}&b={other}").text
+
+
+def test_steps_that_only_name_things_otherwise_gave_the_same_and_another_size_is_another_one(lab: Server) -> None:
+    renamed = OWN.replace("p:", "writer:").replace("out", "mouth")
+    larger = OWN.replace('"abc" => 3', '"x" * 1500')
+    ids = [lab.post("/api/v1/lab/runs", {"text": text}, TOKEN).json["id"] for text in (OWN, renamed, larger, larger.replace("1500", "1600"))]
+    text = lab.get(f"/lab/compare?a={ids[0]}&b={ids[1]}").text
+    assert "3 of 3 steps gave and changed the same. 3 of these are written otherwise." in text and "differs" not in text
+    assert "1 of 3 steps gave and changed the same." in lab.get(f"/lab/compare?a={ids[2]}&b={ids[3]}").text
 
 
 @pytest.mark.parametrize("form", ["c", "python", "transcript", "json"])

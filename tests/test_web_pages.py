@@ -35,7 +35,7 @@ from app.pool.jobs import catalogue
 from app.store import queries
 from app.store.filter import FIELDS
 from app.store.models import PACE_SECONDS
-from app.web import export, listing, problems
+from app.web import export, listing, problems, words
 from tests import plausible
 from tests.plausible import CATALOGUE, MS, S, History
 
@@ -235,11 +235,12 @@ def test_a_strangers_name_cannot_write_into_the_page(client: FlaskClient) -> Non
 
 def test_only_an_operator_is_shown_what_changes_something(site: Flask) -> None:
     client = site.test_client()
-    assert "Log in to send one" in client.get("/jobs").text
+    stranger = client.get("/jobs").text
+    assert "Log in to send one" in stranger and "Drop a file here" not in stranger and 'type="file"' not in stranger
     assert "/workers/scale" not in client.get("/workers").text
     token = attribute(client.get("/login").text, 'name="csrf_token" value')
     assert client.post("/login", data={"csrf_token": token, "token": "operator"}).status_code == 303
-    assert "Send it" in client.get("/jobs").text
+    assert "Send it" in client.get("/jobs").text and "Drop a file here" in client.get("/jobs").text
     assert "/workers/scale" in client.get("/workers").text and "/workers/1/signal" in client.get("/workers").text
 
 
@@ -484,6 +485,38 @@ def test_a_job_shows_each_hop_with_its_latency_and_its_descriptor_on_the_way(
     assert text.count("proved</span>") >= 3 and "memfd" in text and "followed.bin" in text
     drawing = re.search(r'<svg class="drawing wide".*?</svg>', text, re.DOTALL)
     assert drawing and drawing[0].count('class="pill web') == 1 and drawing[0].count('class="pill worker') >= 1
+
+
+def test_what_followed_upon_another_has_another_label() -> None:
+    assert words.after([0, 4_010_000, 4_040_000, 9_000_000]) == ["0", "+4.01\u00a0ms", "+4.04\u00a0ms", "+9.0\u00a0ms"]
+    assert words.after([0, 120_000_000, 120_004_000]) == ["0", "+120.000\u00a0ms", "+120.004\u00a0ms"]
+    assert words.after([0, 3_100_210_000, 3_100_390_000]) == ["0", "+3.1002\u00a0s", "+3.1003\u00a0s"]
+    assert words.after([0, 0, 5_000, 5_000]) == ["0", "0", "+5.0\u00a0µs", "+5.0\u00a0µs"], "what is one moment has one label"
+    assert words.after([0, 7_200_000_000_000, 7_200_000_000_001])[2] == "+7200.000000001\u00a0s"
+
+
+def test_no_packet_of_a_jobs_drawing_lies_on_the_lane_of_another_process(client: FlaskClient, history: History) -> None:
+    at = time.time_ns()
+    job = history.job("compress", "long.tar", 4000, at=at, state="cancelled", until="task", reason="cancelled through web 2")
+    history.message("cancel", ("web", 2, 41870), history.supervisor, vocabulary.Cancel(job.id), job=job.id, at=at + S, latency=MS)
+    history.commit()
+    for layout in ("wide", "narrow"):
+        found = re.search(rf'<svg class="drawing {layout}" [^>]*aria-labelledby="way.*?</svg>', client.get(f"/jobs/{job.id}").text, re.DOTALL)
+        assert found
+        lanes = sorted({float(x) for x in re.findall(r'<line x1="([\d.]+)" [^>]*class="lane', found[0])})
+        packets = re.findall(r'<rect x="([\d.]+)" y="[\d.]+" width="([\d.]+)" [^>]*class="packet', found[0])
+        assert len(lanes) == 4 and len(packets) == 5
+        assert not [(x, lane) for x, width in packets for lane in lanes if float(x) <= lane <= float(x) + float(width)]
+
+
+def test_bytes_that_a_job_answers_with_are_dumped_beside_the_result_the_first_256_at_once(client: FlaskClient, history: History) -> None:
+    data = bytes(range(256)) * 20
+    job = history.job("echo", "noise.bin", len(data), at=time.time_ns(), result={"bytes": len(data), "hex": data.hex()})
+    history.commit()
+    text = client.get(f"/jobs/{job.id}").text
+    before, _folded, after = text.partition("<details class=\"twin\"><summary>and the 3.8\u00a0KiB after them</summary>")
+    assert before.count('<th scope="row">0') == 16 and after.count('<th scope="row">0') == 240, "4 KiB: nobody reads more on a page"
+    assert "4.0\u00a0KiB of 5.0\u00a0KiB stand here" in text and data.hex()[:64] not in text
 
 
 def test_a_job_whose_worker_died_says_so(client: FlaskClient) -> None:

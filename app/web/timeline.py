@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple, Sequence
 
 from app.store.models import Message, Transfer
+from app.web.words import after
 
 CLIENTS = ("web", "tool", "live")
 
@@ -41,6 +42,11 @@ class Way(NamedTuple):
     parties: list[Party]
     total: int | None
     """ns from the first send to the last receipt; None while nothing was received."""
+
+    @property
+    def after(self) -> list[str]:
+        """When each message was sent, told apart from its neighbours."""
+        return after([hop.elapsed for hop in self.hops])
 
     @property
     def moving(self) -> bool:

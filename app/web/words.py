@@ -9,7 +9,7 @@ import datetime
 import math
 import time
 import unicodedata
-from typing import Any
+from typing import Any, Sequence
 
 from flask import Flask
 from flask_babel import gettext as _
@@ -34,20 +34,20 @@ def size(count: int | None) -> str:
     return f"{value:.1f}\u00a0{unit}" if value < 9.95 else f"{value:.0f}\u00a0{unit}"
 
 
-def two_digits(value: float) -> str:
-    """A positive number with two significant digits, without an exponent."""
+def significant(value: float, digits: int = 2) -> str:
+    """A positive number with two significant digits, or `digits`, without an exponent."""
     if value <= 0:
         return "0"
-    places = 1 - math.floor(math.log10(float(f"{value:.1e}")))
+    places = digits - 1 - math.floor(math.log10(float(f"{value:.{digits - 1}e}")))
     return f"{round(value, places):.{max(places, 0)}f}"
 
 
-def duration(ns: int | float | None) -> str:
-    """Nanoseconds as us, ms, s, min or h with two significant digits."""
+def duration(ns: int | float | None, digits: int = 2) -> str:
+    """Nanoseconds as us, ms, s, min or h with two significant digits, or `digits`."""
     if ns is None:
         return NOTHING
     if ns < 0:
-        return "\u2212" + duration(-ns)
+        return "\u2212" + duration(-ns, digits)
     for limit, divisor, unit in (
         (995e3, 1e3, "\u00b5s"),
         (995e6, 1e6, "ms"),
@@ -55,8 +55,32 @@ def duration(ns: int | float | None) -> str:
         (99.5 * 60e9, 60e9, "min"),
     ):
         if ns < limit:
-            return f"{two_digits(ns / divisor)}\u00a0{unit}"
-    return f"{two_digits(ns / 3600e9)}\u00a0h"
+            return f"{significant(ns / divisor, digits)}\u00a0{unit}"
+    return f"{significant(ns / 3600e9, digits)}\u00a0h"
+
+
+def after(times: Sequence[int]) -> list[str]:
+    """How long after the first of them each of `times` is, in ns and in order: with as many digits as tell it from its neighbours."""
+    more = [0] * len(times)
+    while True:
+        told = [f"+{_after(time, digits)}" if time else "0" for time, digits in zip(times, more)]
+        alike = {
+            index
+            for left in range(len(times) - 1)
+            if told[left] == told[left + 1] and times[left] != times[left + 1]
+            for index in (left, left + 1)
+        }
+        if not alike:
+            return told
+        for index in alike:
+            more[index] += 1
+
+
+def _after(ns: int, more: int) -> str:
+    """A duration with `more` digits than usual; beyond a second then in seconds, to the millisecond and finer."""
+    if not more or ns < NS:
+        return duration(ns, 2 + more)
+    return f"{ns // NS}.{f'{ns % NS:09d}'[: 2 + more]}\u00a0s"
 
 
 def number(value: int | float | None) -> str:
@@ -64,20 +88,17 @@ def number(value: int | float | None) -> str:
     if value is None:
         return NOTHING
     if isinstance(value, float) and value < 99.5:
-        return two_digits(value)
+        return significant(value)
     return f"{round(value):,}".replace(",", "\u2009")
 
 
-def clock(ns: int | None, *, day: bool = False) -> str:
-    """The time of day in UTC to the millisecond; with `day` the date before it."""
+def clock(ns: int | None, *, day: bool = False, places: int = 3) -> str:
+    """The time of day in UTC to the millisecond, or to `places`; with `day` the date before it."""
     if not ns:
         return NOTHING
     moment = datetime.datetime.fromtimestamp(ns // NS, datetime.UTC)
-    return (
-        f"{moment:%Y-%m-%d %H:%M:%S}.{ns // 1_000_000 % 1000:03d} UTC"
-        if day
-        else f"{moment:%H:%M:%S}.{ns // 1_000_000 % 1000:03d}"
-    )
+    fraction = f"{ns % NS:09d}"[:places]
+    return f"{moment:%Y-%m-%d %H:%M:%S}.{fraction} UTC" if day else f"{moment:%H:%M:%S}.{fraction}"
 
 
 def stamp(ns: int | None) -> str | None:
@@ -114,13 +135,13 @@ def ago(ns: int | None) -> Markup:
     )
 
 
-def moment(ns: int | None) -> Markup:
-    """A ``<time>`` element with the absolute time in its text."""
+def moment(ns: int | None, places: int = 3) -> Markup:
+    """A ``<time>`` element with the absolute time in its text, to `places`."""
     if not ns:
         return Markup(NOTHING)
     stamp = datetime.datetime.fromtimestamp(ns // NS, datetime.UTC)
     return Markup('<time datetime="{}.{:03d}Z">{}</time>').format(
-        f"{stamp:%Y-%m-%dT%H:%M:%S}", ns // 1_000_000 % 1000, clock(ns, day=True)
+        f"{stamp:%Y-%m-%dT%H:%M:%S}", ns // 1_000_000 % 1000, clock(ns, day=True, places=places)
     )
 
 

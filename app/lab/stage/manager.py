@@ -186,11 +186,11 @@ class _Stage:
     def _blocked(self) -> str:
         """Who is in a call that does not return, in words."""
         words = [
-            f"{actor.name} in {actor.pending.step.call}" + (", stopped" if self._stopped(actor) else "")
+            f"{actor.name} is blocked in {actor.pending.step.call}" + (" and stopped" if self._stopped(actor) else "")
             for actor in self._actors.values()
             if actor.pending and not actor.ended
         ]
-        return f"blocked {'is' if len(words) == 1 else 'are'} {', '.join(words)}" if words else ""
+        return ", ".join(words)
 
     def _deadlocked(self) -> bool:
         """Whether nobody who lives can take a step: then nothing could release those who are blocked."""

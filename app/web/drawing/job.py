@@ -22,7 +22,7 @@ HEAD, STEP, SLOPE = 62, 66, 16
 
 def draw(way: Way, kind: str, name: str) -> Markup:
     """The drawing for wide screens and paper, and for a phone."""
-    return _draw(way, kind, name, 800, 64, "wide") + _draw(way, kind, name, 343, 0, "narrow")
+    return _draw(way, kind, name, 800, 76, "wide") + _draw(way, kind, name, 343, 0, "narrow")
 
 
 def _draw(way: Way, kind: str, name: str, width: int, gutter: int, layout: str) -> Markup:
@@ -38,15 +38,15 @@ def _draw(way: Way, kind: str, name: str, width: int, gutter: int, layout: str) 
         drawing.process(x - box / 2, 1, box, HEAD - 8, Card(party.role, party.name, [f"pid {party.pid}"]))
     held: dict[tuple[Party, int, int], float] = {}
     busy: dict[Party, float] = {}
+    after = way.after
     for index, hop in enumerate(way.hops):
         y = HEAD + 30 + STEP * index
         _activity(drawing, hop, middle, busy, y, narrow)
         _holding(drawing, hop, middle, held, y)
         if not narrow:
-            drawing.text(
-                gutter - 4, y + 4, "+" + duration(hop.elapsed) if hop.elapsed else "0", "mono small soft", "end"
-            )
-        _message(drawing, hop, middle[hop.sender], middle[hop.receiver], y, narrow)
+            drawing.text(gutter - 4, y + 4, after[index], "mono small soft", "end")
+        x1, x2 = middle[hop.sender], middle[hop.receiver]
+        _message(drawing, hop, x1, x2, y, narrow, [x for x in middle.values() if min(x1, x2) < x < max(x1, x2)])
     return drawing.svg()
 
 
@@ -101,7 +101,20 @@ def _holding(
         held[(hop.receiver, transfer.device, transfer.inode)] = y + SLOPE
 
 
-def _message(drawing: Drawing, hop: Hop, x1: float, x2: float, y: float, narrow: bool) -> None:
+def _beside(hop: Hop, x1: float, x2: float, passed: Sequence[float], taken: float) -> float:
+    """The middle of a packet that crosses lanes of others: next to its client or worker, for at the supervisor's lane all meet.
+
+    `taken`: how far from a lane its descriptors reach.
+    """
+    outer = x2 if hop.sender.role == "supervisor" else x1
+    next_lane = min(passed, key=lambda lane: abs(lane - outer))
+    return (outer + next_lane) / 2 + (taken / 2 if next_lane > outer else -taken / 2)
+
+
+def _message(
+    drawing: Drawing, hop: Hop, x1: float, x2: float, y: float, narrow: bool, passed: Sequence[float]
+) -> None:
+    """One arrow with its packet and what rides on it. `passed`: lanes of others that it crosses; its packet lies on none of them."""
     message = hop.message
     direction = 1 if x2 > x1 else -1
     begin, end = x1 + 6 * direction, x2 - 6 * direction
@@ -113,14 +126,17 @@ def _message(drawing: Drawing, hop: Hop, x1: float, x2: float, y: float, narrow:
         drawing.mark(stop + 8 * direction, y + SLOPE * 0.8 + 1, "failed" if message.state == "failed" else "unknown")
     else:
         drawing.arrow(begin, y, end, y + SLOPE, style)
-    centre, at = (x1 + x2) / 2, y + SLOPE / 2
     shown = hop.transfers[: 1 if narrow else 3]
     breadth = (
         0
         if narrow
         else min(44 + 6.6 * max(0, message.size.bit_length() - 4), abs(end - begin) - 2 * (APART * len(shown) + 12))
     )
-    breadth = max(breadth, 8 * len(message.kind) + 12)
+    if passed:
+        breadth = min(breadth, abs(x2 - x1) / (len(passed) + 1) - APART * len(shown) - 24)  # between two lanes
+    breadth = max(breadth, 7 * len(message.kind) + 6 if narrow and passed else 8 * len(message.kind) + 12)
+    centre = _beside(hop, x1, x2, passed, APART * len(shown) + 14 if shown and not narrow else 0) if passed else (x1 + x2) / 2
+    at = y + SLOPE * (centre - x1) / (x2 - x1)
     drawing.open("a", href=url_for("pages.message", id=message.id))
     drawing.open("g", class_="message")
     drawing.element("title", f"{message.kind} \u00b7 {size(message.size)} \u00b7 {message.state}")

@@ -64,6 +64,19 @@ class Reading:
         """What was held after a step."""
         return (self.steps[number - 1]["after"] if 0 < number <= self.count else None) or {"processes": [], "objects": []}
 
+    @property
+    def first(self) -> int:
+        """The step that is shown first: the one that failed; of a run that came to another end than its own the last; else the first."""
+        failed = next((number for number, step in enumerate(self.steps, 1) if step["verdict"] == "failed"), 0)
+        return failed or (min(1, self.count) if self.run["verdict"] in ("held", "none") else self.count)
+
+    @property
+    def reason(self) -> list[tuple[str, Line | None]]:
+        """Why the run ended as it did, in pieces; with a line of the text where a piece names a line that is a step."""
+        by_number = {line.number: line for line in self.lines if line.step}
+        parts = re.split(r"(\bline \d+\b)", self.run["reason"])
+        return [(part, by_number.get(int(part[5:])) if index % 2 else None) for index, part in enumerate(parts) if part]
+
     # ---- the text
 
     @cached_property
@@ -129,6 +142,18 @@ class Reading:
                 for thread in process.get("threads") or [process]:
                     seen.setdefault(thread["name"])
         return list(seen)
+
+    def volatile(self) -> set[str]:
+        """Numbers that the kernel gave and gives otherwise in each run: pids, inodes, ports."""
+        found: set[Any] = set()
+        for number, step in enumerate(self.steps, 1):
+            facts = self.facts(number)
+            for process in facts["processes"]:
+                found |= {process["pid"], *(thread["tid"] for thread in process.get("threads") or ())}
+                found |= {row["inode"] for row in process["descriptors"]}
+            found |= {item["inode"] for item in facts["objects"]}
+            found |= {result["port"] for result in (step["result"], *step["completed"].values()) if result and result.get("port")}
+        return {str(value) for value in found if value}
 
     # ---- what changed
 

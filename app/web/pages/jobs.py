@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 from flask import flash, redirect, render_template, request, url_for
 from flask_babel import gettext as _
@@ -13,7 +13,7 @@ from app.ipc.vocabulary import LAB, JobSpec
 from app.pool.client import PoolAway
 from app.store import queries, runs
 from app.store.models import Job
-from app.web import download, face, listing, reach, strip, timeline
+from app.web import download, face, listing, payload, reach, strip, timeline
 from app.web.access import operator_required, reader_required
 from app.web.drawing import job as drawing
 from app.web.pages import blueprint
@@ -24,6 +24,20 @@ PATIENCE = 2.0
 """Seconds for which the answer to a submission waits for the job's end; then the page of the job follows it."""
 INLINE = ("image/png",)
 """Media types of outputs that a page shows: made by our own workers, and harmless as images."""
+AT_ONCE, MOST_BYTES = 16, 4096
+"""Rows of a dump that are seen at once, 256 bytes as *Message* has them; and bytes of a page that nobody reads to its end."""
+
+SHORT = 200
+"""Characters of a text that stand beside the other facts."""
+
+
+class Bytes(NamedTuple):
+    """What a job answered with that is no text, for a dump."""
+
+    rows: list[tuple[str, list[str], str]]
+    shown: int
+    total: int
+    at_once: int = AT_ONCE
 
 
 def catalogue() -> list[JobSpec]:
@@ -123,6 +137,9 @@ def story(id: int) -> dict[str, Any]:
     own, later = timeline.part(queries.messages_of_job(history, id), found.ended)
     transfers = queries.transfers_of_job(history, id)
     way = timeline.trace(own, transfers)
+    result = face.result_of(found)
+    dumped = _bytes(result)
+    text = result.pop("text") if len(str(result.get("text", ""))) > SHORT else ""
     return {
         "job": found,
         "id": id,
@@ -130,11 +147,23 @@ def story(id: int) -> dict[str, Any]:
         "later": timeline.trace(later, transfers),
         "files": list(timeline.descriptors(way).values()),
         "drawing": drawing.draw(way, found.kind, found.name),
-        "result": face.facts_of(face.result_of(found)),
+        "result": face.facts_of(result),
+        "bytes": dumped,
+        "text": text,
         "sentence": _sentence(found, way),
         "gone": _gone(found),
         "run": runs.of_job(reach.own(), id) if found.kind == LAB else None,
     }
+
+
+def _bytes(result: dict[str, Any]) -> Bytes | None:
+    """The bytes that echo tells in hexadecimal, taken out of `result`; None: it tells none."""
+    try:
+        whole = bytes.fromhex(result["hex"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    del result["hex"]
+    return Bytes(payload.dump(whole[:MOST_BYTES]), min(len(whole), MOST_BYTES), len(whole))
 
 
 def _gone(job: Job) -> str:

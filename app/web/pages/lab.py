@@ -92,8 +92,9 @@ def run_scenario() -> Any:
         except Problem as problem:
             return _editor(text, problem, parent=parent)
         row = running.perform(text, parent=parent)
-    guess = {"predict": "1"} if request.form.get("predict") else {}
-    return redirect(url_for("pages.run", id=row.id, step=1, **guess), 303)
+    if request.form.get("predict"):
+        return redirect(url_for("pages.run", id=row.id, step=1, predict=1), 303)
+    return redirect(url_for("pages.run", id=row.id, step=Reading(runs.opened(row)).first), 303)
 
 
 run_scenario.body_max = 7 * TEXT_MAX  # type: ignore[attr-defined]  percent-encoded UTF-8
@@ -170,8 +171,7 @@ def _panes(step: dict[str, Any], number: int) -> list[tuple[str, Any]]:
 def _step(reading: Reading) -> int:
     text = request.args.get("step", "")
     if not text:
-        failed = next((number for number, step in enumerate(reading.steps, 1) if step["verdict"] == "failed"), 1)
-        return min(failed, reading.count)
+        return reading.first
     if not text.isascii() or not text.isdecimal() or int(text[:9]) > reading.count:
         raise Problem("bad-request", _("The step is %(step)r; expected a number from 0 to %(count)s.", step=text[:12], count=reading.count))
     return int(text)
@@ -304,24 +304,39 @@ def compare() -> Any:
     rows = [running.find(first), running.find(second)]
     readings = [Reading(runs.opened(row)) for row in rows]
     count = max(reading.count for reading in readings)
+    plain = [_Plain(reading) for reading in readings]
     steps = []
     for number in range(1, count + 1):
         sides = [
             (reading.source(number), reading.outcome(number), reading.changes(number)) if number <= reading.count else ("", "", [])
             for reading in readings
         ]
-        steps.append((number, sides, _plain(sides[0]) == _plain(sides[1])))
+        gave = [side.gave(number) for side in plain]
+        steps.append((number, sides, gave[0] == gave[1] and bool(sides[0][0] and sides[1][0])))
     return render_template(
         "lab_compare.html",
         both=list(zip(rows, readings)),
         steps=steps,
         same=sum(same for _number, _sides, same in steps),
+        otherwise=sum(same and sides[0][0] != sides[1][0] for _number, sides, same in steps),
         shape_of=SHAPES,
         section="pages.lab",
     )
 
 
-def _plain(side: tuple[str, str, list[str]]) -> tuple[str, str, list[str]]:
-    """What of a step can be compared: pids, inodes and ports are other ones in each run."""
-    number = re.compile(r"\b\d{4,}\b")
-    return side[0], number.sub("N", side[1]), [number.sub("N", change) for change in side[2]]
+class _Plain:
+    """A run without what says nothing of what its steps gave: numbers that are other ones in each run, and the names that its text chose."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+        names = [*reading.actors, *dict.fromkeys(name for number in range(1, reading.count + 1) for process in reading.facts(number)["processes"] for row in process["descriptors"] for name in row["names"])]
+        self._words = {name: f"#{index}" for index, name in enumerate(dict.fromkeys(names))} | dict.fromkeys(reading.volatile(), "#")
+
+    def gave(self, number: int) -> tuple[str, list[str]] | None:
+        """What a step gave and changed; None: there is no such step."""
+        if number > self._reading.count:
+            return None
+        return self._bare(self._reading.outcome(number)), [self._bare(change) for change in self._reading.changes(number)]
+
+    def _bare(self, text: str) -> str:
+        return re.sub(r"\w+", lambda word: self._words.get(word[0], word[0]), text)
