@@ -112,6 +112,22 @@ class MariaDB:
 
 
 @contextmanager
+def standing_still(pid: int) -> Iterator[None]:
+    """Stops a server for the time of the block: it takes connections, as the kernel does that, and answers nothing."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        eventually(lambda: stands_still(pid), "each of its threads has stopped")  # until then one may still answer
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def stands_still(pid: int) -> bool:
+    """Whether every thread is stopped. proc(5)."""
+    return all(thread.read_text().rpartition(") ")[2][0] == "T" for thread in Path(f"/proc/{pid}/task").glob("*/stat"))
+
+
+@contextmanager
 def server(*options: str) -> Iterator[MariaDB]:
     """A server that runs until the end of the block; nothing of it is left."""
     directory = Path(tempfile.mkdtemp(prefix="db"))

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 from app.lamp import box
 from app.lamp.templates import fill
 from app.store.engine import engine
+from tests.database import stands_still, standing_still
 from tests.eventually import eventually
 from tests.lamp import Lamp, command
 from tests.leaks import parent, runs
@@ -251,6 +253,25 @@ def test_without_mariadb_pages_say_so_jobs_run_and_their_rows_come_when_it_is_ba
     )
     lamp.ready()
     assert lamp.visitor.get("/messages").status == 200
+
+
+def test_while_mariadb_stands_still_every_page_says_so_and_all_come_back_by_themselves(lamp: Lamp) -> None:
+    """Each waited 45 s once, until every thread of web did: /healthz had no answer either."""
+    paths = ["/", "/messages", "/jobs", "/lab", "/api/v1/messages", "/readyz"] * 10
+    threads = lamp.made.web_processes * lamp.made.web_threads
+    with ThreadPoolExecutor(2 * threads) as visitors:
+        with standing_still(lamp.mariadb.pid):
+            answers = list(visitors.map(lamp.visitor.get, paths))
+            assert {answer.status for answer in answers} == {503}
+            assert all("database" in answer.text.lower() for answer in answers)
+            assert all(answer.headers["Refresh"] for path, answer in zip(paths, answers) if path == "/messages")
+            assert {answer.status for answer in visitors.map(lamp.visitor.get, ["/healthz"] * threads)} == {200}
+            assert not lamp.checks()["database"]["ok"] and lamp.checks()["pool"]["ok"]
+            assert lamp.visitor.submit("digest", b"meanwhile", "meanwhile.txt").status == 201
+            assert stands_still(lamp.mariadb.pid)
+        lamp.ready()
+        for path in paths:
+            eventually(lambda: lamp.visitor.get(path).status == 200, f"{path} is back in each process")
 
 
 # ---- who may do what

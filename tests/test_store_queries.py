@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, Iterator
 
 import pytest
-from sqlalchemy import Connection, create_engine, event, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event, text
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
@@ -18,9 +19,10 @@ from app.journal.records import Born, Epoch, Proof, Record
 from app.recorder.writer import Writer
 from app.store import queries
 from app.store.cursor import Known, encode
-from app.store.engine import engine
+from app.store.engine import Away, engine
 from app.store.filter import FIELDS, parse
-from tests.database import both
+from tests.database import MariaDB, both, standing_still
+from tests.eventually import eventually
 from tests.story import BEGIN, MESSAGES_OF_A_JOB, Story
 
 TABLES = ("messages", "transfers", "jobs", "workers")
@@ -381,6 +383,83 @@ def test_a_cursor_of_another_table_is_refused(past: History) -> None:
             queries.changes(session, "messages", None, older)
         with pytest.raises(queries.CursorError, match="expected one that came with a page"):
             queries.page(session, "messages", before=queries.live_cursor(session))
+
+
+@pytest.fixture
+def away(request: pytest.FixtureRequest) -> Away:
+    """What a process knows of a server; who comes after a timeout asks again, or after the pause that the test is given."""
+    return Away(patience=2.0, pause=getattr(request, "param", 0.0))
+
+
+@pytest.fixture
+def two(mariadb: MariaDB, away: Away) -> Iterator[list[Engine]]:
+    """Web's two engines of one server, each with an idle connection."""
+    made = [engine(mariadb.url(), read_only=read_only, away=away) for read_only in (True, False)]
+    assert [answers(one) for one in made] == [True, True]
+    yield made
+    for one in made:
+        one.dispose()
+
+
+@pytest.fixture
+def waits(two: list[Engine]) -> list[BaseException]:
+    """Each answer that was waited for in vain, by whomever."""
+    found: list[BaseException] = []
+
+    def note(context: ExceptionContext) -> None:
+        if "timed out" in str(context.original_exception):
+            found.append(context.original_exception)
+
+    for one in two:
+        event.listen(one, "handle_error", note)
+    return found
+
+
+def answers(made: Engine, statement: str = "SELECT 1") -> bool:
+    """Whether the question was answered; if not, the error is one that web knows."""
+    try:
+        with made.connect() as connection:
+            connection.exec_driver_sql(statement)
+        return True
+    except OperationalError:
+        return False
+
+
+@pytest.mark.database
+@pytest.mark.parametrize("away", [300.0], indirect=True)
+def test_a_server_that_stands_still_is_waited_for_once_and_then_by_nobody(mariadb: MariaDB, two: list[Engine], waits: list[BaseException]) -> None:
+    with standing_still(mariadb.pid):
+        assert not answers(two[0]) and len(waits) == 1, "for the ping, and not for a new connection"
+        assert not any(answers(one) for one in two * 10) and len(waits) == 1
+    assert not answers(two[0]), "nobody has looked"
+
+
+@pytest.mark.database
+def test_one_at_a_time_looks_whether_a_server_goes_on_and_then_all_are_answered(
+    mariadb: MariaDB, two: list[Engine], waits: list[BaseException]
+) -> None:
+    with standing_still(mariadb.pid), ThreadPoolExecutor(20) as threads:
+        assert not answers(two[1])
+        waits.clear()
+        assert not any(threads.map(answers, two * 10)) and len(waits) == 1
+    eventually(lambda: answers(two[0]), "it is asked again")
+    assert all(answers(one) for one in two * 10)
+
+
+@pytest.mark.database
+def test_a_query_may_take_longer_than_a_server_to_greet_and_to_answer_a_ping(two: list[Engine], away: Away) -> None:
+    two[0].dispose()
+    for _connection in ("a new one", "out of the pool"):
+        assert answers(two[0], f"SELECT SLEEP({away.patience + 0.2})")
+
+
+@pytest.mark.database
+def test_a_server_that_is_not_there_is_not_remembered(mariadb: MariaDB, away: Away) -> None:
+    nobody, there = engine(mariadb.url(port=1), away=away), engine(mariadb.url(), away=away)
+    try:
+        assert [answers(nobody), answers(there), answers(nobody), answers(there)] == [False, True] * 2
+    finally:
+        there.dispose()
 
 
 @both

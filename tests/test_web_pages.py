@@ -24,6 +24,7 @@ from babel.messages.frontend import parse_mapping_cfg
 from flask import Flask
 from flask.testing import FlaskClient
 from markupsafe import escape
+from sqlalchemy import Connection, event
 from werkzeug.test import TestResponse
 
 import app as package
@@ -32,11 +33,12 @@ from app.config import Settings
 from app.ipc import vocabulary
 from app.ipc.vocabulary import REFUSALS
 from app.pool.jobs import catalogue
-from app.store import queries
+from app.store import migrate, queries
 from app.store.filter import FIELDS
 from app.store.models import PACE_SECONDS
 from app.web import export, listing, problems, words
 from tests import plausible
+from tests.database import MariaDB
 from tests.plausible import CATALOGUE, MS, S, History
 
 pytestmark = pytest.mark.web
@@ -649,6 +651,32 @@ def test_readiness_tells_missing_tables_from_a_database_that_is_away(client: Fla
         assert detail.startswith("it answers, but its tables are missing") and "app migrate" in detail
         database.execute("ALTER TABLE elsewhere RENAME TO positions")
     assert client.get("/readyz").json["checks"]["database"]["ok"]
+
+
+@pytest.mark.database
+def test_a_connection_that_is_lost_in_the_midst_of_a_page_is_a_database_that_is_away(mariadb: MariaDB, tmp_path: Path) -> None:
+    """The session whose connection it was refuses every further query: the strip of the error page made a 500 of it."""
+    settings = Settings(state=tmp_path / "state", run=tmp_path / "run", history_url=mariadb.fresh())
+    migrate.upgrade(settings)
+    site = create_app(settings)
+
+    def end(connection: Connection, _cursor: object, statement: str, *_how: object) -> None:
+        if "FROM " + table in statement:
+            mariadb.execute(f"KILL {connection.connection.thread_id()}")
+
+    try:
+        client = site.test_client()
+        live = "/live/messages?cursor=" + attribute(client.get("/messages").text, "data-cursor")
+        (history,) = [made for name, made in site.extensions["pairscope"]._engines.items() if name.startswith("True")]
+        event.listen(history, "before_cursor_execute", end)
+        for table, path in (("positions", "/messages"), ("messages", "/messages"), ("positions", live)):
+            page = client.get(path)
+            assert page.status_code == 503, f"{path}: {page.text}"
+            assert "The database does not answer" in page.text and "lamp failed" in page.text
+        table = "nothing"
+        assert client.get("/messages").status_code == 200
+    finally:
+        site.extensions["pairscope"].close()
 
 
 # ---- export

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 import weakref
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,19 @@ from sqlalchemy.engine import make_url
 SQL_MODE = "STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION"
 """Without it a value that does not fit is cut, or its row dropped, with a warning that nobody reads."""
 READ_SECONDS = 10
-"""A query of a page that takes longer is ended by the server."""
+"""A statement of web that takes longer is ended by the server; the slowest page of docs/record.md took 0.7 s."""
+ANSWER_SECONDS = 3
+"""Within this a server that runs greets, answers a ping and rolls back, however slow its queries are."""
+AGAIN_SECONDS = 2
+"""After this a server that did not answer is asked again."""
 
 
-def engine(url: str, *, read_only: bool = False, **options: Any) -> Engine:
+def engine(url: str, *, read_only: bool = False, away: Away | None = None, **options: Any) -> Engine:
     """An engine for one database; connects at the first use.
 
     `read_only`: every SELECT stands for itself (no transaction, no snapshot that is held), anything else is refused.
+    `away`: waits shortly for MariaDB, and not at all while that says that it stands still. What can wait (the recorder) does without:
+    a server that goes on still answers what it was asked before.
     `options` go to SQLAlchemy's create_engine, as `pool_size`. What a transaction of a writing engine has begun with
     SQLite holds the write lock from its first statement: a reader that becomes a writer would fail with SQLITE_BUSY.
     """
@@ -39,16 +46,83 @@ def engine(url: str, *, read_only: bool = False, **options: Any) -> Engine:
         place,
         connect_args={
             "charset": "utf8mb4",
-            "connect_timeout": 5,
-            "read_timeout": READ_SECONDS + 5 if read_only else 60,
-            "write_timeout": 30,
+            "connect_timeout": away.patience if away else 5,
+            "read_timeout": away.patience if away else READ_SECONDS + 5 if read_only else 60,
+            "write_timeout": READ_SECONDS + 2 if away else 30,
             "local_infile": False,
         },
         **options,
     )
-    event.listen(made, "connect", _prepare_mariadb_reader if read_only else _prepare_mariadb)
+    event.listen(made, "connect", _prepare_mariadb)
+    if read_only or away:
+        event.listen(made, "connect", _limit_mariadb)
+    if read_only:
+        event.listen(made, "connect", _refuse_to_write_mariadb)
     event.listen(made, "connect", _note)
+    if away:
+        away.watch(made)
     return made
+
+
+class Away:
+    """Whether a server that takes connections but stands still is away, for all engines of a process that go to it.
+
+    Found by stopping mariadbd (SIGSTOP): a page waited 45 s for its 503, three times a timeout of 15 s: for the ping of an idle connection, for
+    the greeting of a new one, and once more for the health strip of the error page. A few open pages held every thread of web. Now who comes
+    first waits `patience`, or READ_SECONDS and 2 if it was in the midst of a query; then all others fail at once, and every `pause` seconds one
+    of them is let through to look. A server that has been killed refuses by itself: nothing is remembered of it.
+    """
+
+    def __init__(self, patience: float = ANSWER_SECONDS, pause: float = AGAIN_SECONDS) -> None:
+        self.patience = patience
+        self._pause = pause
+        self._lock = threading.Lock()
+        self._until: float | None = None
+        """Nobody connects before (monotonic); None: it answers, for all that is known."""
+        self._engines: list[Engine] = []
+
+    def watch(self, made: Engine) -> None:
+        """Makes an engine ask here before it connects, and tell how that ended."""
+        self._engines.append(made)
+        event.listen(made, "do_connect", self._before)
+        event.listen(made, "connect", self._answered)
+        event.listen(made, "handle_error", self._failed)
+        event.listen(made, "checkout", self._wait_for_queries)
+        event.listen(made, "reset", self._wait_for_pings)
+
+    def _before(self, dialect: Any, *_how: object) -> None:
+        with self._lock:
+            if self._until is None:
+                return
+            now = time.monotonic()
+            if now < self._until:
+                raise dialect.loaded_dbapi.OperationalError(*_REFUSED)
+            self._until = now + 2 * self.patience  # this one looks; the greeting and what comes next may each be waited for
+
+    def _answered(self, *_connection: object) -> None:
+        with self._lock:
+            self._until = None
+
+    def _failed(self, context: Any) -> None:
+        error = context.original_exception
+        if error.args == _REFUSED:
+            return
+        if not isinstance(error.__context__, TimeoutError):
+            self._answered()  # it spoke, or nobody is there, which is known at once
+            return
+        with self._lock:
+            self._until = time.monotonic() + self._pause
+        for made in self._engines:
+            made.dispose()  # each idle connection would be pinged, and waited for
+
+    def _wait_for_queries(self, connection: Any, *_pool: object) -> None:
+        connection._read_timeout = READ_SECONDS + 2
+
+    def _wait_for_pings(self, connection: Any, *_pool: object) -> None:
+        connection._read_timeout = self.patience
+
+
+_REFUSED = (2003, "The server did not answer a moment ago, and is not asked yet")
 
 
 _open: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -96,8 +170,7 @@ def _prepare_mariadb(connection: Any, _record: object) -> None:
         cursor.execute(f"SET SESSION sql_mode='{SQL_MODE}', time_zone='+00:00'")
 
 
-def _prepare_mariadb_reader(connection: Any, record: object) -> None:
-    _prepare_mariadb(connection, record)
+def _limit_mariadb(connection: Any, _record: object) -> None:
     limit = (
         f"max_statement_time={READ_SECONDS}"
         if "MariaDB" in connection.get_server_info()
@@ -105,4 +178,8 @@ def _prepare_mariadb_reader(connection: Any, record: object) -> None:
     )
     with connection.cursor() as cursor:
         cursor.execute(f"SET SESSION {limit}")
+
+
+def _refuse_to_write_mariadb(connection: Any, _record: object) -> None:
+    with connection.cursor() as cursor:
         cursor.execute("SET SESSION TRANSACTION READ ONLY")

@@ -11,7 +11,7 @@ from sqlalchemy.exc import TimeoutError as NoConnection
 from werkzeug.exceptions import HTTPException, InternalServerError
 
 from app.pool.client import PoolAway, Refused
-from app.web import problems
+from app.web import problems, strip
 
 
 AGAIN = 5
@@ -31,9 +31,9 @@ def page(error: Exception) -> Any:
         )
     if problems.wanted():
         return problems.answer(problem)
-    body = render_template(
-        "error.html", problem=problem, advice=_advice(problem), hide_strip_query=problem.kind == "database-away"
-    )
+    if problem.kind == "database-away":
+        strip.say_away()
+    body = render_template("error.html", problem=problem, advice=_advice(problem))
     again = problem.code == 503 and request.method == "GET"
     headers = [
         (name, value)

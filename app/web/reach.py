@@ -9,12 +9,13 @@ from typing import Any
 import flask
 from flask import Flask, g
 from sqlalchemy import Engine
+from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
 from app.config import Settings
 from app.pool import snapshot as snapshots
 from app.pool.client import Client
-from app.store.engine import engine
+from app.store.engine import Away, engine
 
 
 class Reach:
@@ -24,15 +25,18 @@ class Reach:
         self.settings = settings
         self._lock = threading.Lock()
         self._engines: dict[str, Engine] = {}
+        self._away: dict[object, Away] = {}
         self.client = Client(settings, role="web")
         """Gives each thread a pair of its own."""
 
     def engine(self, url: str, *, read_only: bool) -> Engine:
-        """The one engine of a database; reading history and writing web's own tables are different users of it."""
+        """The one engine of a database; reading history and writing web's own tables are different users of it, and of what is known of its server."""
         key = f"{read_only} {url}"
         with self._lock:
             if key not in self._engines:
-                self._engines[key] = engine(url, read_only=read_only)
+                place = make_url(url)
+                away = self._away.setdefault((place.host, place.port, place.query.get("unix_socket")), Away())
+                self._engines[key] = engine(url, read_only=read_only, away=away)
             return self._engines[key]
 
     def close(self) -> None:

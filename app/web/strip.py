@@ -84,8 +84,14 @@ def _last() -> int | None:
         try:
             g.last_row = max((position.at for position in queries.positions(reach.history())), default=None)
         except problems.DATABASE_AWAY:
-            g.database_away = True
+            say_away()
+            reach.history().rollback()  # a session whose connection was lost in the midst refuses everything else
     return g.last_row
+
+
+def say_away() -> None:
+    """The strip of this request says that the database is away, and does not ask it."""
+    g.last_row, g.database_away = None, True
 
 
 def _database() -> Lamp:

@@ -20,7 +20,7 @@ from app.pool import snapshot as snapshots
 from app.stack.check import CHECKS, TITLES, Scene
 from app.stack.checks import linux, apache, mysql, python, pool  # noqa: F401, I001 each says what it looks at, in the order of the page
 from app.stack.step import Verdict
-from app.store.engine import engine
+from app.store.engine import Away, engine
 
 KEPT = 3.0
 """Seconds for which one look serves all who ask."""
@@ -78,7 +78,7 @@ def run(settings: Settings, fresh: bool = False) -> Report:
 def _run(settings: Settings) -> Report:
     now = time.time_ns()
     url = make_url(settings.history_url)
-    made = None if url.get_backend_name() == "sqlite" else engine(settings.history_url, read_only=True, pool_size=1)
+    made = None if url.get_backend_name() == "sqlite" else engine(settings.history_url, read_only=True, away=Away(), pool_size=1)
     scene = Scene(settings, snapshots.read(settings, now), _box(), made)
     rows = []
     for chapter, step, command, look in CHECKS:
