@@ -590,6 +590,14 @@ def test_a_worker_of_another_node_has_a_page_of_its_own(client: FlaskClient, his
     assert "41874" in here
 
 
+def test_the_filter_finds_as_died_exactly_who_is_shown_so(client: FlaskClient) -> None:
+    def shown(path: str) -> set[str]:
+        return {id for id, row in rows_of(client.get(path).text).items() if '<span class="state failed">died</span>' in row}
+
+    found = rows_of(client.get("/workers?q=state:died").text)
+    assert found and set(found) == shown("/workers?q=state:ended") == shown("/workers")
+
+
 # ---- errors
 
 
