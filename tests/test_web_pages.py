@@ -590,12 +590,22 @@ def test_a_worker_of_another_node_has_a_page_of_its_own(client: FlaskClient, his
     assert "41874" in here
 
 
-def test_the_filter_finds_as_died_exactly_who_is_shown_so(client: FlaskClient) -> None:
-    def shown(path: str) -> set[str]:
-        return {id for id, row in rows_of(client.get(path).text).items() if '<span class="state failed">died</span>' in row}
+@pytest.mark.parametrize(("word", "shape"), [("died", "failed"), ("killed", "attention")])
+def test_the_filter_finds_as_died_or_killed_exactly_who_is_shown_so(client: FlaskClient, settings: Settings, history: History, word: str, shape: str) -> None:
+    history.commit()
+    with contextlib.closing(sqlite3.connect(settings.state / "history.sqlite")) as database:
+        rows = database.execute("SELECT * FROM processes WHERE role = 'worker' AND ended IS NOT NULL").fetchall()
+        columns = [name for _, name, *_ in database.execute("PRAGMA table_info(processes)")]
+        for serial, exit in ((901, "killed by SIGKILL"), (902, "exited 1"), (903, "exited 0"), (904, "killed by SIGKILL, to cancel job 5")):
+            row = dict(zip(columns, rows[0])) | {"serial": serial, "exit": exit, "asked": 0}
+            database.execute(f"INSERT INTO processes VALUES ({','.join('?' * len(columns))})", list(row.values()))
+        database.commit()
 
-    found = rows_of(client.get("/workers?q=state:died").text)
-    assert found and set(found) == shown("/workers?q=state:ended") == shown("/workers")
+    def shown(path: str) -> set[str]:
+        return {id for id, row in rows_of(client.get(path).text).items() if f'<span class="state {shape}">{word}</span>' in row}
+
+    found = rows_of(client.get(f"/workers?q=state:{word}").text)
+    assert len(found) >= (2 if word == "died" else 1) and set(found) == shown("/workers?q=state:ended") == shown("/workers")
 
 
 # ---- errors
