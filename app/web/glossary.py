@@ -53,7 +53,10 @@ TERMS = {
         Term("channel", _l("The ordered stream of messages between two processes over one socket pair."), "unix(7)"),
         Term(
             "pair",
-            _l("Two connected sockets without a name: what is written into one end is read from the other."),
+            _l(
+                "Two connected sockets without a name: what is written into one end is read from the other. A web process has one for "
+                "each of its threads: web 1, web 2 and so on are pairs, and several have one pid."
+            ),
             "socketpair(2)",
         ),
         Term(

@@ -30,7 +30,8 @@ def messages() -> Any:
         "messages",
         "messages.html",
         pool=reach.snapshot(),
-        empty=_("No message fits. Submit a job on the overview, or ask for less."),
+        empty=_("No message fits. Ask for less, or submit a job on the overview."),
+        nothing=_("Nothing has crossed yet. Submit a job on the overview: its messages appear here by themselves."),
     )
 
 
