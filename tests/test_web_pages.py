@@ -406,6 +406,13 @@ def test_the_help_shows_each_field_with_an_example_that_works(client: FlaskClien
 # ---- one thing
 
 
+def test_the_help_of_messages_tells_each_kind_in_the_vocabularys_words(client: FlaskClient) -> None:
+    text = client.get("/messages").text
+    for kind in vocabulary.KINDS:
+        assert f"<td>{kind.meaning}</td>" in text
+        assert (f'href="/messages?q=kind:{kind.name}"' in text) is not kind.housekeeping
+
+
 def test_what_is_bounded_and_what_is_only_counted_is_shown(client: FlaskClient, history: History) -> None:
     messages = " ".join(re.sub(r"<[^>]+>", " ", client.get("/messages").text).split())
     assert "History keeps the newest 1 000 000 messages" in messages

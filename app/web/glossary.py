@@ -13,6 +13,8 @@ from flask import Flask, g
 from flask_babel import LazyString
 from flask_babel import lazy_gettext as _l
 
+from app.ipc.vocabulary import KINDS
+
 
 class Term(NamedTuple):
     """A word, what it means, and where to read on."""
@@ -46,8 +48,8 @@ TERMS = {
         Term(
             "housekeeping",
             _l(
-                "Messages by which the pool runs itself: enter, welcome, receipt, release, lookup, known, leave, "
-                "progress, more, finish."
+                "Messages by which the pool runs itself: %(kinds)s.",
+                kinds=", ".join(kind.name for kind in KINDS if kind.housekeeping),
             ),
         ),
         Term("channel", _l("The ordered stream of messages between two processes over one socket pair."), "unix(7)"),
