@@ -397,8 +397,10 @@ def test_thumbnail_is_upright(bench: Bench, orientation: int) -> None:
     exif[0x0112] = orientation
     stream = io.BytesIO()
     stored.save(stream, "JPEG", exif=exif, quality=95)
-    small = picture(bench("thumbnail", stream.getvalue(), size=100))
+    outcome = bench("thumbnail", stream.getvalue(), size=100)
+    small = picture(outcome)
     assert small.size == (100, 50)
+    assert outcome["result"].get("turned") == (f"upright, by EXIF orientation {orientation}" if how is not None else None)
     for at, grey in (((25, 12), 255), ((75, 12), 255), ((25, 37), 128), ((75, 37), 0)):
         assert abs(small.getpixel(at) - grey) < 12
     assert not small.getexif()

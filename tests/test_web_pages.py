@@ -411,6 +411,13 @@ def test_the_help_shows_each_field_with_an_example_that_works(client: FlaskClien
 # ---- one thing
 
 
+def test_the_help_of_messages_tells_each_kind_in_the_vocabularys_words(client: FlaskClient) -> None:
+    text = client.get("/messages").text
+    for kind in vocabulary.KINDS:
+        assert f"<td>{kind.meaning}</td>" in text
+        assert (f'href="/messages?q=kind:{kind.name}"' in text) is not kind.housekeeping
+
+
 def test_what_is_bounded_and_what_is_only_counted_is_shown(client: FlaskClient, history: History) -> None:
     messages = " ".join(re.sub(r"<[^>]+>", " ", client.get("/messages").text).split())
     assert "History keeps the newest 1 000 000 messages" in messages
@@ -434,6 +441,29 @@ def test_a_message_shows_its_descriptors_its_payload_and_its_bytes(client: Flask
     assert "84 a4 6b 69 6e 64" in text, "msgpack: a map of the four fields that have not their default, then the text kind"
     for word in ("observed", "reported", "derived"):
         assert word in text
+
+
+def test_a_message_says_which_of_its_bytes_are_its_header_and_why_it_failed_in_a_sentence(client: FlaskClient, history: History) -> None:
+    made = history.message("cancel", history.web, history.supervisor, vocabulary.Cancel(7), job=7, at=time.time_ns(), latency=None, state="unknown", reason="the supervisor of epoch 3 died")
+    history.commit()
+    text = client.get(f"/messages/{made.id}").text
+    assert f"The payload, {len(made.preview)} bytes, as it travelled. The other {made.size - len(made.preview)} of the message’s bytes are its header." in text
+    assert '<p class="reason">The supervisor of epoch 3 died.</p>' in text
+
+
+@pytest.mark.parametrize(("path", "word"), [("/messages", "Nothing has crossed yet."), ("/transfers", "No descriptor has crossed yet."), ("/jobs", "There is no job yet.")])
+def test_an_empty_table_says_how_to_fill_it_and_one_that_was_asked_too_much_says_so(tmp_path_factory: pytest.TempPathFactory, path: str, word: str) -> None:
+    settings = plausible.settings_in(tmp_path_factory.mktemp("empty"))
+    History(settings).close()
+    client = create_app(settings).test_client()
+    assert word in client.get(path).text and word not in client.get(f"{path}?q=node:1").text
+
+
+def test_the_workers_page_leads_to_the_history_of_the_other_roles(client: FlaskClient) -> None:
+    text = client.get("/workers").text
+    for role in ("supervisor", "recorder"):
+        address = f"/workers?q=role:{role}"
+        assert f'href="{address}"' in text and f'class="edge {role}"' in client.get(address).text
 
 
 def test_a_transfer_shows_both_numbers_the_proof_and_the_control_message(client: FlaskClient) -> None:

@@ -13,6 +13,8 @@ from flask import Flask, g
 from flask_babel import LazyString
 from flask_babel import lazy_gettext as _l
 
+from app.ipc.vocabulary import KINDS
+
 
 class Term(NamedTuple):
     """A word, what it means, and where to read on."""
@@ -46,14 +48,17 @@ TERMS = {
         Term(
             "housekeeping",
             _l(
-                "Messages by which the pool runs itself: enter, welcome, receipt, release, lookup, known, leave, "
-                "progress, more, finish."
+                "Messages by which the pool runs itself: %(kinds)s.",
+                kinds=", ".join(kind.name for kind in KINDS if kind.housekeeping),
             ),
         ),
         Term("channel", _l("The ordered stream of messages between two processes over one socket pair."), "unix(7)"),
         Term(
             "pair",
-            _l("Two connected sockets without a name: what is written into one end is read from the other."),
+            _l(
+                "Two connected sockets without a name: what is written into one end is read from the other. A web process has one for "
+                "each of its threads: web 1, web 2 and so on are pairs, and several have one pid."
+            ),
             "socketpair(2)",
         ),
         Term(

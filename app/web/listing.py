@@ -89,8 +89,12 @@ def _gone(session: Session, table: Table, chosen: Filter, moving: Sequence[str])
     return [name for key, name in keys.items() if key not in still]
 
 
-def answer(name: str, template: str, seen: str = "", **context: Any) -> Response | tuple[str, int]:
-    """The table page `name` as the request asks for it. `seen`: signatures of live parts beside the table and the strip."""
+def answer(name: str, template: str, seen: str = "", *, empty: str, nothing: str, **context: Any) -> Response | tuple[str, int]:
+    """The table page `name` as the request asks for it. `seen`: signatures of live parts beside the table and the strip.
+
+    `empty`: what stands there when no row fits what was asked for; `nothing`: when everything was asked for, and there is none.
+    """
+    context["empty"] = empty
     table = TABLES[name]
     text = request.args.get("q", "").strip()
     before, after = request.args.get("before"), request.args.get("after")
@@ -102,6 +106,8 @@ def answer(name: str, template: str, seen: str = "", **context: Any) -> Response
         problem = Wrong(str(error), error.column)
     except CursorError as error:
         raise Problem("wrong-cursor", str(error)) from None
+    if not text and not before and not after:
+        context["empty"] = nothing
     if problem:
         context["empty"] = _("Correct the filter above: nothing was looked for.")
     elif listing.older and not listing.rows:

@@ -170,7 +170,14 @@ def clip(text: Any, length: int) -> str:
     return text if len(text) <= length else text[: length - 1] + "\u2026"
 
 
+def sentence(text: str) -> str:
+    """What was recorded in lower case and without an end, as a sentence of its own."""
+    text = visible(text).strip()
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".") if text else ""
+
+
 FILTERS = {
+    "sentence": sentence,
     "size": size,
     "duration": duration,
     "number": number,

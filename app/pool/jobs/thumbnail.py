@@ -56,7 +56,7 @@ class Thumbnail(Job):
                 warnings.simplefilter("ignore")
                 with Image.open(io.BufferedReader(Source(task.input), 64 * 1024), formats=FORMATS) as image:
                     original, kind = image.size, image.format
-                    small = _shrink(image, edge)
+                    small, turn = _shrink(image, edge)
                     small.save(sink, "PNG")
         except JobFailed:
             raise
@@ -78,6 +78,7 @@ class Thumbnail(Job):
         return {
             "width": small.width,
             "height": small.height,
+            **({"turned": f"upright, by EXIF orientation {turn}"} if turn is not None else {}),
             "original": {"width": original[0], "height": original[1], "format": kind},
             "stored": sink.written,
         }
@@ -100,19 +101,20 @@ class Thumbnail(Job):
         self.attempt(b"\x89PNG\r\n\x1a\n\0\0\0\x0d" + header + zlib.crc32(header).to_bytes(4, "big"))
 
 
-def _shrink(image: ImageFile.ImageFile, edge: int) -> Image.Image:
-    """The first frame, at most `edge` pixels long, without metadata and turned upright."""
+def _shrink(image: ImageFile.ImageFile, edge: int) -> tuple[Image.Image, int | None]:
+    """The first frame, at most `edge` pixels long, without metadata and turned upright; and the orientation of EXIF that it had, if it was turned."""
     image.draft("RGB", (2 * edge, 2 * edge))  # JPEG then decodes at an eighth of the size, and of the memory
     image.load()
     try:
-        turn = UPRIGHT.get(image.getexif().get(ORIENTATION))
+        said = image.getexif().get(ORIENTATION)
+        turn = said if said in UPRIGHT else None
     except Exception:  # damaged EXIF: the picture itself is fine
         turn = None
     small = _in_colour(image)
     small.thumbnail((edge, edge), Image.Resampling.LANCZOS)
-    small = small.transpose(turn) if turn is not None else small
+    small = small.transpose(UPRIGHT[turn]) if turn is not None else small
     small.info = {}
-    return small
+    return small, turn
 
 
 def _in_colour(image: Image.Image) -> Image.Image:

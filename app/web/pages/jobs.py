@@ -13,7 +13,7 @@ from app.ipc.vocabulary import LAB, JobSpec
 from app.pool.client import PoolAway
 from app.store import queries, runs
 from app.store.models import Job
-from app.web import download, face, listing, payload, reach, strip, timeline
+from app.web import access, download, face, listing, payload, reach, strip, timeline
 from app.web.access import operator_required, reader_required
 from app.web.drawing import job as drawing
 from app.web.pages import blueprint
@@ -63,7 +63,10 @@ def jobs() -> Any:
         catalogue=catalogue(),
         chosen_kind=chosen_kind(),
         open_form=not request.args.get("q") and not request.args.get("before"),
-        empty=_("No job fits. Submit one with the form above."),
+        empty=_("No job fits. Ask for less, or submit one with the form above."),
+        nothing=_("There is no job yet. Choose a file above and send it; its row appears here by itself.")
+        if access.is_operator()
+        else _("There is no job yet. Log in and send a file with the form above; its row appears here by itself."),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from flask import render_template
 from flask_babel import gettext as _
 
-from app.ipc.vocabulary import BY_NAME
+from app.ipc.vocabulary import BY_NAME, KINDS
 from app.store import queries
 from app.store.models import PREVIEW, Message
 from app.web import listing, payload, reach
@@ -30,7 +30,9 @@ def messages() -> Any:
         "messages",
         "messages.html",
         pool=reach.snapshot(),
-        empty=_("No message fits. Submit a job on the overview, or ask for less."),
+        kinds=KINDS,
+        empty=_("No message fits. Ask for less, or submit a job on the overview."),
+        nothing=_("Nothing has crossed yet. Submit a job on the overview: its messages appear here by themselves."),
     )
 
 

@@ -60,6 +60,7 @@ def transfers() -> Any:
         "transfers",
         "transfers.html",
         empty=_("No transfer fits. A job with a file makes at least two: web to supervisor, supervisor to worker."),
+        nothing=_("No descriptor has crossed yet. A job with a file makes at least two transfers: web to supervisor, supervisor to worker."),
     )
 
 

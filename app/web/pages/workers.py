@@ -32,7 +32,8 @@ def workers() -> Any:
         "workers.html",
         f",pool:{pool_signature()}",
         pool=reach.snapshot(),
-        empty=_("No process fits. The first ones appear when the pool starts."),
+        empty=_("No process fits. Ask for less."),
+        nothing=_("No worker yet. The first ones appear when the pool starts."),
     )
 
 
