@@ -117,7 +117,7 @@ def test_a_form_without_its_file_says_what_is_missing(browser: Chrome, pool: Ser
     browser.get(pool.address + "jobs")
     browser.find_element(By.CSS_SELECTOR, "input[value=digest]").click()
     browser.find_element(By.CSS_SELECTOR, ".submit button.primary").click()
-    eventually(lambda: "No file was sent" in text_of(browser, "main"), "the answer says what is missing")
+    eventually(lambda: "Choose a file first: digest works on one." in text_of(browser, "main"), "it is said what is missing")
 
 
 def test_a_job_that_is_not_recorded_yet_has_its_page_and_is_drawn_when_it_is(
