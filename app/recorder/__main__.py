@@ -31,7 +31,7 @@ def main() -> int:
     # The statements of each transaction are cyclic: of a million of what they leave the recorder had 360 MB after five minutes of 20 small
     # batches a second.
     gc.freeze()
-    gc.set_threshold(50_000, 50, 50)
+    gc.set_threshold(100_000, 50, 50)
     settings = config.load()
     channel = Channel(socket.socket(fileno=CHANNEL))
     database = engine(settings.recorder_url, pool_size=1, max_overflow=0)
