@@ -26,16 +26,17 @@ import pytest
 from sqlalchemy import func, select
 
 from app.ipc import memfd
-from app.ipc.channel import TOGETHER, Channel, ChannelClosed
+from app.ipc.channel import TOGETHER, Channel, ChannelClosed, pair
 from app.ipc.identity import LARGEST, first_id_at, time_of
 from app.ipc.passing import close_all, send
-from app.ipc.vocabulary import BY_CODE, BY_NAME, LAB, Enter, Envelope, Fetch, Hello, JobSpec, Lookup, Receipt, Submit
+from app.ipc.vocabulary import BY_CODE, BY_NAME, LAB, Enter, Envelope, Fetch, Hello, JobSpec, Lookup, Receipt, Stop, Submit, Task
 from app.journal import segment
 from app.journal.records import Born, Ended, Job, JobEnded, JobStarted, Message, Outcome, Proof, Ready
 from app.journal.writer import Writer
 from app.pool.client import Client, PoolAway, Refused, attach, connect
 from app.pool.readiness import checks
 from app.pool.supervisor import OUTBOX_MOST
+from app.pool.worker import serve
 from app.store.engine import engine
 from app.store.models import Message as Row
 from app.store.models import Position
@@ -462,6 +463,24 @@ def test_a_task_that_takes_long_is_known_as_received_while_the_worker_is_at_it(s
     assert not [record for record in records if type(record) is JobEnded and record.id == job]
     close_all([big, reading])
     eventually(lambda: [record for record in shared.records() if type(record) is JobEnded and record.id == job], "the job ends")
+
+
+def test_a_worker_says_of_a_kind_that_it_does_not_know_that_it_cannot_do_it_and_goes_on():
+    ours, theirs = pair()
+    supervisor, worker = Channel(ours, hears="worker"), Channel(theirs, hears="supervisor")
+    serving = threading.Thread(target=serve, args=(worker, {}))
+    serving.start()
+    try:
+        said = []
+        for kind in ("older", "another"):
+            supervisor.post("task", Task(kind), job=1)
+            said += [arrival.payload for _ in range(2) for arrival in supervisor.wait(10) if arrival.kind.name == "result"]
+        assert [result.ok for result in said] == [False, False] and "older" in said[0].reason and "another" in said[1].reason
+    finally:
+        supervisor.post("stop", Stop("the test is over"))
+        serving.join(10)
+        worker.close()
+        supervisor.close()
 
 
 def test_who_has_left_before_a_job_ends_is_sent_no_answer(shared, client, file):

@@ -60,7 +60,8 @@ def serve(channel: Channel, jobs: dict[str, Job]) -> None:
                     held[arrival.envelope.id] = fds
                 channel.spare = fds[-1] if arrival.payload.spare else -1
                 job = arrival.envelope.job
-                if not jobs[arrival.payload.kind].quick:
+                known = jobs.get(arrival.payload.kind)
+                if known is None or not known.quick:
                     # Its next message may be minutes away, and the task would read as in flight until then.
                     channel.post("receipt")
                 try:

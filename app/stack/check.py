@@ -38,7 +38,6 @@ class Scene:
         """Whether there is a database that answers."""
         return self.engine is not None and not self.away
 
-
     def typed(self, command: str) -> str:
         """A command as a person would type it here. The guide's are a box's, which has the command pairscope and one MariaDB."""
         if self.box is not None:
