@@ -19,7 +19,7 @@ from app.config import read
 from app.ipc.channel import PACKET_MAX, ChannelClosed
 from app.ipc.identity import Issuer
 from app.ipc.vocabulary import BY_NAME, Answer, Result, Submit, Task
-from app.journal.records import Job, JobEnded, JobStarted, Message, Outcome, Record
+from app.journal.records import Job, JobEnded, Message, Outcome, Record
 from app.journal.writer import Writer
 from app.pool import children
 from app.recorder.__main__ import NICE
@@ -248,8 +248,6 @@ def traffic(jobs: int, with_jobs: bool) -> Iterator[Record]:
             yield Job(job, "echo", "", 64, at + 50_000, "web", 1, 100)
         given = issuer.issue()
         yield Message(given, job, BY_NAME["task"].code, False, "worker", worker, 101, 160, 0, 0, at + 60_000, 0, task)
-        if with_jobs:
-            yield JobStarted(job, worker, at + 60_000)
         yield Outcome(given, "received", at + 100_000, 0, [])
         yield Message(issuer.issue(), job, BY_NAME["result"].code, True, "worker", worker, 101, 140, 0, 0, at + 110_000, at + 150_000, done)
         if with_jobs:

@@ -7,7 +7,7 @@ from typing import Iterator
 
 from app.ipc.identity import Issuer
 from app.ipc.vocabulary import BY_NAME
-from app.journal.records import Born, Job, JobEnded, JobStarted, Message, Outcome, Proof, Ready, Record, Transfer
+from app.journal.records import Born, Job, JobEnded, Message, Outcome, Proof, Ready, Record, Transfer
 
 BEGIN = 1_790_000_000_000_000_000
 """2026-09-21, in ns."""
@@ -68,7 +68,6 @@ class Story:
             submit,
             Job(job, kind, name, 4096, submit.received, "web", 1, 4001),
             accepted,
-            JobStarted(job, worker, task.sent),
             task,
             self.outcome(accepted),
             self.outcome(task),
@@ -88,4 +87,4 @@ class Story:
 
 MESSAGES_OF_A_JOB = 5
 TRANSFERS_OF_A_JOB = 3
-RECORDS_OF_A_JOB = 14
+RECORDS_OF_A_JOB = 13

@@ -31,7 +31,7 @@ from app.ipc.identity import LARGEST, first_id_at, time_of
 from app.ipc.passing import close_all, send
 from app.ipc.vocabulary import BY_CODE, BY_NAME, LAB, Enter, Envelope, Fetch, Hello, JobSpec, Lookup, Receipt, Stop, Submit, Task
 from app.journal import segment
-from app.journal.records import Born, Ended, Job, JobEnded, JobStarted, Message, Outcome, Proof, Ready
+from app.journal.records import Born, Ended, Job, JobEnded, Message, Outcome, Proof, Ready
 from app.journal.writer import Writer
 from app.pool.client import Client, PoolAway, Refused, attach, connect
 from app.pool.readiness import checks
@@ -716,7 +716,7 @@ def test_jobs_that_wait_behind_the_one_that_dies_are_done_by_another_worker(pool
     while len(ended) < 20:
         ended.update(pool.client.ended())
     assert [ended[seq].state for seq in begun] == ["failed"] + ["done"] * 19
-    starts = collections.Counter(record.id for record in pool.records() if type(record) is JobStarted)
+    starts = collections.Counter(record.job for record in pool.records() if type(record) is Message and record.kind == BY_NAME["task"].code)
     assert sorted(starts.values()) == [1] + [2] * 19
 
 

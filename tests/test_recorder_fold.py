@@ -89,6 +89,18 @@ def test_a_job_goes_from_queued_over_running_to_its_end() -> None:
     assert (job.output_gone, job.gone_reason) == (BEGIN + 4, "older than an hour")
 
 
+def test_a_job_begins_to_run_with_its_task_also_where_its_row_is_older_than_the_batch() -> None:
+    story = Story()
+    task = story.message("task", fds=1, serial=2)
+    task.job = 5
+    queued = Job(5, "digest", "a.jpg", 10, BEGIN, "web", 1, 70)
+    assert needs([(1, queued), (2, task)]).jobs == set()
+    assert needs([(2, task)]).jobs == {5}
+    for rows in (folded([queued, task]).rows, folded([task], folded([queued]).rows).rows):
+        job = rows.jobs[5]
+        assert (job.state, job.worker, job.started) == ("running", 2, task.sent)
+
+
 def test_a_process_is_born_ready_and_ends_in_words() -> None:
     made = folded([Born("worker", 2, 42, 65534, 10), Ready("worker", 2, 20, "seccomp", {"abi": 0}), Ended("worker", 2, 30, "killed by SIGKILL", False)])
     row = made.rows.processes["worker", 2]

@@ -19,7 +19,7 @@ from app.recorder.writer import Behind, Fenced, Writer
 from app.store import models
 from app.store.engine import engine
 from tests.database import MariaDB, both
-from tests.story import BEGIN, MESSAGES_OF_A_JOB, TRANSFERS_OF_A_JOB, Story
+from tests.story import BEGIN, MESSAGES_OF_A_JOB, RECORDS_OF_A_JOB, TRANSFERS_OF_A_JOB, Story
 
 HISTORY = [table for table in models.History.metadata.sorted_tables]
 
@@ -133,24 +133,25 @@ def test_a_lost_journal_begins_a_new_count_of_epochs(history: Settings, database
         before.commit(numbered([Epoch(1, "here", 57, 900, 80, BEGIN, 0, False), *Story().job()], 50))
     story = Story(begin=BEGIN + 10**12)
     with writer(history, 10_000) as after:
-        assert after.open() == 64
-        after.put_aside(65, None, "the journal goes from position 64 to 10000: what lies between is lost", 9999)
+        assert after.open() == 50 + RECORDS_OF_A_JOB
+        after.put_aside(51 + RECORDS_OF_A_JOB, None, "what lies between is lost", 9999)
         after.commit(numbered([Epoch(1, "here", 1, 900, 1, story.step(), 0, True), *story.job()], 10_000))
     assert rows(history, writers.POSITIONS, "epoch", "journal_epoch") == [(10_000, 1)]
     assert len(rows(history, writers.MESSAGES)) == 2 * MESSAGES_OF_A_JOB
-    assert rows(history, writers.QUARANTINE, "position", "record") == [(65, b"")]
+    assert rows(history, writers.QUARANTINE, "position", "record") == [(51 + RECORDS_OF_A_JOB, b"")]
 
 
 @both
 def test_the_next_epoch_follows_where_nothing_is_missing_before_it_and_only_there(history: Settings, database: str) -> None:
     story = Story()
+    last = 50 + RECORDS_OF_A_JOB
     with writer(history) as mine:
         mine.commit(numbered([Epoch(1, "here", 1, 900, 1, BEGIN, 0, True), *story.job()], 50))
-        for lost, after in ((False, 63), (False, 65), (False, None), (True, 64)):
-            with pytest.raises(Behind, match="the database is at position 64, these records begin at 1000"):
+        for lost, after in ((False, last - 1), (False, last + 1), (False, None), (True, last)):
+            with pytest.raises(Behind, match=f"the database is at position {last}, these records begin at 1000"):
                 mine.commit(numbered([Epoch(1, "here", 2, 901, 2, story.step(), 0, lost, after)], 1000))
-        mine.commit(numbered([Epoch(1, "here", 2, 901, 2, story.step(), 0, False, 64), *story.job()], 1000))
-    assert rows(history, writers.POSITIONS, "position", "journal_epoch") == [(1014, 2)]
+        mine.commit(numbered([Epoch(1, "here", 2, 901, 2, story.step(), 0, False, last), *story.job()], 1000))
+    assert rows(history, writers.POSITIONS, "position", "journal_epoch") == [(1000 + RECORDS_OF_A_JOB, 2)]
     assert len(rows(history, writers.MESSAGES)) == 2 * MESSAGES_OF_A_JOB
 
 

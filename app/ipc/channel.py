@@ -13,8 +13,8 @@ import os
 import select
 import socket
 import struct
-import time
 from collections import Counter, deque
+from time import monotonic, monotonic_ns
 from typing import Any, Sequence
 
 import msgspec
@@ -65,8 +65,9 @@ class Arrival(msgspec.Struct, eq=False, gc=False):
 
     def close(self) -> None:
         """Closes the descriptors that nobody took."""
-        if self.fds:
-            close_all(self.take())
+        fds, self.fds = self.fds, []
+        for fd in fds:
+            os.close(fd)
 
 
 class Outgoing(msgspec.Struct, eq=False, gc=False):
@@ -98,7 +99,8 @@ _several = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
 _envelope = msgspec.msgpack.Decoder(Envelope).decode
 _encode = msgspec.msgpack.Encoder().encode
 _NOTHING = _encode({})
-_NIL = msgspec.Raw(b"\xc0")
+_Raw = msgspec.Raw
+_NIL = _Raw(b"\xc0")
 _UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What the decoder raises: the two latter, for bytes that are no UTF-8 and for deep nesting, are no MsgspecError."""
 _KINDS = {kind.code: (kind, msgspec.msgpack.Decoder(kind.payload).decode) for kind in BY_CODE.values()}
@@ -150,12 +152,15 @@ class Channel:
         """
         entry = BY_NAME[kind]
         raw = _NOTHING if payload is None else _encode(payload)
-        if not fds and len(raw) <= SPILL:
-            return Outgoing(entry, Envelope(entry.code, id, job, seq, 0, msgspec.Raw(raw)), raw)
-        if len(fds) > entry.most_fds:
+        if not fds:
+            envelope = Envelope(entry.code, id, job, seq, 0, _Raw(raw))
+        elif len(fds) <= entry.most_fds:
+            envelope = Envelope(entry.code, id, job, seq, 0, _Raw(raw), list(fds))
+        else:
             raise ValueError(f"{kind} carries at most {entry.most_fds} descriptors, not {len(fds)}")
-        envelope = Envelope(entry.code, id, job, seq, 0, msgspec.Raw(raw), list(fds))
-        return Outgoing(entry, envelope, raw, fds, self._spill(kind, envelope, raw) if len(raw) > SPILL else -1)
+        if len(raw) <= SPILL:
+            return Outgoing(entry, envelope, raw, fds)
+        return Outgoing(entry, envelope, raw, fds, self._spill(kind, envelope, raw))
 
     def _spill(self, kind: str, envelope: Envelope, raw: bytes) -> int:
         """Takes a long payload out of the message: into the spare that was lent, or a sealed memfd, which is returned (-1: none)."""
@@ -177,7 +182,7 @@ class Channel:
                 envelope.receipts, self.receipts = receipts, []
             else:
                 envelope.receipts, self.receipts = receipts[:RECEIPTS_MAX], receipts[RECEIPTS_MAX:]
-        envelope.sent = now = time.monotonic_ns()
+        envelope.sent = now = monotonic_ns()
         out.data = _encode(envelope)
         return now
 
@@ -203,11 +208,13 @@ class Channel:
         """Sends one message in a packet of its own. Raises as :meth:`transmit`: it was then not sent."""
         if not out.data:
             self.stamp(out)
-        send(self.sock, b"\x91" + out.data, out.fds if out.spill < 0 else [*out.fds, out.spill])
+        if out.spill < 0:
+            send(self.sock, b"\x91" + out.data, out.fds)
+        else:
+            send(self.sock, b"\x91" + out.data, [*out.fds, out.spill])
+            out.close()
         if out.kind.housekeeping:
             self.housekeeping[out.kind.name] += 1
-        if out.spill >= 0:
-            out.close()
 
     def _together(self, outs: deque[Outgoing]) -> list[bytes]:
         """The messages from the head of `outs` that travel in one packet, at least one: those with descriptors travel alone."""
@@ -228,23 +235,31 @@ class Channel:
 
     def post(self, kind: str, payload: Any = None, *, fds: Sequence[int] = (), job: int = 0, seq: int = 0, timeout: float | None = None) -> None:
         """Prepares and sends, waiting for room. Raises ChannelClosed, or TimeoutError after `timeout` seconds: it is then not sent."""
-        self.send((self.prepare(kind, payload, fds, 0, job, seq),), timeout)
+        deadline = None if timeout is None else monotonic() + timeout
+        out = self.prepare(kind, payload, fds, 0, job, seq)
+        try:
+            self._alone(out)
+        except OSError:  # no room now, or what the second try will say
+            self._send((out,), deadline)
 
     def send(self, outs: Sequence[Outgoing], timeout: float | None = None) -> None:
         """Sends prepared messages in order, waiting for room. Raises as :meth:`post`; what was sent before then is sent."""
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = None if timeout is None else monotonic() + timeout
         if len(outs) == 1:
             try:
                 return self._alone(outs[0])
             except OSError:
-                pass  # no room now, or what the second try will say
+                pass  # as in post
+        self._send(outs, deadline)
+
+    def _send(self, outs: Sequence[Outgoing], deadline: float | None) -> None:
         left = deque(outs)
         try:
             while left:
                 try:
                     self.transmit(left)
                 except BlockingIOError:
-                    self._await(select.POLLOUT, None if deadline is None else deadline - time.monotonic(), f"room for {left[0].kind.name}")
+                    self._await(select.POLLOUT, None if deadline is None else deadline - monotonic(), f"room for {left[0].kind.name}")
         except (BrokenPipeError, ConnectionResetError):
             raise ChannelClosed("the peer has closed its end") from None
         finally:
@@ -266,7 +281,7 @@ class Channel:
             packet = receive(self.sock, self._buffer)
         except PassingError as error:
             raise ChannelBroken(str(error)) from None
-        now = time.monotonic_ns()
+        now = monotonic_ns()
         if packet is None:
             raise ChannelClosed("the peer has closed its end")
         data, fds, flags = packet.data, packet.fds, packet.flags
@@ -312,22 +327,22 @@ class Channel:
         if kind.housekeeping:
             self.housekeeping[kind.name] += 1
         elif envelope.id:
-            self.receipts.append(Receipt(envelope.id, received, flags, list(fds)))
+            self.receipts.append(Receipt(envelope.id, received, flags, fds[:]))
         return Arrival(kind, envelope, payload, raw, fds, received, flags, size)
 
     def _passed(self, kind: Kind, envelope: Envelope, fds: list[int], size: int) -> tuple[Any, int]:
         """Holds what came beside the message against what its header announces; returns the payload and the message's size with it."""
         spilled = envelope.spill
-        expected = len(envelope.fds) + (1 if spilled > 0 else 0)
-        if len(fds) != expected or len(envelope.fds) > kind.most_fds:
-            raise ChannelBroken(f"{kind.name} announced {expected} descriptors (at most {kind.most_fds}), {len(fds)} came")
+        announced = len(envelope.fds)
+        if announced > kind.most_fds or len(fds) != announced + (spilled > 0):
+            raise ChannelBroken(f"{kind.name} announced {announced + (spilled > 0)} descriptors (at most {kind.most_fds}), {len(fds)} came")
+        if not spilled:
+            return envelope.payload, size
         if spilled > 0:
             return self._unspill(fds.pop(), spilled), size + spilled
-        if spilled < 0:
-            if self.spare < 0 or -spilled > SPILL_MAX:
-                raise ChannelBroken(f"{kind.name} announced a reply in a spare that it was not lent")
-            return memfd.read_all(self.spare, -spilled), size - spilled
-        return envelope.payload, size
+        if self.spare < 0 or -spilled > SPILL_MAX:
+            raise ChannelBroken(f"{kind.name} announced a reply in a spare that it was not lent")
+        return memfd.read_all(self.spare, -spilled), size - spilled
 
     def receive(self) -> Arrival:
         """The next message alone. Raises as :meth:`packet`."""
@@ -354,7 +369,7 @@ class Channel:
                     pass
         if self._held:
             return self._take_held()
-        begun = now = time.monotonic()
+        begun = now = monotonic()
         until = None if timeout is None else begun + timeout
         if spin is not None:
             spin.ask(self._poll.poll, begun)
@@ -364,11 +379,11 @@ class Channel:
                 try:
                     found = self.packet()
                     if spin is not None:
-                        spin.waited(time.monotonic() - begun)
+                        spin.waited(monotonic() - begun)
                     return found
                 except BlockingIOError:
                     pass
-            now = time.monotonic()
+            now = monotonic()
         return []
 
     @property

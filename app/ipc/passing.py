@@ -24,6 +24,8 @@ CONTROL = socket.CMSG_SPACE(MOST_FDS * 4)
 # Plain integers: each operation on socket's IntFlags costs about a microsecond, four times a message.
 _TRUNCATED = int(socket.MSG_TRUNC | socket.MSG_CTRUNC)
 _CLOEXEC = int(socket.MSG_CMSG_CLOEXEC)
+_TOLD = ~_CLOEXEC
+"""What the kernel says of a message, without what was asked for."""
 _NOSIGNAL = int(socket.MSG_NOSIGNAL)
 
 _SOCKET, _RIGHTS = int(socket.SOL_SOCKET), int(socket.SCM_RIGHTS)
@@ -74,29 +76,26 @@ def receive(sock: socket.socket, buffer: memoryview | None = None) -> Packet | N
             break
         except ConnectionResetError:
             continue
-    fds: list[int] = _numbers(control) if control else []
-    if msg_flags & _TRUNCATED:
+    fds = _numbers(control) if control else []
+    if msg_flags & _TRUNCATED or not size:
         close_all(fds)
+        if not msg_flags & _TRUNCATED:
+            return None
         what = "the packet" if msg_flags & int(socket.MSG_TRUNC) else "the control message"
         raise PassingError(f"{what} was truncated (msg_flags {msg_flags:#x}); {len(fds)} descriptors were closed")
-    if not size:
-        close_all(fds)
-        return None
-    return Packet(bytes(buffer[:size]), fds, msg_flags & ~_CLOEXEC)
+    return Packet(buffer[:size].tobytes(), fds, msg_flags & _TOLD)
 
 
 def _numbers(control: list[tuple[int, int, bytes]]) -> list[int]:
     """The descriptors that arrived with these control messages."""
-    fds: list[int] = []
+    level, kind, body = control[0]
+    if len(body) == 4 and level == _SOCKET and kind == _RIGHTS and len(control) == 1:
+        return list(_ONE.unpack(body))
+    numbers = array.array("i")
     for level, kind, body in control:
         if level == _SOCKET and kind == _RIGHTS:
-            if len(body) == 4:
-                fds.extend(_ONE.unpack(body))
-            else:
-                numbers = array.array("i")
-                numbers.frombytes(body[: len(body) - len(body) % 4])
-                fds.extend(numbers)
-    return fds
+            numbers.frombytes(body[: len(body) - len(body) % 4])
+    return numbers.tolist()
 
 
 def close_all(fds: Sequence[int]) -> None:

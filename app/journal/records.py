@@ -149,7 +149,7 @@ class Job(msgspec.Struct, array_like=True, gc=False, tag=8):
 
 
 class JobStarted(msgspec.Struct, array_like=True, gc=False, tag=9):
-    """A worker was given the job."""
+    """A worker was given the job. Not written any longer, for the task says so itself; journals of before are still read."""
 
     id: int
     worker: int

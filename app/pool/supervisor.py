@@ -39,6 +39,7 @@ from app.ipc.vocabulary import (
     Answer,
     JobSpec,
     More,
+    Receipt,
     Refused,
     Release,
     Role,
@@ -46,7 +47,7 @@ from app.ipc.vocabulary import (
     Task,
     Welcome,
 )
-from app.journal.records import Born, Ended, Job, JobEnded, JobStarted, OutputGone, Ready
+from app.journal.records import Born, Ended, Job, JobEnded, OutputGone, Ready
 from app.journal.writer import JournalFull, Writer
 from app.pool import children, lifecycle, snapshot
 from app.pool.board import Board, EndedJob, Entry
@@ -90,6 +91,8 @@ FINISH = 1.0
 
 
 EMPTY = b"{}"
+URGENT = frozenset(("submit", "result"))
+"""Kinds on which a job waits: what their senders report besides comes after."""
 
 
 def _modest(detail: dict[str, Any]) -> None:
@@ -166,6 +169,8 @@ class Supervisor:
         """Of channels that are closed."""
         self.ended: list[EndedJob] = []
         """Jobs whose end is among the records of this turn."""
+        self.reports: list[tuple[Member, list[Receipt]]] = []
+        """What peers said of earlier messages in those of this turn: looked at when its own are sent, for nobody waits for it."""
         self.writable: dict[Member, None] = {}
         """Peers whose outbox is to be sent at the end of this turn, in the order in which that was decided."""
         self.stopping: float | None = None
@@ -212,6 +217,7 @@ class Supervisor:
         self.tap.records.append(Ready("supervisor", self.serials["supervisor"], self.born, "", {}))
         try:
             poll, watched, look_at_clock, monotonic, spin = self.epoll.poll, self.watched, self.issuer.look_at_clock, time.monotonic, Spin(SPIN)
+            tap = self.tap
             while not self.finished:
                 now = monotonic()
                 if now >= self.due or self.stopping is not None:
@@ -224,7 +230,11 @@ class Supervisor:
                     self.due = min(self.due, now + self._patience(now))
                 ready = poll(0)
                 if not ready:
-                    ready = spin.ask(poll, now, self.board.running > 0) or poll(max(0.0, self.due - now))
+                    ready = spin.ask(poll, now, self.board.running > 0)
+                    if not ready:
+                        if tap.records:
+                            self._flush()
+                        ready = poll(max(0.0, self.due - now))
                     spin.waited(monotonic() - now)
                 look_at_clock()
                 for fd, mask in ready:
@@ -232,6 +242,10 @@ class Supervisor:
                         react(mask)
                 self._assign()
                 self._flush()
+                if self.reports:
+                    self._report()  # its records are appended with the next turn's, or before this process sleeps
+                    if self.writable:
+                        self._flush()
         finally:
             self._leave()
 
@@ -409,10 +423,11 @@ class Supervisor:
 
     def _arrived(self, member: Member, arrival: Arrival) -> None:
         envelope = arrival.envelope
-        if envelope.receipts:
-            for message in self.tap.reported(member, envelope.receipts):
-                self.say(member, "release", Release(message))
         name = arrival.kind.name
+        if envelope.receipts:
+            self.reports.append((member, envelope.receipts))
+            if name not in URGENT:
+                self._report()
         handler = self.handlers.get(name)
         if handler is not None:
             if not member.role:
@@ -440,6 +455,13 @@ class Supervisor:
             for job in arrival.payload.jobs:
                 if (entry := self.board.entries.get(job)) is not None and entry.client is member:
                     entry.client = None
+
+    def _report(self) -> None:
+        """Records what peers have reported, and lets them close what they kept for the proofs that are now made."""
+        reports, self.reports = self.reports, []
+        for member, receipts in reports:
+            for message in self.tap.reported(member, receipts):
+                self.say(member, "release", Release(message))
 
     def _enter(self, member: Member, arrival: Arrival) -> None:
         role = arrival.payload.role
@@ -489,6 +511,7 @@ class Supervisor:
     def _shut(self, member: Member, reason: str) -> None:
         if not member.open:
             return
+        self._report()
         member.open = member.able = False
         self.look()
         self._unregister(member.channel.fileno())
@@ -776,7 +799,6 @@ class Supervisor:
         entry.state, entry.worker = "running", worker.serial
         self.dirty = True
         worker.in_flight.append(entry)
-        self.tap.records.append(JobStarted(entry.id, worker.serial, self.tap.records[-1].sent))
 
     def _deadline(self, entry: Entry) -> float:
         return self.catalogue[entry.kind].deadline

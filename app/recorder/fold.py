@@ -12,7 +12,7 @@ from typing import Any, Iterable, Sequence
 import msgspec
 from sqlalchemy import Table
 
-from app.ipc.vocabulary import BY_CODE, CALLERS, Role
+from app.ipc.vocabulary import BY_CODE, BY_NAME, CALLERS, Role
 from app.journal.records import (
     Born,
     Ended,
@@ -36,6 +36,8 @@ Batch = Sequence[tuple[int, Record]]
 PACE_NS = models.PACE_SECONDS * 1_000_000_000
 LARGEST = (1 << 63) - 1
 _KINDS = {code: kind.name for code, kind in BY_CODE.items()}
+TASK = BY_NAME["task"].code
+"""With it a job begins to run."""
 _ROLES = frozenset(role.value for role in Role)
 GONE = "gone with the supervisor"
 """How its children end: they see the end of their channel, and workers get a signal besides. Of clients only the pair is known to have ended."""
@@ -104,6 +106,8 @@ def needs(batch: Batch) -> Needs:
         kind = type(record)
         if kind is Message:
             messages.add(record.id)
+            if record.kind == TASK and record.job not in jobs and record.job:
+                found.jobs.add(record.job)
         elif kind is Outcome:
             if record.message not in messages:
                 found.messages.add(record.message)
@@ -112,7 +116,7 @@ def needs(batch: Batch) -> Needs:
                 found.transfers.add(record.message)
         elif kind is Job:
             jobs.add(record.id)
-        elif kind is JobStarted or kind is JobEnded:
+        elif kind is JobEnded or kind is JobStarted:
             if record.id not in jobs:
                 found.jobs.add(record.id)
         elif kind is OutputGone:
@@ -225,6 +229,8 @@ class Fold:
             self._settled[id] = row
         for transfer in record.transfers:
             self._transfer(transfer, row)
+        if record.kind == TASK and record.job and not record.inbound:
+            self._started(position, record.job, record.serial, sent)
 
     def _transfer(self, record: Transfer, message: Any) -> None:
         key = (message.id, record.position)
@@ -343,12 +349,15 @@ class Fold:
         )
 
     def _job_started(self, position: int, record: JobStarted) -> None:
-        row = self._touch("jobs", record.id)
+        self._started(position, record.id, record.worker, record.at)
+
+    def _started(self, position: int, job: int, worker: int, at: int) -> None:
+        row = self._touch("jobs", job)
         if row is not None:
             row.change = position
             row.state = "running"
-            row.worker = record.worker
-            row.started = record.at
+            row.worker = worker
+            row.started = at
 
     def _job_ended(self, position: int, record: JobEnded) -> None:
         row = self._touch("jobs", record.id)
