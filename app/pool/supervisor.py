@@ -2,7 +2,8 @@
 
 Each turn of the loop reads what has come, decides, and then in this order: appends everything to the journal with one
 write, sends, and only then reads again. So nothing is acknowledged that is not journaled, and one write serves all
-messages of a turn. It waits for nothing but its selector and never talks to the database.
+messages of a turn. What a message with a job says besides of earlier ones comes after: its records go with the next turn's, or
+are appended before this process sleeps. It waits for nothing but its selector and never talks to the database.
 """
 
 from __future__ import annotations
