@@ -720,6 +720,30 @@ def test_jobs_that_wait_behind_the_one_that_dies_are_done_by_another_worker(pool
     assert sorted(starts.values()) == [1] + [2] * 19
 
 
+def test_what_a_worker_reported_with_its_last_result_is_in_the_record_though_it_died_in_the_same_turn(pool):
+    pool.client.scale(1)
+    (worker,) = eventually(lambda: len(pool.view().workers) == 1 and pool.view().workers, "one worker is left")
+    os.kill(worker.pid, signal.SIGSTOP)
+    pool.client.begin("echo", data=b"last words")
+    pool.client.flush()
+    eventually(lambda: pool.view().workers[0].in_flight == 1, "the worker has the task")
+    supervisor = pool.view().supervisor.pid
+    os.kill(supervisor, signal.SIGSTOP)
+    try:
+        os.kill(worker.pid, signal.SIGCONT)
+        stat = Path(f"/proc/{worker.pid}/stat")
+        eventually(lambda: stat.read_text().rpartition(")")[2].split()[0] == "S", "it has answered and waits for the next")
+        os.kill(worker.pid, signal.SIGKILL)
+        eventually(lambda: stat.read_text().rpartition(")")[2].split()[0] == "Z", "it is dead")
+    finally:
+        os.kill(supervisor, signal.SIGCONT)
+    ((_, answer),) = pool.client.ended()
+    assert answer.state == "done"
+    (task,) = [message for message in of_job(pool, answer.job) if message.kind == BY_NAME["task"].code]
+    outcomes = eventually(lambda: [record.state for record in pool.records() if type(record) is Outcome and record.message == task.id], "it is decided")
+    assert outcomes == ["received"]
+
+
 def test_a_running_job_can_be_cancelled_and_a_waiting_one_too(pool, file):
     pool.client.scale(1)
     eventually(lambda: len(pool.view().workers) == 1, "one worker is left")
