@@ -17,7 +17,7 @@ def fail(directory: Path, last: int, torn: int = 0, last_id: int = 0) -> None:
                 head = segment.decode_head(body)
                 head.boot = head.boot and "the boot before"
                 head.last_id = last_id or head.last_id
-                kept += segment.head_frame(position, head)
+                kept += segment.frame(position, 0, segment.encode(head))
             elif position + count - 1 <= last:
                 kept += data[begin:end]
             else:

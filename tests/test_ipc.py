@@ -51,8 +51,9 @@ def rights(fds):
 def test_a_received_descriptor_is_closed_on_exec(ends, null):
     send(ends[0], b"x", [null])
     packet = receive(ends[1])
-    assert fcntl.fcntl(packet.fds[0], fcntl.F_GETFD) & fcntl.FD_CLOEXEC
-    close_all(packet.fds)
+    _, fds, _ = packet
+    assert fcntl.fcntl(fds[0], fcntl.F_GETFD) & fcntl.FD_CLOEXEC
+    close_all(fds)
 
 
 def test_the_standard_librarys_recv_fds_still_drops_the_flag_for_which_we_do_not_use_it(ends, null):
@@ -77,7 +78,7 @@ def test_a_reset_does_not_hide_what_was_queued_before_it(ends):
     send(theirs, b"result 1")
     send(theirs, b"result 2")
     theirs.close()
-    assert [receive(ours).data, receive(ours).data, receive(ours)] == [b"result 1", b"result 2", None]
+    assert [receive(ours)[0], receive(ours)[0], receive(ours)] == [b"result 1", b"result 2", None]
 
 
 def test_the_kernel_does_report_the_reset_before_the_queued_data(ends):
@@ -96,12 +97,12 @@ def test_on_a_stream_a_descriptor_comes_with_the_wrong_bytes_and_on_seqpacket_wi
         for data, fds in ((b"AAA", []), (b"BBB", [null]), (b"CCC", [])):
             stream[0].sendmsg([data], rights(fds) if fds else [])
             send(ends[0], data, fds)
-        together = receive(stream[1])
-        assert (together.data, len(together.fds)) == (b"AAABBB", 1)
-        close_all(together.fds)
+        data, fds, _ = receive(stream[1])
+        assert (data, len(fds)) == (b"AAABBB", 1)
+        close_all(fds)
         apart = [receive(ends[1]) for _ in range(3)]
-        assert [(packet.data, len(packet.fds)) for packet in apart] == [(b"AAA", 0), (b"BBB", 1), (b"CCC", 0)]
-        close_all(apart[1].fds)
+        assert [(data, len(fds)) for data, fds, _ in apart] == [(b"AAA", 0), (b"BBB", 1), (b"CCC", 0)]
+        close_all(apart[1][1])
 
 
 def test_an_empty_packet_is_refused_because_it_would_read_as_the_end(ends):
@@ -119,9 +120,9 @@ def test_room_for_one_descriptor_admits_two(ends, null):
 
 def test_as_many_descriptors_as_the_kernel_allows_arrive_and_one_more_is_refused(ends, null):
     send(ends[0], b"x", [null] * MOST_FDS)
-    packet = receive(ends[1])
-    close_all(packet.fds)
-    assert len(packet.fds) == MOST_FDS
+    _, fds, _ = receive(ends[1])
+    close_all(fds)
+    assert len(fds) == MOST_FDS
     with pytest.raises(OSError, match="Invalid argument"):
         send(ends[0], b"x", [null] * (MOST_FDS + 1))
 
@@ -186,7 +187,7 @@ def test_descriptors_in_flight_count_for_the_user_and_root_is_exempt(null):
 
 def test_a_received_number_is_the_same_open_file_description(ends, null):
     send(ends[0], b"x", [null])
-    (theirs,) = receive(ends[1]).fds
+    _, (theirs,), _ = receive(ends[1])
     other = os.open("/dev/null", os.O_RDONLY)
     assert prove(os.getpid(), null, theirs) == ("same", "")
     assert prove(os.getpid(), null, other)[0] == "different"
@@ -301,12 +302,12 @@ def test_messages_without_descriptors_travel_together_and_arrive_one_by_one(chan
     packets = 0
     jobs = []
     for _ in outs:
-        packets += not supervisor.waiting
+        packets += not supervisor.held
         arrival = supervisor.receive()
         jobs.append(arrival.payload.job if arrival.kind.name == "fetch" else "submit")
         arrival.close()
     assert jobs == [*range(70), "submit", *range(70, 150)]
-    assert packets == 5 and not supervisor.waiting
+    assert packets == 5 and not supervisor.held
 
 
 def test_what_was_received_is_reported_once_although_many_messages_go_together(channels):
@@ -338,7 +339,7 @@ def test_housekeeping_that_was_not_stamped_fits_into_its_packets(ends):
         for _ in range(len(outs) - len(left)):
             assert client.receive().kind.name == "known"
         del outs[: len(outs) - len(left)]
-    assert not client.waiting
+    assert not client.held
 
 
 def test_what_comes_before_a_message_that_does_not_fit_is_received(channels):

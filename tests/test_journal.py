@@ -28,6 +28,10 @@ def message(number: int) -> Message:
     return Message(number, 0, 2, True, "web", 1, 100, 64, 0, 0, number, number, b"preview")
 
 
+def a_frame(position: int, *records: Message) -> bytes:
+    return segment.frame(position, len(records), segment.encode(list(records)))
+
+
 def read_all(directory: Path, after: int = 0) -> list:
     with closing(Reader(directory, after)) as reader:
         found = []
@@ -77,9 +81,9 @@ def test_a_torn_tail_is_cut_and_said(tmp_path):
     writer.close()
     whole = sorted(tmp_path.glob("*.journal"))[-1]
     with whole.open("ab") as file:
-        file.write(segment.frame(last + 1, [message(2)])[:-3])
+        file.write(a_frame(last + 1, message(2))[:-3])
     torn = Writer(tmp_path)
-    assert torn.cut == len(segment.frame(last + 1, [message(2)])) - 3
+    assert torn.cut == len(a_frame(last + 1, message(2))) - 3
     records = read_all(tmp_path)
     torn.close()
     assert [position for position, _ in records] == [last - 1, last, torn.position]
@@ -193,7 +197,7 @@ def test_a_reader_that_saw_a_half_frame_which_was_cut_off_reads_what_was_written
         path = segment.listed(tmp_path)[-1][1]
         size = path.stat().st_size
         with path.open("ab") as file:
-            file.write(segment.frame(writer.position + 1, [message(1), message(2)])[:50])
+            file.write(a_frame(writer.position + 1, message(1), message(2))[:50])
         assert reader.read() == []
         os.truncate(path, size)
         writer.append([message(3)])

@@ -127,8 +127,8 @@ class Channel:
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
         self._accepted = {code: entry for code, entry in _KINDS.items() if hears in entry[0].sender.split()}
-        self._held: list[Arrival | ChannelBroken] = []
-        """What is left of a packet that was read: messages, and the fault of the one behind them."""
+        self.held: list[Arrival | ChannelBroken] = []
+        """What is left of a packet that was read: messages, and the fault of the one behind them. The socket need not be readable for it."""
         self.receipts: list[Receipt] = []
         """What came from the supervisor and is not yet reported."""
         self.housekeeping: Counter[str] = Counter()
@@ -275,7 +275,7 @@ class Channel:
 
         What comes before a message that does not fit the vocabulary is returned first.
         """
-        if self._held:
+        if self.held:
             return self._take_held()
         try:
             packet = receive(self.sock, self._buffer)
@@ -284,7 +284,7 @@ class Channel:
         now = monotonic_ns()
         if packet is None:
             raise ChannelClosed("the peer has closed its end")
-        data, fds, flags = packet.data, packet.fds, packet.flags
+        data, fds, flags = packet
         try:
             if data[0] == 0x91:
                 (envelope,) = _one(data)
@@ -293,22 +293,22 @@ class Channel:
             if fds or not 0 < len(messages) <= TOGETHER:
                 raise ChannelBroken(f"a packet of {len(messages)} messages with {len(fds)} descriptors; several come without any, at most {TOGETHER}")
             for message in messages:
-                self._held.append(self._arrival(_envelope(message), [], now, flags, len(memoryview(message))))
+                self.held.append(self._arrival(_envelope(message), [], now, flags, len(memoryview(message))))
         except _UNDECODABLE as error:
             close_all(fds)
-            self._held.append(ChannelBroken(f"what came does not fit the vocabulary: {error}"))
+            self.held.append(ChannelBroken(f"what came does not fit the vocabulary: {error}"))
         except ChannelBroken as error:
             close_all(fds)
-            self._held.append(error)
+            self.held.append(error)
         return self._take_held()
 
     def _take_held(self) -> list[Arrival]:
         """The messages that are held. Where there are none, but a fault: raises it, now and ever after."""
-        last = self._held[-1]
+        last = self.held[-1]
         if not isinstance(last, ChannelBroken):
-            found, self._held = self._held, []
+            found, self.held = self.held, []
         else:
-            found, self._held = self._held[:-1], [last]
+            found, self.held = self.held[:-1], [last]
             if not found:
                 raise last
         return found  # type: ignore[return-value] what is no fault is a message
@@ -348,13 +348,8 @@ class Channel:
         """The next message alone. Raises as :meth:`packet`."""
         found = self.packet()
         if len(found) > 1:
-            self._held[:0] = found[1:]
+            self.held[:0] = found[1:]
         return found[0]
-
-    @property
-    def waiting(self) -> bool:
-        """True: something of a packet that was read is still to be taken, a fault perhaps; the socket need not be readable for it."""
-        return bool(self._held)
 
     def wait(self, timeout: float | None = None, spin: Spin | None = None) -> list[Arrival]:
         """The messages of the next packet, after waiting for it at most `timeout` seconds (None: for ever); [] if none comes.
@@ -367,7 +362,7 @@ class Channel:
                     return self.packet()
                 except BlockingIOError:  # PATIENCE is over
                     pass
-        if self._held:
+        if self.held:
             return self._take_held()
         begun = now = monotonic()
         until = None if timeout is None else begun + timeout

@@ -36,12 +36,13 @@ class Issuer:
         """The next id of the same time: cheap, for many that come at once."""
         last = self.last
         if self._present > last:
-            self.last = self._present
+            last = self._present
         elif last & SEQUENCE != SEQUENCE:
-            self.last = last + 1
+            last += 1
         else:
-            self.last = ((last >> TIME_SHIFT) + 1) << TIME_SHIFT | self._node
-        return self.last
+            last = ((last >> TIME_SHIFT) + 1) << TIME_SHIFT | self._node
+        self.last = last
+        return last
 
     def look_at_clock(self) -> None:
         """From now on ids tell the present time, to the millisecond, unless that would be below the last one issued."""

@@ -12,8 +12,6 @@ import socket
 import struct
 from typing import Sequence
 
-import msgspec
-
 MOST_FDS = 253
 """SCM_MAX_FD in include/net/scm.h: one more is EINVAL."""
 PACKET_MAX = 96 * 1024
@@ -37,12 +35,8 @@ class PassingError(Exception):
     """The packet cannot be trusted: what came with it is closed, and its channel must be."""
 
 
-class Packet(msgspec.Struct, gc=False):
-    """What one recvmsg returned. The descriptors belong to whoever holds the packet."""
-
-    data: bytes
-    fds: list[int]
-    flags: int
+Packet = tuple[bytes, list[int], int]
+"""What one recvmsg returned: the bytes, the descriptors, which belong to whoever holds the packet, and msg_flags."""
 
 
 def send(sock: socket.socket, data: bytes, fds: Sequence[int] = ()) -> None:
@@ -83,7 +77,7 @@ def receive(sock: socket.socket, buffer: memoryview | None = None) -> Packet | N
             return None
         what = "the packet" if msg_flags & int(socket.MSG_TRUNC) else "the control message"
         raise PassingError(f"{what} was truncated (msg_flags {msg_flags:#x}); {len(fds)} descriptors were closed")
-    return Packet(buffer[:size].tobytes(), fds, msg_flags & _TOLD)
+    return buffer[:size].tobytes(), fds, msg_flags & _TOLD
 
 
 def _numbers(control: list[tuple[int, int, bytes]]) -> list[int]:

@@ -36,22 +36,14 @@ class Head(msgspec.Struct, array_like=True):
     """Of the machine: what was appended is on the disk for certain only while this one lasts. Empty: it is in any case."""
 
 
-_encode = msgspec.msgpack.Encoder().encode
+encode = msgspec.msgpack.Encoder().encode
+"""The body of a frame: of a list of records, or of a Head."""
 decode_records = msgspec.msgpack.Decoder(list[Record]).decode
 decode_head = msgspec.msgpack.Decoder(Head).decode
 
 
-def frame(position: int, records: list[Record]) -> bytes:
-    """The bytes of one frame whose first record has that position."""
-    return _frame(position, len(records), _encode(records))
-
-
-def head_frame(position: int, head: Head) -> bytes:
-    """The bytes of the first frame of a segment."""
-    return _frame(position, 0, _encode(head))
-
-
-def _frame(position: int, count: int, body: bytes) -> bytes:
+def frame(position: int, count: int, body: bytes) -> bytes:
+    """The bytes of one frame with `count` records, of which the first has that position; with 0 and a Head, of a segment's first frame."""
     return FRAME.pack(len(body), crc32(body, crc32(_COVERED.pack(position, count))), position, count) + body
 
 

@@ -121,7 +121,8 @@ class Writer:
         """
         if self._size >= self._segment_bytes:
             self._begin_segment()
-        data = segment.frame(self._position + 1, records)
+        position, count = self._position, len(records)
+        data = segment.frame(position + 1, count, segment.encode(records))
         try:
             written = os.write(self._fd, data)
         except OSError as error:
@@ -129,10 +130,10 @@ class Writer:
         if written != len(data):
             self._cut(written, None)
         self._size += written
-        self._position += len(records)
+        self._position = position = position + count
         if self.sync == "batch":
             self._flush()
-        return self._position
+        return position
 
     def forget(self, position: int) -> None:
         """Deletes the segments of which every record is at or below `position`; never the one that is written."""
@@ -238,9 +239,9 @@ class Writer:
             fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o640)
         except OSError as error:
             raise JournalFull(f"a new segment cannot be begun: {error.strerror}") from None
-        data = segment.head_frame(first, Head(self._node, self.epoch, self.last_id, self.serials, self._boot))
+        data = segment.frame(first, 0, segment.encode(Head(self._node, self.epoch, self.last_id, self.serials, self._boot)))
         if records:
-            data += segment.frame(first, list(records))
+            data += segment.frame(first, len(records), segment.encode(list(records)))
         try:
             whole = os.write(fd, data) == len(data)
         except OSError:

@@ -27,12 +27,14 @@ class Entry(msgspec.Struct, eq=False):
     parameters: dict[str, Any]
     data: bytes
     input: int
-    output: int = -1
-    spare: int = -1
-    quick: bool = False
+    held: int = 0
+    """Bytes that wait with it: of its message, and behind its descriptor."""
     client: Any = None
     seq: int = 0
     want: int = 0
+    output: int = -1
+    spare: int = -1
+    quick: bool = False
     state: str = "queued"
     worker: int = 0
     started: float = 0.0
@@ -40,8 +42,6 @@ class Entry(msgspec.Struct, eq=False):
     cancelled: str = ""
     late: str = ""
     output_size: int = 0
-    held: int = 0
-    """Bytes that wait with it: of its message, and behind its descriptor."""
 
     def take_fds(self) -> list[int]:
         """All descriptors; the caller owns them now."""

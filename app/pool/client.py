@@ -16,7 +16,7 @@ from typing import Any
 from app.config import Settings
 from app.ipc.address import short
 from app.ipc.channel import TOGETHER, Arrival, Channel, ChannelBroken, ChannelClosed, Outgoing
-from app.ipc.passing import PassingError, receive
+from app.ipc.passing import PassingError, close_all, receive
 from app.ipc.spin import Spin
 from app.ipc.vocabulary import (
     Accepted,
@@ -100,9 +100,11 @@ def attach(settings: Settings) -> Channel:
         raise PoolAway(f"the supervisor at {path} cannot be reached: {error}") from None
     if packet is None:
         raise PoolAway(f"the supervisor at {path} closed the connection")
-    if len(packet.fds) != 1:
-        raise PoolAway(packet.data.decode("utf-8", "replace"))
-    return Channel(socket.socket(fileno=packet.fds[0]), hears="supervisor")
+    said, fds, _ = packet
+    if len(fds) != 1:
+        close_all(fds)
+        raise PoolAway(said.decode("utf-8", "replace"))
+    return Channel(socket.socket(fileno=fds[0]), hears="supervisor")
 
 
 class Client:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from typing import Any
+from typing import Any, Sequence
 
 from app.ipc.channel import Channel, Outgoing
 from app.ipc.vocabulary import Role
@@ -21,6 +21,8 @@ class Member(Peer):
 
     is_hand = False
     """True: it takes jobs."""
+    in_flight: Sequence[Entry] = ()
+    """The jobs that it has in hand, and from whom more may therefore have come than one packet; to ask anybody else costs as much as a message."""
 
     def __init__(self, channel: Channel, role: str, serial: int, pid: int, uid: int) -> None:
         super().__init__(channel, role, serial, pid, uid)
@@ -29,11 +31,6 @@ class Member(Peer):
         self.able = False
         """True: it takes jobs, and may get one."""
         self.writing = False
-
-    @property
-    def expected(self) -> bool:
-        """True: more may have come than one packet. Of whom that is not likely, to ask costs as much as a message."""
-        return False
 
 
 class ChildMember(Member):
@@ -72,10 +69,6 @@ class Worker(ChildMember):
     def used(self) -> bool:
         return bool(self.done or self.failed or self.in_flight)
 
-    @property
-    def expected(self) -> bool:
-        return bool(self.in_flight)
-
 
 class Station(Member):
     """A lab station: takes scenarios as a worker takes jobs, one at a time, but came over the control socket and is another user's process.
@@ -95,10 +88,6 @@ class Station(Member):
         self.detail: dict[str, Any] = {}
         self.done = 0
         self.failed = 0
-
-    @property
-    def expected(self) -> bool:
-        return bool(self.in_flight)
 
     @property
     def state(self) -> State:

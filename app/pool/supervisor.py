@@ -145,6 +145,8 @@ class Supervisor:
         self.board = Board()
         self.results = Results(settings.results_bytes, settings.results_age, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
         self.catalogue: dict[str, JobSpec] = {}
+        self.heard = False
+        """A worker has said what workers can do."""
         self.workers: dict[int, Worker] = {}
         self.stations: dict[int, Station] = {}
         self.station_left = time.monotonic()
@@ -419,7 +421,7 @@ class Supervisor:
                 if arrival.fds:
                     arrival.close()
             most -= len(arrivals)
-            if not member.open or (most <= 0 or not member.expected) and not member.channel.waiting:
+            if not member.open or (most <= 0 or not member.in_flight) and not member.channel.held:
                 return
 
     def _arrived(self, member: Member, arrival: Arrival) -> None:
@@ -441,6 +443,8 @@ class Supervisor:
                 return
             if name == "submit":
                 job = None
+            elif name == "result":
+                job = envelope.job
             else:
                 job = getattr(arrival.payload, "job", envelope.job)
                 if not 0 <= job <= LARGEST:
@@ -661,6 +665,7 @@ class Supervisor:
         self.tap.records.append(Ready("worker", member.serial, member.ready, member.sandbox, member.detail))
         # Never less than before: jobs that an older worker has in hand still need their deadline.
         self.catalogue |= {spec.name: spec for spec in hello.catalogue}
+        self.heard = True
         for entry in list(self.board.queue):
             if (refusal := self._unfit(entry)) is not None:
                 self.end(entry, "failed", refusal[1])
@@ -709,59 +714,62 @@ class Supervisor:
         self.say(member, "refused", Refused(code, reason), job=job, seq=arrival.envelope.seq)
 
     def _unfit(self, entry: Entry) -> tuple[str, str] | None:
-        """Why this job cannot be done by any worker: (code, sentence)."""
+        """Why nobody can do this job: (code, sentence). None: somebody can, and the entry says whether it is quick."""
         spec = self.catalogue.get(entry.kind)
         if entry.kind == LAB:
-            away = not self.stations and time.monotonic() > self.station_left + STATION_PAUSE
-            return ("lab-away", self._refusal("lab-away")) if away else ("needs-input", self._refusal("needs-input")) if entry.input < 0 else None
-        if spec is None:
+            if not self.stations and time.monotonic() > self.station_left + STATION_PAUSE:
+                return "lab-away", self._refusal("lab-away")
+        elif spec is None:
             return "unknown-kind", self._refusal("unknown-kind")
-        if spec.needs_input and entry.input < 0:
-            return "needs-input", self._refusal("needs-input")
-        entry.quick = spec.quick and not spec.output and entry.input < 0 and len(entry.data) <= QUICK_MOST
+        if entry.input < 0:
+            if spec is None or spec.needs_input:
+                return "needs-input", self._refusal("needs-input")
+            entry.quick = spec.quick and not spec.output and len(entry.data) <= QUICK_MOST
         return None
 
     def _submit(self, member: Member, arrival: Arrival, identity: int) -> None:
         payload = arrival.payload
         if self.stopping is not None:
             return self.refuse(member, arrival, "stopping", job=identity)
-        board = self.board
-        if len(board.queue) + len(board.scenarios) >= self.settings.queue_max:
+        board, settings = self.board, self.settings
+        kind, data, fds = payload.kind[:16], payload.data, arrival.fds
+        if len(board.queue) + len(board.scenarios) >= settings.queue_max:
             return self.refuse(member, arrival, "queue-full", job=identity)
-        if payload.kind == LAB and len(board.scenarios) >= SCENARIOS_MOST:
+        if kind == LAB and len(board.scenarios) >= SCENARIOS_MOST:
             return self.refuse(member, arrival, "queue-full", f"Of scenarios at most {SCENARIOS_MOST} may.", job=identity)
         if not 1 <= payload.want <= 3:
             return self.refuse(member, arrival, "bad-request", f"want is {payload.want}; expected 1, 2 or 3.", job=identity)
-        size = len(payload.data)
+        size = len(data)
         held = arrival.size
-        if arrival.fds:
-            seen = look(arrival.fds[0])
+        input = -1
+        if fds:
+            input = fds[0]
+            seen = look(input)
             if seen.object not in ("regular file", "memfd") or seen.access not in ("read", "read-write"):
                 return self.refuse(
                     member, arrival, "bad-request", f"The input is a {seen.object} open for {seen.access}; expected a file open for reading.", job=identity
                 )
-            if seen.access != "read" and not memfd.is_sealed(arrival.fds[0]):
+            if seen.access != "read" and not memfd.is_sealed(input):
                 return self.refuse(member, arrival, "bad-request", "The input can be written to; expected a read-only file or a sealed memfd.", job=identity)
             size = seen.size
-            if size > self.settings.upload_max:
+            if size > settings.upload_max:
                 return self.refuse(member, arrival, "too-large", f"The input has {size}.", job=identity)
             held += size
-        if board.bytes + held > self.settings.queue_bytes and board.bytes:
+        if board.bytes + held > settings.queue_bytes and board.bytes:
             return self.refuse(member, arrival, "queue-full", f"They have {board.bytes}, this one {held}.", job=identity)
-        fds = arrival.fds
-        kind, name = payload.kind[:16], payload.name[:255]
-        entry = Entry(identity, kind, name, size, payload.parameters, payload.data, fds[0] if fds else -1, held=held)
+        name, want, seq = payload.name[:255], payload.want, arrival.envelope.seq
+        entry = Entry(identity, kind, name, size, payload.parameters, data, input, held, member, seq, want)
         # Without a worker's hello nobody knows what workers can do: the job waits for one.
-        if (kind == LAB or self.catalogue.keys() != {LAB} and self.catalogue) and (refusal := self._unfit(entry)) is not None:
+        if (self.heard or kind == LAB) and (refusal := self._unfit(entry)) is not None:
             entry.input = -1
             return self.refuse(member, arrival, refusal[0], job=identity)
         if fds:
             arrival.take()
-        entry.client, entry.seq, entry.want = member, arrival.envelope.seq, payload.want
-        self.tap.records.append(Job(identity, kind, name, size, arrival.received + self.tap.offset, member.role, member.serial, member.pid))
-        if payload.want & 1:
-            self.say(member, "accepted", Accepted(identity, self.board.waiting), job=identity, seq=entry.seq)
-        self.board.add(entry)
+        tap = self.tap
+        tap.records.append(Job(identity, kind, name, size, arrival.received + tap.offset, member.role, member.serial, member.pid))
+        if want & 1:
+            self.say(member, "accepted", Accepted(identity, board.waiting), job=identity, seq=seq)
+        board.add(entry)
 
     def _assign(self) -> None:
         """Gives jobs to workers, and scenarios to stations, for as long as both are there."""
@@ -774,9 +782,10 @@ class Supervisor:
 
     def _task(self, worker: Hand, entry: Entry) -> None:
         spec = self.catalogue[entry.kind]
+        channel = worker.channel
         try:
             if entry.quick:
-                out = worker.channel.prepare("task", Task(entry.kind, entry.name, entry.parameters, entry.data), (), 0, entry.id)
+                out = channel.prepare("task", Task(entry.kind, entry.name, entry.parameters, entry.data), (), 0, entry.id)
             else:
                 if spec.output and entry.output < 0:
                     entry.output = memfd.empty(f"output of {entry.kind}")
@@ -784,7 +793,7 @@ class Supervisor:
                     entry.spare = memfd.empty(f"spare of {entry.kind}")
                 fds = [fd for fd in (entry.input, entry.output, entry.spare) if fd >= 0]
                 task = Task(entry.kind, entry.name, entry.parameters, entry.data, entry.input >= 0, entry.output >= 0, entry.spare >= 0)
-                out = worker.channel.prepare("task", task, fds=fds, job=entry.id)
+                out = channel.prepare("task", task, fds=fds, job=entry.id)
         except (OSError, ValueError, RecursionError) as error:
             # No descriptor left for a memfd, a payload that grew beyond the bound with its new header, parameters nested too deeply.
             self.end(entry, "failed", f"it could not be given to a worker: {error}")
@@ -793,10 +802,11 @@ class Supervisor:
         worker.outbox.append(out)
         self.writable[worker] = None
         if not worker.in_flight:
-            entry.started = time.monotonic()
-            worker.due = entry.started + spec.deadline
-            self.due = min(self.due, worker.due)
-            worker.channel.spare = entry.spare
+            entry.started = now = time.monotonic()
+            worker.due = due = now + spec.deadline
+            if due < self.due:
+                self.due = due
+            channel.spare = entry.spare
         entry.state, entry.worker = "running", worker.serial
         self.dirty = True
         worker.in_flight.append(entry)
@@ -805,13 +815,14 @@ class Supervisor:
         return self.catalogue[entry.kind].deadline
 
     def _result(self, member: Member, arrival: Arrival, _: int) -> None:
-        if not member.is_hand or not member.in_flight or member.in_flight[0].id != arrival.envelope.job:
+        in_flight = member.in_flight
+        if not in_flight or in_flight[0].id != arrival.envelope.job:
             raise ChannelBroken(f"a result for job {arrival.envelope.job}, which it has not in hand")
         payload = arrival.payload
         result, told = (_json(payload.result), payload.result) if payload.ok else (EMPTY, {})
-        entry = member.in_flight.popleft()
-        if member.in_flight:
-            head = member.in_flight[0]
+        entry = in_flight.popleft()
+        if in_flight:
+            head = in_flight[0]
             head.started = now = time.monotonic()
             member.due = now + self._deadline(head)
             self.due = min(self.due, member.due)
@@ -830,7 +841,7 @@ class Supervisor:
         else:
             member.failed += 1
         self.end(entry, state, reason, result, told)
-        if not member.in_flight and member.state is State.STOPPING:
+        if not in_flight and member.state is State.STOPPING:
             member.due = time.monotonic() + lifecycle.GRACE
             self.look()
             self.say(member, "stop", Stop("it is no longer wanted"))

@@ -49,13 +49,15 @@ class Sent(msgspec.Struct, eq=False, gc=False):
 
 PLAIN = Sent((), ())
 """A message without descriptors."""
+_NONE: list[Transfer] = []
+"""Its transfers: never changed."""
 
 
 class Tap:
     """Collects the records of one turn of the loop; the loop appends them before anything is sent or answered."""
 
     def __init__(self, issuer: Issuer) -> None:
-        self._issuer = issuer
+        self._another = issuer.another
         self.records: list[Record] = []
         self.closed_messages = 0
         """Messages of peers that are gone."""
@@ -72,15 +74,16 @@ class Tap:
 
     def arrived(self, peer: Peer, arrival: Arrival, job: int | None) -> int:
         """Records a message that came; `job` None: the message begins a job, whose id is the message's own. Returns the id."""
-        identity = self._issuer.another()
+        identity = self._another()
         envelope = arrival.envelope
         received = arrival.received
         sent = envelope.sent
         if not 0 < sent <= received:
             sent = received
+        size = arrival.size
         fds = arrival.fds
-        preview = memoryview(arrival.raw)
-        transfers = self._transfers(peer, envelope.fds, fds) if fds else []
+        transfers = self._transfers(peer, envelope.fds, fds) if fds else _NONE
+        offset = self.offset
         self.records.append(
             Message(
                 identity,
@@ -90,42 +93,47 @@ class Tap:
                 peer.role,
                 peer.serial,
                 peer.pid,
-                arrival.size,
-                len(fds),
+                size,
+                len(transfers),
                 arrival.flags,
-                sent + self.offset,
-                received + self.offset,
-                bytes(preview if len(preview) <= PREVIEW else preview[:PREVIEW]),
+                sent + offset,
+                received + offset,
+                bytes(arrival.raw if size <= PREVIEW else memoryview(arrival.raw)[:PREVIEW]),
                 transfers,
             )
         )
         peer.messages += 1
-        if fds:
-            self.transfers += len(fds)
         return identity
 
-    @staticmethod
-    def _transfers(peer: Peer, theirs: Sequence[int], own: Sequence[int]) -> list[Transfer]:
+    def _transfers(self, peer: Peer, theirs: Sequence[int], own: Sequence[int]) -> list[Transfer]:
         """What came with a message: the sender's number, ours, and the proof that they are one open file description."""
+        self.transfers += len(own)
         return [Transfer(at, number, fd, *look(fd), *prove(peer.pid, number, fd)) for at, (number, fd) in enumerate(zip(theirs, own))]
 
     def sending(self, peer: Peer, out: Outgoing, kept: Sequence[int] = ()) -> int:
         """Gives the message its id and records it as sent; owns `kept` until the outcome is known. Returns the id."""
-        identity = out.envelope.id = self._issuer.another()
+        envelope = out.envelope
+        identity = envelope.id = self._another()
         sent = peer.channel.stamp(out)
         fds = out.fds
-        transfers = [Transfer(position, fd, -1, *look(fd)) for position, fd in enumerate(fds)] if fds else []
+        if fds:
+            transfers = [Transfer(position, fd, -1, *look(fd)) for position, fd in enumerate(fds)]
+            self.transfers += len(fds)
+            peer.unreported[identity] = Sent(fds, kept)
+        else:
+            transfers = _NONE
+            peer.unreported[identity] = PLAIN
         self.records.append(
             Message(
                 identity,
-                out.envelope.job,
+                envelope.job,
                 out.kind.code,
                 False,
                 peer.role,
                 peer.serial,
                 peer.pid,
                 len(out.data) if out.spill < 0 else out.size,
-                len(fds),
+                len(transfers),
                 0,
                 sent + self.offset,
                 0,
@@ -133,10 +141,7 @@ class Tap:
                 transfers,
             )
         )
-        peer.unreported[identity] = Sent(fds, kept) if fds else PLAIN
         peer.messages += 1
-        if fds:
-            self.transfers += len(fds)
         return identity
 
     def reported(self, peer: Peer, receipts: list[Receipt]) -> list[int]:

@@ -43,9 +43,10 @@ def receive(control: socket.socket) -> tuple[Any, list[int]] | None:
         if packet is None:
             passing.close_all(fds)
             return None
-        body += packet.data[1:]
-        fds += packet.fds
-        if packet.data[:1] == LAST:
+        data, came, _ = packet
+        body += data[1:]
+        fds += came
+        if data[:1] == LAST:
             return msgspec.msgpack.decode(body), fds
 
 
