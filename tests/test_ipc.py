@@ -347,7 +347,7 @@ def test_what_comes_before_a_message_that_does_not_fit_is_received(channels):
     good = [client.prepare("fetch", Fetch(job)) for job in (1, 2)]
     for out in good:
         client.stamp(out)
-    send(client.sock, b"\x93" + good[0].data + good[1].data + raw("task", {})[1:])
+    send(client.sock, b"\xdc\0\3" + good[0].data + good[1].data + raw("task", {}))
     assert [arrival.payload.job for arrival in supervisor.packet()] == [1, 2]
     for _ in range(2):
         with pytest.raises(ChannelBroken, match="task may not arrive here"):
@@ -460,15 +460,15 @@ def raw(kind, payload, **header):
 
     from app.ipc.vocabulary import Envelope
 
-    return b"\x91" + msgspec.msgpack.encode(Envelope(BY_NAME[kind].code, payload=msgspec.Raw(msgspec.msgpack.encode(payload)), **header))
+    return msgspec.msgpack.encode(Envelope(BY_NAME[kind].code, payload=msgspec.Raw(msgspec.msgpack.encode(payload)), **header))
 
 
 @pytest.mark.parametrize(
     "packet, descriptors, words",
     [
         (b"not msgpack at all", 0, "does not fit the vocabulary"),
-        (b"\x90", 0, "a packet of 0 messages"),
-        (b"\x92\x90\x90", 1, "a packet of 2 messages with 1 descriptors"),
+        (b"\xdc\0\0", 0, "a packet of 0 messages"),
+        (b"\xdc\0\2\x90\x90", 1, "a packet of 2 messages with 1 descriptors"),
         (raw("fetch", {"job": "a word"}), 0, "does not fit the vocabulary"),
         (raw("task", {}), 0, "task may not arrive here"),
         (raw("fetch", {"job": 1}), 1, "announced 0 descriptors"),
@@ -478,7 +478,7 @@ def raw(kind, payload, **header):
         (raw("submit", None, spill=-5), 0, "spare"),
         (raw("submit", {"kind": b"\xff"}).replace(b"\xc4\x01\xff", b"\xa1\xff"), 0, "can't decode byte"),
         (raw("submit", {"kind": "echo", "parameters": {"a": "deep"}}).replace(b"\xa4deep", b"\x91" * 50_000 + b"\x01"), 0, "recursion"),
-        (b"\x92\x01" + b"\x91" * 50_000 + b"\x01", 1, "recursion"),
+        (b"\xdc\0\2\x01" + b"\x91" * 50_000 + b"\x01", 1, "recursion"),
         (raw("fetch", {"job": 1}, job=1 << 63), 0, "9223372036854775807"),
         (raw("submit", {"kind": "echo"}, fds=[1 << 32]), 1, "2147483647"),
         (raw("submit", {"kind": "echo"}, fds=[-1]), 1, ">= 0"),

@@ -59,8 +59,8 @@ def entry(id: int, quick: bool = False) -> Entry:
 
 
 def give_all(board: Board, workers: list[Able]) -> None:
-    for worker, given in board.deal(workers):
-        worker.in_flight.append(given)
+    while board.queue and (worker := board.hand_for(board.queue[0], workers)) is not None:
+        worker.in_flight.append(board.queue.popleft())
 
 
 def test_a_slow_job_gets_a_worker_of_its_own_and_the_next_one_waits():
@@ -82,9 +82,7 @@ def test_quick_jobs_wait_behind_quick_ones_only_and_up_to_a_bound():
 
 
 def test_a_worker_that_is_not_ready_gets_nothing():
-    board = Board()
-    board.add(entry(1))
-    assert list(board.deal([Able(False)])) == [] and len(board.queue) == 1
+    assert Board.hand_for(entry(1), [Able(False)]) is None
 
 
 def test_jobs_that_were_never_begun_come_first_again_and_in_order():

@@ -248,7 +248,7 @@ def test_a_client_that_speaks_nonsense_loses_its_channel_and_nobody_else_does(sh
 
 def a_packet(kind: str, payload: bytes, **header: object) -> bytes:
     """One message as it travels, its payload already encoded."""
-    return b"\x91" + msgspec.msgpack.encode(Envelope(BY_NAME[kind].code, payload=msgspec.Raw(payload), **header))
+    return msgspec.msgpack.encode(Envelope(BY_NAME[kind].code, payload=msgspec.Raw(payload), **header))
 
 
 def fields(**values: object) -> bytes:
@@ -270,7 +270,7 @@ def fields(**values: object) -> bytes:
         a_packet("signal", fields(worker=1, signal="\n" * 60_000)),
         a_packet("scale", fields(workers=(1 << 64) - 1)),
         a_packet("enter", fields(role="x" * 60_000)),
-        b"\x92\x01" + b"\x91" * 50_000 + b"\x01",
+        b"\xdc\0\2\x01" + b"\x91" * 50_000 + b"\x01",
     ],
 )
 def test_no_packet_of_a_client_stops_the_supervisor(shared, packet):
@@ -307,7 +307,7 @@ def test_what_stands_before_nonsense_is_answered_and_the_nonsense_ends_the_chann
     line = attach(shared.settings)
     line.post("enter", Enter("tool"))
     assert [arrival.kind.name for arrival in line.wait(10)] == ["welcome"]
-    send(line.sock, b"\x92" + a_packet("fetch", fields(job=1))[1:] + a_packet("task", fields(kind="echo"))[1:])
+    send(line.sock, b"\xdc\0\2" + a_packet("fetch", fields(job=1)) + a_packet("task", fields(kind="echo")))
     with pytest.raises(ChannelClosed):
         while True:
             assert line.wait(10), "nothing more is heard of it"

@@ -29,6 +29,8 @@ SPILL = 64 * 1024
 PATIENCE = 2
 """Seconds after which a call that blocks looks at its deadline."""
 SPILL_MAX = 16 * 1024 * 1024
+SEVERAL = b"\xdc"
+"""With this byte (msgpack's array 16) begins a packet of several messages; one that travels alone is its own packet."""
 TOGETHER = 64
 """Messages that may travel in one packet: one wake-up then brings many. Only those without descriptors do."""
 RECEIPTS_MAX = 512
@@ -94,7 +96,6 @@ class Outgoing(msgspec.Struct, eq=False, gc=False):
             self.spill = -1
 
 
-_one = msgspec.msgpack.Decoder(tuple[Envelope]).decode
 _several = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
 _envelope = msgspec.msgpack.Decoder(Envelope).decode
 _encode = msgspec.msgpack.Encoder().encode
@@ -195,7 +196,7 @@ class Channel:
             out = outs[0]
             if len(outs) > 1 and not out.fds and out.spill < 0:
                 found = self._together(outs)
-                send(self.sock, b"".join((b"\xdc", len(found).to_bytes(2, "big"), *found)))
+                send(self.sock, b"".join((SEVERAL, len(found).to_bytes(2, "big"), *found)))
                 for _ in found:
                     out = outs.popleft()
                     if out.kind.housekeeping:
@@ -209,9 +210,9 @@ class Channel:
         if not out.data:
             self.stamp(out)
         if out.spill < 0:
-            send(self.sock, b"\x91" + out.data, out.fds)
+            send(self.sock, out.data, out.fds)
         else:
-            send(self.sock, b"\x91" + out.data, [*out.fds, out.spill])
+            send(self.sock, out.data, [*out.fds, out.spill])
             out.close()
         if out.kind.housekeeping:
             self.housekeeping[out.kind.name] += 1
@@ -286,9 +287,8 @@ class Channel:
             raise ChannelClosed("the peer has closed its end")
         data, fds, flags = packet
         try:
-            if data[0] == 0x91:
-                (envelope,) = _one(data)
-                return [self._arrival(envelope, fds, now, flags, len(data) - 1)]
+            if data[:1] != SEVERAL:
+                return [self._arrival(_envelope(data), fds, now, flags, len(data))]
             messages = _several(data)
             if fds or not 0 < len(messages) <= TOGETHER:
                 raise ChannelBroken(f"a packet of {len(messages)} messages with {len(fds)} descriptors; several come without any, at most {TOGETHER}")

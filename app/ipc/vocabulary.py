@@ -4,7 +4,7 @@ The numbers of the wire, the names of the record, the payload types that a recei
 ``docs/protocol.md`` are all derived from :data:`KINDS`. A kind marked *housekeeping* is counted by the channel
 and not journaled: an open page must not make its own traffic.
 
-A packet on a SOCK_SEQPACKET pair is a msgpack array of messages. A message is an :class:`Envelope`, its payload inside
+A packet on a SOCK_SEQPACKET pair is one message, or a msgpack array of several. A message is an :class:`Envelope`, its payload inside
 as msgpack of the kind's own type, its descriptors beside it in one SCM_RIGHTS control message, in the order of the
 envelope's ``fds``. A message with descriptors travels alone; others may travel together, so that one wake-up brings many.
 """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, Iterable, Iterator, Protocol
+from typing import Any, Iterable, Protocol
 
 import msgspec
 
@@ -97,30 +97,20 @@ class Board:
     def waiting(self) -> int:
         return len(self.queue) + len(self.scenarios)
 
-    def deal(self, hands: Iterable[Able], queue: deque[Entry] | None = None) -> Iterator[tuple[Any, Entry]]:
-        """Takes jobs from the queue (default: the jobs') for as long as a hand has room for the next; whoever iterates hands each over.
-
-        An idle hand first. Quick jobs may also wait behind quick ones, with the hand that has fewest.
-        """
-        queue = self.queue if queue is None else queue
-        while queue:
-            entry = queue[0]
-            best = None
-            least = DEPTH if entry.quick else 0
-            for hand in hands:
-                if not hand.able:
-                    continue
+    @staticmethod
+    def hand_for(entry: Entry, hands: Iterable[Able]) -> Any:
+        """Who gets the job: an idle hand first. Quick jobs may also wait behind quick ones, with the hand that has fewest. None: nobody yet."""
+        best = None
+        least = DEPTH if entry.quick else 0
+        for hand in hands:
+            if hand.able:
                 in_flight = hand.in_flight
                 if not in_flight:
-                    best = hand
-                    break
+                    return hand
                 load = len(in_flight)
                 if load < least and in_flight[0].quick and in_flight[-1].quick:
                     best, least = hand, load
-            if best is None:
-                return
-            queue.popleft()
-            yield best, entry
+        return best
 
     def give_back(self, entries: Iterable[Entry]) -> None:
         """Puts jobs that were never begun to the head of the queue again, in their order."""

@@ -64,7 +64,7 @@ log = logging.getLogger("pairscope.supervisor")
 
 SPIN = 150e-6
 """Seconds for which a turn asks again before it sleeps, while a job is in hand and where it pays."""
-OUT = int(select.EPOLLOUT)
+IN, OUT = int(select.EPOLLIN), int(select.EPOLLOUT)
 READ_MOST = 64
 """Messages, to the end of their packet, taken from one channel in one turn: the others get theirs."""
 OUTBOX_MOST = 8192
@@ -385,7 +385,7 @@ class Supervisor:
             self._watch(member)
 
     def _watch(self, member: Member) -> None:
-        self._register(member.channel.fileno(), functools.partial(self._ready, member))
+        self._register(member.channel.fileno(), functools.partial(self._read, member))
 
     def _register(self, fd: int, react: Callable[[int], None]) -> None:
         self.epoll.register(fd, select.EPOLLIN)
@@ -395,14 +395,12 @@ class Supervisor:
         self.epoll.unregister(fd)
         del self.watched[fd]
 
-    def _ready(self, member: Member, mask: int) -> None:
-        if mask & OUT:
+    def _read(self, member: Member, mask: int = IN, most: int = READ_MOST) -> None:
+        """Takes what is there, up to `most` messages and the end of their packet. `mask`: for what the peer's end is ready, by epoll(7)."""
+        if mask != IN and mask & OUT:
             self.writable[member] = None
-        if mask & ~OUT:
-            self._read(member)
-
-    def _read(self, member: Member, most: int = READ_MOST) -> None:
-        """Takes what is there, up to `most` messages and the end of their packet."""
+            if mask == OUT:
+                return
         while True:
             try:
                 arrivals = member.channel.packet()
@@ -607,7 +605,7 @@ class Supervisor:
     def _died(self, member: ChildMember) -> None:
         """The pidfd says so. What it had sent is read first: it may have ended jobs."""
         while member.open and member.channel.readable:
-            self._read(member, sys.maxsize)
+            self._read(member, most=sys.maxsize)
         if member.open:
             # Somebody else holds its end as well, a debugger perhaps: end-of-file need never come.
             self._shut(member, "ended")
@@ -773,12 +771,12 @@ class Supervisor:
 
     def _assign(self) -> None:
         """Gives jobs to workers, and scenarios to stations, for as long as both are there."""
-        if self.board.queue and self.catalogue:
-            for worker, entry in self.board.deal(self.workers.values()):
-                self._task(worker, entry)
-        if self.board.scenarios and self.stations:
-            for station, entry in self.board.deal(self.stations.values(), self.board.scenarios):
-                self._task(station, entry)
+        board = self.board
+        queue, scenarios = board.queue, board.scenarios
+        while queue and (hand := board.hand_for(queue[0], self.workers.values())) is not None:
+            self._task(hand, queue.popleft())
+        while scenarios and (hand := board.hand_for(scenarios[0], self.stations.values())) is not None:
+            self._task(hand, scenarios.popleft())
 
     def _task(self, worker: Hand, entry: Entry) -> None:
         spec = self.catalogue[entry.kind]
