@@ -34,6 +34,18 @@ from app.ipc.vocabulary import (
     Welcome,
 )
 
+_forks = 0
+"""How many forks lie between this process and the one that imported this: the pair of a thread belongs to the process that made it."""
+
+
+def _forked() -> None:
+    global _forks
+    _forks += 1
+
+
+# Asked by getpid(2), every request would pay for a system call.
+os.register_at_fork(after_in_child=_forked)
+
 WANT = {"accepted": 1, "ended": 2, "both": 3}
 TIMEOUT = 10.0
 SPIN = 200e-6
@@ -64,7 +76,7 @@ class _Line:
         """Jobs whose answer is still to come."""
         self.begun: list[Outgoing] = []
         self.spin = Spin(SPIN)
-        self.pid = os.getpid()
+        self.forks = _forks
 
 
 def connect(settings: Settings, role: str) -> tuple[Channel, Welcome]:
@@ -236,7 +248,7 @@ class Client:
         """Ends a request of this thread: reports what was received, so that the record need not wait for the next one, and waits for
         no answer any longer."""
         line: _Line | None = getattr(self._local, "line", None)
-        if line is None or line.pid != os.getpid():
+        if line is None or line.forks != _forks:
             return
         try:
             while arrivals := line.channel.wait(0):
@@ -265,7 +277,7 @@ class Client:
 
     def _line(self) -> _Line:
         line: _Line | None = getattr(self._local, "line", None)
-        if line is not None and line.pid != os.getpid():
+        if line is not None and line.forks != _forks:
             self.close()
             line = None
         if line is None:

@@ -267,6 +267,7 @@ class Supervisor:
             for member in writable:
                 if member not in self.writable:  # what it was told since is to be journaled first
                     self._write(member)
+        self.crowded = self.journal.beyond(1.0)
         if self.dirty and self.next_snapshot < self.due:
             self.due = self.next_snapshot
         if self.recorder_idle and self.progress is not None and self.journal.position > self.progress.position:
@@ -292,7 +293,6 @@ class Supervisor:
                 self._wait_for_room()
                 if self.stopping is not None and time.monotonic() >= self.stopping + self.settings.stop_grace:
                     raise
-        self.crowded = self.journal.beyond(1.0)
         if self.stuck:
             log.warning("the journal can be written again")
             self.stuck = ""
@@ -337,10 +337,6 @@ class Supervisor:
         outbox = member.outbox
         if not member.open:
             return self._not_sent(member, f"{member} had closed its end")
-        if len(outbox) > OUTBOX_MOST:
-            return self.drop(member, f"it read nothing while {OUTBOX_MOST} messages waited")
-        if len(member.unreported) > UNREPORTED_MOST:
-            return self.drop(member, f"it reported nothing of {UNREPORTED_MOST} messages")
         try:
             member.channel.transmit(outbox)
         except BlockingIOError:
@@ -350,6 +346,10 @@ class Supervisor:
             if error.errno not in (errno.EPIPE, errno.ECONNRESET):
                 # ETOOMANYREFS, ENOBUFS: the peer would wait for ever for what it will never get. Of its end, reading tells.
                 return self.drop(member, f"sendmsg to it failed: {error.strerror}")
+        if len(outbox) > OUTBOX_MOST:
+            return self.drop(member, f"it read nothing while {OUTBOX_MOST} messages waited")
+        if len(member.unreported) > UNREPORTED_MOST:
+            return self.drop(member, f"it reported nothing of {UNREPORTED_MOST} messages")
         if member.writing or outbox:
             self._interest(member)
 
