@@ -35,21 +35,28 @@ class Spin:
         """
         if CORES == 1 or not (sure or self._pays) or now < self._resting:
             return []
-        clock, rest = time.monotonic, os.sched_yield
         until = now + self._most
         while now < until:
-            rest()
+            now = self.give_way(now)
             ready = poll(0)
-            before, now = now, clock()
-            if now - before > TAKEN:
-                self._resting = now + self._rest
-                self._rest = min(REST_MOST, 8 * self._rest)
+            if now < self._resting:
                 return ready
             if ready:
                 if self._rest > REST_LEAST:
                     self._rest *= 0.9
                 return ready
         return []
+
+    def give_way(self, now: float) -> float:
+        """Yields the core to whoever needs it, unless it did not come back in moments of late; returns the time (s of the monotonic clock)."""
+        if now < self._resting:
+            return now
+        os.sched_yield()
+        before, now = now, time.monotonic()
+        if now - before > TAKEN:
+            self._resting = now + self._rest
+            self._rest = min(REST_MOST, 8 * self._rest)
+        return now
 
     def waited(self, seconds: float) -> None:
         """How long it took, asking and sleeping together: the next time is likely to be the same."""

@@ -64,6 +64,8 @@ log = logging.getLogger("pairscope.supervisor")
 
 SPIN = 150e-6
 """Seconds for which a turn asks again before it sleeps, while a job is in hand and where it pays."""
+REPORTS_MOST = 64
+"""Messages whose reports may wait for a turn in which nothing else has come."""
 IN, OUT = int(select.EPOLLIN), int(select.EPOLLOUT)
 READ_MOST = 64
 """Messages, to the end of their packet, taken from one channel in one turn: the others get theirs."""
@@ -173,7 +175,7 @@ class Supervisor:
         self.ended: list[EndedJob] = []
         """Jobs whose end is among the records of this turn."""
         self.reports: list[tuple[Member, list[Receipt]]] = []
-        """What peers said of earlier messages in those of this turn: looked at when its own are sent, for nobody waits for it."""
+        """What peers said of earlier messages in those of the last turns: looked at when nothing else has come, for nobody waits for it."""
         self.writable: dict[Member, None] = {}
         """Peers whose outbox is to be sent at the end of this turn, in the order in which that was decided."""
         self.stopping: float | None = None
@@ -224,6 +226,7 @@ class Supervisor:
             while not self.finished:
                 now = monotonic()
                 if now >= self.due or self.stopping is not None:
+                    self._report()
                     self.due = math.inf
                     self._on_time(now)
                     self._flush()
@@ -232,6 +235,14 @@ class Supervisor:
                     now = monotonic()
                     self.due = min(self.due, now + self._patience(now))
                 ready = poll(0)
+                if self.reports:
+                    if not ready:
+                        now = spin.give_way(now)  # whoever was told something in this turn may need this core, and answer
+                        ready = poll(0)
+                    if not ready or len(self.reports) >= REPORTS_MOST:
+                        self._report()  # its records are appended with the next turn's, or before this process sleeps
+                        if self.writable:
+                            self._flush()
                 if not ready:
                     ready = spin.ask(poll, now, self.board.running > 0)
                     if not ready:
@@ -245,10 +256,6 @@ class Supervisor:
                         react(mask)
                 self._assign()
                 self._flush()
-                if self.reports:
-                    self._report()  # its records are appended with the next turn's, or before this process sleeps
-                    if self.writable:
-                        self._flush()
         finally:
             self._leave()
 
