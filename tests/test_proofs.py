@@ -5,14 +5,23 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
+from typing import Callable, Iterator
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
+LIMIT, PARTING = 1800, 120
+"""Seconds that a proof may take, and that it may take to end in order when it is told to: far more than any took."""
+TOGETHER = {
+    "test_the_readmes_commands_and_the_provisioning_are_true_on_a_fresh_machine": ("script/fresh-test",),
+    "test_vagrant_up_is_true_to_the_last_line": ("script/vagrant-test",),
+}
+"""Proofs that are begun together, if they are asked for: each waits for its downloads and its disk for much of its time."""
 pytestmark = pytest.mark.guest
 
 
-def proved(*command: str) -> None:
+@pytest.fixture(scope="module")
+def proved(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., None]]:
     """Runs a proof to its end; what it said is shown where something does not hold."""
     if os.geteuid():
         pytest.skip("needs root: it boots guests")
@@ -23,24 +32,48 @@ def proved(*command: str) -> None:
         pytest.skip(f"this machine makes no namespaces: {apart.stderr.strip()}")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PAIRSCOPE") or name == "PAIRSCOPE_GUESTS"}
     environment.pop("TMPDIR", None)
-    done = subprocess.run(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=1800)
-    print(done.stdout)
-    assert done.returncode == 0, done.stdout[-6000:]
+    begun: dict[tuple[str, ...], tuple[subprocess.Popen[bytes], Path]] = {}
+
+    def begin(*command: str) -> None:
+        said = tmp_path_factory.mktemp("proof") / "said"
+        with open(said, "wb") as output:
+            process = subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
+        begun[command] = process, said
+
+    def prove(*command: str) -> None:
+        if command not in begun:
+            begin(*command)
+        process, said = begun[command]
+        status = process.wait(LIMIT)
+        text = said.read_text(errors="replace")
+        print(text)
+        assert status == 0, text[-6000:]
+
+    for name in dict.fromkeys(item.name for item in request.session.items):
+        if name in TOGETHER:
+            begin(*TOGETHER[name])
+    try:
+        yield prove
+    finally:
+        for process, _ in begun.values():
+            if process.poll() is None:
+                process.terminate()  # it takes away what it made
+                process.wait(PARTING)
 
 
-def test_the_readmes_commands_and_the_provisioning_are_true_on_a_fresh_machine():
+def test_the_readmes_commands_and_the_provisioning_are_true_on_a_fresh_machine(proved: Callable[..., None]) -> None:
     proved("script/fresh-test")
 
 
-def test_vagrant_up_is_true_to_the_last_line():
+def test_vagrant_up_is_true_to_the_last_line(proved: Callable[..., None]) -> None:
     proved("script/vagrant-test")
 
 
 @pytest.mark.long
-def test_the_readmes_second_command_passes_whole_on_a_fresh_machine():
+def test_the_readmes_second_command_passes_whole_on_a_fresh_machine(proved: Callable[..., None]) -> None:
     proved("script/fresh-test", "--tests")
 
 
 @pytest.mark.long
-def test_the_guide_by_hand_makes_the_same_box():
+def test_the_guide_by_hand_makes_the_same_box(proved: Callable[..., None]) -> None:
     proved("script/fresh-test", "--guide")

@@ -64,6 +64,8 @@ log = logging.getLogger("pairscope.supervisor")
 
 SPIN = 150e-6
 """Seconds for which a turn asks again before it sleeps, while a job is in hand and where it pays."""
+FEW = 4
+"""Jobs that have not ended: so few, and somebody waits for each. Of more it is better to do what there is to do."""
 REPORTS_MOST = 64
 """Messages whose reports may wait for a turn in which nothing else has come."""
 IN, OUT = int(select.EPOLLIN), int(select.EPOLLOUT)
@@ -222,7 +224,7 @@ class Supervisor:
         self.tap.records.append(Ready("supervisor", self.serials["supervisor"], self.born, "", {}))
         try:
             poll, watched, look_at_clock, monotonic, spin = self.epoll.poll, self.watched, self.issuer.look_at_clock, time.monotonic, Spin(SPIN)
-            tap = self.tap
+            tap, entries = self.tap, self.board.entries
             while not self.finished:
                 now = monotonic()
                 if now >= self.due or self.stopping is not None:
@@ -236,10 +238,11 @@ class Supervisor:
                     self.due = min(self.due, now + self._patience(now))
                 ready = poll(0)
                 if self.reports:
-                    if not ready:
+                    few = len(entries) <= FEW and len(self.reports) <= REPORTS_MOST
+                    if few and not ready:
                         now = spin.give_way(now)  # whoever was told something in this turn may need this core, and answer
                         ready = poll(0)
-                    if not ready or len(self.reports) >= REPORTS_MOST:
+                    if not (few and ready):
                         self._report()  # its records are appended with the next turn's, or before this process sleeps
                         if self.writable:
                             self._flush()
