@@ -34,7 +34,7 @@ class Plan(NamedTuple):
 
 
 # Many short rounds: what else the machine does then falls on all of them alike.
-FULL = Plan(rounds=15, latency=0.12, throughput=0.15, pinned_rounds=9, draining_rounds=5)
+FULL = Plan(rounds=25, latency=0.12, throughput=0.15, pinned_rounds=9, draining_rounds=5)
 QUICK = Plan(rounds=2, latency=0.05, throughput=0.1, pinned_rounds=1, draining_rounds=1)
 
 

@@ -322,7 +322,8 @@ class Channel:
         kind, decode = accepted
         raw: Any = envelope.payload
         if fds or envelope.fds or envelope.spill:
-            raw, size = self._passed(kind, envelope, fds, size)
+            if envelope.spill or not len(envelope.fds) == len(fds) <= kind.most_fds:
+                raw, size = self._passed(kind, envelope, fds, size)
         payload = decode(raw)
         if kind.housekeeping:
             self.housekeeping[kind.name] += 1
@@ -331,13 +332,11 @@ class Channel:
         return Arrival(kind, envelope, payload, raw, fds, received, flags, size)
 
     def _passed(self, kind: Kind, envelope: Envelope, fds: list[int], size: int) -> tuple[Any, int]:
-        """Holds what came beside the message against what its header announces; returns the payload and the message's size with it."""
+        """The payload of a message beside which it travelled, or something that its header does not announce; and the message's size with that."""
         spilled = envelope.spill
         announced = len(envelope.fds)
         if announced > kind.most_fds or len(fds) != announced + (spilled > 0):
             raise ChannelBroken(f"{kind.name} announced {announced + (spilled > 0)} descriptors (at most {kind.most_fds}), {len(fds)} came")
-        if not spilled:
-            return envelope.payload, size
         if spilled > 0:
             return self._unspill(fds.pop(), spilled), size + spilled
         if self.spare < 0 or -spilled > SPILL_MAX:

@@ -70,7 +70,13 @@ def receive(sock: socket.socket, buffer: memoryview | None = None) -> Packet | N
             break
         except ConnectionResetError:
             continue
-    fds = _numbers(control) if control else []
+    fds: list[int] = []
+    if control:
+        level, kind, body = control[0]
+        if len(body) == 4 and len(control) == 1 and level == _SOCKET and kind == _RIGHTS:
+            fds.extend(_ONE.unpack(body))
+        else:
+            fds = _numbers(control)
     if msg_flags & _TRUNCATED or not size:
         close_all(fds)
         if not msg_flags & _TRUNCATED:
@@ -82,9 +88,6 @@ def receive(sock: socket.socket, buffer: memoryview | None = None) -> Packet | N
 
 def _numbers(control: list[tuple[int, int, bytes]]) -> list[int]:
     """The descriptors that arrived with these control messages."""
-    level, kind, body = control[0]
-    if len(body) == 4 and level == _SOCKET and kind == _RIGHTS and len(control) == 1:
-        return list(_ONE.unpack(body))
     numbers = array.array("i")
     for level, kind, body in control:
         if level == _SOCKET and kind == _RIGHTS:
