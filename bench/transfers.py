@@ -24,7 +24,7 @@ PAYLOAD = Submit("digest", "photograph.jpg", 0, {}, b"", 2)
 def run(directory: Path, quick: bool, say: Callable[[str], None]) -> Findings:
     """Measures both ways in turn; state under `directory`, which is empty."""
     findings = Findings()
-    rounds, count = (2, 1_000) if quick else (25, 5_000)
+    rounds, count = (2, 1_000) if quick else (75, 5_000)
     for where, pinned in (("", False), (", one core", True)):
         with one_core(pinned), Contestant("transfers", directory / ("one" if pinned else "both")) as program:
             rates: dict[str, list[float]] = {"ipc": [], "raw": []}
@@ -33,7 +33,7 @@ def run(directory: Path, quick: bool, say: Callable[[str], None]) -> Findings:
             for number in range(1, rounds + 1):
                 for way, found in rates.items():
                     found.append(program.ask("rate", way=way, count=count))
-                if number % 5 == 0 or number == rounds:
+                if number % 15 == 0 or number == rounds:
                     say(f"round {number} of {rounds}{where}: ipc {rates['ipc'][-1]:,.0f}/s, raw {rates['raw'][-1]:,.0f}/s")
         row = Row("transfers", f"one descriptor a message{where}", "transfers/s", "higher", "raw sendmsg and recvmsg", target=None if pinned else TARGET)
         findings.rows.append(compare(row, rates["ipc"], rates["raw"]))
