@@ -238,15 +238,17 @@ class Channel:
         """Prepares and sends, waiting for room. Raises ChannelClosed, or TimeoutError after `timeout` seconds: it is then not sent."""
         deadline = None if timeout is None else monotonic() + timeout
         out = self.prepare(kind, payload, fds, 0, job, seq)
-        try:
-            self._alone(out)
-        except OSError:  # no room now, or what the second try will say
-            self._send((out,), deadline)
+        if timeout is None or timeout >= PATIENCE:  # else it may block for longer than it has
+            try:
+                return self._alone(out)
+            except OSError:
+                pass  # no room now, or what the second try will say
+        self._send((out,), deadline)
 
     def send(self, outs: Sequence[Outgoing], timeout: float | None = None) -> None:
         """Sends prepared messages in order, waiting for room. Raises as :meth:`post`; what was sent before then is sent."""
         deadline = None if timeout is None else monotonic() + timeout
-        if len(outs) == 1:
+        if len(outs) == 1 and (timeout is None or timeout >= PATIENCE):
             try:
                 return self._alone(outs[0])
             except OSError:
@@ -257,10 +259,11 @@ class Channel:
         left = deque(outs)
         try:
             while left:
+                self._await(select.POLLOUT, None if deadline is None else deadline - monotonic(), f"room for {left[0].kind.name}")
                 try:
                     self.transmit(left)
                 except BlockingIOError:
-                    self._await(select.POLLOUT, None if deadline is None else deadline - monotonic(), f"room for {left[0].kind.name}")
+                    pass
         except (BrokenPipeError, ConnectionResetError):
             raise ChannelClosed("the peer has closed its end") from None
         finally:

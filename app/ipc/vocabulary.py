@@ -38,6 +38,10 @@ Whole = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 """What a peer says that the record will keep: msgpack's integers go up to 2**64, a BIGINT does not."""
 Number = Annotated[int, msgspec.Meta(ge=0, le=(1 << 31) - 1)]
 """A C int that is not negative: a descriptor's number, msg_flags."""
+Word = Annotated[str, msgspec.Meta(max_length=16)]
+"""The name of a kind of job, as the record has room for it."""
+Line = Annotated[str, msgspec.Meta(max_length=400)]
+"""What a worker says for people. Its length is that of characters."""
 
 
 class Receipt(msgspec.Struct, array_like=True, gc=False):
@@ -80,18 +84,18 @@ class Hello(msgspec.Struct):
     """A worker is ready: what it can do, and how it is confined."""
 
     pid: int
-    sandbox: str
+    sandbox: Word
     """``landlock+seccomp``, ``seccomp`` or ``none``."""
     sandbox_detail: dict[str, Any]
-    catalogue: list["JobSpec"]
+    catalogue: Annotated[list["JobSpec"], msgspec.Meta(max_length=64)]
     versions: dict[str, str] = {}
 
 
 class JobSpec(msgspec.Struct, frozen=True):
     """What the supervisor must know of a kind of job, told by the worker that has it: the supervisor imports no job."""
 
-    name: str
-    summary: str
+    name: Word
+    summary: Line
     """One sentence for people."""
     deadline: Annotated[float, msgspec.Meta(gt=0, le=86_400)]
     """Seconds from when a worker has it to when the worker is killed for it."""
@@ -101,11 +105,11 @@ class JobSpec(msgspec.Struct, frozen=True):
     """True: takes microseconds, so several may wait in one worker's socket."""
     needs_input: bool = True
     """True: refused without a descriptor to work on."""
-    parameters: dict[str, str] = {}
+    parameters: Annotated[dict[Word, Line], msgspec.Meta(max_length=16)] = {}
     """Name of each parameter and a sentence on what it takes."""
-    media: str = ""
+    media: Line = ""
     """Media type of the output, empty where there is none."""
-    suffix: str = ""
+    suffix: Line = ""
     """What to append to the upload's name for the download's name."""
 
 

@@ -51,6 +51,7 @@ class Job:
     """One kind of job. The first line of a subclass's docstring is its summary for people."""
 
     name: ClassVar[str]
+    """At most 16 characters; the bounds of all that a job says of itself stand in ``app.ipc.vocabulary``."""
     deadline: ClassVar[float] = 60.0
     """Seconds after which a worker is killed for it."""
     output: ClassVar[bool] = False

@@ -822,7 +822,7 @@ class Supervisor:
     def _deadline(self, entry: Entry) -> float:
         return self.catalogue[entry.kind].deadline
 
-    def _result(self, member: Member, arrival: Arrival, _: int) -> None:
+    def _result(self, member: Hand, arrival: Arrival, _: int) -> None:
         in_flight = member.in_flight
         if not in_flight or in_flight[0].id != arrival.envelope.job:
             raise ChannelBroken(f"a result for job {arrival.envelope.job}, which it has not in hand")
