@@ -85,6 +85,17 @@ MORE = {
         p: shutdown a 99
         p: listen m 5
         p: listen s -1
+        p: socketpair AF_LOCAL SOCK_STREAM 0 -> l1 l2
+        p: recv l1 1 MSG_DONTWAIT => EWOULDBLOCK
+        p: socket PF_INET SOCK_STREAM IPPROTO_TCP -> tcp
+        p: open "mode" O_RDWR|O_CREAT 0640 -> mode
+        p: ftruncate m 02K
+        p: lseek m 010 SEEK_SET => 8
+        p: lseek m 0xffffffffffffffff SEEK_CUR => 7
+        p: eventfd 0 EFD_NONBLOCK -> full
+        p: write full x"feffffffffffffff"
+        p: read full 8 => 8 x"feffffffffffffff" value=0xfffffffffffffffe
+        p: write a "\\12\\0017" => 3
         p: exit 300
         """,
     "networks": """

@@ -9,7 +9,8 @@ import sys
 import pytest
 
 from app.lab import gallery
-from app.lab.language import format
+from app.lab.language import format, parse
+from app.lab.stage import manager
 
 SHOWS = {
     1: ("one-process", "socketpair write read"),
@@ -108,6 +109,34 @@ def test_a_scenario_holds_five_times_in_a_row(name):
 def test_a_scenario_holds_fifty_times_in_a_row(name):
     for turn in range(50):
         assert not wrong(played(name)), f"turn {turn}"
+
+
+NOTICES = """
+me: socketpair AF_UNIX SOCK_STREAM 0 -> a b
+me: write a "kept" => 4
+me: read b BADPTR 4 => EFAULT
+me: recv b 8 MSG_DONTWAIT => "kept"
+me: socketpair AF_UNIX SOCK_SEQPACKET 0 -> c d
+me: write c "lost" => 4
+me: read d BADPTR 4 => EFAULT
+me: recv d 8 MSG_DONTWAIT => EAGAIN
+me: socketpair AF_UNIX SOCK_DGRAM 0 -> e f
+me: write e "lost" => 4
+me: read f BADPTR 4 => EFAULT
+me: recv f 8 MSG_DONTWAIT => EAGAIN
+me: close d => 0
+me: write c "x" => EPIPE
+me: close f => 0
+me: write e "x" => ECONNREFUSED
+me: close b => 0
+me: write a "x" => killed=SIGPIPE
+"""
+
+
+def test_what_the_notices_say_of_other_types_of_sockets_is_so():
+    run = manager.run(parse(NOTICES))
+    assert not wrong(run)
+    assert "SEQPACKET" in gallery.scenario("errors").said("notice") and "SEQPACKET" in gallery.scenario("sigpipe").said("notice")
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones():

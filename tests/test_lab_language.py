@@ -9,7 +9,7 @@ import re
 
 import pytest
 
-from app.lab import calls, constants
+from app.lab import absent, calls, constants
 from app.lab.language import BYTES_MAX, STEPS_MAX, TEXT_MAX, format, parse, quoted
 from app.lab.model import Constants, Items, Name, Number, Place, Scenario, ScenarioError, Text
 
@@ -54,7 +54,10 @@ def test_the_pending_return_may_be_told_in_more_words():
 
 @pytest.mark.parametrize(
     "text, value",
-    [("128", 128), ("0x10", 16), ("-1", -1), ("64K", 65536), ("1M", 1 << 20), ("1K", 1024), ("0x1K", 1024)],
+    [
+        ("128", 128), ("0x10", 16), ("-1", -1), ("64K", 65536), ("1M", 1 << 20), ("1K", 1024), ("0x1K", 1024), ("0644", 0o644), ("-010", -8), ("010K", 8192),
+        ("0", 0), ("00", 0), ("0xffffffffffffffff", (1 << 64) - 1), ("18446744073709551615", (1 << 64) - 1), ("01777777777777777777777", (1 << 64) - 1),
+    ],  # fmt: skip
 )
 def test_a_number_keeps_its_value_and_how_it_was_written(text, value):
     assert parse(PIPE + f"p: ftruncate a {text}").steps[1].arguments[1] == Number(value, text)
@@ -68,6 +71,30 @@ def test_every_byte_survives_being_written_and_read(data):
 def test_texts_repeat_and_may_be_hexadecimal():
     step = parse(PIPE + 'p: sendmsg b iov=["ab" * 3, x"00 ff"]').steps[1]
     assert [value.bytes for value in step.named[0][1].values] == [b"ababab", b"\0\xff"]
+
+
+def test_a_text_has_octal_escapes_as_c_has_them_and_is_written_so_that_it_is_read_the_same():
+    step = parse(PIPE + r'p: write b "\101\0\377\08\1012"').steps[1]
+    assert step.arguments[1].bytes == b"A\0\xff\x008A2"
+    assert quoted(b"\x007") == r'"\x007"' and quoted(b"\0\0a") == r'"\0\0a"'
+
+
+def test_other_names_of_the_same_numbers_are_taken_and_kept():
+    text = "p: socketpair AF_LOCAL SOCK_STREAM 0 -> a b\np: socket PF_UNIX SOCK_STREAM 0 -> c\np: socket PF_INET SOCK_STREAM IPPROTO_TCP -> d\np: read a 1 => EWOULDBLOCK\n"
+    assert [step.arguments[0] for step in parse(text).steps[:3]] == [Constants(("AF_LOCAL",)), Constants(("PF_UNIX",)), Constants(("PF_INET",))]
+    assert "IPPROTO_TCP" in format(parse(text)) and constants.decode("AF_", 1) == "AF_UNIX"
+
+
+def test_every_call_that_is_said_to_be_absent_is_absent_and_its_stand_in_is_here():
+    assert not absent.LINUX & set(calls.CALLS) and not set(absent.INSTEAD) & set(calls.CALLS)
+    for instead in absent.INSTEAD.values():
+        assert instead.partition(",")[0].split(" or ")[0] in calls.CALLS, instead
+
+
+def test_a_number_and_a_text_can_be_expected_together():
+    step = parse(PIPE + 'p: recv a 4 MSG_TRUNC => 6 "abcd" killed=SIGPIPE').steps[1]
+    assert (step.expectation.first, step.expectation.data) == (Number(6, "6"), Text(b"abcd"))
+    assert format(parse(PIPE + 'p: read a 4 => 1   "a" * 1')).endswith('p: read a 4 => 1 "a"\n')
 
 
 def test_a_constant_has_the_number_of_this_kernel():
@@ -228,6 +255,35 @@ MALFORMED = [
     (PIPE + f'p: write b "xx" * {BYTES_MAX}', 2, 12, f"{2 * BYTES_MAX} bytes", f"at most {BYTES_MAX}"),
     (PIPE + "p: read a 99999999999999999999", 2, 11, "99999999999999999999", "64 bits"),
     (PIPE + "p: read a 12x", 2, 11, "the character '1'", "a number"),
+    (PIPE + "p: read a 18446744073709551616", 2, 11, "18446744073709551616", "0xffffffffffffffff"),
+    (PIPE + "p: read a -9223372036854775809", 2, 11, "-9223372036854775809", "64 bits"),
+    (PIPE + "p: read a 08", 2, 11, "08", "octal, as in C"),
+    (PIPE + r'p: write b "\400"', 2, 13, r"\400", r"\377"),
+    ("p: epoll_wait 3 0", 1, 4, "epoll_wait, a system call that the lab does not have", "poll, which is here"),
+    ("p: mmap 0 0", 1, 4, "mmap, a system call that the lab does not have", "one of those that are here: socketpair"),
+    ("p: _exit 0", 1, 4, "_exit, a function of the C library", "exit, which is here"),
+    ("p: frobnicate 0", 1, 4, "frobnicate", "a system call"),
+    ("p: READ 3 1", 1, 4, "READ", "such as read"),
+    ("Me: pipe -> a b", 1, 1, "Me", "such as me"),
+    ("parent-1: exit 0", 1, 7, "-1", "lower-case letters"),
+    ("me pipe -> a b", 1, 4, "pipe", "as in: me: pipe"),
+    ("read 3 1", 1, 1, "read", "as in: p: read"),
+    (PIPE + "p: read(a, 10)", 2, 8, "(", "as in: read a 10"),
+    (PIPE + "p: fcntl(a, F_SETFL, O_NONBLOCK|O_APPEND);", 2, 42, "the character ';'", "ends with its line"),
+    (PIPE + "p: fcntl(a, F_SETFL, O_NONBLOCK|O_APPEND) = 0", 2, 9, "(", "as in: fcntl a F_SETFL O_NONBLOCK|O_APPEND"),
+    (PIPE + "p: read a, 10", 2, 10, ",", "no comma"),
+    (PIPE + "p: c = dup a", 2, 4, "c", "-> and the names"),
+    (PIPE + "p: dup a -> C", 2, 13, "C", "such as c"),
+    ("p: pipe -> a, b", 1, 13, ",", "as in: -> sv0 sv1"),
+    (PIPE + "p: read a 10 => -1 EAGAIN", 2, 17, "-1 EAGAIN", "as in: => EAGAIN"),
+    (PIPE + "p: read a 10 => -EAGAIN", 2, 17, "the character '-'", "as in: => EAGAIN"),
+    (PIPE + "p: read a 10 => EOF", 2, 17, "EOF", 'as in: => ""'),
+    (PIPE + 'p: write b "x" => SIGPIPE', 2, 19, "SIGPIPE", "as in: => killed=SIGPIPE"),
+    (PIPE + "p: poll a POLLIN 0 => POLLIN", 2, 23, "POLLIN", "as in: => revents=POLLIN"),
+    (PIPE + "p: recvmsg a iov=[1] => MSG_TRUNC", 2, 25, "MSG_TRUNC", "as in: => flags=MSG_TRUNC"),
+    (PIPE + "p: read a 10 => 'x'", 2, 17, """the character "'\"""", "double quotes"),
+    (PIPE + "p: read a 10 => hello", 2, 17, "hello", "a text stands in double quotes"),
+    (PIPE + "p: read A 10", 2, 9, "A", "lower-case"),
     (PIPE + 'p: sendmsg b iov=["x"', 2, 22, "the end of the line", "] at the end"),
     (PIPE + 'p: sendmsg b iov=[["x"]]', 2, 19, "[", "a number"),
     (PIPE + 'p: sendmsg b iov=["x"] fds=[z]', 2, 29, "z", "a descriptor of p: a, b"),

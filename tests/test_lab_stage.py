@@ -318,6 +318,13 @@ def test_the_first_of_several_numbers_may_do():
     )
 
 
+def test_a_number_and_a_text_are_both_held_to_what_came():
+    text = "p: socketpair AF_UNIX SOCK_DGRAM 0 -> a b\np: write a \"abcdef\"\np: recv b 4 MSG_PEEK|MSG_TRUNC => %s\n"
+    assert held(text % '6 "abcd"')["steps"][-1]["expected"] == {"first": '6 "abcd"', "keys": {}}
+    assert played(text % '4 "abcd"')["reason"].endswith('expected 4, observed "abcd" (4 bytes; the call returned 6)')
+    assert played(text % '6 "abce"')["steps"][-1]["verdict"] == "failed"
+
+
 def test_a_run_by_the_runner_holds_the_canonical_text_and_counts_its_lines():
     told = run_by_runner("\n\np:  close   99 => 0\n@title X\n# said\n")
     assert told["text"] == "@title X\n\np: close 99 => 0\n# said\n"

@@ -16,7 +16,7 @@ import socket
 from app.lab.model import Constants
 
 _PREFIXES = (
-    *("AF_", "SOCK_", "MSG_", "SO_", "SOL_", "SCM_", "SHUT_", "O_", "F_", "FD_", "POLL", "SEEK_", "MFD_", "EFD_", "SIG"),
+    *("AF_", "SOCK_", "MSG_", "SO_", "SOL_", "SCM_", "SHUT_", "O_", "F_", "FD_", "POLL", "SEEK_", "MFD_", "EFD_", "SIG", "IPPROTO_"),
     *("WNOHANG", "WUNTRACED", "WCONTINUED"),
 )
 _MODULES = (socket, os, fcntl, select, signal)
@@ -53,6 +53,12 @@ _FROM_HEADERS = {
     "MSG_NOSIGNAL": 0x4000,
     # asm-generic/fcntl.h; the C library says 0 on machines of 64 bits, but F_GETFL tells of the kernel's bit.
     "O_LARGEFILE": 0o100000,
+    # bits/socket.h: other names of the same families
+    "AF_LOCAL": socket.AF_UNIX,
+    "PF_LOCAL": socket.AF_UNIX,
+    "PF_UNIX": socket.AF_UNIX,
+    "PF_INET": socket.AF_INET,
+    "PF_INET6": socket.AF_INET6,
     # The lab's own: addresses that no process has mapped, and a handler that only counts.
     "NULL": 0,
     "BADPTR": 1,
@@ -63,7 +69,7 @@ POINTERS = ("NULL", "BADPTR")
 """What may stand for the address of a buffer."""
 HANDLERS = ("SIG_DFL", "SIG_IGN", "HANDLER")
 """What a signal may be given to."""
-_SECOND_NAMES = {"O_NDELAY", "O_FSYNC", "O_RSYNC", "SIGIOT", "SIGCLD", "SIGPOLL", "ENOTSUP", "EDEADLOCK", "EWOULDBLOCK", *POINTERS, *HANDLERS}
+_SECOND_NAMES = {"O_NDELAY", "O_FSYNC", "O_RSYNC", "SIGIOT", "SIGCLD", "SIGPOLL", "ENOTSUP", "EDEADLOCK", "EWOULDBLOCK", "AF_LOCAL", *POINTERS, *HANDLERS}
 """Read, but never written: decode() and errno_name() give the number's other name."""
 
 

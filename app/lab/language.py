@@ -8,6 +8,7 @@ import re
 import socket
 from typing import Iterable, NoReturn
 
+from app.lab.absent import absent
 from app.lab.calls import CALLS, COMMANDS, DOMAINS, EXPECTED_OF, EXPECTED_TAKES, OPTIONS, Argument, Call, usage
 from app.lab.constants import ERRNOS, HANDLERS, NUMBERS, POINTERS, number
 from app.lab.model import Comment, Constants, Expectation, Items, Name, Number, Place, Scenario, ScenarioError, Step, Text, Value
@@ -27,11 +28,22 @@ ABOUT = {"title": False, "notice": True, "man": False, "ask": False, "quirk": Fa
 _TOKEN = re.compile(
     r"""(?P<space>[ \t]+) | (?P<comment>\#.*) | (?P<arrow>->) | (?P<expect>=>)
       | (?P<hex>x"[^"]*") | (?P<text>"(?:[^"\\]|\\.)*") | (?P<number>-?(?:0x[0-9A-Fa-f]+|[0-9]+)[KM]?(?![A-Za-z0-9_]))
-      | (?P<constant>[A-Z][A-Z0-9_]*(?![A-Za-z])) | (?P<word>[a-z][A-Za-z0-9_]*) | (?P<mark>[:=|*,\[\]()])""",
+      | (?P<constant>[A-Z][A-Z0-9_]*(?![A-Za-z])) | (?P<word>[a-z][A-Za-z0-9_]*) | (?P<mixed>[A-Za-z_][A-Za-z0-9_]*) | (?P<mark>[:=|*,\[\]()])""",
     re.VERBOSE,
 )
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,15}\Z")
-_ESCAPES = {"n": 10, "t": 9, "r": 13, "0": 0, "a": 7, "b": 8, "f": 12, "v": 11, "\\": 92, '"': 34}
+_ESCAPES = {"n": 10, "t": 9, "r": 13, "a": 7, "b": 8, "f": 12, "v": 11, "\\": 92, '"': 34}
+_OCTAL = re.compile("[0-7]{1,3}")
+_FLAGS_OF = {"POLL": "revents", "MSG_": "flags", "SIG": "killed"}
+"""How constants begin that are expected of a key."""
+_FOREIGN = {
+    "'": 'a text in double quotes, as in: "text"',
+    ";": "a name, a number or a text, or nothing: a step ends with its line",
+    "/": "a number, a text, a name or a constant; a comment begins with #",
+    "-": "a number after the minus; an errno has none, as in: => EAGAIN",
+    "+": "constants joined by |, as in: O_RDWR|O_CREAT",
+}
+"""Characters of other notations, and what stands for them here."""
 _BIT = {"K": 1024, "M": 1024 * 1024, "": 1}
 _BINDS = {"none": 0, "one": 1, "two": 2, "process": 1}
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
@@ -156,7 +168,8 @@ def _tokens(line: str, number: int) -> Iterable[_Token]:
         place = Place(number, position + 1)
         if match is None:
             found = "a quote that is not closed" if line[position] == '"' else f"the character {line[position]!r}"
-            raise ScenarioError(place, found, "a name, a constant, a number, a text in double quotes or one of : = | * , [ ] ( ) -> =>")
+            usual = "a name, a constant, a number, a text in double quotes or one of : = | * , [ ] ( ) -> =>"
+            raise ScenarioError(place, found, _FOREIGN.get(line[position], usual))
         kind = match.lastgroup or ""
         if kind == "comment":
             break
@@ -197,16 +210,27 @@ class _Line:
         raise ScenarioError(self._next.place, _clip(self._next.text), expected)
 
     def _name(self, what: str) -> str:
-        if self._next.kind != "word":
+        token = self._next
+        if token.kind not in ("word", "mixed", "constant"):
             self._wrong(what)
-        if not _NAME.match(self._next.text):
-            self._wrong("a name of lower-case letters, digits and _, at most 16 characters")
+        if token.kind != "word" or not _NAME.match(token.text):
+            lower = re.sub(r"^[^a-z]+", "", token.text.lower())[:16]
+            example = f", such as {lower}" if lower else ""
+            less = what.partition(", as in")[0] if token.kind != "word" else "a name"
+            self._wrong(f"{less} of lower-case letters, digits and _, at most 16 characters{example}")
         return self._take().text
 
     def step(self) -> Step:
         place = self._next.place
+        first, after = self._next, self._tokens[min(self._at + 1, len(self._tokens) - 1)]
+        if first.text in CALLS and not (after.kind == "mark" and after.text == ":"):
+            self._wrong(f"the name of a process and a colon before the call, as in: p: {first.text}")
         actor = self._name("the name of a process, as in: parent: fork -> child")
-        self._want(":")
+        if not self._is(":") and self._next.text in CALLS:
+            self._wrong(f": between the process and its call, as in: {actor}: {self._next.text}")
+        if not self._is(":"):
+            self._wrong(": after the name of the process, which has lower-case letters, digits and _ alone")
+        self._take()
         step = self._returned(actor, place) if self._is("(") else self._called(actor, place)
         if self._next.kind != "end":
             self._wrong("the end of the line" if step.expectation else "=> and what is expected, or the end of the line")
@@ -244,6 +268,10 @@ class _Line:
                 self._at += 2
                 named_places.append(self._next.place)
                 named.append((argument.name, self._argument(call.name, argument)))
+            elif self._is("(") and not arguments and not named:
+                self._wrong(f"the arguments without parentheses and commas, as in: {call.name}{self._enclosed()}")
+            elif self._is(","):
+                self._wrong("a space and no comma between arguments")
             elif len(arguments) < len(call.arguments):
                 places.append(here)
                 arguments.append(self._argument(call.name, call.arguments[len(arguments)]))
@@ -260,11 +288,27 @@ class _Line:
         binds, expectation = self._binds(call, duplicates), self._expectation(call)
         return Step(actor, call.name, tuple(arguments), tuple(named), binds, expectation, place, (*places, *named_places))
 
+    def _enclosed(self) -> str:
+        """What stands in the parentheses that begin here, as a scenario would write it."""
+        words: list[str] = []
+        for token in self._tokens[self._at + 1 :]:
+            if token.kind in ("end", "arrow", "expect") or token.text == ")":
+                break
+            if token.text not in (",", "("):
+                words.append(token.text)
+        return _clip("".join(word if word in "|*=" or before in "|*=" else f" {word}" for before, word in zip([" ", *words], words)))
+
     def _known(self) -> Call:
         token = self._next
         call = CALLS.get(token.text) if token.kind == "word" else None
         if call is None:
-            near = difflib.get_close_matches(token.text, CALLS, 1)
+            following = self._tokens[min(self._at + 1, len(self._tokens) - 1)]
+            if token.kind in ("word", "mixed", "constant") and following.text in ("=", ","):
+                self._wrong('the call first, and then -> and the names of what it makes, as in: open "f" O_RDWR -> fd')
+            if token.kind in ("word", "mixed") and (missing := absent(token.text)):
+                found, instead = missing
+                raise ScenarioError(token.place, found, f"{instead}, which is here" if instead else "one of those that are here: " + ", ".join(CALLS))
+            near = difflib.get_close_matches(token.text.lower(), CALLS, 1) if token.kind != "mark" else []
             self._wrong(f"a system call{f', such as {near[0]}' if near else ': one of ' + ', '.join(CALLS)}")
         self._take()
         return call
@@ -332,11 +376,13 @@ class _Line:
             less = f", but for {' and '.join(call.binds_for)}," if call.binds_for else ""
             raise ScenarioError(arrow.place, "->", f"no name: {call.name}{less} makes nothing that could have one")
         names: list[str] = []
-        while self._next.kind == "word":
+        while self._next.kind in ("word", "mixed", "constant"):
             if self._next.text in names:
                 self._wrong("another name")
             self.bound.append((self._next.text, self._next.place))
             names.append(self._name("a name"))
+        if names and self._is(","):
+            self._wrong("a space and no comma between names, as in: -> sv0 sv1")
         wanted = _BINDS.get(call.binds)
         if not names or (wanted is not None and len(names) != wanted):
             self._wrong({None: "a name for each descriptor", 1: "one name", 2: "two names"}[wanted])
@@ -347,27 +393,46 @@ class _Line:
             return None
         place = self._take().place
         first: Value | str | None = None
+        data: Text | None = None
         if self._next.kind == "end":
             self._wrong("what is expected: a number, an errno, a text, blocks, ok, or KEY=VALUE")
         if self._is("blocks") or self._is("ok"):
             first = self._take().text
         elif self._next.kind != "word":
             token = self._next
+            self._unlike(call)
             first = self.value()
             if isinstance(first, Items) or (isinstance(first, Constants) and not ERRNOS.issuperset(first.names)):
                 raise ScenarioError(token.place, _clip(token.text), "a number, the name of an errno, a text, blocks, ok, or KEY=VALUE")
+            if isinstance(first, Number) and self._next.kind in ("text", "hex"):
+                value = self.value()
+                assert isinstance(value, Text)
+                data = value
         keys: list[tuple[str, Value]] = []
         while self._next.kind == "word":
             known = [key for key, of in EXPECTED_OF.items() if not of or call.name in of]
             if self._next.text not in known:
-                self._wrong(f"one of blocks, ok, {', '.join(f'{key}=' for key in known)} for {call.name}")
+                self._wrong(f"one of blocks, ok, {', '.join(f'{key}=' for key in known)} for {call.name}; a text stands in double quotes")
             argument = EXPECTED_TAKES[self._next.text]
             if any(argument.name == key for key, _ in keys):
                 self._wrong("each key once")
             self._take()
             self._want("=")
             keys.append((argument.name, self._argument("what is expected", argument)))
-        return Expectation(first, tuple(keys), place)
+        return Expectation(first, tuple(keys), place, data)
+
+    def _unlike(self, call: Call) -> None:
+        """Refuses what other notations write for an outcome, with the form that it has here."""
+        token, following = self._next, self._tokens[min(self._at + 1, len(self._tokens) - 1)]
+        if token.kind == "number" and following.text in ERRNOS:
+            raise ScenarioError(token.place, f"{token.text} {following.text}", f"the errno alone, as in: => {following.text}")
+        if "EOF" in (token.text, following.text if token.kind == "number" else ""):
+            self._wrong('the empty text of a read at the end of file, as in: => ""')
+        if token.kind == "constant" and token.text in NUMBERS and token.text not in ERRNOS:
+            for begins, key in _FLAGS_OF.items():
+                of = EXPECTED_OF[key]
+                if token.text.startswith(begins) and (not of or call.name in of):
+                    self._wrong(f"its key before it, as in: => {key}={token.text}")
 
     def value(self, inside: bool = False) -> Value:
         """One value. Raises ScenarioError if none begins here."""
@@ -390,7 +455,7 @@ class _Line:
             if len(data) * times > BYTES_MAX:
                 raise ScenarioError(token.place, f"{len(data) * times} bytes", f"at most {BYTES_MAX}")
             return Text(data, times, token.kind == "hex")
-        if token.kind == "constant":
+        if token.kind in ("constant", "mixed"):
             return Constants(tuple(self._constants()))
         if token.kind == "word":
             return Name(self._name("a name"))
@@ -425,8 +490,8 @@ class _Line:
         while True:
             token = self._next
             if token.kind != "constant" or token.text not in NUMBERS:
-                near = difflib.get_close_matches(token.text, NUMBERS, 1)
-                self._wrong("a constant of the C headers" + (f", such as {near[0]}" if near else ""))
+                near = difflib.get_close_matches(token.text.upper(), [name for name in NUMBERS if name[0] == token.text[0].upper()], 1)
+                self._wrong("a constant of the C headers" + (f", such as {near[0]}" if near else "") + "; names have lower-case letters")
             yield self._take().text
             if not self._is("|"):
                 return
@@ -492,10 +557,13 @@ def _integer(value: Value) -> int:
 
 def _number(token: _Token) -> Number:
     digits, unit = (token.text[:-1], token.text[-1]) if token.text[-1] in "KM" else (token.text, "")
-    # Not longer than int64 has digits: int() itself would refuse thousands of them in its own words.
-    value = int(digits, 16 if "x" in digits else 10) * _BIT[unit] if len(digits) < 24 else 1 << 64
-    if not -(1 << 63) <= value < 1 << 63:
-        raise ScenarioError(token.place, _clip(token.text), "a number of 64 bits")
+    octal = digits.lstrip("-").startswith("0") and "x" not in digits and len(digits.lstrip("-")) > 1
+    if octal and not set(digits) <= set("-01234567"):
+        raise ScenarioError(token.place, _clip(token.text), "digits from 0 to 7: a number that begins with 0 is octal, as in C")
+    # Not longer than 64 bits have digits: int() itself would refuse thousands of them in its own words.
+    value = int(digits, 16 if "x" in digits else 8 if octal else 10) * _BIT[unit] if len(digits) < 26 else 1 << 64
+    if not -(1 << 63) <= value < 1 << 64:
+        raise ScenarioError(token.place, _clip(token.text), "a number of 64 bits, from -0x8000000000000000 to 0xffffffffffffffff")
     return Number(value, token.text)
 
 
@@ -526,11 +594,16 @@ def _string(token: _Token) -> bytes:
                 raise ScenarioError(place, _clip(text[position : position + 4]), r"two hexadecimal digits, as in \x07")
             found.append(int(digits, 16))
             position += 4
+        elif octal := _OCTAL.match(text, position + 1):
+            if int(octal.group(), 8) > 255:
+                raise ScenarioError(place, f"\\{octal.group()}", r"a byte: up to three octal digits, at most \377")
+            found.append(int(octal.group(), 8))
+            position = octal.end()
         elif escape in _ESCAPES:
             found.append(_ESCAPES[escape])
             position += 2
         else:
-            raise ScenarioError(place, f"\\{escape}", r"one of \n \t \r \0 \a \b \f \v \\ \" \xHH")
+            raise ScenarioError(place, f"\\{escape}", r"one of \n \t \r \0 \a \b \f \v \\ \" \xHH \OOO (octal)")
     return bytes(found)
 
 
@@ -582,6 +655,7 @@ def _written(step: Step) -> str:
 def _expected(expectation: Expectation) -> str:
     first = expectation.first
     words = [] if first is None else [first if isinstance(first, str) else shown(first)]
+    words += [] if expectation.data is None else [shown(expectation.data)]
     return " ".join([*words, *(f"{key}={shown(value)}" for key, value in expectation.keys)])
 
 
@@ -605,9 +679,12 @@ def quoted(data: bytes) -> str:
     """Bytes as a text in double quotes, with escapes for what cannot be printed."""
     names = {number: letter for letter, number in _ESCAPES.items()}
     found = []
-    for character in data.decode("utf-8", "surrogateescape"):
+    characters = data.decode("utf-8", "surrogateescape")
+    for character, following in zip(characters, characters[1:] + " "):
         code = ord(character)
-        if code in names:
+        if not code:
+            found.append("\\x00" if following in "01234567" else "\\0")  # further digits would be read as its own
+        elif code in names:
             found.append("\\" + names[code])
         elif 0xDC80 <= code <= 0xDCFF:
             found.append(f"\\x{code - 0xDC00:02x}")

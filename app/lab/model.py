@@ -62,6 +62,8 @@ class Expectation:
     """A value, or the word ``blocks`` or ``ok``."""
     keys: tuple[tuple[str, Value], ...]
     place: Place
+    data: Text | None = None
+    """Where `first` is a number: the text that is expected beside it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

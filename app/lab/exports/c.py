@@ -581,13 +581,13 @@ def _number(value: int) -> str:
 
 
 def _written(value: Number) -> str:
-    """A number as the scenario has it: ``64K`` as a product, and never as an octal one."""
+    """A number as the scenario has it: ``64K`` as a product, ``0644`` as it is."""
     shown = value.shown
     for unit, factor in (("K", "1024"), ("M", "1024 * 1024")):
         if shown.endswith(unit):
-            inner = shown[:-1] if shown[:-1].startswith(("0x", "-0x")) else str(int(shown[:-1]))
+            inner = shown[:-1] if shown[:-1].startswith(("0x", "-0x")) else str(value.value // (1024 if unit == "K" else 1024 * 1024))
             return factor if inner == "1" else f"{inner} * {factor}"
-    return shown if "x" in shown else _number(int(shown))
+    return shown if "x" in shown or shown.lstrip("-").startswith("0") else _number(value.value)
 
 
 def _octal(value: Value) -> str:

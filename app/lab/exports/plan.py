@@ -121,7 +121,7 @@ def _lines(scenario: Scenario) -> Iterator[Line]:
         last[step.actor] = made
         patience = longest
         if made.call == "poll" and isinstance(made.arguments[2], Number):
-            patience = max(patience, made.arguments[2].value)
+            patience = max(patience, narrow(made.arguments[2].value))
         blocks = step.expectation is not None and step.expectation.first == "blocks" and not step.returned
         if blocks or not (step.expectation or patience or step.returned):
             yield Line(step.actor, step.call, 0, step.returned)
@@ -190,6 +190,7 @@ def _expected(step: Step) -> str:
         return ""
     first = expectation.first
     words = [] if first is None else [first if isinstance(first, str) else _ascii(first)]
+    words += [] if expectation.data is None else [_ascii(expectation.data)]
     return " ".join([*words, *(f"{key}={_ascii(value)}" for key, value in expectation.keys)])
 
 

@@ -574,9 +574,11 @@ def _written(value: Number) -> str:
     shown = value.shown
     for unit, factor in (("K", "1024"), ("M", "1024 * 1024")):
         if shown.endswith(unit):
-            inner = shown[:-1] if "x" in shown else str(int(shown[:-1]))
+            inner = shown[:-1] if "x" in shown else str(value.value // (1024 if unit == "K" else 1024 * 1024))
             return factor if inner == "1" else f"{inner} * {factor}"
-    return shown if "x" in shown else str(int(shown))
+    if "x" not in shown and shown.lstrip("-").startswith("0") and value.value:
+        return oct(value.value)
+    return shown if "x" in shown else str(value.value)
 
 
 def _wrapped(text: str, before: str) -> list[str]:

@@ -117,6 +117,8 @@ def _data(where: str, *texts: str | None) -> None:
 
 
 _Int = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+_Wide = Annotated[int, msgspec.Meta(ge=-(1 << 63))]
+"""A signed number of 64 bits, or an unsigned one."""
 _Inode = Annotated[int, msgspec.Meta(ge=0)]
 _Short = Annotated[str, msgspec.Meta(max_length=4096)]
 _Word = Annotated[str, msgspec.Meta(max_length=64)]
@@ -168,7 +170,7 @@ class _Result(_Shape):
     before: _Word | msgspec.UnsetType = msgspec.UNSET
     port: _Int | msgspec.UnsetType = msgspec.UNSET
     option: str | msgspec.UnsetType = msgspec.UNSET
-    held: _Int | _Many | msgspec.UnsetType = msgspec.UNSET
+    held: _Wide | _Many | msgspec.UnsetType = msgspec.UNSET
     status: _Int | msgspec.UnsetType = msgspec.UNSET
     killed: _Int | msgspec.UnsetType = msgspec.UNSET
     ended: _Short | msgspec.UnsetType = msgspec.UNSET

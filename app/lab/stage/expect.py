@@ -17,7 +17,7 @@ def told(expectation: Expectation) -> dict[str, Any]:
     """The expectation, JSON-able: ``first`` and ``keys`` as the scenario writes them."""
     first = expectation.first
     return {
-        "first": first if first is None or isinstance(first, str) else shown(first),
+        "first": (first if first is None or isinstance(first, str) else shown(first)) if expectation.data is None else f"{shown(first)} {shown(expectation.data)}",
         "keys": {key: shown(value) for key, value in expectation.keys},
     }
 
@@ -27,6 +27,8 @@ def check(expectation: Expectation | None, result: dict[str, Any], raw: bytes | 
     if expectation is None:
         return NONE, ""
     wrong = [] if expectation.first is None else _first(expectation.first, result, raw)
+    if expectation.data is not None and not wrong:
+        wrong = _first(expectation.data, result, raw)
     for key, value in expectation.keys:
         wrong += _key(key, value, result, resolve)
     return (FAILED, "; ".join(wrong)) if wrong else (HELD, "")
@@ -43,7 +45,8 @@ def observed(result: dict[str, Any], raw: bytes | None) -> str:
     if result["errno"]:
         return result["errno"]
     if raw is not None:
-        return f"{_clip(quoted(raw[:_SHOWN]))} ({len(raw)} bytes)"
+        returned = f"; the call returned {result['value']}" if result["value"] != len(raw) else ""
+        return f"{_clip(quoted(raw[:_SHOWN]))} ({len(raw)} bytes{returned})"
     return str(result["value"])
 
 

@@ -305,7 +305,7 @@ class _Stage:
         """How long a call that is seen blocked is waited for: not at all where it should be, else as long as it may take of itself."""
         patience = self._timeout
         if step.call == "poll" and isinstance(step.arguments[2], Number):
-            patience = max(patience, step.arguments[2].value / 1000)
+            patience = max(patience, ctypes.c_int(step.arguments[2].value).value / 1000)
         expected = step.expectation
         if expected is not None and expected.first == "blocks" and not self._steps[-1]["returned"]:
             return 0.0
