@@ -216,6 +216,50 @@ MORE = {
         p: setsockopt b SOL_SOCKET SO_PEEK_OFF 1
         p: getsockopt b SOL_SOCKET SO_PEEK_OFF
         """,
+    "longer than what was copied": """
+        p: socket AF_INET SOCK_STREAM 0 -> door
+        p: bind door "127.0.0.1:0"
+        p: listen door 1
+        p: socket AF_INET SOCK_STREAM 0 -> line
+        p: connect line "127.0.0.1:0"
+        p: accept door -> guest
+        p: write line "abcdefghijkl"
+        p: recv guest 4 MSG_PEEK|MSG_TRUNC => 4
+        p: recv guest 4 MSG_TRUNC => 4
+        p: recvmsg guest iov=[1, 0, 2] flags=MSG_TRUNC => 3
+        p: recvmsg guest iov=[2] flags=MSG_PEEK|MSG_TRUNC control=0 => 2
+        p: recvmsg guest iov=[] flags=MSG_TRUNC => 0
+        p: recv guest 2 0 => "hi"
+        p: send line "!" MSG_OOB
+        p: recv guest 16 MSG_TRUNC => 3
+        p: recv guest 8 MSG_OOB|MSG_TRUNC => 1
+        p: recv door 4 MSG_TRUNC
+        p: recv 99 4 MSG_TRUNC
+        p: recv 0 4 MSG_TRUNC
+        p: recvmsg 0 iov=[4] flags=MSG_TRUNC
+        p: recv guest 4 MSG_TRUNC|MSG_DONTWAIT => EAGAIN
+        p: close line
+        p: recv guest 4 MSG_TRUNC => ""
+        p: recvmsg guest iov=[4] flags=MSG_TRUNC => ""
+        p: socket AF_INET SOCK_DGRAM 0 -> post
+        p: bind post "127.0.0.1:0"
+        p: connect post "127.0.0.1:0"
+        p: write post "a letter"
+        p: recv post 0 MSG_PEEK|MSG_TRUNC => 8
+        p: recvmsg post iov=[1, 0, 2] flags=MSG_PEEK|MSG_TRUNC => 8
+        p: recv post 3 MSG_TRUNC => 8
+        p: socketpair AF_UNIX SOCK_SEQPACKET 0 -> a b
+        p: write a "message"
+        p: recvmsg b iov=[] flags=MSG_PEEK|MSG_TRUNC => 7
+        p: recv b 3 MSG_PEEK|MSG_TRUNC => 7
+        p: recvmsg b iov=[0] flags=MSG_TRUNC => 7
+        p: socketpair AF_UNIX SOCK_STREAM 0 -> c d
+        p: send c "ab!" MSG_OOB
+        p: recv d 1 MSG_TRUNC => "a"
+        p: recv d 0 MSG_OOB|MSG_PEEK => 1
+        p: recvmsg d iov=[0] flags=MSG_OOB|MSG_PEEK => 1
+        p: recv d 0 MSG_OOB|MSG_TRUNC => 1
+        """,
     "descriptors cut off": """
         p: socketpair AF_UNIX SOCK_DGRAM 0 -> a b
         p: memfd_create "m" 0 -> m

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import ctypes
 import errno
 import json
 import os
 import platform
 import pwd
+import select
 import signal
 import socket
 import subprocess
@@ -18,6 +20,7 @@ from typing import Any, Callable
 import pytest
 
 from app.lab import calls, gallery
+from app.lab.constants import NUMBERS
 from app.lab.language import parse
 from app.lab.stage import confine, manager
 from tests.test_lab_language import DOCUMENT, documented
@@ -462,3 +465,58 @@ def test_every_value_of_an_object_says_how_it_is_known():
 def test_a_socket_whose_name_is_no_text_is_told():
     steps = held('p: socket AF_UNIX SOCK_DGRAM 0 -> s\np: bind s "\\xff a"\np: socket AF_UNIX SOCK_DGRAM 0 -> t\np: bind t "\\0\\x01"\n')["steps"]
     assert seen(steps[-1], "p", "s")["address"] == r"\xff a" and seen(steps[-1], "p", "t")["address"] == r"\0\x01"
+
+
+# ---- what a call wrote
+
+
+def written(sock: socket.socket, size: int, flags: int) -> tuple[int, bytes]:
+    """What recv(2) gives, and what it has written into memory: two rooms of different letters are received into, by MSG_PEEK."""
+    libc.recv.restype = ctypes.c_ssize_t
+    rooms = []
+    for letter in (b"\xaa", b"\x55"):
+        room = ctypes.create_string_buffer(letter * max(size, 1), max(size, 1))
+        value = libc.recv(sock.fileno(), room, ctypes.c_size_t(size), flags | socket.MSG_PEEK)
+        rooms.append(room.raw)
+    return value, bytes(one for one, other in zip(*rooms) if one == other)
+
+
+KINDS = ["AF_INET SOCK_STREAM", "AF_UNIX SOCK_STREAM", "AF_INET SOCK_DGRAM", "AF_UNIX SOCK_SEQPACKET", "AF_UNIX SOCK_DGRAM"]
+
+
+@pytest.mark.parametrize("kind, flags", [(kind, "MSG_TRUNC") for kind in KINDS] + [(kind, flags) for kind in KINDS[:2] for flags in ("MSG_OOB", "MSG_OOB|MSG_TRUNC")])
+def test_what_a_call_is_said_to_have_read_is_what_it_wrote_into_memory(kind, flags):
+    family, style = (getattr(socket, word) for word in kind.split())
+    tcp = (family, style) == (socket.AF_INET, socket.SOCK_STREAM)
+    if family == socket.AF_UNIX:
+        text, (here, there) = f"p: socketpair {kind} 0 -> a b\n", socket.socketpair(family, style)
+    else:
+        text = f'p: socket {kind} 0 -> door\np: bind door "127.0.0.1:0"\n' + ("p: listen door 1\n" if tcp else "")
+        text += f'p: socket {kind} 0 -> a\np: connect a "127.0.0.1:0"\np: {"accept" if tcp else "dup"} door -> b\n'
+        here, there = pair_of_the_loopback(style)
+    oob = "MSG_OOB" if "OOB" in flags else "0"
+    text += f'p: send a "abcdef" {oob}\np: poll b POLLIN|POLLPRI 1000 => 1\n' + "".join(f"p: recv b {size} MSG_PEEK|{flags}\n" for size in SIZES)
+    with here, there:
+        here.send(b"abcdef", NUMBERS.get(oob, 0))
+        assert any(select.select([there], [], [there], 5))
+        steps = played(text)["steps"][-len(SIZES) :]
+        for size, step in zip(SIZES, steps, strict=True):
+            value, wrote = written(there, size, sum(NUMBERS[word] for word in flags.split("|")))
+            assert step["result"]["value"] == value, (kind, flags, size)
+            assert base64.b64decode(step["result"]["data"] or "") == wrote, (kind, flags, size)
+            assert (step["result"]["data"] is None) == (tcp and "TRUNC" in flags and value > 0)
+
+
+SIZES = (0, 1, 4, 16)
+
+
+def pair_of_the_loopback(style: int) -> tuple[socket.socket, socket.socket]:
+    door, here = socket.socket(socket.AF_INET, style), socket.socket(socket.AF_INET, style)
+    door.bind(("127.0.0.1", 0))
+    if style == socket.SOCK_DGRAM:
+        here.connect(door.getsockname())
+        return here, door
+    with door:
+        door.listen()
+        here.connect(door.getsockname())
+        return here, door.accept()[0]

@@ -11,7 +11,7 @@ from app.lab.exports import plan as planning
 from app.lab.exports.c_pieces import ACTING, BEFORE, CREDENTIALS, MAIN, PIECES, PROTOTYPES, STAGE, TOLD
 from app.lab.exports.lines import MSG_NAMES, POLL_NAMES, SHOWN
 from app.lab.exports.plan import CONTROL_ROOM, NUMBERS_MAX, SECONDS, Actor, Turn, content, expected, integer, items, named, narrow, pointer
-from app.lab.model import Constants, Name, Number, Scenario, Text, Value
+from app.lab.model import Constants, Name, Number, Scenario, Step, Text, Value
 
 _RESERVED = frozenset(
     "auto break case char const continue default do double else enum extern float for goto if inline int long register restrict return short signed "
@@ -279,11 +279,17 @@ class _Program:
         call = f"{step.call}({', '.join([self._int(step.arguments[0]), where, self._int(size), *(self._int(value, 64) for value in more)])})"
         if step.call == "recv":
             self._headers.add("sys/socket.h")
-            if (integer(more[0]) or 0) & NUMBERS["MSG_TRUNC"]:
+            flags = integer(more[0]) or 0
+            if flags & NUMBERS["MSG_TRUNC"]:
+                return _block([*self._kept(step), "", self._told("tell_cut", call, "kept ? text : NULL", self._int(size))])
+            if flags & NUMBERS["MSG_OOB"]:  # AF_UNIX gives 1 where there is room for none
                 return [self._told("tell_cut", call, "text", self._int(size))]
         return [self._told("tell", call) if where != "text" else self._told("tell_data", call, "text")]
 
     _recv = _pread = _read
+
+    def _kept(self, step: Step) -> list[str]:
+        return [f"bool kept = {self._use('keeps')}({self._int(step.arguments[0])});"]
 
     def _write(self, actor: Actor, turn: Turn) -> list[str]:
         step = turn.step
@@ -399,6 +405,9 @@ class _Program:
         if bad:
             return _block([*lines, "", self._told("tell", call)])
         names = [f"&{self._member(name)}" for name in turn.binds]
+        if sizes and (integer(given["flags"]) or 0 if "flags" in given else 0) & NUMBERS["MSG_TRUNC"]:
+            lines += [*self._kept(step), f"ssize_t count = {call};"]
+            return _block([*lines, "", "message.msg_iov = kept ? iov : NULL;", self._told("tell_message", "count", "&message", *names, "NULL")])
         return _block([*lines, "", self._told("tell_message", call, "&message", *names, "NULL")])
 
     def _setsockopt(self, actor: Actor, turn: Turn) -> list[str]:

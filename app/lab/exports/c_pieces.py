@@ -75,6 +75,16 @@ static int received(struct msghdr *message, int *fds, int most)
 	return count;
 }
 """, ("string.h", "sys/socket.h")),
+    "keeps": Piece("", """\
+/* Whether a call with MSG_TRUNC writes anything: TCP counts what is asked for, and copies nothing. tcp(7) */
+static bool keeps(int number)
+{
+	int protocol = 0;
+	socklen_t length = sizeof(protocol);
+
+	return getsockopt(number, SOL_SOCKET, SO_PROTOCOL, &protocol, &length) != 0 || protocol != IPPROTO_TCP;
+}
+""", ("netinet/in.h", "stdbool.h", "sys/socket.h")),
     # What the steps tell; these stand behind them.
     "stay": Piece("static _Noreturn void stay(void);       /* keeps all descriptors until the end */", """\
 static _Noreturn void stay(void)
@@ -189,9 +199,10 @@ static void tell_data(ssize_t value, const char *data)
 }
 """, ("sys/types.h",), ("say_data",)),
     "tell_cut": Piece("static void tell_cut(ssize_t value, const char *data, size_t room);", """\
+/* The length may be more than there was room for. Without data: the kernel copied none. */
 static void tell_cut(ssize_t value, const char *data, size_t room)
 {
-	if (came(value))
+	if (came(value) && (data || value == 0))
 		say_data(data, (size_t)value < room ? (size_t)value : room);
 	done();
 }
@@ -255,7 +266,7 @@ static void tell_message(ssize_t value, struct msghdr *message, ...)
 		done();
 		return;
 	}
-	for (size_t i = 0; i < message->msg_iovlen; i++) {
+	for (size_t i = 0; message->msg_iov && i < message->msg_iovlen; i++) {
 		const struct iovec *piece = &message->msg_iov[i];
 		size_t held = left < piece->iov_len ? left : piece->iov_len;
 		size_t kept = held < sizeof(text) - length ? held : sizeof(text) - length;
@@ -264,7 +275,8 @@ static void tell_message(ssize_t value, struct msghdr *message, ...)
 		length += kept;
 		left -= held;
 	}
-	say_data(text, length);
+	if (message->msg_iov || message->msg_iovlen == 0 || value == 0)
+		say_data(text, length);
 	say(" flags=");
 	say_bits((unsigned int)message->msg_flags & ~(unsigned int)MSG_CMSG_CLOEXEC, bits, sizeof(bits) / sizeof(*bits));
 	count = received(message, fds, @MOST_FDS@);
@@ -395,7 +407,7 @@ CREDENTIALS = """\
 """
 """What tell_message has where credentials may come."""
 
-BEFORE = ("BADPTR", "nowhere", "handler", "repeated", "attach", "received")
+BEFORE = ("BADPTR", "nowhere", "handler", "repeated", "attach", "received", "keeps")
 """Pieces that stand before the steps."""
 
 PROTOTYPES = """\

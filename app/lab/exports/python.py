@@ -231,9 +231,11 @@ class _Program:
         fd, size, flags = turn.step.arguments
         truncates = (integer(flags) or 0) & NUMBERS["MSG_TRUNC"]
         if truncates or self._interrupted or integer(size) == 0:  # Python itself answers where nothing is asked for
+            told = f"tell(count, {self._use('quoted')}(data))"
             return [
+                *([f"kept = {self._use('keeps')}({self._int(fd)})"] if truncates else []),
                 f"count, data = {self._use('raw_read')}(libc.recv, {self._int(fd)}, {self._int(size)}, {self._int(flags)})",
-                f"tell(count, {self._use('quoted')}(data))",
+                *(["if kept or not count:", f"    {told}", "else:", "    tell(count)"] if truncates else [told]),
             ]
         return [*self._borrowed(fd), f"tell(sock.recv({self._int(size)}, {self._int(flags)}))"]
 
@@ -324,6 +326,9 @@ class _Program:
         self._use("message")
         names = "".join(f', "{self._members[name]}"' for name in turn.binds)
         lines = self._borrowed(step.arguments[0])
+        shown_pieces = "pieces"
+        if (integer(given["flags"]) or 0 if flags else 0) & NUMBERS["MSG_TRUNC"]:  # TCP copies nothing then: tcp(7)
+            shown_pieces = "pieces if sock.proto != socket.IPPROTO_TCP else None"
         made = f"pieces = [{', '.join(f'bytearray({size})' for size in sizes)}]"
         if room in (20, 24):
             shown = f"socket.CMSG_{'LEN' if room == 20 else 'SPACE'}(4)"
@@ -333,8 +338,8 @@ class _Program:
         more += f", {flags}" if flags else ""
         if self._interrupted:
             call = f"{self._use('raw_recvmsg')}({self._int(step.arguments[0])}, pieces, {shown}, {flags or 0})"
-            return [made, f"tell(*message({call}, pieces{names}))"]
-        return [*lines, made, f"tell(*message(sock.recvmsg_into(pieces{more}), pieces{names}))"]
+            return [*(lines if shown_pieces != "pieces" else ()), made, f"tell(*message({call}, {shown_pieces}{names}))"]
+        return [*lines, made, f"tell(*message(sock.recvmsg_into(pieces{more}), {shown_pieces}{names}))"]
 
     def _shutdown(self, actor: Actor, turn: Turn) -> list[str]:
         fd, how = turn.step.arguments

@@ -65,6 +65,12 @@ def raw_read(function, number, size, *more, count=None):
     count = call(function, number, room, ctypes.c_size_t(size if count is None else count), *more)
     return count, room.raw[: min(count, size)]
 ''', ("ctypes",), ("call",)),
+    "keeps": Piece('''\
+def keeps(number):
+    """Whether a call with MSG_TRUNC writes anything: TCP counts what is asked for, and copies nothing. tcp(7)"""
+    with borrow(number) as sock:
+        return sock.proto != socket.IPPROTO_TCP
+''', ("socket",), ("borrow",)),
     "msghdr": Piece('''\
 class Iovec(ctypes.Structure):
     _fields_ = [("base", ctypes.c_void_p), ("length", ctypes.c_size_t)]
@@ -164,9 +170,9 @@ MSG = [@MSG_BITS@]
 
 
 def message(came, pieces, *names):
-    """What recvmsg gave: how much, the bytes, its flags, descriptors, credentials. The descriptors get their names."""
+    """What recvmsg gave: how much, the bytes (`pieces` None: the kernel copied none), its flags, descriptors, credentials. The descriptors get their names."""
     count, control, flags, _ = came
-    words = [count, quoted(b"".join(pieces)[:count]), f"flags={bits(flags & ~socket.MSG_CMSG_CLOEXEC, MSG)}"]
+    words = [count, *([] if pieces is None and count else [quoted(b"".join(pieces or ())[:count])]), f"flags={bits(flags & ~socket.MSG_CMSG_CLOEXEC, MSG)}"]
     fds = array.array("i")
     for level, kind, data in control:
         if level == socket.SOL_SOCKET and @RIGHTS@:
@@ -227,7 +233,7 @@ CREDENTIALS = '''\
 '''
 """What message() has where credentials may come."""
 
-BEFORE = ("libc", "call", "BADPTR", "borrow", "plain", "handler", "pollfd", "raw_read", "msghdr", "raw_message", "raw_recvmsg", "cmsg")
+BEFORE = ("libc", "call", "BADPTR", "borrow", "plain", "handler", "pollfd", "raw_read", "keeps", "msghdr", "raw_message", "raw_recvmsg", "cmsg")
 """Pieces that stand before the steps."""
 
 STAGE = '''\

@@ -139,10 +139,21 @@ def _read(name: str, fd: int, size: int | str, count: int | None, *more: int) ->
     if isinstance(size, str):
         return _make(name, fd, NUMBERS[size], count or 0, *more)
     room = ctypes.create_string_buffer(max(size, 1))
+    kept = name != "recv" or _keeps(fd, more[0])
     made = _make(name, fd, room, size if count is None else count, *more)
-    if made["value"] >= 0:
+    if made["value"] == 0 or made["value"] > 0 and kept:
         made["data"] = room.raw[: min(made["value"], size)]
     return made
+
+
+def _keeps(fd: int, flags: int) -> bool:
+    """Whether what is received is written into memory: TCP counts what MSG_TRUNC asks for and copies nothing, MSG_PEEK and MSG_OOB beside it or
+    not. tcp(7); net/ipv4/tcp.c"""
+    if not flags & socket.MSG_TRUNC:
+        return True
+    protocol, length = ctypes.c_int(0), ctypes.c_uint(4)
+    failed = _libc.getsockopt(fd, socket.SOL_SOCKET, NUMBERS["SO_PROTOCOL"], ctypes.byref(protocol), ctypes.byref(length))
+    return bool(failed) or protocol.value != socket.IPPROTO_TCP
 
 
 def _write(name: str, fd: int, data: Any, count: int | None, *more: int) -> Made:
@@ -225,14 +236,16 @@ def _recvmsg(fd: int, iov: Any = (), control: int | None = None, flags: int = 0,
         iov=ctypes.addressof(array) if bad_iov is None else NUMBERS[bad_iov], iovlen=len(parts) or (1 if bad_iov else 0),
         control=ctypes.addressof(room) if length else None, controllen=length,
     )  # fmt: skip
+    kept = _keeps(fd, flags)
     made = _make("recvmsg", fd, ctypes.byref(header), flags)
     if made["value"] >= 0:
-        left = made["value"]
+        left = made["value"] if kept else 0
         pieces = []
         for part in parts:
             pieces.append(part.raw[: max(0, min(left, len(part)))])
             left -= len(pieces[-1])
-        made["data"] = b"".join(pieces)
+        if kept or not made["value"]:
+            made["data"] = b"".join(pieces)
         made["received"] = {
             "iov": [len(piece) for piece in pieces], "room": length, "control": room.raw[: header.controllen],
             "controllen": header.controllen, "flags": header.flags,
