@@ -159,6 +159,31 @@ MORE = {
         p: wait b
         p: wait
         """,
+    "the dead in their calls": """
+        m: pipe -> r w
+        m: fork -> p
+        p: thread -> t
+        p: thread -> u
+        t: read r 4 => blocks
+        u: poll r POLLIN -1 => blocks
+        m: wait p => blocks
+        p: kill p SIGTERM
+        t: (read returns)
+        u: (poll returns)
+        m: (wait returns)
+        m: fork -> q
+        q: thread -> v
+        v: read r 4 => blocks
+        q: exit 3
+        v: (read returns)
+        m: wait
+        m: fork -> a
+        a: thread -> b
+        a: close r
+        m: close r
+        b: write w "x"
+        m: wait a
+        """,
     "a parent that waits": """
         p: fork -> a
         p: wait a => blocks

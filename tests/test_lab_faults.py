@@ -202,6 +202,39 @@ def test_the_dead_take_no_step():
     ended("a: thread -> t\na: exit 3\nt: close 99\n", "failed", "line 3: t has ended, exit status 3")
 
 
+CREW = PAIR + PIPE + "a: fork -> p\na: fork -> q\np: thread -> t\n"
+"""Thread t of process p, which is a's child, and q, who can kill it."""
+
+
+@pytest.mark.parametrize("call", ["read r 4", "recvmsg x iov=[4]", "poll r POLLIN -1", 'write w "x" * 100000', "wait"])
+@pytest.mark.parametrize("end, how", [("q: kill p SIGTERM", "killed=SIGTERM"), ("p: exit 3", "status=3")])
+def test_a_call_whose_thread_died_with_its_process_never_returned(call, end, how):
+    """However it died, and whoever made the others die: neither was nothing written nor an end of file read."""
+    child = "p: fork -> c\n" if call == "wait" else ""
+    told = run(CREW + child + f"t: {call} => blocks\n{end}\nt: ({call.split()[0]} returns) => 0\na: wait p => ok {how}\n")
+    *_, step, last = told["steps"]
+    assert step["result"]["value"] is None and step["result"].get("killed") == {"SIGTERM": 15}.get(how[7:]), step["result"]
+    assert step["verdict"] == "failed" and step["reason"].startswith("expected 0, observed the process ended"), step["reason"]
+    assert last["verdict"] == "held", last["reason"]
+
+
+def test_a_thread_that_writes_to_nobody_dies_in_its_call_with_its_process():
+    for _ in range(5):
+        ended(CREW + 'a: close r\nq: close r\np: close r\nt: write w "x" => killed=SIGPIPE\na: wait p => ok killed=SIGPIPE\n', "held")
+    ended("a: pipe -> r w\na: thread -> t\na: close r\nt: write w \"x\" => 0\n", "failed", "line 4: expected 0, observed the process ended: killed by signal 13")
+
+
+def test_ok_is_not_fulfilled_by_a_caller_that_is_dead():
+    ended("a: kill a SIGTERM => ok\n", "failed", "line 1: expected no error, observed the process ended: killed by signal 15")
+    ended("a: thread -> t\nt: exit 0 => ok\na: exit 4 => ok\n", "held")
+
+
+def test_how_a_process_ended_is_known_though_its_parent_waited_and_has_taken_leave():
+    text = PIPE + "a: fork -> p\na: fork -> q\np: thread -> t\nt: read r 1 => blocks\na: wait p => blocks\nq: kill p SIGTERM\n"
+    for _ in range(10):
+        ended(text + "t: (read returns) => killed=SIGTERM\na: (wait returns) => ok killed=SIGTERM\n", "held")
+
+
 def test_a_handler_that_counts_nothing_lets_a_process_survive():
     ended("a: signal SIGSEGV HANDLER\na: kill a SIGSEGV => 0\na: signal SIGKILL HANDLER => EINVAL\n", "held")
 

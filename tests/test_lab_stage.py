@@ -361,6 +361,15 @@ def test_a_descriptor_in_flight_is_told_with_its_sender_and_keeps_its_descriptio
     assert seen(steps[9], "parent", "near")["carried"] == []
 
 
+def test_dup2_to_the_same_number_changes_nothing():
+    """Neither the table nor what the number stands for, which may be in flight beside."""
+    run = held('a: socketpair AF_UNIX SOCK_STREAM 0 -> x y\na: dup x -> z\na: sendmsg x iov=["x"] fds=[y]\na: dup2 y y => 4\na: dup2 z x => 3\na: recvmsg y iov=[1] -> w\n')
+    before, same, alike, after = (step["after"] for step in run["steps"][2:])
+    assert before == same == alike
+    numbers = {row["number"]: row["description"] for row in after["processes"][0]["descriptors"]}
+    assert numbers == {3: 1, 4: 2, 5: 1, 6: 2}
+
+
 @pytest.mark.parametrize("take", ["recvmsg in iov=[16] -> x", "recvmsg in iov=[16] control=0", "read in 16", "read in 4\np: read in 4"])
 @pytest.mark.parametrize("kind", ["SOCK_STREAM", "SOCK_DGRAM", "SOCK_SEQPACKET"])
 def test_what_is_in_flight_is_known_however_it_is_taken(kind, take):

@@ -329,6 +329,9 @@ static void tell_child(pid_t pid, const int *status)
 		if (pid && WIFSIGNALED(*status)) {
 			say(" killed=");
 			say_signal(WTERMSIG(*status));
+			for (int i = 0; i < ACTORS; i++)
+				if (stage->actor[i].pid == pid)
+					stage->actor[i].killed = WTERMSIG(*status);
 		}
 	}
 	done();
@@ -436,6 +439,7 @@ static struct stage {
 		atomic_int state;
 		sem_t turn;
 		bool gone, stopped;
+		int killed;             /* the signal that ended it, as a parent heard it from wait() */
 		const char *made;       /* its last call */
 		char line[@LINE@];         /* what came of its last step */
 	} actor[ACTORS];
@@ -554,7 +558,7 @@ static int killer(const struct actor *who)
 	char text[1024], *last;
 
 	last = look(&(struct actor){ .pid = who->pid, .tid = who->pid }, "stat", text, sizeof(text)) ? strrchr(text, ' ') : NULL;
-	return last && strstr(text, ") Z ") ? atoi(last) & 0x7f : 0;
+	return last && strstr(text, ") Z ") ? atoi(last) & 0x7f : who->killed;
 }
 
 /* Gives one step its turn, and prints what came of it. False: it cannot be taken, and nothing after it. */

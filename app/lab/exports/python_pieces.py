@@ -150,6 +150,9 @@ def ended(pid, status):
         words.append(f"status={os.WEXITSTATUS(status)}")
     elif pid and os.WIFSIGNALED(status):
         words.append(f"killed={signal_name(os.WTERMSIG(status))}")
+        for actor in stage.actor:
+            if actor.pid == pid:
+                actor.killed = os.WTERMSIG(status)
     return words
 ''', ("os",), ("name_of",)),
     "creds": Piece('''\
@@ -255,6 +258,7 @@ ERRNOS = {getattr(errno, name): name for name in dir(errno) if name[0] == "E" an
 class Actor(ctypes.Structure):
     _fields_ = [
         ("pid", ctypes.c_int), ("tid", ctypes.c_int), ("state", ctypes.c_int), ("gone", ctypes.c_bool), ("stopped", ctypes.c_bool),
+        ("killed", ctypes.c_int),  # the signal that ended it, as a parent heard it from wait
         ("turn", ctypes.c_long * 4), ("line", ctypes.c_char * @LINE@),  # sem_t; what came of its last step
     ]
 
@@ -350,8 +354,8 @@ def killer(actor):
         with open(f"/proc/{actor.pid}/stat") as text:
             words = text.read().rpartition(")")[2].split()
     except OSError:
-        return 0
-    return int(words[-1]) & 0x7F if words[0] == "Z" else 0
+        return actor.killed
+    return int(words[-1]) & 0x7F if words[0] == "Z" else actor.killed
 
 
 made = {}  # the last call of each

@@ -40,7 +40,7 @@ def observed(result: dict[str, Any], raw: bytes | None) -> str:
         return f"the actor could not make the call ({result['fault']})"
     if result["blocked"]:
         return "the call blocks"
-    if result.get("ended") and result["value"] is None:
+    if _never_returned(result):
         return f"the process ended: {result['ended']}"
     if result["errno"]:
         return result["errno"]
@@ -50,13 +50,18 @@ def observed(result: dict[str, Any], raw: bytes | None) -> str:
     return str(result["value"])
 
 
+def _never_returned(result: dict[str, Any]) -> bool:
+    """Whether the caller did not survive its call. An exit is made to end, and has its status as its value."""
+    return bool(result.get("ended")) and result["value"] is None
+
+
 def _first(first: Value | str, result: dict[str, Any], raw: bytes | None) -> list[str]:
     came = observed(result, raw)
-    done = not result["blocked"] and not result["errno"] and not result.get("fault")
+    done = not result["blocked"] and not result["errno"] and not result.get("fault") and not _never_returned(result)
     if first == "blocks":
         return [] if result["blocked"] else [f"expected the call to block, observed {came}"]
     if first == "ok":
-        return [] if done and (not result.get("killed_itself")) else [f"expected no error, observed {came}"]
+        return [] if done else [f"expected no error, observed {came}"]
     assert not isinstance(first, str)
     if isinstance(first, Constants) and ERRNOS.issuperset(first.names):
         # Two names may be one number: EAGAIN and EWOULDBLOCK.

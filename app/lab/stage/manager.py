@@ -44,6 +44,7 @@ PATIENCE = 0.25
 """Seconds that an expected return may take that no step made: a TCP segment or a descriptor's burial is the kernel's own work, done when it likes."""
 _PR_SET_CHILD_SUBREAPER, _PR_GET_CHILD_SUBREAPER = 36, 37
 _SENDING, _RECEIVING = ("write", "send", "sendmsg"), ("read", "recv", "recvmsg")
+_WAITING = ("wait", "waitpid")
 _DUPLICATING = ("F_DUPFD", "F_DUPFD_CLOEXEC")
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -501,11 +502,16 @@ class _Stage:
             stand = watch.look(actor.process.pid, actor.tid)
             if stand.state == "T":
                 continue  # not t: whoever traces it lets it go on
-            pending = actor.pending
-            stands = watch.stands_in(stand, pending.step.call, pending.first) if pending else watch.waits(stand, actor.hidden)
-            if not stands:
+            if not self._stands(actor, stand):
                 return f"{actor.name} runs"
         return ""
+
+    @staticmethod
+    def _stands(actor: Actor, stand: watch.Stand | None = None) -> bool:
+        """Whether an actor sleeps where it should: in its call, or at its control socket."""
+        stand = stand or watch.look(actor.process.pid, actor.tid)
+        pending = actor.pending
+        return watch.stands_in(stand, pending.step.call, pending.first) if pending else watch.waits(stand, actor.hidden)
 
     def _collect(self, seconds: float) -> bool:
         """Takes in what has arrived, after waiting for it: answers, and ends. Whether there was any."""
@@ -526,8 +532,16 @@ class _Stage:
         for fd in ready:
             if fd in processes:
                 moved = True
-                self._lose(processes[fd])
+                if not self._awaited(processes[fd]):
+                    self._lose(processes[fd])
         return moved
+
+    def _awaited(self, process: Process) -> bool:
+        """Whether a parent has taken leave of a dead process already, and will say in a moment how it ended: nobody else can any more."""
+        if process.status is not None or watch.exit_code(process.pid) is not None:
+            return False
+        waiters = [actor for actor in self._actors.values() if actor.pending and not actor.ended and actor.pending.step.call in _WAITING]
+        return any(not self._stands(actor) for actor in waiters if actor.process is not process)
 
     def _hear(self, actor: Actor) -> bool:
         """Takes one answer in, or the end of a thread."""
@@ -538,7 +552,9 @@ class _Stage:
         if order is not None:
             self._complete(actor, order[0])
             return True
-        if actor.thread and not actor.ended and not os.path.exists(f"/proc/{actor.process.pid}/task/{actor.tid}"):
+        # Only exit ends a thread alone. One that is gone from any other call went with its process, and the call never returned: _lose tells it.
+        leaves = actor.thread and actor.pending is not None and actor.pending.step.call == "exit"
+        if leaves and not actor.ended and not os.path.exists(f"/proc/{actor.process.pid}/task/{actor.tid}"):
             actor.ended = True
             self._complete(actor, {"value": 0, "errno": 0})
             return True
@@ -564,14 +580,14 @@ class _Stage:
         pending, actor.pending = actor.pending, None
         if pending is None:
             return
-        outcome = self._outcome(actor, pending.step, answer)
+        outcome = self._outcome(actor, pending, answer)
         self._note(actor, pending, outcome.result)
         actor.last = outcome
         if self._steps:
             self._steps[-1]["completed"][actor.name] = outcome.result | {"of": pending.index}
 
-    def _outcome(self, actor: Actor, step: Step, answer: dict[str, Any]) -> Outcome:
-        result = _nothing()
+    def _outcome(self, actor: Actor, pending: Pending, answer: dict[str, Any]) -> Outcome:
+        step, result = pending.step, _nothing()
         raw: bytes | None = answer.get("data")
         if answer.get("fault"):
             result["fault"] = answer["fault"]
@@ -610,7 +626,7 @@ class _Stage:
             result["msg_flags"] = answer["received"]["flags"]
             result["fds"] = result["made"] = message.descriptors(answer["received"])
             result["creds"] = next((part["creds"] for part in result["message"]["parts"] if "creds" in part), None)
-        self._bind(actor, step, result)
+        self._bind(actor, pending, result)
         return Outcome(result, raw)
 
     def _waited(self, result: dict[str, Any], answer: dict[str, Any]) -> None:
@@ -623,12 +639,13 @@ class _Stage:
             if process.pid == answer["value"] and (os.WIFSIGNALED(status) or os.WIFEXITED(status)):
                 process.status = status
 
-    def _bind(self, actor: Actor, step: Step, result: dict[str, Any]) -> None:
+    def _bind(self, actor: Actor, pending: Pending, result: dict[str, Any]) -> None:
         """Gives names to the descriptors that a call made, and remembers which sockets are each other's ends."""
-        made = result.get("made") or []
+        step, made = pending.step, result.get("made") or []
         if CALLS[step.call].binds != "process":
             actor.process.names.update(zip(step.binds, made))
-        self._memory.fresh.update((actor.process.pid, number) for number in made)
+        if not (step.call == "dup2" and result["value"] == pending.first):  # dup2(2): to a number that is the same it does nothing
+            self._memory.fresh.update((actor.process.pid, number) for number in made)
         if step.call == "socketpair" and len(made) == 2:
             here, there = (probes.inode(actor.process.pid, number) for number in made)
             self._memory.peers |= {here: there, there: here}
