@@ -15,7 +15,8 @@ from typing import Iterator
 
 import pytest
 
-from tests import leaks
+from tests import fonts, leaks
+from tests.browser import FONTS
 from tests.lamp import lamp, running_lamp  # noqa: F401
 from tests.running import running_server, server  # noqa: F401 fixtures for every test
 from tests.database import history, mariadb  # noqa: F401 fixtures: one server for the whole session
@@ -24,7 +25,7 @@ ORDER = ("unit", "database", "pool", "web", "browser", "lamp", "guest")
 
 NEEDS = {
     "database": ("mariadbd", "mariadb-install-db", "mariadb"),
-    "browser": ("chromium", "chromedriver"),
+    "browser": ("chromium", "chromedriver", *(str(file) for each in fonts.SETS.values() for file in each.files)),
     "lamp": ("apache2", "mod_wsgi.so", "mariadbd", "mariadb-install-db", "mariadb", "setpriv"),
 }
 
@@ -36,6 +37,11 @@ PLACES = os.pathsep.join(
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="also run the tests marked long")
+    parser.addoption("--fonts", choices=sorted(fonts.SETS), default="own", help="the set of fonts (tests/fonts.py) that the browser has")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    os.environ[FONTS] = config.getoption("--fonts")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -148,22 +148,25 @@ def test_no_page_is_refused_anything_by_its_own_policy(wide: Chrome, site: Site,
     assert complaints(wide) == []
 
 
+OUTSIDE = """
+    const found = [];
+    for (const svg of document.querySelectorAll("svg.drawing")) {
+      const box = svg.getBoundingClientRect();
+      if (!box.width) continue;
+      for (const text of svg.querySelectorAll("text")) {
+        const place = text.getBoundingClientRect();
+        if (place.left < box.left - 1 || place.right > box.right + 1 || place.top < box.top - 1 || place.bottom > box.bottom + 1) found.push(text.textContent);
+      }
+    }
+    return found;
+"""
+"""Letters that stand out of their drawing."""
+
+
 def test_text_in_a_drawing_stays_within_its_drawing(wide: Chrome, site: Site, paths: list[str]) -> None:
-    outside = """
-        const found = [];
-        for (const svg of document.querySelectorAll("svg.drawing")) {
-          const box = svg.getBoundingClientRect();
-          if (!box.width) continue;
-          for (const text of svg.querySelectorAll("text")) {
-            const place = text.getBoundingClientRect();
-            if (place.left < box.left - 1 || place.right > box.right + 1 || place.top < box.top - 1 || place.bottom > box.bottom + 1) found.push(text.textContent);
-          }
-        }
-        return found;
-    """
     for path in paths:
         wide.get(site.address + path)
-        assert wide.execute_script(outside) == [], path
+        assert wide.execute_script(OUTSIDE) == [], path
 
 
 def test_the_appearance_is_remembered_and_there_from_the_first_byte(wide: Chrome, site: Site) -> None:

@@ -137,13 +137,6 @@ def _message(
     breadth = max(breadth, 7 * len(message.kind) + 6 if narrow and passed else 8 * len(message.kind) + 12)
     centre = _beside(hop, x1, x2, passed, APART * len(shown) + 14 if shown and not narrow else 0) if passed else (x1 + x2) / 2
     at = y + SLOPE * (centre - x1) / (x2 - x1)
-    drawing.open("a", href=url_for("pages.message", id=message.id))
-    drawing.open("g", class_="message")
-    drawing.element("title", f"{message.kind} \u00b7 {size(message.size)} \u00b7 {message.state}")
-    drawing.rect(centre - breadth / 2, at - 10, breadth, 20, f"packet {hop.sender.role}", 2)
-    drawing.text(centre, at + 4, message.kind, "mono small strong", "middle")
-    drawing.shut("g")
-    drawing.shut("a")
     latency = duration(message.latency) if message.latency is not None else _(message.state)
     drawing.text(
         centre, at + 24, latency if narrow else f"{latency} \u00b7 {size(message.size)}", "mono tiny soft", "middle"
@@ -176,3 +169,10 @@ def _message(
         drawing.text(
             centre, at - 28, clip(ngettext("and %(num)s more", "and %(num)s more", more), 20), "tiny soft", "middle"
         )
+    drawing.link(url_for("pages.message", id=message.id), centre - breadth / 2, at - 10, breadth, 20)
+    drawing.open("g", class_="message")
+    drawing.element("title", f"{message.kind} \u00b7 {size(message.size)} \u00b7 {message.state}")
+    drawing.rect(centre - breadth / 2, at - 10, breadth, 20, f"packet {hop.sender.role}", 2)
+    drawing.text(centre, at + 4, message.kind, "mono small strong", "middle")
+    drawing.shut("g")
+    drawing.shut("a")

@@ -378,8 +378,9 @@ def timeline(run: Reading, number: int, address: Any, hidden: bool = False) -> M
 def _cell(
     drawing: Drawing, run: Reading, index: int, step: dict[str, Any], x: float, column: float, actors: list[str], number: int, address: Any, hidden: bool
 ) -> None:
+    """One step: its column from the number down to the last lane is one surface."""
     y = HEAD + LANE * actors.index(step["actor"]) + LANE / 2
-    drawing.open("a", href=address(index), class_="cell" + (" here" if index == number else ""), data_step=index)
+    drawing.link(address(index), x, 0, column, HEAD + LANE * len(actors), class_="cell" + (" here" if index == number else ""), data_step=index)
     drawing.element("title", f"{index}. {run.source(index)}")
     drawing.text(x + column / 2, 15, index, "mono tiny" + (" strong" if index == number else " soft"), "middle")
     kind = "packet lab" + (" failed" if step["verdict"] == "failed" and not hidden else "") + (" returned" if step["returned"] else "")

@@ -29,6 +29,10 @@ def glyph_of(device: int, inode: int) -> int:
     return (inode * 2654435761 + device) // 7 % len(GLYPHS)
 
 
+TARGET = 28
+"""The least height of what can be pressed: 24 CSS pixels (WCAG 2.2, 2.5.8) where a drawing is shrunk to 0.86."""
+
+
 class Card(NamedTuple):
     """What stands in a process's box."""
 
@@ -63,6 +67,12 @@ class Drawing:
     def shut(self, tag: str) -> None:
         self._parts.append(Markup("</{}>").format(Markup(tag)))
 
+    def link(self, href: str, x: float, y: float, width: float, height: float, /, **attributes: Any) -> None:
+        """Opens an ``a`` that is pressed anywhere in the given box, also between the shapes in it and whatever room their letters take."""
+        self.open("a", href=href, **attributes)
+        low = max(height, TARGET)
+        self.rect(x, y - (low - height) / 2, width, low, "surface")
+
     def text(self, x: float, y: float, content: Any, class_: str = "", anchor: str = "start") -> None:
         self.element(
             "text", content, x=_n(x), y=_n(y), class_=class_ or None, text_anchor=None if anchor == "start" else anchor
@@ -95,7 +105,7 @@ class Drawing:
     def process(self, x: float, y: float, width: float, height: float, card: Card) -> None:
         """A rounded box in its role's hue: its name, then what is known of it; its state's shape and word at the top."""
         if card.href:
-            self.open("a", href=card.href)
+            self.link(card.href, x, y, width, height)
         self.rect(x, y, width, height, f"process {card.role}", 7)
         slim = width < 130
         left, letter = (x + 8, 6.6) if slim else (x + 12, 7.4)

@@ -46,7 +46,7 @@ def _draw(transfer: Transfer, width: int, layout: str) -> Markup:
         drawing.arrow(left, lane, right, lane, style)
     drawing.pair(middle, lane)
     if not narrow:
-        drawing.open("a", href=url_for("pages.message", id=transfer.message))
+        drawing.link(url_for("pages.message", id=transfer.message), middle - 112, lane - 13, 70, 26)
         drawing.rect(middle - 112, lane - 13, 70, 26, f"packet {source.role}", 2)
         drawing.text(middle - 77, lane + 4, transfer.kind, "mono small strong", "middle")
         drawing.shut("a")
