@@ -122,6 +122,15 @@ MORE = {
         p: close c2
         p: close c
         p: read a 10
+        p: socket AF_INET SOCK_DGRAM 0 -> box
+        p: bind box "127.0.0.1:0"
+        p: socket AF_INET SOCK_STREAM 0 -> door
+        p: bind door "127.0.0.1:0"
+        p: listen door 1
+        p: socket AF_INET6 SOCK_DGRAM 0 -> note
+        p: connect note "127.0.0.1:0"
+        p: write note "by UDP"
+        p: read box 9
         """,
     "threads": """
         p: pipe -> out in

@@ -7,6 +7,7 @@ import json
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -160,6 +161,140 @@ def test_a_descriptor_cannot_be_made_to_signal_anybody(command):
 )
 def test_the_network_is_out_of_reach(text, words):
     ended("a: socket AF_INET SOCK_STREAM 0 -> s\n" + text, "refused", "line 2", words)
+
+
+TCP4, TCP6, UDP4, UDP6 = (f"socket AF_INET{six} SOCK_{kind} 0 -> " for kind in ("STREAM", "DGRAM") for six in ("", "6"))
+
+
+class Stranger:
+    """A socket of this test that would be glad to hear from a scenario; it takes the address at once, or when `told` is as far as a step."""
+
+    def __init__(self, kind: socket.SocketKind, host: str = "127.0.0.1", *, share: int = 0) -> None:
+        self.sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind)
+        if share:
+            self.sock.setsockopt(socket.SOL_SOCKET, share, 1)
+        self.sock.setblocking(False)
+        self._host = host
+
+    def take(self, port: int = 0) -> int:
+        self.sock.bind((self._host, port))
+        if self.sock.type == socket.SOCK_STREAM:
+            self.sock.listen(5)
+        return int(self.sock.getsockname()[1])
+
+    def __enter__(self) -> Stranger:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nobody has come, and nothing."""
+        with self.sock, pytest.raises(BlockingIOError):
+            self.sock.accept() if self.sock.type == socket.SOCK_STREAM else self.sock.recv(100)
+
+
+@pytest.mark.parametrize(
+    "bound, connected",
+    [
+        (UDP4 + "u\na: bind u {4}", TCP4 + "s\na: connect s {4}"),
+        (TCP6 + 't\na: bind t {6} => 0\na: listen t 1', TCP4 + "s\na: connect s {4}"),
+        (UDP6 + "u\na: bind u {6} => 0\na: dup u -> d\na: fork -> b", TCP4 + "s\na: connect s {4}"),
+        (TCP4 + "t\na: bind t {4} => EADDRINUSE", TCP4 + "s\na: connect s {4}"),
+        (TCP4 + 't\na: bind t "127.0.0.1:0"\na: listen t 1', TCP4 + "s\na: connect s {4}"),
+        (UDP4 + 't\na: bind t "127.0.0.1:0"', TCP4 + 's\na: connect s "127.0.0.1:0"'),
+    ],
+    ids=["by UDP", "at another host", "inherited", "a bind that failed", "another port", "port 0 of UDP"],
+)  # fmt: skip
+def test_a_port_is_bound_only_with_its_protocol_and_its_host(bound, connected):
+    with Stranger(socket.SOCK_STREAM) as stranger:
+        port = stranger.take()
+        text = f"a: {bound}\na: {connected}\n".replace("{4}", f'"127.0.0.1:{port}"').replace("{6}", f'"[::1]:{port}"')
+        told = ended(text, "refused", "no process of this run has port", "127.0.0.1 over TCP", "connects to nobody else")
+        assert told["steps"][-1]["result"] is None
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::", "::ffff:127.0.0.1"])
+@pytest.mark.parametrize("kind, more", [(socket.SOCK_STREAM, "a: listen t 1\n"), (socket.SOCK_DGRAM, "")], ids=["TCP", "UDP"])
+def test_a_port_that_was_bound_and_closed_is_anybodys(kind, more, host):
+    socket_of = f"a: socket AF_INET {kind.name} 0 -> "
+    text = f'{socket_of}t\na: bind t "127.0.0.1:0"\n{more}a: close t\n{socket_of}s\na: connect s "127.0.0.1:0"\n'
+    with Stranger(kind, host) as stranger:
+        port: list[int] = []
+
+        def follow(step: dict) -> None:
+            port.append((step["result"] or {}).get("port", 0))
+            if step["call"] == "close":
+                stranger.take(max(port))
+
+        told = manager.run(parse(text), after_step=follow)
+        assert told["verdict"] == "refused" and "no process of this run has port 0 of 127.0.0.1" in told["reason"], told["reason"]
+
+
+@pytest.mark.parametrize("family, host", [("AF_INET", "127.0.0.1"), ("AF_INET6", "[::1]"), ("AF_INET6", "127.0.0.1")])
+@pytest.mark.parametrize("send", ['write s "x"', 'send s "x" 0', 'sendmsg s iov=["x"]'])
+def test_what_is_sent_to_a_port_that_is_a_strangers_by_now_does_not_leave(family, host, send):
+    own = f"AF_INET{'6' if ':' in host else ''}"
+    text = f'a: socket {own} SOCK_DGRAM 0 -> t\na: bind t "{host}:0"\na: socket {family} SOCK_DGRAM 0 -> s\na: connect s "{host}:0" => 0\n'
+    text += 'a: fork -> b\na: write s "to me" => 5\na: close t\nb: close t\nb: ' + send
+    with Stranger(socket.SOCK_DGRAM, host.strip("[]")) as stranger:
+        port: list[int] = []
+
+        def follow(step: dict) -> None:
+            port.append((step["result"] or {}).get("port", 0))
+            if step["actor"] == "b":
+                stranger.take(max(port))
+
+        told = manager.run(parse(text), after_step=follow)
+    assert told["verdict"] == "refused" and "another process's now over UDP" in told["reason"], told["reason"]
+
+
+def test_a_port_is_not_shared_with_a_stranger():
+    with Stranger(socket.SOCK_DGRAM, share=socket.SO_REUSEADDR) as stranger:
+        text = f'a: {UDP4}s\na: setsockopt s SOL_SOCKET SO_REUSEADDR 1\na: bind s "127.0.0.1:{stranger.take()}"\n'
+        ended(text, "refused", "another process's over UDP", "shares it with nobody else")
+
+
+def test_an_abstract_name_is_a_strangers_or_the_runs_own():
+    with socket.socket(socket.AF_UNIX) as stranger:
+        stranger.bind("")  # the kernel chooses an abstract name that is free
+        name = stranger.getsockname().hex()
+        stranger.listen()
+        stranger.setblocking(False)
+        with start(f'a: socket AF_UNIX SOCK_STREAM 0 -> s\na: connect s x"{name}00" => ECONNREFUSED\na: connect s x"{name}"\n') as process:
+            told = json.loads(process.stdout.read())
+        assert told["verdict"] == "refused" and "is another process's; a run connects to nobody else" in told["reason"], told["reason"]
+        with pytest.raises(BlockingIOError):
+            stranger.accept()
+
+
+def test_a_run_reaches_its_own_sockets_wherever_they_are_held():
+    """By a copy, by a child, in flight; over UDP of IPv6 to IPv4 as well. In the sandbox."""
+    text = f"""
+        a: {UDP4}u
+        a: bind u "127.0.0.1:0" => 0
+        a: {TCP4}l
+        a: bind l "127.0.0.1:0" => 0
+        a: socketpair AF_UNIX SOCK_STREAM 0 -> x y
+        a: listen l 3 => 0
+        a: sendmsg x iov=["x"] fds=[l] => 1
+        a: close l
+        a: {TCP4}c
+        a: connect c "127.0.0.1:0" => 0
+        a: recvmsg y iov=[1] -> m
+        a: fork -> b
+        a: close m
+        b: {TCP4}d
+        b: connect d "127.0.0.1:0" => 0
+        a: {UDP6}v
+        a: connect v "127.0.0.1:0" => 0
+        a: write v "six" => 3
+        a: read u 9 => "six"
+        b: accept m -> n
+        b: close m
+        a: connect c "127.0.0.1:0"
+        """
+    with start(text) as process:
+        told = json.loads(process.stdout.read())
+    # That the last one is refused shows that nobody held the port any more: what was accepted has its number, and does not count.
+    assert told["verdict"] == "refused" and told["reason"].startswith("line 22: no process"), told["reason"]
 
 
 @pytest.mark.parametrize("line", ["socket AF_NETLINK SOCK_RAW 0", "socket 17 SOCK_RAW 0", "socket AF_INET SOCK_STREAM 132", "socketpair 38 1 0"])

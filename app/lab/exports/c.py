@@ -106,7 +106,7 @@ class _Program:
                 f"\t/* {number:2} */ {{ {_actor(line.actor)}, {_literal(line.call.encode())}, {line.patience}, {'true' if line.returned else 'false'} }},"
                 for number, line in enumerate(self._plan.lines, 1)
             ),
-            "PORT": "\n\tint port[2];            /* of IPv4 and of IPv6, in the network's order */" if self._port else "",
+            "PORT": "\n\tint port[2][2];         /* of IPv4 and of IPv6; of TCP and of UDP; in the network's order */" if self._port else "",
             "FIRST": _function_name(self._plan.actors[0]),
             "SCRATCH_WORDS": ", and removes the files" if files else "",
             "ENTER": " || !mkdtemp(scratch) || chdir(scratch)" if files else "",
@@ -469,7 +469,7 @@ class _Program:
         self._port = True
         chosen = step.call == "connect" and port == 0
         self._pieces.update({"bound_port"} if chosen else ())
-        shown = f"bound_port(AF_INET{'6' if kind == 'inet6' else ''})" if chosen else f"htons({port & 0xFFFF})"
+        shown = f"bound_port(AF_INET{'6' if kind == 'inet6' else ''}, {fd})" if chosen else f"htons({port & 0xFFFF})"
         if kind == "inet":
             line = f"struct sockaddr_in address = {{ .sin_family = AF_INET, .sin_port = {shown}, .sin_addr = {{ htonl(INADDR_LOOPBACK) }} }};"
         else:

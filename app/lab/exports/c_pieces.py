@@ -377,6 +377,16 @@ static void tell_handler(void (*before)(int))
 	done();
 }
 """, ("signal.h",), ("say",)),
+    "datagrams": Piece("", """\
+/* Whether a socket is of UDP: its ports are others than those of TCP. */
+static bool datagrams(int number)
+{
+	int type = 0;
+	socklen_t length = sizeof(type);
+
+	return getsockopt(number, SOL_SOCKET, SO_TYPE, &type, &length) == 0 && type == SOCK_DGRAM;
+}
+""", ("sys/socket.h",)),
     "tell_bound": Piece("static void tell_bound(int value, int number);", """\
 static void tell_bound(int value, int number)
 {
@@ -384,16 +394,16 @@ static void tell_bound(int value, int number)
 	socklen_t length = sizeof(address);
 
 	if (came(value) && getsockname(number, (struct sockaddr *)&address, &length) == 0)
-		stage->port[address.sin6_family == AF_INET6] = address.sin6_port;
+		stage->port[address.sin6_family == AF_INET6][datagrams(number)] = address.sin6_port;
 	done();
 }
-""", ("netinet/in.h", "sys/socket.h"), ("say",)),
-    "bound_port": Piece("static in_port_t bound_port(int family); /* the port that the last bind was given */", """\
-static in_port_t bound_port(int family)
+""", ("netinet/in.h", "sys/socket.h"), ("say", "datagrams")),
+    "bound_port": Piece("static in_port_t bound_port(int family, int number); /* that the last bind of such a socket was given */", """\
+static in_port_t bound_port(int family, int number)
 {
-	return (in_port_t)stage->port[family == AF_INET6];
+	return (in_port_t)stage->port[family == AF_INET6][datagrams(number)];
 }
-""", ("netinet/in.h",)),
+""", ("netinet/in.h",), ("datagrams",)),
     "pid_of": Piece("static pid_t pid_of(int who);           /* the number of a process */", """\
 static pid_t pid_of(int who)
 {

@@ -422,7 +422,7 @@ class _Program:
         kind, path, port = planning.address(address)
         family = {"unix": socket.AF_UNIX, "inet": socket.AF_INET, "inet6": socket.AF_INET6}[kind]
         chosen = step.call == "connect" and kind != "unix" and port == 0
-        shown = f"{self._use('bound_port')}(socket.{'AF_INET6' if kind == 'inet6' else 'AF_INET'})" if chosen else str(port & 0xFFFF)
+        shown = f"{self._use('bound_port')}(socket.{'AF_INET6' if kind == 'inet6' else 'AF_INET'}, {self._int(fd)})" if chosen else str(port & 0xFFFF)
         kept = [f"{self._use('bound')}(sock)"] if step.call == "bind" and kind != "unix" else []
         if isinstance(fd, Name) and self._families.get(fd.text) == family and not self._interrupted:
             where = self._path(path) if kind == "unix" else f'("{"127.0.0.1" if kind == "inet" else "::1"}", {shown})'

@@ -221,13 +221,15 @@ def raw_signal(number, what):
     "bound": Piece('''\
 def bound(sock):
     """Keeps the port for whoever connects."""
-    stage.port[sock.family == socket.AF_INET6] = sock.getsockname()[1]
+    stage.port[sock.family == socket.AF_INET6][sock.type == socket.SOCK_DGRAM] = sock.getsockname()[1]
 ''', ("socket",)),
     "bound_port": Piece('''\
-def bound_port(family):
-    """That the last bind was given."""
-    return stage.port[family == socket.AF_INET6]
-''', ("socket",)),
+def bound_port(family, number):
+    """That the last bind of such a socket was given: ports of UDP are others than those of TCP."""
+    with contextlib.suppress(OSError), borrow(number) as sock:
+        return stage.port[family == socket.AF_INET6][sock.type == socket.SOCK_DGRAM]
+    return stage.port[family == socket.AF_INET6][0]
+''', ("contextlib", "socket"), ("borrow",)),
 }
 """In the order in which they stand in a program."""
 
@@ -264,7 +266,7 @@ class Actor(ctypes.Structure):
 
 
 class Stage(ctypes.Structure):
-    _fields_ = [("step", ctypes.c_int), ("port", ctypes.c_int * 2), ("trouble", ctypes.c_char * 4096), ("actor", Actor * len(NAMES))]
+    _fields_ = [("step", ctypes.c_int), ("port", ctypes.c_int * 2 * 2), ("trouble", ctypes.c_char * 4096), ("actor", Actor * len(NAMES))]
 
 
 stage = Stage.from_buffer(mmap.mmap(-1, ctypes.sizeof(Stage)))

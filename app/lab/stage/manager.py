@@ -25,9 +25,10 @@ from app.ipc import passing
 from app.lab.calls import CALLS
 from app.lab.constants import NUMBERS, errno_name, number
 from app.lab.language import format as canonical
+from app.lab.language import quoted
 from app.lab.model import Constants, Items, Name, Number, Scenario, Step, Text, Value
 from app.lab.stage import actor as acting
-from app.lab.stage import confine, expect, message, probes, watch
+from app.lab.stage import confine, expect, message, probes, reach, watch
 from app.lab.stage.apart import apart
 from app.lab.stage.cast import Actor, Outcome, Pending, Process, ending
 from app.lab.stage.queues import Carried
@@ -137,10 +138,7 @@ class _Stage:
         self._processes: list[Process] = []
         self._memory = probes.Memory()
         self._steps: list[dict[str, Any]] = []
-        self._ports: dict[bytes, int] = {}
-        """Host to the port that the run was given there last, for a connect to port 0."""
-        self._bound: set[int] = set()
-        """Every port that the run was given: it connects to no other."""
+        self._ports = reach.Ports()
         self._timeout = 0.0
         """Seconds that a call may wait by an option of its socket."""
         self._deadline = 0.0
@@ -355,7 +353,11 @@ class _Stage:
         if step.call == "fcntl" and arguments[1] in [NUMBERS[name] for name in _DUPLICATING] and len(arguments) > 2 and arguments[2] & 0xFFFFFFFF >= acting.HIDDEN - 8:
             raise Refused(f"line {step.place.line}: a number of {acting.HIDDEN - 8} or more; those are the stage's own")
         if step.call == "connect":
-            self._guard_port(step, arguments)
+            self._guard_connect(who, step, arguments)
+        if step.call == "bind":
+            self._guard_bind(who, step, arguments)
+        if step.call in _SENDING and isinstance(arguments[0], int):
+            self._guard_datagram(who, step, arguments[0])
         if step.call == "listen":
             self._guard_listener(who, step, arguments[0])
         if step.call in ("kill", "pidfd_open"):
@@ -366,15 +368,60 @@ class _Stage:
                 seconds, micro = struct.unpack("=qq", body)
                 self._timeout = max(self._timeout, min(SECONDS, seconds + micro / 1e6))
 
-    def _guard_port(self, step: Step, arguments: list[Any]) -> None:
-        """Gives a connect to port 0 the port that a bind was given. Refuses one to a stranger's."""
-        host, colon, port = arguments[1][0].rpartition(b":")
-        if not colon or host.startswith(b"\0"):
+    def _seen(self, who: Actor, fd: int) -> dict[str, Any] | None:
+        """What the last look found behind a descriptor; None: there was none."""
+        objects = self._objects()
+        inode = probes.inode(who.process.pid, fd) if objects else 0
+        return next((item for item in objects if item["inode"] == inode), None)
+
+    def _objects(self) -> list[dict[str, Any]]:
+        return list((self._steps[-2]["after"] or {}).get("objects", ())) if len(self._steps) > 1 else []
+
+    def _strangers(self, inodes: set[int]) -> set[int]:
+        """Those sockets that were never this run's: sockets' inodes are counted up, so one that was seen is the same."""
+        return inodes - self._memory.kinds.keys()
+
+    def _guard_connect(self, who: Actor, step: Step, arguments: list[Any]) -> None:
+        """Gives a connect to port 0 the port that a bind was given. Refuses one that would lead to anybody outside of the run."""
+        address = arguments[1][0] * arguments[1][1]
+        item = self._seen(who, arguments[0])
+        place = reach.parted(address)
+        if place is None:
+            if address.startswith(b"\0") and self._strangers(reach.named(address)):
+                raise Refused(f"line {step.place.line}: the abstract name {quoted(address)} is another process's; a run connects to nobody else")
             return
-        to = int(port) or self._ports.get(host, 0)
-        if to not in self._bound:
-            raise Refused(f"line {step.place.line}: no process of this run has port {int(port)} of {host.decode()}; a run connects to nobody else")
+        host, port = place
+        over = reach.protocol(item)
+        if item and over in ("tcp", "udp") and reach.leaves(item, host):
+            to = port or self._ports.last(over, host)
+            found = reach.receivers(over, host, to) if to else set()
+            ours = bool(found - self._strangers(found)) or reach.own(self._objects(), over, host, to)
+            if not ours or self._strangers(found):
+                raise Refused(
+                    f"line {step.place.line}: no process of this run has port {port} of {host.decode()} over {over.upper()}"
+                    f"{', or not alone' if ours else ''}; a run connects to nobody else"
+                )
+        else:  # the kernel will not take it there; all the same no other port is named to it
+            to = port or self._ports.last("tcp", host) or self._ports.last("udp", host)
+            if to not in (self._ports.last("tcp", host), self._ports.last("udp", host)) or not to:
+                raise Refused(f"line {step.place.line}: no process of this run has port {port} of {host.decode()}; a run connects to nobody else")
         arguments[1] = [host + b":%d" % to, 1]
+
+    def _guard_bind(self, who: Actor, step: Step, arguments: list[Any]) -> None:
+        """Refuses to share a stranger's port, and what is sent to it: options of both sockets allow that. socket(7), SO_REUSEPORT"""
+        place, item = reach.parted(arguments[1][0] * arguments[1][1]), self._seen(who, arguments[0])
+        over = reach.protocol(item)
+        if not place or not place[1] or over not in ("tcp", "udp"):
+            return
+        with contextlib.suppress(OSError), probes.borrowed(who.process, arguments[0]) as sock:
+            shares = any(sock.getsockopt(socket.SOL_SOCKET, option) for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT))
+            if shares and self._strangers(reach.receivers(over, *place)):
+                raise Refused(f"line {step.place.line}: port {place[1]} of {place[0].decode()} is another process's over {over.upper()}; a run shares it with nobody else")
+
+    def _guard_datagram(self, who: Actor, step: Step, fd: int) -> None:
+        """Refuses to send to a port that was the run's when the socket was connected, and is a stranger's now."""
+        if (place := reach.peer(self._seen(who, fd))) and self._strangers(reach.receivers("udp", *place)):
+            raise Refused(f"line {step.place.line}: port {place[1]} of {place[0].decode()} is another process's now over UDP; a run sends to nobody else")
 
     def _guard_listener(self, who: Actor, step: Step, fd: int) -> None:
         """Refuses what would take connections from every network: listen(2) gives a socket without an address that of all."""
@@ -611,9 +658,7 @@ class _Stage:
             if key in answer:
                 result[key] = answer[key]
         if "port" in answer:
-            host = answer["address"].rpartition(b":")[0]
-            self._ports[host] = answer["port"]
-            self._bound.add(answer["port"])
+            self._ports.bound(answer["protocol"], answer["address"].rpartition(b":")[0], answer["port"])
         if "option" in answer:
             result["option"] = base64.b64encode(answer["option"]).decode()
             result["held"] = _held(answer["option"])

@@ -181,7 +181,10 @@ def _bind(fd: int, address: Any) -> Made:
     if made["value"] == 0 and struct.unpack("=H", there[:2])[0] in (socket.AF_INET, socket.AF_INET6):
         room, length = ctypes.create_string_buffer(128), ctypes.c_uint(128)
         if _libc.getsockname(fd, room, ctypes.byref(length)) == 0:
-            made |= {"port": struct.unpack("!H", room.raw[2:4])[0], "address": _bytes(address)}
+            kind = ctypes.c_int(0)
+            _libc.getsockopt(fd, socket.SOL_SOCKET, socket.SO_TYPE, ctypes.byref(kind), ctypes.byref(ctypes.c_uint(4)))
+            over = "udp" if kind.value == socket.SOCK_DGRAM else "tcp"
+            made |= {"port": struct.unpack("!H", room.raw[2:4])[0], "address": _bytes(address), "protocol": over}
     return made
 
 
