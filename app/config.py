@@ -21,6 +21,10 @@ KIB = 1024
 MIB = 1024 * KIB
 
 
+BOX = Path("/etc/pairscope")
+"""Where a machine that deploy/provision.sh has set up keeps its settings."""
+
+
 class SettingsError(ValueError):
     """A setting is missing, unknown or out of range; the text names it and says what was expected."""
 
@@ -150,6 +154,12 @@ class Settings:
     def spool(self) -> Path:
         """Where large uploads are written, unlinked from the start."""
         return self.web_state / "spool"
+
+    @property
+    def client(self) -> Path | None:
+        """The options of script/lamp's private MariaDB for its client; None: these settings are not of script/lamp's making."""
+        place = Path(self.source).parent.parent / "client.cnf"
+        return place if self.source != "embedded" and place.exists() else None
 
     @property
     def secret_key(self) -> Path:

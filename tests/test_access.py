@@ -442,7 +442,19 @@ def test_no_page_has_a_script_or_a_style_inline(app: Flask, path: str) -> None:
 @pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "127.0.0.1@evil", "a b", "[::2]", "[::1", "[::1]x"])
 def test_a_host_that_is_not_ours_is_refused(app: Flask, host: str) -> None:
     answer = app.test_client().get("/", headers={"Host": host})
-    assert answer.status_code == 400 and repr(host) in answer.text and "trusted_hosts" in answer.text
+    assert answer.status_code == 400 and repr(host) in answer.text and "Started by script/server" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [("/etc/pairscope/web.toml", "to hosts in /etc/pairscope/box.toml"), ("{}/lamp/conf/web.toml", "Started by script/lamp"), ("{}/mine.toml", "to trusted_hosts in its settings, mine.toml")],
+)
+def test_how_to_name_another_host_is_said_as_this_installation_has_it(tmp_path: Path, source: str, words: str) -> None:
+    (tmp_path / "lamp").mkdir()
+    (tmp_path / "lamp" / "client.cnf").touch()
+    site = create_app(Settings(state=tmp_path / "state", run=tmp_path / "run", source=source.format(tmp_path)))
+    assert words in site.test_client().get("/", headers={"Host": "elsewhere.example"}).text
+    site.extensions["pairscope"].close()
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1:8080", "[::1]", "[::1]:8080", "[0:0:0:0:0:0:0:1]"])

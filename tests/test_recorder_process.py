@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import signal
@@ -14,7 +15,9 @@ from pathlib import Path
 from typing import Any, Callable, Iterator
 
 import pytest
-from sqlalchemy import create_engine, text
+from pymysql.connections import Connection
+from pymysql.err import OperationalError
+from sqlalchemy import create_engine, exc, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import NullPool
 
@@ -30,6 +33,7 @@ from app.store import migrate
 from tests import power
 from tests.database import MariaDB, both, server
 from tests.eventually import eventually
+from tests.refusing import EXECUTE, Refusing, refusing_relay
 from tests.story import RECORDS_OF_A_JOB, Story
 
 
@@ -530,6 +534,92 @@ def test_a_commit_whose_answer_is_lost_is_not_made_twice(mariadb: MariaDB, tmp_p
         relay.close()
 
 
+NOT_NOW = (1047, 1180, 1105, 1317, 1290, 1040, 1045, 1927, 2013, 3024, 40000)
+"""What servers, clusters and proxies say while they cannot: the last stands in no manual."""
+
+
+def is_commit(command: bytes) -> bool:
+    return command.startswith(b"\x03COMMIT")
+
+
+def is_rows(command: bytes) -> bool:
+    return command.startswith(EXECUTE)
+
+
+@contextmanager
+def behind_a_relay(mariadb: MariaDB, directory: Path) -> Iterator[tuple[Settings, Settings, Refusing]]:
+    """Settings that lead straight to a fresh history, those of a recorder that goes there through a relay, and the relay."""
+    with refusing_relay(mariadb.port) as relay:
+        direct = Settings(state=directory, run=directory, history_url=mariadb.fresh())
+        migrate.upgrade(direct)
+        name = str(make_url(direct.history_url).database)
+        yield direct, filed(direct, recorder_url=mariadb.url(name, relay.port)), relay
+
+
+@pytest.mark.database
+def test_a_database_that_says_not_now_by_any_number_is_waited_for_and_no_record_is_put_aside(
+    mariadb: MariaDB, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    everything = (lambda command: True, is_commit, is_rows)
+    with behind_a_relay(mariadb, tmp_path) as (direct, through, relay), journal(through) as log, recorder(through) as running:
+        story, told = Story(begin=time.time_ns()), []
+        running.drained(log.position)
+        for number, what in zip((1047, 1180, 40000, 1040, 2013, 1105), itertools.cycle(everything)):
+            with relay.refusing(number, what):
+                told += written(log, story, 10)
+                running.say("more", More(log.position))
+                said = running.hear(lambda progress: progress.database != "ok", f"it says that it cannot write: {number}").database
+                assert "not now" in said
+            running.hear(lambda progress: progress.database == "ok", "it goes on")
+        assert running.drained(log.position).quarantined == 0
+        is_exactly_once(direct, told)
+        running.say("finish")
+        assert running.end() == "exited 0"
+    errors = capfd.readouterr().err
+    assert "Traceback" not in errors
+    lines = [line for line in errors.splitlines() if "pairscope recorder" in line]
+    assert len(lines) <= 3, "one when it begins, one when it is over, one at the end, and one a minute"
+
+
+@pytest.mark.database
+def test_a_record_is_put_aside_only_if_another_one_is_taken(mariadb: MariaDB, tmp_path: Path) -> None:
+    """1366 is about a value; but where every value is refused, it is not the values."""
+    with behind_a_relay(mariadb, tmp_path) as (direct, through, relay), journal(through) as log, recorder(through) as running:
+        story = Story(begin=time.time_ns())
+        told = written(log, story, 5)
+        running.say("more", More(log.position))
+        running.drained(log.position)
+        with relay.refusing(1366, is_rows):
+            told += written(log, story, 5)
+            odd = story.message("task")
+            odd.size = 2**64 - 1
+            bad = log.append([odd])
+            told += written(log, story, 5)
+            running.say("more", More(log.position))
+            running.hear(lambda progress: "refuses every record" in progress.database, "it says that it is not one record")
+        assert running.drained(log.position).quarantined == 1
+        is_exactly_once(direct, told)
+        assert ask(direct, "SELECT position FROM quarantine") == [(bad,)]
+
+
+def test_a_refused_record_waits_for_another_one_that_is_taken(history: Settings) -> None:
+    settings = filed(history)
+    with journal(settings) as log:
+        story = Story(begin=time.time_ns())
+        with recorder(settings) as running:
+            running.drained(log.position)
+        odd = story.message("task")
+        odd.size = 2**64 - 1
+        bad = log.append([odd])
+        with recorder(settings) as running:
+            said = running.hear(lambda progress: progress.database != "ok", "it says what it waits for")
+            assert f"refuses record {bad}" in said.database and said.quarantined == 0
+            told = written(log, story, 5)
+            running.say("more", More(log.position))
+            assert running.drained(log.position).quarantined == 1
+        is_exactly_once(settings, told)
+
+
 # ---- whom an error is blamed on ---------------------------------------------------------------------------------
 
 
@@ -587,6 +677,18 @@ def test_a_servers_errors_are_told_apart(mariadb: MariaDB, tmp_path: Path, state
             connection.exec_driver_sql(statement)
             connection.exec_driver_sql("SELECT 1")
     assert judge(raised.value)[0] is trouble
+
+
+@pytest.mark.parametrize("number", NOT_NOW)
+def test_a_number_that_is_not_known_to_be_about_the_value_is_the_servers(number: int) -> None:
+    assert judge(exc.OperationalError("INSERT", {}, OperationalError(number, "not now")))[0] is Trouble.AWAY
+
+
+def test_a_driver_that_stumbles_has_lost_its_connection() -> None:
+    driver = Connection(defer_connect=True)
+    with pytest.raises(Exception) as raised:
+        driver._read_packet()  # nothing is connected: AttributeError
+    assert judge(raised.value)[0] is Trouble.AWAY
 
 
 def test_an_error_of_the_program_is_nobody_elses() -> None:

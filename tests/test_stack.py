@@ -18,8 +18,11 @@ from app.lamp import box
 from app.stack import checks, guides, scoreboard, system
 from app.stack.check import CHECKS, Scene
 from app.stack.step import Verdict
+from app.store.engine import Away, engine
 from app.store.migrate import upgrade
 from app.web.pages.stack import PRIVATE
+from tests.database import MariaDB
+from tests.refusing import refusing_relay
 from tests.running import Server
 from tests.test_cli import one_sentence, run
 
@@ -217,3 +220,23 @@ def test_no_secret_stands_on_the_page(server: Server):
         for token in ("", TOKEN):
             text = server.get(path, token).text
             assert TOKEN not in text and not re.search(r"mysql\+pymysql://[^@\s]*:[^@\s]+@", text)
+
+
+@pytest.mark.database
+def test_the_advice_about_a_database_that_cannot_be_asked_fits_what_it_says(mariadb: MariaDB, tmp_path: Path) -> None:
+    def drift(url: str) -> str:
+        made = engine(url, read_only=True, away=Away(), pool_size=1)
+        scene = Scene(Settings(state=tmp_path, run=tmp_path, history_url=url, source=str(tmp_path / "web.toml")), None, None, made)
+        (found,) = checks.mysql._server(scene)
+        made.dispose()
+        return found.drift
+
+    with refusing_relay(mariadb.port) as relay:
+        url = mariadb.url("mysql", relay.port)
+        for number, words in ((1045, "refuses the login of root"), (1040, "raise max_connections"), (1047, "its node is not part of the cluster now")):
+            with relay.refusing(number, greets=number == 1047):
+                said = drift(url)
+                assert words in said and f"not now ({number})" in said and "start" not in said, said
+    assert "Unknown database" in (said := drift(mariadb.url("none"))) and "migrate" in said and "start" not in said
+    assert "start the server that is to listen at 127.0.0.1:1" in drift("mysql+pymysql://root@127.0.0.1:1/none")
+    assert "no name server knows nowhere.invalid: history_url in" in drift("mysql+pymysql://root@nowhere.invalid/none")

@@ -15,7 +15,7 @@ from gettext import NullTranslations
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Iterator
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import msgspec
 import pytest
@@ -24,7 +24,9 @@ from babel.messages.frontend import parse_mapping_cfg
 from flask import Flask
 from flask.testing import FlaskClient
 from markupsafe import escape
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, event, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
 from werkzeug.test import TestResponse
 
 import app as package
@@ -36,10 +38,11 @@ from app.pool.jobs import catalogue
 from app.store import migrate, queries
 from app.store.filter import FIELDS
 from app.store.models import PACE_SECONDS
-from app.web import export, listing, problems, words
+from app.web import export, listing, problems, reach, words
 from tests import plausible
 from tests.database import MariaDB
 from tests.plausible import CATALOGUE, MS, S, History
+from tests.refusing import refusing_relay
 
 pytestmark = pytest.mark.web
 
@@ -723,6 +726,61 @@ def test_a_connection_that_is_lost_in_the_midst_of_a_page_is_a_database_that_is_
             assert "The database does not answer" in page.text and "lamp failed" in page.text
         table = "nothing"
         assert client.get("/messages").status_code == 200
+    finally:
+        site.extensions["pairscope"].close()
+
+
+@pytest.mark.database
+def test_a_database_that_says_not_now_is_503_with_the_reason_and_one_line_of_log(mariadb: MariaDB, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Its ROLLBACK is refused, too: closing a session raised, and every page, /readyz among them, was a bare 500."""
+    with refusing_relay(mariadb.port) as relay:
+        direct = mariadb.fresh()
+        settings = Settings(state=tmp_path / "state", run=tmp_path / "run", history_url=mariadb.url(str(make_url(direct).database), relay.port))
+        migrate.upgrade(settings)
+        site = create_app(settings)
+        try:
+            client = site.test_client()
+            cursor = attribute(client.get("/messages").text, "data-cursor")
+            for number, greets, words in (
+                (1047, True, "not part of the cluster"),
+                (1040, False, "no room for another connection"),
+                (1045, False, "refuses the login"),
+                (40000, True, "cannot be used now"),
+            ):
+                with relay.refusing(number, greets=greets):
+                    if not greets:
+                        for made in site.extensions["pairscope"]._engines.values():
+                            made.dispose()
+                    for path in ("/", "/messages", f"/live/messages?cursor={cursor}", "/jobs", "/database", "/api/v1/messages", "/jobs/export.csv"):
+                        answer = client.get(path)
+                        assert answer.status_code == 503, (number, path, answer.text)
+                        assert words in answer.text and f"not now ({number})" in answer.text, (number, path, answer.text)
+                    ready = client.get("/readyz")
+                    assert ready.status_code == 503 and f"not now ({number})" in ready.json["checks"]["database"]["detail"]
+                assert client.get("/messages").status_code == 200, number
+        finally:
+            site.extensions["pairscope"].close()
+    assert not any(record.exc_info for record in caplog.records)
+    assert len([record for record in caplog.records if "not now" in record.getMessage()]) == 1, "one a minute"
+
+
+@pytest.mark.database
+def test_what_the_database_refuses_for_its_value_is_not_told_as_away(mariadb: MariaDB, tmp_path: Path) -> None:
+    settings = Settings(state=tmp_path / "state", run=tmp_path / "run", history_url=mariadb.fresh())
+    migrate.upgrade(settings)
+    site = create_app(settings)
+    try:
+        client = site.test_client()
+        for value in ("\u00e9", "\U0001d11e", "\0", "x" * 3000):
+            for path in ("/lab/runs/{}", "/lab/embed/{}", "/lab/runs/{}/export/c", "/api/v1/lab/runs/{}", "/lab/scenarios/{}", "/database/{}", "/api/v1/messages/{}"):
+                assert client.get(path.format(quote(value))).status_code == 404, path
+            for path in ("/messages?q={}", "/messages?q=kind:{}", "/jobs?q=state:{}", "/workers?q=role:{}", "/transfers?q=object:{}"):
+                assert client.get(path.format(quote(value))).status_code in (200, 400), path
+        with site.test_request_context():  # what is not caught before it is asked
+            with pytest.raises(DBAPIError) as raised:
+                reach.own().execute(text("SELECT * FROM runs WHERE id = '\u00e9'"))
+            problem = problems.of(raised.value)
+            assert problem is not None and problem.kind == "wrong-argument"
     finally:
         site.extensions["pairscope"].close()
 

@@ -78,15 +78,14 @@ def _failure(error: Exception) -> Failure:
         return pool_away(str(error))
     if isinstance(error, Refused):
         return Failure(error.reason)
-    if "sqlalchemy" in sys.modules:
-        from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+    if "sqlalchemy" in sys.modules and not (isinstance(error, OSError) and error.strerror):
+        from app.store import errors
 
-        if isinstance(error, DBAPIError):
-            return Failure(
-                f"the database does not do it: {error.orig} (are the tables there? python -m app migrate)", DATABASE_AWAY
-            )
-        if isinstance(error, SQLAlchemyError):
-            return Failure(f"the database does not do it: {error}", DATABASE_AWAY)
+        if (fault := errors.of(error)) is not None:
+            if fault.kind is errors.Kind.VALUE:
+                return Failure(f"the database cannot look for that: {fault.words}", USAGE)
+            hint = " (are the tables there? python -m app migrate)" if fault.kind is errors.Kind.TABLES else ""
+            return Failure(f"the database does not do it: {fault.words}{hint}", DATABASE_AWAY)
     if isinstance(error, OSError) and error.strerror:
         return Failure(f"{error.filename}: {error.strerror}" if error.filename else error.strerror)
     return Failure(f"{type(error).__name__}: {error} (PAIRSCOPE_TRACEBACK=1 shows where)", MISTAKE)

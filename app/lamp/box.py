@@ -19,10 +19,11 @@ import tomllib
 from pathlib import Path
 from typing import Any, Iterable, NamedTuple
 
+from app.config import BOX
 from app.lamp.installation import Installation
 from app.lamp.templates import fill
 
-CHOICES = Path("/etc/pairscope/box.toml")
+CHOICES = BOX / "box.toml"
 SOCKET = Path("/run/mysqld/mysqld.sock")
 WEB, POOL, LAB, MIGRATE = (f"pairscope-{role}" for role in ("web", "pool", "lab", "migrate"))
 
@@ -60,7 +61,7 @@ def installation(chosen: dict[str, Any], addresses: tuple[str, ...] = ()) -> Ins
     return Installation(
         code=Path("/opt/pairscope/code"),
         venv=Path("/opt/pairscope/venv"),
-        conf=Path("/etc/pairscope"),
+        conf=BOX,
         log=Path("/var/log/pairscope"),
         run=Path("/run/pairscope"),
         pool_run=Path("/run/pairscope/pool"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Any, Callable, Protocol
+from typing import Any, Callable, Protocol, TypeAlias
 
 from app.ipc.channel import ChannelClosed
 from app.ipc.vocabulary import Progress
@@ -13,14 +13,21 @@ from app.recorder.fold import Batch
 from app.recorder.follower import Follower
 from app.recorder.trouble import Trouble, judge
 from app.recorder.writer import Behind, Fenced, Writer
+from app.store.outage import Outage
 
 log = logging.getLogger("recorder")
 
 FIRST_WAIT, LONGEST_WAIT = 0.05, 2.0
 REFUSED = 100
 """Records refused without one taken in between: then it is not the records."""
+OTHERS = 8
+"""Other records that are tried where one is refused: if the database takes none of them, it is not that record."""
 SLICES = 4
 """Slices pruned after a batch: as many messages go as may have come, and some more."""
+
+
+Entry: TypeAlias = tuple[int, Any]
+"""A record behind its position."""
 
 
 class Ears(Protocol):
@@ -39,6 +46,10 @@ class _Refused(Exception):
     """The database refuses a record of the batch, for the reason that this says."""
 
 
+class _Alone(Exception):
+    """The database refuses a record, and there is no other yet to see whether it takes that."""
+
+
 class Drain:
     """Drains one journal into one database."""
 
@@ -49,8 +60,11 @@ class Drain:
         self._bound = bound
         self._finishing = False
         self._database = "not asked yet"
+        self._outage = Outage(log)
         self._refused = 0
         """Records that were put aside one after the other."""
+        self._taken: dict[type[Any], Entry] = {}
+        """The last record of each type that the database has taken."""
 
     def run(self) -> str:
         """Drains until the supervisor says finish or is gone; returns why it ended, in words. Raises Fenced."""
@@ -81,6 +95,10 @@ class Drain:
                 except Behind as behind:
                     log.warning("%s; reading the journal again from there", behind)
                     follower.go_to(self._writer.position)
+                except _Alone as alone:
+                    self._wait(f"{alone}; waiting for another record, to see whether that one is taken")
+                    follower.go_to(self._writer.position)
+                    continue
                 for _ in range(SLICES):
                     if not self._prune():
                         break
@@ -110,26 +128,58 @@ class Drain:
             self._listen(None)
 
     def _store(self, batch: Batch, meanwhile: Callable[[], None]) -> None:
-        """Commits a batch, or all of it but the records that the database refuses one by one."""
+        """Commits a batch, or all of it but the records that are to blame: refused alone, twice, while another was taken. Raises _Alone."""
         parts = [batch]
         while parts:
             part = parts.pop()
             try:
-                self._insist(lambda: self._writer.commit(part, meanwhile))
-                self._refused = 0
+                self._commit(part, meanwhile)
             except _Refused as refused:
                 if len(part) > 1:
                     middle = len(part) // 2
                     parts += [part[middle:], part[:middle]]
+                elif self._refused >= REFUSED:
+                    parts.append(part)
+                    self._wait(f"the database refuses {REFUSED} records one after the other; the last, {part[0][0]}: {refused}")
+                elif self._another_is_taken(part[0], parts[-1] if parts else [], refused):
+                    try:
+                        self._commit(part, meanwhile)
+                    except _Refused as again:
+                        self._put_aside(*part[0], str(again))
                 else:
-                    self._put_aside(*part[0], str(refused))
+                    parts.append(part)
+                    self._wait(f"the database refuses every record; the last, {part[0][0]}: {refused}")
+
+    def _commit(self, part: Batch, meanwhile: Callable[[], None]) -> None:
+        self._insist(lambda: self._writer.commit(part, meanwhile))
+        self._refused = 0
+        self._taken.update((type(entry[1]), entry) for entry in part[-10 * OTHERS :])
+
+    def _another_is_taken(self, entry: Entry, behind: Batch, refused: _Refused) -> bool:
+        """Whether the database takes another record, of the same type if there is one: it is written, and taken back. Raises _Alone."""
+        others = [*self._taken.values(), *behind]
+        alike = [other for other in others if type(other[1]) is type(entry[1])]
+        for other in (alike or others)[:OTHERS]:
+            try:
+                self._insist(lambda: self._writer.rehearse([other]))
+            except _Refused:
+                continue
+            return True
+        if not others:
+            raise _Alone(f"the database refuses record {entry[0]}: {refused}")
+        return False
 
     def _put_aside(self, position: int, record: Any, reason: str) -> None:
         self._refused += 1
-        if self._refused > REFUSED:
-            raise RuntimeError(f"the database refused {REFUSED} records one after the other; the last, {position}: {reason}")
         log.error("record %d (%s) is put into quarantine: %s", position, type(record).__name__, reason)
         self._insist(lambda: self._writer.put_aside(position, record, reason))
+
+    def _wait(self, reason: str) -> None:
+        """Says what is waited for, and lets some time pass. Raises Finished."""
+        self._say(reason)
+        if self._finishing:
+            raise Finished
+        self._pause(LONGEST_WAIT)
 
     def _insist(self, attempt: Callable[[], Any]) -> Any:
         """Tries until the database does it. Raises _Refused for what a record is to blame for."""
@@ -157,11 +207,11 @@ class Drain:
 
     def _say(self, database: str) -> None:
         """Tells how the database is, when that changes."""
+        if database != "ok":
+            self._outage.say(f"{database}; trying again, what comes waits in the journal")
+        elif self._database != "ok":
+            self._outage.over(f"the database is back; going on from position {self._writer.position}")
         if database != self._database:
-            if database != "ok":
-                log.warning("%s; trying again, what comes waits in the journal", database)
-            elif self._database != "not asked yet":
-                log.info("the database is back; going on from position %d", self._writer.position)
             self._database = database
             self._report()
 

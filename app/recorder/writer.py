@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Callable, Iterable, Iterator, Sequence
 
 import msgspec
@@ -20,7 +20,8 @@ from app.journal.reader import follows
 from app.journal.records import Record
 from app.recorder.fold import Batch, Fold, JobRow, MessageRow, Needs, Place, ProcessRow, Rows, TransferRow, needs, words
 from app.recorder.upsert import SIZES, Block, Upsert, send
-from app.store import histogram, models
+from app.store import errors, histogram, models
+from app.store.errors import Kind
 
 MESSAGES: Table = models.Message.__table__  # type: ignore[assignment]
 TRANSFERS: Table = models.Transfer.__table__  # type: ignore[assignment]
@@ -53,6 +54,10 @@ class Fenced(Exception):
 
 class Behind(Exception):
     """The database is not as far as these records need it: it was replaced by an older copy. Read on from where it is."""
+
+
+class _TakenBack(Exception):
+    """Ends a rehearsal."""
 
 
 class Writer:
@@ -105,12 +110,20 @@ class Writer:
                 return
             if row.position and not follows(*batch[0], row.position):
                 raise Behind(f"the database is at position {row.position}, these records begin at {batch[0][0]}")
-            place = Place(self._node, self._node_name, row.journal_epoch, row.supervisor, row.supervisor_pid)
-            fold = Fold(self._load(connection, needs(batch)), place)
+            fold = self._fold(connection, row, batch)
             written = self._write(connection, fold, batch, meanwhile)
             self._advance(connection, batch[-1][0], fold)
         self.position = batch[-1][0]
         self.rows += written
+
+    def rehearse(self, batch: Batch) -> None:
+        """Writes records, wherever they stand in the journal, and takes all of it back: whether the database takes them now.
+
+        Raises as :meth:`commit`.
+        """
+        with suppress(_TakenBack), self._transaction() as (connection, row):
+            self._write(connection, self._fold(connection, row, batch), batch, lambda: None)
+            raise _TakenBack
 
     def put_aside(self, position: int, record: Record | None, reason: str, reached: int = 0) -> None:
         """Puts a record into quarantine and goes on behind it. None: records from `position` to `reached` are missing."""
@@ -172,7 +185,15 @@ class Writer:
             if row.epoch < self._begin:
                 connection.execute(update(POSITIONS).where(POSITIONS.c.node == self._node).values(epoch=self._begin))
             self.position = row.position
-            yield connection, row
+            try:
+                yield connection, row
+            except (Fenced, Behind, _TakenBack):
+                raise
+            except Exception as error:
+                fault = errors.of(error)
+                if fault is not None and fault.kind not in (Kind.VALUE, Kind.BUSY):
+                    connection.invalidate()  # its ROLLBACK may be refused, too: the server does it when the connection ends
+                raise
 
     def _mine(self) -> tuple[Any, ...]:
         return POSITIONS.c.node == self._node, POSITIONS.c.epoch <= self._begin
@@ -218,6 +239,11 @@ class Writer:
             self.kept = found
 
     # ---- rows
+
+    def _fold(self, connection: Connection, row: Row[Any], batch: Batch) -> Fold:
+        """A fold over the rows that a batch touches."""
+        place = Place(self._node, self._node_name, row.journal_epoch, row.supervisor, row.supervisor_pid)
+        return Fold(self._load(connection, needs(batch)), place)
 
     def _load(self, connection: Connection, wanted: Needs) -> Rows:
         known = Rows()

@@ -47,9 +47,8 @@ class Scene:
             name, place = ("PAIRSCOPE_STATE", str(self.settings.state)) if embedded else ("PAIRSCOPE_SETTINGS", self.settings.source)
             python = shlex.quote(str(Path(sys.prefix) / "bin" / "python"))
             return f"cd {shlex.quote(str(CODE))} && {name}={shlex.quote(place)} {python} -m app {command.removeprefix('pairscope ')}"
-        client = str(Path(self.settings.source).parent.parent / "client.cnf")
-        if command.startswith("mariadb ") and not embedded and os.path.exists(client):
-            return f"mariadb --defaults-file={shlex.quote(client)} {command.removeprefix('mariadb ')}"
+        if command.startswith("mariadb ") and (client := self.settings.client) is not None:
+            return f"mariadb --defaults-file={shlex.quote(str(client))} {command.removeprefix('mariadb ')}"
         return command
 
 

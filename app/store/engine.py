@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import threading
 import time
@@ -20,6 +21,10 @@ ANSWER_SECONDS = 3
 """Within this a server that runs greets, answers a ping and rolls back, however slow its queries are."""
 AGAIN_SECONDS = 2
 """After this a server that did not answer is asked again."""
+
+
+# What a pool has to say is that a connection ended, with a traceback each; whoever uses it says so in words.
+logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
 
 
 def engine(url: str, *, read_only: bool = False, away: Away | None = None, **options: Any) -> Engine:

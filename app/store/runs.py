@@ -47,8 +47,8 @@ def store(
 
 
 def find(own: Session, identity: str) -> Run | None:
-    """The row of a run; None: it was never stored, or is not kept any more."""
-    return own.get(Run, identity)
+    """The row of a run; None: it was never stored, or is not kept any more. MariaDB compares no other text with an id than ASCII."""
+    return own.get(Run, identity) if identity.isascii() else None
 
 
 def opened(row: Run) -> dict[str, Any]:
@@ -66,6 +66,8 @@ def newest(own: Session, limit: int, scenario: str | None = None) -> list[Run]:
 
 def share(own: Session, identity: str) -> bool:
     """Keeps a run for good; False: there is no such run."""
+    if not identity.isascii():
+        return False
     found = own.execute(update(Run).where(Run.id == identity).values(kept=True)).rowcount
     own.commit()
     return bool(found)

@@ -28,7 +28,7 @@ from sqlalchemy.orm import Session
 from werkzeug.exceptions import SecurityError
 from werkzeug.wrappers import Response as AnyResponse
 
-from app.config import Settings
+from app.config import BOX, Settings
 from app.store.models import Token
 from app.web import problems, reach
 from app.web.problems import Problem
@@ -482,13 +482,23 @@ def _cookie_name(settings: Settings) -> str:
 def _strange_host(_error: SecurityError) -> Any:
     """A problem for a program, plain text for a browser: without a host that is ours there are no addresses to put into a page."""
     asked = request.headers.get("Host", "")[:100]
-    words = _(
-        "This site does not answer to the host name %(asked)s. Whoever runs it can add the name to trusted_hosts in its settings.",
-        asked=repr(asked),
-    )
+    words = " ".join((_("This site does not answer to the host name %(asked)s.", asked=repr(asked)), _where_hosts_are_named(reach.settings())))
     if problems.wanted():
         return problems.answer(Problem("wrong-host", words))
     return words + "\n", 400, {"Content-Type": "text/plain; charset=utf-8"}
+
+
+def _where_hosts_are_named(settings: Settings) -> str:
+    """How whoever runs this installation lets it answer to another name, by what the installation has."""
+    source = settings.source
+    if source == "embedded" or settings.client is not None:
+        return _(
+            "Started by %(command)s it answers to localhost and the loopback addresses only; an installation with settings of its own has trusted_hosts.",
+            command="script/lamp" if settings.client is not None else "script/server",
+        )
+    if Path(source).parent == BOX:
+        return _("Whoever runs it can add the name to hosts in %(file)s; deploy/provision.sh then makes trusted_hosts of it.", file=str(BOX / "box.toml"))
+    return _("Whoever runs it can add the name to trusted_hosts in its settings, %(file)s.", file=Path(source).name)
 
 
 def _finish(response: Response) -> Response:

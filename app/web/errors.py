@@ -6,11 +6,11 @@ from typing import Any
 
 from flask import Flask, current_app, render_template, request
 from flask_babel import gettext as _
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as NoConnection
+from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException, InternalServerError
 
 from app.pool.client import PoolAway, Refused
+from app.store.outage import Outage
 from app.web import problems, strip
 
 
@@ -29,10 +29,11 @@ def page(error: Exception) -> Any:
             "internal",
             _("This is a mistake of Pairscope, and it is in its log. Nothing that was recorded is affected."),
         )
+    if problem.kind == "database-away":
+        outage().say(problem.description or "")
+        strip.say_away()
     if problems.wanted():
         return problems.answer(problem)
-    if problem.kind == "database-away":
-        strip.say_away()
     body = render_template("error.html", problem=problem, advice=_advice(problem))
     again = problem.code == 503 and request.method == "GET"
     headers = [
@@ -43,6 +44,11 @@ def page(error: Exception) -> Any:
     if again:
         headers.append(("Refresh", str(AGAIN)))  # what sent something must not send it again
     return body, problem.code, headers
+
+
+def outage() -> Outage:
+    """This process's, of its database."""
+    return current_app.extensions["pairscope.outage"]
 
 
 def _advice(problem: problems.Problem) -> str:
@@ -74,7 +80,8 @@ def _missing(kind: str) -> str:
 
 
 def register(app: Flask) -> None:
-    for kind in (HTTPException, DBAPIError, NoConnection, PoolAway, Refused, InternalServerError):
+    app.extensions["pairscope.outage"] = Outage(app.logger)
+    for kind in (HTTPException, SQLAlchemyError, PoolAway, Refused, InternalServerError):
         app.register_error_handler(kind, page)
     if not app.testing:
         app.register_error_handler(Exception, page)

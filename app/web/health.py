@@ -15,13 +15,14 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
 
 from app.config import Settings
 from app.pool import snapshot as snapshots
 from app.pool.readiness import Check, checks
-from app.web import reach
+from app.store import errors
+from app.web import problems, reach
 from app.web.access import open_to_all, reader_required
+from app.web.errors import outage
 
 blueprint = Blueprint("health", __name__)
 
@@ -40,23 +41,24 @@ def ready() -> tuple[Response, int]:
     found = checks(reach.snapshot())
     try:
         reach.history().execute(text("SELECT 1 FROM positions WHERE node = -1"))
-    except SQLAlchemyError as error:
-        found["database"] = Check(False, _why(error))
+    except Exception as error:
+        fault = errors.of(error)
+        if fault is None:
+            raise
+        outage().say(problems.database_trouble(fault))
+        found["database"] = Check(False, _why(fault))
     good = all(check.ok for check in found.values())
     body = {"ready": good, "checks": {name: check._asdict() for name, check in found.items()}}
     return jsonify(body), 200 if good else 503
 
 
-TABLES = {1044, 1049, 1054, 1142, 1146}
-"""MariaDB's errors for a database, a table or a column that is not there, or not for this user."""
-
-
-def _why(error: SQLAlchemyError) -> str:
-    """Whether the database is away, or it answers and has no such tables."""
-    told = getattr(getattr(error, "orig", None), "args", None) or ("",)
-    if told[0] in TABLES or "no such table" in str(told[0]) or "no such column" in str(told[0]):
-        return "it answers, but its tables are missing or not to be read: python -m app migrate"
-    return "it does not answer"
+def _why(fault: errors.Fault) -> str:
+    """Whether the database is away, it answers and has no such tables, or says 'not now'."""
+    if fault.kind in (errors.Kind.TABLES, errors.Kind.RIGHTS):
+        return f"it answers, but its tables are missing or not to be read: python -m app migrate; it says: {fault.words}"
+    if fault.answered:
+        return f"it cannot be used now, {fault.kind.value}: {fault.words}"
+    return f"it does not answer: {fault.words}"
 
 
 @blueprint.get("/metrics")

@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 
 from flask import Response, request
 from flask_babel import gettext as _
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as NoConnection
+from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
 from app.ipc.vocabulary import REFUSALS
 from app.pool.client import PoolAway, Refused
+from app.store import errors
+from app.store.errors import Fault, Kind as Cause
 from app.web.words import size
 
 MEDIA = "application/problem+json"
@@ -91,8 +92,8 @@ _BY_STATUS = {
     503: "unavailable",
 }
 
-DATABASE_AWAY = (OperationalError, InterfaceError, NoConnection)
-"""What SQLAlchemy raises when the database cannot be asked."""
+DATABASE_AWAY = (SQLAlchemyError,)
+"""What is raised when the database does not do what it is asked; why, :func:`app.store.errors.of` says."""
 
 
 class Problem(HTTPException):
@@ -122,9 +123,8 @@ def of(error: Exception) -> Problem | None:
     if isinstance(error, PoolAway):
         words = _("%(reason)s What is recorded can still be read; try again when it is back.", reason=_sentence(str(error)))
         return Problem("pool-away", words, headers={"Retry-After": "2"})
-    if isinstance(error, DATABASE_AWAY) or isinstance(error, DBAPIError) and error.connection_invalidated:
-        words = _("The database does not answer. Jobs still run, and are recorded when it is back.")
-        return Problem("database-away", words, headers={"Retry-After": "5"})
+    if not isinstance(error, HTTPException) and (fault := errors.of(error)) is not None:
+        return _of_database(fault)
     if isinstance(error, HTTPException) and error.code is not None and error.code >= 400:
         kind = _BY_STATUS.get(error.code, "bad-request" if error.code < 500 else "unavailable")
         problem = Problem(kind, _told(error, kind))
@@ -133,6 +133,34 @@ def of(error: Exception) -> Problem | None:
         problem.headers = {name: value for name, value in error.get_headers() if name not in ("Content-Type", "Content-Length")}
         return problem
     return None
+
+
+def _of_database(fault: Fault) -> Problem:
+    """A value that no column holds is the asker's; everything else is the server's trouble, and passes."""
+    if fault.kind is Cause.VALUE:
+        return Problem("wrong-argument", _("The database cannot look for what was asked: %(reason)s.", reason=fault.words.rstrip(".")))
+    words = _("%(reason)s Jobs still run, and are recorded when it is back.", reason=database_trouble(fault))
+    return Problem("database-away", words, headers={"Retry-After": "5"})
+
+
+def database_trouble(fault: Fault) -> str:
+    """Why the database cannot be asked, as a sentence or two."""
+    reason = fault.words.rstrip(".")
+    if not fault.answered and fault.kind is not Cause.HOST:
+        return _("The database does not answer: %(reason)s.", reason=reason)
+    told = {
+        Cause.BUSY: _("Somebody else holds what was asked for."),
+        Cause.TABLES: _("It answers, but its tables are missing, or others than expected: python -m app migrate makes them."),
+        Cause.RIGHTS: _("It answers, but a right is missing."),
+        Cause.LOGIN: _("It refuses the login."),
+        Cause.CONNECTIONS: _("It has no room for another connection."),
+        Cause.ROOM: _("It has no room left."),
+        Cause.READ_ONLY: _("It takes no changes now."),
+        Cause.LATE: _("It took longer than it may."),
+        Cause.CLUSTER: _("Its node is not part of the cluster now, or refuses queries."),
+        Cause.HOST: _("The name of its host is not known."),
+    }.get(fault.kind, "")
+    return " ".join(filter(None, (_("The database cannot be used now."), told, _("It says: %(reason)s.", reason=reason))))
 
 
 def _told(error: HTTPException, kind: str) -> str:

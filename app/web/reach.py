@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 import flask
@@ -15,6 +16,7 @@ from sqlalchemy.orm import Session
 from app.config import Settings
 from app.pool import snapshot as snapshots
 from app.pool.client import Client
+from app.store import errors
 from app.store.engine import Away, engine
 
 
@@ -83,11 +85,26 @@ def _session(name: str, url: str, *, read_only: bool) -> Session:
     return g.get(name)
 
 
-def _leave(_error: BaseException | None) -> None:
+def give_up() -> None:
+    """Ends the sessions of this request, whatever state they are in; the next use begins new ones.
+
+    A server that says 'not now' says it to the ROLLBACK, too: closing a session then raised, and the answer became a bare 500.
+    """
     for name in ("history", "own"):
         session: Any = g.pop(name, None)
-        if session is not None:
+        if session is None:
+            continue
+        try:
             session.close()
+        except Exception as error:
+            if errors.of(error) is None:
+                raise
+            with suppress(Exception):
+                session.invalidate()
+
+
+def _leave(_error: BaseException | None) -> None:
+    give_up()
     _reach().client.settle()
 
 

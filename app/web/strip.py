@@ -17,8 +17,8 @@ from flask_babel import gettext as _
 from flask_babel import ngettext
 from sqlalchemy.engine import make_url
 
-from app.store import queries
-from app.web import problems, reach
+from app.store import errors, queries
+from app.web import reach
 from app.web.drawing.system import Surroundings
 from app.web.words import duration, number, size
 
@@ -83,9 +83,11 @@ def _last() -> int | None:
         g.last_row, g.database_away = None, False
         try:
             g.last_row = max((position.at for position in queries.positions(reach.history())), default=None)
-        except problems.DATABASE_AWAY:
+        except Exception as error:
+            if errors.of(error) is None:
+                raise
             say_away()
-            reach.history().rollback()  # a session whose connection was lost in the midst refuses everything else
+            reach.give_up()  # a session whose connection was lost in the midst refuses everything else
     return g.last_row
 
 

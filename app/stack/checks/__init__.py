@@ -12,7 +12,6 @@ import time
 from typing import Any
 
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import SQLAlchemyError
 
 from app.config import Settings
 from app.lamp import box
@@ -20,6 +19,7 @@ from app.pool import snapshot as snapshots
 from app.stack.check import CHECKS, TITLES, Scene
 from app.stack.checks import linux, apache, mysql, python, pool  # noqa: F401, I001 each says what it looks at, in the order of the page
 from app.stack.step import Verdict
+from app.store import errors
 from app.store.engine import Away, engine
 
 KEPT = 3.0
@@ -86,8 +86,11 @@ def _run(settings: Settings) -> Report:
             for finding in look(scene):
                 shown = scene.typed(command) if finding.looked_at else ""
                 rows.append(Row(chapter, step, finding.what, shown, finding.expected, finding.observed, finding.verdict, finding.drift, finding.detail))
-        except (OSError, SQLAlchemyError, box.BoxError) as error:
-            reason = getattr(error, "orig", None) or error
+        except Exception as error:
+            fault = errors.of(error)
+            if fault is None and not isinstance(error, box.BoxError):
+                raise
+            reason = fault.words if fault is not None and not isinstance(error, OSError) else error
             rows.append(Row(chapter, step, TITLES.get(step, chapter), scene.typed(command), "an answer", "none", Verdict.UNKNOWN, f"It could not be looked at: {reason}."))
     if made is not None:
         made.dispose()

@@ -12,8 +12,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.lamp import box
 from app.stack.check import Scene, check
 from app.stack.step import Finding, Verdict, bad, good, unknown, unused
-from app.store import migrate
+from app.store import errors, migrate
 from app.store.engine import connections
+from app.store.errors import Kind
 
 VARIABLES: tuple[tuple[str, str, str], ...] = (
     ("innodb_flush_log_at_trx_commit", "1", "a commit may be lost with the machine's power"),
@@ -40,17 +41,39 @@ def _server(scene: Scene) -> Iterator[Finding]:
             size = connection.execute(
                 text("SELECT COUNT(*), COALESCE(SUM(data_length + index_length), 0) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE'")
             ).one()
-    except SQLAlchemyError as error:
-        reason = getattr(error, "orig", None)
-        words = reason.args[-1] if reason is not None and reason.args else error
-        scene.away.append(str(words))
-        yield bad("MariaDB", "answers", "does not answer", f"The database cannot be asked: {words}. Jobs go on and wait in the journal; systemctl start mariadb")
+    except Exception as error:
+        fault = errors.of(error)
+        if fault is None:
+            raise
+        scene.away.append(fault.words)
+        observed = "answers, and refuses" if fault.answered else "does not answer"
+        yield bad("MariaDB", "answers", observed, f"The database cannot be asked: {fault.words}. Jobs go on and wait in the journal; {_advice(scene, fault)}")
         return
     yield good("MariaDB", "answers", str(version))
     yield good("Socket", "a Unix socket", str(place))
     yield good("Tables", "those of this version", f"{size[0]}, {int(size[1]) >> 20} MiB with their indexes; the page Database tells each")
     yield good("Connections", f"below {most}", f"{count}, {len(listed)} of them of this user", _connections(listed))
     yield good("This connection", "a descriptor of this process", f"descriptor {connections().get(number, '?')} of process {os.getpid()} is connection {number}")
+
+
+def _advice(scene: Scene, fault: errors.Fault) -> str:
+    """What to do about a database that cannot be asked, here: a box has its unit and provision.sh, a private instance script/lamp."""
+    url = make_url(scene.settings.history_url)
+    place = url.query.get("unix_socket") or f"{url.host}:{url.port or 3306}"
+    if fault.kind is Kind.LOGIN:
+        mend = "deploy/provision.sh makes the users of the database again" if scene.box is not None else f"history_url in {scene.settings.source} has to name a user whom it lets in"
+        return f"the server runs, and refuses the login of {url.username or 'nobody'}: {mend}"
+    if fault.kind is Kind.CONNECTIONS:
+        return "the server runs, and all of its connections are taken: mariadb -e 'SHOW PROCESSLIST' as its root says by whom; end what is idle, or raise max_connections"
+    if fault.kind is Kind.HOST:
+        return f"no name server knows {url.host}: history_url in {scene.settings.source} names it"
+    if fault.kind in (Kind.TABLES, Kind.RIGHTS):
+        return f"the server runs: {scene.typed('pairscope migrate')}" if scene.box is None else "the server runs: deploy/provision.sh makes database, tables and rights again"
+    if fault.answered:
+        return f"the server at {place} runs, and says so itself: {fault.kind.value}; its log has more"
+    if scene.box is not None:
+        return "systemctl start mariadb"
+    return f"start the server that is to listen at {place}" + ("; script/lamp starts the private one with all else" if scene.settings.client is not None else "")
 
 
 def _connections(listed: Iterable[Any]) -> Iterator[str]:
