@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import urllib.request
 from typing import Iterator
 
@@ -113,6 +114,81 @@ def test_predicting_hides_the_outcome_until_it_is_asked_for(browser: Chrome, lab
     assert "fds=2" not in text_of(browser, "[data-lab-run]")
     browser.find_element(By.LINK_TEXT, "Show what happens").click()
     eventually(lambda: "fds=2" in text_of(browser, ".script"), "the outcome is shown")
+
+
+def focused(browser: Chrome) -> str:
+    """What has focus, by what it is pressed for."""
+    return browser.execute_script("const one = document.activeElement; return one.dataset.key ?? (one.dataset.step && `step ${one.dataset.step}`) ?? one.dataset.play ?? one.tagName")
+
+
+def test_enter_reveals_and_leads_on_and_neither_title_nor_timeline_tells_before(browser: Chrome, lab: Server) -> None:
+    browser.get(ran(lab, "room-for-one") + "?step=3")
+    assert "Room for one admits two" in browser.title and text_of(browser, "h1 .state") == "held"
+    body = browser.find_element(By.TAG_NAME, "body")
+    body.send_keys("p")
+    eventually(lambda: text_of(browser, "h1") == "Quirk card 34", "the title tells nothing")
+    assert "Room for one" not in browser.title + text_of(browser, "main")
+    assert "What will it give?" in text_of(browser, ".what") and focused(browser) == "BODY"
+    ActionChains(browser).send_keys(Keys.ENTER).perform()
+    eventually(lambda: "What will it give?" not in text_of(browser, ".what"), "Enter reveals")
+    browser.find_element(By.CSS_SELECTOR, "[data-next]").click()
+    at(browser, 4)
+    for _step in range(2):
+        assert "What will it give?" in text_of(browser, ".what") and focused(browser) == "Enter"
+        before = number(browser)
+        ActionChains(browser).send_keys(Keys.ENTER).perform()
+        eventually(lambda: "What will it give?" not in text_of(browser, ".what"), "Enter reveals")
+        assert focused(browser) == "ArrowRight"
+        ActionChains(browser).send_keys(Keys.ENTER).perform()
+        eventually(lambda: number(browser) == before + 1, "and leads on")
+
+
+def test_when_all_is_predicted_the_run_has_its_title_and_verdict_again(browser: Chrome, lab: Server) -> None:
+    browser.get(ran(lab, "one-process") + "?step=8&predict=1")
+    assert text_of(browser, "h1") == "Scenario 1"
+    browser.find_element(By.LINK_TEXT, "Show what happens").click()
+    eventually(lambda: text_of(browser, "h1") == "A pair within one process held", "the title has come")
+    assert focused(browser) == "ArrowRight", "it can be focused where it leads nowhere, too"
+
+
+def test_the_region_that_a_screen_reader_listens_to_stays_when_one_steps_and_focus_stays_where_it_was(browser: Chrome, lab: Server) -> None:
+    browser.get(ran(lab, "parent-and-child") + "?step=1")
+    browser.execute_script("""
+        window.heard = [];
+        window.region = document.querySelector('[aria-live="polite"].what');
+        new MutationObserver(() => heard.push(region.innerText)).observe(region, {childList: true, subtree: true, characterData: true});
+    """)
+    for pressed, step, has in (
+        ("[data-next]", 2, "ArrowRight"),
+        (".script a[data-step='7']", 7, "step 7"),
+        (".timeline-scroll a[data-step='8']", 8, "step 8"),
+        (".timeline-scroll a[data-step='10']", 10, "step 10"),
+        ("[data-next]", 11, "ArrowRight"),
+        ("[data-key=ArrowLeft]", 10, "ArrowLeft"),
+    ):
+        browser.find_element(By.CSS_SELECTOR, pressed).click()
+        at(browser, step)
+        assert focused(browser) == has, pressed
+    browser.find_element(By.CSS_SELECTOR, "[data-play]").click()
+    at(browser, 11)
+    eventually(lambda: text_of(browser, "[data-play]") == "Play", "it has stopped by itself")
+    assert focused(browser) == ""
+    assert browser.execute_script("return region.isConnected && region === document.querySelector('.what') && region.getAttribute('aria-atomic')") == "true"
+    heard = browser.execute_script("return heard")
+    assert len(heard) == 7 and "blocks" in heard[1] and "its call of step 7 returns" in heard[2], heard
+
+
+def test_a_step_that_nobody_answers_is_told_and_comes_by_itself_later(browser: Chrome, lab: Server) -> None:
+    browser.get(ran(lab, "one-process") + "?step=1")
+    lab.process.send_signal(signal.SIGSTOP)
+    try:
+        browser.find_element(By.CSS_SELECTOR, "[data-next]").click()
+        eventually(lambda: text_of(browser, "[data-unanswered]") == "No answer; trying again", "the page says that nobody answers", 5)
+        assert number(browser) == 1
+    finally:
+        lab.process.send_signal(signal.SIGCONT)
+    at(browser, 2)
+    assert text_of(browser, "[data-unanswered]") == "" and focused(browser) == "ArrowRight"
 
 
 def test_without_a_script_every_step_is_a_page(lab: Server) -> None:

@@ -141,6 +141,20 @@ def test_predict_first_hides_what_a_step_gives_until_it_is_asked_for(lab: Server
     assert "step=7&amp;predict=1" in shown, "the next step is to be predicted, too"
 
 
+def test_in_predict_first_nothing_tells_what_is_still_to_come(lab: Server) -> None:
+    """Neither the title and the verdict, nor a hatched span or a return in the timeline, nor a line of the text; in a frame of another site, too."""
+    identity = ran(lab, "parent-and-child")
+    spans = {"1&predict=1": 0, "6&predict=2": 0, "7&predict=1": 0, "7&predict=2": 1, "8&predict=1": 1, "0&predict=1": 0}
+    for kind in ("runs", "embed"):
+        for step, count in spans.items():
+            page = lab.get(f"/lab/{kind}/{identity}?step={step}").text
+            timeline = page[page.index("timeline-title") :]
+            assert timeline.count("hatched span") == count and "(read" not in page and "mark good" not in timeline.partition("</svg>")[0], step
+            assert "each closing the end of the other" not in page and "state good\">held<" not in page, step
+        page = lab.get(f"/lab/{kind}/{identity}?step=11&predict=2").text
+        assert "each closing the end of the other" in page and "state good\">held<" in page, "all is predicted"
+
+
 def test_a_run_is_kept_when_it_is_shared_and_shown_in_frames_of_other_sites(lab: Server) -> None:
     identity = ran(lab, "one-process")
     assert lab.form(f"/lab/runs/{identity}/share", step="2").status == 303

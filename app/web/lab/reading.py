@@ -29,6 +29,11 @@ class Line:
     step: int | None
     """Its step, from 1."""
 
+    @property
+    def returned(self) -> bool:
+        """Whether it stands for what a call that had blocked gave, as in ``child: (read returns)``: to read it is to know that the call blocks."""
+        return next((text for kind, text in self.tokens if kind != "actor" and text.strip(" :")), "").startswith("(")
+
 
 @dataclasses.dataclass(frozen=True)
 class Blocked:

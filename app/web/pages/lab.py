@@ -126,6 +126,8 @@ def moment(row: Run) -> dict[str, Any]:
     guess = guess if guess in ("1", "2") else ""
     hidden = guess == "1" and number > 0
     shown = number - 1 if hidden else number
+    ahead = number + (not hidden) if guess else 0
+    """The first step that is still to be predicted."""
     step = reading.step(number) if number else None
     endpoint = f"pages.{'embedded' if request.endpoint == 'pages.embedded' else 'run'}"
 
@@ -143,7 +145,8 @@ def moment(row: Run) -> dict[str, Any]:
         "address": address,
         "embedding": f'<iframe src="{url_for("pages.embedded", id=row.id, step=number, _external=True)}" width="800" height="700"></iframe>',
         "picture": drawing.draw(reading, shown),
-        "timeline": drawing.timeline(reading, number, address, hidden),
+        "timeline": drawing.timeline(reading, number, address, ahead),
+        "untold": 0 < ahead <= reading.count,
         "facts": reading.facts(shown),
         "names": reading.names(shown),
         "panes": [] if hidden or not step else _panes(step, number),
