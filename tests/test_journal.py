@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from app.journal import segment
+from app.journal import boot, segment
 from app.journal.reader import JournalGap, Reader
 from app.journal.records import Born, Ended, Epoch, Message, Outcome
 from app.journal.writer import UNSAVED, JournalFull, JournalHeld, Writer
@@ -286,6 +286,22 @@ def test_where_the_supervisor_had_stopped_in_order_nothing_was_lost_with_the_pow
     power.fail(tmp_path, writer.begin)
     with closing(Writer(tmp_path)) as writer:
         assert writer.lost, "the supervisor after it had not"
+
+
+def test_where_the_kernels_id_of_the_boot_is_hidden_the_tmpfs_of_this_boot_tells_it(tmp_path, monkeypatch):
+    """systemd's ProcSubset=pid hides /proc/sys: each restart of a killed supervisor was taken for a power failure."""
+    if "tmpfs:" not in boot.names():
+        pytest.skip(f"no tmpfs at {' or '.join(boot.PLACES)} on this machine")
+    with closing(Writer(tmp_path)) as writer:
+        writer.append([message(1)])
+    monkeypatch.setattr(boot, "BOOT_ID", tmp_path / "hidden")
+    with closing(Writer(tmp_path)) as writer:
+        assert not writer.lost, "before, the boot was known by both names"
+        writer.append([message(2)])
+    with closing(Writer(tmp_path)) as writer:
+        assert not writer.lost
+        monkeypatch.setattr(boot, "MOUNTS", tmp_path / "hidden")
+        assert not boot.same(boot.names(), boot.names()), "not known at all: never the same"
 
 
 def test_what_was_on_the_disk_at_once_is_not_lost_with_the_power(tmp_path):

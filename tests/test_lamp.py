@@ -6,10 +6,12 @@ import http.client
 import os
 import re
 import signal
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Iterator
 
 import pymysql
 import pytest
@@ -26,6 +28,8 @@ from tests.running import TOKEN, Answer
 pytestmark = pytest.mark.lamp
 
 ROOT = os.geteuid() == 0
+TESTS = Path(__file__).parent
+HARDENED = TESTS / "programs" / "hardened.py"
 
 
 # ---- what is served by whom
@@ -193,6 +197,63 @@ def test_apache_killed_takes_the_pool_with_it(lamp: Lamp) -> None:
         lamp.apache.kill()  # its other children, which nothing tells
         lamp.apache.start()
     lamp.supervisor()
+
+
+# ---- under a service that hides /proc
+
+
+@pytest.fixture
+def hardened(lamp: Lamp) -> Iterator[Lamp]:
+    """The instance, its Apache started as under a unit with ProtectProc=invisible, ProcSubset=pid and MemoryDenyWriteExecute=yes."""
+    if not ROOT:
+        pytest.skip("not root: no /proc of its own can be mounted")
+    words = [sys.executable, str(HARDENED)]
+    tried = subprocess.run([*words, "setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "test", "!", "-e", "/proc/1"], capture_output=True, text=True)
+    if tried.returncode:
+        pytest.skip(f"this machine mounts no /proc that hides others: {tried.stderr.strip()}")
+    lamp.supervisor()
+    lamp.apache.stop()
+    try:
+        lamp.apache.start(words)
+        lamp.supervisor()
+        yield lamp
+    finally:
+        lamp.apache.stop()
+        lamp.apache.start()
+        lamp.supervisor()
+
+
+def test_where_web_sees_nobody_elses_proc_every_check_says_what_it_said_or_that_it_cannot_see(lamp: Lamp, request: pytest.FixtureRequest) -> None:
+    def findings() -> dict[str, dict[str, Any]]:
+        return {row["title"]: row for row in lamp.visitor.get("/api/v1/checks", TOKEN).json["items"]}
+
+    before = findings()
+    request.getfixturevalue("hardened")
+    found = findings()
+    assert list(found) == list(before), "no row has gone"
+    worse = {title: row["drift"] for title, row in found.items() if row["verdict"] not in ("good", before[title]["verdict"])}
+    assert not worse, worse
+    web, pool = found["Processes of web"], found["Managed process pool"]
+    assert re.fullmatch(r"[12]: [\d, ]+; others cannot be seen from here", web["observed"]) and web["verdict"] == "good"
+    assert pool["observed"] == f"process {lamp.supervisor()}, whose user and descriptors cannot be seen from here"
+    assert found["seccomp"]["observed"] == "2 workers are confined by it; which actions there are cannot be seen from here"
+    answer = lamp.visitor.submit("thumbnail", (TESTS.parent / "docs" / "images" / "lab.png").read_bytes(), "lab.png")
+    assert answer.status == 201 and answer.json["state"] == "done", answer.text
+    run = lamp.visitor.post("/api/v1/lab/runs", {"scenario": "parent-and-child"}, TOKEN)
+    assert run.json["verdict"] == "held", run.text
+    gaps = lamp.ask("SELECT COUNT(*) FROM quarantine")
+    old = lamp.supervisor()
+    os.kill(old, signal.SIGKILL)
+    new = lamp.supervisor(unlike=old)
+    assert lamp.ask("SELECT COUNT(*) FROM quarantine") == gaps, "the same boot: nothing may have been lost"
+    station = next(pid for pid in lamp.processes() if command(pid).endswith("app.lab.station"))
+    os.kill(station, signal.SIGSTOP)
+    try:
+        told = "Whether a signal has stopped a station is not known"
+        eventually(lambda: told in lamp.visitor.get("/workers").text, "the page does not claim that no station is stopped")
+    finally:
+        os.kill(station, signal.SIGCONT)
+    assert lamp.supervisor() == new
 
 
 # ---- the record in MariaDB

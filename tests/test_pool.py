@@ -1134,3 +1134,8 @@ def test_the_snapshot_of_a_dead_supervisor_is_not_believed(pool):
     assert pool.settings.snapshot.exists()
     with pytest.raises(AssertionError, match="no snapshot"):
         pool.view()
+    said = msgspec.json.decode(pool.settings.snapshot.read_bytes())
+    assert said["supervisor"]["pids"] == os.stat("/proc/self/ns/pid").st_ino
+    said["supervisor"]["pids"] += 1
+    pool.settings.snapshot.write_bytes(msgspec.json.encode(said | {"at": time.time_ns()}))
+    assert pool.view().epoch == said["epoch"], "a pid of another namespace says nothing here: the age alone does"

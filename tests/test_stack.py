@@ -9,6 +9,7 @@ import pwd
 import re
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from app.store.migrate import upgrade
 from app.web.pages.stack import PRIVATE
 from tests.database import MariaDB
 from tests.refusing import refusing_relay
+from tests.programs import hardened
 from tests.running import Server
 from tests.test_cli import one_sentence, run
 
@@ -134,7 +136,7 @@ def test_a_scoreboard_counts_only_the_workers_of_living_processes():
 
 def test_where_no_worker_is_idle_the_page_says_that_the_next_request_waits(settings: Settings, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(scoreboard, "read", lambda: scoreboard.Scoreboard((7,), {"answering": 32}))
-    monkeypatch.setattr(system, "processes", lambda _name: [7])
+    monkeypatch.setattr(system, "processes", lambda name: [7] if name == "apache2" else [])
     rows = checks.run(dataclasses.replace(settings, source="box"), fresh=True).rows
     (row,) = [row for row in rows if row.title == "Workers of Apache"]
     assert row.verdict is Verdict.RECOMMENDED and "the next request waits" in row.drift and row.observed == "32 in 1 processes: 32 answering"
@@ -151,6 +153,46 @@ def test_a_processs_descriptors_are_counted_without_reading_them():
     with open(os.devnull), open(os.devnull):
         assert system.descriptors(os.getpid()) == (len(os.listdir("/proc/self/fd")) - 1 if kernel >= (6, 2) else 0)
     assert system.owner(os.getpid()) == pwd.getpwuid(os.geteuid()).pw_name
+
+
+# ---- where /proc shows nobody else
+
+
+LOOK = """
+import dataclasses, json, os, pathlib, sys
+from app.config import embedded
+from app.stack import checks, system
+from tests.programs import hardened
+
+checks.python.CODE = pathlib.Path("/root")
+settings = dataclasses.replace(embedded({"PAIRSCOPE_STATE": sys.argv[1]}), source="box")
+checks._box = lambda: {"port": int(sys.argv[2])}
+system.listen_directives = lambda _apache: {int(sys.argv[2])}
+hardened.enter()
+os.setgroups([]), os.setgid(65534), os.setuid(65534)
+print(json.dumps({row.title: (row.verdict, row.observed, row.drift) for row in checks.run(settings).rows}))
+"""
+"""Prints what the checks of a box find as nobody, in a mount namespace whose /proc hides others."""
+
+
+def test_where_proc_shows_nobody_else_a_check_says_what_it_cannot_see_and_who_can(settings: Settings):
+    if os.geteuid():
+        pytest.skip("not root: no /proc of its own can be mounted")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        done = subprocess.run([sys.executable, "-c", LOOK, str(settings.state), str(port)], cwd=ROOT, capture_output=True, text=True)
+    if done.returncode == hardened.NOT_HERE:
+        pytest.skip(done.stderr.strip())
+    found = json.loads(done.stdout)
+    hidden = "Processes of other users cannot be seen from here: "
+    for title, who in (("Processes of Apache", "root sees them: systemctl status apache2"), ("Processes of web", "root sees them: ps ")):
+        verdict, _observed, drift = found[title]
+        assert verdict == "unknown" and drift.startswith(hidden) and who in drift, found[title]
+    assert found["Port"][:2] == ["good", f"{port}, held by user root"]
+    assert found["seccomp"][:2] == ["good", "filters; which actions there are cannot be seen from here"]
+    closed = "It cannot be seen from here: this user may not read /root/requirements.txt. root can look."
+    assert found["Install its libraries"] == ["unknown", "none", closed], "what may not be read is not called missing, nor right"
+    assert "Modules" in found and "Names of the site" in found, "what is no process is looked at all the same"
 
 
 # ---- on the page

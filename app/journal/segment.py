@@ -33,7 +33,7 @@ class Head(msgspec.Struct, array_like=True):
     serials: dict[str, int]
     """The last serial given out, for each role."""
     boot: str = ""
-    """Of the machine: what was appended is on the disk for certain only while this one lasts. Empty: it is in any case."""
+    """The machine's, by its names: what was appended is on the disk for certain only while it lasts. Empty: it is in any case."""
 
 
 encode = msgspec.msgpack.Encoder().encode

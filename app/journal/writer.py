@@ -11,12 +11,11 @@ import errno
 import fcntl
 import os
 import time
-import uuid
 from pathlib import Path
 from typing import NoReturn
 from typing import Sequence
 
-from app.journal import segment
+from app.journal import boot, segment
 from app.journal.records import Born, Ended, Epoch, Message, Record
 from app.journal.segment import Head
 
@@ -25,7 +24,6 @@ UNSAVED = 1_000_000_000
 """Records: more than a pool appends in the half minute for which the kernel keeps from the disk what was written."""
 BEGINNING = 65_536
 """Bytes in which a segment's head and its first record stand, if that is an Epoch."""
-BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 class JournalFull(Exception):
@@ -193,8 +191,8 @@ class Writer:
             path.unlink()
             found.pop()
         after = None if head is None else self._position
-        boot = _boot()
-        self.lost = head is None or head.boot not in ("", boot) and not self._stopped
+        running = boot.names()
+        self.lost = head is None or head.boot != "" and not boot.same(head.boot, running) and not self._stopped
         """What :class:`~app.journal.records.Epoch` says."""
         self.epoch = 1 if head is None else head.epoch + 1
         now = time.time_ns()
@@ -204,7 +202,7 @@ class Writer:
         self._position = self.begin - 1
         serial = self.serials["supervisor"] = self.serials.get("supervisor", 0) + 1
         self._node = node
-        self._boot = "" if self.sync == "batch" else boot
+        self._boot = "" if self.sync == "batch" else running
         self._segments = [(first, path.stat().st_size) for first, path in found]
         self._older = sum(size for _, size in self._segments)
         self._size = 0
@@ -291,14 +289,6 @@ class Writer:
         except OSError as error:
             if error.errno != errno.EINVAL:  # a file system that has no such thing for directories
                 raise JournalBroken(f"fsync of the directory failed, and must not be tried again: {error.strerror}") from None
-
-
-def _boot() -> str:
-    """Which boot of the machine this is. random(4)."""
-    try:
-        return BOOT.read_text().strip()
-    except OSError:
-        return str(uuid.uuid4())  # not known: never the same twice
 
 
 def _step(path: Path) -> tuple[int, int] | None:

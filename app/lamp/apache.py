@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import signal
 import subprocess
+from typing import Sequence
 
 from app.lamp.installation import Installation
 from app.lamp.place import Account
@@ -27,10 +28,10 @@ class Apache(Server):
         if checked.returncode:
             raise ServerError(f"Apache does not accept its configuration: {checked.stderr.strip()}")
 
-    def start(self) -> None:
-        """Starts it, and with it web and the pool; waits until web answers."""
+    def start(self, wrapper: Sequence[str] = ()) -> None:
+        """Starts it, and with it web and the pool; waits until web answers. `wrapper` is a command that runs the one that follows it."""
         self.check()
-        self.launch(Account().prefix(), [*self._command, "-DFOREGROUND"], lambda: self.status("/healthz")[0] == 200, 60)
+        self.launch([*wrapper, *Account().prefix()], [*self._command, "-DFOREGROUND"], lambda: self.status("/healthz")[0] == 200, 60)
 
     def wait_for_pool(self) -> None:
         """Waits until pool, journal and database are all there."""

@@ -21,7 +21,7 @@ def checks(said: Snapshot | None) -> dict[str, Check]:
         unknown = Check(False, "not known: the pool is away")
         return {"pool": Check(False, "no supervisor has said anything lately"), "journal": unknown, "database": unknown}
     ready = sum(worker.standing in ("idle", "busy") for worker in said.workers)
-    stopped = sum(worker.stopped for worker in said.workers)
+    stopped = sum(worker.standing == "stopped" for worker in said.workers)
     if said.state != "running":
         pool = Check(False, f"the supervisor (pid {said.supervisor.pid}) is {said.state}")
     else:

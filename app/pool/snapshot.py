@@ -28,6 +28,8 @@ class SupervisorView(msgspec.Struct, frozen=True):
     pid: int
     born: int
     fds: int
+    pids: int = 0
+    """The namespace in which `pid` is its number: the inode of /proc/self/ns/pid, namespaces(7). 0: not known."""
 
 
 class WorkerView(msgspec.Struct, frozen=True):
@@ -44,8 +46,8 @@ class WorkerView(msgspec.Struct, frozen=True):
     done: int = 0
     failed: int = 0
     in_flight: int = 0
-    stopped: bool = False
-    """True: a signal has stopped the process, whatever it has in hand. State T of proc_pid_stat(5)."""
+    stopped: bool | None = False
+    """True: a signal has stopped the process, whatever it has in hand. State T of proc_pid_stat(5). None: the supervisor may not see it."""
 
     @property
     def standing(self) -> str:
@@ -147,6 +149,14 @@ def held() -> int:
         return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
+def pid_namespace() -> int:
+    """The pid namespace of this process, as an inode number; 0 where that is not to be known. namespaces(7)."""
+    try:
+        return os.stat("/proc/self/ns/pid").st_ino
+    except OSError:
+        return 0
+
+
 def write(settings: Settings, snapshot: Snapshot) -> None:
     """Replaces the file in one step. A full disk leaves the old one, which grows stale: that is the truth."""
     temporary = settings.run / f".snapshot.{os.getpid()}"
@@ -168,10 +178,30 @@ def write(settings: Settings, snapshot: Snapshot) -> None:
 
 def read(settings: Settings, now: int) -> Snapshot | None:
     """The snapshot, or None if there is no supervisor: no file, an unreadable one, one older than STALE at `now` (ns since
-    1970), or one that was left by a process that has died."""
+    1970), or one that was left by a process that has died.
+
+    Nobody's /proc but this process's own is needed for it: systemd's ProtectProc=invisible hides that of other users.
+    """
     try:
         snapshot = msgspec.json.decode(settings.snapshot.read_bytes(), type=Snapshot)
     except (OSError, msgspec.MsgspecError):
         return None
-    alive = now - snapshot.at < STALE * 1e9 and os.path.exists(f"/proc/{snapshot.supervisor.pid}")
-    return snapshot if alive else None
+    return snapshot if now - snapshot.at < STALE * 1e9 and not _gone(snapshot.supervisor) else None
+
+
+def _gone(supervisor: SupervisorView) -> bool:
+    """Whether it is certain that the process has ended. A pid of another namespace says nothing here: then the snapshot's age alone tells."""
+    if supervisor.pids and supervisor.pids != pid_namespace():
+        return False
+    return not exists(supervisor.pid)
+
+
+def exists(pid: int) -> bool:
+    """Whether there is a process of that number, whoever's it is. Signal 0 is answered for those, too, that /proc does not show. kill(2)."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -40,7 +40,7 @@ def view(pool: Supervisor, at: int) -> views.Snapshot:
         epoch=pool.journal.epoch,
         version=__version__,
         state="running" if pool.stopping is None else "stopping",
-        supervisor=views.SupervisorView(pool.serials["supervisor"], os.getpid(), pool.born, views.held()),
+        supervisor=views.SupervisorView(pool.serials["supervisor"], os.getpid(), pool.born, views.held(), views.pid_namespace()),
         workers=[_hand(worker) for worker in pool.workers.values()],
         stations=[_hand(station) for station in pool.stations.values()],
         wanted=pool.wanted,
@@ -101,10 +101,10 @@ def _hand(worker: Hand) -> views.WorkerView:
     )
 
 
-def _stopped(pid: int) -> bool:
-    """Whether a signal has stopped that process; no where nobody may look. Its name, in parentheses, may hold some of its own."""
+def _stopped(pid: int) -> bool | None:
+    """Whether a signal has stopped that process; None where that is not to be seen. Its name, in parentheses, may hold some of its own."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             return file.read().rpartition(b")")[2].split()[0] == b"T"
     except OSError:
-        return False
+        return None if views.exists(pid) else False  # another user's under ProtectProc=invisible, or one that has gone

@@ -44,6 +44,15 @@ class Scoreboard:
         return ", ".join(f"{count} {state}" for state, count in self.states.items())
 
 
+def inside() -> bool:
+    """Whether this is a process that Apache has started: only there has the module mod_wsgi a process group."""
+    try:
+        from mod_wsgi import process_group  # noqa: F401 its being there is what is asked
+    except ImportError:
+        return False
+    return True
+
+
 def read() -> Scoreboard | None:
     """The scoreboard; None where this is no process of mod_wsgi, or the site does not let it look."""
     try:
@@ -64,8 +73,8 @@ def counted(told: dict[str, Any]) -> Scoreboard:
 
 def module() -> str:
     """The version of mod_wsgi that this process runs in, and of the Python that it embeds; empty: it runs in none."""
-    try:
-        import mod_wsgi
-    except ImportError:
+    if not inside():
         return ""
+    import mod_wsgi
+
     return f"mod_wsgi {'.'.join(map(str, mod_wsgi.version))} with Python {platform.python_version()}, process group {mod_wsgi.process_group}"

@@ -1,23 +1,37 @@
-"""The system, read without starting a program: /proc, dpkg's file, Apache's configuration. proc(5), deb(5)."""
+"""The system, read without starting a program: /proc, dpkg's and apt's files, Apache's configuration. proc(5), deb(5), apt-get(8).
+
+What is not there is told from what may not be seen: the latter raises OSError, and a check says 'cannot be seen from here'.
+"""
 
 from __future__ import annotations
 
 import grp
+import ipaddress
 import os
 import pwd
 import re
+import struct
 from pathlib import Path
 
-LOOPBACK6 = f"{'0' * 24}01000000"
-"""::1 as /proc/net/tcp6 has it on a little-endian machine."""
+HIDDEN = "Processes of other users cannot be seen from here: /proc hides them (ProtectProc= of this service, or hidepid= of the machine)"
+"""The beginning of a sentence that goes on with who can see them, and how."""
+LISTS = Path("/var/lib/apt/lists")
 
 
 def read(path: str | Path) -> str:
-    """The text of a file; empty if it cannot be read."""
+    """The text of a file; empty if there is none. Raises OSError where it may not be read."""
     try:
         return Path(path).read_text(errors="replace")
-    except OSError:
+    except FileNotFoundError:
         return ""
+
+
+def names(directory: Path) -> list[str]:
+    """What stands in a directory, in order; nothing if there is none. Raises OSError where it may not be read."""
+    try:
+        return sorted(os.listdir(directory))
+    except FileNotFoundError:
+        return []
 
 
 def user_exists(name: str) -> bool:
@@ -28,14 +42,27 @@ def user_exists(name: str) -> bool:
     return True
 
 
+def sees_others() -> bool:
+    """Whether /proc shows this process those of other users: root's first one stands for them. proc(5), hidepid; systemd.exec(5), ProtectProc="""
+    return bool(_told(1, "comm"))
+
+
 def processes(name: str) -> list[int]:
-    """Pids whose command has that name, /proc/PID/comm, or whose title begins with ``wsgi:`` where the name is Apache's."""
-    return [pid for pid in _pids() if read(f"/proc/{pid}/comm").strip() == name]
+    """Pids whose command has that name, /proc/PID/comm, as far as they are to be seen."""
+    return [pid for pid in _pids() if _told(pid, "comm").strip() == name]
 
 
 def titled(title: str) -> list[int]:
-    """Pids whose command line begins with that title, as mod_wsgi sets it."""
-    return [pid for pid in _pids() if read(f"/proc/{pid}/cmdline").replace("\0", " ").strip().startswith(title)]
+    """Pids whose command line begins with that title, as mod_wsgi sets it, as far as they are to be seen."""
+    return [pid for pid in _pids() if _told(pid, "cmdline").replace("\0", " ").strip().startswith(title)]
+
+
+def _told(pid: int, file: str) -> str:
+    """Of a process; empty where it has gone or may not be seen."""
+    try:
+        return Path(f"/proc/{pid}/{file}").read_text(errors="replace")
+    except OSError:
+        return ""
 
 
 def _pids() -> list[int]:
@@ -43,8 +70,8 @@ def _pids() -> list[int]:
 
 
 def parent(pid: int) -> int:
-    """Pid of the process' parent; 0: it has gone."""
-    words = read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    """Pid of the process' parent; 0: it has gone, or may not be seen."""
+    words = _told(pid, "stat").rpartition(")")[2].split()
     return int(words[1]) if words else 0
 
 
@@ -71,10 +98,11 @@ def standing(path: Path) -> str:
 
 
 def newest(places: list[Path]) -> tuple[float, Path]:
-    """When the last of these files, or of those below these directories, was changed (s since 1970), and which it is. Compiled ones do not count."""
+    """When the last of these files, or of those below these directories, was changed (s since 1970), and which it is. Compiled ones do not count.
+    Raises OSError where one may not be looked at."""
     found = (0.0, places[0])
     for place in places:
-        below = (Path(directory, name) for directory, _, names in os.walk(place) if not directory.endswith("__pycache__") for name in names)
+        below = (Path(directory, name) for directory, _, files in os.walk(place, onerror=_unless_gone) if not directory.endswith("__pycache__") for name in files)
         for path in [place] if place.is_file() else below:
             try:
                 found = max(found, (path.stat().st_ctime, path))
@@ -83,30 +111,59 @@ def newest(places: list[Path]) -> tuple[float, Path]:
     return found
 
 
+def _unless_gone(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
+
+
 def addresses() -> list[str]:
-    """The IPv4 addresses of this machine, without those of its loopback. /proc/net/fib_trie."""
-    lines = read("/proc/net/fib_trie").splitlines()
+    """The IPv4 addresses of this machine, without those of its loopback. Raises OSError. /proc/self/net stays where ProcSubset=pid hides /proc/net."""
+    lines = Path("/proc/self/net/fib_trie").read_text().splitlines()
     found = {line.split()[-1] for line, after in zip(lines, lines[1:]) if "|--" in line and "/32 host LOCAL" in after}
     return sorted(address for address in found if not address.startswith("127."))
 
 
 def package(name: str) -> str:
-    """The version of an installed Debian package; empty: it is not installed."""
+    """The version of an installed Debian package; empty: it is not installed. Raises OSError."""
     status = read("/var/lib/dpkg/status")
     match = re.search(rf"^Package: {re.escape(name)}\nStatus: install ok installed\n(?:.+\n)*?Version: (.+)$", status, re.MULTILINE)
     return match[1] if match else ""
 
 
+def lists_age(now: float) -> int | None:
+    """Full days since the archives last made the newest of apt's lists; None: there are none. Raises OSError.
+
+    A list bears the archive's own date. Others tell nothing: apt renews its cache whenever it reads the lists, and lock and directories
+    change with whatever is tried.
+    """
+    made = [(LISTS / name).stat().st_mtime for name in names(LISTS) if "_" in name and (LISTS / name).is_file()]
+    return max(0, int((now - max(made)) // 86400)) if made else None
+
+
 def listening(reached: bool = False) -> dict[int, str]:
-    """TCP ports that somebody listens on, and the user who does; `reached`: only those that are not bound to the loopback."""
+    """TCP ports that somebody listens on, and the user who does. Raises OSError.
+
+    `reached`: only those that are bound to neither the loopback nor a link-local address.
+    """
     found: dict[int, str] = {}
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        for line in read(table).splitlines()[1:]:
-            words = line.split()
-            address, _, port = words[1].rpartition(":")
-            if words[3] == "0A" and not (reached and (address.endswith("7F") and len(address) == 8 or address == LOOPBACK6)):
-                found[int(port, 16)] = _user(int(words[7]))
+    for line in [*Path("/proc/self/net/tcp").read_text().splitlines()[1:], *read("/proc/self/net/tcp6").splitlines()[1:]]:
+        words = line.split()
+        address, _, port = words[1].rpartition(":")
+        if words[3] == "0A" and not (reached and _near(_address(address))):
+            found[int(port, 16)] = _user(int(words[7]))
     return found
+
+
+def _address(told: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """An address as /proc/net/tcp has it: words of four bytes, each in the machine's order."""
+    data = bytes.fromhex(told)
+    words = struct.unpack(f"={len(data) // 4}I", data)
+    made = ipaddress.ip_address(struct.pack(f">{len(words)}I", *words))
+    return getattr(made, "ipv4_mapped", None) or made
+
+
+def _near(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    return address.is_loopback or address.is_link_local
 
 
 def _user(uid: int) -> str:
@@ -117,8 +174,9 @@ def _user(uid: int) -> str:
 
 
 def listen_directives(apache: Path) -> set[int]:
-    """The ports that Apache's enabled configuration tells it to listen on."""
-    files = [apache / "ports.conf", *sorted((apache / "conf-enabled").glob("*.conf")), *sorted((apache / "sites-enabled").glob("*.conf"))]
+    """The ports that Apache's enabled configuration tells it to listen on. Raises OSError where that may not be read."""
+    enabled = (apache / place / name for place in ("conf-enabled", "sites-enabled") for name in names(apache / place) if name.endswith(".conf"))
+    files = [apache / "ports.conf", *enabled]
     found = set()
     for file in files:
         for match in re.finditer(r"^\s*Listen\s+(?:\S+:)?(\d+)\b", read(file), re.MULTILINE):

@@ -132,7 +132,7 @@ def _pool() -> Lamp:
         return Lamp(_("Pool"), "attention", _("stopping"), _("It ends what it has, and takes nothing new."))
     alive = len(snapshot.workers)
     word = ngettext("%(num)s worker", "%(num)s workers", alive)
-    stopped = sum(worker.stopped for worker in snapshot.workers)
+    stopped = sum(worker.standing == "stopped" for worker in snapshot.workers)
     return Lamp(
         _("Pool"),
         "good" if alive >= snapshot.wanted and not stopped else "attention",

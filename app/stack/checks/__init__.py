@@ -91,10 +91,16 @@ def _run(settings: Settings) -> Report:
             if fault is None and not isinstance(error, box.BoxError):
                 raise
             reason = fault.words if fault is not None and not isinstance(error, OSError) else error
-            rows.append(Row(chapter, step, TITLES.get(step, chapter), scene.typed(command), "an answer", "none", Verdict.UNKNOWN, f"It could not be looked at: {reason}."))
+            rows.append(Row(chapter, step, TITLES.get(step, chapter), scene.typed(command), "an answer", "none", Verdict.UNKNOWN, _why(error, reason)))
     if made is not None:
         made.dispose()
     return Report(now, tuple(rows))
+
+
+def _why(error: Exception, reason: object) -> str:
+    if isinstance(error, PermissionError) and error.filename:
+        return f"It cannot be seen from here: this user may not read {error.filename}. root can look."
+    return f"It could not be looked at: {reason}."
 
 
 def _box() -> dict[str, Any] | None:

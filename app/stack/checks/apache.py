@@ -8,18 +8,40 @@ from pathlib import Path
 from typing import Iterator
 
 from app.lamp import box
+from app.pool import snapshot as snapshots
 from app.stack import apache, scoreboard, system
 from app.stack.check import Scene, check, copied, standing
 from app.stack.step import Finding, Verdict, bad, good, unknown, unused
 
 
+PID_FILE = Path("/run/apache2/apache2.pid")
+"""Of a box's Apache; readable for all."""
+
+
+def _first(scene: Scene) -> int | None:
+    """Pid of Apache's first process; 0: it does not run, or is not used here. None: that cannot be seen from here."""
+    if scene.settings.source == "embedded":
+        return 0
+    if scoreboard.inside():
+        return os.getppid()  # each process of mod_wsgi is a child of it
+    found = system.processes("apache2")
+    if first := [pid for pid in found if system.parent(pid) not in found]:
+        return first[0]
+    if system.sees_others():
+        return 0
+    told = system.read(PID_FILE).strip() if scene.box is not None else ""
+    return int(told) if told.isdecimal() and snapshots.exists(int(told)) else None
+
+
 @check("apache", "apache-packages", "dpkg -l apache2 libapache2-mod-wsgi-py3")
 def _apache(scene: Scene) -> Iterator[Finding]:
-    masters = system.processes("apache2")
     if scene.settings.source == "embedded" and scene.box is None:
         yield unused("Apache", "The embedded server takes its place.")
         return
-    if not masters or scene.settings.source == "embedded":
+    first = _first(scene)
+    if first is None:
+        yield unknown("Processes of Apache", "one or more", f"{system.HIDDEN}. root sees them: systemctl status apache2")
+    elif not first:
         start = "script/lamp starts it" if scene.box is None else "systemctl start apache2"
         yield bad("Apache", "running", "not running", f"No process of apache2 is there: {start}")
         return
@@ -33,9 +55,9 @@ def _apache(scene: Scene) -> Iterator[Finding]:
 
 @check("apache", "apache-modules", "apache2ctl -M")
 def _modules(scene: Scene) -> Iterator[Finding]:
-    if scene.box is None or not system.processes("apache2"):
+    if scene.box is None or _first(scene) == 0:
         return
-    enabled = {path.stem for path in Path("/etc/apache2/mods-enabled").glob("*.load")}
+    enabled = {name.removesuffix(".load") for name in system.names(Path("/etc/apache2/mods-enabled")) if name.endswith(".load")}
     wanted = set(apache.MODULES.split())
     if missing := sorted(wanted - enabled):
         yield bad("Modules", ", ".join(sorted(wanted)), f"without {', '.join(missing)}", f"The guide switches {missing[0]} on, and it is off: a2enmod {missing[0]}")
@@ -78,9 +100,8 @@ def _port(scene: Scene) -> Iterator[Finding]:
     elif wanted not in holds:
         yield bad("Port", str(wanted), "nobody listens", f"Apache is told to listen on {wanted}, and nobody does: systemctl restart apache2")
     else:
-        all_ = system.processes("apache2")
-        first = [pid for pid in all_ if system.parent(pid) not in all_]
-        yield good("Port", str(wanted), f"{wanted}, held by user {holds[wanted]}" + (f", process {first[0]}" if len(first) == 1 else ""))
+        first = _first(scene)
+        yield good("Port", str(wanted), f"{wanted}, held by user {holds[wanted]}" + (f", process {first}" if first else ""))
 
 
 @check("apache", "apache-site", "diff <(python -m app.lamp.box ...) /etc/apache2/sites-enabled/pairscope.conf")
@@ -100,14 +121,21 @@ def _site(scene: Scene) -> Iterator[Finding]:
 
 @check("apache", "apache-start", "ps -eo pid,user,args | grep wsgi:; ls /proc/PID/fd")
 def _groups(scene: Scene) -> Iterator[Finding]:
-    if not system.processes("apache2") or scene.settings.source == "embedded":
+    if _first(scene) == 0:
         return
-    web = system.titled("wsgi:web")
+    said = scene.said
+    if system.sees_others():
+        web, more = system.titled("wsgi:web"), ""
+    else:
+        # A process of mod_wsgi does not see its siblings either: they have changed their user. The supervisor knows those that have asked it something.
+        known = {client.pid for client in said.clients if client.role == "web"} if said is not None else set()
+        web, more = sorted(known | ({os.getpid()} if scoreboard.inside() else set())), "; others cannot be seen from here"
     if web:
-        yield good("Processes of web", "one or more", _processes(web), map(_process, web))
+        yield good("Processes of web", "one or more", _processes(web) + more, map(_process, web))
+    elif more:
+        yield unknown("Processes of web", "one or more", f"{system.HIDDEN}. root sees them: ps -eo pid,user,args")
     else:
         yield bad("Processes of web", "one or more", "none", "Apache runs, but no process of its group web: its error log says why.")
-    said = scene.said
     if said is not None:
         pool = [said.supervisor.pid, said.recorder.pid, *(worker.pid for worker in said.workers)]
         stations = [station.pid for station in said.stations]
@@ -126,7 +154,7 @@ def _process(pid: int) -> str:
     try:
         count, user = system.descriptors(pid), system.owner(pid)
     except OSError:
-        return f"process {pid}, which has gone"
+        return f"process {pid}, " + ("whose user and descriptors cannot be seen from here" if snapshots.exists(pid) else "which has gone")
     return f"process {pid}, user {user}" + (f", {count} descriptors" if count else "")
 
 
@@ -141,7 +169,7 @@ def _descriptors() -> Iterator[str]:
 
 @check("apache", "apache-start", "apache2ctl fullstatus")
 def _scoreboard(scene: Scene) -> Iterator[Finding]:
-    if not system.processes("apache2") or scene.settings.source == "embedded":
+    if _first(scene) == 0:
         return
     board = scoreboard.read()
     if board is None:

@@ -23,16 +23,14 @@ NEWER = (("SO_PEERPIDFD", 77), ("SO_PASSRIGHTS", 83))
 """Of AF_UNIX, what kernels since 6.5 and 6.16 can, too: name a peer beyond doubt, refuse descriptors. asm-generic/socket.h."""
 
 
-@check("linux", "linux-sources", "stat /var/cache/apt/pkgcache.bin")
+@check("linux", "linux-sources", "ls -lt /var/lib/apt/lists")
 def _sources(scene: Scene) -> Iterator[Finding]:
     if scene.box is None:
         return
-    try:
-        days = int((time.time() - os.stat("/var/cache/apt/pkgcache.bin").st_mtime) // 86400)
-    except FileNotFoundError:
+    days = system.lists_age(time.time())
+    if days is None:
         yield unknown("Lists of packages", "younger than 30 days", "There are none yet: apt-get update")
-        return
-    if days < 30:
+    elif days < 30:
         yield good("Lists of packages", "younger than 30 days", f"{days} days")
     else:
         yield bad("Lists of packages", "younger than 30 days", f"{days} days", f"The lists are {days} days old, and so is what is installed: apt-get update && apt-get upgrade", Verdict.RECOMMENDED)
@@ -73,11 +71,25 @@ def _abilities(scene: Scene) -> Iterator[Finding]:
         yield good("Landlock", "ABI 1 or newer", f"ABI {abi}")
     else:
         yield bad("Landlock", "ABI 1 or newer", "none", "Workers are confined by seccomp alone: the kernel has no Landlock, or what started this keeps it away.", Verdict.RECOMMENDED)
-    actions = system.read("/proc/sys/kernel/seccomp/actions_avail")
+    yield _seccomp(scene)
+
+
+def _seccomp(scene: Scene) -> Finding:
+    """What the kernel can do with a filter; where ProcSubset=pid hides that, what the workers say of theirs, or what /proc/self/status has a line for."""
+    what, expected = "seccomp", "errno, kill_process"
+    actions = system.read("/proc/sys/kernel/seccomp/actions_avail").split()
     if "errno" in actions:
-        yield good("seccomp", "errno, kill_process", ", ".join(actions.split()[:4]))
-    else:
-        yield bad("seccomp", "errno, kill_process", actions or "none", "The kernel has no seccomp: workers are not confined by it.")
+        return good(what, expected, ", ".join(actions[:4]))
+    elsewhere = "which actions there are cannot be seen from here"
+    confined = [worker for worker in scene.said.workers if "seccomp" in worker.sandbox] if scene.said is not None else []
+    if confined:
+        return good(what, expected, f"{len(confined)} workers are confined by it; {elsewhere}")
+    own = Path("/proc/self/status").read_text()
+    if "Seccomp_filters:" in own:  # Linux 5.9 and newer, with CONFIG_SECCOMP_FILTER: proc_pid_status(5)
+        return good(what, expected, f"filters; {elsewhere}")
+    if "Seccomp:" in own:
+        return unknown(what, expected, "The kernel has seccomp, and whether it takes filters cannot be seen from here. root can look: cat /proc/sys/kernel/seccomp/actions_avail")
+    return bad(what, expected, "none", "The kernel has no seccomp: workers are not confined by it.")
 
 
 @check("linux", "", "ulimit -n")
@@ -105,7 +117,7 @@ def _sockets(scene: Scene) -> Iterator[Finding]:
                     os.close(told)
                 can.append(name)
         room = one.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
-    queue = system.read("/proc/sys/net/unix/max_dgram_qlen").strip()
+    queue = system.read("/proc/sys/net/unix/max_dgram_qlen").strip() or "cannot be seen from here"
     without = [name for name, _option in NEWER if name not in can]
     detail = (f"room of a socket for what is sent: {room} bytes", f"datagrams that may wait at one: {queue}", f"not on this kernel: {', '.join(without) or 'nothing'}")
     yield good("AF_UNIX", "SOCK_SEQPACKET", ", ".join(["SOCK_SEQPACKET", *can]), detail)

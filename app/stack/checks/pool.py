@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from app.stack import system
 from app.stack.check import CODE, Scene, check
-from app.stack.step import Finding, Verdict, bad, good
+from app.stack.step import Finding, Verdict, bad, good, unknown
 
 
 @check("pool", "pool-restart", "stat /run/pairscope/pool/control.sock; find /opt/pairscope/code/app -newer /run/pairscope/pool/control.sock")
@@ -42,12 +42,15 @@ def _operators(scene: Scene) -> Iterator[Finding]:
 @check("pool", "pool-ready", "pairscope status")
 def _pool(scene: Scene) -> Iterator[Finding]:
     said = scene.said
+    if said is None and not os.access(scene.settings.run, os.R_OK | os.X_OK) and scene.settings.run.exists():
+        yield unknown("Supervisor", "running", f"What it says stands in {scene.settings.run}, which this user may not enter. root can look: pairscope status")
+        return
     if said is None:
         yield bad("Supervisor", "running", "says nothing", "No supervisor has said anything lately: Apache starts it again; its log says why it ended.")
         return
     yield good("Supervisor", "running", f"serial {said.supervisor.serial}, process {said.supervisor.pid}, epoch {said.epoch}, {said.supervisor.fds} descriptors")
     ready = sum(worker.standing in ("idle", "busy") for worker in said.workers)
-    stopped = sum(worker.stopped for worker in said.workers)
+    stopped = sum(worker.standing == "stopped" for worker in said.workers)
     if ready >= said.wanted:
         yield good("Workers", f"{said.wanted} ready", f"{ready} ready")
     elif stopped:

@@ -30,7 +30,7 @@ def _python(scene: Scene) -> Iterator[Finding]:
 
 @check("python", "python-environment", "pip list")
 def _libraries(scene: Scene) -> Iterator[Finding]:
-    pinned = dict(re.findall(r"^([A-Za-z0-9_.-]+)(?:\[[^\]]*\])?==([^\s;#]+)", system.read(CODE / "requirements.txt"), re.MULTILINE))
+    pinned = dict(re.findall(r"^([A-Za-z0-9_.-]+)(?:\[[^\]]*\])?==([^\s;#]+)", (CODE / "requirements.txt").read_text(), re.MULTILINE))
     differing = []
     for name, wanted in pinned.items():
         try:

@@ -305,7 +305,7 @@ class NowShape(Part):
     done = fields.Integer()
     failed = fields.Integer()
     in_flight = fields.Integer(**about("Messages sent to it and not yet received."))
-    stopped = fields.Boolean(**about("True: a signal has stopped its process; it goes on at SIGCONT."))
+    stopped = fields.Boolean(allow_none=True, **about("True: a signal has stopped its process; it goes on at SIGCONT. null: the supervisor may not see that."))
 
 
 class WorkerShape(Part):
