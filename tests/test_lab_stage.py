@@ -23,6 +23,7 @@ from app.lab import calls, gallery
 from app.lab.constants import NUMBERS
 from app.lab.language import parse
 from app.lab.stage import confine, manager
+from tests.eventually import eventually
 from tests.test_lab_language import DOCUMENT, documented
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -37,6 +38,15 @@ def held(text: str) -> dict:
     run = played(text)
     assert run["verdict"] == "held", run["reason"]
     return run
+
+
+def account() -> pwd.struct_passwd:
+    """Whom the actors become."""
+    return pwd.getpwnam(manager.USER) if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
+
+
+def known_sockets() -> set[str]:
+    return {line.split()[6] for line in Path("/proc/net/unix").read_text().splitlines()[1:]}
 
 
 def process(step: dict, name: str) -> dict:
@@ -355,7 +365,7 @@ def test_a_descriptor_in_flight_is_told_with_its_sender_and_keeps_its_descriptio
         assert near["carried"] == [
             {"description": will["description"], "inode": will["inode"], "kind": "memfd", "sender": "child", "number": will["number"]}
         ]
-        assert near["how"]["in_flight"] == "observed" and near["how"]["carried"] == "derived"
+        assert near["how"]["in_flight"] == near["how"]["carried"] == "observed" and near["how"]["sender"] == near["how"]["number"] == "derived"
     heir = descriptor(steps[9], "parent", "heir")
     assert (heir["description"], heir["inode"]) == (will["description"], will["inode"])
     assert seen(steps[9], "parent", "near")["carried"] == []
@@ -529,3 +539,182 @@ def pair_of_the_loopback(style: int) -> tuple[socket.socket, socket.socket]:
         door.listen()
         here.connect(door.getsockname())
         return here, door.accept()[0]
+
+
+# ---- what is in flight
+
+
+PASSING = "p: socketpair AF_UNIX SOCK_STREAM 0 -> a b\n"
+
+
+def by_inode(step: dict, inode: int) -> dict | None:
+    return next((found for found in step["after"]["objects"] if found["inode"] == inode), None)
+
+
+def texts(found: dict) -> list[str]:
+    return [base64.b64decode(piece["data"]).decode() for piece in found["contents"]]
+
+
+def test_an_end_that_only_a_queue_holds_is_in_flight_with_what_waits_in_it():
+    steps = held(
+        PASSING + 'p: socketpair AF_UNIX SOCK_STREAM 0 -> c d\np: sendmsg a iov=["x"] fds=[d]\np: close d\np: write c "still heard"\n'
+        'p: recvmsg b iov=[1] -> e\np: read e 32 => "still heard"\n'
+    )["steps"]
+    d = descriptor(steps[2], "p", "d")
+    assert all(seen(step, "p", "d")["held"] and "flies_in" not in seen(step, "p", "d") for step in steps[1:3])
+    for step in steps[3:5]:
+        found, queue = by_inode(step, d["inode"]), descriptor(step, "p", "b")["inode"]
+        assert not found["held"] and found["flies_in"] == [queue] and found["descriptions"] == [d["description"]]
+        assert found["how"]["flies_in"] == "observed" and found["how"]["contents"] == "observed"
+        assert seen(step, "p", "c")["peer"] == d["inode"] and seen(step, "p", "c")["peer_held"] is False
+        assert [one["inode"] for one in seen(step, "p", "b")["carried"]] == [d["inode"]]
+    assert texts(by_inode(steps[4], d["inode"])) == ["still heard"]
+    assert descriptor(steps[5], "p", "e")["description"] == d["description"] and seen(steps[5], "p", "e")["held"]
+
+
+@pytest.mark.parametrize("kind", ["SOCK_STREAM", "SOCK_SEQPACKET", "SOCK_DGRAM"])
+def test_what_is_in_flight_within_what_is_in_flight_is_seen(kind):
+    steps = held(
+        f'p: socketpair AF_UNIX {kind} 0 -> a b\np: socketpair AF_UNIX {kind} 0 -> c d\np: socketpair AF_UNIX {kind} 0 -> e f\np: pipe -> r w\np: memfd_create "m" 0 -> m\n'
+        'p: write m "deep"\np: write w "piped"\np: send e "letter" 0\np: sendmsg c iov=["1"] fds=[f, m]\np: sendmsg a iov=["2"] fds=[d, r]\n'
+        'p: close d\np: close f\np: close m\np: close r\np: close 99\n'
+        'p: recvmsg b iov=[1] -> dd rr\np: recvmsg dd iov=[1] -> ff mm\np: recv ff 9 0 => "letter"\np: read rr 9 => "piped"\n'
+    )["steps"]
+    inode = {name: descriptor(steps[7], "p", name)["inode"] for name in ("b", "d", "f", "m", "r")}
+    last = steps[14]
+    assert by_inode(last, inode["d"])["flies_in"] == [inode["b"]] and by_inode(last, inode["f"])["flies_in"] == by_inode(last, inode["m"])["flies_in"] == [inode["d"]]
+    assert texts(by_inode(last, inode["f"])) == ["letter"] and texts(by_inode(last, inode["m"])) == ["deep"] and texts(by_inode(last, inode["r"])) == ["piped"]
+    assert [one["inode"] for one in by_inode(last, inode["d"])["carried"]] == [inode["f"], inode["m"]]
+    assert by_inode(last, inode["r"])["held"]  # by its other end
+    numbers = {name: descriptor(steps[7], "p", name)["description"] for name in ("d", "f", "m", "r")}
+    assert {name: descriptor(steps[-1], "p", 2 * name)["description"] for name in ("d", "f", "m", "r")} == numbers
+
+
+def test_a_listening_socket_in_flight_still_takes_connections():
+    steps = held(
+        PASSING + 'p: socket AF_UNIX SOCK_STREAM 0 -> door\np: bind door "door"\np: listen door 3\np: sendmsg a iov=["x"] fds=[door]\np: close door\n'
+        'p: socket AF_UNIX SOCK_STREAM 0 -> c\np: connect c "door" => 0\np: recvmsg b iov=[1] -> again\np: accept again -> s => ok\n'
+    )["steps"]
+    inode = descriptor(steps[4], "p", "door")["inode"]
+    found = by_inode(steps[7], inode)
+    assert not found["held"] and found["listens"] and (found["waiting"], found["backlog"]) == (1, 3)
+    assert found["waiting_from"] == [descriptor(steps[7], "p", "c")["inode"]]
+
+
+def test_two_ends_that_only_carry_each_other_are_there_until_the_kernel_collects_them():
+    """The pair is garbage from the last close on; the close of another socket has the kernel collect it, when it gets round to it."""
+    steps = held(
+        'p: socketpair AF_UNIX SOCK_DGRAM 0 -> a b\np: sendmsg a iov=["to b"] fds=[a]\np: sendmsg b iov=["to a"] fds=[b]\n'
+        "p: close a\np: close b\np: socketpair AF_UNIX SOCK_STREAM 0 -> x y\np: close x\np: poll y POLLIN 200\n"
+    )["steps"]
+    a, b = (descriptor(steps[2], "p", name)["inode"] for name in "ab")
+    assert by_inode(steps[3], a)["flies_in"] == [b] and by_inode(steps[3], a)["how"]["flies_in"] == "observed"
+    for step in steps[4:]:
+        for one, other in ((a, b), (b, a)):
+            if found := by_inode(step, one):
+                assert not found["held"] and found["flies_in"] == [other] and found["how"]["flies_in"] == "derived" and found["how"]["peer"] == "observed"
+    eventually(lambda: not {str(a), str(b)} & known_sockets(), "the kernel collects them")
+
+
+def test_what_a_call_still_uses_is_told_though_no_table_holds_it():
+    steps = held(PASSING + 'p: thread -> t\nt: read b 9 => blocks\np: close b\np: write a "late"\nt: (read returns) => "late"\np: close 99\n')["steps"]
+    inode = descriptor(steps[2], "p", "b")["inode"]
+    found = by_inode(steps[3], inode)
+    assert not found["held"] and found["used_by"] == ["t"] and found["flies_in"] == []
+    assert by_inode(steps[-1], inode) is None
+
+
+def test_what_was_sent_is_what_stood_in_the_control_data():
+    steps = held(
+        "p: socketpair AF_UNIX SOCK_SEQPACKET 0 -> a b\n" + 'p: memfd_create "x" 0 -> x\np: memfd_create "y" 0 -> y\n'
+        'p: sendmsg a iov=["none"] fds=[x] control=0 => 4\n'
+        'p: sendmsg a iov=["one"] fds=[x, y] cmsg_len=20 => 3\n'
+        'p: sendmsg a iov=["padding"] fds=[x] cmsg_len=24 => 7\n'
+        'p: sendmsg a iov=["raw wins"] fds=[x] raw=x"180000000000000001000000010000000600000005000000" => 8\n'
+        'p: sendmsg a iov=["shorter"] fds=[x, y] raw=x"140000000000000001000000010000000600000005000000" control=20 => 7\n'
+        'p: sendmsg a iov=["empty"] fds=[x] cmsg_len=16 => 5\n'
+        'p: sendmsg a iov=["both"] creds=[p UID GID] fds=[y] => 4\n'
+        'p: sendmsg a iov=["two"] raw=x"1400000000000000010000000100000005000000000000001400000000000000010000000100000006000000" => 3\n'.replace(
+            "UID", str(account().pw_uid)
+        ).replace("GID", str(account().pw_gid))
+    )["steps"]
+    found = seen(steps[-1], "p", "b")
+    assert [[one["number"] for one in piece["carried"]] for piece in found["contents"]] == [[], [5], [5, 0], [6, 5], [6], [], [6], [5, 6]]
+    for step in steps:
+        found = seen(step, "p", "b")
+        assert sum(len(piece["carried"]) for piece in found["contents"]) == len(found["carried"]) == found["in_flight"]
+        assert all(one["sender"] == "p" for one in found["carried"])
+
+
+def test_a_hidden_number_that_only_the_padding_completes_is_refused():
+    run = played(PASSING + 'p: sendmsg a iov=["x"] raw=x"14000000000000000100000001000000c8" control=20\n')
+    assert run["verdict"] == "refused" and "the stage's own" in run["reason"]
+
+
+def test_other_families_pass_no_descriptor():
+    steps = held(
+        'p: socket AF_INET SOCK_DGRAM 0 -> d\np: bind d "127.0.0.1:0"\np: socket AF_INET SOCK_DGRAM 0 -> e\np: connect e "127.0.0.1:0"\n'
+        'p: sendmsg e iov=["x"] fds=[d] => 1\np: poll d POLLIN 1000 => 1\n'
+    )["steps"]
+    assert all(not piece.get("carried") for piece in seen(steps[-1], "p", "d")["contents"])
+
+
+def test_looking_at_what_is_in_flight_takes_and_leaves_nothing():
+    """Every step is a look; a look that left a duplicate would withhold the end of the pipe, and one that took would leave nothing to receive."""
+    held(
+        PASSING + 'p: setsockopt b SOL_SOCKET SO_PASSCRED 1\np: setsockopt b SOL_SOCKET SO_PASSPIDFD 1\np: setsockopt b SOL_SOCKET SO_PEEK_OFF 0\np: pipe -> r w\n'
+        'p: sendmsg a iov=["ab"] fds=[w]\np: close w\np: recv b 1 MSG_PEEK => "a"\np: recv b 1 MSG_PEEK => "b"\np: poll r POLLIN 0 => 0\np: close b\np: poll r POLLIN 100 => 1 revents=POLLHUP\n'
+    )
+
+
+# ---- packets of a pipe, and bytes out of band
+
+
+def test_a_pipe_of_packets_has_borders():
+    steps = held(
+        'p: pipe2 O_DIRECT -> r w\np: write w "ab"\np: write w "cd"\np: write w "x" * 5000\np: read r 16 => "ab"\np: read r 1 => "c"\np: read r 8K\np: read r 8K\n'
+    )["steps"]
+    looks = [sizes(seen(step, "p", "r")) for step in steps]
+    assert looks[1:] == [[2], [2, 2], [2, 2, 4096, 904], [2, 4096, 904], [4096, 904], [904], []]
+    assert all(seen(step, "p", "r")["borders"] for step in steps)
+
+
+def test_the_borders_of_a_pipe_are_those_that_its_reader_meets():
+    """A write of packets may come behind one of bytes, or before it; the kernel joins what it can."""
+    steps = held(
+        'p: pipe -> r w\np: write w "ab"\np: fcntl w F_SETFL O_DIRECT\np: write w "cd"\np: write w "ef"\np: fcntl w F_SETFL 0\np: write w "gh"\np: close w\n'
+        'p: fork -> q\nq: close 99\np: read r 16\np: read r 16\np: read r 16\n'
+    )["steps"]
+    assert not seen(steps[1], "p", "r")["borders"] and seen(steps[4], "p", "r")["borders"]
+    waits = texts(seen(steps[9], "p", "r"))
+    assert waits == [base64.b64decode(step["result"]["data"]).decode() for step in steps[10:]][: len(waits)] and "".join(waits) == "abcdefgh"
+
+
+def test_one_packet_is_known_from_bytes_though_its_writer_is_gone():
+    for flags, packets in (("O_DIRECT", True), ("0", False)):
+        steps = held(f'p: pipe2 {flags} -> r w\np: write w "abc"\np: close w\n')["steps"]
+        assert seen(steps[-1], "p", "r")["borders"] is packets
+
+
+@pytest.mark.parametrize("kind", ["AF_UNIX", "AF_INET"])
+def test_a_byte_out_of_band_is_shown_at_its_place_and_marked(kind):
+    pair = PASSING if kind == "AF_UNIX" else (
+        'p: socket AF_INET SOCK_STREAM 0 -> door\np: bind door "127.0.0.1:0"\np: listen door 1\np: socket AF_INET SOCK_STREAM 0 -> a\np: connect a "127.0.0.1:0"\np: accept door -> b\n'
+    )  # fmt: skip
+    wait = "p: poll b POLLIN|POLLPRI 1000\n"
+    steps = held(
+        pair + f'p: send a "ab!" MSG_OOB\n{wait}p: send a "cd" 0\np: poll b POLLIN 50\np: recv b 16 0 => "ab"\np: recv b 1 MSG_OOB|MSG_PEEK => "!"\np: recv b 1 MSG_OOB => "!"\np: recv b 16 0 => "cd"\n'
+    )["steps"][-8:]
+    looks = [[(text, piece.get("oob", False)) for text, piece in zip(texts(seen(step, "p", "b")), seen(step, "p", "b")["contents"])] for step in steps]
+    assert looks[1] == [("ab", False), ("!", True)]
+    assert looks[3] == [("ab", False), ("!", True), ("cd", False)]
+    assert looks[4] == looks[5] == [("!", True), ("cd", False)]
+    assert looks[7] == []
+    assert seen(steps[-1], "p", "b")["how"]["contents"] == "observed"
+
+
+def test_a_lone_byte_out_of_band_is_shown_until_it_is_passed_over():
+    steps = held(PASSING + 'p: send a "!" MSG_OOB\np: recv b 16 MSG_DONTWAIT => EAGAIN\n')["steps"]
+    assert seen(steps[1], "p", "b")["contents"] == [{"bytes": 1, "data": base64.b64encode(b"!").decode(), "oob": True}]
+    left = seen(steps[2], "p", "b")
+    assert left["contents"] == [] and (left["queued"] == 0 or "passed over" in left["why"])

@@ -27,6 +27,10 @@ _TOLD = ~_CLOEXEC
 _NOSIGNAL = int(socket.MSG_NOSIGNAL)
 
 _SOCKET, _RIGHTS = int(socket.SOL_SOCKET), int(socket.SCM_RIGHTS)
+_PIDFD = 4
+"""SCM_PIDFD, linux/socket.h: where the socket has SO_PASSPIDFD, one more descriptor comes."""
+_BESIDE = socket.CMSG_SPACE(12) + socket.CMSG_SPACE(4)
+"""Room for credentials and a pidfd, which stand before the descriptors."""
 _ONE = struct.Struct("i")
 """One descriptor: what nearly every control message holds."""
 
@@ -84,6 +88,14 @@ def receive(sock: socket.socket, buffer: memoryview | None = None) -> Packet | N
         what = "the packet" if msg_flags & int(socket.MSG_TRUNC) else "the control message"
         raise PassingError(f"{what} was truncated (msg_flags {msg_flags:#x}); {len(fds)} descriptors were closed")
     return buffer[:size].tobytes(), fds, msg_flags & _TOLD
+
+
+def peek(sock: socket.socket, room: int, most: int) -> tuple[bytes, list[int]]:
+    """Looks at the next packet and leaves it where it is: at most `room` bytes of it, and duplicates of at most `most` of the descriptors that wait with it,
+    close-on-exec, which belong to the caller. Raises BlockingIOError where nothing is there."""
+    data, control, _, _ = sock.recvmsg(room, socket.CMSG_SPACE(min(most, MOST_FDS) * 4) + _BESIDE, int(socket.MSG_PEEK | socket.MSG_DONTWAIT) | _CLOEXEC)
+    close_all([fd for level, kind, body in control if (level, kind) == (_SOCKET, _PIDFD) for fd in _ONE.unpack(body[:4])])
+    return data, _numbers(control)
 
 
 def _numbers(control: list[tuple[int, int, bytes]]) -> list[int]:

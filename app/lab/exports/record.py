@@ -244,6 +244,7 @@ class _Piece(_Shape):
     bytes: _Int
     data: str
     carried: list[_Carried | None] | None | msgspec.UnsetType = msgspec.UNSET
+    oob: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class _Credentials(_Shape):
@@ -259,6 +260,9 @@ class _Object(_Shape):
     link: _Short
     descriptions: _Many
     how: dict[_Word, _Word]
+    held: bool | msgspec.UnsetType = msgspec.UNSET
+    flies_in: Annotated[list[_Inode], msgspec.Meta(max_length=4096)] | msgspec.UnsetType = msgspec.UNSET
+    used_by: Annotated[list[_Word], msgspec.Meta(max_length=64)] | msgspec.UnsetType = msgspec.UNSET
     family: _Word | msgspec.UnsetType = msgspec.UNSET
     type: _Word | msgspec.UnsetType = msgspec.UNSET
     listens: bool | msgspec.UnsetType = msgspec.UNSET

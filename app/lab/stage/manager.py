@@ -28,7 +28,7 @@ from app.lab.language import format as canonical
 from app.lab.language import quoted
 from app.lab.model import Constants, Items, Name, Number, Scenario, Step, Text, Value
 from app.lab.stage import actor as acting
-from app.lab.stage import confine, expect, message, probes, reach, watch
+from app.lab.stage import confine, expect, message, probes, reach, system, watch
 from app.lab.stage.apart import apart
 from app.lab.stage.cast import Actor, Outcome, Pending, Process, ending
 from app.lab.stage.queues import Carried
@@ -345,9 +345,7 @@ class _Stage:
             if argument.takes == "fd"
             for one in (value if isinstance(value, list) else [value])
         ]
-        told += named.get("fds", ())
-        if "raw" in named:
-            told += [number for part in message.parts(named["raw"][0] * named["raw"][1]) for number in part.get("fds", ())]
+        told += [*named.get("fds", ()), *(_passed(named) if step.call == "sendmsg" else ())]
         if any(acting.HIDDEN <= one & 0xFFFFFFFF < acting.NUMBERS_MAX for one in told):
             raise Refused(f"line {step.place.line}: the numbers from {acting.HIDDEN} to {acting.NUMBERS_MAX - 1} are the stage's own")
         if step.call == "fcntl" and arguments[1] in [NUMBERS[name] for name in _DUPLICATING] and len(arguments) > 2 and arguments[2] & 0xFFFFFFFF >= acting.HIDDEN - 8:
@@ -444,14 +442,14 @@ class _Stage:
         pending.peeks = bool(call in ("recv", "recvmsg") and flags & socket.MSG_PEEK)
         to = self._memory.peers.get(pending.inode)
         if call in _SENDING and to:
-            fds = list(named.get("fds", ()))
-            if "raw" in named:
-                fds = [fd for part in message.parts(named["raw"][0] * named["raw"][1]) for fd in part.get("fds", ())]
+            fds = _passed(named) if call == "sendmsg" and to in self._memory.unix else []  # other families pass none
             texts = named["iov"] if call == "sendmsg" else [arguments[1]]
             size = sum(len(text[0]) * text[1] for text in texts if isinstance(text, list))
             if call == "write" and len(arguments) > 2:
                 size = arguments[2]
-            pending.sent = self._memory.queues.sending(to, self._memory.kinds.get(to, ""), size, tuple(self._carry(who, fd) for fd in fds))
+            data = b"".join(bytes(text[0]) * min(text[1], probes.SHOWN) for text in texts if isinstance(text, list))[: min(size, probes.SHOWN)]
+            carried = tuple(self._carry(who, fd) for fd in fds)
+            pending.sent = self._memory.queues.sending(to, self._memory.kinds.get(to, ""), size, data, carried)
         return pending
 
     def _carry(self, who: Actor, number: int) -> Carried:
@@ -715,6 +713,12 @@ class _Stage:
             process.lifeline.close()
         for actor in self._actors.values():
             actor.control.close()
+
+
+def _passed(named: dict[str, Any]) -> list[int]:
+    """The descriptors that a sendmsg passes: those in its control data as the kernel reads them, whatever its arguments claim."""
+    data, length = system.control_data(**named)
+    return [fd for part in message.parts(data[:length].ljust(length, b"\0")) if part["type"] == "SCM_RIGHTS" for fd in part["fds"]]
 
 
 def _close(sockets: list[socket.socket]) -> None:

@@ -6,7 +6,6 @@ an end-of-file. Each group of values says ``how`` it is known: observed (asked o
 
 from __future__ import annotations
 
-import array
 import base64
 import contextlib
 import ctypes
@@ -16,24 +15,22 @@ import os
 import select
 import socket
 import struct
-import termios
 from typing import Any, Iterable, Iterator
 
-from app.ipc import descriptor
+from app.ipc import descriptor, passing
 from app.lab.constants import NUMBERS, decode
 from app.lab.language import quoted
-from app.lab.stage import watch
+from app.lab.stage import peek, watch
 from app.lab.stage.actor import HIDDEN, NUMBERS_MAX
 from app.lab.stage.cast import Actor, Process
 from app.lab.stage.diag import Asker
-from app.lab.stage.queues import Carried, Queues
+from app.lab.stage.queues import Carried, Queues, Sent
 
 SHOWN = 1024
 """Bytes of one message, or of one stream, that the facts hold."""
-MESSAGES = 64
-"""Messages of one queue that the facts list."""
-_PEEK = 256 * 1024
-"""More than a message of AF_UNIX can hold, fact of its send buffer."""
+MESSAGES = peek.MOST
+IN_FLIGHT = 256
+"""Descriptors in flight that one look asks the kernel about. What more there are is told by the run's own calls."""
 _NETWORKS = (socket.AF_INET, socket.AF_INET6)
 _PIDFD_GETFD = 438
 _SEALS = {1: "F_SEAL_SEAL", 2: "F_SEAL_SHRINK", 4: "F_SEAL_GROW", 8: "F_SEAL_WRITE", 16: "F_SEAL_FUTURE_WRITE"}
@@ -59,6 +56,12 @@ class Memory:
     """How many descriptions have been numbered."""
     fresh: set[tuple[int, int]] = dataclasses.field(default_factory=set)
     """(pid, number) that the calls since the last look have made: they say nothing of what was there before."""
+    known: dict[int, set[int]] = dataclasses.field(default_factory=dict)
+    """Inode to the descriptions that it had at the look before."""
+    objects: dict[int, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    """Inode to what the look before has told."""
+    unix: set[int] = dataclasses.field(default_factory=set)
+    """Inodes of sockets of AF_UNIX, the ones that carry descriptors."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -68,8 +71,28 @@ class _Description:
     own: int
     seen: descriptor.Object
     holders: list[tuple[int, int]]
+    """(pid, number); of one that is only in flight none."""
     key: tuple[int, int]
     number: int = 0
+    flies_in: dict[int, None] = dataclasses.field(default_factory=dict)
+    """Inodes of the sockets in whose queues it was found in flight."""
+    queue: _Queue | None = None
+    """Of a socket, what waits in it."""
+
+
+@dataclasses.dataclass(slots=True)
+class _Queue:
+    """What one look along a socket's queue has found."""
+
+    waits: peek.Waits
+    error: bool
+    """An error waits, and the first look would take it away."""
+    sent: list[Sent]
+    """Its messages, by the run's own calls."""
+    ends: bool
+    """The end of what may come stands behind it."""
+    carried: list[list[_Description]] | None
+    """Of each part the descriptors that are in flight with it; None: not all that are could be asked about."""
 
 
 def inode(pid: int, number: int) -> int:
@@ -106,6 +129,7 @@ def facts(processes: Iterable[Process], memory: Memory) -> dict[str, Any]:
     groups: list[_Description] = []
     try:
         tables = {process.pid: _table(process, groups) for process in processes if not process.ended}
+        _fly(groups, memory)
         _number(groups, memory)
         told = [_process(process, processes, tables.get(process.pid, [])) for process in processes]
         objects = _objects(groups, processes, memory, tables)
@@ -113,7 +137,12 @@ def facts(processes: Iterable[Process], memory: Memory) -> dict[str, Any]:
         for group in groups:
             os.close(group.own)
     memory.before = {holder: (group.number, group.key[1]) for group in groups for holder in group.holders}
+    memory.known = {}
+    for group in groups:
+        memory.known.setdefault(group.key[1], set()).add(group.number)
     memory.kinds |= {found["inode"]: found.get("type") or found["kind"] for found in objects}
+    memory.objects = {found["inode"]: found for found in objects}
+    memory.queues.looked()
     memory.fresh.clear()
     memory.arrived.clear()
     return {"processes": told, "objects": objects}
@@ -142,6 +171,49 @@ def _group(process: Process, number: int, key: tuple[int, int], groups: list[_De
     return groups[-1]
 
 
+def _fly(groups: list[_Description], memory: Memory) -> None:
+    """Looks along the queues of all sockets, and takes in what is in flight in them; and so on in the queues of sockets that are in flight."""
+    left = IN_FLIGHT
+    for group in groups:  # it grows meanwhile
+        if group.seen.object != "socket":
+            continue
+        with socket.socket(fileno=os.dup(group.own)) as sock:
+            if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                flying = int(_fdinfo(os.getpid(), group.own).get("scm_fds", "0"))
+                group.queue = _look_along(sock, group.key[1], memory, min(flying, left))
+        if group.queue is None or not flying:
+            continue
+        carried = [[_adopt(own, group.key[1], groups) for own in fds] for fds in group.queue.waits.fds]
+        left -= sum(map(len, carried))
+        group.queue.carried = carried if sum(map(len, carried)) == flying else None
+
+
+def _look_along(sock: socket.socket, inode: int, memory: Memory, descriptors: int) -> _Queue:
+    borders = sock.type in (socket.SOCK_DGRAM, socket.SOCK_SEQPACKET)
+    poller = select.poll()
+    poller.register(sock, select.POLLIN | select.POLLPRI | select.POLLRDHUP)
+    events = dict(poller.poll(0)).get(sock.fileno(), 0)
+    queue = _Queue(peek.Waits(), bool(events & select.POLLERR), memory.queues.messages(inode), bool(events & (select.POLLRDHUP | select.POLLHUP)), None)
+    if events & (select.POLLIN | select.POLLPRI) and not queue.error:
+        queue.waits = peek.along(sock, borders, sum(not one.bytes for one in queue.sent) if queue.ends else MESSAGES, descriptors)
+    return queue
+
+
+def _adopt(own: int, queue: int, groups: list[_Description]) -> _Description:
+    """The description behind a duplicate of a descriptor that is in flight; the duplicate is closed, or becomes its own."""
+    status = os.fstat(own)
+    key = status.st_dev, status.st_ino
+    for group in groups:
+        if group.key == key and descriptor.prove(os.getpid(), own, group.own)[0] == "same":
+            os.close(own)
+            break
+    else:
+        group = _Description(own, descriptor.look(own), [], key)
+        groups.append(group)
+    group.flies_in[queue] = None
+    return group
+
+
 def _number(groups: list[_Description], memory: Memory) -> None:
     """A description keeps its number while anybody's table holds it, and in flight."""
     taken: set[int] = set()
@@ -158,6 +230,13 @@ def _number(groups: list[_Description], memory: Memory) -> None:
             if not group.number and number and inode == group.key[1] and number not in taken:
                 group.number = number
                 taken.add(number)
+    for group in groups:
+        # What is only in flight was held, or in flight, at the look before. The run's own calls say which one it was, where it could be several.
+        said = [one.description for queue in group.flies_in for one in memory.queues.all(queue) if one.inode == group.key[1]]
+        free = [number for number in (*said, *sorted(memory.known.get(group.key[1], ()))) if number and number not in taken]
+        if not group.number and not group.holders and free:
+            group.number = free[0]
+            taken.add(free[0])
     for group in groups:
         if not group.number:
             memory.descriptions += 1
@@ -232,15 +311,74 @@ def _objects(
     tables: dict[int, list[tuple[int, _Description, dict[str, str]]]],
 ) -> list[dict[str, Any]]:
     infos = {id(group): info for rows in tables.values() for _, group, info in rows}
-    look = _Look(memory, processes, {group.key[1] for group in groups}, _ends(groups))
+    look = _Look(memory, processes, {group.key[1] for group in groups if group.holders}, _ends(groups))
     objects: dict[tuple[int, int], dict[str, Any]] = {}
     for group in groups:
         told = objects.get(group.key)
         if told is None:
-            told = objects[group.key] = {"inode": group.key[1], "kind": group.seen.object, "link": group.seen.link, "descriptions": [], "how": {}}
+            told = objects[group.key] = {"inode": group.key[1], "kind": group.seen.object, "link": group.seen.link, "descriptions": [], "held": False, "how": {}}
         told["descriptions"].append(group.number)
-        _SEE.get(group.seen.object, _see_other)(told, group, infos[id(group)], look)
-    return list(objects.values())
+        told["held"] = told["held"] or bool(group.holders)
+        if group.flies_in and not group.holders:
+            told["flies_in"] = [*told.get("flies_in", ()), *(queue for queue in group.flies_in if queue not in told.get("flies_in", ()))]
+        _SEE.get(group.seen.object, _see_other)(told, group, infos.get(id(group)) or _fdinfo(os.getpid(), group.own), look)
+    for told in objects.values():
+        told["how"]["held"] = "observed"
+        if "flies_in" in told:
+            told["how"]["flies_in"] = "observed"
+    found = list(objects.values())
+    return [*found, *_beyond(found, look)]
+
+
+def _beyond(found: list[dict[str, Any]], look: _Look) -> list[dict[str, Any]]:
+    """What no table holds and no queue that can be looked along, and yet is there: sockets that hold each other in flight, until the kernel's garbage
+    collector takes them (net/unix/garbage.c), and those that a call which is under way still uses. sock_diag knows them by inode; the rest is derived."""
+    memory = look.memory
+    present = {told["inode"] for told in found}
+    users: dict[int, list[str]] = {}
+    for process in look.processes:
+        for actor in process.actors:
+            if actor.pending and not actor.ended and actor.pending.inode:
+                users.setdefault(actor.pending.inode, []).append(actor.name)
+    beyond: list[dict[str, Any]] = []
+    for inode, before in memory.objects.items():
+        said = memory.asker.ask(inode) if inode in memory.unix and inode not in present else None
+        if said is None:
+            continue
+        told = before | {"held": False, "flies_in": memory.queues.carrying(inode), "peer": said.peer or None, "shut": list(said.shut)}
+        told["peer_held"] = None if not said.peer else said.peer in look.held
+        told["how"] = {key: "derived" for key in before["how"]} | {"held": "observed", "flies_in": "derived", "peer": "observed", "shut": "observed"}
+        if users.get(inode):
+            told |= {"used_by": users[inode], "how": told["how"] | {"used_by": "derived"}}
+        if not told.get("listens"):
+            told["queued"], told["how"]["queued"] = said.queue[0], "observed"
+            _add_sent(told, memory.queues.since(inode))
+        beyond.append(told)
+    lost = {one["inode"] for told in beyond for one in told.get("carried") or () if one and one["inode"]} - present - {told["inode"] for told in beyond}
+    for inode in sorted(lost & set(memory.objects)):
+        before = memory.objects[inode]
+        carriers = [told["inode"] for told in beyond if any(one and one["inode"] == inode for one in told.get("carried") or ())]
+        beyond.append(before | {"held": False, "flies_in": carriers, "how": {key: "derived" for key in before["how"]} | {"held": "observed", "flies_in": "derived"}})
+    return beyond
+
+
+def _add_sent(told: dict[str, Any], sent: list[Sent]) -> None:
+    """What was sent since the last look stands behind what waited then: nobody can have received from there."""
+    if not sent or told.get("contents") is None:
+        return
+    contents = [dict(piece) for piece in told["contents"]]
+    for one in sent:
+        carried = [_carried(which) for which in one.carried]
+        if told.get("borders") or not contents:
+            contents.append(_piece(one.data) | {"bytes": one.bytes} | ({"carried": carried} if told.get("borders") else {}))
+        else:
+            last = contents[-1]
+            data = base64.b64decode(last["data"]) + (one.data if last["bytes"] < SHOWN else b"")
+            contents[-1] = last | {"bytes": last["bytes"] + one.bytes, "data": base64.b64encode(data[:SHOWN]).decode()}
+        told["carried"] = [*(told.get("carried") or ()), *carried]
+        told["flying"] = [*(told.get("flying") or ()), *(which.number for which in one.carried)]
+        told["in_flight"] = (told.get("in_flight") or 0) + len(carried)
+    told["contents"] = contents[:MESSAGES]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -273,13 +411,16 @@ def _see_socket(told: dict[str, Any], group: _Description, info: dict[str, str],
         told["how"] = {"type": "observed", "in_flight": "observed", "queued": "observed", "contents": "observed"}
         _see_peer(told, sock, inode, look)
         told["in_flight"] = int(info["scm_fds"]) if "scm_fds" in info else None
-        told["queued"] = None if listens else _queued(group.own)
-        _see_flying(told, inode, look.memory)
+        told["queued"] = None if listens else peek.queued(group.own)
+        parts = _see_flying(told, group, look.memory)
+        if sock.family == socket.AF_UNIX:
+            look.memory.unix.add(inode)
         if listens:
             told |= {"contents": None, "borders": False, "why": "connections wait here, not bytes"}
             _see_waiting(told, sock, inode, look)
             return
-        _see_queue(told, sock, inode, look.memory)
+        assert group.queue is not None
+        _see_queue(told, sock.type in (socket.SOCK_DGRAM, socket.SOCK_SEQPACKET), group.queue, parts)
 
 
 def _see_peer(told: dict[str, Any], sock: socket.socket, inode: int, look: _Look) -> None:
@@ -336,118 +477,114 @@ def _see_waiting(told: dict[str, Any], sock: socket.socket, inode: int, look: _L
     told["how"]["waiting"] = "observed"
 
 
-def _see_flying(told: dict[str, Any], inode: int, memory: Memory) -> None:
-    """Which descriptors are in flight to this socket, as far as the run's own calls tell."""
+def _see_flying(told: dict[str, Any], group: _Description, memory: Memory) -> list[list[dict[str, Any]]] | None:
+    """Which descriptors are in flight to this socket: by the kernel, who sent them by the run's own calls. Gives those of each part of its queue; None: not known."""
+    inode = group.key[1]
     if not told["in_flight"]:
         told["flying"] = told["carried"] = [] if told["in_flight"] == 0 else None
         memory.queues.flying(inode, 0)
-        return
-    flying = memory.queues.flying(inode, told["in_flight"])
-    told["flying"] = None if flying is None else [one.number for one in flying]
-    told["carried"] = None if flying is None else [_carried(one) for one in flying]
+        return None
+    sent = memory.queues.flying(inode, told["in_flight"])
     told["how"] |= {"flying": "derived", "carried": "derived"}
+    if group.queue is None or group.queue.carried is None:
+        told["flying"] = None if sent is None else [one.number for one in sent]
+        told["carried"] = None if sent is None else [_carried(one) for one in sent]
+        return None
+    told["how"]["carried"] = "observed"
+    seen = [one for part in group.queue.carried for one in part]
+    if sent is None or any(one.inode not in (0, found.key[1]) for one, found in zip(sent, seen)):
+        sent = tuple(Carried(0, 0, "", "", -1) for _ in seen)
+    else:
+        told["how"] |= {"sender": "derived", "number": "derived"}
+    both = iter(zip(seen, sent))
+    parts = [[_carried(next(both)[1], one) for one in part] for part in group.queue.carried]
+    told["carried"] = [one for part in parts for one in part]
+    told["flying"] = [one["number"] for one in told["carried"]] if told["how"].get("number") else None
+    return parts
 
 
-def _carried(one: Carried) -> dict[str, Any]:
-    return {"description": one.description or None, "inode": one.inode, "kind": one.kind, "sender": one.sender, "number": one.number}
+def _carried(one: Carried, seen: _Description | None = None) -> dict[str, Any]:
+    """`one`: by the calls of the run; `seen`: by the kernel, where it could be asked."""
+    if seen is None:
+        return {"description": one.description or None, "inode": one.inode or None, "kind": one.kind or None, "sender": one.sender, "number": one.number}
+    known = bool(one.sender)
+    return {
+        "description": seen.number, "inode": seen.key[1], "kind": seen.seen.object,
+        "sender": one.sender if known else None, "number": one.number if known else None,
+    }  # fmt: skip
 
 
-def _see_queue(told: dict[str, Any], sock: socket.socket, inode: int, memory: Memory) -> None:
-    """What waits to be read. Messages without a byte are seen once, and then by what was sent."""
-    told["borders"] = borders = sock.type in (socket.SOCK_DGRAM, socket.SOCK_SEQPACKET)
-    poller = select.poll()
-    poller.register(sock, select.POLLIN | select.POLLRDHUP)
-    events = dict(poller.poll(0)).get(sock.fileno(), 0)
-    if events & select.POLLERR:
+def _see_queue(told: dict[str, Any], borders: bool, queue: _Queue, parts: list[list[dict[str, Any]]] | None) -> None:
+    """What waits to be read. Messages without a byte are seen once, and then by what was sent. `parts`: the descriptors in flight with each part."""
+    told["borders"] = borders
+    if queue.error:
         told |= {"contents": None, "why": "an error waits here, and the first look would take it away"}
         return
-    if not events & select.POLLIN:
-        told["contents"] = []
-        return
-    sent = memory.queues.messages(inode)
-    ends = bool(events & (select.POLLRDHUP | select.POLLHUP))
-    found, blind = _walk(sock, borders, sum(not one.bytes for one in sent) if ends else MESSAGES)
+    waits, sent = queue.waits, queue.sent
     if not borders:
-        whole = b"".join(found)
-        told["contents"] = [_piece(whole)] if whole else []
+        told["contents"] = _stretches(waits)
+        if waits.loose:
+            told["why"] = "a byte waits out of band; what may lie behind it is not shown"
+        elif told["family"] == "AF_UNIX" and (left := (told["queued"] or 0) - sum(piece["bytes"] for piece in told["contents"])) > 0:
+            # The kernel keeps a count, and forgets to take off the byte that it throws away then. Measured on Linux 6.18.
+            told["why"] = f"FIONREAD still counts {left}, which nobody can read any more: a byte that was out of band, and was passed over"
         return
+    found = waits.parts
     bodies = [data for data in found if data]
     if [len(data) for data in bodies] == [one.bytes for one in sent if one.bytes]:
         left = iter(bodies)
         found = [next(left) if one.bytes else b"" for one in sent]
-        told["contents"] = [_piece(data) | {"carried": [_carried(which) for which in one.carried]} for data, one in zip(found, sent)][:MESSAGES]
-        told["how"] |= {"borders": "observed", "carried": "derived"}
+        which = parts if parts is not None and len(parts) == len(sent) else [[_carried(one) for one in each.carried] for each in sent]
+        told["contents"] = [_piece(data) for data in found]
+        if sum(map(len, which)) == (told["in_flight"] or 0):  # else not both can be right, and the kernel is
+            told["contents"] = [piece | {"carried": ones} for piece, ones in zip(told["contents"], which)]
+            told["how"].setdefault("carried", "derived")
+        told["contents"] = told["contents"][:MESSAGES]
+        told["how"]["borders"] = "observed"
         if not all(found):
             told["how"]["empty"] = "derived"
     else:
-        while ends and found and not found[-1]:
-            found.pop()
-        told["contents"] = [_piece(data) for data in found[:MESSAGES]]
-        if blind:
+        which = parts or [[] for _ in found]
+        while queue.ends and found and not found[-1] and not which[len(found) - 1]:
+            found = found[:-1]
+        told["contents"] = [_piece(data) | ({"carried": ones} if parts is not None else {}) for data, ones in zip(found, which)][:MESSAGES]
+        if waits.blind:
             told["why"] = "an empty message or the end stands here; what may lie behind it is not shown"
     if len(found) > MESSAGES:
         told["why"] = f"{len(found)} messages, of which {MESSAGES} are shown"
 
 
-def _walk(sock: socket.socket, borders: bool, empties: int) -> tuple[list[bytes], bool]:
-    """Looks along a queue without taking anything. Nothing that was read is an empty message, which the kernel shows once, or the end, which it
-    shows for ever: `empties` says how often it may be passed. Gives what was found, and whether it stopped there."""
-    flags = socket.MSG_PEEK | socket.MSG_DONTWAIT
-    walks = sock.family == socket.AF_UNIX
-    before = sock.getsockopt(socket.SOL_SOCKET, NUMBERS["SO_PEEK_OFF"]) if walks else -1
-    found: list[bytes] = []
-    try:
-        if walks:
-            sock.setsockopt(socket.SOL_SOCKET, NUMBERS["SO_PEEK_OFF"], 0)
-        while True:
-            try:
-                data = sock.recv(_PEEK, flags)
-            except OSError:
-                return found, False
-            if not data and (not borders or not empties):
-                return found, borders
-            empties -= not data
-            found.append(data)
-            if not walks:
-                return found, False
-    finally:
-        if walks:
-            sock.setsockopt(socket.SOL_SOCKET, NUMBERS["SO_PEEK_OFF"], before)
+def _stretches(waits: peek.Waits) -> list[dict[str, Any]]:
+    """What waits in a stream: all of it as one, or what stands before, at and behind a byte that is out of band."""
+    if waits.urgent is None:
+        whole = b"".join(waits.parts)
+        return ([_piece(whole)] if whole else []) + ([_piece(waits.loose) | {"oob": True}] if waits.loose else [])
+    before, after = b"".join(waits.parts[: waits.urgent]), b"".join(waits.parts[waits.urgent :])
+    return [*([_piece(before)] if before else []), _piece(after[:1]) | {"oob": True}, *([_piece(after[1:])] if after[1:] else [])]
 
 
 def _piece(data: bytes) -> dict[str, Any]:
     return {"bytes": len(data), "data": base64.b64encode(data[:SHOWN]).decode()}
 
 
-def _queued(fd: int) -> int | None:
-    """Bytes that wait to be read: FIONREAD. Of datagrams, of the first alone. unix(7)"""
-    room = array.array("i", [0])
-    try:
-        fcntl.ioctl(fd, termios.FIONREAD, room)
-    except OSError:
-        return None
-    return room[0]
-
-
 def _see_pipe(told: dict[str, Any], group: _Description, info: dict[str, str], look: _Look) -> None:
-    told["queued"] = _queued(group.own)
+    told["queued"] = peek.queued(group.own)
     told["capacity"] = fcntl.fcntl(group.own, fcntl.F_GETPIPE_SZ if hasattr(fcntl, "F_GETPIPE_SZ") else NUMBERS["F_GETPIPE_SZ"])
-    told["borders"] = False
-    told["how"] = {"queued": "observed", "contents": "observed"}
+    told.setdefault("borders", False)
+    told["how"] |= {"queued": "observed", "contents": "observed", "borders": "observed"}
     if group.seen.access == "write":
+        told["borders"] = told["borders"] or bool(group.seen.flags & os.O_DIRECT)  # packets: pipe(2)
         told.setdefault("contents", None)
         return
     told["contents"] = []
     if told["queued"]:
-        # tee(2) copies what is in a pipe and leaves it there.
-        out, into = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        try:
-            copied = _libc.tee(group.own, into, ctypes.c_size_t(SHOWN), 2)  # SPLICE_F_NONBLOCK
-            data = os.read(out, SHOWN) if copied > 0 else b""
-            told["contents"] = [{"bytes": told["queued"], "data": base64.b64encode(data).decode()}]
-        finally:
-            os.close(out)
-            os.close(into)
+        found = peek.into(group.own, told["capacity"])
+        told["borders"] = told["borders"] or found.packets
+        told["contents"] = [_piece(part) for part in found.parts[:MESSAGES]]
+        if not found.whole:
+            told["why"] = f"of {told['queued']} bytes only the first {sum(map(len, found.parts))} could be looked at"
+        elif len(found.parts) > MESSAGES:
+            told["why"] = f"{len(found.parts)} packets, of which {MESSAGES} are shown"
 
 
 def _see_file(told: dict[str, Any], group: _Description, info: dict[str, str], look: _Look) -> None:

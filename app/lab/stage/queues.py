@@ -32,6 +32,8 @@ class Sent:
     carried: tuple[Carried, ...]
     messages: bool
     """The socket keeps the borders of messages."""
+    data: bytes = b""
+    """How it begins."""
     returned: bool = False
 
 
@@ -40,17 +42,37 @@ class Queues:
 
     def __init__(self) -> None:
         self._sent: dict[int, list[Sent]] = {}
+        self._since: list[Sent] = []
 
-    def sending(self, to: int, kind: str, size: int, carried: tuple[Carried, ...]) -> Sent:
-        """A call is about to send `size` bytes."""
-        sent = Sent(to, size, carried, kind in _MESSAGES)
+    def sending(self, to: int, kind: str, size: int, data: bytes, carried: tuple[Carried, ...]) -> Sent:
+        """A call is about to send `size` bytes, which begin with `data`."""
+        sent = Sent(to, size, carried, kind in _MESSAGES, data)
         self._sent.setdefault(to, []).append(sent)
+        self._since.append(sent)
         return sent
+
+    def since(self, to: int) -> list[Sent]:
+        """What has been sent there since the last look."""
+        return [sent for sent in self._since if sent.to == to and sent.returned and sent in self._sent.get(to, ())]
+
+    def looked(self) -> None:
+        """Everything that was sent has been seen."""
+        self._since.clear()
+
+    def all(self, inode: int) -> tuple[Carried, ...]:
+        """Every descriptor that may be in flight to this socket."""
+        return tuple(one for sent in self._sent.get(inode, ()) for one in sent.carried)
+
+    def carrying(self, inode: int) -> list[int]:
+        """The sockets to which descriptors of this object may be in flight."""
+        return [to for to in self._sent if any(one.inode == inode for one in self.all(to))]
 
     def returned(self, sent: Sent, value: int | None) -> None:
         """It has returned; a call without a result has sent nothing, and a stream takes no descriptor without a byte."""
         if value is None or value < 0 or (value == 0 and not sent.messages):
             self._drop(sent)
+        elif not sent.messages:
+            sent.bytes, sent.data = value, sent.data[:value]
         sent.returned = True
 
     def received(self, inode: int, descriptors: int, peeked: bool) -> tuple[Carried, ...]:

@@ -206,6 +206,23 @@ def _sendmsg(
 ) -> Made:  # fmt: skip
     texts = [_bytes(text) for text in iov]
     parts = [(ctypes.c_char * len(text)).from_buffer_copy(text) for text in texts]
+    sent, length = control_data(fds, creds, control, raw, cmsg_len)
+    # A length that claims more than there is still points into memory of ours.
+    room = ctypes.create_string_buffer(sent, max(length, len(sent)) + 64)
+    array = _iovecs(parts)
+    header = Msghdr(
+        iov=ctypes.addressof(array) if bad_iov is None else NUMBERS[bad_iov], iovlen=len(parts) or (1 if bad_iov else 0),
+        control=ctypes.addressof(room) if length else None, controllen=length,
+    )  # fmt: skip
+    made = _make("sendmsg", fd, ctypes.byref(header), flags)
+    made["sent"] = {"iov": [len(text) for text in texts], "control": room.raw[:length][:4096], "controllen": length, "flags": flags}
+    return made
+
+
+def control_data(
+    fds: Any = (), creds: Any = None, control: int | None = None, raw: Any = None, cmsg_len: int | None = None, **_: Any
+) -> tuple[bytes, int]:
+    """The control data that sendmsg is given, and the length that it claims of them. cmsg(3)"""
     bodies = []
     if fds:
         bodies.append((NUMBERS["SCM_RIGHTS"], struct.pack(f"={len(fds)}I", *map(_word, fds))))
@@ -217,17 +234,7 @@ def _sendmsg(
         sent += header + body + b"\0" * (-len(body) % 8)
     if raw is not None:
         sent = _bytes(raw)
-    length = len(sent) if control is None else control
-    # A length that claims more than there is still points into memory of ours.
-    room = ctypes.create_string_buffer(sent, max(length, len(sent)) + 64)
-    array = _iovecs(parts)
-    header = Msghdr(
-        iov=ctypes.addressof(array) if bad_iov is None else NUMBERS[bad_iov], iovlen=len(parts) or (1 if bad_iov else 0),
-        control=ctypes.addressof(room) if length else None, controllen=length,
-    )  # fmt: skip
-    made = _make("sendmsg", fd, ctypes.byref(header), flags)
-    made["sent"] = {"iov": [len(text) for text in texts], "control": room.raw[:length][:4096], "controllen": length, "flags": flags}
-    return made
+    return sent, len(sent) if control is None else control
 
 
 def _recvmsg(fd: int, iov: Any = (), control: int | None = None, flags: int = 0, bad_iov: str | None = None) -> Made:

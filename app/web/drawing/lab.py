@@ -217,11 +217,27 @@ def _end(item: dict[str, Any] | None, inode: int, names: dict[int, str]) -> Port
     if item is None:
         return Port((inode, None), names.get(inode, ""), _("nobody's table holds it"), None, absent=True)
     shut = item.get("shut") or []
-    note = _("%(what)s shut", what=" + ".join(shut)) if shut else f"inode {inode}"
+    note = _afloat(item, names) or (_("%(what)s shut", what=" + ".join(shut)) if shut else f"inode {inode}")
     return Port((inode, None), names.get(inode, ""), note, item)
 
 
+def _afloat(item: dict[str, Any], names: dict[int, str]) -> str:
+    """Where an object is that nobody's table holds, in few letters; empty: somebody's does."""
+    if item.get("held", True):
+        return ""
+    if item.get("used_by"):
+        return _("in a call of %(who)s", who=", ".join(item["used_by"]))
+    queues = ", ".join(names.get(queue, str(queue)) for queue in item.get("flies_in") or ())
+    return _("in flight in %(queues)s", queues=queues) if queues else _("in nobody's table")
+
+
 def _thing(item: dict[str, Any], names: dict[int, str], rows: dict[int, dict[str, Any]], fresh: bool) -> Thing:
+    """A box for an object that is no end of a pair."""
+    thing = _box(item, names, rows, fresh)
+    return thing._replace(note=_afloat(item, names) or thing.note)
+
+
+def _box(item: dict[str, Any], names: dict[int, str], rows: dict[int, dict[str, Any]], fresh: bool) -> Thing:
     inode, kind = item["inode"], item["kind"]
     name = names.get(inode, "")
     if kind == "socket":
@@ -238,7 +254,7 @@ def _thing(item: dict[str, Any], names: dict[int, str], rows: dict[int, dict[str
             access = row.get("access", "")
             label = " ".join(row.get("names", [])[-1:]) or name
             last = place == len(item["descriptions"]) - 1
-            ports.append(Port((inode, description), label, _("%(access)s end", access=access), item if last else None))
+            ports.append(Port((inode, description), label, _("%(access)s end", access=access) if access else _("in flight"), item if last else None))
         return Thing(_("pipe"), f"inode {inode}", ports, fresh)
     if kind in ("regular file", "memfd"):
         note = ngettext("%(num)s byte", "%(num)s bytes", item.get("size") or 0)

@@ -313,7 +313,10 @@ def _state_key(process: dict[str, Any]) -> Any:
 def _holds(item: dict[str, Any] | None) -> Any:
     if item is None:
         return None
-    return item.get("queued"), str(item.get("contents")), item.get("in_flight"), item.get("size"), item.get("count"), item.get("seals"), item.get("peer_held")
+    return (
+        item.get("queued"), str(item.get("contents")), item.get("in_flight"), item.get("size"), item.get("count"), item.get("seals"), item.get("peer_held"),
+        item.get("held", True), item.get("flies_in"),
+    )  # fmt: skip
 
 
 def _processes_changed(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
@@ -348,9 +351,12 @@ def _processes_changed(before: dict[str, Any], after: dict[str, Any]) -> Iterato
 
 def _objects_changed(before: dict[str, Any], after: dict[str, Any], names: dict[int, str]) -> Iterator[str]:
     was = {item["inode"]: item for item in before["objects"]}
+    now = {item["inode"]: item for item in after["objects"]}
     for item in after["objects"]:
         old = was.get(item["inode"])
         name = names.get(item["inode"], str(item["inode"]))
+        if not item.get("held", True) and (old is None or afloat(old, names) != afloat(item, names)):
+            yield _("nobody's table holds %(name)s: %(where)s", name=name, where=afloat(item, names))
         if (queued := waiting(item)) != (held := waiting(old)) and (queued or held):
             yield ngettext("%(num)s byte waits at %(name)s", "%(num)s bytes wait at %(name)s", queued, name=name) if queued else _("nothing waits at %(name)s any more", name=name)
         flying = item.get("in_flight") or 0
@@ -366,11 +372,29 @@ def _objects_changed(before: dict[str, Any], after: dict[str, Any], names: dict[
             yield _("%(name)s counts %(count)s", name=name, count=item["count"])
         if old is not None and old.get("seals") != item.get("seals"):
             yield _("%(name)s is sealed: %(seals)s", name=name, seals=item["seals"])
+        other = now.get(item.get("peer") or 0)
         if old is not None and old.get("peer_held") and item.get("peer_held") is False:
-            yield _("nobody holds the other end of %(name)s any more", name=name)
+            if other is None:
+                yield _("nobody holds the other end of %(name)s any more", name=name)
+            else:
+                yield _("the other end of %(name)s is in nobody's table: %(where)s", name=name, where=afloat(other, names))
     for inode, item in was.items():
-        if inode not in {other["inode"] for other in after["objects"]}:
+        if inode not in now and not item.get("held", True):
+            yield _("%(name)s is gone: nobody can receive it any more", name=names.get(inode, str(inode)))
+        elif inode not in now:
             yield _("nobody's table holds %(name)s any more", name=names.get(inode, str(inode)))
+
+
+def afloat(item: dict[str, Any], names: dict[int, str]) -> str:
+    """Where an object is that nobody's table holds; empty: somebody's does."""
+    if item.get("held", True):
+        return ""
+    if item.get("used_by"):
+        return _("%(who)s still uses it, in a call that is under way", who=", ".join(item["used_by"]))
+    queues = ", ".join(names.get(inode, str(inode)) for inode in item.get("flies_in") or ())
+    if not queues:
+        return _("the kernel still has it")
+    return _("in flight, in the queue of %(queues)s", queues=queues)
 
 
 def flags(row: dict[str, Any]) -> str:
@@ -387,14 +411,17 @@ def waiting(item: dict[str, Any] | None) -> int:
     """Bytes that wait to be read from an object."""
     if item is None:
         return 0
-    if item.get("borders") and item.get("contents"):
+    if item["kind"] == "socket" and item.get("contents") is not None:  # the kernel counts of datagrams the first alone, and of TCP none behind an urgent byte
         return sum(message["bytes"] for message in item["contents"])
     return item.get("queued") or 0
 
 
 def messages(item: dict[str, Any]) -> list[tuple[int, str]]:
-    """What waits in an object: the bytes of each message (of a stream: all), and how they begin."""
-    return [(entry["bytes"], quoted(base64.b64decode(entry["data"]), 40)) for entry in item.get("contents") or []]
+    """What waits in an object: the bytes of each message (of a stream: all), and how they begin; a byte that is out of band is marked."""
+    return [
+        (entry["bytes"], quoted(base64.b64decode(entry["data"]), 40) + (f" {_('out of band')}" if entry.get("oob") else ""))
+        for entry in item.get("contents") or []
+    ]
 
 
 def gist(item: dict[str, Any], length: int = 60) -> str:
