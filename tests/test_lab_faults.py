@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
+import resource
 import select
 import signal
 import socket
@@ -410,10 +412,54 @@ def test_a_value_beyond_all_measure_is_the_kernels_to_judge(call):
     assert not step["result"].get("fault")
 
 
-def test_a_file_that_grows_too_large_ends_its_writer():
-    with start('a: open "f" O_RDWR|O_CREAT -> f\na: write f "x" * 1M => 1048576\na: write f "x" => killed=SIGXFSZ\n') as process:
+FILE = 'a: open "f" O_RDWR|O_CREAT -> f\na: memfd_create "m" 0 -> m\na: open "f" O_WRONLY|O_APPEND -> g\na: fork -> b\n'
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("b: ftruncate m 2M => ok", "the file would have 2097152 bytes, and may have 1048576 here"),
+        ('a: write f "x" * 1M => 1048576\na: write f "x" => killed=SIGXFSZ', "line 6: the file would have 1048577 bytes"),
+        ('a: lseek m 1048570 SEEK_SET\na: write m "x" * 10 => 6', "line 6"),
+        ('a: pwrite f "x" * 10 1048570 => 6', "would have 1048580 bytes"),
+        ('a: ftruncate f 1M => 0\nb: write g "x" => EFBIG', "line 6"),
+        ("a: signal SIGXFSZ SIG_IGN\nb: ftruncate f 1048577 => EFBIG", "line 6"),
+        ("a: dup2 f 256 => EBADF", "a process has the numbers up to 255 here, and 256 is none of them"),
+        ("a: dup3 f 1023 0 => EBADF", "1023 is none of them"),
+        ("a: poll " + str([3] * 257) + " POLLIN 0 => EINVAL", "poll takes 256 descriptors here"),
+        ("a: fcntl f F_DUPFD 191\n" * 12, "the numbers from 200 on are the stage's own, and no lower one is free"),
+    ],
+)
+def test_a_limit_of_the_lab_is_refused_and_never_passes_for_the_kernels_answer(text, words):
+    told = ended(FILE + text + "\n", "refused", words)
+    assert told["steps"][-1]["result"] is None and told["steps"][-1]["verdict"] == "none"
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["ftruncate m 1M => 0", "ftruncate m -1 => EINVAL", 'pwrite m "x" -1 => EINVAL', "ftruncate g 0 => 0", "dup2 f 1024 => EBADF", "dup2 99 99 => EBADF", 'pwrite f "x" 1048575 => 1'],
+)
+def test_what_the_kernel_would_answer_to_anybody_it_answers_here(line):
+    ended(FILE + f"a: {line}\n", "held")
+
+
+@pytest.mark.parametrize("number, words", [(signal.SIGXCPU, "10 seconds of processor time"), (signal.SIGKILL, "or the machine had no memory left"), (signal.SIGXFSZ, "1048576 bytes")])
+def test_who_was_killed_by_no_step_was_killed_by_a_limit(number, words):
+    def strike(step: dict) -> None:
+        if step["call"] == "read":
+            os.kill(next(process["pid"] for process in step["after"]["processes"] if process["name"] == "b"), number)
+
+    told = manager.run(parse(PIPE + "a: fork -> b\nb: read r 1 => blocks\nb: (read returns) => ok\n"), after_step=strike)
+    assert told["verdict"] == "refused" and "b was killed by a limit of the lab" in told["reason"] and words in told["reason"], told["reason"]
+    assert told["steps"][-1]["result"] is None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user's processes are counted with those of this test")
+def test_a_process_too_many_for_the_labs_user_is_the_labs_limit():
+    limited = functools.partial(resource.setrlimit, resource.RLIMIT_NPROC, (2, 2))
+    with start("a: pipe -> r w\na: fork -> b\n", preexec_fn=limited, env=os.environ | {"PAIRSCOPE_LAB_USER": "games"}) as process:
         told = json.loads(process.stdout.read())
-    assert told["verdict"] == "held", told["reason"]
+    assert told["verdict"] == "refused" and "line 2: the lab's user has as many processes as it may" in told["reason"], told["reason"]
 
 
 # ---- the runner

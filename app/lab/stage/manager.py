@@ -28,7 +28,7 @@ from app.lab.language import format as canonical
 from app.lab.language import quoted
 from app.lab.model import Constants, Items, Name, Number, Scenario, Step, Text, Value
 from app.lab.stage import actor as acting
-from app.lab.stage import confine, expect, message, probes, reach, system, watch
+from app.lab.stage import bounds, confine, expect, message, probes, reach, system, watch
 from app.lab.stage.apart import apart
 from app.lab.stage.cast import Actor, Outcome, Pending, Process, ending
 from app.lab.stage.queues import Carried
@@ -139,6 +139,8 @@ class _Stage:
         self._memory = probes.Memory()
         self._steps: list[dict[str, Any]] = []
         self._ports = reach.Ports()
+        self._signals: set[int] = set()
+        """Every signal that a step has sent."""
         self._timeout = 0.0
         """Seconds that a call may wait by an option of its socket."""
         self._deadline = 0.0
@@ -230,6 +232,9 @@ class _Stage:
             entry["verdict"], entry["reason"] = expect.FAILED, outcome
         else:
             assert who is not None
+            if limit := bounds.met(step.call, outcome.result):
+                entry["reason"] = limit
+                raise Refused(f"line {step.place.line}: {limit}")
             entry["result"] = outcome.result
             try:
                 entry["verdict"], entry["reason"] = expect.check(
@@ -239,6 +244,10 @@ class _Stage:
                 entry["verdict"], entry["reason"] = expect.FAILED, str(unmade)
             if outcome.result.get("fault"):
                 entry["verdict"], entry["reason"] = expect.FAILED, expect.observed(outcome.result, None)
+        for dead in self._processes:
+            if limit := bounds.killed(dead.status, self._signals):
+                entry["result"], entry["verdict"], entry["reason"] = None, expect.NONE, f"{dead.name} was killed by a limit of the lab: {limit}"
+                raise Refused(f"line {step.place.line}: {entry['reason']}")
         entry["after"] = probes.facts(self._processes, self._memory)
         for process in entry["after"]["processes"]:
             if len(process["descriptors"]) > DESCRIPTORS_MAX:
@@ -350,6 +359,12 @@ class _Stage:
             raise Refused(f"line {step.place.line}: the numbers from {acting.HIDDEN} to {acting.NUMBERS_MAX - 1} are the stage's own")
         if step.call == "fcntl" and arguments[1] in [NUMBERS[name] for name in _DUPLICATING] and len(arguments) > 2 and arguments[2] & 0xFFFFFFFF >= acting.HIDDEN - 8:
             raise Refused(f"line {step.place.line}: a number of {acting.HIDDEN - 8} or more; those are the stage's own")
+        if isinstance(arguments[0] if arguments else None, int) or step.call == "poll":
+            row, item = self._seen(who, arguments[0])
+            if limit := bounds.asks(step.call, arguments, row, item):
+                raise Refused(f"line {step.place.line}: {limit}")
+        if step.call in ("kill", "pidfd_send_signal"):
+            self._signals.add(arguments[1])
         if step.call == "connect":
             self._guard_connect(who, step, arguments)
         if step.call == "bind":
@@ -366,11 +381,12 @@ class _Stage:
                 seconds, micro = struct.unpack("=qq", body)
                 self._timeout = max(self._timeout, min(SECONDS, seconds + micro / 1e6))
 
-    def _seen(self, who: Actor, fd: int) -> dict[str, Any] | None:
-        """What the last look found behind a descriptor; None: there was none."""
-        objects = self._objects()
-        inode = probes.inode(who.process.pid, fd) if objects else 0
-        return next((item for item in objects if item["inode"] == inode), None)
+    def _seen(self, who: Actor, fd: Any) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+        """The descriptor, and what it stands for, as the last look found them; None: there was none."""
+        facts = self._steps[-2]["after"] if len(self._steps) > 1 else None
+        table = next((process["descriptors"] for process in (facts or {"processes": []})["processes"] if process["name"] == who.process.name), [])
+        row = next((row for row in table if isinstance(fd, int) and row["number"] == fd & 0xFFFF_FFFF), None)
+        return row, next((item for item in self._objects() if row and item["inode"] == row["inode"]), None)
 
     def _objects(self) -> list[dict[str, Any]]:
         return list((self._steps[-2]["after"] or {}).get("objects", ())) if len(self._steps) > 1 else []
@@ -382,7 +398,7 @@ class _Stage:
     def _guard_connect(self, who: Actor, step: Step, arguments: list[Any]) -> None:
         """Gives a connect to port 0 the port that a bind was given. Refuses one that would lead to anybody outside of the run."""
         address = arguments[1][0] * arguments[1][1]
-        item = self._seen(who, arguments[0])
+        _, item = self._seen(who, arguments[0])
         place = reach.parted(address)
         if place is None:
             if address.startswith(b"\0") and self._strangers(reach.named(address)):
@@ -407,7 +423,7 @@ class _Stage:
 
     def _guard_bind(self, who: Actor, step: Step, arguments: list[Any]) -> None:
         """Refuses to share a stranger's port, and what is sent to it: options of both sockets allow that. socket(7), SO_REUSEPORT"""
-        place, item = reach.parted(arguments[1][0] * arguments[1][1]), self._seen(who, arguments[0])
+        place, (_, item) = reach.parted(arguments[1][0] * arguments[1][1]), self._seen(who, arguments[0])
         over = reach.protocol(item)
         if not place or not place[1] or over not in ("tcp", "udp"):
             return
@@ -418,7 +434,7 @@ class _Stage:
 
     def _guard_datagram(self, who: Actor, step: Step, fd: int) -> None:
         """Refuses to send to a port that was the run's when the socket was connected, and is a stranger's now."""
-        if (place := reach.peer(self._seen(who, fd))) and self._strangers(reach.receivers("udp", *place)):
+        if (place := reach.peer(self._seen(who, fd)[1])) and self._strangers(reach.receivers("udp", *place)):
             raise Refused(f"line {step.place.line}: port {place[1]} of {place[0].decode()} is another process's now over UDP; a run sends to nobody else")
 
     def _guard_listener(self, who: Actor, step: Step, fd: int) -> None:
