@@ -344,7 +344,7 @@ def _described(run: Reading, number: int, facts: dict[str, Any]) -> str:
     names = run.names(number)
     parts = []
     for process in facts["processes"]:
-        held = ", ".join(f"{row['number']} {' '.join(row['names'])}".strip() for row in process["descriptors"])
+        held = ", ".join(f"{row['number']} {' '.join(row['names'][-1:])}".strip() for row in process["descriptors"])  # earlier names are its parent's
         parts.append(f"{process['name']}: {words.process_state(process)[1]}; {held or _('no descriptor')}.")
     for item in facts["objects"]:
         if gist := words.gist(item):

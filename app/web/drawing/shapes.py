@@ -56,12 +56,14 @@ class Drawing:
         self._description = description
         self._layout = layout
         self._parts: list[Markup] = []
+        self._links = False
 
     def element(self, tag: str, content: Any = "", /, **attributes: Any) -> None:
         """One element; an underscore at the end of an attribute's name is dropped, others become hyphens."""
         self._parts.append(element(tag, content, **attributes))
 
     def open(self, tag: str, /, **attributes: Any) -> None:
+        self._links |= tag == "a"
         self._parts.append(Markup("<{}{}>").format(Markup(tag), _attributes(attributes)))
 
     def shut(self, tag: str) -> None:
@@ -177,15 +179,19 @@ class Drawing:
         self.element("path", d=GLYPHS[which % len(GLYPHS)], transform=f"translate({_n(x)} {_n(y)})", class_="glyph")
 
     def svg(self) -> Markup:
-        """The finished drawing, with its title and description for those who cannot see it."""
+        """The finished drawing, with its title and description for those who cannot see it.
+
+        An image hides what is in it from them: a drawing with links in it is a group. WAI-ARIA 1.2, img, *Children Presentational*.
+        """
         return Markup(
             '<svg class="drawing {layout}" viewBox="0 0 {w} {h}" width="{w}" height="{h}"'
-            ' role="img" aria-labelledby="{id}-title {id}-desc">'
+            ' role="{role}" aria-labelledby="{id}-title" aria-describedby="{id}-desc">'
             '<title id="{id}-title">{title}</title><desc id="{id}-desc">{desc}</desc>{parts}</svg>'
         ).format(
             layout=self._layout,
             w=_n(self.width),
             h=_n(self.height),
+            role="group" if self._links else "img",
             id=f"{self.name}{'-' + self._layout if self._layout else ''}",
             title=self._title,
             desc=self._description,
