@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 import sys
@@ -59,6 +60,10 @@ def played(name: str) -> dict:
     return json.loads(done.stdout)
 
 
+once = functools.cache(played)
+"""A run of it that several tests look at."""
+
+
 def wrong(run: dict) -> str:
     """What did not hold, with its line; empty: all held."""
     lines = [f"line {step['line']}: {step['actor']} {step['call']}: {step['reason']}" for step in run["steps"] if step["verdict"] == "failed"]
@@ -100,8 +105,8 @@ def test_every_step_that_could_surprise_says_what_is_expected(name):
 
 @pytest.mark.parametrize("name", gallery.names())
 def test_a_scenario_holds_five_times_in_a_row(name):
-    for _ in range(5):
-        assert not wrong(played(name))
+    for run in (once(name), *(played(name) for _ in range(4))):
+        assert not wrong(run)
 
 
 @pytest.mark.long

@@ -20,6 +20,13 @@ OPTIONS = tuple(
 )
 """Of setsockopt. Others hand the kernel a program."""
 
+SETTABLE = tuple(
+    name
+    for name in OPTIONS
+    if name not in ("SO_ERROR", "SO_PEERPIDFD", "SO_PEERCRED", "SO_PEERGROUPS", "SO_PEERSEC", "SO_INCOMING_CPU", "SO_INCOMING_NAPI_ID", "SO_MEMINFO", "SO_COOKIE")
+)
+"""Options whose value a look may ask for: of the others one is taken by the look, one makes a descriptor, some nobody sets or the kernel changes by chance."""
+
 KINDS = {
     "fd": "a descriptor's name, or a number",
     "number": "a number or constants",

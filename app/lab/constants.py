@@ -103,6 +103,13 @@ def errno_name(code: int) -> str:
     return _ERRNO_NAMES.get(code, str(code))
 
 
+def signal_name(number: int) -> str:
+    """``SIGPIPE`` for 13, ``SIGRTMIN+1`` for 35; a number that is no signal's as ``signal 99``."""
+    if number in set(signal.Signals):
+        return signal.Signals(number).name
+    return f"SIGRTMIN+{number - signal.SIGRTMIN}" if signal.SIGRTMIN < number < signal.SIGRTMAX else f"signal {number}"
+
+
 def decode(prefix: str, value: int) -> str:
     """A number as C writes it: ``MSG_PEEK|MSG_DONTWAIT``, ``SOCK_SEQPACKET|SOCK_CLOEXEC``; bits without a name in hexadecimal; ``0`` for none."""
     known = {number: name for name, number in NUMBERS.items() if name.startswith(prefix) and name not in _SECOND_NAMES}

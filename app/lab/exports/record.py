@@ -218,6 +218,12 @@ class _Descriptor(_Shape):
     description: _Int
 
 
+class _Signals(_Shape):
+    caught: Annotated[list[_Word], msgspec.Meta(max_length=64)]
+    ignored: Annotated[list[_Word], msgspec.Meta(max_length=64)]
+    pending: Annotated[list[_Word], msgspec.Meta(max_length=64)]
+
+
 class _Process(_Shape):
     name: _Word
     pid: _Int
@@ -228,6 +234,7 @@ class _Process(_Shape):
     threads: list[_Task] | msgspec.UnsetType = msgspec.UNSET
     blocked: _Blocked | None | msgspec.UnsetType = msgspec.UNSET
     exit: _Exit | msgspec.UnsetType = msgspec.UNSET
+    signals: _Signals | msgspec.UnsetType = msgspec.UNSET
 
 
 class _Carried(_Shape):
@@ -272,6 +279,9 @@ class _Object(_Shape):
     queued: _Int | None | msgspec.UnsetType = msgspec.UNSET
     contents: list[_Piece] | None | msgspec.UnsetType = msgspec.UNSET
     borders: bool | msgspec.UnsetType = msgspec.UNSET
+    error: bool | msgspec.UnsetType = msgspec.UNSET
+    options: dict[_Word, _Int | _Many] | msgspec.UnsetType = msgspec.UNSET
+    crc32: _Inode | msgspec.UnsetType = msgspec.UNSET
     why: _Short | msgspec.UnsetType = msgspec.UNSET
     size: _Int | msgspec.UnsetType = msgspec.UNSET
     seals: _Short | msgspec.UnsetType = msgspec.UNSET

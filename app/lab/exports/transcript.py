@@ -11,6 +11,7 @@ import signal
 import struct
 from typing import Any, Iterable
 
+from app.lab import values
 from app.lab.calls import CALLS
 from app.lab.constants import NUMBERS, decode
 from app.lab.exports.lines import signal_name
@@ -139,6 +140,8 @@ class _Teller:
             fds = _fds(step)
             found = [f"{{fd={fd}, revents={decode('POLL', revents)}}}" for fd, revents in zip(fds, result["revents"]) if revents]
             return f"{value} ([{', '.join(found)}])" if found else f"{value} (Timeout)"
+        if own.call == "fcntl" and (meaning := values.meaning(step, result, {})):
+            return f"{value:#x} ({'seals' if step['arguments'][1] == NUMBERS['F_GET_SEALS'] else 'flags'} {meaning})"
         return str(value)
 
     # ---- what was given

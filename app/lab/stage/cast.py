@@ -8,6 +8,7 @@ import select
 import socket
 from typing import Any
 
+from app.lab.constants import signal_name
 from app.lab.model import Step
 from app.lab.stage.queues import Sent
 
@@ -85,5 +86,5 @@ def ending(status: int | None) -> str:
     if status is None:
         return "in a way that nobody could see"
     if os.WIFSIGNALED(status):
-        return f"killed by signal {os.WTERMSIG(status)}"
+        return f"killed by {signal_name(os.WTERMSIG(status))}"
     return f"exit status {os.WEXITSTATUS(status)}"

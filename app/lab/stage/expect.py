@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 from typing import Any, Callable
 
-from app.lab.constants import ERRNOS, NUMBERS, decode, number
+from app.lab.constants import ERRNOS, NUMBERS, decode, number, signal_name
 from app.lab.language import quoted, shown
 from app.lab.model import Constants, Expectation, Items, Number, Text, Value
 
@@ -102,7 +101,7 @@ def _named(key: str, came: Any) -> str:
     if isinstance(came, list):
         return "[" + ", ".join(_named(key, one) for one in came) + "]"
     if key == "killed":
-        return signal.Signals(came).name if came in set(signal.Signals) else str(came)
+        return signal_name(came)
     return decode("POLL", came) if key == "revents" else str(came)
 
 

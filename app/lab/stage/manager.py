@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 from app.ipc import passing
-from app.lab.calls import CALLS
+from app.lab.calls import CALLS, SETTABLE
 from app.lab.constants import NUMBERS, errno_name, number
 from app.lab.language import format as canonical
 from app.lab.language import quoted
@@ -182,6 +182,8 @@ class _Stage:
             raise Refused("the scenario has no step")
         if len(steps) > STEPS_MAX:
             raise Refused(f"{len(steps)} steps; at most {STEPS_MAX}")
+        set_ = {number(value) if isinstance(value, Constants) else value.value for step in steps if step.call == "setsockopt" and isinstance(value := step.arguments[2], (Constants, Number))}
+        self._memory.options = tuple(name for name in SETTABLE if NUMBERS[name] in set_)
         self._begin(steps[0].actor)
 
     def _blocked(self) -> str:

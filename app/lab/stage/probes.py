@@ -15,6 +15,7 @@ import os
 import select
 import socket
 import struct
+import zlib
 from typing import Any, Iterable, Iterator
 
 from app.ipc import descriptor, passing
@@ -25,15 +26,17 @@ from app.lab.stage.actor import HIDDEN, NUMBERS_MAX
 from app.lab.stage.cast import Actor, Process
 from app.lab.stage.diag import Asker
 from app.lab.stage.queues import Carried, Queues, Sent
+from app.lab.values import seals
 
 SHOWN = 1024
 """Bytes of one message, or of one stream, that the facts hold."""
 MESSAGES = peek.MOST
 IN_FLIGHT = 256
 """Descriptors in flight that one look asks the kernel about. What more there are is told by the run's own calls."""
+_FILE = 1 << 20
+"""Bytes of a file that are looked at: more than a run can write."""
 _NETWORKS = (socket.AF_INET, socket.AF_INET6)
 _PIDFD_GETFD = 438
-_SEALS = {1: "F_SEAL_SEAL", 2: "F_SEAL_SHRINK", 4: "F_SEAL_GROW", 8: "F_SEAL_WRITE", 16: "F_SEAL_FUTURE_WRITE"}
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 
@@ -54,6 +57,8 @@ class Memory:
     """(pid, number) to (description, inode), at the look before."""
     descriptions: int = 0
     """How many descriptions have been numbered."""
+    options: tuple[str, ...] = ()
+    """Options of sockets that a call of the run sets, by their names."""
     fresh: set[tuple[int, int]] = dataclasses.field(default_factory=set)
     """(pid, number) that the calls since the last look have made: they say nothing of what was there before."""
     known: dict[int, set[int]] = dataclasses.field(default_factory=dict)
@@ -282,6 +287,8 @@ def _process(process: Process, everybody: list[Process], rows: list[tuple[int, _
         told["threads"] = threads
         told["state"] = threads[0]["state"] if threads else "running"
         told["blocked"] = threads[0].get("blocked") if threads else None
+        told["signals"] = watch.signals(process.pid)
+        told["how"]["signals"] = "observed"
     return told
 
 
@@ -409,6 +416,9 @@ def _see_socket(told: dict[str, Any], group: _Description, info: dict[str, str],
         listens = bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
         told |= {"family": decode("AF_", int(sock.family)), "type": decode("SOCK_", int(sock.type) & 0xF), "listens": listens}
         told["how"] = {"type": "observed", "in_flight": "observed", "queued": "observed", "contents": "observed"}
+        if options := _options(sock, look.memory.options):
+            told["options"] = options
+            told["how"]["options"] = "observed"
         _see_peer(told, sock, inode, look)
         told["in_flight"] = int(info["scm_fds"]) if "scm_fds" in info else None
         told["queued"] = None if listens else peek.queued(group.own)
@@ -454,6 +464,17 @@ def _see_peer(told: dict[str, Any], sock: socket.socket, inode: int, look: _Look
             name = next((process.name for process in look.processes if process.pid == pid), None)
             told["credentials"] = {"pid": pid, "uid": uid, "gid": gid, "process": name}
             told["how"]["credentials"] = "observed"
+
+
+def _options(sock: socket.socket, names: Iterable[str]) -> dict[str, int | list[int]]:
+    """What these options of a socket are, of those that it has: a number, or several."""
+    found: dict[str, int | list[int]] = {}
+    for name in names:
+        with contextlib.suppress(OSError):
+            value = sock.getsockopt(socket.SOL_SOCKET, NUMBERS[name], 16)
+            numbers = [number for (number,) in struct.iter_unpack("=q" if len(value) == 16 else "=i", value[: len(value) & ~3])]
+            found[name] = numbers[0] if len(numbers) == 1 else numbers
+    return found
 
 
 def _address(found: Any) -> str:
@@ -517,6 +538,8 @@ def _carried(one: Carried, seen: _Description | None = None) -> dict[str, Any]:
 def _see_queue(told: dict[str, Any], borders: bool, queue: _Queue, parts: list[list[dict[str, Any]]] | None) -> None:
     """What waits to be read. Messages without a byte are seen once, and then by what was sent. `parts`: the descriptors in flight with each part."""
     told["borders"] = borders
+    told["error"] = queue.error
+    told["how"]["error"] = "observed"
     if queue.error:
         told |= {"contents": None, "why": "an error waits here, and the first look would take it away"}
         return
@@ -591,10 +614,16 @@ def _see_file(told: dict[str, Any], group: _Description, info: dict[str, str], l
     told["size"] = group.seen.size
     told["how"] = {"size": "observed", "seals": "observed", "contents": "observed"}
     if group.seen.object == "memfd":
-        seals = fcntl.fcntl(group.own, NUMBERS["F_GET_SEALS"])
-        told["seals"] = "|".join(name for bit, name in _SEALS.items() if seals & bit) or "0"
-    if group.seen.access in ("read", "read-write"):
-        told["contents"] = [_piece(os.pread(group.own, SHOWN, 0)) | {"bytes": group.seen.size}] if group.seen.size else []
+        told["seals"] = seals(fcntl.fcntl(group.own, NUMBERS["F_GET_SEALS"]))
+    with contextlib.suppress(OSError):
+        # A description that is for writing alone, or for nothing (O_PATH), shows no byte; one of this process's own does.
+        own = os.dup(group.own) if group.seen.access in ("read", "read-write") else os.open(f"/proc/self/fd/{group.own}", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            data = os.pread(own, _FILE, 0)
+        finally:
+            os.close(own)
+        told["contents"] = [_piece(data) | {"bytes": group.seen.size}] if group.seen.size else []
+        told["crc32"] = zlib.crc32(data)
 
 
 def _see_other(told: dict[str, Any], group: _Description, info: dict[str, str], look: _Look) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from typing import Any
 
 from app.lab.calls import CALLS
+from app.lab.constants import signal_name
 from app.lab.stage.system import NUMBERS_OF_CALLS
 
 RECEIVING = NUMBERS_OF_CALLS["recvmsg"]
@@ -64,6 +66,19 @@ def exit_code(pid: int) -> int | None:
     except OSError:
         return None
     return int(words[49]) if words[0] == "Z" else None
+
+
+def signals(pid: int) -> dict[str, list[str]]:
+    """The signals that a living process catches, ignores and has waiting for it, by their names: proc_pid_status(5)."""
+    found: dict[str, list[str]] = {"caught": [], "ignored": [], "pending": []}
+    with contextlib.suppress(OSError):
+        masks = dict(line.split(":\t") for line in _text(f"/proc/{pid}/status").splitlines() if line.startswith(("Sig", "Shd")))
+        for key, lines in (("caught", ("SigCgt",)), ("ignored", ("SigIgn",)), ("pending", ("SigPnd", "ShdPnd"))):
+            mask = 0
+            for line in lines:
+                mask |= int(masks.get(line, "0"), 16)
+            found[key] = [signal_name(number) for number in range(1, 65) if mask >> number - 1 & 1]
+    return found
 
 
 def parent(pid: int) -> int:

@@ -10,7 +10,7 @@ from flask_babel import ngettext
 from markupsafe import Markup
 
 from app.web.drawing.shapes import Drawing, _n
-from app.web.lab import reading as words
+from app.web.lab import words
 from app.web.lab.reading import Fresh, Reading
 from app.web.words import clip
 

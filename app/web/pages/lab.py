@@ -20,7 +20,8 @@ from app.web.drawing import lab as drawing
 from app.web.lab import bytes as panes
 from app.web.lab import running
 from app.web.lab.exporting import FORMS
-from app.web.lab.reading import SHAPES, Reading, flags, gist, process_state, standing, waiting
+from app.web.lab.reading import SHAPES, Reading
+from app.web.lab.words import flags, gist, process_state, standing, waiting
 from app.web.pages import blueprint
 from app.web.problems import Problem
 from app.web.upload import receive, takes_upload

@@ -1,0 +1,110 @@
+"""What a call gave, in the words of C: what its number stands for, and what came beside it."""
+
+from __future__ import annotations
+
+import base64
+import socket
+import struct
+from typing import Any, Mapping
+
+from app.lab.constants import NUMBERS, decode, errno_name, signal_name
+
+_SEALS = {1: "F_SEAL_SEAL", 2: "F_SEAL_SHRINK", 4: "F_SEAL_GROW", 8: "F_SEAL_WRITE", 16: "F_SEAL_FUTURE_WRITE"}
+_OPTIONS = {
+    "SO_ERROR": lambda value: errno_name(value) if value else "0",
+    "SO_TYPE": lambda value: decode("SOCK_", value),
+    "SO_DOMAIN": lambda value: decode("AF_", value),
+    "SO_PROTOCOL": lambda value: decode("IPPROTO_", value) if value else "0",
+}
+"""Options whose number is a constant's."""
+
+
+def meaning(step: dict[str, Any], result: dict[str, Any], names: Mapping[int, str]) -> str:
+    """What the number that a call returned stands for: a process's name (`names`, by pid), flags, seals; empty: for itself."""
+    value, call = result["value"], step["call"]
+    if value is None or result["errno"]:
+        return ""
+    if call in ("fork", "wait", "waitpid"):
+        return names.get(value, "")
+    if call == "fcntl" and len(step["arguments"]) > 1:
+        command = step["arguments"][1]
+        if command == NUMBERS["F_GETFL"]:
+            return status_flags(value)
+        if command == NUMBERS["F_GETFD"]:
+            return "FD_CLOEXEC" if value & 1 else ""
+        if command == NUMBERS["F_GET_SEALS"]:
+            return seals(value) if value else ""
+    return ""
+
+
+def beside(step: dict[str, Any], result: dict[str, Any], names: Mapping[int, str]) -> dict[str, str]:
+    """What came beside the number, by key: ``revents``, ``status``, ``killed``, ``value`` (of an option or an eventfd), ``flags``, ``creds``, ``port``."""
+    found: dict[str, str] = {}
+    if result.get("revents") is not None:
+        several = [decode("POLL", one & 0xFFFF) for one in result["revents"]]
+        found["revents"] = several[0] if len(several) == 1 else f"[{', '.join(several)}]"
+    if result.get("status") is not None:
+        found["status"] = str(result["status"])
+    if result.get("killed") is not None:
+        found["killed"] = signal_name(result["killed"])
+    if result.get("msg_flags"):
+        found["flags"] = decode("MSG_", result["msg_flags"] & 0xFFFFFFFF)
+    if result.get("creds"):
+        found["creds"] = credentials(result["creds"], names)
+    if result.get("option") is not None:
+        found["value"] = option(step, result, names)
+    elif result.get("held") is not None and _counts(step):
+        found["value"] = str(result["held"])
+    if result.get("port") is not None:
+        found["port"] = str(result["port"])
+    if result.get("before"):
+        found["before"] = result["before"]
+    return found
+
+
+def _counts(step: dict[str, Any]) -> bool:
+    """Whether the call's descriptor was an eventfd, whose eight bytes are a number."""
+    facts = step["after"] or {"processes": [], "objects": []}
+    counters = {item["inode"] for item in facts["objects"] if item["kind"] == "eventfd"}
+    rows = [
+        row
+        for process in facts["processes"]
+        if step["actor"] in (process["name"], *(thread["name"] for thread in process.get("threads") or ()))
+        for row in process["descriptors"]
+    ]
+    return any(row["number"] == step["arguments"][0] and row["inode"] in counters for row in rows)
+
+
+def credentials(creds: list[int], names: Mapping[int, str]) -> str:
+    """Process, user and group in words: ``process me, user 65534, group 65534``; what the kernel does not know is left out."""
+    pid, *ids = creds
+    words = [f"process {names.get(pid, pid)}" if pid else "no process"]
+    words += [f"{what} {number}" for what, number in zip(("user", "group"), ids) if number not in (0xFFFFFFFF, -1)]
+    return ", ".join(words)
+
+
+def option(step: dict[str, Any], result: dict[str, Any], names: Mapping[int, str]) -> str:
+    """An option's value: credentials and constants by their names, a time-out in seconds, else numbers."""
+    data, held = base64.b64decode(result["option"]), result["held"]
+    level, which = (step["arguments"] + [None] * 3)[1:3]
+    if level != socket.SOL_SOCKET:
+        return str(held)
+    if which == NUMBERS["SO_PEERCRED"] and len(data) == 12:
+        return credentials(list(struct.unpack("=iII", data)), names)
+    if which in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO) and isinstance(held, list) and len(held) == 2:
+        return f"{held[0]}.{held[1]:06d} s"
+    for name, word in _OPTIONS.items():
+        if which == NUMBERS.get(name) and isinstance(held, int):
+            return word(held)
+    return str(held)
+
+
+def status_flags(value: int) -> str:
+    """What F_GETFL gives, by names: the access first. fcntl(2)"""
+    access = ("O_RDONLY", "O_WRONLY", "O_RDWR", "O_ACCMODE")[value & 3]
+    return f"{access}|{decode('O_', value & ~3)}" if value & ~3 else access
+
+
+def seals(value: int) -> str:
+    """What F_GET_SEALS gives, by names."""
+    return "|".join(name for bit, name in _SEALS.items() if value & bit) or "0"
