@@ -12,7 +12,7 @@ envelope's ``fds``. A message with descriptors travels alone; others may travel 
 from __future__ import annotations
 
 import enum
-from typing import Annotated, Any
+from typing import Annotated, Any, Iterable
 
 import msgspec
 
@@ -274,6 +274,11 @@ class Progress(msgspec.Struct):
     history: int = 0
     """Rows of messages kept, and the bound, below."""
     bound: int = 0
+    gaps: int = 0
+    """Of those in quarantine, the stretches that are missing in the journal, and why the newest is."""
+    gap: str = ""
+    stalled: str = ""
+    """Why the journal cannot be read on, in words; empty: it can."""
 
 
 class More(msgspec.Struct):
@@ -354,6 +359,24 @@ KINDS: tuple[Kind, ...] = (
 
 BY_NAME: dict[str, Kind] = {kind.name: kind for kind in KINDS}
 BY_CODE: dict[int, Kind] = {kind.code: kind for kind in KINDS}
+
+
+
+class Unhandled(Exception):
+    """A kind is declared for a receiver that has no handler for it, or the other way round."""
+
+
+def complete(receiver: str, handled: Iterable[str]) -> None:
+    """Whoever receives asks this before it hears anybody: a message that nobody looks at would be swallowed. `receiver`: as the kinds name it.
+
+    Raises Unhandled, which names the kinds.
+    """
+    declared = {kind.name for kind in BY_CODE.values() if receiver in kind.receiver.split()}
+    if missing := declared - set(handled):
+        raise Unhandled(f"the vocabulary has {', '.join(sorted(missing))} for the {receiver}, which has no handler for it")
+    if strange := set(handled) - declared:
+        raise Unhandled(f"the {receiver} has a handler for {', '.join(sorted(strange))}, which the vocabulary does not send to it")
+
 
 REFUSALS: dict[str, str] = {
     "unknown-kind": "There is no job of that name.",

@@ -23,12 +23,15 @@ class Epoch(msgspec.Struct, array_like=True, gc=False, tag=1):
     serial: int
     at: int
     cut: int
-    """Bytes of a torn tail that recovery cut off."""
+    """Bytes of a torn tail that recovery passed over."""
     lost: bool
     """True: records may be missing before this one. There was no journal to go on from, or the machine has been started since
     it was written, and what had not reached the disk is gone."""
     after: int | None = None
     """The last position before this one. None: there is none, or the record is of a version whose positions had no steps."""
+    gaps: list[tuple[int, int]] = []
+    """First and last position of each stretch of damage that recovery found in the newest segment. Where nobody can tell how many records it
+    held, the last one is as far on as there is room for."""
 
 
 class Born(msgspec.Struct, array_like=True, gc=False, tag=2):

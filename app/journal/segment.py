@@ -3,15 +3,20 @@
 A file is a sequence of frames. A frame is ``length u32, crc32 u32, first position u64, count u32`` (little endian) and
 a body of `length` bytes: `count` records as one msgpack array. The checksum covers position, count and body. The first
 frame has count 0 and holds the :class:`Head`: what a supervisor must know to go on although older segments are gone.
-A frame that is short or fails its checksum ends the segment.
+
+Bytes that are no whole frame are *torn* or *damaged*. Torn are those at the very end that begin as the next frame would and stop
+before its length: a write that was not finished, of which nobody was told. All others were written whole and have changed since: a
+stretch of damage reaches to the next whole frame, which :func:`whole_behind` finds by its position and its checksum. A copy of it is
+set aside as a file beside the segment, named by the segment, the offset and the number of bytes. No part of this program deletes that file.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
 from pathlib import Path
-from typing import Iterator
+from typing import Iterator, NamedTuple
 from zlib import crc32
 
 import msgspec
@@ -22,6 +27,8 @@ FRAME = struct.Struct("<IIQI")
 _COVERED = struct.Struct("<QI")
 BODY_MAX = 64 * 1024 * 1024
 SUFFIX = ".journal"
+ASIDE = ".damaged"
+"""How the name of a stretch ends that was set aside."""
 
 
 class Head(msgspec.Struct, array_like=True):
@@ -68,6 +75,151 @@ def scan(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
         position, count, body = found
         at += FRAME.size + len(body)
         yield at, position, count, body
+
+
+class Stretch(NamedTuple):
+    """Bytes of a segment that are no frame any more."""
+
+    first: int
+    """Position by which the segment is named."""
+    offset: int
+    size: int
+
+    @property
+    def name(self) -> str:
+        """Of the file as which it is set aside."""
+        return f"{self.first:019d}-{self.offset}-{self.size}{ASIDE}"
+
+
+class Piece(NamedTuple):
+    """A part of a segment: a whole frame, or bytes that are none."""
+
+    offset: int
+    position: int
+    """Of its first record; of a piece that is not whole, the position that comes next there."""
+    count: int
+    """Records; 0: a head, or a torn tail. Of damage: how many it held, and where nobody can tell, as many as there is room for."""
+    whole: bool
+    body: bytes
+    """Of a piece that is not whole: all of it."""
+
+
+def pieces(data: bytes, first: int) -> Iterator[Piece]:
+    """Everything that is in the segment that begins at position `first`, in order."""
+    at, expected = 0, first
+    while at < len(data):
+        found = parse(data, at)
+        if found is not None:
+            position, count, body = found
+            yield Piece(at, position, count, True, body)
+            at += FRAME.size + len(body)
+            expected = position + count
+            continue
+        behind = whole_behind(data, at, expected)
+        bad = data[at:] if behind < 0 else data[at:behind]
+        if behind >= 0:
+            count = FRAME.unpack_from(data, behind)[2] - expected
+        else:
+            count = 0 if torn(bad, expected, at == 0) else _held(bad, expected, at == 0)
+        yield Piece(at, expected, count, False, bad)
+        at += len(bad)
+        expected += count
+
+
+def whole_behind(data: bytes, at: int, expected: int) -> int:
+    """Offset of the first whole frame of records behind offset `at`, where there is none although position `expected` comes next; -1: there is none.
+
+    No record is shorter than a byte, so the position of that frame is at most as many further as bytes lie between. Where the length at `at` leads to
+    such a frame, that is believed first: a payload may hold the copy of a frame.
+    """
+    if at + FRAME.size <= len(data):
+        next_one = at + FRAME.size + FRAME.unpack_from(data, at)[0]
+        if _comes(data, next_one, at, expected):
+            return next_one
+    # The upper five bytes of a position are the same for sixteen million of them: to look for them is 200 times as fast as to try each offset.
+    uppers = [number.to_bytes(5, "little") for number in range(expected >> 24, (expected + len(data) - at >> 24) + 1)]
+    found = {upper: data.find(upper, at + _UPPER) for upper in uppers}
+    while candidates := [place for place in found.values() if place >= 0]:
+        place = min(candidates)
+        if place - _UPPER > at and _comes(data, place - _UPPER, at, expected):
+            return place - _UPPER
+        for upper in uppers:
+            if found[upper] == place:
+                found[upper] = data.find(upper, place + 1)
+    return -1
+
+
+_UPPER = 8 + 3
+"""Bytes of a frame before the upper five of its position."""
+
+
+def _comes(data: bytes, offset: int, at: int, expected: int) -> bool:
+    """Whether at `offset` a whole frame begins that can stand behind bytes from `at` on that cannot be read."""
+    if offset + FRAME.size > len(data):
+        return False
+    _length, _crc, position, count = FRAME.unpack_from(data, offset)
+    return count > 0 and expected <= position <= expected + offset - at and parse(data, offset) is not None
+
+
+def torn(tail: bytes, expected: int, head: bool = False) -> bool:
+    """Whether the bytes at the end of a segment, where position `expected` comes next, are a write that was not finished.
+
+    `head`: they are all that the segment holds. It was begun and never got its head.
+    """
+    if len(tail) < FRAME.size:
+        return True
+    length, crc, position, count = FRAME.unpack_from(tail)
+    if position != expected and not head or not len(tail) - FRAME.size < length <= BODY_MAX or count > length:
+        return False
+    return crc32(tail[FRAME.size :], crc32(tail[8 : FRAME.size])) != crc  # else it is whole, and its length has changed
+
+
+def _held(bad: bytes, expected: int, head: bool) -> int:
+    """How many records the frames of a damaged end held. Where one byte has changed the header, the body or the checksum still tells."""
+    count = at = 0
+    while at + FRAME.size <= len(bad):
+        length, crc, position, said = FRAME.unpack_from(bad, at)
+        inner = _announced(bad[at + FRAME.size : at + FRAME.size + 5])
+        if inner and crc32(bad[at + FRAME.size :], crc32(_COVERED.pack(expected + count, inner))) == crc:
+            return count + inner
+        if not (0 < said <= length or head and at == 0 and said == 0 and position == expected):
+            return count + len(bad) - at
+        count += said
+        at += FRAME.size + length
+    return count
+
+
+def _announced(body: bytes) -> int:
+    """How many elements msgpack's array has that begins here; 0: it is none."""
+    if len(body) < 5:
+        return 0
+    if body[0] >> 4 == 9:
+        return body[0] & 15
+    return int.from_bytes(body[1:3], "big") if body[0] == 0xDC else int.from_bytes(body[1:5], "big") if body[0] == 0xDD else 0
+
+
+def set_aside(directory: Path, stretch: Stretch) -> None:
+    """Copies a stretch of damage into a file of its own, on the disk when this returns. Raises OSError; there is no such file then.
+
+    What stands there under the name already is the same: bytes of a segment are written once.
+    """
+    target = directory / stretch.name
+    if target.exists():
+        return
+    with path(directory, stretch.first).open("rb") as file:
+        file.seek(stretch.offset)
+        data = file.read(stretch.size)
+    temporary = directory / f".{stretch.name}.{os.getpid()}"
+    try:
+        with open(temporary, "wb", opener=lambda name, flags: os.open(name, flags, 0o640)) as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.rename(target)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
 
 
 def path(directory: Path, position: int) -> Path:

@@ -12,8 +12,7 @@ import fcntl
 import os
 import time
 from pathlib import Path
-from typing import NoReturn
-from typing import Sequence
+from typing import Iterator, NoReturn, Sequence
 
 from app.journal import boot, segment
 from app.journal.records import Born, Ended, Epoch, Message, Record
@@ -161,42 +160,37 @@ class Writer:
         os.pwrite(self._lock, b"%d\n" % os.getpid(), 0)
 
     def _recover(self, node: int, node_name: str, pid: int) -> None:
+        """Learns what the newest segment holds, and begins an epoch in another one. It changes no file, and deletes none."""
         found = segment.listed(self._directory)
-        cut = 0
-        head: Head | None = None
+        self._epoch_before = 0
+        self._boot_before: str | None = None
+        """Of the epoch before; None: not known."""
         self.last_id = 0
         """The last id issued. Whoever issues ids keeps this and `serials` up to date: the next segment's head says them."""
         self.serials: dict[str, int] = {}
         self._position = 0
         self._stopped = False
-        furthest = found[-1][0] if found else 0  # also where that segment turns out to be unreadable
-        while found:
-            first, path = found[-1]
-            data = path.read_bytes()
-            end = 0
-            for end, position, count, body in segment.scan(data):
-                if count == 0:
-                    head = segment.decode_head(body)
-                    self.last_id = max(self.last_id, head.last_id)
-                    self.serials.update(head.serials)
-                    self._position = position - 1
-                else:
-                    self._learn(segment.decode_records(body))
-                    self._position = position + count - 1
-            cut += len(data) - end
-            if end:
-                if end < len(data):
-                    os.truncate(path, end)
+        self._steps: list[tuple[int, int]] = []
+        """For each epoch that is kept, but one without a journal before it: (the last position before it, its first position)."""
+        self.cut = 0
+        """What :class:`~app.journal.records.Epoch` says, as `gaps` and `lost` do."""
+        self.gaps: list[tuple[int, int]] = []
+        self.damage: list[segment.Stretch] = []
+        """The bytes of `gaps`."""
+        read: list[tuple[int, list[segment.Piece]]] = []
+        for first, path in reversed(found):  # to the newest that has a head: what it says makes those before it needless
+            read.append((first, list(segment.pieces(path.read_bytes(), first))))
+            if any(piece.whole and not piece.count for piece in read[-1][1]):
                 break
-            path.unlink()
-            found.pop()
-        after = None if head is None else self._position
+        for first, pieces in reversed(read):
+            self._learn_segment(first, pieces)
+        after = self._position if any(piece.whole for _first, pieces in read for piece in pieces) else None
         running = boot.names()
-        self.lost = head is None or head.boot != "" and not boot.same(head.boot, running) and not self._stopped
-        """What :class:`~app.journal.records.Epoch` says."""
-        self.epoch = 1 if head is None else head.epoch + 1
+        known = self._boot_before == "" or self._boot_before is not None and boot.same(self._boot_before, running)
+        self.lost = after is None or not known and not self._stopped
+        self.epoch = self._epoch_before + 1
         now = time.time_ns()
-        furthest = max(furthest, self._position)
+        furthest = max(found[-1][0] if found else 0, self._position)
         self.begin = max(now // 1000, furthest + (UNSAVED if self.lost else 1))
         """The position of this epoch's first record. Where the clock was set back it is not the time that makes it grow."""
         self._position = self.begin - 1
@@ -206,12 +200,41 @@ class Writer:
         self._segments = [(first, path.stat().st_size) for first, path in found]
         self._older = sum(size for _, size in self._segments)
         self._size = 0
-        self._steps = [step for _, path in found if (step := _step(path)) is not None]
-        """For each epoch that is kept, but one without a journal before it: (the last position before it, its first position)."""
+        self._steps = sorted({*_steps(found), *self._steps})
         if after is not None:
             self._steps.append((after, self.begin))
-        self._begin_segment([Epoch(node, node_name, self.epoch, pid, serial, now, cut, self.lost, after)])
-        self.cut = cut
+        self._begin_segment([Epoch(node, node_name, self.epoch, pid, serial, now, self.cut, self.lost, after, self.gaps)])
+
+    def _learn_segment(self, first: int, pieces: list[segment.Piece]) -> None:
+        whole = [piece for piece in pieces if piece.whole]
+        if not any(piece.count == 0 for piece in whole) and any(piece.whole or piece.count for piece in pieces):
+            # Its head is damaged. Whether an epoch begins with it, and after which boot, nobody can tell but by its positions.
+            if first != self._position + 1:
+                if self._position:
+                    self._steps.append((self._position, first))
+                self._epoch_before += 1
+                self.serials["supervisor"] = self.serials.get("supervisor", 0) + 1
+                self._boot_before, self._stopped = None, False
+        for piece in pieces:
+            if not piece.whole:
+                if piece.count == 0 and piece is pieces[-1]:
+                    self.cut += len(piece.body)
+                    continue
+                self.damage.append(stretch := segment.Stretch(first, piece.offset, len(piece.body)))
+                if piece.count:
+                    self.gaps.append((piece.position, piece.position + piece.count - 1))
+                with contextlib.suppress(OSError):  # it still stands in the segment, and the recorder does the same before that may go
+                    segment.set_aside(self._directory, stretch)
+                self._position = piece.position + piece.count - 1
+            elif piece.count == 0:
+                head = segment.decode_head(piece.body)
+                self.last_id = max(self.last_id, head.last_id)
+                self.serials.update(head.serials)
+                self._epoch_before, self._boot_before = head.epoch, head.boot
+                self._position = piece.position - 1
+            else:
+                self._learn(segment.decode_records(piece.body))
+                self._position = piece.position + piece.count - 1
 
     def _learn(self, records: list[Record]) -> None:
         for record in records:
@@ -222,6 +245,7 @@ class Writer:
                 self.serials[record.role] = max(record.serial, self.serials.get(record.role, 0))
             elif type(record) is Epoch:
                 self.serials["supervisor"] = max(record.serial, self.serials.get("supervisor", 0))
+                self._epoch_before = record.epoch
                 self._stopped = False
             elif type(record) is Ended and record.role == "supervisor":
                 self._stopped = True  # in order: nothing but the recorder's end was appended after it
@@ -291,12 +315,17 @@ class Writer:
                 raise JournalBroken(f"fsync of the directory failed, and must not be tried again: {error.strerror}") from None
 
 
-def _step(path: Path) -> tuple[int, int] | None:
-    """The step in the positions before a segment, if it begins an epoch: (the last position before it, its first position)."""
-    with path.open("rb") as file:
-        beginning = file.read(BEGINNING)
-    for _end, position, count, body in segment.scan(beginning):
-        if count:
-            record = segment.decode_records(body)[0]
-            return (record.after, position) if type(record) is Epoch and record.after is not None else None
-    return None
+def _steps(found: list[tuple[int, Path]]) -> Iterator[tuple[int, int]]:
+    """The steps in the positions of these segments, by the epochs that begin with them: (the last position before one, its first position)."""
+    for at, (first, path) in enumerate(found):
+        with path.open("rb") as file:
+            beginning = file.read(BEGINNING)
+        records = next((segment.decode_records(piece.body) for piece in segment.pieces(beginning, first) if piece.whole and piece.count), None)
+        if records and type(records[0]) is Epoch:
+            if records[0].after is not None:
+                yield records[0].after, first
+        elif at and first - found[at - 1][0] > found[at - 1][1].stat().st_size:
+            # More positions than bytes: an epoch begins here whose first record is damaged. Where the one before it ends, its segment says.
+            before, path = found[at - 1]
+            last = list(segment.pieces(path.read_bytes(), before))[-1:]
+            yield (last[0].position + last[0].count - 1 if last else before - 1), first

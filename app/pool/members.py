@@ -47,6 +47,8 @@ class ChildMember(Member):
         self.due: float | None = now + lifecycle.BIRTH
         """When it is late."""
         self.asked = False
+        self.fault = ""
+        """Why it was killed, if what it said or did was no way to go on."""
 
     @property
     def used(self) -> bool:

@@ -33,8 +33,10 @@ def checks(said: Snapshot | None) -> dict[str, Check]:
         kept = Check(False, f"full: {journal.bytes} of {journal.limit} bytes wait for the database")
     else:
         kept = Check(True, f"{recorder.lag} records wait for the database")
+    if recorder.gaps:  # what is lost is lost: it is told, and does not make the pool unfit
+        kept = kept._replace(detail=f"{kept.detail}; gaps in the record: {recorder.gaps}, the newest: {recorder.gap}")
     if recorder.state == "ok":
         database = Check(True, f"{recorder.history} messages kept, at most {recorder.bound}")
     else:
-        database = Check(False, f"the recorder is {recorder.state}" + (f": {recorder.database}" if recorder.database else ""))
+        database = Check(False, f"the recorder is {recorder.state}" + (f": {recorder.trouble}" if recorder.trouble else ""))
     return {"pool": pool, "journal": kept, "database": database}

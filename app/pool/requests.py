@@ -104,7 +104,7 @@ class Requests:
         self._pool.say(member, "done", Done(f"The pool goes from {before} to {wanted} workers, until it is started again."), seq=arrival.envelope.seq)
 
     def lookup(self, member: Member, arrival: Arrival) -> None:
-        """Says whether a job is known: housekeeping, and so not among the handlers."""
+        """Says whether a job is known: housekeeping, and so not among `handlers`."""
         job = arrival.payload.job
         board = self._pool.board
         if (ended := board.ended.get(job)) is not None:

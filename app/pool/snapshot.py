@@ -59,7 +59,7 @@ class RecorderView(msgspec.Struct, frozen=True):
     serial: int
     pid: int
     state: str
-    """``starting``, ``ok``, ``away`` (the database is) or ``dead``."""
+    """``starting``, ``ok``, ``away`` (the database is), ``stopped`` (by a signal), ``stalled`` (it cannot go on) or ``dead``."""
     database: str
     position: int
     rows: int
@@ -71,6 +71,17 @@ class RecorderView(msgspec.Struct, frozen=True):
     quarantined: int
     history: int
     bound: int
+    gaps: int = 0
+    """Entries in quarantine that stand for what is missing in the journal."""
+    gap: str = ""
+    """Why the newest of them is there, with its positions."""
+    stalled: str = ""
+    """Why it cannot go on, in words, although the database is there."""
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong, in words; empty: nothing is."""
+        return self.stalled or ("" if self.database == "ok" else self.database)
 
 
 class JournalView(msgspec.Struct, frozen=True):

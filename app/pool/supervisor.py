@@ -47,6 +47,7 @@ from app.ipc.vocabulary import (
     Stop,
     Task,
     Welcome,
+    complete,
 )
 from app.journal.records import Born, Ended, Job, JobEnded, OutputGone, Ready
 from app.journal.writer import JournalFull, Writer
@@ -93,6 +94,8 @@ STATION_PAUSE = 5.0
 """Seconds that a scenario waits while no station is there."""
 FINISH = 1.0
 """Seconds that the recorder gets at the end to drain what is there; the rest waits in the journal."""
+HANDS_ALONE = "it is for a worker or a lab station to send"
+"""Why a hello or a result of another client is refused."""
 
 
 EMPTY = b"{}"
@@ -120,6 +123,22 @@ class Supervisor:
 
     def __init__(self, settings: Settings, *, wait_for_lock: bool = False) -> None:
         self.settings = settings
+        requests = Requests(self)
+        self.handlers: dict[str, Callable[[Any, Arrival, int], None]] = {
+            "hello": self._hello,
+            "submit": self._submit,
+            "result": self._result,
+            **requests.handlers,
+        }
+        self.quiet: dict[str, Callable[[Any, Arrival], None]] = {
+            "enter": self._enter,
+            "lookup": requests.lookup,
+            "progress": self._progress,
+            "leave": self._left,
+            "receipt": self._receipt,
+        }
+        """Of housekeeping: these are not recorded."""
+        complete(Role.SUPERVISOR.value, [*self.handlers, *self.quiet])
         self.epoll = select.epoll()
         self.watched: dict[int, Callable[[int], None]] = {}
         """What to do when a descriptor is ready."""
@@ -137,7 +156,7 @@ class Supervisor:
         settings.spool.mkdir(parents=True, exist_ok=True, mode=0o770)
         self.serials = self.journal.serials
         last_id = self.journal.last_id
-        if self.journal.lost:
+        if self.journal.lost or self.journal.gaps:
             # The database may have ids that the journal has not, and a clock that was set back would issue them again.
             last_id = max(last_id + UNSAVED_IDS, first_id_at(self.journal.begin * 1000, settings.node))
         self.issuer = Issuer(settings.node, last_id)
@@ -166,6 +185,8 @@ class Supervisor:
         self.recorder_idle = False
         self.progress: Any = None
         self.progress_heard = 0
+        self.moved = 0
+        """When the recorder last came further, or was born (ns since 1970)."""
         self.marks: deque[tuple[int, int]] = deque(maxlen=7200)
         """(position, time in ns) at each snapshot, to tell how old the oldest record is that waits."""
         self.crowded = False
@@ -196,14 +217,6 @@ class Supervisor:
         # Messages make no cycles: a full collection in the midst of a burst would only find nothing.
         gc.freeze()
         gc.set_threshold(100_000, 50, 50)
-        requests = Requests(self)
-        self.lookup = requests.lookup
-        self.handlers: dict[str, Callable[[Any, Arrival, int], None]] = {
-            "hello": self._hello,
-            "submit": self._submit,
-            "result": self._result,
-            **requests.handlers,
-        }
 
     # ---- the loop
 
@@ -218,8 +231,10 @@ class Supervisor:
             os.getpid(),
             self.journal.epoch,
             self.journal.position,
-            f"; {self.journal.cut} bytes of a torn tail were cut off" if self.journal.cut else "",
+            f"; {self.journal.cut} bytes of a torn tail are passed over" if self.journal.cut else "",
         )
+        for stretch in self.journal.damage:
+            log.error("the journal was damaged: %d bytes at byte %d of the segment that begins at position %d; they are kept as %s", stretch.size, stretch.offset, stretch.first, stretch.name)
         self.tap.records.append(Born("supervisor", self.serials["supervisor"], os.getpid(), os.geteuid(), self.born))
         self.tap.records.append(Ready("supervisor", self.serials["supervisor"], self.born, "", {}))
         try:
@@ -458,16 +473,26 @@ class Supervisor:
                 if not 0 <= job <= LARGEST:
                     job = arrival.payload.job = 0
             handler(member, arrival, self.tap.arrived(member, arrival, job))
-        elif name == "progress":
-            self._progress(arrival)
-        elif name == "enter":
-            self._enter(member, arrival)
-        elif name == "lookup":
-            self.lookup(member, arrival)
-        elif name == "leave":
-            for job in arrival.payload.jobs:
-                if (entry := self.board.entries.get(job)) is not None and entry.client is member:
-                    entry.client = None
+        elif (quiet := self.quiet.get(name)) is not None:
+            quiet(member, arrival)
+        else:
+            if member.role:
+                self.tap.arrived(member, arrival, 0)
+            self.not_for(member, arrival, "nobody here has an answer to it")
+
+    def not_for(self, member: Member, arrival: Arrival, why: str) -> None:
+        """Refuses a recorded message of a kind that is declared, and not for this peer to send."""
+        if isinstance(member, ChildMember) or not member.role:
+            raise ChannelBroken(f"{arrival.kind.name} came, and {why}")
+        self.refuse(member, arrival, "bad-request", f"{arrival.kind.name} came: {why}.")
+
+    def _left(self, member: Member, arrival: Arrival) -> None:
+        for job in arrival.payload.jobs:
+            if (entry := self.board.entries.get(job)) is not None and entry.client is member:
+                entry.client = None
+
+    def _receipt(self, member: Member, arrival: Arrival) -> None:
+        """Its header was all that it had to say."""
 
     def _report(self) -> None:
         """Records what peers have reported, and lets them close what they kept for the proofs that are now made."""
@@ -512,6 +537,7 @@ class Supervisor:
         log.warning("%s: %s; its channel is closed", member if member.role else f"a client with pid {member.pid}", reason)
         self._shut(member, reason)
         if isinstance(member, ChildMember):
+            member.fault = reason
             children.send_signal(member.child, signal.SIGKILL)
 
     def _closed(self, member: Member) -> None:
@@ -637,7 +663,9 @@ class Supervisor:
 
     @staticmethod
     def _killed_for(member: ChildMember) -> str:
-        """For which job this supervisor has killed it, in words that stand behind how it ended; empty: for none."""
+        """For which job or which fault this supervisor has killed it, in words that stand behind how it ended; empty: for none."""
+        if member.fault:
+            return f", for its fault: {member.fault}"
         head = member.in_flight[0] if isinstance(member, Worker) and member.in_flight else None
         if head is None or not (head.cancelled or head.late):
             return ""
@@ -662,6 +690,8 @@ class Supervisor:
     def _hello(self, member: Member, arrival: Arrival, _: int) -> None:
         if isinstance(member, Station):
             return self._station_ready(member, arrival)
+        if not member.is_hand:
+            return self.not_for(member, arrival, HANDS_ALONE)
         if not isinstance(member, Worker) or member.state not in (State.STARTING, State.STOPPING) or member.ready:
             raise ChannelBroken("a hello that nobody waits for")
         hello = arrival.payload
@@ -689,15 +719,18 @@ class Supervisor:
         self.catalogue |= {LAB: hello.catalogue[0]}
         self.look()
 
-    def _progress(self, arrival: Arrival) -> None:
+    def _progress(self, _: Member, arrival: Arrival) -> None:
         progress = arrival.payload
         if self.recorder is not None and self.recorder.state is State.STARTING:
-            self.recorder.ready = self.tap.now()
+            self.recorder.ready = self.moved = self.tap.now()
             self.recorder.due = None
             self._step(self.recorder, Event.HELLO)
             self.tap.records.append(Ready("recorder", self.recorder.serial, self.recorder.ready, "", {}))
-        if self.progress is None or progress.database != self.progress.database:
+        before = self.progress
+        if before is None or (progress.database, progress.stalled, progress.gaps) != (before.database, before.stalled, before.gaps):
             self.look()
+        if before is None or progress.position != before.position:
+            self.moved = self.tap.now()
         self.progress = progress
         self.progress_heard = self.tap.now()
         self.recorder_idle = progress.idle
@@ -825,6 +858,8 @@ class Supervisor:
     def _result(self, member: Hand, arrival: Arrival, _: int) -> None:
         in_flight = member.in_flight
         if not in_flight or in_flight[0].id != arrival.envelope.job:
+            if not member.is_hand:
+                return self.not_for(member, arrival, HANDS_ALONE)
             raise ChannelBroken(f"a result for job {arrival.envelope.job}, which it has not in hand")
         payload = arrival.payload
         result, told = (_json(payload.result), payload.result) if payload.ok else (EMPTY, {})
@@ -963,7 +998,7 @@ class Supervisor:
         if marked < self.journal.position:
             self.marks.append((self.journal.position, at))
         snapshot.write(self.settings, view(self, at))
-        self.dirty = False
+        self.dirty = self.progress is None or self.progress.position < self.journal.position  # whether it is stalled shows by time alone
         self.last_snapshot = now
         self.next_snapshot = now + snapshot.EVERY
 

@@ -14,6 +14,10 @@ from app.pool.members import Hand, Member
 if TYPE_CHECKING:
     from app.pool.supervisor import Supervisor
 
+STALL = 3.0
+"""Seconds after which a recorder that commits nothing of what waits is said to be stalled. A batch takes a tenth of one; with a snapshot each
+half second it is seen within five, from when the record came."""
+
 
 def view(pool: Supervisor, at: int) -> views.Snapshot:
     """What the snapshot says at that time (ns since 1970)."""
@@ -21,12 +25,17 @@ def view(pool: Supervisor, at: int) -> views.Snapshot:
     drained = progress.position if progress is not None else 0
     lag = pool.journal.behind(drained if progress is not None else pool.first_position)
     recorder = pool.recorder
+    state, stalled = "ok", ""
     if recorder is None:
         state = "dead"
+    elif _stopped(recorder.pid):
+        state, stalled = "stopped", "a signal has stopped it; SIGCONT lets it go on"
     elif recorder.state is State.STARTING or progress is None:
         state = "starting"
-    else:
-        state = "ok" if progress.database == "ok" else "away"
+    elif progress.database != "ok":
+        state = "away"
+    elif stalled := progress.stalled or _late(pool, lag, at):
+        state = "stalled"
     housekeeping = Counter(pool.housekeeping)
     members: list[Member] = [*pool.clients, *pool.stations.values(), *pool.workers.values(), *([recorder] if recorder else [])]
     messages = pool.tap.closed_messages
@@ -58,6 +67,9 @@ def view(pool: Supervisor, at: int) -> views.Snapshot:
             quarantined=progress.quarantined if progress is not None else 0,
             history=progress.history if progress is not None else 0,
             bound=progress.bound if progress is not None else pool.settings.history_rows,
+            gaps=progress.gaps if progress is not None else 0,
+            gap=progress.gap if progress is not None else "",
+            stalled=stalled,
         ),
         journal=views.JournalView(
             pool.journal.position,
@@ -77,6 +89,13 @@ def view(pool: Supervisor, at: int) -> views.Snapshot:
         transfers=pool.tap.transfers,
         catalogue=list(pool.catalogue.values()),
     )
+
+
+def _late(pool: Supervisor, lag: int, at: int) -> str:
+    """What to say of a recorder that says nothing is wrong and commits nothing, although something waits; empty: it does."""
+    since = max(pool.moved, pool.marks[0][1] if pool.marks else at)
+    late = (at - since) / 1e9
+    return f"for {late:.0f} s it has committed nothing, and {lag} records wait" if lag and late > STALL else ""
 
 
 def _hand(worker: Hand) -> views.WorkerView:

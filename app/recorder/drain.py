@@ -18,6 +18,8 @@ from app.store.outage import Outage
 log = logging.getLogger("recorder")
 
 FIRST_WAIT, LONGEST_WAIT = 0.05, 2.0
+LONG = 1.0
+"""Seconds: whom somebody else's lock kept waiting for longer says so at once."""
 REFUSED = 100
 """Records refused without one taken in between: then it is not the records."""
 OTHERS = 8
@@ -61,6 +63,9 @@ class Drain:
         self._finishing = False
         self._database = "not asked yet"
         self._outage = Outage(log)
+        self._stalled = ""
+        """Why the journal cannot be read on, in words."""
+        self._appended = 0
         self._refused = 0
         """Records that were put aside one after the other."""
         self._taken: dict[type[Any], Entry] = {}
@@ -79,16 +84,21 @@ class Drain:
         except ChannelClosed:
             return "the supervisor is gone; what is not drained stays in the journal"
         except Finished:
-            return f"asked to finish while {self._database}; what is not drained stays in the journal"
+            return f"asked to finish while {self._stalled or self._database}; what is not drained stays in the journal"
         return "asked to finish; everything is drained"
 
     def _drain(self, follower: Follower) -> None:
         while True:
             try:
+                follower.appended = self._appended
                 batch = follower.read()
             except JournalGap as gap:
-                self._over(follower, str(gap))
+                self._over(follower, gap)
                 continue
+            except OSError as error:
+                self._wait_for_journal(f"the journal cannot be read: {error.strerror}")
+                continue
+            self._stalled = ""
             if batch:
                 try:
                     self._store(batch, follower.look_ahead)
@@ -116,16 +126,24 @@ class Drain:
     def _prune(self) -> bool:
         return self._insist(lambda: self._writer.prune(self._bound))
 
-    def _over(self, follower: Follower, reason: str) -> None:
+    def _over(self, follower: Follower, gap: JournalGap) -> None:
         """Goes on behind what is missing in the journal, and says so in the record."""
-        missing = follower.last + 1
-        reached = follower.pass_gap()
-        log.error("%s; %s", reason, "going on behind it" if reached else "waiting for what comes behind it")
-        if reached:
-            self._insist(lambda: self._writer.put_aside(missing, None, reason, reached))
-        else:
-            self._report(idle=True)
-            self._listen(None)
+        try:
+            follower.pass_gap(gap)
+        except OSError as error:
+            return self._wait_for_journal(f"what the journal has damaged cannot be set aside: {error.strerror}")
+        log.error("%s; going on behind it", gap)
+        self._insist(lambda: self._writer.put_aside(gap.after + 1, None, str(gap), gap.reached))
+
+    def _wait_for_journal(self, reason: str) -> None:
+        """Lets time pass before the next try. Raises Finished where the supervisor wants no other."""
+        if reason != self._stalled:
+            log.error("%s; trying again, what comes waits in the journal", reason)
+            self._stalled = reason
+            self._report()
+        if self._finishing:
+            raise Finished
+        self._pause(LONGEST_WAIT)
 
     def _store(self, batch: Batch, meanwhile: Callable[[], None]) -> None:
         """Commits a batch, or all of it but the records that are to blame: refused alone, twice, while another was taken. Raises _Alone."""
@@ -185,6 +203,7 @@ class Drain:
         """Tries until the database does it. Raises _Refused for what a record is to blame for."""
         wait = FIRST_WAIT
         while True:
+            begun = time.monotonic()
             try:
                 result = attempt()
             except (Fenced, Behind):
@@ -195,7 +214,7 @@ class Drain:
                     raise
                 if trouble is Trouble.RECORD:
                     raise _Refused(reason) from error
-                if trouble is not Trouble.BUSY or wait >= LONGEST_WAIT:
+                if trouble is not Trouble.BUSY or wait >= LONGEST_WAIT or time.monotonic() - begun >= LONG:
                     self._say(reason)
                 if trouble is not Trouble.BUSY and self._finishing:
                     raise Finished from None
@@ -219,7 +238,10 @@ class Drain:
         writer = self._writer
         self._channel.post(
             "progress",
-            Progress(writer.position, self._database, writer.rows, idle, writer.quarantined, writer.kept, self._bound),
+            Progress(
+                writer.position, self._database, writer.rows, idle, writer.quarantined, writer.kept, self._bound,
+                writer.gaps, writer.gap, self._stalled,
+            ),
         )
 
     def _pause(self, seconds: float) -> None:
@@ -230,4 +252,14 @@ class Drain:
 
     def _listen(self, timeout: float | None) -> None:
         for arrival in self._channel.wait(timeout):
-            self._finishing = self._finishing or arrival.kind.name == "finish"
+            HEARD[arrival.kind.name](self, arrival.payload)
+
+    def _more(self, payload: Any) -> None:
+        self._appended = max(self._appended, payload.position)
+
+    def _finish(self, _payload: Any) -> None:
+        self._finishing = True
+
+
+HEARD: dict[str, Callable[[Drain, Any], None]] = {"more": Drain._more, "finish": Drain._finish}
+"""What a recorder does with each kind of message that it may be sent."""

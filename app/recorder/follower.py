@@ -28,6 +28,8 @@ class Follower:
         self._directory = directory
         self.last = after
         """The position of the last record that :meth:`read` has returned."""
+        self.appended = 0
+        """Up to this position the supervisor has appended for certain."""
         self._reader = Reader(directory, after)
         self._ahead: list[tuple[int, Record]] = []
 
@@ -35,10 +37,10 @@ class Follower:
         """The next records, [] when there are none yet. Raises JournalGap where records are missing behind `last`."""
         records, self._ahead = self._ahead, []
         if not records:
-            records = self._reader.read(BATCH)
+            records = self._reader.read(BATCH, self.appended)
         elif len(records) < BATCH:
             with suppress(JournalGap):  # the next call raises it, when these are taken
-                records += self._reader.read(BATCH - len(records))
+                records += self._reader.read(BATCH - len(records), self.appended)
         if records:
             self.last = records[-1][0]
         return records
@@ -47,15 +49,17 @@ class Follower:
         """Reads some of what the next :meth:`read` returns: the time is there while a server works."""
         if len(self._ahead) < BATCH:
             with suppress(JournalGap):
-                self._ahead += self._reader.read(AHEAD)
+                self._ahead += self._reader.read(AHEAD, self.appended)
 
-    def pass_gap(self) -> int:
-        """Goes on at the first segment behind what is missing; returns the position before its first record, 0 if there is none yet."""
-        behind = [first for first, _path in segment.listed(self._directory) if first > self.last + 1]
-        if not behind:
-            return 0
-        self.go_to(behind[0] - 1)
-        return self.last
+    def pass_gap(self, gap: JournalGap) -> None:
+        """Goes on behind what is missing. What stood there is set aside first, for the segment goes when all of it is committed.
+
+        Raises OSError where that cannot be done; then nothing is passed.
+        """
+        for stretch in gap.damage:
+            segment.set_aside(self._directory, stretch)
+        self._reader.pass_gap(gap)
+        self.last = gap.reached
 
     def go_to(self, position: int) -> None:
         """Reads on behind another position."""

@@ -81,6 +81,10 @@ class Writer:
         """Messages in the database, of all nodes."""
         self.quarantined = 0
         """Entries of this node in quarantine."""
+        self.gaps = 0
+        """How many of them are gaps in the journal."""
+        self.gap = ""
+        """Why the newest of these is there."""
 
     def close(self) -> None:
         """Ends the connections."""
@@ -93,7 +97,7 @@ class Writer:
         """
         with self._transaction() as (connection, row):
             self._recount(connection, row)
-            self.quarantined = connection.scalar(select(func.count()).where(QUARANTINE.c.node == self._node)) or 0
+            self._count_quarantine(connection)
         return self.position
 
     def commit(self, batch: Batch, meanwhile: Callable[[], None] = lambda: None) -> None:
@@ -138,6 +142,8 @@ class Writer:
                 entry = {"node": self._node, "position": position, "at": now, "reason": words(reason, 400), "record": body}
                 connection.execute(insert(QUARANTINE), entry)
                 self.quarantined += 1
+                if record is None:
+                    self.gaps, self.gap = self.gaps + 1, entry["reason"]
             connection.execute(update(POSITIONS).where(*self._mine()).values(position=reached, at=now))
         self.position = reached
 
@@ -227,6 +233,13 @@ class Writer:
     @staticmethod
     def _count_kept(connection: Connection) -> int:
         return int(connection.scalar(select(func.sum(POSITIONS.c.rows - POSITIONS.c.pruned_messages))) or 0)
+
+    def _count_quarantine(self, connection: Connection) -> None:
+        mine = QUARANTINE.c.node == self._node
+        gaps = and_(mine, func.length(QUARANTINE.c.record) == 0)
+        self.quarantined = connection.scalar(select(func.count()).where(mine)) or 0
+        self.gaps = connection.scalar(select(func.count()).where(gaps)) or 0
+        self.gap = connection.scalar(select(QUARANTINE.c.reason).where(gaps).order_by(QUARANTINE.c.position.desc()).limit(1)) or ""
 
     def _recount(self, connection: Connection, row: Row[Any]) -> None:
         """Where rows were deleted or brought back by hand the count is wrong, and pruning would follow it."""
@@ -356,7 +369,7 @@ class Writer:
                 newest = select(QUARANTINE.c.position).where(mine).order_by(QUARANTINE.c.position.desc()).limit(QUARANTINE_KEPT).subquery()
                 oldest = connection.scalar(select(func.min(newest.c.position)))
                 connection.execute(delete(QUARANTINE).where(mine, QUARANTINE.c.position < oldest))
-                self.quarantined = QUARANTINE_KEPT
+            self._count_quarantine(connection)  # somebody may have read and deleted an entry
 
 
 class _RateRow(msgspec.Struct):

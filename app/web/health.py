@@ -128,7 +128,8 @@ class Figures(Collector):
         yield _gauge("recorder_up", "1 if the recorder writes to the database.", int(recorder.state == "ok"))
         yield _gauge("recorder_lag_records", "Records that wait for the database.", recorder.lag)
         yield _gauge("recorder_lag_seconds", "Age of the oldest of them.", recorder.lag_ns / 1e9)
-        yield _gauge("recorder_quarantined", "Records that the database refused.", recorder.quarantined)
+        yield _gauge("recorder_quarantined", "Entries in quarantine: records that the database refused, and gaps.", recorder.quarantined)
+        yield _gauge("recorder_gaps", "Stretches of the journal that are missing in the record.", recorder.gaps)
         yield _gauge("history_messages", "Messages that history keeps.", recorder.history)
         yield _gauge("history_messages_bound", "Messages that history may keep.", recorder.bound)
         results = said.results

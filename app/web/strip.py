@@ -19,7 +19,7 @@ from sqlalchemy.engine import make_url
 
 from app.store import errors, queries
 from app.web import reach
-from app.web.drawing.system import Surroundings
+from app.web.drawing.system import Surroundings, recorder_state
 from app.web.words import duration, number, size
 
 
@@ -40,6 +40,10 @@ class Health(NamedTuple):
     lag_state: str
     backlog: str
     backlog_state: str
+    gaps: str
+    """How many stretches of the record are missing, in words; empty: none is."""
+    gap: str
+    """Why the newest of them is, as it was recorded."""
     last: int | None
     """When the last row was committed, ns since 1970."""
 
@@ -158,10 +162,12 @@ def _health() -> Health:
     snapshot = reach.snapshot()
     settings = reach.settings()
     if snapshot is None:
-        return Health(lamps, f"{settings.node_name} · {settings.node}", "–", "", "–", "", _last())
+        return Health(lamps, f"{settings.node_name} · {settings.node}", "–", "", "–", "", "", "", _last())
     recorder, journal = snapshot.recorder, snapshot.journal
-    if recorder.state == "dead":
-        lag, lag_state = _("dead"), "failed"
+    if recorder.state in ("dead", "stopped", "stalled"):
+        lag, lag_state = recorder_state(recorder)[1], "failed"
+        if recorder.lag:
+            lag += ", " + _("%(count)s behind", count=number(recorder.lag))
     elif recorder.lag:
         lag = _("%(count)s behind", count=number(recorder.lag)) + (
             f", {duration(recorder.lag_ns)}" if recorder.lag_ns >= 2_000_000_000 else ""
@@ -172,9 +178,9 @@ def _health() -> Health:
     full = journal.bytes / journal.limit if journal.limit else 0
     backlog = size(journal.bytes) + (f" ({full:.0%})" if full >= 0.01 else "")
     state = "failed" if journal.stuck else "attention" if full > 0.5 else ""
-    return Health(
-        lamps, f"{snapshot.node_name} · {snapshot.node}", lag, lag_state, journal.stuck or backlog, state, _last()
-    )
+    gaps = ngettext("%(num)s gap", "%(num)s gaps", recorder.gaps) if recorder.gaps else ""
+    node = f"{snapshot.node_name} · {snapshot.node}"
+    return Health(lamps, node, lag, lag_state, journal.stuck or backlog, state, gaps, recorder.gap, _last())
 
 
 def digest(shown: object) -> int:

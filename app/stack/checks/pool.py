@@ -85,7 +85,12 @@ def _record(scene: Scene) -> Iterator[Finding]:
         yield bad("Journal", "below its bound", observed, "More than half of the journal's bound waits for the database.", Verdict.RECOMMENDED)
     else:
         yield good("Journal", "below its bound", observed)
-    if recorder.state == "ok":
-        yield good("Recorder", "up to date", f"{recorder.lag} records behind, process {recorder.pid}")
-    else:
-        yield bad("Recorder", "up to date", recorder.state, f"The recorder is {recorder.state}: {recorder.database}. What comes waits in the journal.")
+    observed = f"{recorder.lag} records behind, process {recorder.pid}"
+    aside = [f"{number} {what}{'s' if number > 1 else ''}" for number, what in ((recorder.gaps, "gap"), (recorder.quarantined - recorder.gaps, "refused record")) if number]
+    if recorder.state != "ok":
+        yield bad("Recorder", "up to date", recorder.state, f"The recorder is {recorder.state}{f': {recorder.trouble}' if recorder.trouble else ''}. What comes waits in the journal.")
+    if aside:
+        newest = f" The newest gap: {recorder.gap}." if recorder.gap else ""
+        yield bad("Record", "nothing in quarantine", f"{' and '.join(aside)} in quarantine", f"Not everything became a row; the table quarantine says what did not, and why.{newest}", Verdict.RECOMMENDED if not recorder.gaps else Verdict.CRITICAL)
+    elif recorder.state == "ok":
+        yield good("Recorder", "up to date, nothing in quarantine", observed)

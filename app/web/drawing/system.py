@@ -117,12 +117,19 @@ def _worker(worker: WorkerView) -> Card:
     return Card("worker", f"worker {worker.serial}", [line], *worker_state(worker), href)
 
 
-def _recorder(recorder: RecorderView) -> Card:
-    state, word = {
+def recorder_state(recorder: RecorderView) -> tuple[str, str]:
+    """The recorder's shape and word."""
+    return {
         "ok": ("good", _("ok")),
         "away": ("failed", _("away")),
         "dead": ("failed", _("dead")),
+        "stopped": ("failed", _("stopped")),
+        "stalled": ("failed", _("stalled")),
     }.get(recorder.state, ("attention", _("starting")))
+
+
+def _recorder(recorder: RecorderView) -> Card:
+    state, word = recorder_state(recorder)
     return Card("recorder", f"recorder {recorder.serial}", [f"pid {recorder.pid}"], state, word)
 
 

@@ -104,8 +104,7 @@ def system_context() -> dict[str, Any]:
                 "",
                 recorder.serial,
                 recorder.pid,
-                "good" if recorder.state == "ok" else "attention",
-                recorder.state,
+                *system.recorder_state(recorder),
                 _("%(count)s behind", count=number(recorder.lag)),
             )
         )

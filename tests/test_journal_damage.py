@@ -1,0 +1,274 @@
+"""A journal that was damaged: what is whole is read, what is not is told with its positions and kept as a file, and nothing is deleted."""
+
+from __future__ import annotations
+
+import os
+import random
+from contextlib import closing
+from pathlib import Path
+from typing import Iterator, NamedTuple
+
+import pytest
+
+from app.journal import segment
+from app.journal.reader import JournalGap, Reader
+from app.journal.records import Born, Epoch, Message, Outcome
+from app.journal.writer import Writer
+
+KINDS = ("flipped", "zeroed", "cut")
+
+
+def message(number: int, preview: bytes = b"\x81\xa4kind\xa4echo") -> Message:
+    return Message(number, 0, 2, True, "web", 1, 100, 64, 0, 0, number, number, preview)
+
+
+class Frame(NamedTuple):
+    begin: int
+    end: int
+    position: int
+    count: int
+
+
+class Journal(NamedTuple):
+    """One segment as it was closed."""
+
+    data: bytes
+    first: int
+    last: int
+    frames: list[Frame]
+
+    def hit(self, offset: int) -> Frame:
+        return next(frame for frame in self.frames if frame.begin <= offset < frame.end)
+
+    def in_directory(self, directory: Path, data: bytes) -> Path:
+        directory.mkdir()
+        path = segment.path(directory, self.first)
+        path.write_bytes(data)
+        return path
+
+
+@pytest.fixture(scope="module")
+def journal(tmp_path_factory: pytest.TempPathFactory) -> Journal:
+    """Thirty jobs or so, as one supervisor would have written them."""
+    directory = tmp_path_factory.mktemp("whole")
+    with closing(Writer(directory, node=3, node_name="n")) as writer:
+        for number in range(1, 31):
+            writer.append([message(3 * number + some) for some in range(1 + number % 3)] + [Outcome(number, "received", number, 0, [])])
+        first, last = writer.begin, writer.position
+    data = segment.path(directory, first).read_bytes()
+    frames, begin = [], 0
+    for end, position, count, _body in segment.scan(data):
+        frames.append(Frame(begin, end, position, count))
+        begin = end
+    return Journal(data, first, last, frames)
+
+
+def damaged(data: bytes, kind: str, offset: int) -> bytes:
+    if kind == "cut":
+        return data[:offset]
+    changed = bytearray(data)
+    changed[offset] = 0 if kind == "zeroed" else changed[offset] ^ 1 << offset % 8
+    return bytes(changed)
+
+
+def places(journal: Journal, elsewhere: int) -> list[tuple[str, int]]:
+    """Each byte of the last two frames, and some others."""
+    end = journal.frames[-2].begin
+    some = [*range(end, len(journal.data)), *random.Random(13).sample(range(end), elsewhere)]
+    return [(kind, offset) for kind in KINDS for offset in some if damaged(journal.data, kind, offset) != journal.data]
+
+
+def drained(directory: Path, after: int = 0) -> tuple[list[int], list[JournalGap]]:
+    """The positions of all that can be read, and the gaps between."""
+    positions: list[int] = []
+    gaps: list[JournalGap] = []
+    with closing(Reader(directory, after)) as reader:
+        while True:
+            try:
+                some = reader.read()
+            except JournalGap as gap:
+                gaps.append(gap)
+                for stretch in gap.damage:
+                    segment.set_aside(directory, stretch)
+                reader.pass_gap(gap)
+                continue
+            if not some:
+                return positions, gaps
+            positions += [position for position, _ in some]
+
+
+def test_every_changed_byte_costs_the_records_of_its_own_frame_and_no_other(journal: Journal) -> None:
+    """Of the whole segment: each bit flipped once, each byte zeroed; and cut off at each byte."""
+    for kind in KINDS:
+        for offset in range(len(journal.data)):
+            data = damaged(journal.data, kind, offset)
+            if data == journal.data:
+                continue
+            hit = journal.hit(offset)
+            pieces = list(segment.pieces(data, journal.first))
+            whole = [piece.position for piece in pieces if piece.whole]
+            bad = [piece for piece in pieces if not piece.whole]
+            where = f"{kind} at {offset}, in {hit}: {bad}"
+            if kind == "cut":
+                assert whole == [frame.position for frame in journal.frames if frame.end <= offset], where
+                assert [(piece.offset, piece.count) for piece in bad] == ([(hit.begin, 0)] if offset > hit.begin else []), where
+            else:
+                assert whole == [frame.position for frame in journal.frames if frame is not hit], where
+                assert [(piece.offset, piece.position, piece.count, piece.body) for piece in bad] == [
+                    (hit.begin, hit.position, hit.count, data[hit.begin : hit.end])
+                ], where
+
+
+@pytest.mark.parametrize("elsewhere", [20, pytest.param(500, marks=pytest.mark.long)])
+def test_a_damaged_journal_is_gone_on_from_with_what_is_whole(journal: Journal, tmp_path: Path, elsewhere: int) -> None:
+    chosen = places(journal, elsewhere)
+    for number, (kind, offset) in enumerate(chosen if elsewhere == 500 else chosen[::5]):
+        hit, data = journal.hit(offset), damaged(journal.data, kind, offset)
+        directory = tmp_path / str(number)
+        path = journal.in_directory(directory, data)
+        where = f"{kind} at {offset}, in {hit}"
+        with closing(Writer(directory, node=3)) as writer:
+            positions, gaps = drained(directory)
+            begin = writer.begin
+            assert writer.epoch == 2 and writer.serials["supervisor"] == 2, where
+            missing = [] if kind == "cut" or not hit.count else [(hit.position, hit.position + hit.count - 1)]
+            assert writer.gaps == missing and writer.cut == (offset - hit.begin if kind == "cut" else 0), where
+        end = hit.position - 1 if kind == "cut" else journal.last
+        lost = {position for a, b in missing for position in range(a, b + 1)}
+        assert positions == [*(position for position in range(journal.first, end + 1) if position not in lost), begin], where
+        assert path.read_bytes() == data, f"{where}: recovery changes no segment"
+        kept = sorted(directory.glob("*.damaged"))
+        if kind == "cut":
+            assert kept == [] and (gaps == [] or hit.begin == 0), where
+        else:
+            assert [entry.read_bytes() for entry in kept] == [data[hit.begin : hit.end]], where
+            assert kept[0].stat().st_mode & 0o777 == 0o640, where
+        if missing:
+            assert [(gap.after, missing[0][1]) for gap in gaps] == [(hit.position - 1, missing[0][1])], where
+            assert f"(positions {missing[0][0]} to {missing[0][1]}; its bytes are kept in {kept[0].name})" in str(gaps[0]), where
+
+
+def test_what_was_drained_before_it_was_damaged_is_no_gap(journal: Journal, tmp_path: Path) -> None:
+    for number, (_kind, offset) in enumerate([place for place in places(journal, 0) if place[0] == "flipped"][::7]):
+        directory = tmp_path / str(number)
+        journal.in_directory(directory, damaged(journal.data, "flipped", offset))
+        with closing(Writer(directory, node=3)) as writer:
+            assert drained(directory, journal.last) == ([writer.begin], [])
+
+
+@pytest.mark.parametrize("kind", ["flipped", "zeroed"])
+def test_a_segment_of_which_nothing_can_be_read_is_kept_and_told(journal: Journal, tmp_path: Path, kind: str) -> None:
+    data = bytes(len(journal.data)) if kind == "zeroed" else bytes(byte ^ 255 for byte in journal.data)
+    path = journal.in_directory(tmp_path / "j", data)
+    with closing(Writer(tmp_path / "j")) as writer:
+        positions, gaps = drained(tmp_path / "j")
+        assert writer.lost and writer.begin > journal.last and positions == [writer.begin]
+    [kept] = path.parent.glob("*.damaged")
+    assert path.read_bytes() == data == kept.read_bytes() and len(gaps) == 1
+
+
+def test_a_head_that_is_damaged_costs_nothing_and_the_next_epoch_has_a_number_of_its_own(journal: Journal, tmp_path: Path) -> None:
+    directory = tmp_path / "j"
+    journal.in_directory(directory, damaged(journal.data, "flipped", 30))
+    with closing(Writer(directory)) as writer:
+        assert (writer.epoch, writer.serials["supervisor"], writer.gaps) == (2, 2, [])
+        second = segment.path(directory, writer.begin)
+    second.write_bytes(damaged(second.read_bytes(), "flipped", 30))
+    with closing(Writer(directory)) as writer:
+        assert (writer.epoch, writer.serials["supervisor"]) == (3, 3)
+    data = segment.path(directory, writer.begin).read_bytes()
+    segment.path(directory, writer.begin).write_bytes(bytes(len(data)))  # its head and its Epoch both
+    with closing(Writer(directory)) as last:
+        assert last.epoch > 3 and last.serials["supervisor"] > 3 and last.lost
+        assert last.behind(0) < 1000, "what lies between two epochs is not counted, although the record that tells of it is damaged"
+
+
+def test_a_copy_of_a_frame_in_a_payload_is_not_taken_for_one(tmp_path: Path) -> None:
+    """Whoever submits bytes chooses them: a frame among them, with the position that comes next, must not become a record."""
+    with closing(Writer(tmp_path)) as writer:
+        position = writer.position + 1
+        false = segment.frame(position + 1, 1, segment.encode([Born("tool", 999, 1, 1, 1)]))
+        writer.append([message(1, false)])
+        writer.append([message(2)])
+        last = writer.position
+    path = segment.path(tmp_path, writer.begin)
+    data = path.read_bytes()
+    path.write_bytes(damaged(data, "flipped", data.index(false) - 3))
+    positions, gaps = drained(tmp_path)
+    assert positions == [position - 1, last] and [(gap.after, gap.reached) for gap in gaps] == [(position - 1, position)]
+
+
+# ---- while it grows
+
+
+@pytest.fixture
+def grown(tmp_path: Path) -> Iterator[tuple[Writer, Reader]]:
+    with closing(Writer(tmp_path)) as writer, closing(Reader(tmp_path)) as reader:
+        writer.append([message(1)])
+        assert len(reader.read()) == 2
+        yield writer, reader
+
+
+def spoil(writer: Writer, before: int, kind: str) -> None:
+    """Changes the frame that begins `before` bytes before the end of the segment that is written."""
+    path = segment.path(writer._directory, writer._segments[-1][0])
+    data = path.read_bytes()
+    at = len(data) - before
+    if kind == "cut":
+        os.truncate(path, at + 25)
+    else:
+        with path.open("r+b") as file:
+            file.seek(at + 25)
+            file.write(b"\0\0\0" if kind == "zeroed" else bytes([data[at + 25] ^ 4]))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_reader_goes_over_damage_that_the_writer_has_gone_past(grown: tuple[Writer, Reader], kind: str) -> None:
+    writer, reader = grown
+    size = writer._size
+    lost = writer.append([message(2), message(3)])
+    spoil(writer, writer._size - size, kind)
+    last = writer.append([message(4)])
+    with pytest.raises(JournalGap, match=f"positions {lost - 1} to {lost}; ") as told:
+        reader.read()
+    reader.pass_gap(told.value)
+    assert [position for position, _ in reader.read()] == [last]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_damage_at_the_end_is_told_once_it_is_known_that_more_was_appended(grown: tuple[Writer, Reader], kind: str) -> None:
+    writer, reader = grown
+    size = writer._size
+    lost = writer.append([message(2), message(3)])
+    spoil(writer, writer._size - size, kind)
+    assert reader.read() == [], "for all that is known it is being written"
+    for _ in range(2):
+        with pytest.raises(JournalGap, match=f"from position {lost - 2} to {lost + 1}: what lies between is lost") as told:
+            reader.read(appended=lost)
+    assert len(told.value.damage) == 1
+    reader.pass_gap(told.value)
+    assert reader.read(appended=lost) == []
+    last = writer.append([message(4), message(5)])
+    assert [position for position, _ in reader.read(appended=last)] == [last - 1, last]
+
+
+def test_damage_where_a_segment_ends_is_told_with_the_next_one(tmp_path: Path) -> None:
+    with closing(Writer(tmp_path, segment_bytes=2000)) as writer:
+        while writer.segments < 3:
+            writer.append([message(1)])
+        positions = [position for position, _ in segment.listed(tmp_path)]
+    path = segment.path(tmp_path, positions[1])
+    data = path.read_bytes()
+    path.write_bytes(damaged(data, "flipped", len(data) - 4))
+    read, [gap] = drained(tmp_path)
+    assert read == [*range(writer.begin, positions[2] - 1), *range(positions[2], writer.position + 1)]
+    assert (gap.after, gap.reached) == (positions[2] - 2, positions[2] - 1)
+    assert Path(tmp_path / gap.damage[0].name).read_bytes() in path.read_bytes()
+
+
+def test_the_epoch_says_what_recovery_found(journal: Journal, tmp_path: Path) -> None:
+    hit = journal.frames[-3]
+    journal.in_directory(tmp_path / "j", damaged(journal.data, "flipped", hit.begin + 40))
+    with closing(Writer(tmp_path / "j")) as writer, closing(Reader(tmp_path / "j", writer.begin - 1)) as reader:
+        [(_, epoch)] = reader.read()
+    assert type(epoch) is Epoch and epoch.gaps == [(hit.position, hit.position + hit.count - 1)] and epoch.after == journal.last
