@@ -8,6 +8,8 @@ import shutil
 import signal
 import socket
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -28,9 +30,11 @@ from app.journal import segment
 from app.journal.records import Job, Message, Record
 from app.journal.writer import Writer as Journal
 from app.pool import children
+from app.recorder.__main__ import LET_GO
 from app.recorder.trouble import Trouble, judge
 from app.store import migrate
-from tests import power
+from app.store.engine import engine
+from tests import leaks, power
 from tests.database import MariaDB, both, server
 from tests.eventually import eventually
 from tests.refusing import EXECUTE, Refusing, refusing_relay
@@ -439,6 +443,79 @@ def test_asked_to_finish_without_a_database_it_leaves_the_rest_in_the_journal(tm
         running.say("finish")
         assert running.end() == "exited 0"
     assert "what is not drained stays in the journal" in capfd.readouterr().err
+
+
+@pytest.mark.database
+@pytest.mark.parametrize("silent", ["between two statements", "in the midst of a packet"])
+def test_a_client_that_stands_still_in_a_transaction_holds_no_lock_for_long(mariadb: MariaDB, tmp_path: Path, silent: str) -> None:
+    """As a recorder does that a signal has stopped. The next one waits for the row that it has locked."""
+    url = mariadb.fresh()
+    migrate.upgrade(Settings(state=tmp_path, run=tmp_path, history_url=url))
+    made = engine(url, let_go=1)
+    lock = text("SELECT * FROM positions WHERE node = 1 FOR UPDATE")
+    with made.begin() as connection:
+        connection.execute(text(ROW))
+    with made.connect() as still, made.connect() as other:
+        still.execute(lock)
+        if silent == "in the midst of a packet":
+            still.connection.driver_connection._sock.sendall(b"\x64\0\0\0\x03SELECT")  # a hundred bytes are announced
+
+        def locked() -> bool:
+            try:
+                return other.execute(lock).first() is not None
+            except exc.OperationalError as error:
+                assert judge(error)[0] is Trouble.BUSY
+                other.rollback()
+                raise AssertionError(error) from None
+
+        eventually(locked, "the other has the lock", LET_GO + 2)
+        other.rollback()
+        still.invalidate()
+    made.dispose()
+    assert LET_GO + 2 <= 5, "seconds within which a successor records"
+
+
+ROW = "INSERT INTO positions (node, node_name, epoch, position, at, supervisor, supervisor_pid, journal_epoch, `rows`, transfers, jobs, processes, pruned_messages, pruned_transfers, pruned_jobs, pruned_processes) VALUES (1, '', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)"  # fmt: skip
+
+
+@pytest.mark.long
+@pytest.mark.database
+@pytest.mark.parametrize("freed_by", ["the kernel", "the server"])
+def test_a_successor_records_within_seconds_although_a_recorder_was_stopped_with_the_lock(mariadb: MariaDB, tmp_path: Path, freed_by: str) -> None:
+    settings = filed(Settings(state=tmp_path, run=tmp_path, history_url=mariadb.fresh()))
+    migrate.upgrade(settings)
+    supervisor = """
+import sys
+from app.config import load
+from app.pool import children
+child = children.spawn("app.recorder", "recorder", [], children.recorder_environment(load(), 1), memoryview(bytearray(1 << 20)))
+print(child.pid, flush=True)
+sys.stdin.read()
+"""
+    with journal(settings) as log:
+        told = written(log, Story(begin=time.time_ns()), 10)
+        held = create_engine(settings.history_url, poolclass=NullPool).connect()
+        held.execute(text(ROW))
+        environment = {**os.environ, "PAIRSCOPE_SETTINGS": str(settings.state / "settings.toml")}
+        parent = subprocess.Popen([sys.executable, "-c", supervisor], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert parent.stdout
+        pid = int(parent.stdout.readline())
+        waits = text("SELECT 1 FROM information_schema.innodb_lock_waits")
+        with create_engine(mariadb.url("mysql"), poolclass=NullPool, isolation_level="AUTOCOMMIT").connect() as looking:
+            eventually(lambda: looking.execute(waits).first(), "the recorder waits for the row", 20)
+        os.kill(pid, signal.SIGSTOP)
+        held.commit()  # from now on the recorder has the lock, and cannot know it
+        held.close()
+        if freed_by == "the kernel":
+            parent.kill()
+        with recorder(settings) as successor:
+            begun = time.monotonic()
+            successor.drained(log.position)
+            assert time.monotonic() - begun < 10, "seconds, its own start among them"
+        parent.kill()
+        parent.communicate()
+        eventually(lambda: not leaks.runs(pid), "the stopped one dies with its supervisor", 5)
+    is_exactly_once(settings, told)
 
 
 class Relay:

@@ -65,8 +65,8 @@ def worker_environment() -> dict[str, str]:
 
 
 def recorder_environment(settings: Settings, begin: int) -> dict[str, str]:
-    """What the recorder is told: where its settings are, and at which position its supervisor's epoch begins."""
-    environment = {**os.environ, "PAIRSCOPE_BEGIN": str(begin)}
+    """What the recorder is told: where its settings are, at which position its supervisor's epoch begins, and whose child it is."""
+    environment = {**os.environ, "PAIRSCOPE_BEGIN": str(begin), "PAIRSCOPE_SUPERVISOR": str(os.getpid())}
     environment.pop("PAIRSCOPE_OPERATOR_TOKEN", None)
     if settings.source == "embedded":
         environment["PAIRSCOPE_STATE"] = str(settings.state)

@@ -11,7 +11,9 @@ import sys
 
 from app import config
 from app.ipc.channel import Channel
-from app.recorder.drain import Drain
+from app.ipc.parent import ParentGone, die_with
+from app.ipc.vocabulary import Role, Unhandled, complete
+from app.recorder.drain import HEARD, Drain
 from app.recorder.follower import Follower, let_go
 from app.recorder.writer import Fenced, Writer
 from app.store.engine import engine
@@ -19,11 +21,23 @@ from app.store.engine import engine
 CHANNEL = 3
 NICE = 10
 """The pool comes first: what waits for us waits in the journal."""
+LET_GO = 3
+"""Seconds after which MariaDB ends a transaction of ours in which nothing is said: the next recorder waits for the row that it has locked."""
 
 
 def main() -> int:
     when = "" if sys.stderr.isatty() else "%(asctime)s "
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=f"{when}pairscope recorder: %(message)s")
+    try:
+        complete(Role.RECORDER.value, HEARD)
+    except Unhandled as error:
+        logging.error("%s", error)
+        return 2
+    try:
+        die_with(int(os.environ["PAIRSCOPE_SUPERVISOR"]))  # one that a signal has stopped would not see the end of its channel
+    except ParentGone as gone:
+        logging.warning("%s; what is not drained stays in the journal", gone)
+        return 0
     # Ctrl-C in a terminal reaches us, too; the supervisor tells us when it is time.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(NICE)
@@ -34,7 +48,7 @@ def main() -> int:
     gc.set_threshold(100_000, 50, 50)
     settings = config.load()
     channel = Channel(socket.socket(fileno=CHANNEL))
-    database = engine(settings.recorder_url, pool_size=1, max_overflow=0)
+    database = engine(settings.recorder_url, let_go=LET_GO, pool_size=1, max_overflow=0)
     writer = Writer(database, settings.node, settings.node_name, int(os.environ["PAIRSCOPE_BEGIN"]))
     # Until the database has told: what is drained is not less than this, and the pages do not take all of time for our lag.
     writer.position = let_go(settings.journal)
