@@ -25,18 +25,21 @@ import msgspec
 import pytest
 from sqlalchemy import func, select
 
+from app.config import embedded
 from app.ipc import memfd
 from app.ipc.channel import TOGETHER, Channel, ChannelClosed, pair
 from app.ipc.identity import LARGEST, first_id_at, time_of
 from app.ipc.passing import close_all, send
-from app.ipc.vocabulary import BY_CODE, BY_NAME, LAB, Enter, Envelope, Fetch, Hello, JobSpec, Lookup, Receipt, Stop, Submit, Task
+from app.ipc.vocabulary import BY_CODE, BY_NAME, LAB, Enter, Envelope, Fetch, Hello, JobSpec, Kind, Lookup, Receipt, Stop, Submit, Task, Unhandled, complete
 from app.journal import segment
 from app.journal.records import Born, Ended, Job, JobEnded, Message, Outcome, Proof, Ready
 from app.journal.writer import Writer
 from app.pool.client import Client, PoolAway, Refused, attach, connect
 from app.pool.readiness import checks
-from app.pool.supervisor import OUTBOX_MOST
-from app.pool.worker import serve
+from app.pool.children import CHANNEL_FD
+from app.pool.supervisor import OUTBOX_MOST, Supervisor
+from app.pool.worker import Desk, serve
+from app.recorder.drain import HEARD
 from app.store.engine import engine
 from app.store.models import Message as Row
 from app.store.models import Position
@@ -315,6 +318,83 @@ def test_what_stands_before_nonsense_is_answered_and_the_nonsense_ends_the_chann
     serial = eventually(lambda: [record for record in shared.records() if type(record) is Ended and "task may not arrive here" in record.exit], "the end is recorded")[0].serial
     kinds = [BY_CODE[record.kind].name for record in shared.records() if type(record) is Message and (record.role, record.serial) == ("tool", serial)]
     assert kinds == ["fetch", "refused"]
+
+
+@pytest.mark.parametrize("kind, payload", [("result", fields(ok=True)), ("hello", fields(pid=1, sandbox="none", sandbox_detail={}, catalogue=[]))])
+def test_what_is_not_for_a_client_to_send_is_refused_and_both_messages_are_recorded(shared, kind, payload):
+    channel, welcome = connect(shared.settings, "tool")
+    with contextlib.closing(channel):
+        send(channel.sock, a_packet(kind, payload, seq=7))
+        (arrival,) = channel.wait(10)
+        assert (arrival.kind.name, arrival.envelope.seq, arrival.payload.code) == ("refused", 7, "bad-request")
+        assert f"{kind} came: it is for a worker or a lab station to send" in arrival.payload.reason
+        channel.post("submit", Submit("echo", data=b"x"))
+        assert channel.wait(10)[0].payload.state == "done", "its channel is still there"
+    messages = [record for record in shared.records() if type(record) is Message and (record.role, record.serial) == ("tool", welcome.serial)]
+    assert [BY_CODE[message.kind].name for message in messages[:2]] == [kind, "refused"] and b"it is for a worker" in messages[1].preview
+
+
+def test_a_kind_that_nobody_here_answers_is_refused_and_recorded(tmp_path):
+    """There is none in a supervisor that has started: one of its handlers is taken away."""
+    program = """
+import sys
+from app.pool import supervisor
+begin = supervisor.Supervisor.run
+def run(self):
+    del self.handlers["scale"], self.quiet["lookup"]
+    begin(self)
+supervisor.Supervisor.run = run
+from app.pool.__main__ import main
+sys.exit(main())
+"""
+    settings = embedded({"PAIRSCOPE_STATE": str(tmp_path)})
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen([sys.executable, "-c", program], env={**os.environ, "PAIRSCOPE_STATE": str(tmp_path)}, stderr=log)
+    pool = Pool(settings, process, tmp_path / "log")
+    try:
+        eventually(lambda: settings.control.exists(), "it listens")
+        assert refusal(pool.client.scale, 2) == ("bad-request", "The request does not fit its kind. scale came: nobody here has an answer to it.")
+        assert refusal(pool.client.lookup, 2)[0] == "bad-request"
+        kinds = [BY_CODE[record.kind].name for record in pool.records() if type(record) is Message and record.role == "tool"]
+        assert kinds == ["scale", "refused", "lookup", "refused"]
+    finally:
+        assert pool.stop() == 0
+
+
+def test_nobody_starts_with_a_kind_of_message_that_it_has_no_handler_for(tmp_path, monkeypatch):
+    for number, (sender, receiver) in enumerate([("client", "supervisor"), ("supervisor", "worker"), ("supervisor", "recorder")], 90):
+        monkeypatch.setitem(BY_CODE, number, Kind(number, f"ping-{receiver}", sender, receiver, Stop, "", 0, "", False, "Is anybody there?"))
+    with pytest.raises(Unhandled, match="the vocabulary has ping-supervisor for the supervisor, which has no handler for it"):
+        Supervisor(embedded({"PAIRSCOPE_STATE": str(tmp_path)}))
+    assert list(tmp_path.iterdir()) == [], "it had touched nothing"
+    ours, theirs = pair()
+    with ours, theirs, pytest.raises(Unhandled, match="ping-worker"):
+        Desk(Channel(ours), {})
+    with pytest.raises(Unhandled, match="ping-recorder"):
+        complete("recorder", HEARD)
+    with pytest.raises(Unhandled, match="has a handler for task, which the vocabulary does not send to it"):
+        complete("recorder", [*HEARD, "ping-recorder", "task"])
+
+
+def test_the_command_says_which_kind_has_no_handler(tmp_path):
+    program = "import sys; from app.ipc import vocabulary as v; v.BY_CODE[90] = v.Kind(90, 'ping', v.WEB, v.SUP, v.Nothing, '', 0, '', False, ''); from app.pool.__main__ import main; sys.exit(main())"
+    ended = subprocess.run([sys.executable, "-c", program], env={**os.environ, "PAIRSCOPE_STATE": str(tmp_path)}, capture_output=True, text=True, timeout=30)
+    assert (ended.returncode, ended.stderr) == (2, "pairscope pool: the vocabulary has ping for the supervisor, which has no handler for it\n")
+
+
+def test_every_message_to_a_client_answers_one_of_its_own_or_is_looked_at_unasked():
+    answers = {name for kind in BY_CODE.values() if "client" in kind.sender.split() for name in kind.answer.split()}
+    told = {kind.name for kind in BY_CODE.values() if "client" in kind.receiver.split()}
+    assert told - answers == {"task", "release"}, "by a lab station, and by whoever keeps descriptors"
+
+
+def test_what_a_worker_may_not_say_ends_it_and_its_row_says_why(pool):
+    worker = pool.ready().workers[0]
+    end = end_of(worker.pid, CHANNEL_FD)
+    with socket.socket(fileno=end) as forged:
+        send(forged, a_packet("progress", fields(position=1, database="ok", rows=0, idle=True)))
+        eventually(lambda: worker.serial not in [other.serial for other in pool.view().workers], "it has ended")
+    assert exit_of(pool, worker.serial) == "killed by SIGKILL, for its fault: progress may not arrive here"
 
 
 def test_parameters_nested_as_deeply_as_they_can_be_read_do_not_stop_the_supervisor(shared, client):
@@ -671,7 +751,8 @@ def test_a_worker_that_says_too_much_of_its_sandbox_is_replaced_and_the_pool_liv
         answer = pool.client.submit("echo", data=b"x", want="ended")
         assert (answer.state, answer.worker) == ("done", 2)
         of_workers = [record for record in pool.records() if type(record) in (Ready, Ended) and record.role == "worker"]
-        assert [(type(record), record.serial) for record in of_workers] == [(Ended, 1), (Ready, 2)] and of_workers[0].exit == "killed by SIGKILL"
+        assert [(type(record), record.serial) for record in of_workers] == [(Ended, 1), (Ready, 2)]
+        assert of_workers[0].exit.startswith("killed by SIGKILL, for its fault: the particulars of its sandbox have 9008 bytes")
         said = r"worker 1 \(pid \d+\): the particulars of its sandbox have 9008 bytes or are nested deeply; expected at most 8192, nearly flat; its channel is closed"
         assert re.search(said, pool.log.read_text())
 

@@ -8,12 +8,13 @@ import resource
 import sys
 
 from app.config import SettingsError, load
+from app.ipc.vocabulary import Unhandled
 from app.journal.writer import JournalBroken, JournalFull, JournalHeld
 from app.pool.supervisor import Supervisor
 
 
 def main() -> int:
-    """Exit status: 0 stopped when asked, 1 broken or full journal, 2 wrong settings, 3 another supervisor holds the journal."""
+    """Exit status: 0 stopped when asked, 1 broken or full journal, 2 wrong settings or an incomplete program, 3 another supervisor holds the journal."""
     # Apache's error.log gets these lines as they are; in a terminal one sees when they come.
     when = "" if sys.stderr.isatty() else "%(asctime)s "
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format=f"{when}pairscope pool: %(message)s")
@@ -23,7 +24,7 @@ def main() -> int:
     try:
         settings = load()
         supervisor = Supervisor(settings, wait_for_lock=os.environ.get("PAIRSCOPE_WAIT") == "1")
-    except SettingsError as error:
+    except (SettingsError, Unhandled) as error:
         print(f"pairscope pool: {error}", file=sys.stderr)
         return 2
     except JournalHeld as error:

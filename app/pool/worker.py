@@ -10,10 +10,12 @@ import os
 import platform
 import socket
 import sys
+from typing import Callable
 
 from app.ipc.channel import Arrival, Channel, ChannelBroken, ChannelClosed, Outgoing
+from app.ipc.parent import ParentGone, die_with
 from app.ipc.passing import close_all
-from app.ipc.vocabulary import Hello, Result
+from app.ipc.vocabulary import Hello, Result, Role, Unhandled, complete
 from app.pool import sandbox
 from app.pool.children import CHANNEL_FD
 from app.pool.job import Job, JobFailed, Task
@@ -47,55 +49,89 @@ def work(jobs: dict[str, Job], arrival: Arrival, fds: list[int]) -> Result:
         return Result(False, reason=f"the job failed by a fault of its own: {type(error).__name__}: {error}")
 
 
+class Desk:
+    """A worker at its end of the pair: does the tasks that come, one after the other."""
+
+    def __init__(self, channel: Channel, jobs: dict[str, Job]) -> None:
+        """Raises Unhandled if a kind of message may come that it has no handler for."""
+        self._channel = channel
+        self._jobs = jobs
+        self._held: dict[int, list[int]] = {}
+        self._results: list[Outgoing] = []
+        self.stopped = False
+        self.handlers: dict[str, Callable[[Arrival], None]] = {"task": self._task, "release": self._release, "stop": self._stop}
+        complete(Role.WORKER.value, self.handlers)
+
+    def serve(self) -> None:
+        """Until the supervisor says stop. Raises ChannelClosed when it is gone."""
+        handlers = self.handlers
+        while True:
+            for arrival in self._channel.wait():
+                handlers[arrival.kind.name](arrival)
+                if self.stopped:
+                    return
+            if self._results:
+                self._answer()
+
+    def _answer(self) -> None:
+        self._channel.send(self._results)
+        self._results = []
+
+    def _task(self, arrival: Arrival) -> None:
+        channel = self._channel
+        fds = arrival.take()
+        if fds:
+            self._held[arrival.envelope.id] = fds
+        channel.spare = fds[-1] if arrival.payload.spare else -1
+        job = arrival.envelope.job
+        known = self._jobs.get(arrival.payload.kind)
+        if known is None or not known.quick:
+            # Its next message may be minutes away, and the task would read as in flight until then.
+            channel.post("receipt")
+        try:
+            out = channel.prepare("result", work(self._jobs, arrival, fds), job=job)
+        except (ValueError, OSError) as error:
+            # A worker may make no memfd, and the spare that it was lent has a bound.
+            out = channel.prepare("result", Result(False, reason=f"its answer could not travel: {error}"), job=job)
+        self._results.append(out)
+        if len(self._results) >= ANSWERED_TOGETHER:
+            self._answer()
+
+    def _release(self, arrival: Arrival) -> None:
+        close_all(self._held.pop(arrival.payload.message, []))
+
+    def _stop(self, _: Arrival) -> None:
+        self._answer()
+        self._channel.post("receipt")
+        self.stopped = True
+
+
 def serve(channel: Channel, jobs: dict[str, Job]) -> None:
     """Tasks, one after the other, until the supervisor says stop or is gone."""
-    held: dict[int, list[int]] = {}
-    results: list[Outgoing] = []
-    while True:
-        for arrival in channel.wait():
-            kind = arrival.kind.name
-            if kind == "task":
-                fds = arrival.take()
-                if fds:
-                    held[arrival.envelope.id] = fds
-                channel.spare = fds[-1] if arrival.payload.spare else -1
-                job = arrival.envelope.job
-                known = jobs.get(arrival.payload.kind)
-                if known is None or not known.quick:
-                    # Its next message may be minutes away, and the task would read as in flight until then.
-                    channel.post("receipt")
-                try:
-                    out = channel.prepare("result", work(jobs, arrival, fds), job=job)
-                except (ValueError, OSError) as error:
-                    # A worker may make no memfd, and the spare that it was lent has a bound.
-                    out = channel.prepare("result", Result(False, reason=f"its answer could not travel: {error}"), job=job)
-                results.append(out)
-                if len(results) >= ANSWERED_TOGETHER:
-                    channel.send(results)
-                    results = []
-            elif kind == "release":
-                close_all(held.pop(arrival.payload.message, []))
-            elif kind == "stop":
-                channel.send(results)
-                channel.post("receipt")
-                return
-        if results:
-            channel.send(results)
-            results = []
+    Desk(channel, jobs).serve()
 
 
 def main() -> int:
     """Arguments: the user to become, the most bytes of an output, the supervisor's pid. It reads no settings: they hold secrets."""
     user, output_max, supervisor = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    try:
+        die_with(supervisor)  # until the sandbox is closed, too, which asks again: a change of user makes the kernel forget it
+    except ParentGone:
+        return 1
     channel = Channel(socket.socket(fileno=CHANNEL_FD), hears="supervisor")
     jobs = catalogue()
+    try:
+        desk = Desk(channel, jobs)
+    except Unhandled as error:
+        print(f"pairscope worker: {error}", file=sys.stderr)
+        return 2
     for job in jobs.values():
         job.exercise()
     level = sandbox.close(keep=CHANNEL_FD, user=user, output_max=output_max, parent=supervisor)
     versions = {"python": platform.python_version()}
     try:
         channel.post("hello", Hello(os.getpid(), level.name, level.detail, [job.spec() for job in jobs.values()], versions))
-        serve(channel, jobs)
+        desk.serve()
     except (ChannelClosed, ChannelBroken):
         pass
     return 0
