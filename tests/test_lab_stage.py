@@ -670,6 +670,12 @@ def test_looking_at_what_is_in_flight_takes_and_leaves_nothing():
 # ---- packets of a pipe, and bytes out of band
 
 
+def test_two_eventfds_are_two_objects_with_a_count_each():
+    step = held("p: eventfd 3 0 -> e\np: eventfd 5 0 -> f\np: fork -> q\n")["steps"][-1]
+    counts = {tuple(found["descriptions"]): found["count"] for found in step["after"]["objects"]}
+    assert counts == {(descriptor(step, "q", name)["description"],): count for name, count in (("e", 3), ("f", 5))}
+
+
 def test_a_pipe_of_packets_has_borders():
     steps = held(
         'p: pipe2 O_DIRECT -> r w\np: write w "ab"\np: write w "cd"\np: write w "x" * 5000\np: read r 16 => "ab"\np: read r 1 => "c"\np: read r 8K\np: read r 8K\n'
@@ -711,6 +717,14 @@ def test_a_byte_out_of_band_is_shown_at_its_place_and_marked(kind):
     assert looks[4] == looks[5] == [("!", True), ("cd", False)]
     assert looks[7] == []
     assert seen(steps[-1], "p", "b")["how"]["contents"] == "observed"
+
+
+def test_a_byte_out_of_band_is_found_among_its_like():
+    for sent, waits in (('send a "xxx" MSG_OOB', [(2, False), (1, True)]), ('send a "x" MSG_OOB\np: send a "xxx" 0', [(1, True), (3, False)])):
+        found = seen(held(PASSING + f"p: {sent}\n")["steps"][-1], "p", "b")
+        assert [(piece["bytes"], piece.get("oob", False)) for piece in found["contents"]] == waits
+    step = held(PASSING + 'p: sendmsg a iov=["x"] fds=[a]\np: sendmsg a iov=["xx"] fds=[b]\np: send a "xx" MSG_OOB\np: send a "x" 0\n')["steps"][-1]
+    assert [(piece["bytes"], piece.get("oob", False)) for piece in seen(step, "p", "b")["contents"]] == [(4, False), (1, True), (1, False)]
 
 
 def test_a_lone_byte_out_of_band_is_shown_until_it_is_passed_over():

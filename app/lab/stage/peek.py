@@ -25,6 +25,8 @@ MOST = 64
 _ROOM = 256 * 1024
 """More than a message of AF_UNIX can hold, fact of its send buffer."""
 _PEEK = int(socket.MSG_PEEK | socket.MSG_DONTWAIT)
+_SIOCATMARK = 0x8905
+"""asm-generic/sockios.h"""
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -39,7 +41,7 @@ class Waits:
     urgent: int | None = None
     """Which part begins with a byte that is out of band; None: there is none, or its place is not known."""
     loose: bytes = b""
-    """The byte that is out of band, where its place is not known."""
+    """The byte that is out of band, where its place is not known. AF_UNIX has it in `parts` too, TCP does not."""
     blind: bool = False
     """An empty message or the end stands there, and hides what may lie behind it."""
 
@@ -65,11 +67,25 @@ def along(sock: socket.socket, borders: bool, empties: int, descriptors: int) ->
             if not walks:
                 break
     if urgent:
-        # A look stops in front of such a byte, so it begins a part; descriptors part a stream too.
-        places = [place for place, part in enumerate(found.parts) if part[:1] == urgent]
-        found.urgent = places[0] if walks and len(places) == 1 else None
-        found.loose = urgent if found.urgent is None and not walks else b""
+        found.urgent = _place(found, urgent, _at_mark(sock)) if walks else None
+        found.loose = urgent if found.urgent is None else b""
     return found
+
+
+def _place(found: Waits, urgent: bytes, first: bool) -> int | None:
+    """Which part begins with the byte that is out of band; None: it cannot be told. A look stops in front of such a byte, and behind descriptors."""
+    if first:
+        return 0
+    places = [place for place, part in enumerate(found.parts) if place and part[:1] == urgent]
+    sure = [place for place in places if not found.fds[place - 1]]
+    return (sure or places)[0] if len(sure or places) == 1 else None
+
+
+def _at_mark(sock: socket.socket) -> bool:
+    """Whether the next byte is the one that is out of band: SIOCATMARK, sockatmark(3)."""
+    room = array.array("i", [0])
+    fcntl.ioctl(sock, _SIOCATMARK, room)
+    return bool(room[0])
 
 
 def _next(sock: socket.socket, descriptors: int) -> tuple[bytes, list[int]]:

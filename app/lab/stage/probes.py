@@ -319,11 +319,13 @@ def _objects(
 ) -> list[dict[str, Any]]:
     infos = {id(group): info for rows in tables.values() for _, group, info in rows}
     look = _Look(memory, processes, {group.key[1] for group in groups if group.holders}, _ends(groups))
-    objects: dict[tuple[int, int], dict[str, Any]] = {}
+    objects: dict[tuple[int, ...], dict[str, Any]] = {}
     for group in groups:
-        told = objects.get(group.key)
+        # All eventfds have one inode between them (fs/anon_inodes.c), so each description is an object there.
+        key = (*group.key, group.number) if group.seen.object == "anonymous inode" else group.key
+        told = objects.get(key)
         if told is None:
-            told = objects[group.key] = {"inode": group.key[1], "kind": group.seen.object, "link": group.seen.link, "descriptions": [], "held": False, "how": {}}
+            told = objects[key] = {"inode": group.key[1], "kind": group.seen.object, "link": group.seen.link, "descriptions": [], "held": False, "how": {}}
         told["descriptions"].append(group.number)
         told["held"] = told["held"] or bool(group.holders)
         if group.flies_in and not group.holders:
@@ -547,7 +549,7 @@ def _see_queue(told: dict[str, Any], borders: bool, queue: _Queue, parts: list[l
     if not borders:
         told["contents"] = _stretches(waits)
         if waits.loose:
-            told["why"] = "a byte waits out of band; what may lie behind it is not shown"
+            told["why"] = "a byte waits out of band; where it stands is not known"
         elif told["family"] == "AF_UNIX" and (left := (told["queued"] or 0) - sum(piece["bytes"] for piece in told["contents"])) > 0:
             # The kernel keeps a count, and forgets to take off the byte that it throws away then. Measured on Linux 6.18.
             told["why"] = f"FIONREAD still counts {left}, which nobody can read any more: a byte that was out of band, and was passed over"
@@ -581,6 +583,9 @@ def _stretches(waits: peek.Waits) -> list[dict[str, Any]]:
     """What waits in a stream: all of it as one, or what stands before, at and behind a byte that is out of band."""
     if waits.urgent is None:
         whole = b"".join(waits.parts)
+        if waits.loose and len(waits.parts) > 1:  # a walk met it
+            place = whole.index(waits.loose, len(waits.parts[0]))
+            whole = whole[:place] + whole[place + 1 :]
         return ([_piece(whole)] if whole else []) + ([_piece(waits.loose) | {"oob": True}] if waits.loose else [])
     before, after = b"".join(waits.parts[: waits.urgent]), b"".join(waits.parts[waits.urgent :])
     return [*([_piece(before)] if before else []), _piece(after[:1]) | {"oob": True}, *([_piece(after[1:])] if after[1:] else [])]
