@@ -156,13 +156,13 @@ do_apache_packages() {
 
 title_apache_modules='Switch its modules on'
 done_apache_modules() ( {
-    for module in alias authz_core headers mime reqtimeout wsgi; do [ -e /etc/apache2/mods-enabled/$module.load ] || exit 1; done
+    for module in alias authz_core deflate filter headers mime reqtimeout setenvif wsgi; do [ -e /etc/apache2/mods-enabled/$module.load ] || exit 1; done
 } >/dev/null 2>&1 )
 leave_apache_modules() {
     :
 }
 do_apache_modules() {
-    a2enmod -q alias authz_core headers mime reqtimeout wsgi || return
+    a2enmod -q alias authz_core deflate filter headers mime reqtimeout setenvif wsgi || return
 }
 
 title_apache_run='Have the directory of its sockets made at each boot'

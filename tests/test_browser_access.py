@@ -17,6 +17,7 @@ from app.store import runs
 from app.web import reach
 from tests import axe
 from tests.browser import chromium
+from tests.eventually import eventually
 from tests.running import PROJECT
 from tests.test_browser_live import Site
 from tests.test_browser_pages import log_in
@@ -215,6 +216,32 @@ def test_the_description_of_a_moment_calls_a_descriptor_by_the_name_that_its_own
     show(browser, site, kinds["run"])
     said = browser.execute_script("return document.getElementById('moment-wide-desc').textContent")
     assert "worker0: runs; 3 to1, 4 ch0w." in said and "master: runs; 3 ch0, 4 ch0w" in said, said
+
+
+# ---- nothing moves, nothing comes twice
+
+SHIFTS = "window.shifts = []; new PerformanceObserver((list) => { for (const one of list.getEntries()) shifts.push(one.value); }).observe({ type: 'layout-shift', buffered: true });"
+
+
+def test_nothing_moves_when_the_scripts_come_and_each_of_them_comes_once(browser: Chrome, site: Site) -> None:
+    """A layout shift of 0.1 and more is bad: https://web.dev/articles/cls. A slow line lets the page be painted before its scripts run."""
+    browser.execute_cdp_cmd("Network.enable", {})
+    browser.execute_cdp_cmd("Network.setCacheDisabled", {"cacheDisabled": True})
+    browser.execute_cdp_cmd("Network.emulateNetworkConditions", {"offline": False, "latency": 100, "downloadThroughput": 2_000_000, "uploadThroughput": 2_000_000})
+    watching = browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": SHIFTS})
+    try:
+        for path, shown in (("/messages", "[data-switch]:not([hidden])"), ("/", "[data-switch]:not([hidden])"), ("/stack/guide", "[data-copy]:not([hidden])")):
+            show(browser, site, path, 375)
+            eventually(lambda: browser.execute_script("return Boolean(document.querySelector(arguments[0]))", shown), "the script has run")
+            browser.execute_async_script("const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(() => done()))")  # painted
+            assert browser.execute_script("return shifts.reduce((sum, one) => sum + one, 0)") < 0.01, path
+            named = browser.execute_script("return performance.getEntriesByType('resource').map((one) => one.name)")
+            files = [name.partition("?")[0] for name in named if "/static/" in name and name.partition("?")[0].endswith((".js", ".css"))]
+            assert len(files) == len(set(files)) >= 2 and all("?v=" in name for name in named if "/static/" in name), named
+    finally:
+        browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", watching)
+        browser.execute_cdp_cmd("Network.setCacheDisabled", {"cacheDisabled": False})
+        browser.execute_cdp_cmd("Network.emulateNetworkConditions", {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1})
 
 
 # ---- the system's colours

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import os
 import re
@@ -50,6 +51,30 @@ def test_static_files_come_from_apache_and_are_asked_for_again_without_being_sen
     assert answer.headers["Cache-Control"] == "no-cache" and answer.headers["X-Content-Type-Options"] == "nosniff"
     assert lamp.visitor.get("/static/pairscope.css", If_None_Match=answer.headers["ETag"]).status == 304
     assert "immutable" in lamp.visitor.get("/static/pairscope.css?v=1").headers["Cache-Control"]
+
+
+def test_each_static_file_that_a_page_names_may_be_kept_for_a_year(lamp: Lamp) -> None:
+    named = set(re.findall(r'(?:href|src)="(/static/[^"]+)"', lamp.visitor.get("/messages").text))
+    assert len(named) >= 4
+    for path in named:
+        assert lamp.visitor.get(path).headers["Cache-Control"] == "public, max-age=31536000, immutable", path
+
+
+def test_apache_compresses_what_a_page_is_made_of_and_nothing_that_holds_a_secret_or_is_kept_as_a_file(lamp: Lamp) -> None:
+    """As the embedded server: tests/test_compression.py."""
+    def encoding(path: str, **headers: str) -> str:
+        return lamp.visitor.get(path, Accept_Encoding="gzip, br", **headers).headers.get("Content-Encoding", "none")
+
+    plain, packed = lamp.visitor.get("/stack"), lamp.visitor.get("/stack", Accept_Encoding="gzip")
+    assert b"Every layer" in gzip.decompress(packed.body) and len(packed.body) < len(plain.body) / 3
+    assert encoding("/api/v1/openapi.json") == encoding("/static/live.js") == encoding("/database") == "gzip"
+    style = lamp.visitor.get("/static/pairscope.css", Accept_Encoding="gzip")
+    assert style.headers["Content-Encoding"] == "gzip" and gzip.decompress(style.body) == (lamp.made.static / "pairscope.css").read_bytes()
+    assert lamp.visitor.get("/static/pairscope.css", Accept_Encoding="gzip", If_None_Match=style.headers["ETag"]).status == 304
+    assert encoding("/login") == encoding("/messages/export.csv") == encoding("/messages/export.jsonl") == "none"
+    assert encoding("/api/v1/openapi.json", Authorization=f"Bearer {TOKEN}") == "none"
+    lamp.visitor.log_in()
+    assert encoding("/stack") == "none" and encoding("/static/live.js") == "gzip"
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ from app.pool.jobs import catalogue
 from app.store import migrate, queries
 from app.store.filter import FIELDS
 from app.store.models import PACE_SECONDS
-from app.web import export, listing, problems, reach, words
+from app.web import assets, export, listing, problems, reach, words
 from tests import plausible
 from tests.database import MariaDB
 from tests.plausible import CATALOGUE, MS, S, History
@@ -185,6 +185,35 @@ def test_each_link_of_a_page_leads_to_a_page(client: FlaskClient) -> None:
             if link.startswith("/") and kind not in tried and "/output" not in kind:
                 tried.add(kind)
                 assert client.get(link).status_code in (200, 302), f"{link} on {path}"
+
+
+def test_each_kind_of_page_describes_itself_in_a_sentence_of_its_own(client: FlaskClient) -> None:
+    said: dict[str, str] = {}
+    for path, page in every_page(client):
+        found = re.findall(r'<meta name="description" content="([^"]*)">', page.text)
+        assert len(found) == 1 and 30 <= len(found[0]) <= 170 and found[0][-1] in ".?…", f"{path}: {found}"
+        kind = re.sub(r"\d+", "N", path.partition("?")[0])
+        assert said.setdefault(found[0], kind) == kind, f"{path} and {said[found[0]]}"
+    assert len(said) > 10
+
+
+def test_each_static_file_that_a_page_names_is_kept_until_it_changes(client: FlaskClient) -> None:
+    named = {path for _path, page in every_page(client) for path in re.findall(r'(?:href|src)="(/static/[^"]+)"', page.text)}
+    assert {path.partition("?")[0] for path in named} >= {"/static/pairscope.css", "/static/face.js", "/static/live.js", "/static/mark.svg"}
+    for path in named:
+        assert client.get(path).headers["Cache-Control"] == "public, max-age=31536000, immutable", path
+        bare = path.partition("?")[0]
+        assert client.get(bare).headers["Cache-Control"] == client.get(bare + "?v=0123").headers["Cache-Control"] == "no-cache"
+    for module in (WEB / "static").glob("*.js"):
+        assert not re.search(r"""^import .*["']\./""", module.read_text(), re.MULTILINE), f"{module.name} asks for another module without its version"
+
+
+def test_the_version_of_the_static_files_is_another_one_when_one_of_them_is(tmp_path: Path) -> None:
+    shutil.copytree(WEB / "static", tmp_path / "static")
+    before = assets.version(tmp_path / "static")
+    with (tmp_path / "static" / "mark.svg").open("a") as file:
+        file.write(" ")
+    assert before == assets.version(WEB / "static") != assets.version(tmp_path / "static")
 
 
 def test_each_drawing_is_described_in_words(client: FlaskClient) -> None:

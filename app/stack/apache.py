@@ -3,7 +3,7 @@
 from app.stack.step import Chapter, Step
 
 BOX = "cd /opt/pairscope/code && /opt/pairscope/venv/bin/python -m app.lamp.box"
-MODULES = "alias authz_core headers mime reqtimeout wsgi"
+MODULES = "alias authz_core deflate filter headers mime reqtimeout setenvif wsgi"
 
 CHAPTER = Chapter(
     id="apache",
@@ -27,7 +27,7 @@ CHAPTER = Chapter(
         Step(
             id="apache-modules",
             title="Switch its modules on",
-            purpose="What the site uses: static files with headers, slow senders bounded, Python. Any mpm serves; Debian's own choice, mpm_event, holds most connections.",
+            purpose="What the site uses: static files with headers, text compressed, slow senders bounded, Python. Any mpm serves; Debian's own choice, mpm_event, holds most connections.",
             commands=f"a2enmod -q {MODULES}",
             done=f"for module in {MODULES}; do [ -e /etc/apache2/mods-enabled/$module.load ] || exit 1; done",
             see="`Module wsgi already enabled`, or that Apache is to be restarted",

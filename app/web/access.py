@@ -65,6 +65,9 @@ HEADERS = {
 }
 """On every response that does not say otherwise itself."""
 
+COOKIE = "pairscope-"
+"""How the name of a session's cookie begins."""
+
 blueprint = Blueprint("access", __name__)
 csrf = CSRFProtect()
 
@@ -476,7 +479,7 @@ def _read_key(path: Path) -> bytes:
 
 def _cookie_name(settings: Settings) -> str:
     """One for each installation: a browser sends a cookie to every port of a host."""
-    return "pairscope-" + hashlib.sha256(str(settings.secret_key).encode()).hexdigest()[:8]
+    return COOKIE + hashlib.sha256(str(settings.secret_key).encode()).hexdigest()[:8]
 
 
 def _strange_host(_error: SecurityError) -> Any:

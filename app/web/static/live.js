@@ -3,7 +3,7 @@
 // table, while text in it is selected or focus is in it. What comes meanwhile is kept by row id and counted.
 // One request is under way at a time: each second while somebody looks and something happens, up to each 5 s when idle, none while hidden.
 
-import { tick } from "./face.js";
+const { tick } = await import(`./face.js${new URL(import.meta.url).search}`); // by its own version: the page has it already
 
 const BUSY = 1000;
 const IDLE = 5000;
