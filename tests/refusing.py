@@ -8,8 +8,15 @@ import threading
 from contextlib import contextmanager
 from typing import Callable, Iterator
 
+PING = b"\x0e"
+"""COM_PING: a Galera node answers it, whatever it refuses."""
 EXECUTE = b"\x17"
 """COM_STMT_EXECUTE: how the recorder writes rows. MySQL's manual, "Command Phase"."""
+
+
+def is_work(command: bytes) -> bool:
+    """Every command but a ping."""
+    return not command.startswith(PING)
 
 
 class Refusing:
@@ -19,7 +26,7 @@ class Refusing:
         self._target = target
         self.number = 0
         self.words = "not now"
-        self.what: Callable[[bytes], bool] = lambda command: True
+        self.what: Callable[[bytes], bool] = is_work
         """Chooses by a command's bytes; its first is the command."""
         self.greets = True
         """False: a new connection gets the error in the place of the greeting."""
@@ -36,7 +43,7 @@ class Refusing:
         self._thread.join()
 
     @contextmanager
-    def refusing(self, number: int, what: Callable[[bytes], bool] = lambda command: True, greets: bool = True) -> Iterator[None]:
+    def refusing(self, number: int, what: Callable[[bytes], bool] = is_work, greets: bool = True) -> Iterator[None]:
         """Refuses for the time of the block."""
         self.what, self.greets, self.number = what, greets, number
         try:

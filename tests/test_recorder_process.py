@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import shutil
@@ -37,7 +38,7 @@ from app.store.engine import engine
 from tests import leaks, power
 from tests.database import MariaDB, both, server
 from tests.eventually import eventually
-from tests.refusing import EXECUTE, Refusing, refusing_relay
+from tests.refusing import EXECUTE, Refusing, is_work, refusing_relay
 from tests.story import RECORDS_OF_A_JOB, Story
 
 
@@ -194,21 +195,35 @@ def test_it_steps_behind_the_pool(history: Settings) -> None:
         assert os.getpriority(os.PRIO_PROCESS, running.pid) == min(19, os.getpriority(os.PRIO_PROCESS, 0) + 10)
 
 
+def resident(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_a_large_backlog_does_not_fill_its_memory(history: Settings) -> None:
+    """The rows of a batch were part of a cycle: half a KB of each record stayed until the collector came, and it came seldom."""
+    settings = filed(history)
+    with journal(settings) as log:
+        written(log, Story(begin=time.time_ns()), 3500)
+        with recorder(settings) as running:
+            begun = running.hear(lambda progress: progress.position > log.position - 36_000, "it is under way")
+            before = resident(running.pid)
+            running.drained(log.position)
+            records, grown = log.position - begun.position, resident(running.pid) - before
+    assert records > 25_000 and grown < 8 << 20, f"{grown / (1 << 20):.0f} MiB more after {records} records"
+
+
 @pytest.mark.long
 def test_many_small_batches_do_not_fill_its_memory(history: Settings) -> None:
-    def resident() -> int:
-        return int(Path(f"/proc/{running.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
     settings = filed(history)
     with journal(settings) as log, recorder(settings) as running:
         story = Story(begin=time.time_ns())
         running.drained(log.position)
-        before = resident()
+        before = resident(running.pid)
         for _ in range(5000):
             written(log, story, 1)
             running.say("more", More(log.position))
             running.drained(log.position)
-        grown = resident() - before
+        grown = resident(running.pid) - before
         assert grown < 40 << 20, f"{grown / (1 << 20):.0f} MiB more after 5000 batches"
 
 
@@ -637,7 +652,7 @@ def behind_a_relay(mariadb: MariaDB, directory: Path) -> Iterator[tuple[Settings
 def test_a_database_that_says_not_now_by_any_number_is_waited_for_and_no_record_is_put_aside(
     mariadb: MariaDB, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    everything = (lambda command: True, is_commit, is_rows)
+    everything = (is_work, is_commit, is_rows)
     with behind_a_relay(mariadb, tmp_path) as (direct, through, relay), journal(through) as log, recorder(through) as running:
         story, told = Story(begin=time.time_ns()), []
         running.drained(log.position)
@@ -661,10 +676,13 @@ def test_a_database_that_says_not_now_by_any_number_is_waited_for_and_no_record_
 @pytest.mark.database
 def test_a_record_is_put_aside_only_if_another_one_is_taken(mariadb: MariaDB, tmp_path: Path) -> None:
     """1366 is about a value; but where every value is refused, it is not the values."""
-    with behind_a_relay(mariadb, tmp_path) as (direct, through, relay), journal(through) as log, recorder(through) as running:
+    with behind_a_relay(mariadb, tmp_path) as (direct, through, relay), journal(through) as log, contextlib.ExitStack() as stack:
         story = Story(begin=time.time_ns())
-        told = written(log, story, 5)
-        running.say("more", More(log.position))
+        with relay.refusing(1366):
+            running = stack.enter_context(recorder(through))
+            told = written(log, story, 5)
+            running.say("more", More(log.position))
+            running.hear(lambda progress: "refuses what is not about a record" in progress.database, "it says that it is no record's fault")
         running.drained(log.position)
         with relay.refusing(1366, is_rows):
             told += written(log, story, 5)

@@ -169,7 +169,7 @@ class Drain:
                     self._wait(f"the database refuses every record; the last, {part[0][0]}: {refused}")
 
     def _commit(self, part: Batch, meanwhile: Callable[[], None]) -> None:
-        self._insist(lambda: self._writer.commit(part, meanwhile))
+        self._insist(lambda: self._writer.commit(part, meanwhile), refusable=True)
         self._refused = 0
         self._taken.update((type(entry[1]), entry) for entry in part[-10 * OTHERS :])
 
@@ -179,7 +179,7 @@ class Drain:
         alike = [other for other in others if type(other[1]) is type(entry[1])]
         for other in (alike or others)[:OTHERS]:
             try:
-                self._insist(lambda: self._writer.rehearse([other]))
+                self._insist(lambda: self._writer.rehearse([other]), refusable=True)
             except _Refused:
                 continue
             return True
@@ -199,8 +199,8 @@ class Drain:
             raise Finished
         self._pause(LONGEST_WAIT)
 
-    def _insist(self, attempt: Callable[[], Any]) -> Any:
-        """Tries until the database does it. Raises _Refused for what a record is to blame for."""
+    def _insist(self, attempt: Callable[[], Any], refusable: bool = False) -> Any:
+        """Tries until the database does it. Raises _Refused where the attempt is `refusable` and the records may be to blame."""
         wait = FIRST_WAIT
         while True:
             begun = time.monotonic()
@@ -212,8 +212,10 @@ class Drain:
                 trouble, reason = judge(error)
                 if trouble is Trouble.OURS:
                     raise
-                if trouble is Trouble.RECORD:
+                if trouble is Trouble.RECORD and refusable:
                     raise _Refused(reason) from error
+                if trouble is Trouble.RECORD:
+                    reason = f"the database refuses what is not about a record: {reason}"
                 if trouble is not Trouble.BUSY or wait >= LONGEST_WAIT or time.monotonic() - begun >= LONG:
                     self._say(reason)
                 if trouble is not Trouble.BUSY and self._finishing:

@@ -156,25 +156,11 @@ class Fold:
         """Where the next records begin."""
         self._known = known
         self._settled: dict[int, Any] = {}
-        self._handlers: dict[type, Any] = {
-            Epoch: self._epoch,
-            Born: self._born,
-            Ready: self._ready,
-            Ended: self._ended,
-            Message: self._message,
-            Outcome: self._outcome,
-            Proof: self._proof,
-            Job: self._job,
-            JobStarted: self._job_started,
-            JobEnded: self._job_ended,
-            OutputGone: self._output_gone,
-        }
 
     def feed(self, batch: Batch) -> None:
         """Folds some more records."""
-        handlers = self._handlers
         for position, record in batch:
-            handlers[type(record)](position, record)
+            _HANDLERS[type(record)](self, position, record)
 
     def take_settled(self) -> list[Any]:
         """Messages that were completed since this was last asked, by id: most likely nothing more is heard of them."""
@@ -470,6 +456,22 @@ class Fold:
             if row is not None:
                 rows[key] = row
         return row
+
+
+_HANDLERS: dict[type, Any] = {
+    Epoch: Fold._epoch,
+    Born: Fold._born,
+    Ready: Fold._ready,
+    Ended: Fold._ended,
+    Message: Fold._message,
+    Outcome: Fold._outcome,
+    Proof: Fold._proof,
+    Job: Fold._job,
+    JobStarted: Fold._job_started,
+    JobEnded: Fold._job_ended,
+    OutputGone: Fold._output_gone,
+}
+"""What is done with each type. Kept by no fold: bound methods made it a cycle, and the rows of each batch stayed until a collection."""
 
 
 # ---- what fits a column -----------------------------------------------------------------------------------------
