@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -12,13 +13,16 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Iterator
 
 import pytest
 
 from app.lab.language import parse
 from app.lab.model import Place, ScenarioError
 from app.lab.stage import manager
+from app.lab.stage.allowance import Allowance
 from tests import leaks
 from tests.eventually import eventually
 
@@ -84,9 +88,54 @@ def test_a_poll_without_an_end_is_seen_at_once():
     ended(PIPE + "a: poll r POLLIN -1 => 1\n", "failed", "line 2: expected 1, observed the call blocks")
 
 
-def test_a_wait_that_is_longer_than_a_run_may_take_times_out():
-    told = ended(PIPE + "a: poll r POLLIN 60000 => 0\n", "timed out", "more than 5 seconds", "a is blocked in poll")
-    assert told["took_ns"] < 10 * 10**9
+def test_a_wait_that_is_longer_than_a_run_may_take_times_out(monkeypatch):
+    """Time in which nobody wants the processor is the run's own."""
+    assert manager.SECONDS == 5
+    monkeypatch.setattr(manager, "SECONDS", 1.5)
+    told = ended(PIPE + "a: poll r POLLIN 60000 => 0\n", "timed out", "more than 1.5 seconds of processor and idle time", "a is blocked in poll")
+    assert told["took_ns"] >= 10**9
+
+
+@contextlib.contextmanager
+def a_busy_processor(hogs: int) -> Iterator[None]:
+    """Has this test, and whom it makes, share one processor with so many that never rest."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    spinning = [subprocess.Popen([sys.executable, "-c", "import signal\nsignal.alarm(120)\nwhile True: pass"]) for _ in range(hogs)]
+    try:
+        yield
+    finally:
+        for process in spinning:
+            process.kill()
+            process.wait()
+        os.sched_setaffinity(0, before)
+
+
+def test_a_busy_machine_does_not_use_up_a_runs_time(monkeypatch):
+    """What others take of the processor is not counted: the run takes longer than its bound by the clock on the wall, and holds."""
+    monkeypatch.setattr(manager, "SECONDS", 1.0)
+    text = PIPE + "a: fork -> b\na: fork -> c\n" + 'b: write w "x" => 1\nc: read r 1 => "x"\n' * 12
+    for hogs in (8, 16, 32):
+        with a_busy_processor(hogs):
+            told = ended(text, "held")
+        if told["took_ns"] > 10**9:
+            break
+    assert told["took_ns"] > 10**9
+
+
+def test_processor_time_is_counted_and_nothing_lasts_for_ever(monkeypatch):
+    allowance, before = Allowance(0.05, 60), time.process_time()
+    while allowance.left > 0:
+        pass
+    assert time.process_time() - before >= 0.04
+    allowance = Allowance(1.0, 60)
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as actor:
+        eventually(lambda: allowance.look(actor.pid) or allowance.left <= 0, "an actor that spins has used all")
+        actor.kill()
+    monkeypatch.setattr(manager, "WALL", 0.0)
+    ended(PIPE, "timed out")
+    monkeypatch.setattr(manager, "WALL", 0.3)
+    ended(PIPE + "a: poll r POLLIN 4000\n", "timed out", "the machine is too busy, 0.3 seconds have passed")
 
 
 def test_who_cannot_move_takes_no_step():

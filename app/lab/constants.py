@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import functools
 import os
 import re
 import select
@@ -110,9 +111,14 @@ def signal_name(number: int) -> str:
     return f"SIGRTMIN+{number - signal.SIGRTMIN}" if signal.SIGRTMIN < number < signal.SIGRTMAX else f"signal {number}"
 
 
+@functools.cache
+def _names_of(prefix: str) -> dict[int, str]:
+    return {number: name for name, number in NUMBERS.items() if name.startswith(prefix) and name not in _SECOND_NAMES}
+
+
 def decode(prefix: str, value: int) -> str:
     """A number as C writes it: ``MSG_PEEK|MSG_DONTWAIT``, ``SOCK_SEQPACKET|SOCK_CLOEXEC``; bits without a name in hexadecimal; ``0`` for none."""
-    known = {number: name for name, number in NUMBERS.items() if name.startswith(prefix) and name not in _SECOND_NAMES}
+    known = _names_of(prefix)
     if value in known or value <= 0:
         return known.get(value, str(value))
     names = []

@@ -26,8 +26,8 @@ from app.lab.stage.apart import apart
 from app.lab.stage.manager import USER, run, unplayed, uses_files
 
 HELD, FAILED, NO_SCENARIO, UNREAD = 0, 1, 2, 3
-SECONDS = 15
-"""After which the runner ends by SIGALRM: it should have ended by itself long ago, but its output may find no reader."""
+SECONDS = 150
+"""After which, more than the stage's WALL, the runner ends by SIGALRM: it should have ended by itself long ago, but its output may find no reader."""
 
 
 

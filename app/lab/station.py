@@ -29,8 +29,8 @@ from app.pool.client import PoolAway, connect
 
 RUN_MAX = 16 * 1024 * 1024
 """Bytes of one run."""
-DEADLINE = 8.0
-"""Seconds after which the supervisor ends a run that has not ended itself: the stage's five, and what surrounds them."""
+DEADLINE = 160.0
+"""Seconds after which the supervisor ends a run that has not ended itself: the runner's alarm, and what surrounds it. Who asked waits less, and cancels."""
 SPEC = JobSpec(
     name=LAB,
     summary="Runs a scenario of the lab with real processes.",

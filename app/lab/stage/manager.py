@@ -29,20 +29,25 @@ from app.lab.language import quoted
 from app.lab.model import Constants, Items, Name, Number, Scenario, Step, Text, Value
 from app.lab.stage import actor as acting
 from app.lab.stage import bounds, confine, expect, message, probes, reach, system, watch
+from app.lab.stage.allowance import Allowance
 from app.lab.stage.apart import apart
 from app.lab.stage.cast import Actor, Outcome, Pending, Process, ending
 from app.lab.stage.queues import Carried
 
 FORMAT = 1
 SECONDS = 5.0
-"""A run takes no longer."""
+"""Of processor time and of idle time: a run takes no more."""
+WALL = 120.0
+"""Seconds after which a run ends in any case: the machine gives it not even a twentieth of what it needs."""
 USER = "nobody"
 """Whom the actors become where the manager is root."""
 PROCESSES_MAX, STEPS_MAX, DESCRIPTORS_MAX = 8, 100, 64
 DATA_SHOWN = 64 * 1024
 """Bytes of one call's data that a run holds; the whole is judged."""
 PATIENCE = 0.25
-"""Seconds that an expected return may take that no step made: a TCP segment or a descriptor's burial is the kernel's own work, done when it likes."""
+"""Seconds of idle time that an expected return may take that no step made: a TCP segment or a descriptor's burial is the kernel's own work, done when it likes."""
+_PIECE = 0.01
+"""Seconds of one wait, of which there may be many."""
 _PR_SET_CHILD_SUBREAPER, _PR_GET_CHILD_SUBREAPER = 36, 37
 _SENDING, _RECEIVING = ("write", "send", "sendmsg"), ("read", "recv", "recvmsg")
 _WAITING = ("wait", "waitpid")
@@ -143,14 +148,14 @@ class _Stage:
         """Every signal that a step has sent."""
         self._timeout = 0.0
         """Seconds that a call may wait by an option of its socket."""
-        self._deadline = 0.0
+        self._allowance = Allowance(SECONDS, WALL)
 
     # The run
 
     def run(self, after_step: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
         """Carries everything out."""
         started, began = time.time(), time.monotonic_ns()
-        self._deadline = time.monotonic() + SECONDS
+        self._allowance = Allowance(SECONDS, WALL)
         verdict, reason = "held", ""
         try:
             self._check()
@@ -323,9 +328,11 @@ class _Stage:
 
     def _wait(self, who: Actor, seconds: float) -> None:
         """Waits for a blocked call to return, though nobody moves."""
-        until = min(time.monotonic() + seconds, self._deadline)
-        while who.pending and (left := until - time.monotonic()) > 0:
-            self._collect(left)
+        while who.pending and seconds > 0 and self._left() > 0:
+            # In short pieces: on a busy machine each comes late, and so does what is waited for.
+            slept = self._sleep(min(seconds, _PIECE))
+            self._allowance.idle(slept)
+            seconds -= slept
         self._settle()
 
     # What the steps say
@@ -514,7 +521,9 @@ class _Stage:
         actor.process.actors.append(actor)
         poller = select.poll()
         poller.register(actor.control, select.POLLIN)
-        poller.poll(max(0.0, self._deadline - time.monotonic()) * 1000)
+        while not poller.poll(_PIECE * 1000) and self._left() > 0:
+            if watch.look(actor.process.pid, actor.process.pid).state != "R":
+                self._allowance.idle(_PIECE)
         greeting = acting.receive(actor.control) if poller.poll(0) else None
         if greeting is None:
             raise TimedOut(f"{actor.name} never came to life")
@@ -525,9 +534,11 @@ class _Stage:
     def _bring(self, who: Actor, step: Step, ends: list[socket.socket]) -> None:
         """Takes on what a fork or a thread has made. Of `ends`, control and lifeline, it takes those that are needed out of the list."""
         while who.pending and not who.ended:
-            if time.monotonic() > self._deadline:
+            if self._left() <= 0:
                 raise TimedOut(f"line {step.place.line}: the {step.call} of {who.name} has not returned")
-            self._collect(self._deadline - time.monotonic())
+            slept = self._sleep(_PIECE)
+            if who.pending and watch.look(who.process.pid, who.tid).state != "R":
+                self._allowance.idle(slept)
         result = who.last.result if who.last else None
         if result is None or result["errno"] or result["value"] is None:
             return
@@ -549,16 +560,41 @@ class _Stage:
         """
         calm, wait = 0, 0.001
         while calm < 2:
-            if time.monotonic() > self._deadline:
-                raise TimedOut(f"the run took more than {SECONDS:g} seconds: {self._unsettled() or self._blocked() or 'all stand'}")
+            if self._left() <= 0:
+                raise TimedOut(f"the run took more than {SECONDS:g} seconds of processor and idle time: {self._late()}")
+            began = time.monotonic()
             moved = self._collect(wait)
-            if moved or self._unsettled():
+            slept = min(wait, time.monotonic() - began)
+            unsettled = None if moved else self._unsettled()
+            if moved or unsettled:
                 calm, wait = 0, 0.0 if moved else 0.001
+                if unsettled and unsettled[1].state != "R":
+                    self._allowance.idle(slept)
             else:
                 calm, wait = calm + 1, 0.0
 
-    def _unsettled(self) -> str:
-        """The first actor that still runs; empty: there is none."""
+    def _sleep(self, seconds: float) -> float:
+        """Collects what arrives meanwhile. Seconds of it that were asked for: what a busy machine adds does not count."""
+        began = time.monotonic()
+        self._collect(seconds)
+        return min(seconds, time.monotonic() - began)
+
+    def _left(self) -> float:
+        """Seconds that the run may still use; 0 or less: none."""
+        for process in self._processes:
+            if not process.ended:
+                self._allowance.look(process.pid)
+        return self._allowance.left
+
+    def _late(self) -> str:
+        """Who still has to be waited for, in words."""
+        unsettled = self._unsettled()
+        if self._allowance.spent < SECONDS:
+            return f"the machine is too busy, {WALL:g} seconds have passed"
+        return f"{unsettled[0].name} runs" if unsettled else self._blocked() or "all stand"
+
+    def _unsettled(self) -> tuple[Actor, watch.Stand] | None:
+        """The first actor that still runs, and where it stands; None: there is none."""
         for actor in self._actors.values():
             if actor.ended:
                 continue
@@ -566,8 +602,8 @@ class _Stage:
             if stand.state == "T":
                 continue  # not t: whoever traces it lets it go on
             if not self._stands(actor, stand):
-                return f"{actor.name} runs"
-        return ""
+                return actor, stand
+        return None
 
     @staticmethod
     def _stands(actor: Actor, stand: watch.Stand | None = None) -> bool:

@@ -249,8 +249,12 @@ def _number(groups: list[_Description], memory: Memory) -> None:
 
 
 def _fdinfo(pid: int, number: int) -> dict[str, str]:
-    with open(f"/proc/{pid}/fdinfo/{number}", encoding="utf-8", errors="replace") as file:
-        return {key: value.strip() for key, _, value in (line.partition(":") for line in file)}
+    fd = os.open(f"/proc/{pid}/fdinfo/{number}", os.O_RDONLY | os.O_CLOEXEC)  # a file object costs three times as much, and there may be 500
+    try:
+        text = os.read(fd, 4096).decode(errors="replace")
+    finally:
+        os.close(fd)
+    return {key: value.strip() for key, _, value in (line.partition(":") for line in text.splitlines())}
 
 
 def _process(process: Process, everybody: list[Process], rows: list[tuple[int, _Description, dict[str, str]]]) -> dict[str, Any]:
