@@ -111,6 +111,17 @@ def test_what_changes_beside_bytes_and_descriptors_is_told_in_words():
     assert said["kill kid SIGUSR2"] == ["SIGUSR2 waits for kid"]
 
 
+def test_two_eventfds_are_told_apart_though_they_have_one_inode():
+    text = 'me: eventfd 3 0 -> e\nme: eventfd 5 0 -> f\nme: write e x"0100000000000000"\nme: close e\nme: read f 8\n'
+    said = told(text)
+    assert said['write e x"0100000000000000"'] == ["e counts 4"] and said["read f 8"] == ["f counts 0"]
+    assert said["close e"][-1] == "nobody's table holds e any more"
+    reading = Reading(played(text))
+    kinds = [item["inode"] for item in reading.facts(3)["objects"]]
+    assert len(set(kinds)) == 2 and all(reading.inode(3, one) == reading.steps[2]["after"]["objects"][0]["inode"] for one in kinds)
+    assert "-1" not in reading.volatile()
+
+
 def test_what_a_call_gave_is_told_in_the_words_of_c():
     run = played(
         "me: pipe2 O_NONBLOCK -> out in\nme: close in\nme: poll out POLLIN 0\nme: poll [out, out] [0, POLLIN] 0\nme: fcntl out F_GETFL\nme: fcntl out F_GETFD\n"

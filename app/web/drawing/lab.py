@@ -164,7 +164,7 @@ def _slot(
     title = (
         _("descriptor %(number)s, closed by this step", number=number)
         if row is None
-        else f"{number}: {row['object']}, inode {row['inode']}, {row['access']}{', FD_CLOEXEC' if row['cloexec'] else ''}"
+        else f"{number}: {row['object']}{', inode ' + str(row['inode']) if row['inode'] > 0 else ''}, {row['access']}{', FD_CLOEXEC' if row['cloexec'] else ''}"
     )
     drawing.open("g", class_=f"cell {kind}".strip())
     drawing.element("title", title)

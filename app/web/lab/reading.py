@@ -64,8 +64,17 @@ class Reading:
         return self.steps[number - 1]
 
     def facts(self, number: int) -> dict[str, Any]:
-        """What was held after a step."""
-        return (self.steps[number - 1]["after"] if 0 < number <= self.count else None) or {"processes": [], "objects": []}
+        """What was held after a step. Objects that have one inode between them have one of their own here, less than 0: :meth:`inode` has theirs."""
+        return self._facts[number - 1] if 0 < number <= self.count else {"processes": [], "objects": []}
+
+    @cached_property
+    def _facts(self) -> list[dict[str, Any]]:
+        return [_apart(step["after"] or {"processes": [], "objects": []}) for step in self.steps]
+
+    def inode(self, number: int, inode: int) -> int:
+        """An object's inode, as the kernel has it, of one that :meth:`facts` gives after a step."""
+        facts = self.steps[number - 1]["after"] if inode < 0 else None
+        return next((item["inode"] for item in facts["objects"] if -inode in item["descriptions"]), inode) if facts else inode
 
     @property
     def first(self) -> int:
@@ -158,8 +167,8 @@ class Reading:
             facts = self.facts(number)
             for process in facts["processes"]:
                 found |= {process["pid"], *(thread["tid"] for thread in process.get("threads") or ())}
-                found |= {row["inode"] for row in process["descriptors"]}
-            found |= {item["inode"] for item in facts["objects"]}
+                found |= {self.inode(number, row["inode"]) for row in process["descriptors"]}
+            found |= {self.inode(number, item["inode"]) for item in facts["objects"]}
             found |= {result["port"] for result in (step["result"], *step["completed"].values()) if result and result.get("port")}
         return {str(value) for value in found if value}
 
@@ -196,19 +205,43 @@ class Reading:
                 for row in process["descriptors"]:
                     if row["names"]:
                         found.setdefault(row["inode"], row["names"][-1])
+        for upto in range(1, number + 1):
+            for item in self.facts(upto)["objects"]:
+                if item["inode"] < 0:
+                    found.setdefault(item["inode"], item["kind"])
         return found
 
     @cached_property
     def order(self) -> list[int]:
         """Every object that was ever seen, by inode, in the order of appearance; the ends of a pair side by side."""
         seen: dict[int, None] = {}
-        for step in self.steps:
-            for item in (step["after"] or {}).get("objects", []):
+        for facts in self._facts:
+            for item in facts["objects"]:
                 if item["inode"] not in seen:
                     seen.setdefault(item["inode"])
                     if item.get("peer"):
                         seen.setdefault(item["peer"])
         return list(seen)
+
+
+def _apart(facts: dict[str, Any]) -> dict[str, Any]:
+    """The facts, with an inode for each eventfd: the kernel has one for all of them, and their descriptions tell them apart."""
+    own = {
+        (item["inode"], description): -item["descriptions"][0]
+        for item in facts["objects"]
+        if item["kind"] in _SHARED and item["descriptions"]
+        for description in item["descriptions"]
+    }
+    if not own:
+        return facts
+    processes = [
+        process | {"descriptors": [row | {"inode": own.get((row["inode"], row["description"]), row["inode"])} for row in process["descriptors"]]}
+        for process in facts["processes"]
+    ]
+    return facts | {"processes": processes, "objects": [item | {"inode": own.get((item["inode"], (item["descriptions"] or [0])[0]), item["inode"])} for item in facts["objects"]]}
+
+
+_SHARED = ("eventfd", "anonymous inode")
 
 
 @dataclasses.dataclass(frozen=True)

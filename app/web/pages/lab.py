@@ -21,7 +21,7 @@ from app.web.lab import bytes as panes
 from app.web.lab import running
 from app.web.lab.exporting import FORMS
 from app.web.lab.reading import SHAPES, Reading
-from app.web.lab.words import flags, gist, process_state, standing, waiting
+from app.web.lab.words import afloat, flags, gist, process_state, standing, waiting
 from app.web.pages import blueprint
 from app.web.problems import Problem
 from app.web.upload import receive, takes_upload
@@ -152,6 +152,8 @@ def moment(row: Run) -> dict[str, Any]:
         "names": reading.names(shown),
         "panes": [] if hidden or not step else _panes(step, number),
         "msghdr": panes.header((step or {}).get("result", {}) and step["result"].get("message")) if step and not hidden else [],
+        "inode_of": lambda inode: reading.inode(shown, inode),
+        "afloat": afloat,
         "process_state_of": process_state,
         "gist_of": gist,
         "flags_of": flags,
