@@ -193,6 +193,31 @@ MORE = {
         b: write w "x"
         m: wait a
         """,
+    "stopped and let go on": """
+        m: pipe -> r w
+        m: fork -> k
+        k: kill k SIGSTOP => blocks
+        m: waitpid k WUNTRACED
+        m: kill k SIGCONT
+        k: (kill returns)
+        m: waitpid k WCONTINUED
+        k: pidfd_open k 0 -> p
+        k: pidfd_send_signal p SIGTSTP => blocks
+        m: waitpid k WUNTRACED|WCONTINUED
+        m: waitpid k WNOHANG|WUNTRACED
+        m: kill k SIGCONT
+        k: (pidfd_send_signal returns)
+        k: read r 1 => blocks
+        m: kill k SIGTTIN
+        m: wait k WUNTRACED
+        m: kill k SIGCONT
+        m: write w "x"
+        k: (read returns)
+        k: kill k SIGSTOP
+        m: kill k SIGKILL
+        k: (kill returns)
+        m: wait k
+        """,
     "a parent that waits": """
         p: fork -> a
         p: wait a => blocks

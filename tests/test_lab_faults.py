@@ -371,6 +371,27 @@ def test_who_is_stopped_takes_no_step():
     ended("a: fork -> b\na: kill b SIGSTOP => 0\nb: close 99\n", "failed", "line 3: b cannot take this step: it is stopped")
 
 
+@pytest.mark.parametrize("stop", ["SIGSTOP", "SIGTSTP", "SIGTTIN", "SIGTTOU"])
+def test_a_child_that_was_stopped_or_let_go_on_is_told_by_wait(stop):
+    told = ended(
+        f"a: fork -> b\na: kill b {stop} => 0\na: waitpid b WUNTRACED => ok stopped={stop}\na: waitpid b WNOHANG|WUNTRACED => 0\n"
+        "a: kill b SIGCONT => 0\na: waitpid b WCONTINUED => ok continued=SIGCONT\nb: exit 3\na: wait b WUNTRACED|WCONTINUED => status=3\n",
+        "held",
+    )
+    number = int(getattr(signal, stop))
+    assert [{key: step["result"].get(key) for key in ("stopped", "continued", "status")} for step in told["steps"] if step["call"].startswith("wait")] == [
+        {"stopped": number, "continued": None, "status": None}, {"stopped": None, "continued": None, "status": None},
+        {"stopped": None, "continued": 18, "status": None}, {"stopped": None, "continued": None, "status": 3},
+    ]  # fmt: skip
+
+
+def test_who_has_stopped_himself_goes_on_when_another_lets_him():
+    text = "a: fork -> b\nb: pidfd_open b 0 -> p\nb: {} => blocks\na: kill b SIGCONT => 0\nb: ({} returns) => 0\nb: close p => 0\n"
+    for call in ("kill b SIGSTOP", "pidfd_send_signal p SIGTSTP"):
+        ended(text.format(call, call.split()[0]), "held")
+    ended("a: fork -> b\na: waitpid b WUNTRACED => blocks\nb: kill b SIGSTOP => blocks\na: (waitpid returns) => ok stopped=SIGSTOP\na: kill b SIGKILL\nb: (kill returns) => killed=SIGKILL\n", "held")
+
+
 def test_who_has_stopped_himself_cannot_move():
     ended("a: kill a SIGSTOP\n", "failed", "no process can move", "a is blocked in kill and stopped")
 

@@ -82,7 +82,7 @@ class Call:
     sysno: str
     """The kernel's name of the call that the C library makes on x86_64, as headers have it after ``__NR_``."""
     blocks: bool = False
-    """True: it may wait in the kernel."""
+    """True: it may wait in the kernel; or, of a signal that stops its own sender, it returns when that is let go on."""
     binds_for: tuple[str, ...] = ()
     """Where the second argument must be one of these for anything to be made."""
 
@@ -152,9 +152,9 @@ CALLS = {
             "waits until a descriptor is ready: one or a list, events for all or a list, milliseconds", blocks=True,
         ),
         _call("pidfd_open", "process:process flags:flags", "one", "pidfd_open(2)", "a descriptor that stands for a process"),
-        _call("pidfd_send_signal", "fd:fd signal:number", "none", "pidfd_send_signal(2)", "sends a signal through such a descriptor"),
+        _call("pidfd_send_signal", "fd:fd signal:number", "none", "pidfd_send_signal(2)", "sends a signal through such a descriptor", blocks=True),
         _call("signal", "signal:number handler:handler", "none", "signal(2)", "says what a signal does", sysno="rt_sigaction"),
-        _call("kill", "process:process signal:number", "none", "kill(2)", "sends a signal to a process of this run"),
+        _call("kill", "process:process signal:number", "none", "kill(2)", "sends a signal to a process of this run", blocks=True),
         _call("waitpid", "process:id options:flags", "none", "waitpid(2)", "takes leave of a child", sysno="wait4", blocks=True),
         _call(
             "wait", "process:id? options:flags?", "none", "wait(2)",
@@ -169,6 +169,8 @@ EXPECTED = {
     "fds": "how many descriptors came",
     "status": "the exit status that wait gave",
     "killed": "the signal that ended the child, from wait; of any other call, the signal that its caller did not survive",
+    "stopped": "the signal that stopped the child, from wait with WUNTRACED",
+    "continued": "SIGCONT, from wait with WCONTINUED, where the child was let go on",
     "revents": "what poll found",
     "value": "what an option or a counter held; of several numbers the first may do",
     "creds": "the process, the user and the group that came; the first may do",
@@ -176,13 +178,14 @@ EXPECTED = {
 """Keys of an expectation."""
 EXPECTED_OF = {
     "flags": ("recvmsg",), "fds": ("recvmsg",), "creds": ("recvmsg",), "status": ("wait", "waitpid", "exit"), "killed": (),
+    "stopped": ("wait", "waitpid"), "continued": ("wait", "waitpid"),
     "revents": ("poll",), "value": ("getsockopt", "read"),
 }  # fmt: skip
 """Of which calls; none: of all."""
 
 EXPECTED_TAKES = {
     argument.name: argument
-    for argument in _arguments("flags:flags fds:size status:number killed:signal revents:flags/flags value:any/id creds:list/id")
+    for argument in _arguments("flags:flags fds:size status:number killed:signal stopped:signal continued:signal revents:flags/flags value:any/id creds:list/id")
 }
 """What each of the keys takes."""
 

@@ -38,15 +38,16 @@ def meaning(step: dict[str, Any], result: dict[str, Any], names: Mapping[int, st
 
 
 def beside(step: dict[str, Any], result: dict[str, Any], names: Mapping[int, str]) -> dict[str, str]:
-    """What came beside the number, by key: ``revents``, ``status``, ``killed``, ``value`` (of an option or an eventfd), ``flags``, ``creds``, ``port``."""
+    """What came beside the number, by key: ``revents``, ``status``, ``killed``, ``stopped``, ``continued``, ``value`` (of an option or an eventfd), ``flags``, ``creds``, ``port``."""
     found: dict[str, str] = {}
     if result.get("revents") is not None:
         several = [decode("POLL", one & 0xFFFF) for one in result["revents"]]
         found["revents"] = several[0] if len(several) == 1 else f"[{', '.join(several)}]"
     if result.get("status") is not None:
         found["status"] = str(result["status"])
-    if result.get("killed") is not None:
-        found["killed"] = signal_name(result["killed"])
+    for key in ("killed", "stopped", "continued"):
+        if result.get(key) is not None:
+            found[key] = signal_name(result[key])
     if result.get("msg_flags"):
         found["flags"] = decode("MSG_", result["msg_flags"] & 0xFFFFFFFF)
     if result.get("creds"):

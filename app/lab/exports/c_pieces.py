@@ -333,6 +333,12 @@ static void tell_child(pid_t pid, const int *status)
 				if (stage->actor[i].pid == pid)
 					stage->actor[i].killed = WTERMSIG(*status);
 		}
+		if (pid && WIFSTOPPED(*status)) {
+			say(" stopped=");
+			say_signal(WSTOPSIG(*status));
+		}
+		if (pid && WIFCONTINUED(*status))
+			say(" continued=SIGCONT");
 	}
 	done();
 }
@@ -631,6 +637,7 @@ int main(void)
 			dup2(null, number);
 		close_range(3, ~0U, 0);
 		setrlimit(RLIMIT_NOFILE, &most);
+		setpgid(0, 0);                  /* SIGTSTP does nothing in a group whose parents are all of another session */
 		for (int number = 1; number < 32; number++)
 			signal(number, SIG_DFL);
 		@FIRST@();

@@ -81,6 +81,8 @@ def _waited(result: dict[str, Any], names: dict[int, str]) -> str:
         words.append(f"killed={signal_name(result['killed'])}")
     elif "status" in result:
         words.append(f"status={result['status']}")
+    else:
+        words += [f"{key}={signal_name(result[key])}" for key in ("stopped", "continued") if key in result]
     return " ".join(words)
 
 

@@ -144,7 +144,7 @@ def born(name, pid):
 '''),
     "ended": Piece('''\
 def ended(pid, status):
-    """Which child, and how it ended."""
+    """Which child, and how it ended, was stopped or went on."""
     words = [name_of(pid)]
     if pid and os.WIFEXITED(status):
         words.append(f"status={os.WEXITSTATUS(status)}")
@@ -153,6 +153,10 @@ def ended(pid, status):
         for actor in stage.actor:
             if actor.pid == pid:
                 actor.killed = os.WTERMSIG(status)
+    elif pid and os.WIFSTOPPED(status):
+        words.append(f"stopped={signal_name(os.WSTOPSIG(status))}")
+    elif pid and os.WIFCONTINUED(status):
+        words.append("continued=SIGCONT")
     return words
 ''', ("os",), ("name_of",)),
     "creds": Piece('''\
@@ -396,6 +400,7 @@ def first():
     for number in range(3):
         os.dup2(null, number)
     os.closerange(3, 1 << 20)
+    os.setpgid(0, 0)  # so SIGTSTP stops whoever gets it: in a group whose parents are all of another session it would do nothing
     resource.setrlimit(resource.RLIMIT_NOFILE, (@NUMBERS_MAX@, @NUMBERS_MAX@))
     for number in set(range(1, 32)) - {signal.SIGKILL, signal.SIGSTOP}:
         signal.signal(number, signal.SIG_DFL)

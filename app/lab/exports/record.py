@@ -173,6 +173,8 @@ class _Result(_Shape):
     held: _Wide | _Many | msgspec.UnsetType = msgspec.UNSET
     status: _Int | msgspec.UnsetType = msgspec.UNSET
     killed: _Int | msgspec.UnsetType = msgspec.UNSET
+    stopped: _Int | msgspec.UnsetType = msgspec.UNSET
+    continued: _Int | msgspec.UnsetType = msgspec.UNSET
     ended: _Short | msgspec.UnsetType = msgspec.UNSET
     fault: _Short | msgspec.UnsetType = msgspec.UNSET
 

@@ -326,6 +326,10 @@ class _Given:
                 status = f"[{{WIFSIGNALED(s) && WTERMSIG(s) == {signal_name(self._result['killed'])}}}]"
             elif "status" in self._result:
                 status = f"[{{WIFEXITED(s) && WEXITSTATUS(s) == {self._result['status']}}}]"
+            elif "stopped" in self._result:
+                status = f"[{{WIFSTOPPED(s) && WSTOPSIG(s) == {signal_name(self._result['stopped'])}}}]"
+            elif "continued" in self._result:
+                status = "[{WIFCONTINUED(s)}]"
         return [pid, status, options, "NULL"]
 
     wait = waitpid

@@ -64,7 +64,8 @@ def begin(control: int, lifeline: int, directory: str, account: tuple[int, int] 
             os.dup2(null, number)
         hidden = _hide(control)
         _live_by(lifeline, hidden, 3)
-        os.setsid()
+        # A group in the manager's own session: in an orphaned one, as that of a session of its own would be, SIGTSTP, SIGTTIN and SIGTTOU stop nobody.
+        os.setpgid(0, 0)
         os.chdir(directory)
         if account:
             os.setgroups([])

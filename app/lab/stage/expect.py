@@ -100,7 +100,7 @@ def _named(key: str, came: Any) -> str:
         return "none"
     if isinstance(came, list):
         return "[" + ", ".join(_named(key, one) for one in came) + "]"
-    if key == "killed":
+    if key in ("killed", "stopped", "continued"):
         return signal_name(came)
     return decode("POLL", came) if key == "revents" else str(came)
 

@@ -732,6 +732,10 @@ class _Stage:
             result["killed"] = os.WTERMSIG(status)
         elif os.WIFEXITED(status):
             result["status"] = os.WEXITSTATUS(status)
+        elif os.WIFSTOPPED(status):
+            result["stopped"] = os.WSTOPSIG(status)
+        elif os.WIFCONTINUED(status):
+            result["continued"] = int(signal.SIGCONT)
         for process in self._processes:
             if process.pid == answer["value"] and (os.WIFSIGNALED(status) or os.WIFEXITED(status)):
                 process.status = status
@@ -753,7 +757,7 @@ class _Stage:
         """Kills and reaps every process of the run, and closes what it held."""
         self._memory.asker.close()
         if self._processes:
-            # The first actor leads a session that no call of a scenario leaves, and its number is taken until it is reaped here.
+            # The first actor leads a group that no call of a scenario leaves, and its number is taken until it is reaped here.
             group = self._processes[0].pid
             os.kill(group, signal.SIGKILL)  # it may not have come so far as to lead
             with contextlib.suppress(ProcessLookupError):
