@@ -117,6 +117,43 @@ def test_a_stranger_who_runs_too_much_is_told_to_wait_and_an_operator_is_not(tmp
         assert ran(alone, "one-process")
 
 
+RACE = """@title Two readers
+m: socketpair AF_UNIX SOCK_STREAM 0 -> a b
+m: fork -> p
+m: fork -> q
+p: read a 8 => blocks
+q: read a 8 => blocks
+m: write b "hello"
+m: close b
+"""
+
+
+def test_an_open_step_is_marked_and_those_behind_it_are_said_to_follow_it(lab: Server) -> None:
+    identity = lab.post("/api/v1/lab/runs", {"text": RACE}, TOKEN).json["id"]
+    page = lab.get(f"/lab/runs/{identity}?step=6").text
+    assert "p and q wait for the same; who gets it is the kernel&#39;s choice. Another run may give another outcome." in page
+    assert "It follows step 6, which is open" in lab.get(f"/lab/runs/{identity}?step=7").text
+    assert "open-step" not in lab.get(f"/lab/runs/{identity}?step=6&predict=1").text, "it is told with the outcome"
+
+
+def test_many_runs_give_each_outcome_with_its_count(lab: Server) -> None:
+    operator = {"Authorization": f"Bearer {TOKEN}"}
+    identity = lab.post("/api/v1/lab/runs", {"text": RACE}, TOKEN).json["id"]
+    page = lab.form("/lab/often", operator, run=identity)
+    assert page.status == 200 and "20 runs." in page.text
+    counts = [int(count) for count in re.findall(r'<tr><td class="num">(\d+)</td>', page.text)]
+    assert sum(counts) == 20
+    assert len(counts) > 1 or "Step 6 is open all the same" in page.text
+    assert lab.form("/lab/often", run=identity).status == 401, "a text of one's own needs an operator"
+    assert lab.form("/lab/often", operator).status == 400
+
+
+def test_a_stranger_has_a_scenario_run_many_times_twice_a_minute(lab: Server) -> None:
+    answers = [lab.form("/lab/often", scenario="one-process") for _ in range(3)]
+    assert [answer.status for answer in answers] == [200, 200, 429] and "All came to the same." in answers[0].text
+    assert answers[2].headers["Retry-After"]
+
+
 # ---- reading
 
 

@@ -15,6 +15,7 @@ import app as pairscope
 from app import config
 from app.cli import FAILED, USAGE, Failure, as_json
 from app.cli.output import console, duration, put_json, state, table
+from app.lab import TIMES_MAX
 
 FORMS = ("c", "python", "transcript", "json")
 VERDICTS = {"held": "done", "failed": "failed", "refused": "cancelled", "timed out": "cancelled"}
@@ -43,17 +44,23 @@ def list_(as_json: bool) -> None:
 @click.argument("scenario")
 @click.option("--here", is_flag=True, help="Without the pool: by a process of this command's own.")
 @click.option("-o", "--output", type=click.Path(dir_okay=False), metavar="PATH", help="Write the run as JSON there: show and export read it, and every Pairscope opens it.")
+@click.option("--times", type=click.IntRange(1, TIMES_MAX), default=1, metavar="N", help=f"Run it N times, at most {TIMES_MAX}, one after the other, and count the outcomes.")
 @as_json
-def run(scenario: str, here: bool, output: str | None, as_json: bool) -> None:
+def run(scenario: str, here: bool, output: str | None, times: int, as_json: bool) -> None:
     """Run SCENARIO, a name of the gallery, a file or - for standard input, and show what happened.
 
     \b
     python -m app lab run parent-and-child
     python -m app lab run --here my.scenario -o my.run.json
+    python -m app lab run --here --times 20 my.scenario
 
     The exit status is 0 where everything held, 1 where it did not.
     """
     text, name = _text(scenario)
+    if times > 1:
+        if output:
+            raise Failure("-o writes one run; without --times", USAGE)
+        return _often(text, name, here, times, as_json)
     found = _here(text) if here else _through_the_pool(text, name)
     if output:
         import msgspec
@@ -177,6 +184,38 @@ def _through_the_pool(text: str, name: str) -> dict[str, Any]:
 # ---- what is shown
 
 
+def _often(text: str, name: str, here: bool, times: int, as_json: bool) -> None:
+    """Several runs: each outcome with its count, and the lines that tell it from the others."""
+    from app.lab.exports import tally
+
+    outcomes = tally(_here(text) if here else _through_the_pool(text, name) for _ in range(times))
+    if as_json:
+        put_json([{"count": one.count, "verdict": one.run["verdict"], "apart": one.apart, "lines": one.lines} for one in outcomes])
+    else:
+        out = console()
+        for one in outcomes:
+            out.print(Text(f"{one.count} of {times}", "bold"), state(VERDICTS[one.run["verdict"]]), Text(one.run["verdict"]), soft_wrap=True)
+            for line in one.apart if len(outcomes) > 1 else one.lines:
+                out.print(Text(f"  {line}"), soft_wrap=True)
+        _show_open(outcomes[0].run)
+    if any(one.run["verdict"] != "held" for one in outcomes):
+        sys.exit(FAILED)
+
+
+def _show_open(found: dict[str, Any]) -> None:
+    """The steps of a run whose outcome another run may not repeat."""
+    ways = {
+        "readers": "{} wait for the same; who gets it is the kernel's choice",
+        "writers": "{} wait for the same room; whose bytes come first is the kernel's choice",
+        "children": "{} have ended; of which child wait takes leave first is the kernel's choice",
+        "collector": "descriptors are in flight to each other alone; when the kernel's garbage collector frees them is open",
+    }
+    for number, step in enumerate(found["steps"], 1):
+        for way in step.get("open") or ():
+            said = ways.get(way["kind"], "the kernel may choose otherwise").format(" and ".join(way["who"]))
+            console().print(Text(f"step {number} is open: {said}", "yellow"), soft_wrap=True)
+
+
 def _show(found: dict[str, Any]) -> None:
     from app.lab.exports import result_lines
 
@@ -187,6 +226,7 @@ def _show(found: dict[str, Any]) -> None:
     for number, step in enumerate(found["steps"], 1):
         if step["verdict"] == "failed":
             out.print(Text(f"step {number}: {step['reason']}", "red"), soft_wrap=True)
+    _show_open(found)
     out.print(state(VERDICTS[found["verdict"]]), Text(found["verdict"], "bold"), Text(f"in {duration(found['took_ns'])}"), Text(found["reason"]), soft_wrap=True)
 
 

@@ -33,6 +33,20 @@ def result_lines(run: dict[str, Any]) -> list[str]:
     return found
 
 
+def outcome_lines(run: dict[str, Any]) -> list[str]:
+    """The same, and what each step released: ``6 m write = 5``, ``6 m write: p read returned 5 "hello"``; the verdict last. Equal where two runs came to the same."""
+    names = process_names(run)
+    found = []
+    for number, (line, step) in enumerate(zip(result_lines(run), run["steps"]), 1):
+        found.append(line)
+        for actor, result in sorted(step["completed"].items()):
+            if result["of"] + 1 != number and not (step["returned"] and actor == step["actor"]):
+                began = run["steps"][result["of"]]
+                came = _came(began | {"returned": True, "result": result}, names)
+                found.append(f"{number} {step['actor']} {step['call']}: {actor} {began['call']}{came}")
+    return [*found, f"{run['verdict']}: {run['reason']}" if run["reason"] else run["verdict"]]
+
+
 def process_names(run: dict[str, Any]) -> dict[int, str]:
     """The name of every process that the run saw, by its number."""
     return {process["pid"]: process["name"] for step in run["steps"] for process in (step["after"] or {"processes": []})["processes"]}

@@ -306,6 +306,14 @@ class _After(_Shape):
     objects: Annotated[list[_Object], msgspec.Meta(max_length=4096)]
 
 
+class _Open(_Shape):
+    """A way in which a step is open."""
+
+    kind: _Word
+    who: Annotated[list[_Word], msgspec.Meta(max_length=16)]
+    what: Annotated[list[_Inode], msgspec.Meta(max_length=4096)]
+
+
 class _Step(_Shape):
     line: _Int
     actor: _Word
@@ -318,6 +326,7 @@ class _Step(_Shape):
     verdict: Literal["held", "failed", "none"]
     reason: str
     after: _After | None
+    open: Annotated[list[_Open], msgspec.Meta(max_length=64)] | msgspec.UnsetType = msgspec.UNSET
 
 
 class _Run(_Shape, kw_only=True):

@@ -28,7 +28,7 @@ from app.lab.language import format as canonical
 from app.lab.language import quoted
 from app.lab.model import Constants, Items, Name, Number, Scenario, Step, Text, Value
 from app.lab.stage import actor as acting
-from app.lab.stage import bounds, confine, expect, message, probes, reach, system, watch
+from app.lab.stage import bounds, confine, expect, message, probes, races, reach, system, watch
 from app.lab.stage.allowance import Allowance
 from app.lab.stage.apart import apart
 from app.lab.stage.cast import Actor, Outcome, Pending, Process, ending
@@ -256,6 +256,8 @@ class _Stage:
                 entry["result"], entry["verdict"], entry["reason"] = None, expect.NONE, f"{dead.name} was killed by a limit of the lab: {limit}"
                 raise Refused(f"line {step.place.line}: {entry['reason']}")
         entry["after"] = probes.facts(self._processes, self._memory)
+        if ways := races.found(self._steps):
+            entry["open"] = ways
         for process in entry["after"]["processes"]:
             if len(process["descriptors"]) > DESCRIPTORS_MAX:
                 raise Refused(f"line {step.place.line}: {process['name']} holds {len(process['descriptors'])} descriptors; at most {DESCRIPTORS_MAX}")

@@ -11,7 +11,7 @@ from flask_babel import gettext as _
 
 from app.lab.exports.lines import process_names
 from app.web.lab.changes import Difference, differences
-from app.web.lab.words import outcome
+from app.web.lab.words import open_way, outcome
 
 SHAPES = {"held": "good", "failed": "failed", "none": "unknown", "refused": "attention", "timed out": "attention"}
 
@@ -179,6 +179,15 @@ class Reading:
         if number not in self._differences:
             self._differences[number] = differences(self.facts(number - 1), self.facts(number), self.names(number))
         return self._differences[number]
+
+    def open_ways(self, number: int) -> list[str]:
+        """In which ways a step is open: another run may give another outcome."""
+        return [open_way(way, self.names(number)) for way in self.step(number).get("open") or ()]
+
+    @cached_property
+    def opened(self) -> int | None:
+        """The first step that is open; None: none is, as far as is recognised."""
+        return next((number for number, step in enumerate(self.steps, 1) if step.get("open")), None)
 
     def changes(self, number: int) -> list[str]:
         """The same in words."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import Any
 
 import msgspec
@@ -11,9 +12,11 @@ from flask_babel import gettext as _
 
 from app.ipc import memfd
 from app.ipc.vocabulary import LAB
-from app.lab import gallery
+from app.lab import TIMES_MAX, gallery
+from app.lab.exports import Outcome, tally
 from app.lab.language import TEXT_MAX, parse
 from app.lab.model import ScenarioError
+from app.pool.client import PoolAway, Refused
 from app.store import runs
 from app.store.models import Run
 from app.web import reach
@@ -71,6 +74,47 @@ def perform(text: str, *, scenario: str = "", parent: str = "", patience: float 
     return runs.store(
         reach.own(), run, keep=reach.settings().lab_runs, scenario=scenario, asked_by=asked_by, job=job, parent=parent
     )
+
+
+class Batches(Attempts):
+    """Scenarios run many times, for each address."""
+
+    MOST = 2
+
+
+_batches = Batches()
+
+
+def perform_often(text: str, *, scenario: str = "", times: int = TIMES_MAX) -> tuple[list[tuple[Outcome, Run]], int]:
+    """Runs it `times` times, one after the other through the same queue as all runs, for PATIENCE seconds at most. Gives each outcome with the row of its
+    first run, which is stored, and how many runs were made. Raises as perform() does, where not even one was made."""
+    if not scenario and not may_write():
+        raise Problem("login-needed", _("Running a scenario of your own needs an operator here; those of the gallery are open to everybody."))
+    check(text)
+    asked_by = "" if is_operator() else Attempts.place(request.remote_addr)
+    now = time.monotonic()
+    if asked_by and (seconds := _batches.wait(request.remote_addr, now)):
+        raise Problem(
+            "too-many-runs",
+            _("%(address)s has had scenarios run many times just now. Try again in a moment.", address=request.remote_addr),
+            headers={"Retry-After": str(int(seconds) + 1)},
+        )
+    if asked_by:
+        _batches.wrong(request.remote_addr, now)
+    jobs: dict[int, int] = {}
+    made: list[dict[str, Any]] = []
+    while len(made) < times and (left := now + PATIENCE - time.monotonic()) > 0:
+        try:
+            job, run = _through_the_pool(text, scenario or _("a scenario"), left)
+        except (Problem, Refused, PoolAway):
+            if not made:
+                raise
+            break
+        jobs[id(run)] = job
+        made.append(run)
+    found = tally(made)
+    keep = reach.settings().lab_runs
+    return [(one, runs.store(reach.own(), one.run, keep=keep, scenario=scenario, asked_by=asked_by, job=jobs[id(one.run)])) for one in found], len(made)
 
 
 def _through_the_pool(text: str, name: str, patience: float) -> tuple[int, dict[str, Any]]:

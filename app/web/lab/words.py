@@ -90,6 +90,25 @@ def thread_state(thread: dict[str, Any]) -> str:
     return _("stopped") if thread["state"] == "stopped" else _("runs")
 
 
+def open_way(way: dict[str, Any], names: Mapping[int, str]) -> str:
+    """In which way a step is open, as a sentence; `names` are the objects', by inode."""
+    who, what = _and(way["who"]), _and(names.get(inode, str(inode)) for inode in way["what"])
+    if way["kind"] == "readers":
+        return _("%(who)s wait for the same; who gets it is the kernel's choice.", who=who)
+    if way["kind"] == "writers":
+        return _("%(who)s wait for the same room; whose bytes come first is the kernel's choice.", who=who)
+    if way["kind"] == "children":
+        return _("%(who)s have ended; of which child a wait for any takes leave first is the kernel's choice.", who=who)
+    if way["kind"] == "collector":
+        return _("Nobody can reach %(what)s any more, but the queues that carry it; when the kernel's garbage collector frees it is open.", what=what)
+    return _("The kernel may choose otherwise (%(kind)s).", kind=way["kind"])
+
+
+def _and(words: Iterable[str]) -> str:
+    listed = list(words)
+    return _("%(some)s and %(last)s", some=comma(listed[:-1]), last=listed[-1]) if len(listed) > 1 else comma(listed)
+
+
 def afloat(item: dict[str, Any], names: Mapping[int, str]) -> str:
     """Where an object is that nobody's table holds; empty: somebody's does."""
     if item.get("held", True):

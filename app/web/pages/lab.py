@@ -8,7 +8,7 @@ from typing import Any
 from flask import Response, flash, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 
-from app.lab import exports, gallery
+from app.lab import TIMES_MAX, exports, gallery
 from app.lab.calls import CALLS, usage
 from app.lab.language import TEXT_MAX, format, parse
 from app.lab.model import ScenarioError
@@ -101,6 +101,19 @@ def run_scenario() -> Any:
 run_scenario.body_max = 7 * TEXT_MAX  # type: ignore[attr-defined]  percent-encoded UTF-8
 
 
+@blueprint.post("/lab/often")
+@visitor_allowed
+def run_often() -> Any:
+    """Runs a scenario of the gallery, or that of a run, many times; each outcome with its count."""
+    name, parent = request.form.get("scenario", ""), request.form.get("run", "")[:16]
+    if not name and not parent:
+        raise Problem("bad-request", _("Expected the name of a scenario, or the id of a run."))
+    text = running.scenario_text(name) if name else runs.opened(running.find(parent))["text"]
+    found, made = running.perform_often(text, scenario=name)
+    reading = Reading(runs.opened(found[0][1]))
+    return render_template("lab_often.html", found=found, made=made, most=TIMES_MAX, reading=reading, name=name, run=parent, shape_of=SHAPES, section="pages.lab")
+
+
 @blueprint.get("/lab/runs/<id>")
 @reader_required
 def run(id: str) -> Any:
@@ -161,6 +174,7 @@ def moment(row: Run) -> dict[str, Any]:
         "waiting_in": waiting,
         "shape_of": SHAPES,
         "forms": FORMS,
+        "often": TIMES_MAX if row.scenario or running.may_write() else 0,
         "scenario": next((entry for entry in gallery.entries() if entry.name == row.scenario), None),
     }
 

@@ -1,0 +1,91 @@
+"""Open steps: where the kernel chose one of several outcomes, a run says so, and many runs are counted by their outcomes."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import pytest
+
+from app.lab import exports, gallery
+from app.lab.exports import tally
+from app.lab.language import parse
+from app.lab.stage import manager
+from tests.test_lab_gallery import once
+
+PAIR = "m: socketpair AF_UNIX SOCK_STREAM 0 -> a b\nm: fork -> p\nm: fork -> q\n"
+READERS = PAIR + 'p: read a 8 => blocks\nq: read a 8 => blocks\nm: write b "hello"\n'
+
+
+def opened(text: str) -> list[tuple[int, str, list[str]]]:
+    """The open steps of a run: number, kind, who."""
+    run = json.loads(json.dumps(manager.run(parse(text))))
+    assert run["verdict"] in ("held", "failed"), run["reason"]
+    assert exports.load(exports.json(run)) == run
+    return [(number, way["kind"], way["who"]) for number, step in enumerate(run["steps"], 1) for way in step.get("open", ())]
+
+
+def test_which_of_two_readers_gets_a_message_is_open():
+    assert opened(READERS) == [(6, "readers", ["p", "q"])]
+
+
+def test_that_two_readers_both_see_the_end_is_not_open():
+    assert opened(PAIR + "p: close b\nq: close b\np: read a 8 => blocks\nq: read a 8 => blocks\nm: close b\n") == []
+
+
+def test_one_reader_whom_a_signal_ends_leaves_nothing_open():
+    assert opened(PAIR + "p: read a 8 => blocks\nq: read a 8 => blocks\nm: kill p SIGKILL\n") == []
+    assert opened(PAIR + 'p: read a 8 => blocks\nq: read a 8 => blocks\nm: kill p SIGKILL\nm: write b "x"\n') == []
+
+
+def test_whether_one_who_polls_still_sees_what_another_reads_is_open():
+    assert opened(PAIR + 'p: poll a POLLIN -1 => blocks\nq: read a 8 => blocks\nm: write b "x"\n') == [(6, "readers", ["p", "q"])]
+    assert opened(PAIR + 'p: poll a POLLIN -1 => blocks\nq: poll a POLLIN -1 => blocks\nm: write b "x"\n') == []
+
+
+def test_whose_bytes_come_next_of_two_blocked_writers_is_open():
+    text = 'm: pipe -> r w\nm: fork -> p\nm: fork -> q\np: write w "p" * 100000 => blocks\nq: write w "q" * 100000 => blocks\n'
+    assert opened(text + "m: read r 100000\nm: read r 100000\n")[0] == (6, "writers", ["p", "q"])
+    assert opened(text + "m: close r\np: close r\n") == []
+
+
+def test_which_of_two_who_connect_gets_the_free_place_is_open():
+    text = "".join(f"{who}: socket AF_UNIX SOCK_STREAM 0 -> c\n{who}: connect c \"s\"{' => blocks' if who != 'm' else ''}\n" for who in ("m", "p", "q"))
+    text = 'm: socket AF_UNIX SOCK_STREAM 0 -> s\nm: bind s "s"\nm: listen s 0\nm: fork -> p\nm: fork -> q\n' + text
+    assert opened(text + "m: accept s -> g\n") == [(12, "readers", ["p", "q"])]
+
+
+def test_what_only_the_garbage_collector_can_free_is_open_from_the_step_that_lost_it():
+    lone = 'm: socketpair AF_UNIX SOCK_DGRAM 0 -> a b\nm: sendmsg a iov=["x"] fds=[b]\nm: close b\n'
+    assert opened(lone)[0] == (3, "collector", [])
+    ring = "m: socketpair AF_UNIX SOCK_STREAM 0 -> a b\nm: sendmsg a iov=[\"x\"] fds=[a]\nm: sendmsg b iov=[\"x\"] fds=[b]\nm: close a\nm: close b\n"
+    assert opened(ring)[0] == (5, "collector", [])
+
+
+def test_what_goes_with_the_socket_in_whose_queue_it_flies_is_not_open():
+    assert opened('m: socketpair AF_UNIX SOCK_STREAM 0 -> a b\nm: pipe -> r w\nm: sendmsg a iov=["x"] fds=[w]\nm: close w\nm: close b\nm: close a\nm: read r 1 => ""\n') == []
+
+
+def test_which_of_two_ended_children_a_wait_for_any_takes_leave_of_is_open():
+    text = "m: fork -> p\nm: fork -> q\np: exit 1\nq: exit 2\n"
+    assert opened(text + "m: wait\nm: wait\n") == [(5, "children", ["p", "q"])]
+    assert opened(text + "m: wait p\nm: waitpid q 0\n") == []
+
+
+@pytest.mark.parametrize("name", gallery.names())
+def test_no_scenario_of_the_gallery_has_an_open_step(name):
+    assert not [number for number, step in enumerate(once(name)["steps"], 1) if step.get("open")]
+
+
+def test_outcomes_are_counted_and_told_apart_by_what_was_released():
+    run: dict[str, Any] = manager.run(parse(READERS))
+    other = copy.deepcopy(run)
+    (winner, result) = next(iter(other["steps"][-1]["completed"].items()))
+    loser = "q" if winner == "p" else "p"
+    other["steps"][-1]["completed"] = {loser: result | {"of": 7 - result["of"]}}
+    other["reason"] = f"at the end {winner} is blocked in read"
+    found = tally([other, run, other])
+    assert [one.count for one in found] == [2, 1]
+    assert found[0].apart == [f'6 m write: {loser} read returned 5 "hello"', f"held: at the end {winner} is blocked in read"]
+    assert [one.apart for one in tally([run, run])] == [[]]
