@@ -30,6 +30,13 @@ def test_which_of_two_readers_gets_a_message_is_open():
     assert opened(READERS) == [(6, "readers", ["p", "q"])]
 
 
+def test_two_eventfds_are_two_queues_though_they_have_one_inode():
+    text = "m: eventfd 0 0 -> e\nm: eventfd 0 0 -> f\nm: fork -> p\nm: fork -> q\n"
+    one = 'm: write e x"0100000000000000"\n'
+    assert opened(text + "p: read e 8 => blocks\nq: read f 8 => blocks\n" + one) == []
+    assert opened(text + "p: read e 8 => blocks\nq: read e 8 => blocks\n" + one) == [(7, "readers", ["p", "q"])]
+
+
 def test_that_two_readers_both_see_the_end_is_not_open():
     assert opened(PAIR + "p: close b\nq: close b\np: read a 8 => blocks\nq: read a 8 => blocks\nm: close b\n") == []
 

@@ -47,7 +47,7 @@ def _rivals(steps: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         alike = len(results) == len(rivals) and all(result == results[0] for result in results)
         if alike and (not writers or results[0][1]):
             continue  # end of file or an error for all: whoever was first
-        what = [queue[1]] if isinstance(queue[1], int) else []
+        what = [queue[1]] if isinstance(queue[1], int) and queue[1] > 0 else []
         yield {"kind": "writers" if writers else "readers", "who": [one.actor for one in rivals], "what": what}
 
 
@@ -87,7 +87,11 @@ def _process(step: dict[str, Any], actor: str) -> dict[str, Any] | None:
 
 
 def _inode(process: dict[str, Any], fd: Any) -> int:
-    return next((row["inode"] for row in process["descriptors"] if row["number"] == fd), 0)
+    """Of what a descriptor leads to; of an eventfd, which shares its inode with all others, less than 0, by its description."""
+    found = next((row for row in process["descriptors"] if row["number"] == fd), None)
+    if found is None:
+        return 0
+    return -found["description"] if found["object"] == "anonymous inode" else found["inode"]
 
 
 def _returned(step: dict[str, Any], one: _Waiting) -> bool:
