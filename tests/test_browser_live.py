@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import threading
 import time
 from collections import deque
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any, Callable, Iterator
 
+import msgspec
 import pytest
 from selenium.webdriver import ActionChains, Chrome, Keys
 from selenium.webdriver.common.by import By
@@ -41,12 +43,17 @@ class Site:
         self.answering = threading.Event()
         """While it is not set, no live update is answered."""
         self.answering.set()
+        self.script = threading.Event()
+        """While it is not set, the script of every page is under way."""
+        self.script.set()
         self.under_way: list[int] = []
         """How many live updates were under way when each came, itself with them."""
         self._now: set[object] = set()
         self.port = 0
         self._server: BaseWSGIServer | None = None
         self._thread: threading.Thread | None = None
+        self.standing = self.history.snapshot()
+        """What the supervisor says each second."""
         self._over = threading.Event()
         self._beat = threading.Thread(target=self._keep_alive)
         self._beat.start()
@@ -65,6 +72,8 @@ class Site:
                 self.under_way.append(len(self._now))
                 self.answering.wait(20)
                 self._now.remove(this)
+            if environ["PATH_INFO"] == "/static/face.js":
+                self.script.wait(20)
             return self.app(environ, start)
 
         self._server = make_server("127.0.0.1", self.port, noted, threaded=True)
@@ -90,8 +99,8 @@ class Site:
         self.history.close()
 
     def _keep_alive(self) -> None:
-        standing = self.history.snapshot()
         while not self._over.wait(1.0):
+            standing = self.standing
             self.history.snapshot(
                 workers=standing.workers,
                 clients=standing.clients,
@@ -248,11 +257,34 @@ def test_the_button_pauses_counts_and_resumes(browser: Chrome, site: Site) -> No
     before = ids(browser)
     last = [site.message() for _index in range(4)][-1]
     eventually(lambda: text_of(browser, "[data-pause]") == "Paused: 4 new", "the button counts")
-    assert ids(browser) == before and said(browser) == "Paused"
+    assert ids(browser) == before and re.fullmatch(r"Paused at \d\d:\d\d:\d\d UTC", said(browser))
     assert button(browser).get_attribute("aria-pressed") == "true"
     button(browser).click()
     appears(browser, last)
     assert text_of(browser, "[data-pause]") == "Pause"
+
+
+def test_what_is_paused_is_still_all_of_it(browser: Chrome, site: Site) -> None:
+    """The overview's drawing, its chart and the strip, the rows and their ages."""
+    before = site.standing
+    open_page(browser, site, "/")
+    appears(browser, site.message())
+    shown = "return [...document.querySelectorAll('.lamps, .gauges > div:not(.pulse), [data-part=system], [data-part=rates], .table')].map((part) => part.innerHTML)"
+    try:
+        button(browser).click()
+        was = browser.execute_script(shown)
+        assert len(was) > 5
+        row = site.message()
+        site.standing = msgspec.structs.replace(before, jobs=msgspec.structs.replace(before.jobs, queued=7))
+        eventually(lambda: text_of(browser, "[data-pause]") == "Paused: 1 new", "the page knows of the row")
+        begin = time.monotonic()
+        eventually(lambda: len(site.asked("/live/overview", begin)) >= 3, "it has gone on asking")
+        assert browser.execute_script(shown) == was
+        button(browser).click()
+        eventually(lambda: "7 waiting" in text_of(browser, "[data-part=system]") and browser.execute_script(shown)[-2] != was[-2], "then all of it goes on")
+        assert top_row(browser) == f"m{row.id}"
+    finally:
+        site.standing = before
 
 
 def test_the_table_never_grows_beyond_a_page(browser: Chrome, site: Site) -> None:
@@ -266,35 +298,58 @@ def test_the_table_never_grows_beyond_a_page(browser: Chrome, site: Site) -> Non
 def test_a_burst_brings_the_newest_page_in_order(browser: Chrome, site: Site) -> None:
     open_page(browser, site, "/messages")
     button(browser).click()
+    for _index in range(60):
+        site.message()
+    eventually(lambda: text_of(browser, "[data-pause]") == "Paused: 60 new", "a count that is known is told")
     for _index in range(listing.MOST_CHANGES + 60):
         row = site.history.message(
             "cancel", site.history.web, site.history.supervisor, {}, job=1, at=time.time_ns(), latency=1000
         )
     site.history.commit()
-    eventually(
-        lambda: text_of(browser, "[data-pause]") in ("Paused: 50 new", "Paused: 50+ new"),
-        "the count is bounded as the page is",
-    )
+    eventually(lambda: text_of(browser, "[data-pause]") == "Paused: 50+ new", "of more than an update carries the count is not known")
     button(browser).click()
     appears(browser, row)
     assert len(ids(browser)) == listing.PAGE and ids(browser) == sorted(ids(browser), reverse=True)
 
 
-def test_the_row_at_the_top_of_the_window_stays_there_when_rows_come_above(browser: Chrome, site: Site) -> None:
+def test_who_is_scrolled_down_keeps_every_row_and_is_led_up_to_the_new_ones(browser: Chrome, site: Site) -> None:
     open_page(browser, site, "/messages")
+    before = ids(browser)
     browser.execute_script(
         "scrollTo(0, document.querySelector('tbody[data-rows] tr:nth-child(20)').getBoundingClientRect().top)"
     )
     ActionChains(browser).move_to_element(browser.find_element(By.CSS_SELECTOR, ".rail nav")).perform()
-    tenth = browser.execute_script(
+    first = browser.execute_script(
         "return [...document.querySelectorAll('tbody[data-rows] tr')].find((row) => row.getBoundingClientRect().top >= 0).id"
     )
     where = "return document.getElementById(arguments[0]).getBoundingClientRect().top"
-    before = browser.execute_script(where, tenth)
+    place = browser.execute_script(where, first)
+    assert not browser.find_element(By.CSS_SELECTOR, "[data-up]").is_displayed(), "there is nothing new yet"
     for _index in range(3):
         row = site.message()
+    eventually(lambda: text_of(browser, "[data-up]") == "3 new", "what has come is counted where one reads")
+    assert said(browser) == "Held while you are further down: 3 new" and text_of(browser, ".pulse").endswith("held")
+    assert ids(browser) == before and browser.execute_script(where, first) == place
+    browser.find_element(By.CSS_SELECTOR, "[data-up]").click()
     appears(browser, row)
-    assert abs(browser.execute_script(where, tenth) - before) < 1
+    assert browser.switch_to.active_element == button(browser) and button(browser).is_displayed()
+    assert said(browser) == "Live" and not browser.find_element(By.CSS_SELECTOR, "[data-up]").is_displayed()
+
+
+def test_the_row_under_the_pointer_stays_there_when_what_stands_above_the_table_grows(browser: Chrome, site: Site) -> None:
+    before = site.standing
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": 1440, "height": 500, "deviceScaleFactor": 1, "mobile": False})
+    open_page(browser, site, "/workers")
+    row = browser.find_elements(By.CSS_SELECTOR, "tbody[data-rows] tr")[0]
+    ActionChains(browser).scroll_to_element(row).move_to_element(row).perform()
+    place = browser.execute_script("return arguments[0].getBoundingClientRect().top", row)
+    try:
+        site.standing = msgspec.structs.replace(before, workers=[*before.workers, *before.workers])
+        eventually(lambda: len(browser.find_elements(By.CSS_SELECTOR, "[data-part=pool] tr.edge")) > len(before.workers), "the pool has grown")
+        assert browser.execute_script("return arguments[0].getBoundingClientRect().top", row) == place
+    finally:
+        site.standing = before
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": 1440, "height": 900, "deviceScaleFactor": 1, "mobile": False})
 
 
 def test_a_row_that_no_longer_fits_the_filter_leaves_the_table(browser: Chrome, site: Site) -> None:
@@ -319,7 +374,7 @@ def test_an_idle_page_asks_ever_less_often_and_a_hidden_one_not_at_all(browser: 
     try:
         browser.get(site.address + "/login")
         hidden = time.monotonic()
-        eventually(lambda: time.monotonic() - hidden > 5.5, "more than the longest pause is over", timeout=7)
+        eventually(lambda: time.monotonic() - hidden > 3.5, "more than the longest pause is over", timeout=7)
         assert len(site.asked(path, hidden + 0.5)) == 0
     finally:
         browser.close()
@@ -369,6 +424,81 @@ def test_the_ages_of_rows_tick(browser: Chrome, site: Site) -> None:
     appears(browser, site.message())
     when = "return document.querySelector('tbody[data-rows] tr time').textContent"
     eventually(lambda: browser.execute_script(when).startswith(("2", "3")), "the age of the row counts up")
+
+
+def test_no_row_comes_from_the_future_also_where_the_script_came_late_or_a_clock_is_ahead(browser: Chrome, site: Site) -> None:
+    browser.execute_cdp_cmd("Network.setCacheDisabled", {"cacheDisabled": True})
+    made = time.monotonic()
+    old, ahead = site.message(), site.history.message("cancel", site.history.web, site.history.supervisor, {}, job=1, at=time.time_ns() + 3600 * 10**9, latency=1000)
+    site.history.commit()
+    site.script.clear()
+    late = threading.Timer(3.5, site.script.set)
+    late.start()
+    browser.get(site.address + "/messages")
+    late.join()
+    age = "return document.querySelector(`#${arguments[0]} time`).textContent"
+    eventually(lambda: not browser.find_elements(By.CSS_SELECTOR, "[data-switch][hidden]"), "the script has started")
+    told, true = int(browser.execute_script(age, f"m{old.id}").split("\u00a0")[0]), time.monotonic() - made
+    assert true - 2 < told <= true, "as old as it is, not as long as the script is there"
+    assert browser.execute_script(age, f"m{ahead.id}") == "now"
+    row = site.message()
+    appears(browser, row)
+    assert browser.execute_script(age, f"m{row.id}") in ("now", "1\u00a0s ago")
+    browser.execute_cdp_cmd("Network.setCacheDisabled", {"cacheDisabled": False})
+
+
+def stale(browser: Chrome) -> str:
+    """What a page says of itself when nobody answers; empty: nothing."""
+    return text_of(browser, "[data-old]") if browser.find_element(By.CSS_SELECTOR, "[data-old]").is_displayed() else ""
+
+
+GREY = "return ['.lamps', ...arguments].map((part) => getComputedStyle(document.querySelector(part)).filter)"
+
+
+def test_every_page_tells_a_dead_server_within_5_s_greys_what_is_old_and_recovers_by_itself(site: Site) -> None:
+    paths = {"/": ["[data-part=system]", "[data-part=rates]", ".table[data-table]"], "/stack": ["[data-stack]"], "/lab": [], "/database": []}
+    with chromium(1000, 700) as browser:
+        windows = {}
+        for path in paths:
+            if windows:
+                browser.switch_to.new_window("window")
+            browser.get(site.address + path)
+            windows[path] = browser.current_window_handle
+
+        def everywhere(what: Callable[[], Any]) -> dict[str, Any]:
+            found = {}
+            for path, window in windows.items():
+                browser.switch_to.window(window)
+                found[path] = what()
+            return found
+
+        assert set(everywhere(lambda: stale(browser)).values()) == {""}
+        lamp = "return getComputedStyle(document.querySelector('.lamp.good'), '::before').borderRadius + getComputedStyle(document.querySelector('.lamp.good'), '::before').backgroundColor"
+        assert "rgba(0, 0, 0, 0)" not in browser.execute_script(lamp)
+        site.stop()
+        try:
+            eventually(lambda: all("What is grey is as it was" in told for told in everywhere(lambda: stale(browser)).values()), "every page says so", timeout=5)
+            browser.switch_to.window(windows["/"])
+            eventually(lambda: re.search(r"No answer; trying again\s+What is grey is as it was [2-9]\ss ago\.", stale(browser)), "the age is told and grows")
+            assert "no answer" in text_of(browser, ".pulse")
+            for path, parts in paths.items():
+                browser.switch_to.window(windows[path])
+                assert set(browser.execute_script(GREY, *parts)) == {"grayscale(1)"}, path
+                assert "rgba(0, 0, 0, 0)" in browser.execute_script(lamp), "a lamp says nothing of now"
+        finally:
+            site.start()
+        eventually(lambda: set(everywhere(lambda: stale(browser)).values()) == {""}, "every page recovers by itself", timeout=10)
+        assert all(set(greys) == {"none"} for greys in everywhere(lambda: browser.execute_script(GREY)).values())
+
+
+def test_a_server_that_takes_requests_and_answers_none_is_told_within_5_s_too(browser: Chrome, site: Site) -> None:
+    browser.get(site.address + "/stack")
+    site.answering.clear()
+    try:
+        eventually(lambda: stale(browser).startswith("No answer; trying again"), "the page says so", timeout=5 + 1)  # an answer may have been on the way
+    finally:
+        site.answering.set()
+    eventually(lambda: stale(browser) == "", "it goes on where it waited")
 
 
 def test_a_server_that_is_away_is_said_and_followed_again_when_it_is_back(browser: Chrome, site: Site) -> None:

@@ -330,7 +330,7 @@ def test_a_page_ends_and_its_links_lead_to_older_rows_and_back(client: FlaskClie
     )  # type: ignore[index]
     assert older.status_code == 200
     assert min(rows_of(newest.text)) > max(rows_of(older.text))
-    assert "data-live=" not in older.text.partition("<main")[0], "an older page does not get new rows"
+    assert "data-cursor=" not in older.text.partition("<main")[0] and 'data-live="/live/strip"' in older.text, "an older page does not get new rows"
     back = client.get(re.search(r'href="(/messages\?after=[^"]+)"', older.text)[1])  # type: ignore[index]
     assert set(rows_of(back.text)) == set(rows_of(newest.text))
 

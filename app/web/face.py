@@ -16,7 +16,7 @@ from app.store.models import IN_ORDER, KILLED_FOR, Job, Process
 from app.web import access, payload, reach, strip
 from app.web.drawing.shapes import GLYPHS, glyph_of
 from app.web.drawing.system import worker_state
-from app.web.words import clip, duration, number, size
+from app.web.words import ago, clip, duration, number, size
 
 THEMES = ("light", "dark")
 
@@ -172,4 +172,6 @@ def register(app: Flask) -> None:
         upload_max=settings.upload_max,
         journal_limit=settings.journal_limit,
         clock_now=lambda: time.time_ns() // 1_000_000,
+        now_ago=lambda: ago(time.time_ns()),
+        strip_signature=strip.signature,
     )

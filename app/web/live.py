@@ -6,6 +6,7 @@ where the rows are known, ``seen`` what the parts showed; if neither is another 
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from flask import Blueprint, Flask, Response, render_template, request
@@ -31,6 +32,22 @@ def table(name: str) -> Any:
         context["pool"] = reach.snapshot()
         parts["pool"] = workers.pool_signature()
     return _answer(name, parts, context)
+
+
+@blueprint.get("/strip", endpoint="strip")
+@reader_required
+def strip_alone() -> Any:
+    """The health strip, for a page of which nothing else changes: it tells that the server is there."""
+    parts = {"strip": strip.signature()}
+    changed = _changed(parts)
+    return _render(parts, changed) if changed else Response(status=204)
+
+
+@blueprint.after_request
+def _clock(response: Response) -> Response:
+    """What this machine's clock says, in ms since 1970: the page tells ages by it."""
+    response.headers["Pairscope-Clock"] = str(time.time_ns() // 1_000_000)
+    return response
 
 
 @blueprint.get("/overview", endpoint="overview")

@@ -109,10 +109,8 @@ def stamp(ns: int | None) -> str | None:
 
 
 def relative(ns: int, now: int | None = None) -> str:
-    """How long ago, or in how long. The script on the page says the same from the same words (`data-*` of the body)."""
+    """How long ago; what another clock puts into the future is now. The script on the page says the same from the same words (`data-*` of the frame)."""
     seconds = ((now or time.time_ns()) - ns) / NS
-    if seconds < -1:
-        return _("in %(time)s", time=_span(-seconds))
     if seconds < 1:
         return _("now")
     return _("%(time)s ago", time=_span(seconds))

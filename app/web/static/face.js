@@ -13,17 +13,29 @@ for (const form of document.querySelectorAll("[data-theme-switch]")) {
   });
 }
 
-// The same words as words.relative() on the server.
+// The same words as words.relative() on the server. An age is never below 'now': where clocks differ, a row has not come from the future.
 const SPANS = [[60, 1, "s"], [3600, 60, "min"], [86400, 3600, "h"], [Infinity, 86400, "d"]];
 const frame = document.querySelector(".frame");
-const words = { ago: frame.dataset.ago, soon: frame.dataset.soon, now: frame.dataset.now };
-const ahead = Number(frame.dataset.clock) - Date.now(); // the server's clock against this one's
+const words = { ago: frame.dataset.ago, now: frame.dataset.now };
+
+// The server's clock against this one's, from when its answer came: this script may come seconds later than the page.
+const [loading] = performance.getEntriesByType("navigation");
+let ahead = Number(frame.dataset.clock) - (loading?.responseStart ? performance.timeOrigin + loading.responseStart : Date.now());
+
+// What the server's clock said between `begin` and `end` of this one's bounds the difference from both sides.
+export function compare(clock, begin, end) {
+  if (clock) ahead = Math.min(Math.max(ahead, clock - end), clock - begin);
+}
+
+// The server's time, in ms since 1970.
+export function now() {
+  return Date.now() + ahead;
+}
 
 function relative(seconds) {
-  const size = Math.abs(seconds);
-  if (seconds > -1 && seconds < 1) return words.now;
-  const [, divisor, unit] = SPANS.find(([limit]) => size < limit);
-  return (seconds < 0 ? words.soon : words.ago).replace("{}", `${Math.floor(size / divisor)}\u00a0${unit}`);
+  if (seconds < 1) return words.now;
+  const [, divisor, unit] = SPANS.find(([limit]) => seconds < limit);
+  return words.ago.replace("{}", `${Math.floor(seconds / divisor)}\u00a0${unit}`);
 }
 
 // On a phone the pages stand in one line that scrolls: the one that is open shall be seen in it.
@@ -31,13 +43,15 @@ const line = document.querySelector(".rail nav");
 const open = line?.querySelector("[aria-current]");
 if (open && line.scrollWidth > line.clientWidth) line.scrollLeft = open.offsetLeft - line.offsetLeft - (line.clientWidth - open.offsetWidth) / 2;
 
-export function tick(root = document) {
-  const now = Date.now() + ahead;
-  for (const time of root.querySelectorAll("time[data-ago]")) {
-    const text = relative((now - Date.parse(time.dateTime)) / 1000);
+// What is paused stands still, its ages too.
+export function tick(root = frame) {
+  const at = now();
+  for (const time of root.querySelectorAll(frame.hasAttribute("data-still") ? "[data-old] time[data-ago]" : "time[data-ago]")) {
+    const text = relative((at - Date.parse(time.dateTime)) / 1000);
     if (time.textContent !== text) time.firstChild.data = text; // a selection in the row survives
   }
 }
+tick();
 setInterval(() => document.hidden || tick(), 1000);
 
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"];

@@ -1,33 +1,43 @@
-// Live tables. The page tells what it shows (data-live, data-cursor, data-seen on .frame); an update is a fragment of HTML made
-// by the same templates. It is applied only when it disturbs nobody: not while paused by the button, while the pointer is over the
-// table, while text in it is selected or focus is in it. What comes meanwhile is kept by row id and counted.
-// One request is under way at a time: each second while somebody looks and something happens, up to each 5 s when idle, none while hidden.
+// Pages that follow what happens. The page tells what it shows (data-live, data-cursor, data-seen on .frame); an update is a fragment of HTML made
+// by the same templates. Its rows are applied only when that disturbs nobody: not while paused by the button, while the pointer is over the
+// table, while text in it is selected, focus is in it or its head is scrolled away. What comes meanwhile is kept by row id and counted.
+// One request is under way at a time: each second while somebody looks and something happens, up to each 3 s when idle, none while hidden.
+// Who has heard nothing for 4.5 s says so.
 
-const { tick } = await import(`./face.js${new URL(import.meta.url).search}`); // by its own version: the page has it already
+const { compare, now, tick } = await import(`./face.js${new URL(import.meta.url).search}`); // by its own version: the page has it already
 
 const BUSY = 1000;
-const IDLE = 5000;
+const IDLE = 3000;
+const DOUBT = 4500; // more than an idle pause and a slow answer, and less than the 5 s within which a dead server is told
 const PATIENCE = 10000;
 const QUIET = 10000; // between two summaries for screen readers
 
 const frame = document.querySelector(".frame[data-live]");
-const body = frame.querySelector("tbody[data-rows]");
+const body = "cursor" in frame.dataset ? frame.querySelector("tbody[data-rows]") : null; // an older page of a table is not followed
 const table = body?.closest(".table");
 const limit = Number(table?.dataset.limit);
-const bar = frame.querySelector("[data-switch]");
+const bar = body && frame.querySelector("[data-switch]");
 const button = bar?.querySelector("[data-pause]");
 const state = bar?.querySelector("[data-state]");
+const up = bar?.querySelector("[data-up]");
 const said = frame.querySelector("[data-said]");
+const old = frame.querySelector("[data-old]");
 
 let cursor = frame.dataset.cursor;
 let seen = frame.dataset.seen;
-let paused = false;
+let paused = ""; // since when, as it is told
 let pointed = false; // by something that hovers: a finger does not, and would leave its last place hovered
 let away = ""; // why the last request gave nothing, in words
+let refusing = false; // it was answered all the same
+let heard = now(); // when the last answer came
 let pause = BUSY;
 let timer = 0;
+let doubt = 0;
 let asking = null;
 let anew = false; // the waiting rows replace all others
+let unknown = false; // how many new ones there are
+let dropped = 0; // new ones that are never shown: a page has no room for them
+let floor = ""; // the order below which they are
 const waiting = new Map(); // row id -> row
 const fresh = new Set(); // ids among them that the table does not hold
 const gone = new Set();
@@ -40,6 +50,11 @@ function later(delay) {
   if (!document.hidden) timer = setTimeout(ask, delay);
 }
 
+function watch() {
+  clearTimeout(doubt);
+  if (!document.hidden) doubt = setTimeout(() => { away ||= old.dataset.away; settle(); }, DOUBT);
+}
+
 async function ask() {
   if (asking || document.hidden) return;
   asking = new AbortController();
@@ -49,27 +64,42 @@ async function ask() {
   url.searchParams.set("seen", seen);
   const moving = body ? [...body.querySelectorAll("tr[data-moving]")].map((row) => row.id) : [];
   if (moving.length && url.searchParams.has("q")) url.searchParams.set("moving", moving.join());
+  const begin = Date.now();
   let more = false;
   try {
     const response = await fetch(url, { signal: asking.signal, cache: "no-store", redirect: "manual" });
-    if ([401, 403].includes(response.status) || response.type === "opaqueredirect") throw Object.assign(new Error(button?.dataset.login), { final: true });
+    const end = Date.now();
+    if ([401, 403].includes(response.status) || response.type === "opaqueredirect") throw Object.assign(new Error(old.dataset.login), { final: true });
     if ([400, 404].includes(response.status)) reload(); // the cursor is of another history
-    if (!response.ok) throw new Error(button?.dataset.away);
+    const found = response.status === 204 ? null : new DOMParser().parseFromString(await response.text(), "text/html");
+    if (!response.ok) throw refused(found);
+    compare(Number(response.headers.get("Pairscope-Clock")), begin, end);
     away = "";
-    if (response.status === 200) {
-      take(new DOMParser().parseFromString(await response.text(), "text/html").querySelector("[data-update]"));
+    refusing = false;
+    heard = now();
+    watch();
+    if (found) {
+      take(found.querySelector("[data-update]"));
       more = true;
     }
     pause = more ? BUSY : Math.min(pause * 1.4, IDLE);
   } catch (error) {
-    away = error.final ? error.message : button?.dataset.away || "…";
-    pause = error.final ? 12 * IDLE : Math.min(pause * 1.4, IDLE);
+    away = error.told ?? (error.final ? error.message : old.dataset.away);
+    refusing = Boolean(error.told);
+    pause = error.final ? 20 * IDLE : Math.min(pause * 1.4, IDLE);
   } finally {
     clearTimeout(deadline);
     asking = null;
   }
   settle();
   later(pause);
+}
+
+// A server that answers with an error says which, and how it stands itself.
+function refused(found) {
+  const strip = found.querySelector('[data-part="strip"]');
+  if (strip) parts.set("strip", strip);
+  return Object.assign(new Error("refused"), { told: found.querySelector("h1")?.textContent.replace(/\.$/, "") });
 }
 
 // At most once a minute: a page that cannot be followed must not load itself for ever.
@@ -82,10 +112,10 @@ function reload() {
 function take(update) {
   seen = update.dataset.seen;
   for (const part of update.querySelectorAll("[data-part]")) parts.set(part.dataset.part, part);
-  if (!("cursor" in update.dataset)) return;
+  if (!body || !("cursor" in update.dataset)) return;
   cursor = update.dataset.cursor;
   if ("anew" in update.dataset) {
-    for (const set of [waiting, fresh, gone]) set.clear();
+    forget();
     anew = true;
   }
   for (const id of update.dataset.gone.split(" ").filter(Boolean)) {
@@ -96,14 +126,27 @@ function take(update) {
   const oldest = !anew && body.rows.length >= limit ? body.rows[body.rows.length - 1].dataset.order : "";
   for (const row of update.querySelectorAll("tbody[data-rows] > tr")) {
     if (!document.getElementById(row.id)) {
-      if (row.dataset.order < oldest) continue; // an old row that changed belongs to an older page
+      if (row.dataset.order < oldest || row.dataset.order < floor) continue; // it belongs to an older page; or it was counted already
       fresh.add(row.id);
     }
     gone.delete(row.id);
     waiting.set(row.id, row);
   }
-  const surplus = [...waiting.values()].filter((row) => fresh.has(row.id)).sort(newestFirst).slice(limit);
-  for (const row of surplus) waiting.delete(row.id); // never shown, still counted
+  if ("anew" in update.dataset) unknown = fresh.size >= limit; // it ends where the page is full: what came before is not in it
+  const newest = [...waiting.values()].filter((row) => fresh.has(row.id)).sort(newestFirst);
+  for (const row of newest.slice(limit)) {
+    waiting.delete(row.id);
+    fresh.delete(row.id);
+    dropped += 1;
+    floor = newest[limit - 1].dataset.order;
+  }
+}
+
+function forget() {
+  for (const set of [waiting, fresh, gone]) set.clear();
+  anew = unknown = false;
+  dropped = 0;
+  floor = "";
 }
 
 function newestFirst(one, other) {
@@ -116,38 +159,60 @@ function within(place, node) {
   return Boolean(node) && place.contains(node);
 }
 
+function scrolled() {
+  return body.rows.length > 0 && body.getBoundingClientRect().top < 0;
+}
+
 function held() {
   const selection = getSelection();
   if (pointed && table.matches(":hover")) return "held";
   if (!selection.isCollapsed && (within(table, selection.anchorNode) || within(table, selection.focusNode))) return "selected";
   const focus = document.activeElement;
   if (focus === table ? table.matches(":focus-visible") : within(table, focus)) return "focused"; // a click into it is no stay
-  return "";
+  return scrolled() ? "scrolled" : "";
 }
 
 function settle() {
-  for (const [name, part] of parts) {
-    const place = frame.querySelector(`[data-part="${name}"]`);
-    if (!place) parts.delete(name);
-    else if (show(place, part)) parts.delete(name);
+  const why = paused ? "still" : body ? held() : "";
+  const before = why && table?.getBoundingClientRect().top;
+  if (!paused) {
+    for (const [name, part] of parts) {
+      const place = frame.querySelector(`[data-part="${name}"]`);
+      if (!place) parts.delete(name);
+      else if (show(place, part)) parts.delete(name);
+    }
   }
-  frame.dataset.pulse = away ? "away" : "live";
+  const shift = why ? table.getBoundingClientRect().top - before : 0; // a part above it may be taller than it was
+  if (shift) scrollBy(0, shift);
+  frame.dataset.pulse = away ? "away" : paused ? "paused" : why ? "held" : "live";
+  frame.toggleAttribute("data-refused", Boolean(away) && refusing);
+  frame.toggleAttribute("data-still", Boolean(paused));
+  age();
   if (!body) return;
-  const why = paused ? "still" : held();
   if (!why && (waiting.size || gone.size || anew)) apply();
   if (!bar) return;
-  if (!away) frame.dataset.pulse = paused ? "paused" : why ? "held" : "live";
-  const count = fresh.size > limit ? `${limit}+` : fresh.size;
-  bar.classList.toggle("paused", paused);
+  const count = unknown ? `${limit}+` : fresh.size + dropped;
+  bar.classList.toggle("paused", Boolean(paused));
   bar.classList.toggle("held", Boolean(why) && !paused && !away);
   bar.classList.toggle("away", Boolean(away));
-  say(state, away || (why ? button.dataset[why] : button.dataset.on).replace("{n}", count));
+  say(state, away || (why ? button.dataset[why] : button.dataset.on).replace("{n}", count).replace("{time}", paused));
   say(button, (paused ? button.dataset.paused : button.dataset.live).replace("{n}", count));
-  button.setAttribute("aria-pressed", String(paused));
+  button.setAttribute("aria-pressed", String(Boolean(paused)));
+  up.hidden = !why || Boolean(paused) || !count || !scrolled();
+  say(up, up.dataset.words.replace("{n}", count));
 }
 
 function say(place, text) {
   if (place.textContent !== text) place.textContent = text;
+}
+
+// What stands here while nobody answers is old: since when, is told, and the style sheet greys it.
+function age() {
+  const time = old.querySelector("time");
+  if (away) time.dateTime = new Date(heard).toISOString();
+  old.hidden = !away;
+  say(old.querySelector("[data-told]"), away);
+  tick(old);
 }
 
 // A part of the page is replaced as a whole, but not under somebody's hands; what was opened in it stays open.
@@ -164,47 +229,39 @@ function show(place, part) {
 }
 
 function apply() {
-  const anchor = firstInView();
-  const before = anchor?.getBoundingClientRect().top;
-  const arrived = fresh.size;
+  const arrived = fresh.size + dropped;
   if (anew) for (const row of [...body.rows]) if (!waiting.has(row.id)) row.remove();
   for (const id of gone) document.getElementById(id)?.remove();
   for (const [id, row] of waiting) {
-    const old = document.getElementById(id);
-    if (old) {
-      for (const { name, value } of row.attributes) old.setAttribute(name, value);
-      if (!row.hasAttribute("data-moving")) old.removeAttribute("data-moving");
-      if (old.innerHTML !== row.innerHTML) old.replaceChildren(...row.childNodes);
+    const there = document.getElementById(id);
+    if (there) {
+      for (const { name, value } of row.attributes) there.setAttribute(name, value);
+      if (!row.hasAttribute("data-moving")) there.removeAttribute("data-moving");
+      if (there.innerHTML !== row.innerHTML) there.replaceChildren(...row.childNodes);
     } else if (fresh.has(id)) {
       row.classList.add("fresh");
       body.insertBefore(row, [...body.rows].find((other) => other.dataset.order < row.dataset.order) ?? null);
     }
   }
   while (body.rows.length > limit) body.rows[body.rows.length - 1].remove();
-  waiting.clear();
-  fresh.clear();
-  gone.clear();
-  anew = false;
+  const more = unknown;
+  forget();
   table.querySelector("[data-empty]")?.toggleAttribute("hidden", body.rows.length > 0);
   tick(body);
-  if (before !== undefined && anchor.isConnected) scrollBy(0, anchor.getBoundingClientRect().top - before);
-  if (arrived) announce(arrived);
-}
-
-// Where the reader has scrolled past the table's head, the row at the top of the window stays where it is.
-function firstInView() {
-  if (body.getBoundingClientRect().top >= 0) return null;
-  return [...body.rows].find((row) => row.getBoundingClientRect().bottom > 0) ?? null;
+  if (arrived) announce(arrived, more);
 }
 
 let unsaid = 0;
+let unsure = false;
 let quiet = 0;
-function announce(count) {
+function announce(count, more) {
   unsaid += count;
+  unsure ||= more;
   if (quiet) return;
-  say(said, (button?.dataset.summary ?? "{n}").replace("{n}", unsaid));
+  say(said, (button?.dataset.summary ?? "{n}").replace("{n}", unsure ? `${unsaid}+` : unsaid));
   unsaid = 0;
-  quiet = setTimeout(() => { quiet = 0; if (unsaid) announce(0); }, QUIET);
+  unsure = false;
+  quiet = setTimeout(() => { quiet = 0; if (unsaid) announce(0, false); }, QUIET);
 }
 
 // ---- looking
@@ -217,15 +274,34 @@ function attend(event) {
   }
 }
 
-document.addEventListener("visibilitychange", () => (document.hidden ? clearTimeout(timer) : (pause = BUSY, ask())));
+let below = false;
+function moved() {
+  const then = below;
+  below = scrolled();
+  if (below !== then) settle();
+}
+
+document.addEventListener("visibilitychange", () => {
+  watch();
+  if (document.hidden) return clearTimeout(timer);
+  pause = BUSY;
+  ask();
+});
 for (const kind of ["pointerover", "pointermove", "keydown", "focus"]) addEventListener(kind, attend, { passive: true });
 for (const kind of ["focusout", "pointerleave", "pointerup"]) table?.addEventListener(kind, () => setTimeout(settle));
 for (const kind of ["pointerenter", "focusin"]) table?.addEventListener(kind, settle);
 document.addEventListener("selectionchange", () => table && settle());
+if (table) for (const kind of ["scroll", "resize"]) addEventListener(kind, moved, { passive: true });
 button?.addEventListener("click", () => {
-  paused = !paused;
+  paused = paused ? "" : `${new Date(now()).toISOString().slice(11, 19)} UTC`;
+  settle();
+});
+up?.addEventListener("click", () => {
+  bar.scrollIntoView({ block: "start" });
+  button.focus({ preventScroll: true }); // this one is not seen any more
   settle();
 });
 if (bar) bar.hidden = false;
 settle();
+watch();
 later(BUSY);

@@ -1,6 +1,7 @@
 // Copy buttons, and a stack page that looks again by itself while somebody looks at it.
 
 const AGAIN = 5000;
+const PATIENCE = 10000;
 
 function offer(root) {
   for (const button of root.querySelectorAll("[data-copy]")) button.hidden = false;
@@ -48,11 +49,13 @@ function tell(part, fresh) {
   }
 }
 
+let asking = false;
 async function again() {
   const part = document.querySelector("[data-stack]");
-  if (!part || document.hidden) return;
+  if (!part || document.hidden || asking) return;
+  asking = true;
   try {
-    const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+    const answer = await fetch(location.href, { headers: { Accept: "text/html" }, signal: AbortSignal.timeout(PATIENCE) });
     const fresh = answer.ok && new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("[data-stack]");
     if (!fresh || !part.isConnected) return;
     if (held(part)) return tell(part, fresh);
@@ -62,7 +65,7 @@ async function again() {
     }
     part.replaceWith(fresh);
     offer(fresh);
-  } catch { /* the server is away: the strip says so */ }
+  } catch { /* the server is away: live.js says so */ } finally { asking = false; }
 }
 
 offer(document);
