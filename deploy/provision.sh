@@ -35,14 +35,28 @@ since() { # service file: the service was started after the file was changed
 others_sites() { # whether this Apache has sites besides Debian's first page and ours
     find /etc/apache2/sites-enabled -mindepth 1 ! -name 000-default.conf ! -name pairscope.conf 2>/dev/null | grep -q .
 }
+todays_lists() { # apt's lists are of today: by the archive's own dates, which they bear, or because they were asked for within a day and are the same
+    lists=/var/lib/apt/lists fetched=/run/pairscope-provision.lists
+    ls $lists/*_Packages* || return
+    [ -z "$(find /etc/apt/sources.list /etc/apt/sources.list.d -newer $lists/partial 2>/dev/null)" ] || return
+    # Not by apt's cache: whatever reads the lists renews that. An archive may rest for days: it says so (304), and nothing in the lists shows that it was asked.
+    [ "${did-}" != linux_sources ] || of_lists >$fetched
+    [ -n "$(find $lists -maxdepth 1 -type f -name '*_*' -mtime -1)" ] ||
+        { [ -n "$(find $fetched -mtime -1)" ] && [ "$(cat $fetched)" = "$(of_lists)" ]; }
+}
+of_lists() { stat -c '%n %s %Y' /var/lib/apt/lists/*_*; }
 reached() { # what is reached over the network besides ssh, the site and Debian's first page, and the firewall's rules do not let in yet
     ss -Hltunp | awk -v site="$port" -v first="$(others_sites && echo no || echo yes)" '
-        $5 ~ /^(127\.|\[::1\])/ || $5 ~ /%lo:/ { next }
-        { n = split($5, part, ":"); number = part[n]; name = "" }
+        { n = split($5, part, ":"); number = part[n]; name = ""; address = substr($5, 1, length($5) - length(number) - 1) }
+        # the loopback, by any of its names; link-local addresses, and multicast ones, which are of one link as well
+        address ~ /^(\[?::ffff:)?127\./ || address ~ /^\[?::1\]?$/ || address ~ /%lo\]?$/ { next }
+        address ~ /^(\[?::ffff:)?(169\.254|22[4-9]|23[0-9])\./ || address ~ /^\[?(fe[89ab].|ff..):/ { next }
         match($0, /\(\("[^"]*"/) { name = substr($0, RSTART + 3, RLENGTH - 4) }
+        # resolvers that answer their neighbours on the link: mDNS, LLMNR (RFC 6762, RFC 4795)
+        number == 5353 || number == 5355 { next }
         $1 == "tcp" && (number == 22 || number == site || number == 111) { next }
-        # a client of DHCP, NTP, mDNS, LLMNR, portmap, or an answer that is waited for
-        $1 == "udp" && (number ~ /^(68|111|123|323|546|5353|5355)$/ || number >= 32768) { next }
+        # a client of DHCP, NTP, portmap, or an answer that is waited for
+        $1 == "udp" && (number ~ /^(68|111|123|323|546)$/ || number >= 32768) { next }
         name == "apache2" && number == 80 && first == "yes" { next }
         { print number "/" $1, name }' | sort -un | while read -r number name; do
         ! ufw show added 2>/dev/null | grep -q -e " $number\$" -e " ${number%/*}\$" || continue
@@ -131,7 +145,7 @@ fi
 log=/run/pairscope-provision.log # fixed names: a killed run leaves nothing that the next does not take over
 rm -f "$log"
 ( umask 077 && : >"$log" )
-changes=0 left=0 now=''
+changes=0 left=0 now='' did=''
 trap 'rm -f "$log" "$APT_CONFIG"' EXIT
 trap 'say; say "pairscope: interrupted in: $now. Run it again: it goes on where it stopped." >&2; exit 130' HUP INT TERM
 for step in $STEPS; do
@@ -150,6 +164,7 @@ for step in $STEPS; do
     [ ! -t 1 ] || printf '  ...      %s\r' "$now"
     ( exec 9>&-; "do_$step" ) >"$log" 2>&1
     status=$?
+    [ $status != 0 ] || did=$step
     tries=0
     # A service that was told to reload does it a moment later.
     while [ $status = 0 ] && ! "done_$step" && [ $tries -lt 75 ]; do

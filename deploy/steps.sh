@@ -5,13 +5,13 @@
 
 title_linux_sources='Update the lists of packages'
 done_linux_sources() ( {
-    ls /var/lib/apt/lists/*_Packages* && [ /var/cache/apt/pkgcache.bin -nt /etc/apt/sources.list ] && [ -n "$(find /var/cache/apt/pkgcache.bin -mtime -1)" ]
+    todays_lists
 } >/dev/null 2>&1 )
 leave_linux_sources() {
     :
 }
 do_linux_sources() {
-    apt-get update || return
+    apt-get update --error-on=any || return
 }
 
 title_linux_upgrade='Bring the system up to date'
@@ -27,13 +27,13 @@ do_linux_upgrade() {
 
 title_linux_packages='Install the small tools'
 done_linux_packages() ( {
-    installed rsync curl ca-certificates iproute2 logrotate
+    installed rsync curl ca-certificates iproute2 logrotate ufw
 } >/dev/null 2>&1 )
 leave_linux_packages() {
     :
 }
 do_linux_packages() {
-    DEBIAN_FRONTEND=noninteractive apt-get -y install --no-install-recommends rsync curl ca-certificates iproute2 logrotate || return
+    DEBIAN_FRONTEND=noninteractive apt-get -y install --no-install-recommends rsync curl ca-certificates iproute2 logrotate ufw || return
 }
 
 title_linux_users='Make a user for each part'
@@ -70,7 +70,6 @@ leave_linux_firewall() {
     ufw status 2>/dev/null | grep -q '^Status: active' || { others=$(reached); [ -z "$others" ] || echo "the firewall would cut off what this machine serves already: $others. Allow that (ufw allow PORT/tcp) and run this again"; }
 }
 do_linux_firewall() {
-    DEBIAN_FRONTEND=noninteractive apt-get -y install --no-install-recommends ufw || return
     ufw allow 22/tcp || return
     ufw allow $port/tcp || return
     ufw --force enable || return

@@ -10,6 +10,7 @@ import re
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ from tests.running import Server
 from tests.test_cli import one_sentence, run
 
 ROOT = Path(__file__).parent.parent
+PROVISION = ROOT / "deploy" / "provision.sh"
 
 
 # ---- one source
@@ -62,6 +64,13 @@ def test_the_shell_of_the_provisioning_is_shell(name: str):
 def test_every_step_of_the_guide_has_a_check_and_every_check_a_step():
     known = {step.id for chapter in guides.CHAPTERS for step in chapter.steps}
     assert {step for _chapter, step, _command, _look in CHECKS} - {""} == known
+
+
+def test_what_the_advice_of_a_step_that_is_left_out_names_was_installed_before_by_one_that_never_is():
+    steps = [step for chapter in guides.CHAPTERS for step in chapter.steps]
+    for number, step in enumerate(steps):
+        for program in re.findall(r"\((\w+) allow", step.leave):
+            assert any(re.search(rf"apt-get -y install .*\b{program}\b", before.commands) and not before.leave for before in steps[:number]), (step.id, program)
 
 
 # ---- looking
@@ -153,6 +162,80 @@ def test_a_processs_descriptors_are_counted_without_reading_them():
     with open(os.devnull), open(os.devnull):
         assert system.descriptors(os.getpid()) == (len(os.listdir("/proc/self/fd")) - 1 if kernel >= (6, 2) else 0)
     assert system.owner(os.getpid()) == pwd.getpwuid(os.geteuid()).pw_name
+
+
+# ---- what the provisioning looks at
+
+
+def apart(*command: object, namespace: str) -> str:
+    """What the command prints in a namespace of its own; skips where there is none."""
+    if os.geteuid():
+        pytest.skip("not root: no namespace of its own")
+    if subprocess.run(["unshare", namespace, "true"], capture_output=True).returncode:
+        pytest.skip("this machine makes no namespaces")
+    done = subprocess.run(["unshare", namespace, *map(str, command)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.needs("ip", "ss")
+def test_the_firewall_waits_for_services_and_for_no_loopback_link_or_resolver():
+    said = apart(sys.executable, ROOT / "tests" / "programs" / "listeners.py", PROVISION, namespace="--net")
+    assert re.findall(r"(\d+/\w+) \(", said) == ["53/tcp", "7100/tcp", "7101/tcp", "7102/tcp", "7103/udp", "7104/tcp"], said
+
+
+LISTS = """
+set -e
+lists=/var/lib/apt/lists
+for place in $lists /var/cache/apt /etc/apt /run; do mount -t tmpfs none $place; done
+did=''
+say() { if todays_lists >/dev/null 2>&1; then echo "$1: yes"; else echo "$1: no"; fi; }
+mkdir $lists/partial
+say 'none'
+for name in _InRelease _main_Packages.lz4; do touch -d '40 days ago' $lists/a$name; done
+touch -d '40 days ago' /etc/apt/sources.list
+touch $lists/lock /var/cache/apt/pkgcache.bin
+say 'old, beside a fresh cache'
+touch $lists/a_InRelease
+say 'new'
+touch -d '1 hour' /etc/apt/sources.list
+say 'new, and other sources are newer'
+touch -d '40 days ago' /etc/apt/sources.list $lists/a_InRelease
+did=linux_sources  # what provisioning notes when the step's commands have succeeded
+say 'old, and the archive has just said that it has none newer'
+did=''
+say 'the same, at the next run'
+touch -d '41 days ago' $lists/a_main_Packages.lz4
+say 'others, at the next run'
+"""
+
+
+def test_lists_of_packages_are_as_old_as_the_archive_made_them_whatever_apt_does_with_its_cache():
+    script = PROVISION.read_text()
+    functions = script[script.index("# ---- what the steps") : script.index("# ---- whether this machine fits")]
+    said = apart("sh", "-c", f"{functions}\n{LISTS}", namespace="--mount")
+    assert said.splitlines() == [
+        "none: no",
+        "old, beside a fresh cache: no",
+        "new: yes",
+        "new, and other sources are newer: no",
+        "old, and the archive has just said that it has none newer: yes",
+        "the same, at the next run: yes",
+        "others, at the next run: no",
+    ]
+
+
+@pytest.mark.parametrize("days, verdict", [(0, Verdict.GOOD), (29, Verdict.GOOD), (40, Verdict.RECOMMENDED)])
+def test_the_check_tells_the_lists_own_age(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, days: int, verdict: Verdict):
+    monkeypatch.setattr(checks, "_box", lambda: {})
+    monkeypatch.setattr(system, "LISTS", tmp_path)
+    for name in ("a_InRelease", "a_main_Packages.lz4", "older_InRelease"):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (0, time.time() - (days + (100 if name.startswith("older") else 0)) * 86400 - 60))
+    (tmp_path / "lock").touch()
+    (tmp_path / "partial").mkdir()
+    (row,) = [row for row in checks.run(settings, fresh=True).rows if row.step == "linux-sources"]
+    assert (row.observed, row.verdict) == (f"{days} days", verdict)
 
 
 # ---- where /proc shows nobody else

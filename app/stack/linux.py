@@ -12,10 +12,13 @@ CHAPTER = Chapter(
             id="linux-sources",
             title="Update the lists of packages",
             purpose="What is installed next is today's.",
-            commands="apt-get update",
-            done="ls /var/lib/apt/lists/*_Packages* && [ /var/cache/apt/pkgcache.bin -nt /etc/apt/sources.list ] && [ -n \"$(find /var/cache/apt/pkgcache.bin -mtime -1)\" ]",
+            commands="apt-get update --error-on=any",
+            done="todays_lists",
             see="`Reading package lists... Done`",
-            wrong=(("`Temporary failure resolving`", "the machine has no name server: look at /etc/resolv.conf"),),
+            wrong=(
+                ("`Temporary failure resolving`", "the machine has no name server: look at /etc/resolv.conf"),
+                ("`Some index files failed to download`", "an archive in /etc/apt does not answer: mend its line, or take it out"),
+            ),
             elsewhere=(("RHEL family", "dnf makecache"),),
         ),
         Step(
@@ -31,15 +34,15 @@ CHAPTER = Chapter(
         Step(
             id="linux-packages",
             title="Install the small tools",
-            purpose="rsync copies the code, curl looks at the result, ss (of iproute2) at the ports, logrotate keeps the logs short.",
-            commands="DEBIAN_FRONTEND=noninteractive apt-get -y install --no-install-recommends rsync curl ca-certificates iproute2 logrotate",
-            done="installed rsync curl ca-certificates iproute2 logrotate",
+            purpose="rsync copies the code, curl looks at the result, ss (of iproute2) at the ports, logrotate keeps the logs short, ufw is the firewall: off, until it is switched on below.",
+            commands="DEBIAN_FRONTEND=noninteractive apt-get -y install --no-install-recommends rsync curl ca-certificates iproute2 logrotate ufw",
+            done="installed rsync curl ca-certificates iproute2 logrotate ufw",
             see="`Setting up rsync`, or that all are the newest version already",
             wrong=(
                 ("`404  Not Found`", "the lists are older than the archive: `apt-get update` again"),
                 ("`dpkg was interrupted`", "`dpkg --configure -a` ends what was begun; the script does that by itself"),
             ),
-            elsewhere=(("RHEL family", "dnf -y install rsync curl ca-certificates iproute logrotate"),),
+            elsewhere=(("RHEL family", "dnf -y install rsync curl ca-certificates iproute logrotate; firewalld takes the place of ufw"),),
         ),
         Step(
             id="linux-users",
@@ -81,7 +84,6 @@ CHAPTER = Chapter(
             purpose="MariaDB listens on no port at all, but whatever is installed later might.",
             commands="\n".join(
                 (
-                    "DEBIAN_FRONTEND=noninteractive apt-get -y install --no-install-recommends ufw",
                     "ufw allow 22/tcp",
                     "ufw allow {port}/tcp",
                     "ufw --force enable",
@@ -91,7 +93,8 @@ CHAPTER = Chapter(
             see="`Firewall is active and enabled on system startup`",
             unless=(
                 "in a container that may not change its packet filter, and where other things are reached over the network while the firewall is off: it would cut them "
-                "off. `ufw allow 80/tcp`, for each port that `ss -ltun` shows, lets them in; then this can be done"
+                "off. `ufw allow 80/tcp`, for each of these ports that `ss -ltun` shows, lets them in; then this can be done. What listens on the loopback or a link-local address, and a "
+                "resolver that answers its neighbours (mDNS on 5353, LLMNR on 5355), is none of them"
             ),
             leave=(
                 "may_filter || { echo \"this machine may not change its packet filter: the firewall is its host's business\"; return; }\n    "
