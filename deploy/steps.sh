@@ -187,6 +187,17 @@ do_apache_logs() {
     install -m 0644 /opt/pairscope/code/deploy/logrotate.conf /etc/logrotate.d/pairscope || return
 }
 
+title_apache_places='Let its service write where the site and the pool do'
+done_apache_places() ( {
+    [ "$(systemctl show -p ProtectSystem --value apache2)" != strict ] || { cmp -s /opt/pairscope/code/deploy/apache/service.conf /etc/systemd/system/apache2.service.d/pairscope.conf && [ "$(systemctl show -p NeedDaemonReload --value apache2)" = no ] && since apache2 /etc/systemd/system/apache2.service.d/pairscope.conf; }
+} >/dev/null 2>&1 )
+leave_apache_places() {
+    :
+}
+do_apache_places() {
+    [ "$(systemctl show -p ProtectSystem --value apache2)" != strict ] || { install -D -m 0644 /opt/pairscope/code/deploy/apache/service.conf /etc/systemd/system/apache2.service.d/pairscope.conf && systemctl daemon-reload && systemctl restart apache2; } || return
+}
+
 title_apache_port='Listen on port 8080'
 done_apache_port() ( {
     [ -e /etc/apache2/conf-enabled/pairscope-port.conf ] && cd /opt/pairscope/code && /opt/pairscope/venv/bin/python -m app.lamp.box same port
@@ -339,4 +350,4 @@ do_pool_operator() {
     touch /var/lib/pairscope/operator || return
 }
 
-STEPS='linux_sources linux_upgrade linux_packages linux_users linux_directories linux_firewall python_packages python_code python_environment python_choices python_settings python_command apache_packages apache_modules apache_run apache_logs apache_port apache_site apache_start mysql_packages mysql_secure mysql_passwords mysql_settings mysql_database mysql_tables mysql_grants pool_restart pool_ready pool_operator'
+STEPS='linux_sources linux_upgrade linux_packages linux_users linux_directories linux_firewall python_packages python_code python_environment python_choices python_settings python_command apache_packages apache_modules apache_run apache_logs apache_places apache_port apache_site apache_start mysql_packages mysql_secure mysql_passwords mysql_settings mysql_database mysql_tables mysql_grants pool_restart pool_ready pool_operator'

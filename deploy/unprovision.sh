@@ -48,6 +48,11 @@ if [ -e /etc/mysql/mariadb.conf.d/90-pairscope.cnf ]; then
 fi
 [ -z "$port" ] || ! command -v ufw >/dev/null || ufw delete allow "$port/tcp" >/dev/null 2>&1
 rm -rf /opt/pairscope /run/pairscope /var/log/pairscope /usr/local/bin/pairscope
+if [ -e /etc/systemd/system/apache2.service.d/pairscope.conf ]; then
+    rm -f /etc/systemd/system/apache2.service.d/pairscope.conf
+    rmdir /etc/systemd/system/apache2.service.d 2>/dev/null
+    systemctl daemon-reload
+fi
 rm -f /etc/tmpfiles.d/pairscope.conf /etc/logrotate.d/pairscope
 find /etc/pairscope -mindepth 1 ! -name box.toml -delete 2>/dev/null
 rm -f /var/lib/pairscope/operator /var/lib/pairscope/site

@@ -75,5 +75,10 @@ def test_the_readmes_second_command_passes_whole_on_a_fresh_machine(proved: Call
 
 
 @pytest.mark.long
+def test_a_service_that_hides_proc_and_forbids_more_serves_the_same_box(proved: Callable[..., None]) -> None:
+    proved("script/fresh-test", "--hardened")
+
+
+@pytest.mark.long
 def test_the_guide_by_hand_makes_the_same_box(proved: Callable[..., None]) -> None:
     proved("script/fresh-test", "--guide")

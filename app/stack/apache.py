@@ -4,6 +4,7 @@ from app.stack.step import Chapter, Step
 
 BOX = "cd /opt/pairscope/code && /opt/pairscope/venv/bin/python -m app.lamp.box"
 MODULES = "alias authz_core deflate filter headers mime reqtimeout setenvif wsgi"
+PLACES = "/etc/systemd/system/apache2.service.d/pairscope.conf"
 
 CHAPTER = Chapter(
     id="apache",
@@ -51,6 +52,22 @@ CHAPTER = Chapter(
             done="cmp -s /opt/pairscope/code/deploy/logrotate.conf /etc/logrotate.d/pairscope",
             see="`logrotate -d /etc/logrotate.d/pairscope` finds no error",
             wrong=(("logs that grow for ever", "nothing calls logrotate: `systemctl enable --now logrotate.timer`"),),
+        ),
+        Step(
+            id="apache-places",
+            title="Let its service write where the site and the pool do",
+            purpose="Where apache2.service has `ProtectSystem=strict`, every file system is read-only to it but the places that it names. Elsewhere this does nothing.",
+            commands=(
+                '[ "$(systemctl show -p ProtectSystem --value apache2)" != strict ] || '
+                f"{{ install -D -m 0644 /opt/pairscope/code/deploy/apache/service.conf {PLACES} && systemctl daemon-reload && systemctl restart apache2; }}"
+            ),
+            done=(
+                '[ "$(systemctl show -p ProtectSystem --value apache2)" != strict ] || '
+                f"{{ cmp -s /opt/pairscope/code/deploy/apache/service.conf {PLACES} && "
+                f'[ "$(systemctl show -p NeedDaemonReload --value apache2)" = no ] && since apache2 {PLACES}; }}'
+            ),
+            see="nothing; `systemctl show -p ReadWritePaths apache2` names them where it was needed",
+            wrong=(("`Read-only file system` in the journal of apache2", "another drop-in takes ReadWritePaths back with an empty line: `systemctl cat apache2` shows all of them"),),
         ),
         Step(
             id="apache-port",

@@ -12,6 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from script.guests import hardened as confine
 from script.guests import place
 from script.guests.machine import Machine, forget, machine
 from script.guests.outside import Site, until
@@ -189,6 +190,7 @@ def breakage(guest: Machine, site: Site, token: str) -> None:
     guest.run("sed -i s/8080/8081/ /etc/apache2/conf-available/pairscope-port.conf && sed -i 's/:8080>/:8081>/' /etc/apache2/sites-available/pairscope.conf && systemctl reload apache2")
     moved = Site(site.address.replace("8080", "8081"))
     guest.run("ufw allow 8081/tcp")
+    until("it answers at the other port", lambda: moved.get("/readyz")["ready"])
     expect("8081" in told("Port", "The guide says 8080, Apache is told to listen on 8081", moved), "the port moved: it is told in these words")
     provision(guest)
     until("the dashboard is back at its port", lambda: site.get("/readyz")["ready"])
@@ -267,10 +269,60 @@ def among_others(guest: Machine, site: Site) -> None:
     expect(stands() and guest.attempt("ls /opt/pairscope").returncode, "nor does unprovision touch them")
 
 
+def hardened(guest: Machine, site: Site) -> None:
+    """A box whose apache2.service hides /proc and more, from before it is provisioned."""
+    confine.harden(guest)
+    count = provision(guest)
+    expect(count >= 15, f"under a hardened apache2.service deploy/provision.sh sets up the box with {count} changes")
+    until("the box is ready", lambda: site.get("/readyz")["ready"])
+    confine.holds(guest)
+    expect(True, "web sees no process of others and nothing of /proc/sys, and a filter of system calls confines it")
+    expect(provision(guest) == 0, "a second run changes nothing, and says so")
+    token = box(guest, site)
+    works(guest)
+    rows = site.findings(token)
+    for title in ("Processes of web", "Managed process pool", "seccomp", "Workers of Apache", "Port", "Supervisor"):
+        say(f"           {title}: {rows[title]['observed']}")
+    # A supervisor that is killed is no power failure, though the kernel's id of the boot is hidden.
+    old = guest.run("pgrep -u pairscope-pool -f 'app.pool$'").strip()
+    guest.run(f"kill -9 {old}")
+    until("the next supervisor is ready", lambda: f"supervisor pid {old}" not in (said := site.get("/readyz"))["checks"]["pool"]["detail"] and said["ready"])
+    site.submit(token)
+    expect(guest.run("mariadb -N -e 'SELECT COUNT(*) FROM pairscope.quarantine'").strip() == "0", "a killed supervisor is replaced, and nothing is said to be lost")
+    breakage(guest, site, token)
+    confine.harden(guest, confine.STRICT)
+    guest.run("systemctl stop apache2")
+    said = guest.attempt("systemctl start apache2")
+    expect(said.returncode, "with ProtectSystem=strict Apache cannot write where the site does, and does not start")
+    count = provision(guest)
+    expect(1 <= count <= 3, f"provisioned again it may: {count} changes")
+    until("the box is ready", lambda: site.get("/readyz")["ready"])
+    expect(guest.run("cat /etc/systemd/system/apache2.service.d/pairscope.conf").count("ReadWritePaths=") == 1, "by one setting in a drop-in of its own")
+    expect(provision(guest) == 0, "a second run changes nothing")
+    box(guest, site)
+    works(guest)
+    guest.run("systemctl reload apache2")
+    until("it comes back after a reload", lambda: site.get("/readyz")["ready"])
+    gone(guest)
+
+
+def works(guest: Machine) -> None:
+    """Every kind of job, and every scenario of the gallery."""
+    guest.run("install -m 0644 /opt/pairscope/code/docs/images/lab.png /var/tmp/lab.png")
+    for kind in ("echo", "digest", "inspect", "compress", "thumbnail"):
+        given = "--data hello" if kind == "echo" else "/var/tmp/lab.png"
+        said = guest.attempt(f"pairscope submit {kind} {given}")
+        expect(said.returncode == 0, f"{kind} is done" + ("" if not said.returncode else f":\n{said.stdout}"))
+    names = [entry["name"] for entry in json.loads(guest.run("pairscope lab list --json"))]
+    failed = [name for name in names if guest.attempt(f"pairscope lab run {name}").returncode]
+    expect(not failed, f"all {len(names)} scenarios of the gallery hold {failed or ''}")
+
+
 def main(arguments: list[str]) -> int:
     """Exit status: 0 all holds, 1 something does not, and which, 2 no guest can be made."""
     parser = argparse.ArgumentParser(prog="script/fresh-test")
     parser.add_argument("--guide", action="store_true", help="the guide's commands by hand instead of the script")
+    parser.add_argument("--hardened", action="store_true", help="a box whose apache2.service hides /proc and forbids more, and nothing else")
     parser.add_argument("--tests", action="store_true", help="the README's second command, script/test, with every test, and nothing else")
     asked = parser.parse_args(arguments)
     place.end_in_order()
@@ -281,6 +333,9 @@ def main(arguments: list[str]) -> int:
             site = Site(f"http://{guest.address}:8080")
             if asked.tests:
                 tests(guest)
+            elif asked.hardened:
+                checkout(guest, CHECKOUT)
+                hardened(guest, site)
             elif asked.guide:
                 guest.run("apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -qy install --no-install-recommends python3")
                 checkout(guest, CHECKOUT)

@@ -87,6 +87,21 @@ def _logs(scene: Scene) -> Iterator[Finding]:
 
 
 
+@check("apache", "apache-places", "systemctl show -p ProtectSystem -p ReadWritePaths apache2")
+def _places(scene: Scene) -> Iterator[Finding]:
+    if scene.box is None:
+        return
+    what, expected = "Where Apache's service may write", "files of the site and the pool"
+    if not scoreboard.inside():
+        yield unknown(what, expected, "Only a process that Apache has started sees its file systems: the page Stack tells it.")
+        return
+    own = scene.settings.web_state
+    if os.access(own, os.W_OK, effective_ids=True):
+        yield good(what, expected, str(own))
+    else:
+        yield bad(what, expected, f"not to {own}", f"Apache's service may not write to {own}: deploy/provision.sh writes a drop-in for a unit with ProtectSystem=strict.")
+
+
 @check("apache", "apache-port", "ss -ltnp; grep -r Listen /etc/apache2")
 def _port(scene: Scene) -> Iterator[Finding]:
     if scene.box is None:
