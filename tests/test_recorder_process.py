@@ -789,4 +789,7 @@ def test_a_driver_that_stumbles_has_lost_its_connection() -> None:
 def test_an_error_of_the_program_is_nobody_elses() -> None:
     assert judge(TypeError("x"))[0] is Trouble.OURS
     assert judge(KeyError("x"))[0] is Trouble.OURS
+    with pytest.raises(OSError) as raised:
+        open("/nonexistent")
+    assert judge(raised.value)[0] is Trouble.OURS, "a file of ours is no database"
     assert judge(OverflowError("Python int too large"))[0] is Trouble.RECORD

@@ -794,6 +794,12 @@ def test_a_database_that_says_not_now_is_503_with_the_reason_and_one_line_of_log
     assert len([record for record in caplog.records if "not now" in record.getMessage()]) == 1, "one a minute"
 
 
+def test_a_file_that_cannot_be_opened_is_not_told_as_a_database_that_is_away() -> None:
+    with pytest.raises(OSError) as raised:
+        open("/nonexistent")
+    assert problems.of(raised.value) is None
+
+
 @pytest.mark.database
 def test_what_the_database_refuses_for_its_value_is_not_told_as_away(mariadb: MariaDB, tmp_path: Path) -> None:
     settings = Settings(state=tmp_path / "state", run=tmp_path / "run", history_url=mariadb.fresh())

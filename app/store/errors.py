@@ -16,6 +16,7 @@ import os
 import re
 import socket
 import sqlite3
+import traceback
 from typing import NamedTuple
 
 import pymysql
@@ -126,7 +127,7 @@ def of(error: BaseException) -> Fault | None:
         return Fault(Kind.VALUE, 0, _words(cause))  # no byte of it has left this process
     if isinstance(error, exc.StatementError) and not isinstance(error, exc.DBAPIError):
         return None  # a statement that this program has made wrongly
-    if isinstance(error, (exc.SQLAlchemyError, OSError)) or _from_a_driver(error):
+    if isinstance(error, exc.SQLAlchemyError) or isinstance(error, OSError) and _through_a_driver(error) or _from_a_driver(error):
         # A driver that stumbles (AttributeError, IndexError) has been told something that it does not understand, or its connection has gone.
         return Fault(Kind.SERVER, 0, _words(cause) if isinstance(error, (exc.SQLAlchemyError, OSError)) else f"{type(error).__name__}: {_words(cause)}")
     return None
@@ -153,6 +154,11 @@ def _from_a_driver(error: BaseException) -> bool:
     while place is not None and place.tb_next is not None:
         place = place.tb_next
     return place is not None and place.tb_frame.f_code.co_filename.startswith(_DRIVERS)
+
+
+def _through_a_driver(error: BaseException) -> bool:
+    """Whether it passed the driver's code or SQLAlchemy's on its way: a socket's error, and not that of a file of ours."""
+    return any(frame.f_code.co_filename.startswith(_DRIVERS) for frame, _line in traceback.walk_tb(error.__traceback__))
 
 
 def _number(cause: BaseException) -> int:

@@ -88,7 +88,7 @@ def _run(settings: Settings) -> Report:
                 rows.append(Row(chapter, step, finding.what, shown, finding.expected, finding.observed, finding.verdict, finding.drift, finding.detail))
         except Exception as error:
             fault = errors.of(error)
-            if fault is None and not isinstance(error, box.BoxError):
+            if fault is None and not isinstance(error, (OSError, box.BoxError)):
                 raise
             reason = fault.words if fault is not None and not isinstance(error, OSError) else error
             rows.append(Row(chapter, step, TITLES.get(step, chapter), scene.typed(command), "an answer", "none", Verdict.UNKNOWN, _why(error, reason)))
