@@ -123,7 +123,7 @@ def focused(browser: Chrome) -> str:
 
 def test_enter_reveals_and_leads_on_and_neither_title_nor_timeline_tells_before(browser: Chrome, lab: Server) -> None:
     browser.get(ran(lab, "room-for-one") + "?step=3")
-    assert "Room for one admits two" in browser.title and text_of(browser, "h1 .state") == "held"
+    assert "Room for one admits two" in browser.title and text_of(browser, "h1 .state") == "as expected"
     body = browser.find_element(By.TAG_NAME, "body")
     body.send_keys("p")
     eventually(lambda: text_of(browser, "h1") == "Quirk card 34", "the title tells nothing")
@@ -147,7 +147,7 @@ def test_when_all_is_predicted_the_run_has_its_title_and_verdict_again(browser: 
     browser.get(ran(lab, "one-process") + "?step=8&predict=1")
     assert text_of(browser, "h1") == "Scenario 1"
     browser.find_element(By.LINK_TEXT, "Show what happens").click()
-    eventually(lambda: text_of(browser, "h1") == "A pair within one process held", "the title has come")
+    eventually(lambda: text_of(browser, "h1") == "A pair within one process as expected", "the title has come")
     assert focused(browser) == "ArrowRight", "it can be focused where it leads nowhere, too"
 
 
@@ -229,4 +229,4 @@ def test_an_own_text_is_written_run_and_its_mistake_is_shown_at_its_place(lab: S
         area.send_keys('p: pipe -> out in\np: write in "xy" => 2')
         own.find_element(By.CSS_SELECTOR, ".editor button.primary").click()
         eventually(lambda: "/lab/runs/" in own.current_url, "the run is shown")
-        assert "held" in text_of(own, "h1")
+        assert "as expected" in text_of(own, "h1")

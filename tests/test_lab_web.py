@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from types import ModuleType
 from typing import Iterator
 
 import pytest
@@ -22,7 +24,7 @@ from app.web.lab import running
 from app.web.lab.reading import Reading
 from tests import plausible
 from tests.eventually import eventually
-from tests.running import TOKEN, Server
+from tests.running import PROJECT, TOKEN, Server
 from tests.running import running as a_server
 
 pytestmark = [pytest.mark.pool, pytest.mark.web]
@@ -187,9 +189,9 @@ def test_in_predict_first_nothing_tells_what_is_still_to_come(lab: Server) -> No
             page = lab.get(f"/lab/{kind}/{identity}?step={step}").text
             timeline = page[page.index("timeline-title") :]
             assert timeline.count("hatched span") == count and "(read" not in page and "mark good" not in timeline.partition("</svg>")[0], step
-            assert "each closing the end of the other" not in page and "state good\">held<" not in page, step
+            assert "each closing the end of the other" not in page and "state good\">as expected<" not in page, step
         page = lab.get(f"/lab/{kind}/{identity}?step=11&predict=2").text
-        assert "each closing the end of the other" in page and "state good\">held<" in page, "all is predicted"
+        assert "each closing the end of the other" in page and "state good\">as expected<" in page, "all is predicted"
 
 
 def test_a_run_is_kept_when_it_is_shared_and_shown_in_frames_of_other_sites(lab: Server) -> None:
@@ -283,3 +285,14 @@ def test_every_byte_of_a_control_message_belongs_to_one_field() -> None:
         assert offset == at
         at += length
     assert at == len(control.data) == 24
+
+
+def test_the_screenshots_take_a_run_of_the_lab_also_where_none_was_made(lab: Server) -> None:
+    """As script/screenshots chooses its pages."""
+    loader = SourceFileLoader("screenshots", str(PROJECT / "script" / "screenshots"))
+    module = ModuleType(loader.name)
+    module.__file__ = loader.path
+    loader.exec_module(module)
+    pages = module.pages(lab.address.rstrip("/"))
+    assert re.fullmatch(r"/lab/runs/[a-z0-9]{13}\?step=4", pages["lab-run"])
+    assert all(lab.get(pages[name]).status == 200 for name in ("lab-run", "lab-run-predicted", "lab-compare"))

@@ -298,13 +298,24 @@ def test_the_page_the_api_and_the_command_tell_the_same(server: Server):
 
 @pytest.mark.pool
 @pytest.mark.web
+def test_what_a_run_does_without_is_not_used_and_not_unseen(server: Server):
+    page = server.get("/stack").text
+    row = re.search(r'<tr [^>]*data-told="apache Apache">.*?</tr>', page, re.DOTALL)
+    assert row and "not used" in row[0] and "not seen" not in row[0]
+    counted = re.search(r'<p class="verdicts".*?</p>', page, re.DOTALL)
+    assert counted and "2 not used" in counted[0]
+    assert {row["verdict"] for row in server.get("/api/v1/checks").json["items"] if row["title"] in ("Apache", "MariaDB")} == {"unused"}
+
+
+@pytest.mark.pool
+@pytest.mark.web
 def test_what_one_may_type_to_look_oneself_works_in_the_embedded_run(server: Server):
     rows = {row["title"]: row for row in server.get("/api/v1/checks").json["items"]}
     for title, words in (("Supervisor", "database  ready"), ("Tables of history", "tables are up to date"), ("Journal", '"ready": *true'), ("Descriptors a process may hold", r"^\d+|unlimited")):
         done = subprocess.run(["bash", "-c", rows[title]["command"]], cwd="/", capture_output=True, text=True)
         assert done.returncode == 0 and re.search(words, done.stdout, re.DOTALL), (rows[title], done)
     for title in ("Apache", "MariaDB"):
-        assert rows[title]["observed"] == "not used here" and rows[title]["command"] == "" and rows[title]["verdict"] == "unknown"
+        assert rows[title]["observed"] == "not used here" and rows[title]["command"] == "" and rows[title]["verdict"] == "unused"
 
 
 def test_elsewhere_what_one_may_type_names_what_is_there(settings: Settings, tmp_path: Path):

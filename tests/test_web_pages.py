@@ -33,12 +33,14 @@ import app as package
 from app import create_app
 from app.config import Settings
 from app.ipc import vocabulary
+from app.ipc.identity import Issuer
 from app.ipc.vocabulary import REFUSALS
+from app.pool.client import Refused
 from app.pool.jobs import catalogue
 from app.store import migrate, queries
 from app.store.filter import FIELDS
 from app.store.models import PACE_SECONDS
-from app.web import assets, export, listing, problems, reach, words
+from app.web import assets, export, face, listing, problems, reach, unknown, words
 from tests import plausible
 from tests.database import MariaDB
 from tests.plausible import CATALOGUE, MS, S, History
@@ -604,7 +606,7 @@ def test_an_output_of_an_earlier_pool_is_not_offered(client: FlaskClient, histor
     assert "Download" in client.get(f"/jobs/{job.id}").text
     history.snapshot(epoch=4)
     text = client.get(f"/jobs/{job.id}").text
-    assert "another one runs now" in text and "Download" not in text and '<img src="/jobs' not in text
+    assert "the pool of epoch 3, which kept it, has ended" in text and "Download" not in text and '<img src="/jobs' not in text
 
 
 def test_a_dead_worker_is_in_history_with_its_exit_and_not_among_the_living(client: FlaskClient) -> None:
@@ -887,6 +889,103 @@ def test_a_name_that_a_spreadsheet_would_run_is_made_harmless_in_csv_and_kept_in
 def test_a_wrong_export_is_refused_in_words(client: FlaskClient) -> None:
     assert client.get("/messages/export.csv?q=kind:tusk").status_code == 400
     assert client.get("/messages/export.xlsx").status_code == 404
+
+
+# ---- what is not known, and what cannot be
+
+
+def test_no_more_is_said_of_an_output_than_is_known(site: Flask, history: History) -> None:
+    """That this pool does not keep it says nothing of another node's, nor why its own is gone."""
+
+    def said(job: int, code: str = "unknown-job") -> tuple[str, str]:
+        with site.test_request_context():
+            problem = unknown.output(job, Refused(code, ""))
+            assert isinstance(problem, problems.Problem)
+            return problem.kind, str(problem.description)
+
+    now = time.time_ns()
+    kept = history.job("thumbnail", "kept.jpg", 5000, at=now - 9 * S, output=900)
+    elsewhere = history.job("thumbnail", "elsewhere.jpg", 5000, at=now - 8 * S, output=900)
+    elsewhere.node = 2
+    before = history.job("thumbnail", "before.jpg", 5000, at=now - 7 * S, output=900)
+    before.epoch = 2
+    over = history.job("thumbnail", "over.jpg", 5000, at=now - 6 * S, output=900)
+    over.expires = now - S
+    told = history.job("thumbnail", "told.jpg", 5000, at=now - 5 * S, output=900, gone="newer outputs needed its place")
+    running = history.job("compress", "running.tar", 5000, at=now - 4 * S, until="task")
+    none = history.job("digest", "none.txt", 5000, at=now - 3 * S)
+    history.commit()
+    assert said(kept.id, "expired")[0] == "expired" and "why is not recorded yet" in said(kept.id)[1]
+    assert said(elsewhere.id)[0] == "other-node" and "node 2" in said(elsewhere.id)[1]
+    assert said(before.id)[0] == "expired" and "epoch 2, which kept it, has ended" in said(before.id)[1]
+    assert "kept until" in said(over.id)[1] and "newer outputs needed its place" in said(told.id)[1]
+    assert said(running.id)[0] == "no-output" and "has not ended" in said(running.id)[1]
+    assert said(none.id)[0] == "no-output" and "what it found is in its result" in said(none.id)[1]
+    foreign = Issuer(7).issue()
+    assert said(foreign)[0] == "unknown-job" and "node 7" in said(foreign)[1] and "never accepted" not in said(foreign)[1]
+    assert said(Issuer(1).issue())[0] == "unknown-job"
+    page = site.test_client().get(f"/jobs/{elsewhere.id}").text
+    assert "only that node knows whether it still does" in page and "not kept any longer" not in page and ">Download<" not in page
+    page = site.test_client().get(f"/jobs/{before.id}").text
+    assert "epoch 2, which kept it, has ended" in page and ">Download<" not in page
+
+
+@pytest.mark.parametrize("id", ["é", "ABCDEFGHJKMNP", "a" * 12, "a" * 14, "a" * 5000, "l" * 13, "a%00bcdefghijkm", "%F0%9F%9A%80", "1' OR '1'='1"])
+def test_an_id_that_no_run_can_have_is_not_there_and_the_database_is_not_asked(site: Flask, id: str) -> None:
+    asked: list[str] = []
+    client = site.test_client()
+    client.get("/lab")
+    own = site.extensions["pairscope"].engine(site.extensions["pairscope"].settings.web_url, read_only=False)
+    event.listen(own, "before_cursor_execute", lambda *told: asked.append(told[2]))
+    for path in (f"/lab/runs/{id}", f"/lab/embed/{id}", f"/lab/runs/{id}/export/c", f"/lab/edit?run={id}", f"/lab/compare?a={id}&b={id}", f"/api/v1/lab/runs/{id}", f"/api/v1/lab/runs/{id}/export/json"):
+        answer = client.get(path)
+        assert answer.status_code == 404 and "There is no run" in answer.text, path
+    assert not [text for text in asked if "FROM runs" in text]
+
+
+def test_a_host_is_ours_in_whatever_letters_it_is_written(filled: Path, tmp_path: Path) -> None:
+    shutil.copytree(filled, tmp_path, dirs_exist_ok=True)
+    made = create_app(plausible.settings_in(tmp_path, trusted_hosts=("localhost", "MyBox", "[::1]", "127.0.0.1")))
+    try:
+        for host in ("localhost", "LOCALHOST", "LocalHost:8080", "localhost.", "localhost.:8080", "mybox", "MYBOX:80", "[::1]", "[::1]:8080", "127.0.0.1:8080"):
+            assert made.test_client().get("/jobs", headers={"Host": host}).status_code == 200, host
+        for host in ("elsewhere", "localhost.evil", "localhost..", "local host", ".", "xlocalhost"):
+            assert made.test_client().get("/jobs", headers={"Host": host}).status_code == 400, host
+    finally:
+        made.extensions["pairscope"].close()
+
+
+def test_every_example_of_the_apis_description_is_taken(site: Flask, client: FlaskClient) -> None:
+    """Without a pool what is asked for cannot be done, and is understood."""
+    described = client.get("/api/v1/openapi.json").get_json()
+    schemas = described["components"]["schemas"]
+    bearer = {"Authorization": "Bearer operator"}
+    tried = []
+    for path, methods in described["paths"].items():
+        for method, operation in ((name, one) for name, one in methods.items() if name != "parameters"):
+            address = re.sub(r"\{\w+\}", "1", path)
+            for parameter in operation.get("parameters", []):
+                if (example := parameter.get("example", parameter.get("schema", {}).get("example"))) is not None:
+                    answer = client.open(f"{address}?{urlencode({parameter['name']: example})}", method=method, headers=bearer)
+                    assert answer.status_code == 200, f"{method} {path} {parameter['name']}={example}: {answer.text}"
+                    tried.append((path, parameter["name"]))
+            for media, content in operation.get("requestBody", {}).get("content", {}).items():
+                schema = schemas[content["schema"]["$ref"].rpartition("/")[2]]
+                examples = {name: one["example"] for name, one in schema["properties"].items() if "example" in one}
+                needed = {name: examples[name] for name in schema.get("required", [])}
+                for name, example in examples.items():
+                    body = {**needed, name: example}
+                    sent = {"json": body} if media == "application/json" else {"data": body, "content_type": media}
+                    answer = client.open(address, method=method, headers=bearer, **sent)
+                    assert answer.status_code in (404, 503), f"{method} {path} {body}: {answer.status_code} {answer.text}"
+                    tried.append((path, name))
+    assert {("/api/v1/workers", "q"), ("/api/v1/jobs", "q"), ("/api/v1/jobs", "kind"), ("/api/v1/jobs", "data"), ("/api/v1/lab/runs", "text")} <= set(tried)
+
+
+def test_a_duration_of_a_result_is_told_as_a_duration(site: Flask) -> None:
+    with site.test_request_context():
+        found = dict(face.facts_of({"took_ns": 77_031_522, "wait_ms": 12.5, "idle_seconds": 90, "steps": 11, "verdict": "held", "inner": {"lag_us": 1500}}))
+    assert found == {"took": "77\u00a0ms", "wait": "12\u00a0ms", "idle": "90\u00a0s", "steps": "11", "verdict": "as expected", "inner · lag": "1.5\u00a0ms"}
 
 
 # ---- the style sheet and the words

@@ -12,7 +12,7 @@ from app import config
 from app.cli import FAILED, USAGE, Failure, as_json
 from app.cli.output import console, put_json, table
 
-STYLES = {"good": "green", "recommended": "yellow", "critical": "bold red", "unknown": "dim"}
+STYLES = {"good": "green", "recommended": "yellow", "critical": "bold red", "unknown": "dim", "unused": "dim"}
 
 
 @click.command()
@@ -43,7 +43,7 @@ def checks(everything: bool, as_json: bool) -> None:
         if shown.row_count:
             out.print(shown)
         for row in report.rows:
-            if row.drift and row.verdict is not Verdict.UNKNOWN:
+            if row.drift and row.verdict not in (Verdict.UNKNOWN, Verdict.UNUSED):
                 out.print(Text(row.drift, STYLES[row.verdict.value]), soft_wrap=True)
         out.print(f"{len(report.rows)} looked at: " + ", ".join(f"{report.count(verdict)} {verdict.value}" for verdict in Verdict if report.count(verdict)))
     if wrong:

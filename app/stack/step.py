@@ -66,6 +66,8 @@ class Verdict(enum.StrEnum):
     """The dashboard, the record or the protection is not there."""
     UNKNOWN = "unknown"
     """Not to be seen by this user, or not in time."""
+    UNUSED = "unused"
+    """What this run does without."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,4 +101,4 @@ def unknown(what: str, expected: str, why: str) -> Finding:
 
 def unused(what: str, why: str) -> Finding:
     """Of what this run does without. `why` is a sentence."""
-    return Finding(what, "nothing", "not used here", Verdict.UNKNOWN, why, looked_at=False)
+    return Finding(what, "nothing", "not used here", Verdict.UNUSED, why, looked_at=False)

@@ -46,9 +46,14 @@ def store(
     return row
 
 
+def could_be(identity: str) -> bool:
+    """Whether it is written as the id of a run is. MariaDB compares no other text with an id than ASCII."""
+    return len(identity) == LENGTH and set(identity) <= set(ALPHABET)
+
+
 def find(own: Session, identity: str) -> Run | None:
-    """The row of a run; None: it was never stored, or is not kept any more. MariaDB compares no other text with an id than ASCII."""
-    return own.get(Run, identity) if identity.isascii() else None
+    """The row of a run; None: it was never stored, or is not kept any more, or no run is called that."""
+    return own.get(Run, identity) if could_be(identity) else None
 
 
 def opened(row: Run) -> dict[str, Any]:

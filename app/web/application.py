@@ -11,7 +11,7 @@ from werkzeug.routing import IntegerConverter, Map
 
 from app import config
 from app.web import reach, words
-from app.web.upload import FIELD_MAX, Request
+from app.web.upload import FIELD_MAX, Request, plain_host
 
 PARTS = ("access", "assets", "errors", "pages", "live", "export", "api", "health")
 """Modules of app.web with a ``register(app)`` each, in the order of their request hooks: access comes first."""
@@ -35,7 +35,7 @@ def create(settings: config.Settings | None = None) -> Flask:
     app.request_class = Request
     app.url_map.converters["int"] = Number
     app.config.update(
-        TRUSTED_HOSTS=list(settings.trusted_hosts) or None,
+        TRUSTED_HOSTS=[plain_host(name) for name in settings.trusted_hosts] or None,
         MAX_FORM_PARTS=100,
         MAX_FORM_MEMORY_SIZE=FIELD_MAX,
         BABEL_TRANSLATION_DIRECTORIES="translations",

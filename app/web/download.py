@@ -8,7 +8,8 @@ from flask import Response, request
 from werkzeug.utils import send_file
 from werkzeug.wsgi import FileWrapper
 
-from app.web import reach
+from app.pool.client import Refused
+from app.web import reach, unknown
 
 BLOCK = 64 * 1024
 
@@ -16,9 +17,12 @@ BLOCK = 64 * 1024
 def output(job: int, inline: tuple[str, ...] = ()) -> Response:
     """The answer with the output, or the part of it that a Range asks for. `inline`: media types that a page shows.
 
-    Raises what :meth:`app.pool.client.Client.fetch` does, and RequestedRangeNotSatisfiable.
+    Raises Problem for what this node's pool does not keep, what :meth:`app.pool.client.Client.fetch` does, and RequestedRangeNotSatisfiable.
     """
-    found, fd = reach.client().fetch(job)
+    try:
+        found, fd = reach.client().fetch(job)
+    except Refused as refused:
+        raise unknown.output(job, refused) from None
     try:
         file = os.fdopen(fd, "rb", buffering=0)
     except BaseException:

@@ -76,6 +76,7 @@ def _missing(kind: str) -> str:
         "unknown-scenario": _("The lab's page shows the gallery."),
         "unknown-run": _("The lab's page shows the last runs, and runs the scenario again."),
         "no-output": _("What the job found is on its page."),
+        "other-node": _("Ask a web process of that node."),
     }.get(kind, _("Use the links of the pages; an address that was typed may have a slip in it."))
 
 

@@ -16,6 +16,7 @@ from app.store.models import IN_ORDER, KILLED_FOR, Job, Process
 from app.web import access, payload, reach, strip
 from app.web.drawing.shapes import GLYPHS, glyph_of
 from app.web.drawing.system import worker_state
+from app.web.lab.reading import verdict
 from app.web.words import ago, clip, duration, number, size
 
 THEMES = ("light", "dark")
@@ -97,12 +98,20 @@ def facts_of(found: dict[str, Any], before: str = "", brief: bool = False) -> li
     """A result as names and words, nested ones with a dot; `brief` without the exact number beside a rounded size."""
     rows: list[tuple[str, str]] = []
     for name, value in found.items():
-        title = before + name.replace("_", " ")
+        title = before + name.removesuffix(_unit(name)).replace("_", " ")
         if isinstance(value, dict):
             rows += facts_of(value, f"{title} · ", brief)
         else:
             rows.append((title, _value(name, value, brief)))
     return rows
+
+
+UNITS = {"_ns": 1, "_us": 1_000, "_ms": 1_000_000, "_seconds": 1_000_000_000}
+"""Endings of the names of durations, and their ns."""
+
+
+def _unit(name: str) -> str:
+    return next((unit for unit in UNITS if name.endswith(unit)), "")
 
 
 def _value(name: str, value: Any, brief: bool) -> str:
@@ -112,6 +121,10 @@ def _value(name: str, value: Any, brief: bool) -> str:
         return "–"
     if isinstance(value, int) and (name in ("bytes", "stored", "size") or name.endswith("_bytes")):
         return size(value) if brief or value < 1024 else f"{size(value)} ({number(value)})"
+    if isinstance(value, (int, float)) and (unit := _unit(name)):
+        return duration(value * UNITS[unit])
+    if name == "verdict" and isinstance(value, str):
+        return verdict(value)
     if isinstance(value, float):
         return f"{value:.3g}"
     if isinstance(value, list):
@@ -160,6 +173,7 @@ def register(app: Flask) -> None:
         process_state=process_state,
         worker_state=worker_state,
         may_read=may_read,
+        verdict_of=verdict,
         width_of=width_of,
         gist=payload.gist,
         summary_of=summary_of,

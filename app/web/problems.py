@@ -50,6 +50,7 @@ KINDS: dict[str, Kind] = {
     **{code: Kind(_REFUSED.get(code, 409), title) for code, title in REFUSALS.items()},
     "not-found": Kind(404, "There is nothing at this address."),
     "unknown-message": Kind(404, "There is no such message, or history does not keep it any more."),
+    "other-node": Kind(404, "Another node has it, if anybody does."),
     "unknown-transfer": Kind(404, "There is no such transfer, or history does not keep it any more."),
     "wrong-argument": Kind(400, "An argument is not as it must be."),
     "empty-input": Kind(400, "The file is empty."),

@@ -48,6 +48,8 @@ def _whole_numbers(name: str) -> tuple[Any, ...]:
 
 def _process_key(name: str) -> tuple[Any, ...]:
     node, role, serial = name[1:].split("-")
+    if not role.isascii():
+        raise ValueError(role)  # MariaDB compares no other text with a role
     return int(node), role, int(serial)
 
 

@@ -127,11 +127,21 @@ class Landing(io.RawIOBase):
         super().close()
 
 
+def plain_host(name: str) -> str:
+    """A host's name, with its port, as it is compared: in small letters, without the dot that says that it is whole. RFC 3986, 3.2.2; RFC 1034, 3.1."""
+    return re.sub(r"(?<=[^.])\.(?=(:[0-9]*)?$)", "", name.lower())
+
+
 class Request(flask.Request):
     """A request whose file parts land in descriptors, whose bound depends on the view, and whose form is read or refused in words."""
 
     _landings: list[Landing] | None = None
     _trusted_hosts: list[str] | None = None
+
+    def __init__(self, environ: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+        if "HTTP_HOST" in environ:
+            environ["HTTP_HOST"] = plain_host(environ["HTTP_HOST"])
+        super().__init__(environ, *args, **kwargs)
 
     @property
     def trusted_hosts(self) -> list[str] | None:  # type: ignore[override]

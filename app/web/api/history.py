@@ -11,7 +11,7 @@ from app.store.filter import FilterError, parse
 from app.web import reach
 from app.web.access import reader_required
 from app.web.api.routes import blueprint, number
-from app.web.api.shapes import ListArguments, MessageShape, MessageWithTransfers, TransferShape, WorkerShape, list_of
+from app.web.api.shapes import MessageShape, MessageWithTransfers, TransferShape, WorkerShape, list_arguments, list_of
 from app.web.problems import Problem
 
 
@@ -41,7 +41,7 @@ def listed(table: str, arguments: dict[str, Any], show: Callable[[Any], Any] = l
 
 @blueprint.get("/messages")
 @reader_required
-@blueprint.arguments(ListArguments, location="query")
+@blueprint.arguments(list_arguments("messages"), location="query")
 @blueprint.response(200, list_of(MessageShape))
 def messages(arguments: dict[str, Any]) -> dict[str, Any]:
     """Messages that crossed a pair"""
@@ -62,7 +62,7 @@ def message(message: str) -> Any:
 
 @blueprint.get("/transfers")
 @reader_required
-@blueprint.arguments(ListArguments, location="query")
+@blueprint.arguments(list_arguments("transfers"), location="query")
 @blueprint.response(200, list_of(TransferShape))
 def transfers(arguments: dict[str, Any]) -> dict[str, Any]:
     """Descriptors that crossed by SCM_RIGHTS"""
@@ -88,7 +88,7 @@ def transfer(transfer: str) -> Any:
 
 @blueprint.get("/workers")
 @reader_required
-@blueprint.arguments(ListArguments, location="query")
+@blueprint.arguments(list_arguments("workers"), location="query")
 @blueprint.response(200, list_of(WorkerShape))
 def workers(arguments: dict[str, Any]) -> dict[str, Any]:
     """Workers, living and dead"""

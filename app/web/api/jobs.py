@@ -12,11 +12,11 @@ from app.ipc.identity import node_of, time_of
 from app.ipc.vocabulary import LAB, Answer, JobSpec
 from app.pool.client import PoolAway, Refused
 from app.store import queries
-from app.web import download, problems, reach
+from app.web import download, problems, reach, unknown
 from app.web.access import operator_required, reader_required
 from app.web.api.history import listed
 from app.web.api.routes import blueprint, number
-from app.web.api.shapes import DoneShape, JobArguments, JobShape, ListArguments, WaitArguments, list_of, output_address
+from app.web.api.shapes import DoneShape, JobArguments, JobShape, WaitArguments, list_arguments, list_of, output_address
 from app.web.problems import Problem
 from app.web.upload import receive, takes_upload
 
@@ -29,7 +29,7 @@ _long_waits = threading.BoundedSemaphore(LONG_WAITS)
 
 @blueprint.get("/jobs")
 @reader_required
-@blueprint.arguments(ListArguments, location="query")
+@blueprint.arguments(list_arguments("jobs"), location="query")
 @blueprint.response(200, list_of(JobShape))
 def jobs(arguments: dict[str, Any]) -> dict[str, Any]:
     """Jobs"""
@@ -105,7 +105,7 @@ def cancel(job: str) -> dict[str, str]:
         if refused.code != "unknown-job":
             raise
         if (row := queries.job(reach.history(), identity)) is None:
-            raise Problem("unknown-job", f"There is no job {identity}, or history does not keep it any more.") from None
+            raise unknown.job(identity) from None
         return {"done": f"The job had ended before: {row.state}."}
 
 
@@ -115,11 +115,7 @@ def cancel(job: str) -> dict[str, str]:
 @blueprint.response(200, {"type": "string", "format": "binary"}, content_type="application/octet-stream")
 def output(job: str) -> Response:
     """The supervisor hands over a descriptor of the output; its bytes are streamed from there. Takes a Range."""
-    identity = number(job, "unknown-job", "job")
-    try:
-        return download.output(identity)
-    except Refused as refused:
-        raise _no_output(identity, refused) from None
+    return download.output(number(job, "unknown-job", "job"))
 
 
 def _wait(identity: int, seconds: float) -> Answer | None:
@@ -134,25 +130,6 @@ def _wait(identity: int, seconds: float) -> Answer | None:
         return ended
     except PoolAway:
         return None  # it is accepted, and so recorded, whatever becomes of the pool
-
-
-def _no_output(identity: int, refused: Refused) -> Exception:
-    """Why there is no output, by the record: the supervisor forgets a job when its row stands."""
-    if refused.code not in ("unknown-job", "expired"):
-        return refused
-    try:
-        row = queries.job(reach.history(), identity)
-    except problems.DATABASE_AWAY:
-        return refused
-    if row is None:
-        return Problem("unknown-job", f"There is no job {identity}, or history does not keep it any more.")
-    if not row.output_name:
-        return Problem(
-            "no-output", f"The job {row.kind} {identity} has no output: {row.reason or 'what it found is in its result'}."
-        )
-    return Problem(
-        "expired", f"The output of job {identity} is not kept any longer: {row.gone_reason or 'the pool has begun anew'}."
-    )
 
 
 def _job(identity: int) -> Any:
@@ -181,7 +158,7 @@ def _job(identity: int) -> Any:
     reach.history().rollback()  # see what was committed since: the pool forgets a job when its row stands
     if (row := queries.job(reach.history(), identity)) is not None:
         return row
-    raise Problem("unknown-job", f"There is no job {identity}, or history does not keep it any more.")
+    raise unknown.job(identity)
 
 
 def _asking() -> dict[str, Any] | None:

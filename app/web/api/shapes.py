@@ -11,6 +11,7 @@ from marshmallow import INCLUDE, Schema, fields, pre_dump, validate
 
 from app.ipc.vocabulary import JOB_STATES, MESSAGE_STATES, PROOFS
 from app.store.models import Job, Message, Process, Transfer
+from app.web.tables import TABLES
 from app.web.words import stamp
 
 SIGNALS = ("TERM", "KILL", "STOP", "CONT")
@@ -60,10 +61,13 @@ class ListArguments(Schema):
         error_messages={"invalid": f"Expected a whole number from 1 to {LIST_MOST}."},
         **about("Rows at most."),
     )
-    q = fields.String(
-        load_default="",
-        **about("A query, as in the box above the table on the page.", example="kind:result worker:2 size:>=4096"),
-    )
+    q = fields.String(load_default="")
+
+
+def list_arguments(table: str) -> type[ListArguments]:
+    """Those of one table's list: its example of a query is the one that its page shows."""
+    q = fields.String(load_default="", **about("A query, as in the box above the table on the page.", example=TABLES[table].example))
+    return type(f"{table.title()}Arguments", (ListArguments,), {"q": q, "__doc__": ListArguments.__doc__})
 
 
 class JobArguments(Schema):
@@ -76,7 +80,7 @@ class JobArguments(Schema):
         required=True,
         validate=validate.Length(1, 64, error="Expected the name of a job, of 1 to 64 characters."),
         error_messages={"required": "Missing; expected the name of a job, such as digest."},
-        **about("Name of the job: one of the pool's catalogue.", example="digest"),
+        **about("Name of the job: one of the pool's catalogue.", example="echo"),
     )
     file = Upload(**about("The input. Its open descriptor travels to the worker."))
     data = fields.String(**about("Input without a file, for jobs that need none.", example="hello"))
@@ -393,7 +397,7 @@ class CheckShape(Part):
     command = fields.String(**about("What a person would type here to look at the same; empty: there is nothing to look at."))
     expected = fields.String()
     observed = fields.String()
-    verdict = fields.String(**about("good, recommended, critical or unknown."))
+    verdict = fields.String(**about("good, recommended, critical, unknown (not to be seen, or not in time) or unused (this run does without it)."))
     drift = fields.String(**about("How it differs, in words."))
     detail = fields.List(fields.String(), **about("More of what was observed; for operators, else empty."))
 

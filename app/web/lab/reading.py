@@ -13,6 +13,11 @@ from app.lab.exports.lines import process_names
 from app.web.lab.changes import Difference, differences
 from app.web.lab.words import open_way, outcome
 
+def verdict(name: str) -> str:
+    """A run's verdict, in words: *held* is what pages say of a table that waits."""
+    return {"held": _("as expected"), "failed": _("not as expected"), "none": _("nothing expected"), "refused": _("refused"), "timed out": _("timed out")}.get(name, name)
+
+
 SHAPES = {"held": "good", "failed": "failed", "none": "unknown", "refused": "attention", "timed out": "attention"}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any, NamedTuple
 
 from flask import flash, redirect, render_template, request, url_for
@@ -13,7 +12,7 @@ from app.ipc.vocabulary import LAB, JobSpec
 from app.pool.client import PoolAway
 from app.store import queries, runs
 from app.store.models import Job
-from app.web import access, download, face, listing, payload, reach, strip, timeline
+from app.web import access, download, face, listing, payload, reach, strip, timeline, unknown
 from app.web.access import operator_required, reader_required
 from app.web.drawing import job as drawing
 from app.web.pages import blueprint
@@ -154,7 +153,8 @@ def story(id: int) -> dict[str, Any]:
         "bytes": dumped,
         "text": text,
         "sentence": _sentence(found, way),
-        "gone": _gone(found),
+        "gone": unknown.gone(found),
+        "doubtful": unknown.doubtful(found),
         "run": runs.of_job(reach.own(), id) if found.kind == LAB else None,
     }
 
@@ -169,22 +169,6 @@ def _bytes(result: dict[str, Any]) -> Bytes | None:
     return Bytes(payload.dump(whole[:MOST_BYTES]), min(len(whole), MOST_BYTES), len(whole))
 
 
-def _gone(job: Job) -> str:
-    """Why a job's output cannot be had any more, in words; empty: it can. The supervisor keeps outputs in its own memory."""
-    snapshot = reach.snapshot()
-    if not job.output:
-        return ""
-    if job.output_gone:
-        return job.gone_reason or _("it expired")
-    if snapshot is None:
-        return _("the pool that kept it is not running")
-    if snapshot.epoch != job.epoch:
-        return _("the pool that kept it has ended, and another one runs now")
-    if job.expires and job.expires < time.time_ns():
-        return _("it expired")
-    return ""
-
-
 def _lookup(id: int) -> Any:
     """What the supervisor knows of a job that has no row; None if it cannot be asked. Raises Problem (404) if it knows none."""
     try:
@@ -195,10 +179,7 @@ def _lookup(id: int) -> Any:
             _("Job %(id)s is not in history, and the pool cannot be asked whether it is on the way there.", id=id),
         ) from None
     if not known.known:
-        raise Problem(
-            "unknown-job",
-            _("There is no job %(id)s: it was never accepted, or history does not keep it any more.", id=id),
-        )
+        raise unknown.job(id)
     return known
 
 

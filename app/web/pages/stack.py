@@ -17,7 +17,7 @@ from app.web import reach
 from app.web.access import is_operator, reader_required
 from app.web.pages import blueprint
 
-SHAPES = {Verdict.GOOD: "good", Verdict.RECOMMENDED: "attention", Verdict.CRITICAL: "failed", Verdict.UNKNOWN: "unknown"}
+SHAPES = {Verdict.GOOD: "good", Verdict.RECOMMENDED: "attention", Verdict.CRITICAL: "failed", Verdict.UNUSED: "unknown", Verdict.UNKNOWN: "unknown"}
 PRIVATE = ("mysql-grants", "linux-users")
 """Steps whose findings are for operators."""
 
@@ -44,15 +44,20 @@ def stack() -> Any:
         drifts=[row for row in seen if row.verdict in (Verdict.CRITICAL, Verdict.RECOMMENDED)],
         counts=[(verdict, SHAPES[verdict], sum(row.verdict is verdict for row in seen)) for verdict in Verdict],
         shape_of=SHAPES,
-        words={
-            Verdict.GOOD: _("good"),
-            Verdict.RECOMMENDED: _("recommended"),
-            Verdict.CRITICAL: _("critical"),
-            Verdict.UNKNOWN: _("not seen"),
-        },
+        words=_words(),
         text=_text(report, seen),
         section="pages.stack",
     )
+
+
+def _words() -> dict[Verdict, str]:
+    return {
+        Verdict.GOOD: _("good"),
+        Verdict.RECOMMENDED: _("recommended"),
+        Verdict.CRITICAL: _("critical"),
+        Verdict.UNKNOWN: _("not seen"),
+        Verdict.UNUSED: _("not used"),
+    }
 
 
 def _text(report: checks.Report, seen: list[checks.Row]) -> str:
@@ -86,6 +91,7 @@ def guide() -> Any:
         prose=_prose,
         not_run=NOT_RUN,
         verdicts=worst,
+        words=_words(),
         shape_of=SHAPES,
         section="pages.stack",
     )
