@@ -133,7 +133,7 @@ m: close b
 def test_an_open_step_is_marked_and_those_behind_it_are_said_to_follow_it(lab: Server) -> None:
     identity = lab.post("/api/v1/lab/runs", {"text": RACE}, TOKEN).json["id"]
     page = lab.get(f"/lab/runs/{identity}?step=6").text
-    assert "p and q wait for the same; who gets it is the kernel&#39;s choice. Another run may give another outcome." in page
+    assert "p and q wait at a; which of them gets what comes is the kernel&#39;s choice. Another run may give another outcome." in page
     assert "It follows step 6, which is open" in lab.get(f"/lab/runs/{identity}?step=7").text
     assert "open-step" not in lab.get(f"/lab/runs/{identity}?step=6&predict=1").text, "it is told with the outcome"
 

@@ -205,8 +205,8 @@ def _often(text: str, name: str, here: bool, times: int, as_json: bool) -> None:
 def _show_open(found: dict[str, Any]) -> None:
     """The steps of a run whose outcome another run may not repeat."""
     ways = {
-        "readers": "{} wait for the same; who gets it is the kernel's choice",
-        "writers": "{} wait for the same room; whose bytes come first is the kernel's choice",
+        "readers": "{} wait for the same; which of them gets it is the kernel's choice",
+        "writers": "{} wait for the same room; whose bytes come next is the kernel's choice",
         "children": "{} have ended; of which child wait takes leave first is the kernel's choice",
         "collector": "descriptors are in flight to each other alone; when the kernel's garbage collector frees them is open",
     }

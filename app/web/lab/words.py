@@ -94,9 +94,11 @@ def open_way(way: dict[str, Any], names: Mapping[int, str]) -> str:
     """In which way a step is open, as a sentence; `names` are the objects', by inode."""
     who, what = _and(way["who"]), _and(names.get(inode, str(inode)) for inode in way["what"])
     if way["kind"] == "readers":
-        return _("%(who)s wait for the same; who gets it is the kernel's choice.", who=who)
+        if what:
+            return _("%(who)s wait at %(what)s; which of them gets what comes is the kernel's choice.", who=who, what=what)
+        return _("%(who)s wait for the same; which of them gets it is the kernel's choice.", who=who)
     if way["kind"] == "writers":
-        return _("%(who)s wait for the same room; whose bytes come first is the kernel's choice.", who=who)
+        return _("%(who)s wait for room at %(what)s; whose bytes come next is the kernel's choice.", who=who, what=what)
     if way["kind"] == "children":
         return _("%(who)s have ended; of which child a wait for any takes leave first is the kernel's choice.", who=who)
     if way["kind"] == "collector":

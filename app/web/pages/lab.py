@@ -267,12 +267,12 @@ def _editor(text: str, problem: Problem | None = None, parent: str = "") -> Any:
 def _values() -> list[tuple[str, str]]:
     """What can stand in a line, by example."""
     return [
-        ("128  0x10  -1  1K", _("numbers")),
+        ("128  0x10  0644  -1  1K", _("numbers")),
         ('"a\\0b"  "x" * 70000  x"00ff"', _("texts, repeated texts, bytes")),
         ("MSG_PEEK|MSG_DONTWAIT", _("constants")),
         ('iov=["it is", " a test"] fds=[a, b]', _("lists, as named arguments of sendmsg and recvmsg")),
         ("-> sv0 sv1", _("names for the descriptors or the process that the call made")),
-        ('=> 17  => "text"  => EAGAIN  => blocks  => ok', _("what is expected")),
+        ('=> 17  => "text"  => 6 "text"  => EAGAIN  => blocks  => ok', _("what is expected")),
         ("=> ok flags=MSG_CTRUNC fds=2 status=0 killed=SIGPIPE revents=POLLHUP value=1", _("and more of it")),
         ('child: (read returns) => ""', _("what a call that had blocked gave")),
     ]
