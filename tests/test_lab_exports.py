@@ -350,6 +350,10 @@ MORE = {
         p: read out 1
         p: read out 1
         """,
+    "the return of a call that nobody made": """
+        p: pipe -> out in
+        p: (poll returns)
+        """,
     "nothing to return": """
         p: pipe -> out in
         p: read out 1 => blocks

@@ -120,7 +120,7 @@ def _lines(scenario: Scenario) -> Iterator[Line]:
         made = last.get(step.actor, step) if step.returned else step
         last[step.actor] = made
         patience = longest
-        if made.call == "poll" and isinstance(made.arguments[2], Number):
+        if made.call == "poll" and not made.returned and isinstance(made.arguments[2], Number):
             patience = max(patience, narrow(made.arguments[2].value))
         blocks = step.expectation is not None and step.expectation.first == "blocks" and not step.returned
         if blocks or not (step.expectation or patience or step.returned):
