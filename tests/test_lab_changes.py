@@ -111,6 +111,17 @@ def test_what_changes_beside_bytes_and_descriptors_is_told_in_words():
     assert said["kill kid SIGUSR2"] == ["SIGUSR2 waits for kid"]
 
 
+def test_a_handler_that_ran_and_a_child_that_was_stopped_are_told():
+    said = told(
+        "me: signal SIGUSR1 HANDLER\nme: signal SIGCHLD HANDLER\nme: fork -> kid\nkid: kill me SIGUSR1\nkid: kill kid SIGSTOP\nme: kill kid SIGUSR1\nme: kill kid SIGCONT\n"
+    )
+    assert said["kill me SIGUSR1"] == ["me's handler of SIGUSR1 has run"]
+    assert said["kill kid SIGSTOP"] == ["me's handler of SIGCHLD has run", "kid: stopped"]
+    assert "kid's handler of SIGUSR1 has run" in said["kill kid SIGCONT"]
+    reading = Reading(played("me: fork -> kid\nme: kill kid SIGSTOP\nme: wait kid WUNTRACED\nme: kill kid SIGCONT\nme: waitpid kid WCONTINUED\n"))
+    assert reading.outcome(3).endswith(" (kid)  stopped SIGSTOP") and reading.outcome(5).endswith(" (kid)  continued SIGCONT")
+
+
 def test_two_eventfds_are_told_apart_though_they_have_one_inode():
     text = 'me: eventfd 3 0 -> e\nme: eventfd 5 0 -> f\nme: write e x"0100000000000000"\nme: close e\nme: read f 8\n'
     said = told(text)

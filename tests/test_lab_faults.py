@@ -19,6 +19,7 @@ from typing import Iterator
 
 import pytest
 
+from app.lab import exports
 from app.lab.language import parse
 from app.lab.model import Place, ScenarioError
 from app.lab.stage import manager
@@ -440,6 +441,22 @@ def test_how_a_process_ended_is_known_though_its_parent_waited_and_has_taken_lea
     text = PIPE + "a: fork -> p\na: fork -> q\np: thread -> t\nt: read r 1 => blocks\na: wait p => blocks\nq: kill p SIGTERM\n"
     for _ in range(10):
         ended(text + "t: (read returns) => killed=SIGTERM\na: (wait returns) => ok killed=SIGTERM\n", "held")
+
+
+def test_how_often_a_handler_ran_is_a_fact():
+    """Of each signal, in each process; two that come while it is stopped are one. A child's begins with none, and a thread's counts with its process."""
+    text = (
+        "m: pipe -> r w\nm: signal SIGUSR1 HANDLER\nm: signal SIGCHLD HANDLER\nm: fork -> k\nk: kill m SIGUSR1\nk: kill k SIGUSR1\nk: thread -> t\nt: kill k SIGUSR1\n"
+        "m: kill k SIGUSR1\nm: kill k SIGSTOP\nm: kill k SIGUSR1\nm: kill k SIGUSR1\nm: kill k SIGCONT\nk: fork -> c\nc: signal SIGUSR2 HANDLER\nk: kill c SIGUSR2\nm: signal SIGUSR1 SIG_IGN\n"
+        "c: kill m SIGUSR1\nc: kill k SIGUSR1\nm: kill k SIGKILL\n"
+    )
+    told = ended(text, "held")
+    assert {process["name"]: process.get("handled") for process in told["steps"][-1]["after"]["processes"]} == {
+        "m": {"SIGUSR1": 1, "SIGCHLD": 3}, "k": {"SIGUSR1": 5}, "c": {"SIGUSR2": 1},
+    }  # fmt: skip
+    assert told["steps"][-1]["after"]["processes"][0]["how"]["handled"] == "reported"
+    assert "handled" not in told["steps"][3]["after"]["processes"][0]
+    assert exports.load(exports.json(told)) == told
 
 
 def test_a_handler_that_counts_nothing_lets_a_process_survive():

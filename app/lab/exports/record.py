@@ -237,6 +237,7 @@ class _Process(_Shape):
     blocked: _Blocked | None | msgspec.UnsetType = msgspec.UNSET
     exit: _Exit | msgspec.UnsetType = msgspec.UNSET
     signals: _Signals | msgspec.UnsetType = msgspec.UNSET
+    handled: dict[_Word, _Int] | msgspec.UnsetType = msgspec.UNSET
 
 
 class _Carried(_Shape):

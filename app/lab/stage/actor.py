@@ -72,7 +72,8 @@ def begin(control: int, lifeline: int, directory: str, account: tuple[int, int] 
             os.setresgid(account[1], account[1], account[1])
             os.setresuid(account[0], account[0], account[0])
         system.plain_signals()
-        actor = _Actor(hidden)
+        ears = _listen()
+        actor = _Actor(hidden, ears)
         try:
             if sandbox:
                 sandbox.enter()
@@ -92,6 +93,13 @@ def _hide(fd: int) -> int:
     return hidden
 
 
+def _listen() -> int:
+    """Makes a hidden pipe of this process's own, into which each handler that runs puts the number of its signal; where it is read."""
+    ears, mouth = (_hide(end) for end in os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC))
+    signal.set_wakeup_fd(mouth, warn_on_full_buffer=False)
+    return ears
+
+
 def _live_by(lifeline: int, hidden: int, first: int) -> None:
     """Ties this process's life to the other end of `lifeline`. Of all numbers from `first` on it keeps that and `hidden`: an end of
     another process's pair that stayed here would hide a death."""
@@ -108,8 +116,9 @@ def _live_by(lifeline: int, hidden: int, first: int) -> None:
 class _Actor:
     """One task, process or thread, and its loop."""
 
-    def __init__(self, hidden: int, thread: bool = False) -> None:
+    def __init__(self, hidden: int, ears: int = 0, thread: bool = False) -> None:
         self._hidden = hidden
+        self._ears = ears
         self.control = socket.socket(fileno=hidden)
         self._thread = thread
 
@@ -135,7 +144,7 @@ class _Actor:
         self.control.close()
 
     def _greet(self) -> None:
-        send(self.control, {"pid": os.getpid(), "tid": threading.get_native_id(), "hidden": self._hidden})
+        send(self.control, {"pid": os.getpid(), "tid": threading.get_native_id(), "hidden": self._hidden, "ears": self._ears})
 
     @staticmethod
     def _perform(call: str, arguments: list[Any], named: dict[str, Any]) -> dict[str, Any]:
@@ -155,8 +164,9 @@ class _Actor:
             os.close(kept)
             return {"value": pid, "errno": 0 if pid > 0 else failed}
         self.control.detach()
+        signal.set_wakeup_fd(-1)  # that of the parent
         _live_by(kept, hidden, HIDDEN)
-        self._hidden, self._thread = hidden, False
+        self._hidden, self._ears, self._thread = hidden, _listen(), False
         self.control = socket.socket(fileno=hidden)
         self._greet()
         return None

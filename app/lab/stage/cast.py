@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import select
@@ -28,6 +29,17 @@ class Process:
     ended: bool = False
     status: int | None = None
     """As wait(2) gives it; None: it lives, or nobody could see it."""
+    ears: int | None = None
+    """Where the handlers that run in it put the numbers of their signals."""
+    handled: dict[str, int] = dataclasses.field(default_factory=dict)
+    """How often a handler has run, by the signal's name."""
+
+    def hear(self) -> None:
+        """Takes in which handlers have run."""
+        with contextlib.suppress(BlockingIOError):
+            while self.ears is not None and (numbers := os.read(self.ears, 4096)):
+                for name in map(signal_name, numbers):
+                    self.handled[name] = self.handled.get(name, 0) + 1
 
     def dead(self) -> bool:
         """Whether it has ended, all its threads included: a pidfd is readable then, pidfd_open(2)."""

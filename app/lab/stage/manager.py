@@ -532,6 +532,8 @@ class _Stage:
         if "fault" in greeting[0]:
             raise Refused(f"{actor.name} could not begin: {greeting[0]['fault']}")
         actor.tid, actor.hidden = greeting[0]["tid"], greeting[0]["hidden"]
+        if not actor.thread:
+            actor.process.ears = probes.duplicate(actor.process, greeting[0]["ears"])
 
     def _bring(self, who: Actor, step: Step, ends: list[socket.socket]) -> None:
         """Takes on what a fork or a thread has made. Of `ends`, control and lifeline, it takes those that are needed out of the list."""
@@ -770,6 +772,8 @@ class _Stage:
                     os.waitpid(-group, 0)
         for process in self._processes:
             os.close(process.pidfd)
+            if process.ears is not None:
+                os.close(process.ears)
             process.lifeline.close()
         for actor in self._actors.values():
             actor.control.close()

@@ -111,7 +111,7 @@ def inode(pid: int, number: int) -> int:
 @contextlib.contextmanager
 def borrowed(process: Process, number: int) -> Iterator[socket.socket]:
     """A process's socket, for as long as everybody stands still. Raises OSError: there is no such descriptor, or it is no socket."""
-    own = _duplicate(process, number)
+    own = duplicate(process, number)
     try:
         sock = socket.socket(fileno=own)
     except OSError:
@@ -121,7 +121,8 @@ def borrowed(process: Process, number: int) -> Iterator[socket.socket]:
         yield sock
 
 
-def _duplicate(process: Process, number: int) -> int:
+def duplicate(process: Process, number: int) -> int:
+    """A descriptor of this process for what stands at a number of another's. Raises OSError. pidfd_getfd(2)"""
     own = int(_libc.syscall(_PIDFD_GETFD, process.pidfd, number, 0))
     if own < 0:
         raise OSError(ctypes.get_errno(), f"pidfd_getfd of {process.name}'s descriptor {number}")
@@ -171,7 +172,7 @@ def _group(process: Process, number: int, key: tuple[int, int], groups: list[_De
         if group.key == key and descriptor.prove(process.pid, number, group.own)[0] == "same":
             group.holders.append((process.pid, number))
             return group
-    own = _duplicate(process, number)
+    own = duplicate(process, number)
     groups.append(_Description(own, descriptor.look(own), [(process.pid, number)], key))
     return groups[-1]
 
@@ -282,6 +283,10 @@ def _process(process: Process, everybody: list[Process], rows: list[tuple[int, _
         ],
         "how": {"state": "observed", "descriptors": "observed", "description": "observed", "names": "derived"},
     }
+    process.hear()
+    if process.handled:
+        told["handled"] = dict(process.handled)
+        told["how"]["handled"] = "reported"
     if process.ended:
         stand = watch.look(process.pid, process.pid)
         told["state"] = "zombie" if stand.state == "Z" and told["parent"] else "ended"

@@ -75,8 +75,8 @@ for _name, (_result, *_arguments) in _SIGNATURES.items():
 
 _PIDFD_SEND_SIGNAL, _PIDFD_OPEN = 424, 434
 """The same numbers on every architecture; the C library has no function for them everywhere."""
-_HARMLESS = ctypes.cast(_libc.abs, ctypes.c_void_p).value
-"""The handler HANDLER: a function that takes an int, does nothing and may be called at any moment."""
+_handler = 0
+"""The handler HANDLER: CPython's own, in C, which puts the signal's number into a pipe and may be called at any moment; plain_signals finds it. signal(7)"""
 
 
 class Iovec(ctypes.Structure):
@@ -297,10 +297,10 @@ def _poll(fds: Any, events: Any, timeout: int) -> Made:
 
 def _signal(number: int, handler: str) -> Made:
     ctypes.set_errno(0)
-    before = _libc.signal(number, _HARMLESS if handler == "HANDLER" else {"SIG_DFL": 0, "SIG_IGN": 1}[handler])
+    before = _libc.signal(number, _handler if handler == "HANDLER" else {"SIG_DFL": 0, "SIG_IGN": 1}[handler])
     if before == (1 << 64) - 1:
         return {"value": -1, "errno": ctypes.get_errno()}
-    return {"value": 0, "errno": 0, "before": "HANDLER" if before == _HARMLESS else {None: "SIG_DFL", 0: "SIG_DFL", 1: "SIG_IGN"}.get(before, "other")}
+    return {"value": 0, "errno": 0, "before": "HANDLER" if before and before == _handler else {None: "SIG_DFL", 0: "SIG_DFL", 1: "SIG_IGN"}.get(before, "other")}
 
 
 def _waitpid(process: int = -1, options: int = 0) -> Made:
@@ -352,8 +352,14 @@ CALLS: dict[str, Callable[..., Made]] = {
 """Those that a single call of the C library makes; fork, thread and exit are the actor's own."""
 
 
+def _ran(*_: Any) -> None:
+    """What CPython calls some time after its handler has run: there is no more to do."""
+
+
 def plain_signals() -> None:
-    """Every signal does what it does by default, and none is blocked: CPython ignores SIGPIPE and SIGXFSZ."""
+    """Every signal does what it does by default, and none is blocked: CPython ignores SIGPIPE and SIGXFSZ. Finds CPython's handler on the way."""
+    global _handler
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
-        _libc.signal(int(number), None)
+        signal.signal(number, _ran)
+        _handler = _libc.signal(int(number), None)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())

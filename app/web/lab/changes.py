@@ -19,7 +19,7 @@ Path = tuple[Any, ...]
 Facts = dict[Path, Any]
 
 BORN = {
-    "process": {"pid", "parent", "state", "blocked", "threads", "exit", "signals"},
+    "process": {"pid", "parent", "state", "blocked", "threads", "exit", "signals", "handled"},
     "descriptor": {"names", "object", "inode", "access", "cloexec", "flags", "offset", "description"},
     "object": {
         "kind", "link", "descriptions", "family", "type", "listens", "borders", "why", "peer", "peer_held", "credentials", "capacity", "options", "process",
@@ -141,6 +141,7 @@ class _Teller:
         over = process["state"] in ("zombie", "ended")
         if over:
             own |= {("thread", name, thread) for thread in before} | {("process", name, key) for key in ("parent", "signals")}
+        yield from self._handled(process, old)
         if own & self._changed:
             yield Difference(f"{name}: {_stands(old, process, process_state(process)[1])}", frozenset(own))
         if over:
@@ -159,6 +160,14 @@ class _Teller:
                 text = f"{thread}: {_stands(before[thread], threads[thread], thread_state(threads[thread]))}"
             yield Difference(text, frozenset({("thread", name, thread)}))
         yield from self._signals(process, old)
+
+    @staticmethod
+    def _handled(process: dict[str, Any], old: dict[str, Any]) -> Iterator[Difference]:
+        before = old.get("handled") or {}
+        for signal, count in (process.get("handled") or {}).items():
+            if more := count - before.get(signal, 0):
+                text = ngettext("%(name)s's handler of %(signal)s has run", "%(name)s's handler of %(signal)s has run %(num)s times", more, name=process["name"], signal=signal)
+                yield Difference(text, frozenset({("process", process["name"], "handled")}))
 
     @staticmethod
     def _signals(process: dict[str, Any], old: dict[str, Any]) -> Iterator[Difference]:
