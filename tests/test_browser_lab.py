@@ -123,7 +123,7 @@ def focused(browser: Chrome) -> str:
 
 def test_enter_reveals_and_leads_on_and_neither_title_nor_timeline_tells_before(browser: Chrome, lab: Server) -> None:
     browser.get(ran(lab, "room-for-one") + "?step=3")
-    assert "Room for one admits two" in browser.title and text_of(browser, "h1 .state") == "as expected"
+    assert "Room for one descriptor" in browser.title and text_of(browser, "h1 .state") == "as expected"
     body = browser.find_element(By.TAG_NAME, "body")
     body.send_keys("p")
     eventually(lambda: text_of(browser, "h1") == "Quirk card 34", "the title tells nothing")
