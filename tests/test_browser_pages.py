@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 import urllib.request
 from pathlib import Path
 from typing import Iterator
@@ -298,8 +299,14 @@ def test_a_page_that_the_database_could_not_answer_comes_by_itself_when_it_is_ba
         place.mkdir()  # a file would be made anew
         wide.get(site.address + "/messages")
         assert "The database does not answer" in text_of(wide, "main")
+        loaded = time.monotonic()
+        site.stop()
+        eventually(lambda: time.monotonic() - loaded > 5.5, "the time after which it asks again is over")
+        assert "The database does not answer" in text_of(wide, "main"), "it is no page of the browser's that never comes back"
+        assert "No answer; trying again" in text_of(wide, "[data-old]")
         place.rmdir()
         place.with_suffix(".away").rename(place)
+        site.start()
         eventually(lambda: text_of(wide, "h1") == "Messages", "the page has come", timeout=20)
     finally:
         wide.get("about:blank")

@@ -34,15 +34,13 @@ def page(error: Exception) -> Any:
         strip.say_away()
     if problems.wanted():
         return problems.answer(problem)
-    body = render_template("error.html", problem=problem, advice=_advice(problem))
-    again = problem.code == 503 and request.method == "GET"
+    again = AGAIN if problem.code == 503 and request.method == "GET" else 0  # what sent something must not send it again
+    body = render_template("error.html", problem=problem, advice=_advice(problem), again=again)
     headers = [
         (name, value)
         for name, value in problem.headers.items()
         if name.lower() not in ("content-type", "content-length", "www-authenticate")
     ]
-    if again:
-        headers.append(("Refresh", str(AGAIN)))  # what sent something must not send it again
     return body, problem.code, headers
 
 

@@ -78,6 +78,7 @@ async function ask() {
     refusing = false;
     heard = now();
     watch();
+    if (performance.now() > 1000 * frame.dataset.again) location.reload(); // what could not be shown is asked for again, of somebody who is there
     if (found) {
       take(found.querySelector("[data-update]"));
       more = true;
