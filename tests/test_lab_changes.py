@@ -122,6 +122,11 @@ def test_a_handler_that_ran_and_a_child_that_was_stopped_are_told():
     assert reading.outcome(3).endswith(" (kid)  stopped SIGSTOP") and reading.outcome(5).endswith(" (kid)  continued SIGCONT")
 
 
+def test_what_the_kernel_closed_on_receipt_is_told_with_its_sender():
+    reading = Reading(played('me: socketpair AF_UNIX SOCK_STREAM 0 -> a b\nme: memfd_create "f" 0 -> f\nme: sendmsg a iov=["keymap"] fds=[f] * 5\nme: recvmsg b iov=[64] control=32\n'))
+    assert reading.outcome(4).endswith("flags MSG_CTRUNC  the kernel closed 1 descriptor on receipt: me's 5 (memfd)")
+
+
 def test_two_eventfds_are_told_apart_though_they_have_one_inode():
     text = 'me: eventfd 3 0 -> e\nme: eventfd 5 0 -> f\nme: write e x"0100000000000000"\nme: close e\nme: read f 8\n'
     said = told(text)

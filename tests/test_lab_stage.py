@@ -19,7 +19,7 @@ from typing import Any, Callable
 
 import pytest
 
-from app.lab import calls, gallery
+from app.lab import calls, exports, gallery
 from app.lab.constants import NUMBERS
 from app.lab.language import parse
 from app.lab.stage import confine, manager
@@ -369,6 +369,39 @@ def test_a_descriptor_in_flight_is_told_with_its_sender_and_keeps_its_descriptio
     heir = descriptor(steps[9], "parent", "heir")
     assert (heir["description"], heir["inode"]) == (will["description"], will["inode"])
     assert seen(steps[9], "parent", "near")["carried"] == []
+
+
+@pytest.mark.parametrize("kind", ["SOCK_STREAM", "SOCK_SEQPACKET"])
+def test_descriptors_for_which_a_receiver_has_no_room_are_told_as_closed_by_the_kernel(kind):
+    """By recvmsg with too little room, or without any; by read and recv, which have none; by a call that was blocked. Not by a peek."""
+    text = f"""
+        m: socketpair AF_UNIX {kind} 0 -> a b
+        m: memfd_create "f" 0 -> f
+        m: memfd_create "g" 0 -> g
+        m: sendmsg a iov=["keymap"] fds=[f, g, f, f, g] => 6
+        m: recvmsg b iov=[64] control=32 flags=MSG_PEEK => "keymap" fds=4
+        m: recvmsg b iov=[64] control=32 => "keymap" flags=MSG_CTRUNC fds=4
+        m: sendmsg a iov=["one"] fds=[f]
+        m: recvmsg b iov=[9] => "one" fds=1
+        m: sendmsg a iov=["two"] fds=[f, g]
+        m: recvmsg b iov=[9] control=0 => "two" fds=0
+        m: sendmsg a iov=["three"] fds=[g]
+        m: read b 9 => "three"
+        m: fork -> k
+        k: recv b 9 0 => blocks
+        m: sendmsg a iov=["four"] fds=[g, f]
+        k: (recv returns) => "four"
+        m: sendmsg a iov=["x"] fds=[99] => EBADF
+        m: setsockopt b SOL_SOCKET SO_PASSPIDFD 1
+        m: sendmsg a iov=["pid"] fds=[f]
+        m: recvmsg b iov=[9] => fds=2
+        """
+    run = held(text)
+    lost = {step["line"]: [(one["sender"], one["number"], one["kind"]) for one in (step["result"] or {}).get("lost", ())] for step in run["steps"]}
+    f, g = ("m", 5, "memfd"), ("m", 6, "memfd")
+    assert {line - 1: gone for line, gone in lost.items() if gone} == {6: [g], 10: [f, g], 12: [g], 16: [g, f]}
+    assert run["steps"][14]["completed"]["k"]["lost"] == run["steps"][15]["result"]["lost"]
+    assert exports.load(exports.json(run)) == run
 
 
 def test_dup2_to_the_same_number_changes_nothing():

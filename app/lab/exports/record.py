@@ -177,6 +177,7 @@ class _Result(_Shape):
     continued: _Int | msgspec.UnsetType = msgspec.UNSET
     ended: _Short | msgspec.UnsetType = msgspec.UNSET
     fault: _Short | msgspec.UnsetType = msgspec.UNSET
+    lost: list["_Carried"] | msgspec.UnsetType = msgspec.UNSET
 
 
 class _Completed(_Result, kw_only=True):

@@ -144,6 +144,8 @@ class _Stage:
         self._memory = probes.Memory()
         self._steps: list[dict[str, Any]] = []
         self._ports = reach.Ports()
+        self._received: list[tuple[str, dict[str, Any], int]] = []
+        """Who has received since the last look, with what result, and from which socket."""
         self._signals: set[int] = set()
         """Every signal that a step has sent."""
         self._timeout = 0.0
@@ -255,7 +257,9 @@ class _Stage:
             if limit := bounds.killed(dead.status, self._signals):
                 entry["result"], entry["verdict"], entry["reason"] = None, expect.NONE, f"{dead.name} was killed by a limit of the lab: {limit}"
                 raise Refused(f"line {step.place.line}: {entry['reason']}")
+        brought = {inode: [probes.told_carried(one) for one in self._memory.queues.brought(inode)] for *_, inode in self._received}
         entry["after"] = probes.facts(self._processes, self._memory)
+        self._tell_lost(entry, brought)
         if ways := races.found(self._steps):
             entry["open"] = ways
         for process in entry["after"]["processes"]:
@@ -495,8 +499,27 @@ class _Stage:
         if isinstance(size, Number) and not size.value:
             return  # read(2) of nothing takes nothing
         fds = result.get("fds") or []
+        if not pending.peeks and pending.inode:
+            self._received.append((who.name, result, pending.inode))
         for fd, carried in zip(fds, self._memory.queues.received(pending.inode, len(fds), pending.peeks)):
             self._memory.arrived[who.process.pid, fd] = (carried.description, carried.inode)
+
+    def _tell_lost(self, entry: dict[str, Any], brought: dict[int, list[dict[str, Any]]]) -> None:
+        """Which descriptors have left a queue and were given to nobody: those for which a receiver had no room, or no control buffer at all, the kernel has
+        closed. recvmsg(2), MSG_CTRUNC; unix(7)"""
+        then, now = ({item["inode"]: item for item in facts} for facts in (self._objects(), entry["after"]["objects"]))
+        received, self._received = self._received, []
+        for name, result, inode in received:
+            left = now.get(inode, {}).get("in_flight")
+            if left is None or [at for *_, at in received].count(inode) > 1:
+                continue  # nobody says, or two have received, and which of them lost what is not known
+            had = then.get(inode, {})
+            gone = ((had.get("carried") or [probes.UNKNOWN] * (had.get("in_flight") or 0)) + brought[inode])[: -left or None]
+            given = sum(len(part["fds"]) for part in (result["message"] or {"parts": []})["parts"] if part["type"] == "SCM_RIGHTS")
+            if lost := gone[given:]:
+                result["lost"] = lost
+                if name in entry["completed"]:
+                    entry["completed"][name]["lost"] = lost
 
     # Who comes and goes
 

@@ -386,7 +386,7 @@ def _add_sent(told: dict[str, Any], sent: list[Sent]) -> None:
         return
     contents = [dict(piece) for piece in told["contents"]]
     for one in sent:
-        carried = [_carried(which) for which in one.carried]
+        carried = [told_carried(which) for which in one.carried]
         if told.get("borders") or not contents:
             contents.append(_piece(one.data) | {"bytes": one.bytes} | ({"carried": carried} if told.get("borders") else {}))
         else:
@@ -520,7 +520,7 @@ def _see_flying(told: dict[str, Any], group: _Description, memory: Memory) -> li
     told["how"] |= {"flying": "derived", "carried": "derived"}
     if group.queue is None or group.queue.carried is None:
         told["flying"] = None if sent is None else [one.number for one in sent]
-        told["carried"] = None if sent is None else [_carried(one) for one in sent]
+        told["carried"] = None if sent is None else [told_carried(one) for one in sent]
         return None
     told["how"]["carried"] = "observed"
     seen = [one for part in group.queue.carried for one in part]
@@ -529,13 +529,17 @@ def _see_flying(told: dict[str, Any], group: _Description, memory: Memory) -> li
     else:
         told["how"] |= {"sender": "derived", "number": "derived"}
     both = iter(zip(seen, sent))
-    parts = [[_carried(next(both)[1], one) for one in part] for part in group.queue.carried]
+    parts = [[told_carried(next(both)[1], one) for one in part] for part in group.queue.carried]
     told["carried"] = [one for part in parts for one in part]
     told["flying"] = [one["number"] for one in told["carried"]] if told["how"].get("number") else None
     return parts
 
 
-def _carried(one: Carried, seen: _Description | None = None) -> dict[str, Any]:
+UNKNOWN: dict[str, Any] = {"description": None, "inode": None, "kind": None, "sender": None, "number": None}
+"""A descriptor in flight of which nothing is known."""
+
+
+def told_carried(one: Carried, seen: _Description | None = None) -> dict[str, Any]:
     """`one`: by the calls of the run; `seen`: by the kernel, where it could be asked."""
     if seen is None:
         return {"description": one.description or None, "inode": one.inode or None, "kind": one.kind or None, "sender": one.sender, "number": one.number}
@@ -568,7 +572,7 @@ def _see_queue(told: dict[str, Any], borders: bool, queue: _Queue, parts: list[l
     if [len(data) for data in bodies] == [one.bytes for one in sent if one.bytes]:
         left = iter(bodies)
         found = [next(left) if one.bytes else b"" for one in sent]
-        which = parts if parts is not None and len(parts) == len(sent) else [[_carried(one) for one in each.carried] for each in sent]
+        which = parts if parts is not None and len(parts) == len(sent) else [[told_carried(one) for one in each.carried] for each in sent]
         told["contents"] = [_piece(data) for data in found]
         if sum(map(len, which)) == (told["in_flight"] or 0):  # else not both can be right, and the kernel is
             told["contents"] = [piece | {"carried": ones} for piece, ones in zip(told["contents"], which)]

@@ -55,6 +55,10 @@ class Queues:
         """What has been sent there since the last look."""
         return [sent for sent in self._since if sent.to == to and sent.returned and sent in self._sent.get(to, ())]
 
+    def brought(self, to: int) -> tuple[Carried, ...]:
+        """Every descriptor that has been sent there since the last look, received or not."""
+        return tuple(one for sent in self._since if sent.to == to and sent.returned for one in sent.carried)
+
     def looked(self) -> None:
         """Everything that was sent has been seen."""
         self._since.clear()
@@ -71,6 +75,7 @@ class Queues:
         """It has returned; a call without a result has sent nothing, and a stream takes no descriptor without a byte."""
         if value is None or value < 0 or (value == 0 and not sent.messages):
             self._drop(sent)
+            sent.carried = ()
         elif not sent.messages:
             sent.bytes, sent.data = value, sent.data[:value]
         sent.returned = True

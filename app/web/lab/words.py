@@ -36,7 +36,17 @@ def outcome(step: dict[str, Any], result: dict[str, Any], names: Mapping[int, st
         text += "  " + ngettext("made %(which)s", "made %(which)s", len(result["made"]), which=_numbers(result["made"]))
     for key, word in values.beside(step, result, names).items():
         text += f"  {key} {word}"
+    if lost := result.get("lost"):
+        which = comma(_of_whom(one) for one in lost)
+        text += "  " + ngettext("the kernel closed %(num)s descriptor on receipt: %(which)s", "the kernel closed %(num)s descriptors on receipt: %(which)s", len(lost), which=which)
     return text
+
+
+def _of_whom(one: dict[str, Any]) -> str:
+    """A descriptor that was sent, by its sender's number; as far as that is known."""
+    if one["sender"] is None:
+        return one["kind"] or _("not known which")
+    return _("%(sender)s's %(number)s (%(kind)s)", sender=one["sender"], number=one["number"], kind=one["kind"] or "?")
 
 
 def data_of(result: dict[str, Any]) -> bytes | None:
