@@ -752,6 +752,18 @@ def test_a_byte_out_of_band_is_shown_at_its_place_and_marked(kind):
     assert seen(steps[-1], "p", "b")["how"]["contents"] == "observed"
 
 
+TCP = 'p: socket AF_INET SOCK_STREAM 0 -> door\np: bind door "127.0.0.1:0"\np: listen door 1\np: socket AF_INET SOCK_STREAM 0 -> a\np: connect a "127.0.0.1:0"\np: accept door -> b\n'
+
+
+@pytest.mark.parametrize("pair", [PASSING, TCP], ids=["AF_UNIX", "AF_INET"])
+def test_what_stands_behind_a_byte_that_was_out_of_band_is_shown(pair):
+    send = 'p: send a "ab!" MSG_OOB\np: send a "cd" 0\np: poll b POLLIN 1000\np: recv b 9 MSG_PEEK\n'
+    taken = held(pair + send + 'p: recv b 1 MSG_OOB => "!"\n')["steps"][-1]
+    assert "".join(texts(seen(taken, "p", "b"))) == "abcd" and not any(piece.get("oob") for piece in seen(taken, "p", "b")["contents"])
+    in_line = held(pair + "p: setsockopt b SOL_SOCKET SO_OOBINLINE 1\n" + send)["steps"][-1]
+    assert "".join(texts(seen(in_line, "p", "b"))) == "ab!cd"
+
+
 def test_a_byte_out_of_band_is_found_among_its_like():
     for sent, waits in (('send a "xxx" MSG_OOB', [(2, False), (1, True)]), ('send a "x" MSG_OOB\np: send a "xxx" 0', [(1, True), (3, False)])):
         found = seen(held(PASSING + f"p: {sent}\n")["steps"][-1], "p", "b")

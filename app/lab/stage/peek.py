@@ -52,7 +52,7 @@ def along(sock: socket.socket, borders: bool, empties: int, descriptors: int) ->
     found = Waits()
     urgent = b"" if borders else _urgent(sock)
     unix = sock.family == socket.AF_UNIX
-    with _walking(sock, unix or bool(urgent)) as walks, _in_line(sock, bool(urgent)):
+    with _walking(sock, unix or not borders) as walks, _in_line(sock, bool(urgent)):
         while True:
             try:
                 data, fds = _next(sock, descriptors - sum(map(len, found.fds))) if unix else (sock.recv(_ROOM, _PEEK), [])
@@ -64,7 +64,8 @@ def along(sock: socket.socket, borders: bool, empties: int, descriptors: int) ->
             empties -= not data
             found.parts.append(data)
             found.fds.append(fds)
-            if not walks:
+            # TCP stops once, in front of the mark. Behind a byte that was taken out of band it counts one less than it goes on by, and would tell the last one twice.
+            if not walks or not unix and len(found.parts) > 1 and len(data) < _ROOM:
                 break
     if urgent:
         found.urgent = _place(found, urgent, _at_mark(sock)) if walks else None
