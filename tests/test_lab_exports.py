@@ -666,6 +666,19 @@ def test_a_transcript_has_what_strace_would_have_printed(name, words):
     assert words in exports.transcript(played(gallery.text(name)))
 
 
+def test_a_transcript_tells_of_a_broken_pipe_only_where_one_broke():
+    """The other threads of a process that SIGPIPE ends were in calls of their own, and one whom another sent it had broken none."""
+    told = exports.transcript(
+        played(
+            'm: pipe -> r w\nm: socketpair AF_UNIX SOCK_STREAM 0 -> a b\nm: fork -> p\np: thread -> t\np: close b\nm: close b\nt: write w "x" * 100000 => blocks\n'
+            'p: write a "x"\nm: fork -> q\nq: write w "x" => blocks\nm: kill q SIGPIPE\nm: fork -> k\nm: kill k SIGSTOP\nm: waitpid k WUNTRACED\nm: kill k SIGCONT\nm: waitpid k WCONTINUED\n'
+        )
+    )
+    assert told.count("EPIPE") == 1 and 'write(5, "x", 1)             = -1 EPIPE' in told
+    assert told.count("<... write resumed>)         = ?") == 2
+    assert "[{WIFSTOPPED(s) && WSTOPSIG(s) == SIGSTOP}], WUNTRACED" in told and "[{WIFCONTINUED(s)}], WCONTINUED" in told
+
+
 @every_scenario
 def test_a_transcript_has_a_line_for_each_call_and_one_for_each_return(name):
     run = played(SCENARIOS[name])

@@ -46,6 +46,8 @@ class _Teller:
                 self._pids[task["name"]] = task["tid"]
                 self._process[task["name"]] = process["name"]
         self._ended: set[str] = set()
+        self._broken = {pair for index, step in enumerate(run["steps"]) for pair in self._died_of_it(index, step)}
+        """(actor, index of its step): the calls that brought SIGPIPE on their process and did not return."""
 
     def lines(self) -> Iterable[str]:
         for index, step in enumerate(self._run["steps"]):
@@ -96,12 +98,26 @@ class _Teller:
             sender = self._pids.get(self._process.get(actor, actor), 0)
             yield self._said(self._process[name], f"--- {signal_name(number)} {{si_signo={signal_name(number)}, si_code=SI_USER, si_pid={sender}}} ---")
 
+    def _died_of_it(self, index: int, step: dict[str, Any]) -> Iterable[tuple[str, int]]:
+        """Of the calls that SIGPIPE has ended in this step, those that brought it: of each process one. The others' threads died with theirs in calls of their own."""
+        own, arguments = self._steps[index], step["arguments"]
+        if own.call in ("kill", "pidfd_send_signal") and arguments[1:2] == [signal.SIGPIPE]:
+            return
+        ended = [(actor, result["of"], result) for actor, result in step["completed"].items()]
+        if step["result"] and not step["returned"]:
+            ended.insert(0, (step["actor"], index, step["result"]))
+        found: dict[str, tuple[str, int]] = {}
+        for actor, of, result in ended:
+            if result.get("ended") and result.get("killed") == signal.SIGPIPE and self._steps[of].call in ("write", "send", "sendmsg"):
+                found.setdefault(self._process.get(actor, actor), (actor, of))
+        yield from found.values()
+
     def _pipes(self, own: Step, step: dict[str, Any], actor: str, result: dict[str, Any]) -> bool:
         """Whether the call brought SIGPIPE on its process: streams and pipes do, unless they are asked not to."""
         if own.call not in ("write", "send", "sendmsg"):
             return False
         if result.get("ended"):
-            return result.get("killed") == signal.SIGPIPE
+            return (actor, self._steps.index(own)) in self._broken
         if result["errno"] != "EPIPE" or _flags(own) & NUMBERS["MSG_NOSIGNAL"]:
             return False
         after = step["after"] or {"processes": [], "objects": []}

@@ -126,7 +126,7 @@ def _through_the_pool(text: str, name: str, patience: float) -> tuple[int, dict[
     answer = reach.client().answer(accepted.job, patience)
     if answer is None:
         reach.client().cancel(accepted.job)
-        raise Problem("lab-busy", _("The run did not end within %(seconds)d s, because others came first; it was cancelled. Try again.", seconds=patience), headers={"Retry-After": "5"})
+        raise Problem("lab-busy", _("The run did not end within %(seconds)d s, because others came first or the machine is busy; it was cancelled. Try again.", seconds=patience), headers={"Retry-After": "5"})
     if answer.state != "done":
         raise Problem("run-failed", _("The run did not come to its end: %(why)s.", why=answer.reason), job=str(accepted.job))
     found, output = reach.client().fetch(accepted.job)
