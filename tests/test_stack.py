@@ -11,8 +11,10 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from app.config import Settings, embedded
@@ -25,6 +27,7 @@ from app.store.migrate import upgrade
 from app.web.pages.stack import PRIVATE
 from tests.database import MariaDB
 from tests.refusing import refusing_relay
+from tests.plausible import History
 from tests.programs import hardened
 from tests.running import Server
 from tests.test_cli import one_sentence, run
@@ -87,7 +90,17 @@ def test_without_a_pool_the_report_says_so_in_words(settings: Settings):
     rows = {row.title: row for row in checks.run(settings, fresh=True).rows}
     assert rows["Supervisor"].verdict is Verdict.CRITICAL and "No supervisor" in rows["Supervisor"].drift
     assert rows["Tables of history"].verdict is Verdict.GOOD
-    assert rows["MariaDB"].verdict is Verdict.UNKNOWN and "SQLite takes its place" in rows["MariaDB"].drift
+    assert rows["MariaDB"].verdict is Verdict.UNUSED and "SQLite takes its place" in rows["MariaDB"].drift
+
+
+def test_a_recorder_that_is_behind_is_not_called_up_to_date(settings: Settings):
+    with closing(History(settings)) as history:
+        shown = history.snapshot()
+        for lag_ns, verdict in ((1_000_000_000, Verdict.GOOD), (40_000_000_000, Verdict.RECOMMENDED)):
+            history.snapshot(recorder=msgspec.structs.replace(shown.recorder, lag=400_000, lag_ns=lag_ns))
+            (row,) = [row for row in checks.run(settings, fresh=True).rows if row.title == "Recorder"]
+            assert row.verdict is verdict and row.observed.startswith("400000 records behind"), row
+    assert "the oldest record that waits is 40 s old" in row.drift
 
 
 def test_one_look_serves_all_who_ask_within_seconds(settings: Settings):

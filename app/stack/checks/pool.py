@@ -13,6 +13,9 @@ from app.stack import system
 from app.stack.check import CODE, Scene, check
 from app.stack.step import Finding, Verdict, bad, good, unknown
 
+LATE_NS = 5_000_000_000
+"""As the health strip has it."""
+
 
 @check("pool", "pool-restart", "stat /run/pairscope/pool/control.sock; find /opt/pairscope/code/app -newer /run/pairscope/pool/control.sock")
 def _started(scene: Scene) -> Iterator[Finding]:
@@ -92,5 +95,8 @@ def _record(scene: Scene) -> Iterator[Finding]:
     if aside:
         newest = f" The newest gap: {recorder.gap}." if recorder.gap else ""
         yield bad("Record", "nothing in quarantine", f"{' and '.join(aside)} in quarantine", f"Not everything became a row; the table quarantine says what did not, and why.{newest}", Verdict.RECOMMENDED if not recorder.gaps else Verdict.CRITICAL)
+    elif recorder.state == "ok" and recorder.lag_ns > LATE_NS:
+        drift = f"The recorder writes, and is behind: the oldest record that waits is {recorder.lag_ns / 1e9:.0f} s old."
+        yield bad("Recorder", "up to date, nothing in quarantine", observed, drift, Verdict.RECOMMENDED)
     elif recorder.state == "ok":
         yield good("Recorder", "up to date, nothing in quarantine", observed)
