@@ -42,12 +42,13 @@ HOLES = """
 """Places within what can be pressed at which something else would be pressed, or nothing; and what is too small to be hit."""
 
 
-@pytest.fixture(scope="module", params=sorted(SETS))
+@pytest.fixture(scope="module", params=["fallback", pytest.param("own", marks=pytest.mark.long)])  # the other tests have their own
 def browser(request: pytest.FixtureRequest) -> Iterator[Chrome]:
     with chromium(1440, 900, letters=request.param) as made:
         yield made
 
 
+@pytest.mark.long
 def test_the_sets_differ_and_each_shows_letters() -> None:
     widths = []
     for name in sorted(SETS):

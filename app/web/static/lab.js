@@ -137,7 +137,8 @@ document.addEventListener("click", (event) => {
 });
 
 document.addEventListener("keydown", (event) => {
-  if (event.altKey || event.ctrlKey || event.metaKey || event.target.closest("input, textarea, select, button, summary, .timeline-scroll[tabindex]:focus")) return;
+  if (event.altKey || event.ctrlKey || event.metaKey || event.target.closest("input, textarea, select, button, summary")) return;
+  if (event.key !== "Enter" && event.target.closest(".timeline-scroll[tabindex]:focus")) return; // it scrolls by them
   if (event.key === " " && event.target === document.body) { event.preventDefault(); return play(!playing); }
   if (event.key === "Enter" && event.target.closest("a")) return; // a link that has focus is what is meant
   if (!["ArrowLeft", "ArrowRight", "Home", "End", "p", "Enter"].includes(event.key)) return;
