@@ -252,6 +252,98 @@ def test_damage_at_the_end_is_told_once_it_is_known_that_more_was_appended(grown
     assert [position for position, _ in reader.read(appended=last)] == [last - 1, last]
 
 
+@pytest.mark.parametrize("elsewhere", [20, pytest.param(500, marks=pytest.mark.long)])
+def test_a_reader_that_follows_loses_the_records_of_the_damaged_frame_and_no_other(journal: Journal, tmp_path: Path, elsewhere: int) -> None:
+    """As the recorder of a running pool does: it has read the first ten frames, and another frame comes behind what was damaged."""
+    chosen = places(journal, elsewhere)
+    path = journal.in_directory(tmp_path / "j", journal.data)
+    another = segment.frame(journal.last + 1, 1, segment.encode([message(1)]))
+    for kind, offset in chosen if elsewhere == 500 else chosen[::5]:
+        hit, data = journal.hit(offset), damaged(journal.data, kind, offset)
+        path.write_bytes(journal.data[: journal.frames[10].end])
+        with closing(Reader(path.parent)) as reader:
+            positions = [position for position, _ in reader.read()]
+            path.write_bytes(data)
+            missing: list[int] = []
+            while len(positions) + len(missing) < journal.last - journal.first + 1:
+                try:
+                    some = reader.read(appended=journal.last)
+                    assert some, f"{kind} at {offset}: it waits for what will never come"
+                    positions += [position for position, _ in some]
+                except JournalGap as gap:
+                    missing += range(gap.after + 1, gap.reached + 1)
+                    reader.pass_gap(gap)
+            with path.open("ab") as file:
+                file.write(another)
+            assert [position for position, _ in reader.read(appended=journal.last + 1)] == [journal.last + 1], f"{kind} at {offset}"
+        read = hit.position + hit.count <= journal.frames[11].position
+        if kind == "cut":
+            lost = [] if read and offset > journal.frames[10].end else list(range(max(hit.position, journal.frames[11].position), journal.last + 1))
+        else:
+            lost = [] if read else list(range(hit.position, hit.position + hit.count))
+        assert missing == lost, f"{kind} at {offset}, in {hit}"
+
+
+@pytest.fixture(scope="module")
+def epochs(tmp_path_factory: pytest.TempPathFactory) -> dict[int, bytes]:
+    """Three epochs over a dozen segments: their bytes by the positions that name them."""
+    directory, draw = tmp_path_factory.mktemp("epochs"), random.Random(7)
+    for _ in range(3):
+        with closing(Writer(directory, segment_bytes=3000)) as writer:
+            for _ in range(35):
+                writer.append([message(draw.randrange(10**15), draw.randbytes(draw.randrange(200))) for _ in range(draw.randrange(1, 5))])
+    return {first: path.read_bytes() for first, path in segment.listed(directory)}
+
+
+def hurt(data: bytes, draw: random.Random) -> tuple[bytes, bool]:
+    """Something else than what was written, and whether what is missing may look as if it had never been there."""
+    at = draw.randrange(len(data))
+    end = min(len(data), at + draw.choice((1, 1, 3, 20, 100, 600, 3000)))
+    match draw.choice(("flip", "zeros", "ones", "out", "in", "short", "behind")):
+        case "flip":
+            return damaged(data, "flipped", at), False
+        case "zeros":
+            return data[:at] + bytes(end - at) + data[end:], False
+        case "ones":
+            return data[:at] + b"\xff" * (end - at) + data[end:], False
+        case "out":
+            return data[:at] + data[end:], True
+        case "in":
+            return data[:at] + draw.randbytes(end - at) + data[at:], False
+        case "short":
+            return data[:at], True
+    return data + draw.randbytes(end - at), False
+
+
+@pytest.mark.parametrize("rounds", [12, pytest.param(600, marks=pytest.mark.long)])
+def test_whatever_happens_to_its_bytes_each_frame_that_is_whole_is_read_and_each_other_is_told(epochs: dict[int, bytes], tmp_path: Path, rounds: int) -> None:
+    framed = {
+        (first, begin, end): range(position, position + count)
+        for first, data in epochs.items()
+        for (end, position, count, body) in segment.scan(data)
+        if count and (begin := end - segment.FRAME.size - len(body)) >= 0
+    }
+    for number in range(rounds):
+        draw, directory = random.Random(number), tmp_path / str(number)
+        directory.mkdir()
+        now, silent = dict(epochs), False
+        for first in draw.choices(list(epochs), k=draw.randrange(1, 4)):
+            if now[first]:
+                now[first], quiet = hurt(now[first], draw)
+                silent = silent or quiet
+        for first, data in now.items():
+            segment.path(directory, first).write_bytes(data)
+        whole = {position for (first, begin, end), positions in framed.items() if epochs[first][begin:end] in now[first] for position in positions}
+        with closing(Writer(directory, segment_bytes=3000)) as writer:
+            last = writer.append([message(1)])
+            positions, gaps = drained(directory)
+            assert 0 <= writer.behind(0) < 5000 and writer.begin < max(epochs) + 10**12, number
+        assert set(positions) - {writer.begin, last} == whole and positions == sorted(positions), number
+        missing = {position for positions in framed.values() for position in positions} - whole
+        assert silent or all(any(gap.after < position <= gap.reached for gap in gaps) for position in missing), number
+        assert all(segment.path(directory, first).read_bytes() == data for first, data in now.items()), number
+
+
 def test_damage_where_a_segment_ends_is_told_with_the_next_one(tmp_path: Path) -> None:
     with closing(Writer(tmp_path, segment_bytes=2000)) as writer:
         while writer.segments < 3:

@@ -43,6 +43,8 @@ class Reader:
         """The position that comes next in this place of the segment."""
         self._damage: list[segment.Stretch] = []
         """What could not be read since the last whole frame: that matters only if records turn out to be missing."""
+        self._looked = (-1, -1)
+        """Where nothing better was found by looking again: a segment, and the last position before what is missing."""
 
     def read(self, most_records: int = 5000, appended: int = 0) -> list[tuple[int, Record]]:
         """The next records with their positions, about `most_records` (a frame is never split); [] when there are none yet.
@@ -62,6 +64,8 @@ class Reader:
                 if self._fill() or self._over_damage() or self._next_segment():
                     continue
                 if not records and max(self._next - 1, self.last) < appended:
+                    if self._look_again():
+                        continue
                     self._note_rest()
                     raise self._gap(appended + 1)
                 # The start of a frame may yet be cut off, where the disk was full, and another be written in its place.
@@ -73,6 +77,8 @@ class Reader:
                 if not follows(position, some[0], self.last):
                     if records:
                         break  # this frame comes first at the next call
+                    if self._look_again():
+                        continue
                     raise self._gap(position, some[0])
                 for number, record in enumerate(some, position):
                     if number > self.last:
@@ -162,6 +168,17 @@ class Reader:
             found.append(data)
             at += len(data)
         return b"".join(found)
+
+    def _look_again(self) -> bool:
+        """Begins the segment anew before anything is said to be missing, once for each place: a file that was shortened grows on before our offset."""
+        place = self._first, self.last
+        if self._looked == place:
+            return False
+        self._looked = place
+        before = [stretch for stretch in self._damage if stretch.first != self._first]
+        self._begin(self._first)
+        self._damage = before
+        return True
 
     def _note_rest(self) -> None:
         """What cannot be read here reaches to the end of what there is."""

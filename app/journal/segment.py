@@ -182,7 +182,7 @@ def _held(bad: bytes, expected: int, head: bool) -> int:
         inner = _announced(bad[at + FRAME.size : at + FRAME.size + 5])
         if inner and crc32(bad[at + FRAME.size :], crc32(_COVERED.pack(expected + count, inner))) == crc:
             return count + inner
-        if not (0 < said <= length or head and at == 0 and said == 0 and position == expected):
+        if not (0 < said <= min(length, len(bad) - at) or head and at == 0 and said == 0 and position == expected):
             return count + len(bad) - at
         count += said
         at += FRAME.size + length
