@@ -130,7 +130,8 @@ def test_a_damaged_journal_is_gone_on_from_with_what_is_whole(journal: Journal, 
         with closing(Writer(directory, node=3)) as writer:
             positions, gaps = drained(directory)
             begin = writer.begin
-            assert writer.epoch == 2 and writer.serials["supervisor"] == 2, where
+            begun = kind != "cut" or offset >= journal.frames[0].end  # a torn head alone is no epoch
+            assert writer.epoch == writer.serials["supervisor"] == 1 + begun, where
             missing = [] if kind == "cut" or not hit.count else [(hit.position, hit.position + hit.count - 1)]
             assert writer.gaps == missing and writer.cut == (offset - hit.begin if kind == "cut" else 0), where
         end = hit.position - 1 if kind == "cut" else journal.last

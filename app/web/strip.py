@@ -40,6 +40,8 @@ class Health(NamedTuple):
     lag_state: str
     backlog: str
     backlog_state: str
+    trouble: str
+    """Why the recorder cannot go on, in its own or the supervisor's words; empty: it can."""
     gaps: str
     """How many stretches of the record are missing, in words; empty: none is."""
     gap: str
@@ -162,12 +164,12 @@ def _health() -> Health:
     snapshot = reach.snapshot()
     settings = reach.settings()
     if snapshot is None:
-        return Health(lamps, f"{settings.node_name} · {settings.node}", "–", "", "–", "", "", "", _last())
+        return Health(lamps, f"{settings.node_name} · {settings.node}", "–", "", "–", "", "", "", "", _last())
     recorder, journal = snapshot.recorder, snapshot.journal
     if recorder.state in ("dead", "stopped", "stalled"):
         lag, lag_state = recorder_state(recorder)[1], "failed"
         if recorder.lag:
-            lag += ", " + _("%(count)s behind", count=number(recorder.lag))
+            lag += ", " + _("%(count)s wait", count=number(recorder.lag))
     elif recorder.lag:
         lag = _("%(count)s behind", count=number(recorder.lag)) + (
             f", {duration(recorder.lag_ns)}" if recorder.lag_ns >= 2_000_000_000 else ""
@@ -180,7 +182,7 @@ def _health() -> Health:
     state = "failed" if journal.stuck else "attention" if full > 0.5 else ""
     gaps = ngettext("%(num)s gap", "%(num)s gaps", recorder.gaps) if recorder.gaps else ""
     node = f"{snapshot.node_name} · {snapshot.node}"
-    return Health(lamps, node, lag, lag_state, journal.stuck or backlog, state, gaps, recorder.gap, _last())
+    return Health(lamps, node, lag, lag_state, journal.stuck or backlog, state, recorder.trouble, gaps, recorder.gap, _last())
 
 
 def digest(shown: object) -> int:
