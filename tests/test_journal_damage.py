@@ -128,6 +128,7 @@ def test_a_damaged_journal_is_gone_on_from_with_what_is_whole(journal: Journal, 
         path = journal.in_directory(directory, data)
         where = f"{kind} at {offset}, in {hit}"
         with closing(Writer(directory, node=3)) as writer:
+            kept = sorted(directory.glob("*.damaged"))
             positions, gaps = drained(directory)
             begin = writer.begin
             begun = kind != "cut" or offset >= journal.frames[0].end  # a torn head alone is no epoch
@@ -138,7 +139,7 @@ def test_a_damaged_journal_is_gone_on_from_with_what_is_whole(journal: Journal, 
         lost = {position for a, b in missing for position in range(a, b + 1)}
         assert positions == [*(position for position in range(journal.first, end + 1) if position not in lost), begin], where
         assert path.read_bytes() == data, f"{where}: recovery changes no segment"
-        kept = sorted(directory.glob("*.damaged"))
+        assert sorted(directory.glob("*.damaged")) == kept, f"{where}: recovery has set aside what the reader meets"
         if kind == "cut":
             assert kept == [] and (gaps == [] or hit.begin == 0), where
         else:
@@ -197,6 +198,8 @@ def test_a_copy_of_a_frame_in_a_payload_is_not_taken_for_one(tmp_path: Path) -> 
     path.write_bytes(damaged(data, "flipped", data.index(false) - 3))
     positions, gaps = drained(tmp_path)
     assert positions == [position - 1, last] and [(gap.after, gap.reached) for gap in gaps] == [(position - 1, position)]
+    with closing(Reader(tmp_path, position)) as reader:
+        assert [(number, type(record)) for number, record in reader.read()] == [(last, Message)]
 
 
 # ---- while it grows

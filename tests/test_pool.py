@@ -397,6 +397,31 @@ def test_what_a_worker_may_not_say_ends_it_and_its_row_says_why(pool):
     assert exit_of(pool, worker.serial) == "killed by SIGKILL, for its fault: progress may not arrive here"
 
 
+def test_a_worker_that_is_stopped_before_it_is_confined_dies_with_its_supervisor():
+    child = """
+import os, signal, socket, sys
+from app.pool import worker
+ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+os.dup2(theirs.fileno(), 3)
+sys.argv = ["worker", "nobody", "1000000", str(os.getppid())]
+worker.catalogue = lambda: os.kill(os.getpid(), signal.SIGSTOP)
+worker.main()
+"""
+    supervisor = f"import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', {child!r}], stdout=2); print(p.pid, flush=True); sys.stdin.read()"
+    parent = subprocess.Popen([sys.executable, "-c", supervisor], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        pid = int(parent.stdout.readline())
+        eventually(lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T", "it is stopped", 20)
+    finally:
+        parent.kill()
+        parent.communicate()
+    try:
+        eventually(lambda: not leaks.runs(pid), "it dies with its supervisor", 5)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
 def test_parameters_nested_as_deeply_as_they_can_be_read_do_not_stop_the_supervisor(shared, client):
     for depth in range(900, 1000):
         begun = a_packet("submit", fields(kind="echo", parameters={"a": "deep"}).replace(b"\xa4deep", b"\x91" * depth + b"\x01"), seq=depth)

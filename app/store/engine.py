@@ -34,7 +34,7 @@ def engine(url: str, *, read_only: bool = False, away: Away | None = None, let_g
     `read_only`: every SELECT stands for itself (no transaction, no snapshot that is held), anything else is refused.
     `away`: waits shortly for MariaDB, and not at all while that says that it stands still. What can wait (the recorder) does without:
     a server that goes on still answers what it was asked before.
-    `let_go`: seconds after which MariaDB rolls back a transaction whose client says nothing, or stops in the midst of what it says, and after
+    `let_go`: seconds after which MariaDB rolls back a transaction whose client says nothing or stops in the midst of what it says, and after
     which a lock is waited for no longer. A client that a signal has stopped holds its locks otherwise for as long as it is there.
     `options` go to SQLAlchemy's create_engine, as `pool_size`. What a transaction of a writing engine has begun with
     SQLite holds the write lock from its first statement: a reader that becomes a writer would fail with SQLITE_BUSY.
@@ -194,7 +194,7 @@ def _let_go_mariadb(seconds: int, connection: Any, _record: object) -> None:
     """https://mariadb.com/kb/en/transaction-timeouts/: MySQL has no such thing for a client that is silent."""
     silent = f", idle_transaction_timeout={seconds}" if "MariaDB" in connection.get_server_info() else ""
     with connection.cursor() as cursor:
-        cursor.execute(f"SET SESSION innodb_lock_wait_timeout={seconds}, net_read_timeout={seconds}{silent}")
+        cursor.execute(f"SET SESSION innodb_lock_wait_timeout={seconds}{silent}")
 
 
 def _refuse_to_write_mariadb(connection: Any, _record: object) -> None:
