@@ -317,6 +317,16 @@ def test_an_abstract_name_is_a_strangers_or_the_runs_own():
             stranger.accept()
 
 
+def test_a_stranger_who_connects_is_not_signalled():
+    """SO_PEERPIDFD gives a descriptor that stands for whoever it is."""
+    name = f"lab test {os.getpid()}"
+    text = f'a: socket AF_UNIX SOCK_STREAM 0 -> l\na: bind l "\\0{name}"\na: listen l 1\na: accept l -> s\na: getsockopt s SOL_SOCKET SO_PEERPIDFD\na: pidfd_send_signal 5 0\n'
+    with socket.socket(socket.AF_UNIX) as stranger:
+        told = manager.run(parse(text), after_step=lambda step: stranger.connect("\0" + name) if step["call"] == "listen" else None)
+    assert told["steps"][4]["result"]["made"] == [5]
+    assert told["verdict"] == "refused" and f"process {os.getpid()}, which is none of this run" in told["reason"], told["reason"]
+
+
 def test_a_run_reaches_its_own_sockets_wherever_they_are_held():
     """By a copy, by a child, in flight; over UDP of IPv6 to IPv4 as well. In the sandbox."""
     text = f"""

@@ -388,6 +388,8 @@ class _Stage:
             self._guard_datagram(who, step, arguments[0])
         if step.call == "listen":
             self._guard_listener(who, step, arguments[0])
+        if step.call == "pidfd_send_signal":
+            self._guard_pidfd(step, self._seen(who, arguments[0])[1])
         if step.call in ("kill", "pidfd_open"):
             self._guard_number(step, arguments[0])
         if step.call == "setsockopt" and arguments[2] in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO) and isinstance(arguments[3], list):
@@ -401,7 +403,8 @@ class _Stage:
         facts = self._steps[-2]["after"] if len(self._steps) > 1 else None
         table = next((process["descriptors"] for process in (facts or {"processes": []})["processes"] if process["name"] == who.process.name), [])
         row = next((row for row in table if isinstance(fd, int) and row["number"] == fd & 0xFFFF_FFFF), None)
-        return row, next((item for item in self._objects() if row and item["inode"] == row["inode"]), None)
+        # By its description: several eventfds have one inode between them.
+        return row, next((item for item in self._objects() if row and row["description"] in item["descriptions"]), None)
 
     def _objects(self) -> list[dict[str, Any]]:
         return list((self._steps[-2]["after"] or {}).get("objects", ())) if len(self._steps) > 1 else []
@@ -457,6 +460,12 @@ class _Stage:
         with contextlib.suppress(OSError), probes.borrowed(who.process, fd) as sock:
             if sock.family in (socket.AF_INET, socket.AF_INET6) and sock.getsockname()[0] in ("0.0.0.0", "::"):
                 raise Refused(f"line {step.place.line}: this socket was not bound, and would listen to every network; bind it to the loopback first")
+
+    def _guard_pidfd(self, step: Step, item: dict[str, Any] | None) -> None:
+        """Refuses a descriptor that stands for a stranger: SO_PEERPIDFD gives one of whoever has connected. A number of 0 or less is nobody's any more."""
+        pid = (item or {}).get("process") or 0
+        if pid > 0 and all(process.pid != pid for process in self._processes):
+            raise Refused(f"line {step.place.line}: this descriptor stands for process {pid}, which is none of this run")
 
     def _guard_number(self, step: Step, pid: int) -> None:
         """Refuses a process's number that has been given to somebody else since."""
