@@ -297,7 +297,7 @@ def hardened(guest: Machine, site: Site) -> None:
     count = provision(guest)
     expect(1 <= count <= 3, f"provisioned again it may: {count} changes")
     until("the box is ready", lambda: site.get("/readyz")["ready"])
-    expect(guest.run("cat /etc/systemd/system/apache2.service.d/pairscope.conf").count("ReadWritePaths=") == 1, "by one setting in a drop-in of its own")
+    expect(guest.run("cat /etc/systemd/system/apache2.service.d/pairscope.conf").count("\nReadWritePaths=") == 1, "by one setting in a drop-in of its own")
     expect(provision(guest) == 0, "a second run changes nothing")
     box(guest, site)
     works(guest)

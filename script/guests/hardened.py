@@ -37,7 +37,7 @@ InaccessiblePaths=-/etc/apt
 """
 """Of apache2 2.4.69-1 in Debian's unstable; PrivateTmp is in Debian 12's unit, too."""
 
-STRICT = "ProtectSystem=strict\nReadWritePaths=/run/apache2 /run/lock /var/cache\n"
+STRICT = "ProtectSystem=strict\nRuntimeDirectory=apache2\nReadWritePaths=/run/lock /var/cache\n"
 """A unit that names what Apache itself writes to, and cannot know of anything of ours."""
 
 
