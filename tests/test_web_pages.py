@@ -923,7 +923,10 @@ def test_no_more_is_said_of_an_output_than_is_known(site: Flask, history: Histor
     assert said(none.id)[0] == "no-output" and "what it found is in its result" in said(none.id)[1]
     foreign = Issuer(7).issue()
     assert said(foreign)[0] == "unknown-job" and "node 7" in said(foreign)[1] and "never accepted" not in said(foreign)[1]
-    assert said(Issuer(1).issue())[0] == "unknown-job"
+    mine = Issuer(1).issue()
+    assert said(mine)[0] == "undecided" and "the pool cannot be asked" in said(mine)[1], "its record may wait in the journal"
+    with site.test_request_context():
+        assert [unknown.without_row(id).kind for id in (mine, foreign)] == ["undecided", "unknown-job"]
     page = site.test_client().get(f"/jobs/{elsewhere.id}").text
     assert "only that node knows whether it still does" in page and "not kept any longer" not in page and ">Download<" not in page
     page = site.test_client().get(f"/jobs/{before.id}").text

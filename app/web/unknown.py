@@ -36,14 +36,14 @@ def output(identity: int, refused: Refused) -> Exception:
     try:
         row: Job | None = queries.job(reach.history(), identity)
     except problems.DATABASE_AWAY:
-        reach.history().rollback()
+        reach.give_up()  # a server that says 'not now' says it to a ROLLBACK, too
         return Problem(
             "undecided",
             _("This pool keeps no output of job %(id)s. Whether there was one stands in history, and the database does not answer.", id=identity),
             headers={"Retry-After": "5"},
         )
     if row is None:
-        return _without_row(identity)
+        return _output_without_row(identity)
     if row.ended is None:
         return Problem("no-output", _("The job %(kind)s %(id)s has not ended, as far as history knows: it has no output yet.", kind=row.kind, id=identity))
     if not row.output_name:
@@ -55,12 +55,37 @@ def output(identity: int, refused: Refused) -> Exception:
     return Problem("expired", _("The output of job %(id)s is not kept any longer: %(why)s.", id=identity, why=why))
 
 
-def _without_row(identity: int) -> Problem:
+def without_row(identity: int) -> Problem:
+    """History has no such job, and this node's pool has just said that it has none in hand: its records may still wait in the journal."""
+    waits = _waits(identity)
+    if waits is None:
+        return _undecided(identity)
+    if waits:
+        words = _("The pool has job %(id)s no longer in hand, and its row, which says how it ended, is on its way to history.", id=identity)
+        return Problem("undecided", words, headers={"Retry-After": "2"})
+    return job(identity)
+
+
+def _waits(identity: int) -> bool | None:
+    """Whether this node's pool knows the job, or a record of it may wait in the journal; None: it cannot be asked."""
+    if node_of(identity) != reach.settings().node:
+        return False
     try:
-        known = node_of(identity) == reach.settings().node and reach.client().lookup(identity).known
+        return reach.client().lookup(identity).known
     except PoolAway:
-        known = False
-    if known:
+        return None
+
+
+def _undecided(identity: int) -> Problem:
+    words = _("Job %(id)s is not in history, and the pool cannot be asked whether it is on the way there.", id=identity)
+    return Problem("undecided", words, headers={"Retry-After": "2"})
+
+
+def _output_without_row(identity: int) -> Problem:
+    waits = _waits(identity)
+    if waits is None:
+        return _undecided(identity)
+    if waits:
         return Problem("expired", _("This pool has job %(id)s and keeps no output of it; its row, which says why, is on its way to history.", id=identity))
     return job(identity)
 

@@ -105,7 +105,7 @@ def cancel(job: str) -> dict[str, str]:
         if refused.code != "unknown-job":
             raise
         if (row := queries.job(reach.history(), identity)) is None:
-            raise unknown.job(identity) from None
+            raise unknown.without_row(identity) from None
         return {"done": f"The job had ended before: {row.state}."}
 
 
