@@ -92,17 +92,18 @@ def kinds(site: Site, run: str) -> dict[str, str]:
         "embedded": f"/lab/embed/{run}?step=9",
         "two runs": f"/lab/compare?a={run}&b={run}",
         "two runs to choose": "/lab/compare",
-        "a wrong scenario": "/lab/edit?scenario=nginx-channel",
+        "a scenario to change": "/lab/edit?scenario=nginx-channel",
         "guide": "/stack/guide",
         "database": "/database",
         "table": "/database/messages",
+        "for operators": "/database/tokens",
         "a login link": "/login?token=x",
         "nothing": "/nowhere",
     }
 
 
-OFTEN = 10
-"""So many of them are looked at each time, each in one of the combinations; all in all with --long."""
+OFTEN = len(COMBINATIONS)
+"""So many of them are looked at each time, each in another combination; all in all with --long: a page takes a second."""
 
 
 def show(browser: Chrome, site: Site, path: str, width: int = 1440, scheme: str = "light", inside: bool | None = None, **features: str) -> None:

@@ -14,7 +14,7 @@ from app import create_app
 from app.web.compression import MOST, Compressed
 from tests import plausible
 from tests.plausible import History
-from tests.running import TOKEN, Server
+from tests.running import PROJECT, TOKEN, Server
 
 pytestmark = [pytest.mark.web, pytest.mark.leaves("the module shares an application, whose connections outlive a test")]
 
@@ -68,11 +68,11 @@ def test_static_files_are_compressed_for_everybody_and_asked_for_again_without_b
 
 def test_what_holds_a_secret_is_not_compressed(fresh: FlaskClient) -> None:
     login = fresh.get("/login?token=x", headers=GZIP)
-    assert "csrf_token" in login.text and "Content-Encoding" not in login.headers
+    assert "Content-Encoding" not in login.headers and "csrf_token" in login.text
     token = re.search(r'name="csrf_token" value="([^"]+)"', login.text)
     assert token and fresh.post("/login", data={"token": "operator", "csrf_token": token[1]}).status_code == 303
     page = fresh.get("/messages?q=csrf_token", headers=GZIP)
-    assert "csrf_token" in page.text and "Content-Encoding" not in page.headers
+    assert "Content-Encoding" not in page.headers and "csrf_token" in page.text
     other = fresh.application.test_client()
     assert "Content-Encoding" not in other.get("/api/v1/messages", headers={**GZIP, "Authorization": "Bearer operator"}).headers
     assert other.get("/api/v1/messages", headers=GZIP).headers["Content-Encoding"] == "gzip", "what everybody may read"
@@ -116,4 +116,5 @@ def _run(application: Any) -> tuple[Any, dict[str, str]]:
 def test_the_embedded_server_compresses(server: Server) -> None:
     answer = server.request("GET", "/", headers=GZIP)
     assert answer.headers["Content-Encoding"] == "gzip" and b"A descriptor goes in" in gzip.decompress(answer.body)
+    assert gzip.decompress(server.request("GET", "/static/live.js", headers=GZIP).body) == (PROJECT / "app/web/static/live.js").read_bytes()
     assert "Content-Encoding" not in server.get("/api/v1/messages", TOKEN, Accept_Encoding="gzip").headers
