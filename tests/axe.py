@@ -13,6 +13,9 @@ from selenium.webdriver import Chrome
 RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
 """axe-core's sets of rules: WCAG 2.2 to level AA, and what its authors hold for good besides."""
 
+PATIENCE = 180
+"""Seconds: a page of 50 rows takes two, and on a busy machine many times that."""
+
 LOOK = """
 const done = arguments[arguments.length - 1];
 for (const one of document.querySelectorAll("details")) one.open = true;
@@ -38,5 +41,6 @@ def script() -> str:
 
 def violations(browser: Chrome) -> list[str]:
     """What axe-core has against the page that is shown, with all that folds opened."""
+    browser.set_script_timeout(PATIENCE)
     browser.execute_script(script())
     return browser.execute_async_script(LOOK, list(RULES))
