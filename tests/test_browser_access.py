@@ -279,11 +279,11 @@ for (const rule of [...document.styleSheets].flatMap((sheet) => [...sheet.cssRul
   if (!mix || arguments[0].some((without) => rule.cssText.includes(without))) continue;
   for (const role of mix.includes("--role") ? arguments[1] : [""]) {
     const tint = mix.replace(/var\(--role(, var\(--[a-z]+\))?\)/g, `var(--${role})`);
-    for (const name of ["ink", "soft", ...(role ? [role] : [])]) {
-      const [under, over] = [light(paint(["var(--sheet)", tint])), light(paint(["var(--sheet)", tint, `var(--${name})`]))];
+    for (const ground of tint.includes("transparent") ? ["sheet", "paper", "well"] : ["sheet"]) for (const name of ["ink", "soft", ...(role ? [role] : [])]) {
+      const [under, over] = [light(paint([`var(--${ground})`, tint])), light(paint([`var(--${ground})`, tint, `var(--${name})`]))];
       const ratio = (Math.max(under, over) + 0.05) / (Math.min(under, over) + 0.05);
       seen += 1;
-      if (ratio < 4.5) found.push(`${name} on ${tint}: ${ratio.toFixed(2)}, in ${rule.cssText.slice(0, 60)}`);
+      if (ratio < 4.5) found.push(`${name} on ${tint} on ${ground}: ${ratio.toFixed(2)}, in ${rule.cssText.slice(0, 60)}`);
     }
   }
 }
