@@ -189,6 +189,7 @@ def test_in_predict_first_nothing_tells_what_is_still_to_come(lab: Server) -> No
             page = lab.get(f"/lab/{kind}/{identity}?step={step}").text
             timeline = page[page.index("timeline-title") :]
             assert timeline.count("hatched span") == count and "(read" not in page and "mark good" not in timeline.partition("</svg>")[0], step
+            assert '<span class="t-actor">child:</span> <span class="veil" title="hidden: predict first">=&gt; ?<' in page, step
             assert "each closing the end of the other" not in page and "state good\">as expected<" not in page, step
         page = lab.get(f"/lab/{kind}/{identity}?step=11&predict=2").text
         assert "each closing the end of the other" in page and "state good\">as expected<" in page, "all is predicted"
