@@ -404,6 +404,15 @@ def test_descriptors_for_which_a_receiver_has_no_room_are_told_as_closed_by_the_
     assert exports.load(exports.json(run)) == run
 
 
+def test_the_file_of_a_socket_is_no_socket():
+    before = set(os.listdir("/proc/self/fd"))
+    run = held('a: socket AF_UNIX SOCK_STREAM 0 -> s\na: bind s "f"\na: open "f" O_PATH -> p\na: read p 1 => EBADF\na: socketpair AF_UNIX SOCK_STREAM 0 -> x y\na: sendmsg x iov=["x"] fds=[p] => 1\na: close p\n')
+    step = run["steps"][2]
+    assert object_of(step, descriptor(step, "a", "p"))["kind"] == "file of a socket"
+    assert run["steps"][-1]["after"]["objects"][-1]["kind"] == "file of a socket"
+    assert set(os.listdir("/proc/self/fd")) == before
+
+
 def test_dup2_to_the_same_number_changes_nothing():
     """Neither the table nor what the number stands for, which may be in flight beside."""
     run = held('a: socketpair AF_UNIX SOCK_STREAM 0 -> x y\na: dup x -> z\na: sendmsg x iov=["x"] fds=[y]\na: dup2 y y => 4\na: dup2 z x => 3\na: recvmsg y iov=[1] -> w\n')

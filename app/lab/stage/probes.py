@@ -173,8 +173,14 @@ def _group(process: Process, number: int, key: tuple[int, int], groups: list[_De
             group.holders.append((process.pid, number))
             return group
     own = duplicate(process, number)
-    groups.append(_Description(own, descriptor.look(own), [(process.pid, number)], key))
+    groups.append(_Description(own, _look_at(own), [(process.pid, number)], key))
     return groups[-1]
+
+
+def _look_at(own: int) -> descriptor.Object:
+    """What a duplicate leads to. By O_PATH that is the file of a socket, and no socket: open(2)"""
+    seen = descriptor.look(own)
+    return seen._replace(object="file of a socket") if seen.object == "socket" and seen.flags & os.O_PATH else seen
 
 
 def _fly(groups: list[_Description], memory: Memory) -> None:
@@ -214,7 +220,7 @@ def _adopt(own: int, queue: int, groups: list[_Description]) -> _Description:
             os.close(own)
             break
     else:
-        group = _Description(own, descriptor.look(own), [], key)
+        group = _Description(own, _look_at(own), [], key)
         groups.append(group)
     group.flies_in[queue] = None
     return group
