@@ -426,14 +426,14 @@ class Play:
         self._directory.cleanup()
 
     def _become(self) -> None:
-        """The first actor, in the process that was just forked: nothing but its pipes, a session and a directory of its own, and signals as they are by default."""
+        """The first actor, in the process that was just forked: nothing but its pipes, a process group and a directory of its own, and signals as they are by default."""
         ends = [(fcntl.fcntl(orders[0], 1030, FIRST), fcntl.fcntl(answers[1], 1030, FIRST)) for orders, answers in self._pipes]
         null = os.open("/dev/null", os.O_RDWR)
         for number in range(3):
             os.dup2(null, number)
         os.closerange(3, FIRST)
         os.closerange(LAST, 4096)
-        os.setsid()
+        os.setpgid(0, 0)  # in an orphaned group, as that of a new session is, SIGTSTP would stop nobody
         os.chdir(self._directory.name)
         resource.setrlimit(resource.RLIMIT_NOFILE, (LAST, LAST))
         if self._account:
