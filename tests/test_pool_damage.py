@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import sqlite3
 from pathlib import Path
@@ -135,6 +136,46 @@ def test_one_flipped_bit_costs_the_records_of_its_frame_while_the_pool_runs_and_
         assert len(list(pool.settings.journal.glob("*.damaged"))) == 3
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("restarted", [False, True])
+def test_damage_anywhere_costs_the_jobs_of_its_frames_and_no_other(tmp_path: Path, restarted: bool) -> None:
+    """Of what waits for the recorder a byte is flipped or zeroed, or the rest is cut off: while the pool runs, or between two supervisors."""
+    draw, jobs, lost, told = random.Random(5), set(), set(), 0
+    for _start in range(9 if restarted else 1):
+        with running(tmp_path) as pool:
+            for _round in range(1 if restarted else 30):
+                with recorder_stopped(pool) as recorder:
+                    before = frames(pool)[1]
+                    jobs |= submit(pool, 6)
+                    path, found = frames(pool)
+                    if restarted:
+                        pool.process.kill()
+                        pool.process.wait()
+                        eventually(lambda: not leaks.runs(recorder), "the recorder dies with its supervisor", SOON)
+                    new = [frame for frame in found if frame not in before]
+                    begin, end, hit = draw.choice(new)
+                    at, kind = draw.randrange(begin, end), draw.choice(("flipped", "zeroed", "cut"))
+                    data = path.read_bytes()
+                    if kind == "cut":
+                        os.truncate(path, at)
+                        hit = {job for first, _end, some in new if first >= begin for job in some}
+                    elif kind == "flipped" or data[at]:
+                        with path.open("r+b") as file:
+                            file.seek(at)
+                            file.write(bytes([data[at] ^ 1 << draw.randrange(8) if kind == "flipped" else 0]))
+                    else:
+                        hit = set()
+                    lost |= hit
+                if restarted:
+                    break
+                told += bool(hit)
+                has_all(pool, jobs - lost)
+                eventually(lambda: pool.ready().recorder.gaps >= told, "each gap is told", 20)
+    with running(tmp_path) as pool:
+        jobs |= submit(pool, 3)
+        has_all(pool, jobs - lost)
+
+
 def test_a_stopped_recorder_is_said_within_seconds_and_dies_with_its_supervisor(tmp_path: Path) -> None:
     """And the next one records within seconds from when its supervisor is there."""
     with running(tmp_path) as pool:
@@ -169,6 +210,7 @@ def test_a_recorder_that_waits_for_a_lock_is_said_to_be_stalled_within_seconds(t
         has_all(pool, jobs)
 
 
+@pytest.mark.long
 def test_nothing_is_deleted_before_it_is_committed_whether_the_recorder_is_stopped_dead_or_fenced(tmp_path: Path) -> None:
     """Over a restart in order and one by force: each record acknowledged is a row in the end."""
     settings = tmp_path / "settings.toml"

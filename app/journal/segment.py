@@ -129,19 +129,19 @@ def pieces(data: bytes, first: int) -> Iterator[Piece]:
 def whole_behind(data: bytes, at: int, expected: int) -> int:
     """Offset of the first whole frame of records behind offset `at`, where there is none although position `expected` comes next; -1: there is none.
 
-    No record is shorter than a byte, so the position of that frame is at most as many further as bytes lie between. Where the length at `at` leads to
-    such a frame, that is believed first: a payload may hold the copy of a frame.
+    Its position may be much further than the bytes between have room for: a file that was shortened grows on. Where the length at `at` leads to such a
+    frame, that is believed first: a payload may hold the copy of a frame.
     """
     if at + FRAME.size <= len(data):
         next_one = at + FRAME.size + FRAME.unpack_from(data, at)[0]
-        if _comes(data, next_one, at, expected):
+        if _comes(data, next_one, expected):
             return next_one
     # The upper five bytes of a position are the same for sixteen million of them: to look for them is 200 times as fast as to try each offset.
-    uppers = [number.to_bytes(5, "little") for number in range(expected >> 24, (expected + len(data) - at >> 24) + 1)]
+    uppers = [number.to_bytes(5, "little") for number in range(expected >> 24, (expected + REACH >> 24) + 1)]
     found = {upper: data.find(upper, at + _UPPER) for upper in uppers}
     while candidates := [place for place in found.values() if place >= 0]:
         place = min(candidates)
-        if place - _UPPER > at and _comes(data, place - _UPPER, at, expected):
+        if place - _UPPER > at and _comes(data, place - _UPPER, expected):
             return place - _UPPER
         for upper in uppers:
             if found[upper] == place:
@@ -153,12 +153,16 @@ _UPPER = 8 + 3
 """Bytes of a frame before the upper five of its position."""
 
 
-def _comes(data: bytes, offset: int, at: int, expected: int) -> bool:
-    """Whether at `offset` a whole frame begins that can stand behind bytes from `at` on that cannot be read."""
+REACH = 1 << 24
+"""Positions that may be missing before a frame: more than a segment has records."""
+
+
+def _comes(data: bytes, offset: int, expected: int) -> bool:
+    """Whether at `offset` a whole frame begins that can come where position `expected` did not."""
     if offset + FRAME.size > len(data):
         return False
     _length, _crc, position, count = FRAME.unpack_from(data, offset)
-    return count > 0 and expected <= position <= expected + offset - at and parse(data, offset) is not None
+    return count > 0 and expected <= position <= expected + REACH and parse(data, offset) is not None
 
 
 def torn(tail: bytes, expected: int, head: bool = False) -> bool:
