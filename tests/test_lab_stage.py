@@ -9,6 +9,7 @@ import json
 import os
 import platform
 import pwd
+import re
 import select
 import signal
 import socket
@@ -329,6 +330,11 @@ def test_the_first_of_several_numbers_may_do():
         "p: socketpair AF_UNIX SOCK_DGRAM 0 -> a b\np: setsockopt b SOL_SOCKET SO_PASSCRED 1\np: write a \"x\"\n"
         "p: recvmsg b iov=[1] => \"x\" creds=[p]\np: getsockopt a SOL_SOCKET SO_PEERCRED => value=[p]\n"
     )
+
+
+def test_credentials_that_were_not_expected_are_told_in_words():
+    text = "p: socketpair AF_UNIX SOCK_DGRAM 0 -> a b\np: fork -> c\np: getsockopt a SOL_SOCKET SO_PEERCRED => value=[c]\n"
+    assert re.search(r"expected value=\[c\], observed process p, user \d+, group \d+$", played(text)["reason"])
 
 
 def test_a_number_and_a_text_are_both_held_to_what_came():

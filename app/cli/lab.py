@@ -231,13 +231,18 @@ def _show(found: dict[str, Any]) -> None:
 
 
 def _show_step(found: dict[str, Any], number: int) -> None:
+    from app.lab.constants import signal_name
+
     out = console()
     after = found["steps"][number - 1]["after"] or {"processes": [], "objects": []}
     for process in after["processes"]:
-        blocked = process.get("blocked")
-        out.print(Text(process["name"], "bold"), Text(f"pid {process['pid']}"), Text(f"blocked in {blocked['call']} ({blocked['wchan']})" if blocked else process["state"]))
+        blocked, ended = process.get("blocked"), process.get("exit")
+        standing = f"blocked in {blocked['call']} ({blocked['wchan']})" if blocked else process["state"]
+        if ended:
+            standing += f", killed by {signal_name(ended['killed'])}" if ended["killed"] is not None else f", exited {'?' if ended['status'] is None else ended['status']}"
+        out.print(Text(process["name"], "bold"), Text(f"pid {process['pid']}"), Text(standing))
         for row in process["descriptors"]:
-            out.print(Text(f"  {row['number']:4}  {(row['names'] or [''])[-1]:12} {row['object']:13} inode {row['inode']:<10} {row['access']:10} description {row['description']}"))
+            out.print(Text(f"  {row['number']:4}  {(row['names'] or [''])[-1]:12} {row['object']:13} inode {row['inode']:<10} {row['access']:10} description {row['description']}  {row['flags'] if row['flags'] != '0' else ''}{'  FD_CLOEXEC' if row['cloexec'] else ''}".rstrip()))
     for item in after["objects"]:
         waits = item.get("queued")
         out.print(Text(f"{item['kind']} {item['inode']}", "dim"), Text(f"{waits} bytes wait" if waits else ""), Text(f"{item['in_flight']} in flight" if item.get("in_flight") else ""))

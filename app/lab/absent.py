@@ -50,11 +50,20 @@ INSTEAD = {
 """What a scenario has in place of a call, or of a function of the C library."""
 
 
+FUNCTIONS = frozenset(
+    "abort asprintf closedir closelog daemon dprintf exec execl execle execlp execv execvp execvpe fclose fdopen fflush fgets fopen fprintf fputs fread free fscanf fwrite "
+    "getenv getline gets htons inet_pton isatty lockf longjmp malloc memcpy memset mkfifo mkstemp mq_close mq_receive mq_send opendir pclose perror popen posix_spawn "
+    "printf psignal pthread_cancel pthread_detach pthread_exit pthread_join pthread_mutex_lock pthread_sigmask puts readdir realloc sem_init sem_open sem_post sem_wait setenv setjmp "
+    "shm_open shm_unlink sigaddset sigemptyset siginterrupt sigqueue sigwait sleep snprintf sprintf strcpy strerror strlen strsignal system unsetenv usleep vfprintf".split()
+)  # fmt: skip
+"""Of the C library's own functions, manual section 3, those that stand in programs beside its calls."""
+
+
 def absent(word: str) -> tuple[str, str] | None:
     """What is wrong with a word where a call should stand, and what the lab has instead (empty: nothing); None: it is no call of Linux."""
     if word in LINUX:
         return f"{word}, a system call that the lab does not have", INSTEAD.get(word, "")
-    if word in INSTEAD:
-        return f"{word}, a function of the C library", INSTEAD[word]
+    if word in INSTEAD or word in FUNCTIONS:
+        return f"{word}, a function of the C library", INSTEAD.get(word, "")
     return None
 

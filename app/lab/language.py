@@ -40,7 +40,7 @@ _FOREIGN = {
     "'": 'a text in double quotes, as in: "text"',
     ";": "a name, a number or a text, or nothing: a step ends with its line",
     "/": "a number, a text, a name or a constant; a comment begins with #",
-    "-": "a number after the minus; an errno has none, as in: => EAGAIN",
+    "-": "a number after the minus, or a name of letters, digits and _; an errno has no minus, as in: => EAGAIN",
     "+": "constants joined by |, as in: O_RDWR|O_CREAT",
 }
 """Characters of other notations, and what stands for them here."""
@@ -426,6 +426,8 @@ class _Line:
         token, following = self._next, self._tokens[min(self._at + 1, len(self._tokens) - 1)]
         if token.kind == "number" and following.text in ERRNOS:
             raise ScenarioError(token.place, f"{token.text} {following.text}", f"the errno alone, as in: => {following.text}")
+        if token.kind == "number" and following.text == "errno":
+            raise ScenarioError(token.place, f"{token.text} errno", "the errno alone, as in: => EAGAIN")
         if "EOF" in (token.text, following.text if token.kind == "number" else ""):
             self._wrong('the empty text of a read at the end of file, as in: => ""')
         if token.kind == "constant" and token.text in NUMBERS and token.text not in ERRNOS:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable
+import base64
+from typing import Any, Callable, Mapping
 
 from app.lab.constants import ERRNOS, NUMBERS, decode, number, signal_name
 from app.lab.language import quoted, shown
 from app.lab.model import Constants, Expectation, Items, Number, Text, Value
+from app.lab.values import credentials
 
 HELD, FAILED, NONE = "held", "failed", "none"
 _SHOWN = 120
@@ -21,15 +23,17 @@ def told(expectation: Expectation) -> dict[str, Any]:
     }
 
 
-def check(expectation: Expectation | None, result: dict[str, Any], raw: bytes | None, resolve: Callable[[Value], Any]) -> tuple[str, str]:
-    """The verdict and its reason. `raw` is the whole data that was read; `resolve` makes a number of a name."""
+def check(
+    expectation: Expectation | None, result: dict[str, Any], raw: bytes | None, resolve: Callable[[Value], Any], names: Mapping[int, str] | None = None
+) -> tuple[str, str]:
+    """The verdict and its reason. `raw` is the whole data that was read; `resolve` makes a number of a name, and `names` has the name of each process by its pid."""
     if expectation is None:
         return NONE, ""
     wrong = [] if expectation.first is None else _first(expectation.first, result, raw)
     if expectation.data is not None and not wrong:
         wrong = _first(expectation.data, result, raw)
     for key, value in expectation.keys:
-        wrong += _key(key, value, result, resolve)
+        wrong += _key(key, value, result, resolve, names or {})
     return (FAILED, "; ".join(wrong)) if wrong else (HELD, "")
 
 
@@ -74,7 +78,7 @@ def _first(first: Value | str, result: dict[str, Any], raw: bytes | None) -> lis
     return [] if held else [f"expected {_clip(shown(first))}, observed {came}"]
 
 
-def _key(key: str, value: Value, result: dict[str, Any], resolve: Callable[[Value], Any]) -> list[str]:
+def _key(key: str, value: Value, result: dict[str, Any], resolve: Callable[[Value], Any], names: Mapping[int, str]) -> list[str]:
     wanted = [resolve(item) for item in value.values] if isinstance(value, Items) else resolve(value)
     came: Any = result.get({"flags": "msg_flags"}.get(key, key))
     if key == "flags" and came is not None:
@@ -88,10 +92,13 @@ def _key(key: str, value: Value, result: dict[str, Any], resolve: Callable[[Valu
         came = came[0]
     if key == "value":
         came = result.get("held")
+    whole = came
     if key in ("value", "creds") and isinstance(came, list) and isinstance(wanted, list):
         came = came[: len(wanted)]
     if came == wanted:
         return []
+    if isinstance(whole, list) and (key == "creds" or key == "value" and len(base64.b64decode(result.get("option") or "")) == 12):  # struct ucred
+        return [f"expected {key}={shown(value)}, observed {credentials(whole, names)}"]
     return [f"expected {key}={shown(value)}, observed {_named(key, came)}"]
 
 

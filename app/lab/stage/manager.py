@@ -247,7 +247,7 @@ class _Stage:
             entry["result"] = outcome.result
             try:
                 entry["verdict"], entry["reason"] = expect.check(
-                    step.expectation, outcome.result, outcome.raw, lambda value: self._resolve(who, value)
+                    step.expectation, outcome.result, outcome.raw, lambda value: self._resolve(who, value), {process.pid: process.name for process in self._processes}
                 )
             except Unmade as unmade:
                 entry["verdict"], entry["reason"] = expect.FAILED, str(unmade)
