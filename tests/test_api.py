@@ -452,6 +452,15 @@ def test_the_wrong_method_is_refused_with_the_right_ones(server: Server) -> None
     assert answer.status == 405 and "POST" in answer.headers["Allow"] and answer.detail
 
 
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [('{"a":' * 20 + "1" + "}" * 20, "nested deeper than 16"), ("[" * 100_000, "nested too deeply"), ('{"\\ud800": 1}', "surrogate"), ('{"text": NaN}', "no number in JSON"), ('{"text": ' + "9" * 5000 + "}", "thousands of digits")],
+)
+def test_a_body_that_cannot_be_recorded_is_refused_in_words(server: Server, body: str, words: str) -> None:
+    answer = server.request("POST", "/api/v1/lab/runs", body.encode(), token=TOKEN, headers={"Content-Type": "application/json"})
+    assert answer.status == 400 and words in answer.detail
+
+
 def test_a_host_that_is_not_ours_gets_a_problem_too(server: Server) -> None:
     answer = server.get("/api/v1/jobs", Host="elsewhere.example")
     assert answer.status == 400 and answer.json["type"] == "/api/v1/problems/wrong-host"

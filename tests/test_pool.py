@@ -19,6 +19,7 @@ import termios
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Iterator
 
 import msgspec
@@ -29,6 +30,7 @@ from app.config import embedded
 from app.ipc import memfd
 from app.ipc.channel import TOGETHER, Channel, ChannelClosed, pair
 from app.ipc.identity import LARGEST, first_id_at, time_of
+from app.ipc.nesting import excess
 from app.ipc.passing import close_all, send
 from app.ipc.vocabulary import BY_CODE, BY_NAME, LAB, Enter, Envelope, Fetch, Hello, JobSpec, Kind, Lookup, Receipt, Stop, Submit, Task, Unhandled, complete
 from app.journal import segment
@@ -38,7 +40,7 @@ from app.pool.client import Client, PoolAway, Refused, attach, connect
 from app.pool.readiness import checks
 from app.pool.children import CHANNEL_FD
 from app.pool.supervisor import OUTBOX_MOST, Supervisor
-from app.pool.worker import Desk, serve
+from app.pool.worker import Desk, serve, work
 from app.recorder.drain import HEARD
 from app.store.engine import engine
 from app.store.models import Message as Row
@@ -422,6 +424,27 @@ worker.main()
             os.kill(pid, signal.SIGKILL)
 
 
+def deeply(levels):
+    value = {}
+    for _ in range(levels):
+        value = {"a": value}
+    return value
+
+
+def test_parameters_beyond_the_bounds_are_refused_in_words(client):
+    for parameters, words in (({"a": deeply(16)}, "nested deeper than 16 levels"), ({"a": [0] * 20_000}, "more than 10000 values"), ({"a": float("nan")}, "no number in JSON")):
+        with pytest.raises(Refused, match=words):
+            client.submit("echo", data=b"x", parameters=parameters, want="ended")
+
+
+def test_an_answer_beyond_the_bounds_is_a_failure_that_its_worker_tells_itself():
+    assert excess(deeply(15)) == "" and excess(deeply(100_000)) == "it is nested deeper than 16 levels"
+    for answer, words in ((deeply(990), "nested deeper than 16"), ({"a": b"x"}, "holds a bytes"), ({"a": {1: 2}}, "a name that is no text"), ([], "no object")):
+        odd = SimpleNamespace(run=lambda task: answer)  # noqa: B023 called at once
+        told = work({"odd": odd}, SimpleNamespace(payload=Task("odd")), [])
+        assert not told.ok and words in told.reason
+
+
 def test_parameters_nested_as_deeply_as_they_can_be_read_do_not_stop_the_supervisor(shared, client):
     for depth in range(900, 1000):
         begun = a_packet("submit", fields(kind="echo", parameters={"a": "deep"}).replace(b"\xa4deep", b"\x91" * depth + b"\x01"), seq=depth)
@@ -709,6 +732,12 @@ if "app.pool.worker" in sys.orig_argv:
     def deep(depth):
         return msgspec.Raw(b"\\x91" * depth + b"\\x01")
 
+    def nested(depth):
+        value = {}
+        for _ in range(depth):
+            value = {"a": value}
+        return value
+
     EVIL = [
         ({"ok": True, "result": {"a": msgspec.msgpack.Ext(5, b"x")}}, {}),
         ({"ok": True, "result": {"a": {None: 1, (1, 2): 2}}}, {}),
@@ -720,6 +749,8 @@ if "app.pool.worker" in sys.orig_argv:
         ({"ok": True}, {"job": (1 << 64) - 1}),
         ({"ok": True}, {"spill": -(1 << 63)}),
         ({"ok": True}, {"receipts": [Receipt(1 << 62, 1, 0, [1 << 30] * 1000)]}),
+        ({"ok": True, "result": nested(16)}, {}),
+        ({"ok": True, "result": {"a": [0] * 20_000}}, {}),
     ]
     prepare = channel.Channel.prepare
 
@@ -740,12 +771,14 @@ def test_no_result_of_a_worker_stops_the_supervisor_and_each_job_ends(tmp_path):
     (tmp_path / "sitecustomize.py").write_text(HOSTILE)
     with running(tmp_path, PYTHONPATH=f"{tmp_path}{os.pathsep}{os.getcwd()}", PAIRSCOPE_SANDBOX="none") as pool:
         pool.ready()
-        for number in range(10):
-            state = pool.client.submit("echo", data=b"%d" % number, want="ended", timeout=20).state
-            assert state in ("done", "failed")
+        for number in range(12):
+            answer = pool.client.submit("echo", data=b"%d" % number, want="ended", timeout=20)
+            assert answer.state in ("done", "failed")
+            if number >= 10:
+                assert answer.state == "failed" and "cannot be recorded: it " in answer.reason
         assert pool.process.poll() is None
         ended = [record for record in pool.records() if type(record) is JobEnded]
-        assert len({record.id for record in ended}) == len(ended) == 10
+        assert len({record.id for record in ended}) == len(ended) == 12
 
 
 BOASTING = """

@@ -14,7 +14,7 @@ import time
 from gettext import NullTranslations
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Iterator
+from typing import Any, Iterator, NamedTuple
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -821,6 +821,94 @@ def test_what_the_database_refuses_for_its_value_is_not_told_as_away(mariadb: Ma
             assert problem is not None and problem.kind == "wrong-argument"
     finally:
         site.extensions["pairscope"].close()
+
+
+# ---- rows that cannot be read
+
+
+DEEP = '{"a":' * 990 + "1" + "}" * 990
+ODD_TOLD = (DEEP, "{nope", '{"a":NaN}', '{"a":1e999}', '{"a":"\\ud800"}', '{"a":' + "9" * 5000 + "}", "[1,2]", "7", '{"landlock":5,"seccomp":7,"limits":[1],"microseconds":"x","missing":3}', b"\xff\xfe")
+"""What may stand in a column of JSON, by an older version, another hand or a fault."""
+ODD = ("abc", 1e300, -5, -(2**63), 2**63 - 1, b"\xff\xfe", b"\xed\xa0\x80", "\0")
+"""SQLite keeps any of them in any column."""
+HELD_BY = {
+    "messages": ("/", "/messages", "/messages/{0}", "/api/v1/messages", "/api/v1/messages/{0}", "/messages/export.csv", "/messages/export.jsonl"),
+    "transfers": ("/transfers", "/transfers/{0}-{1}", "/messages/{0}", "/api/v1/transfers", "/transfers/export.csv", "/transfers/export.jsonl"),
+    "jobs": ("/jobs", "/jobs/{0}", "/api/v1/jobs", "/api/v1/jobs/{0}", "/jobs/export.csv", "/jobs/export.jsonl", "/live/jobs/{0}"),
+    "processes": ("/workers", "/workers/{0}", "/api/v1/workers", "/workers/export.csv", "/workers/export.jsonl"),
+    "rates": ("/",),
+    "positions": ("/", "/messages", "/database"),
+    "quarantine": ("/database/quarantine",),
+}
+
+
+@pytest.fixture
+def odd(settings: Settings, history: History) -> Iterator[sqlite3.Connection]:
+    history.commit()
+    with contextlib.closing(sqlite3.connect(settings.state / "history.sqlite", isolation_level=None)) as database:
+        yield database
+
+
+KEYS = {"transfers": ("message", "position"), "processes": ("serial", "role", "node"), "rates": ("node", "at"), "positions": ("node",), "quarantine": ("node", "position")}
+
+
+class Spoilt(NamedTuple):
+    """One value of the newest row of a table, as it can be put back."""
+
+    key: tuple[Any, ...]
+    statement: str
+    before: Any
+
+
+def put(database: sqlite3.Connection, table: str, column: str, value: object) -> Spoilt:
+    """Puts a value into the newest row of a table."""
+    keys = KEYS.get(table, ("id",))
+    newest = "WHERE role = 'worker' " if table == "processes" else ""
+    *key, before = database.execute(f'SELECT {", ".join(keys)}, "{column}" FROM {table} {newest}ORDER BY {keys[0]} DESC LIMIT 1').fetchone()
+    statement = f'UPDATE {table} SET "{column}" = ? WHERE {" AND ".join(f"{name} = ?" for name in keys)}'
+    assert database.execute(statement, (value, *key)).rowcount == 1
+    return Spoilt(tuple(key), statement, before)
+
+
+def holds_up(client: FlaskClient, path: str) -> str:
+    answer = client.get(path)
+    assert answer.status_code in (200, 204), f"{path}: {answer.status_code} {answer.text[:2000]}"
+    if path.startswith("/api/"):
+        json.loads(answer.text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    return answer.text
+
+
+@pytest.mark.parametrize(("table", "column"), [("jobs", "result"), ("processes", "detail")])
+def test_what_was_told_and_cannot_be_shown_says_so_in_its_place(client: FlaskClient, odd: sqlite3.Connection, table: str, column: str) -> None:
+    for value in ODD_TOLD:
+        spoilt = put(odd, table, column, value)
+        shown = [holds_up(client, path.format(*spoilt.key)) for path in HELD_BY[table] if "export" not in path]
+        if value == DEEP:
+            assert any("cannot be shown: it is nested" in text for text in shown)
+        odd.execute(spoilt.statement, (spoilt.before, *spoilt.key))
+
+
+@pytest.mark.parametrize("table", HELD_BY)
+def test_no_row_takes_down_what_holds_it(client: FlaskClient, odd: sqlite3.Connection, table: str) -> None:
+    """One value after the other through the columns, so that each column holds one that it should not, and each value stands in several."""
+    columns = [row[1] for row in odd.execute(f"PRAGMA table_info({table})") if row[1] not in KEYS.get(table, ("id",))]
+    if not odd.execute(f"SELECT 1 FROM {table}").fetchone():
+        odd.execute(f"INSERT INTO {table} VALUES (1, 1, 1, 'x', x'')")
+    for number, column in enumerate(columns):
+        spoilt = put(odd, table, column, ODD[number % len(ODD)])
+        paths = HELD_BY[table]
+        for path in {paths[number % len(paths)], paths[(number + 3) % len(paths)]}:
+            holds_up(client, path.format(*spoilt.key))
+        odd.execute(spoilt.statement, (spoilt.before, *spoilt.key))
+
+
+def test_a_row_of_a_wrong_type_is_named_in_lists_exports_and_the_api(client: FlaskClient, odd: sqlite3.Connection) -> None:
+    (key,) = put(odd, "jobs", "size", "abc").key
+    why = "it holds 'abc', expected a whole number"
+    assert f"size: {escape(why)}" in rows_of(client.get("/jobs").text)[f"j{key}"]
+    assert next(item for item in client.get("/api/v1/jobs").json["items"] if item["id"] == str(key))["unreadable"] == {"size": why}
+    for form in ("csv", "jsonl"):
+        assert f"cannot be shown: {why}" in client.get(f"/jobs/export.{form}").text
 
 
 # ---- export

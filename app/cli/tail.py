@@ -70,6 +70,10 @@ def _put(out: Console, row: Message, as_json: bool) -> None:
 
         put_json(MessageShape().dump(row))
         return
+    if row.unreadable:
+        why = "; ".join(f"{column}: {reason}" for column, reason in row.unreadable.items())
+        out.print(Text(f"message {row.id} cannot be shown: {why}", "red"), soft_wrap=True)
+        return
     out.print(_line(row), soft_wrap=True)
 
 

@@ -88,7 +88,7 @@ class Hello(msgspec.Struct):
     """``landlock+seccomp``, ``seccomp`` or ``none``."""
     sandbox_detail: dict[str, Any]
     catalogue: Annotated[list["JobSpec"], msgspec.Meta(max_length=64)]
-    versions: dict[str, str] = {}
+    versions: Annotated[dict[Word, Line], msgspec.Meta(max_length=16)] = {}
 
 
 class JobSpec(msgspec.Struct, frozen=True):

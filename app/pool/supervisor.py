@@ -30,6 +30,7 @@ from app.ipc import memfd
 from app.ipc.channel import Arrival, Channel, ChannelBroken, ChannelClosed
 from app.ipc.descriptor import look
 from app.ipc.identity import LARGEST, TIME_SHIFT, Issuer, first_id_at
+from app.ipc.nesting import excess
 from app.ipc.passing import PACKET_MAX, close_all
 from app.ipc.spin import Spin
 from app.ipc.vocabulary import (
@@ -43,6 +44,7 @@ from app.ipc.vocabulary import (
     Receipt,
     Refused,
     Release,
+    Result,
     Role,
     Stop,
     Task,
@@ -105,8 +107,7 @@ URGENT = frozenset(("submit", "result"))
 
 def _modest(detail: dict[str, Any]) -> None:
     """Raises ChannelBroken for particulars of a sandbox that are longer or more deeply nested than they need be: the journal must be able to hold them."""
-    said = _json(detail)
-    if len(said) > RESULT_MOST or said.count(b"[") + said.count(b"{") > 100:
+    if len(said := _json(detail)) > RESULT_MOST or excess(detail, 1000):
         raise ChannelBroken(f"the particulars of its sandbox have {len(said)} bytes or are nested deeply; expected at most {RESULT_MOST}, nearly flat")
 
 
@@ -780,6 +781,8 @@ class Supervisor:
             return self.refuse(member, arrival, "queue-full", f"Of scenarios at most {SCENARIOS_MOST} may.", job=identity)
         if not 1 <= payload.want <= 3:
             return self.refuse(member, arrival, "bad-request", f"want is {payload.want}; expected 1, 2 or 3.", job=identity)
+        if payload.parameters and (why := excess(payload.parameters)):
+            return self.refuse(member, arrival, "bad-request", f"Its parameters cannot be recorded: {why}.", job=identity)
         size = len(data)
         held = arrival.size
         input = -1
@@ -862,6 +865,8 @@ class Supervisor:
                 return self.not_for(member, arrival, HANDS_ALONE)
             raise ChannelBroken(f"a result for job {arrival.envelope.job}, which it has not in hand")
         payload = arrival.payload
+        if payload.ok and (why := excess(payload.result)):
+            payload = Result(False, reason=f"its answer cannot be recorded: {why}")
         result, told = (_json(payload.result), payload.result) if payload.ok else (EMPTY, {})
         entry = in_flight.popleft()
         if in_flight:

@@ -14,6 +14,7 @@ from typing import Callable
 
 from app.ipc.channel import Arrival, Channel, ChannelBroken, ChannelClosed, Outgoing
 from app.ipc.parent import ParentGone, die_with
+from app.ipc.nesting import excess
 from app.ipc.passing import close_all
 from app.ipc.vocabulary import Hello, Result, Role, Unhandled, complete
 from app.pool import sandbox
@@ -40,7 +41,10 @@ def work(jobs: dict[str, Job], arrival: Arrival, fds: list[int]) -> Result:
         spare=payload.spare,
     )
     try:
-        return Result(True, jobs[payload.kind].run(task))
+        found = jobs[payload.kind].run(task)
+        if why := "it is no object" if type(found) is not dict else excess(found):
+            return Result(False, reason=f"its answer cannot be recorded: {why}")
+        return Result(True, found)
     except JobFailed as error:
         return Result(False, reason=str(error))
     except MemoryError:

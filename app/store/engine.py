@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import functools
 import logging
 import sqlite3
 import threading
@@ -158,9 +159,14 @@ def make_directory(url: str) -> None:
         Path(place.database).parent.mkdir(parents=True, exist_ok=True)
 
 
+_TEXT = functools.partial(str, encoding="utf-8", errors="backslashreplace")
+"""SQLite keeps any bytes as text. One that is no UTF-8 made a whole answer an error."""
+
+
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     # The driver's own BEGIN comes late and is never IMMEDIATE: _begin_immediate takes its place.
     connection.isolation_level = None
+    connection.text_factory = _TEXT
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
     connection.execute("PRAGMA foreign_keys=OFF")

@@ -9,9 +9,13 @@ row, of about 14 us that MariaDB takes for it: none for what a bounded search fi
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Index, Integer, LargeBinary, MetaData, SmallInteger, String, Text
+from functools import cache
+from types import MappingProxyType
+from typing import Any, ClassVar, Mapping
+
+from sqlalchemy import BigInteger, Boolean, Index, Integer, LargeBinary, MetaData, SmallInteger, String, Text, event
 from sqlalchemy.dialects import mysql, sqlite
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, attributes, mapped_column
 
 NAMING = {"ix": "ix_%(table_name)s_%(column_0_N_name)s", "pk": "pk_%(table_name)s", "uq": "uq_%(table_name)s_%(column_0_N_name)s"}
 
@@ -55,9 +59,16 @@ PREVIEW = 256
 
 
 class History(DeclarativeBase):
-    """Tables that only the recorder writes."""
+    """Tables that only the recorder writes.
+
+    SQLite keeps a value of any type in any column. What stands in a row that was read is always of its column's type: another value
+    is replaced by an empty one, and told in `unreadable`.
+    """
 
     metadata = MetaData(naming_convention=NAMING)
+
+    unreadable: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    """By column, why its value cannot be shown."""
 
 
 class Own(DeclarativeBase):
@@ -326,3 +337,27 @@ class Run(Own):
     """The run as JSON, compressed by zlib."""
 
     __table_args__ = (Index(None, "kept", "created"), Index(None, "scenario", "created"), Index(None, "asked_by", "created"), Index(None, "job"), TABLE)
+
+
+# ---- what a row holds when it is read
+
+_EMPTY: dict[type, Any] = {int: 0, str: "", bytes: b"", bool: False}
+
+
+@cache
+def _columns(model: type[History]) -> tuple[tuple[str, type, bool], ...]:
+    return tuple((name, column.type.python_type, bool(column.nullable)) for name, column in model.__table__.columns.items())
+
+
+@event.listens_for(History, "load", propagate=True)
+def _check(row: History, _context: object) -> None:
+    held = row.__dict__
+    for name, kind, nullable in _columns(type(row)):
+        value = held.get(name, held)
+        if type(value) is kind or value is held or value is None and nullable:
+            continue
+        attributes.set_committed_value(row, name, None if nullable else _EMPTY[kind])
+        row.unreadable = {**row.unreadable, name: f"it holds {value!r:.60}, expected {_EXPECTED[kind]}"}  # type: ignore[misc]
+
+
+_EXPECTED = {int: "a whole number", str: "text", bytes: "bytes", bool: "true or false"}

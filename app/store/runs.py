@@ -56,9 +56,19 @@ def find(own: Session, identity: str) -> Run | None:
     return own.get(Run, identity) if could_be(identity) else None
 
 
+class Unreadable(ValueError):
+    """What is stored of a run is none. str() says why."""
+
+
 def opened(row: Run) -> dict[str, Any]:
-    """The run itself."""
-    return msgspec.json.decode(zlib.decompress(row.data))
+    """The run itself. Raises Unreadable."""
+    try:
+        found = msgspec.json.decode(zlib.decompress(row.data))
+    except (zlib.error, msgspec.MsgspecError, RecursionError, ValueError, TypeError) as error:
+        raise Unreadable(f"{type(error).__name__}: {error}") from None
+    if not isinstance(found, dict) or not {"about", "text", "steps"} <= found.keys():
+        raise Unreadable("it is no run")
+    return found
 
 
 def newest(own: Session, limit: int, scenario: str | None = None) -> list[Run]:

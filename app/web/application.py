@@ -13,7 +13,7 @@ from app import config
 from app.web import reach, words
 from app.web.upload import FIELD_MAX, Request, plain_host
 
-PARTS = ("access", "assets", "errors", "pages", "live", "export", "api", "health")
+PARTS = ("access", "assets", "errors", "guard", "pages", "live", "export", "api", "health")
 """Modules of app.web with a ``register(app)`` each, in the order of their request hooks: access comes first."""
 
 LANGUAGES = ("en",)

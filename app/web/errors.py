@@ -11,6 +11,7 @@ from werkzeug.exceptions import HTTPException, InternalServerError
 
 from app.pool.client import PoolAway, Refused
 from app.store.outage import Outage
+from app.store.runs import Unreadable
 from app.web import problems, strip
 
 
@@ -80,7 +81,7 @@ def _missing(kind: str) -> str:
 
 def register(app: Flask) -> None:
     app.extensions["pairscope.outage"] = Outage(app.logger)
-    for kind in (HTTPException, SQLAlchemyError, PoolAway, Refused, InternalServerError):
+    for kind in (HTTPException, SQLAlchemyError, Unreadable, PoolAway, Refused, InternalServerError):
         app.register_error_handler(kind, page)
     if not app.testing:
         app.register_error_handler(Exception, page)

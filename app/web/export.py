@@ -94,14 +94,14 @@ def _write(file: BinaryIO, table: Table, form: str, slices: Iterator[queries.Pag
             lines = csv.writer(out)
             lines.writerow(names)
             for page in slices:
-                lines.writerows([_cell(value(row)) for _name, value in table.fields] for row in page.rows)
+                lines.writerows([_cell(value) for value in _values(row, table)] for row in page.rows)
                 older = page.older
         else:
             for page in slices:
                 for row in page.rows:
                     out.write(
                         json.dumps(
-                            {name: value(row) for name, value in table.fields},
+                            dict(zip(names, _values(row, table))),
                             ensure_ascii=False,
                             separators=(",", ":"),
                         )
@@ -109,6 +109,18 @@ def _write(file: BinaryIO, table: Table, form: str, slices: Iterator[queries.Pag
                     )
                 older = page.older
     return older
+
+
+def _values(row: Any, table: Table) -> list[Any]:
+    """What stands in each field, or that it cannot be shown."""
+    found = []
+    for name, value in table.fields:
+        why = row.unreadable.get(name.removesuffix("_ns"), "")
+        try:
+            found.append(value(row) if not why else f"cannot be shown: {why}")
+        except (ValueError, TypeError, OverflowError) as error:
+            found.append(f"cannot be shown: {type(error).__name__}")
+    return found
 
 
 class _Borrowed(io.BufferedIOBase):

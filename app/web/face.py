@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import msgspec
 from flask import Flask, current_app, request, url_for
 from flask_babel import get_locale
 from flask_babel import gettext as _
@@ -13,6 +12,7 @@ from flask_babel import gettext as _
 import app as package
 from app.ipc.vocabulary import CALLERS
 from app.store.models import IN_ORDER, KILLED_FOR, Job, Process
+from app.store.told import told
 from app.web import access, payload, reach, strip
 from app.web.drawing.shapes import GLYPHS, glyph_of
 from app.web.drawing.system import worker_state
@@ -87,11 +87,7 @@ def width_of(count: int) -> int:
 
 def result_of(job: Job) -> dict[str, Any]:
     """A job's result; empty where there is none."""
-    try:
-        found = msgspec.json.decode(job.result) if job.result else {}
-    except msgspec.MsgspecError:
-        return {}
-    return found if isinstance(found, dict) else {"result": found}
+    return told(job.result)
 
 
 def facts_of(found: dict[str, Any], before: str = "", brief: bool = False) -> list[tuple[str, str]]:

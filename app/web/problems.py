@@ -16,7 +16,7 @@ from werkzeug.exceptions import HTTPException
 
 from app.ipc.vocabulary import REFUSALS
 from app.pool.client import PoolAway, Refused
-from app.store import errors
+from app.store import errors, runs
 from app.store.errors import Fault, Kind as Cause
 from app.web.words import size
 
@@ -62,6 +62,7 @@ KINDS: dict[str, Kind] = {
     "wrong-run": Kind(400, "The file is no run."),
     "unknown-scenario": Kind(404, "The gallery has no such scenario."),
     "unknown-run": Kind(404, "There is no such run, or it is not kept any more."),
+    "unreadable": Kind(500, "What is recorded here cannot be shown."),
     "too-many-runs": Kind(429, "Too many runs came from this address."),
     "run-failed": Kind(500, "The run did not come to its end."),
     "lab-busy": Kind(503, "The lab is busy."),
@@ -124,6 +125,8 @@ def of(error: Exception) -> Problem | None:
     if isinstance(error, PoolAway):
         words = _("%(reason)s What is recorded can still be read; try again when it is back.", reason=_sentence(str(error)))
         return Problem("pool-away", words, headers={"Retry-After": "2"})
+    if isinstance(error, runs.Unreadable):
+        return Problem("unreadable", _("What is stored of this run is none any more: %(reason)s.", reason=str(error).rstrip(".")))
     if not isinstance(error, HTTPException) and (fault := errors.of(error)) is not None:
         return _of_database(fault)
     if isinstance(error, HTTPException) and error.code is not None and error.code >= 400:
@@ -186,7 +189,8 @@ def answer(problem: Problem) -> Response:
         "detail": problem.description,
         **problem.members,
     }
-    return Response(json.dumps(body, ensure_ascii=False) + "\n", status=problem.code, headers=problem.headers, content_type=MEDIA)
+    said = json.dumps(body, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+    return Response(said, status=problem.code, headers=problem.headers, content_type=MEDIA)
 
 
 def wanted() -> bool:

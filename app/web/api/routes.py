@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any, NoReturn
 
@@ -13,6 +14,7 @@ from webargs.flaskparser import FlaskParser
 from webargs.multidictproxy import MultiDictProxy
 from werkzeug.datastructures import MultiDict
 
+from app.ipc.nesting import excess
 from app.web.access import open_to_all
 from app.web.problems import KINDS, Problem
 
@@ -47,8 +49,16 @@ class Parser(FlaskParser):
             given = super().load_json(request, schema)
         except RecursionError:
             raise Problem("bad-request", "The body is JSON that is nested too deeply; expected one object.") from None
+        except ValueError:
+            raise Problem("bad-request", "The body holds a number of thousands of digits; expected one that fits 64 bits.") from None
         if not isinstance(given, dict):
             raise Problem("bad-request", f"The body is JSON, and no object; expected one with {', '.join(schema.fields)}.")
+        if why := excess(given):
+            raise Problem("bad-request", f"The body cannot be taken: {why}.")
+        try:
+            json.dumps(given, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise Problem("bad-request", "The body holds half of a surrogate pair, which is no character; expected whole ones.") from None
         return given
 
     __location_map__ = {**FlaskParser.__location_map__, "multipart": "load_multipart"}

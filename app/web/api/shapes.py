@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 from typing import Any
 
 from flask_smorest.fields import Upload
@@ -11,6 +10,7 @@ from marshmallow import INCLUDE, Schema, fields, pre_dump, validate
 
 from app.ipc.vocabulary import JOB_STATES, MESSAGE_STATES, PROOFS
 from app.store.models import Job, Message, Process, Transfer
+from app.store.told import told
 from app.web.tables import TABLES
 from app.web.words import stamp
 
@@ -165,10 +165,17 @@ def _ends(row: Message | Transfer) -> dict[str, Any]:
 
 
 def _columns(row: Any) -> dict[str, Any]:
-    return {column.key: getattr(row, column.key) for column in row.__table__.columns}
+    shown = {column.key: getattr(row, column.key) for column in row.__table__.columns}
+    return shown | {"unreadable": dict(row.unreadable)} if row.unreadable else shown
 
 
-class MessageShape(Part):
+class Row(Part):
+    """A row of history."""
+
+    unreadable = fields.Dict(keys=fields.String(), values=fields.String(), **about("By field, why what is recorded there cannot be shown; not there: all can."))
+
+
+class MessageShape(Row):
     """One message that crossed a pair."""
 
     id = Id()
@@ -195,7 +202,7 @@ class MessageShape(Part):
         return {**_columns(row), **_ends(row)}
 
 
-class TransferShape(Part):
+class TransferShape(Row):
     """One descriptor that crossed by SCM_RIGHTS."""
 
     id = fields.String(**about("message-position.", example="123-0"))
@@ -245,7 +252,7 @@ class OutputShape(Part):
     address = fields.String(**about("Where it can be downloaded."))
 
 
-class JobShape(Part):
+class JobShape(Row):
     """One job."""
 
     id = Id()
@@ -278,7 +285,7 @@ class JobShape(Part):
             return row
         shown = _columns(row)
         shown["client"] = {"role": row.client_role, "serial": row.client_serial, "pid": row.client_pid}
-        shown["result"] = json.loads(row.result) if row.result else None
+        shown["result"] = told(row.result) if row.result else None
         shown["pool_state"] = None
         shown["output"] = None
         if row.output_name:
@@ -312,7 +319,7 @@ class NowShape(Part):
     stopped = fields.Boolean(allow_none=True, **about("True: a signal has stopped its process; it goes on at SIGCONT. null: the supervisor may not see that."))
 
 
-class WorkerShape(Part):
+class WorkerShape(Row):
     """One worker, living or dead."""
 
     serial = fields.Integer()
@@ -333,7 +340,7 @@ class WorkerShape(Part):
     @pre_dump
     def _of_row(self, pair: tuple[Process, Any], **_: Any) -> dict[str, Any]:
         row, now = pair
-        return {**_columns(row), "detail": json.loads(row.detail) if row.detail else {}, "now": now}
+        return {**_columns(row), "detail": told(row.detail), "now": now}
 
 
 class MessageWithTransfers(MessageShape):

@@ -15,6 +15,7 @@ from app.store.models import Job
 from app.web import access, download, face, listing, payload, reach, strip, timeline, unknown
 from app.web.access import operator_required, reader_required
 from app.web.drawing import job as drawing
+from app.web.guard import drawn
 from app.web.pages import blueprint
 from app.web.problems import Problem
 from app.web.upload import receive, takes_upload
@@ -148,7 +149,7 @@ def story(id: int) -> dict[str, Any]:
         "way": way,
         "later": timeline.trace(later, transfers),
         "files": list(timeline.descriptors(way).values()),
-        "drawing": drawing.draw(way, found.kind, found.name),
+        "drawing": drawn(drawing.draw, way, found.kind, found.name),
         "result": face.facts_of(result),
         "bytes": dumped,
         "text": text,

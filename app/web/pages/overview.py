@@ -13,6 +13,7 @@ from app.store.filter import parse
 from app.web import listing, reach, strip
 from app.web.access import reader_required
 from app.web.drawing import chart, system
+from app.web.guard import drawn
 from app.web.pages import blueprint
 from app.web.pages.jobs import catalogue, chosen_kind
 from app.web.tables import MESSAGES
@@ -130,7 +131,7 @@ def system_context() -> dict[str, Any]:
             _("%(count)s rows", count=number(snapshot.recorder.history)) if snapshot else "",
         )
     )
-    return {"system_drawing": system.draw(snapshot, around), "system_rows": rows}
+    return {"system_drawing": drawn(system.draw, snapshot, around), "system_rows": rows}
 
 
 def system_signature() -> int:
@@ -173,7 +174,7 @@ def rates() -> list[chart.Point]:
 
 def rates_context(points: list[chart.Point]) -> dict[str, Any]:
     """The charts and their table."""
-    return {"rates_drawing": chart.draw(points), "rates_points": points}
+    return {"rates_drawing": drawn(chart.draw, points), "rates_points": points}
 
 
 def rates_signature(points: list[chart.Point]) -> int:

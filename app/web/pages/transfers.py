@@ -14,6 +14,7 @@ from app.store.models import Transfer
 from app.web import listing, reach
 from app.web.access import reader_required
 from app.web.drawing import transfer as drawing
+from app.web.guard import drawn
 from app.web.pages import blueprint
 from app.web.pages.messages import flag_names
 from app.web.problems import Problem
@@ -81,7 +82,7 @@ def transfer(message: int, position: int) -> Any:
         "transfer.html",
         transfer=found,
         inbound=found.receiver_role == "supervisor",
-        drawing=drawing.draw(found),
+        drawing=drawn(drawing.draw, found),
         flags=status_words(found.flags),
         proof_words=proof_words(found),
         cmsg=control_message(queries.transfers_of_message(reach.history(), message), position),

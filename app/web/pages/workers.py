@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import msgspec
 from flask import flash, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 
@@ -13,6 +12,7 @@ from app.pool.snapshot import WorkerView
 from app.store import queries
 from app.store.filter import parse
 from app.store.models import Process
+from app.store.told import told
 from app.web import listing, reach, strip
 from app.web.access import operator_required, reader_required
 from app.web.drawing.system import worker_state
@@ -76,7 +76,7 @@ def worker(serial: int) -> Any:
         alive=alive,
         standing=worker_state(alive) if alive else process_state(found),
         sentence=_sentence(alive, found),
-        detail=alive.detail if alive and alive.detail else _detail(found),
+        detail=alive.detail if alive and alive.detail else told(found.detail),
         table=MESSAGES,
         rows=recent.rows,
         limit=RECENT,
@@ -103,14 +103,6 @@ def pool_signature() -> int:
     """Another number when the table of living workers would be another one."""
     snapshot = reach.snapshot()
     return strip.digest((snapshot.workers, snapshot.wanted, snapshot.stations)) if snapshot else 0
-
-
-def _detail(process: Process) -> dict[str, Any]:
-    try:
-        found = msgspec.json.decode(process.detail) if process.detail else {}
-    except msgspec.MsgspecError:
-        found = {}
-    return found if isinstance(found, dict) else {}
 
 
 @blueprint.post("/workers/scale")

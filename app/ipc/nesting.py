@@ -1,0 +1,48 @@
+"""Nested values that a peer hands in (a job's answer, its parameters): how deep they may go, how many they may hold, and of what kinds.
+
+What is accepted is recorded and shown to everybody. An answer nested 990 deep could be decoded by the supervisor, a few calls below the bottom of its
+stack, and by no page that showed it: each list that held the job was an error for all.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+DEPTH = 16
+"""Levels; what jobs answer has four."""
+VALUES = 10_000
+"""Values in all of it."""
+
+_PLAIN = frozenset((str, int, bool, type(None)))
+
+
+def excess(value: Any, values: int = VALUES) -> str:
+    """What of a value JSON could not say within the bounds, in words; empty if all is well. It is not recursive, whatever comes."""
+    level = [value]
+    count = 0
+    for depth in range(DEPTH + 1):
+        below: list[Any] = []
+        for one in level:
+            kind = type(one)
+            if kind in _PLAIN:
+                continue
+            if depth == DEPTH and kind in (dict, list):
+                return f"it is nested deeper than {DEPTH} levels"
+            if kind is dict:
+                if any(type(key) is not str for key in one):
+                    return "it holds a name that is no text"
+                below += one.values()
+            elif kind is list:
+                below += one
+            elif kind is not float:
+                return f"it holds a {kind.__name__}; expected text, numbers, true, false, null, lists and objects"
+            elif not math.isfinite(one):
+                return f"it holds {one}, which is no number in JSON"
+        count += len(below)
+        if count > values:
+            return f"it holds more than {values} values"
+        if not below:
+            return ""
+        level = below
+    raise AssertionError("what lies deeper was refused")
