@@ -510,6 +510,27 @@ def test_a_server_that_takes_requests_and_answers_none_is_told_within_5_s_too(br
     eventually(lambda: stale(browser) == "", "it goes on where it waited")
 
 
+@pytest.mark.long
+def test_a_server_that_answers_with_an_error_is_told_by_that_error_and_its_strip_is_shown(browser: Chrome, tmp_path: Path) -> None:
+    own = Site(tmp_path)
+    place = own.settings.state / "history.sqlite"
+    try:
+        open_page(browser, own, "/messages")
+        for made in own.app.extensions["pairscope"]._engines.values():
+            made.dispose()
+        place.rename(place.with_suffix(".away"))
+        place.mkdir()  # a file would be made anew
+        eventually(lambda: stale(browser).startswith("The database is away") and said(browser) == "The database is away", "the error's title is told", timeout=5)
+        assert "away" in text_of(browser, ".lamp.failed")
+        assert browser.execute_script(GREY, ".table[data-table]") == ["none", "grayscale(1)"], "the strip is of now"
+        place.rmdir()
+        place.with_suffix(".away").rename(place)
+        eventually(lambda: stale(browser) == "" and not browser.find_elements(By.CSS_SELECTOR, ".lamp.failed"), "it goes on")
+    finally:
+        browser.get("about:blank")
+        own.close()
+
+
 def test_a_server_that_is_away_is_said_and_followed_again_when_it_is_back(browser: Chrome, site: Site) -> None:
     open_page(browser, site, "/messages")
     site.stop()

@@ -99,7 +99,10 @@ async function ask() {
 // A server that answers with an error says which, and how it stands itself.
 function refused(found) {
   const strip = found.querySelector('[data-part="strip"]');
-  if (strip) parts.set("strip", strip);
+  if (strip) {
+    parts.set("strip", strip);
+    seen = seen.replace(/strip:\d+/, "strip:"); // another one than the server knows of is seen
+  }
   return Object.assign(new Error("refused"), { told: found.querySelector("h1")?.textContent.replace(/\.$/, "") });
 }
 
