@@ -37,7 +37,11 @@ def meaning(step: dict[str, Any], result: dict[str, Any], names: Mapping[int, st
     return ""
 
 
-def beside(step: dict[str, Any], result: dict[str, Any], names: Mapping[int, str]) -> dict[str, str]:
+WORDS = {"process": "process %s", "user": "user %s", "group": "group %s", "nobody": "no process"}
+"""What credentials are told in. A page has its own."""
+
+
+def beside(step: dict[str, Any], result: dict[str, Any], names: Mapping[int, str], words: Mapping[str, str] = WORDS) -> dict[str, str]:
     """What came beside the number, by key: ``revents``, ``status``, ``killed``, ``stopped``, ``continued``, ``value`` (of an option or an eventfd), ``flags``, ``creds``, ``port``."""
     found: dict[str, str] = {}
     if result.get("revents") is not None:
@@ -51,9 +55,9 @@ def beside(step: dict[str, Any], result: dict[str, Any], names: Mapping[int, str
     if result.get("msg_flags"):
         found["flags"] = decode("MSG_", result["msg_flags"] & 0xFFFFFFFF)
     if result.get("creds"):
-        found["creds"] = credentials(result["creds"], names)
+        found["creds"] = credentials(result["creds"], names, words)
     if result.get("option") is not None:
-        found["value"] = option(step, result, names)
+        found["value"] = option(step, result, names, words)
     elif result.get("held") is not None and _counts(step):
         found["value"] = str(result["held"])
     if result.get("port") is not None:
@@ -76,22 +80,22 @@ def _counts(step: dict[str, Any]) -> bool:
     return any(row["number"] == step["arguments"][0] and row["inode"] in counters for row in rows)
 
 
-def credentials(creds: list[int], names: Mapping[int, str]) -> str:
+def credentials(creds: list[int], names: Mapping[int, str], words: Mapping[str, str] = WORDS) -> str:
     """Process, user and group in words: ``process me, user 65534, group 65534``; what the kernel does not know is left out."""
     pid, *ids = creds
-    words = [f"process {names.get(pid, pid)}" if pid else "no process"]
-    words += [f"{what} {number}" for what, number in zip(("user", "group"), ids) if number not in (0xFFFFFFFF, -1)]
-    return ", ".join(words)
+    told = [words["process"] % names.get(pid, pid) if pid else words["nobody"]]
+    told += [words[what] % number for what, number in zip(("user", "group"), ids) if number not in (0xFFFFFFFF, -1)]
+    return ", ".join(told)
 
 
-def option(step: dict[str, Any], result: dict[str, Any], names: Mapping[int, str]) -> str:
+def option(step: dict[str, Any], result: dict[str, Any], names: Mapping[int, str], words: Mapping[str, str] = WORDS) -> str:
     """An option's value: credentials and constants by their names, a time-out in seconds, else numbers."""
     data, held = base64.b64decode(result["option"]), result["held"]
     level, which = (step["arguments"] + [None] * 3)[1:3]
     if level != socket.SOL_SOCKET:
         return str(held)
     if which == NUMBERS["SO_PEERCRED"] and len(data) == 12:
-        return credentials(list(struct.unpack("=iII", data)), names)
+        return credentials(list(struct.unpack("=iII", data)), names, words)
     if which in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO) and isinstance(held, list) and len(held) == 2:
         return f"{held[0]}.{held[1]:06d} s"
     for name, word in _OPTIONS.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from typing import Any, NamedTuple
+from typing import Any, Mapping, NamedTuple
 
 from flask_babel import gettext as _
 
@@ -52,15 +52,15 @@ class Pane(NamedTuple):
         return max(0, self.total - min(len(self.data), 16 * ROWS_MOST))
 
 
-def panes(step: dict[str, Any], completed: dict[str, Any] | None = None) -> list[Pane]:
-    """Every pane that a step's call, or `completed` (the end of another call), has bytes for."""
+def panes(step: dict[str, Any], completed: dict[str, Any] | None = None, names: Mapping[int, str] | None = None) -> list[Pane]:
+    """Every pane that a step's call, or `completed` (the end of another call), has bytes for; `names` are the processes', by pid."""
     result = completed or step["result"]
     found = []
     if result is None:
         return found
     message = result.get("message")
     if message and message["controllen"]:
-        found.append(_control(message))
+        found.append(_control(message, names or {}))
     elif message and not message["controllen"] and message.get("room"):
         found.append(Pane(_("Control buffer: nothing came"), b"", 0, []))
     if result.get("data"):
@@ -103,7 +103,7 @@ def _parts(message: dict[str, Any] | None, data: bytes) -> list[Field]:
     return fields
 
 
-def _control(message: dict[str, Any]) -> Pane:
+def _control(message: dict[str, Any], names: Mapping[int, str]) -> Pane:
     fields = []
     for index, part in enumerate(message["parts"]):
         at, prefix = part["at"], f"c{index}"
@@ -116,7 +116,7 @@ def _control(message: dict[str, Any]) -> Pane:
         if "fds" in part:
             fields += [Field(f"{prefix}fd{place}", f"fd[{place}]", str(fd), at + 16 + 4 * place, 4) for place, fd in enumerate(part["fds"])]
         elif "creds" in part:
-            fields += [Field(f"{prefix}{name}", name, str(value), at + 16 + 4 * place, 4) for place, (name, value) in enumerate(zip(("pid", "uid", "gid"), part["creds"]))]
+            fields += [Field(f"{prefix}{name}", name, _id(name, value, names), at + 16 + 4 * place, 4) for place, (name, value) in enumerate(zip(("pid", "uid", "gid"), part["creds"]))]
         elif body:
             fields.append(Field(f"{prefix}data", "CMSG_DATA", _("%(count)s bytes", count=body), at + 16, body))
         if part["padding"]:
@@ -124,6 +124,11 @@ def _control(message: dict[str, Any]) -> Pane:
     data = base64.b64decode(message["control"])
     room = f", msg_controllen {message['controllen']}" + (_(" of %(room)s", room=message["room"]) if "room" in message else "")
     return Pane(_("Control buffer") + room, data, message["controllen"], fields)
+
+
+def _id(name: str, value: int, names: Mapping[int, str]) -> str:
+    """A number of credentials, with the name of its process."""
+    return f"{value} ({names[value]})" if name == "pid" and value in names else str(value)
 
 
 def header(message: dict[str, Any] | None) -> list[tuple[str, str]]:

@@ -34,7 +34,8 @@ def outcome(step: dict[str, Any], result: dict[str, Any], names: Mapping[int, st
         text += "  " + ngettext("and descriptor %(which)s", "and descriptors %(which)s", len(result["fds"]), which=_numbers(result["fds"]))
     elif result.get("made"):
         text += "  " + ngettext("made %(which)s", "made %(which)s", len(result["made"]), which=_numbers(result["made"]))
-    for key, word in values.beside(step, result, names).items():
+    said = {"process": _("process %s"), "user": _("user %s"), "group": _("group %s"), "nobody": _("no process")}
+    for key, word in values.beside(step, result, names, said).items():
         text += f"  {key} {word}"
     if lost := result.get("lost"):
         which = comma(_of_whom(one) for one in lost)

@@ -164,7 +164,7 @@ def moment(row: Run) -> dict[str, Any]:
         "untold": 0 < ahead <= reading.count,
         "facts": reading.facts(shown),
         "names": reading.names(shown),
-        "panes": [] if hidden or not step else _panes(step, number),
+        "panes": [] if hidden or not step else _panes(step, number, reading.processes),
         "msghdr": panes.header((step or {}).get("result", {}) and step["result"].get("message")) if step and not hidden else [],
         "inode_of": lambda inode: reading.inode(shown, inode),
         "afloat": afloat,
@@ -180,12 +180,12 @@ def moment(row: Run) -> dict[str, Any]:
     }
 
 
-def _panes(step: dict[str, Any], number: int) -> list[tuple[str, Any]]:
+def _panes(step: dict[str, Any], number: int, names: dict[int, str]) -> list[tuple[str, Any]]:
     """Who the bytes are of, and the pane; calls that this step released come after its own."""
-    found = [("", pane) for pane in panes.panes(step)]
+    found = [("", pane) for pane in panes.panes(step, names=names)]
     for actor, result in step["completed"].items():
         if result["of"] + 1 != number:
-            found += [(actor, pane) for pane in panes.panes(step, result)]
+            found += [(actor, pane) for pane in panes.panes(step, result, names)]
     return found
 
 
