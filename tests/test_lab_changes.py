@@ -127,6 +127,23 @@ def test_what_the_kernel_closed_on_receipt_is_told_with_its_sender():
     assert reading.outcome(4).endswith("flags MSG_CTRUNC  the kernel closed 1 descriptor on receipt: me's 5 (memfd)")
 
 
+def test_what_is_in_flight_and_what_waits_for_whoever_accepts_is_told():
+    text = (
+        'me: socketpair AF_UNIX SOCK_STREAM 0 -> a b\nme: pipe2 O_DIRECT -> r w\nme: write w "ab"\nme: socket AF_UNIX SOCK_STREAM 0 -> door\nme: bind door "door"\nme: listen door 2\n'
+        'me: socket AF_UNIX SOCK_STREAM 0 -> c\nme: connect c "door"\nme: sendmsg c iov=["early"] fds=[r]\nme: close r\nme: socketpair AF_UNIX SOCK_STREAM 0 -> x y\n'
+        'me: sendmsg a iov=["x"] fds=[y]\nme: close y\nme: write x "still heard"\nme: send a "!" MSG_OOB\nme: accept door -> s\nme: close b\n'
+    )
+    run = played(text)
+    assert audited(run) > 20 and audited(exports.load(exports.json(run))) > 20
+    said = told(text)
+    assert said['sendmsg c iov=["early"] fds=[r]'] == ["5 bytes wait at door for whoever accepts", "1 descriptor is in flight to door"]
+    assert "nobody's table holds y: in flight, in the queue of b" in said["close y"]
+    assert said['write x "still heard"'] == ["11 bytes wait at y"]
+    assert "nothing waits at door for whoever accepts any more" in said["accept door -> s"]
+    assert "y is gone: nobody can receive it any more" in said["close b"]
+    assert told("me: pipe -> r w\nme: fcntl w F_SETFL O_DIRECT\n")["fcntl w F_SETFL O_DIRECT"][-1] == "what waits at r has borders now"
+
+
 def test_two_eventfds_are_told_apart_though_they_have_one_inode():
     text = 'me: eventfd 3 0 -> e\nme: eventfd 5 0 -> f\nme: write e x"0100000000000000"\nme: close e\nme: read f 8\n'
     said = told(text)

@@ -664,6 +664,30 @@ def test_two_ends_that_only_carry_each_other_are_there_until_the_kernel_collects
     eventually(lambda: not {str(a), str(b)} & known_sockets(), "the kernel collects them")
 
 
+@pytest.mark.parametrize("kind", ["AF_UNIX SOCK_STREAM", "AF_UNIX SOCK_SEQPACKET", "AF_INET SOCK_STREAM"])
+def test_what_was_sent_before_anybody_accepted_waits_at_the_listening_socket(kind):
+    where, unix = ('"door"', True) if "UNIX" in kind else ('"127.0.0.1:0"', False)
+    send = 'p: sendmsg c iov=["ahead"] fds=[m]' if unix else 'p: write c "ahead"'
+    steps = held(
+        f'p: memfd_create "m" 0 -> m\np: socketpair AF_UNIX SOCK_STREAM 0 -> x y\np: socket {kind} 0 -> door\np: bind door {where}\np: listen door 3\np: socket {kind} 0 -> c\n'
+        f'p: connect c {where}\n{send}\n' + ('p: sendmsg c iov=["pair"] fds=[y]\np: close y\n' if unix else 'p: write c "pair"\np: close 99\n')
+        + 'p: accept door -> s\np: close 99\np: recv s 5 0 => "ahead"\n'
+    )["steps"]  # fmt: skip
+    c, y, m = (descriptor(steps[7], "p", name) for name in "cym")
+    found = seen(steps[9], "p", "door")
+    assert texts({"contents": found["ahead"]}) == ["ahead", "pair"] and {piece["from"] for piece in found["ahead"]} == {c["inode"]}
+    assert found["how"]["ahead"] == "derived" and "ahead" not in seen(steps[6], "p", "door") and "ahead" not in seen(steps[10], "p", "door")
+    if unix:
+        assert [[one["inode"] for one in piece["carried"]] for piece in found["ahead"]] == [[m["inode"]], [y["inode"]]]
+        assert found["in_flight"] == 2 and [one["inode"] for one in found["carried"]] == [m["inode"], y["inode"]]
+        afloat = by_inode(steps[9], y["inode"])
+        assert not afloat["held"] and afloat["flies_in"] == [found["inode"]] and afloat["how"]["flies_in"] == "derived"
+        flies = by_inode(steps[10], y["inode"])
+        assert flies["flies_in"] == [descriptor(steps[10], "p", "s")["inode"]] and flies["how"]["flies_in"] == "observed"
+        assert [one["sender"] for one in seen(steps[10], "p", "s")["carried"]] == ["p", "p"]
+    assert "".join(texts(seen(steps[11], "p", "s"))) == "aheadpair"
+
+
 def test_what_a_call_still_uses_is_told_though_no_table_holds_it():
     steps = held(PASSING + 'p: thread -> t\nt: read b 9 => blocks\np: close b\np: write a "late"\nt: (read returns) => "late"\np: close 99\n')["steps"]
     inode = descriptor(steps[2], "p", "b")["inode"]

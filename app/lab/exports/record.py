@@ -71,7 +71,7 @@ def _agree_step(where: str, step: dict[str, Any], scenario: Scenario, index: int
         if result is not None:
             _data(where, result["data"], result.get("option"), *_pieces(result["message"]))
     for found in (step["after"] or {"objects": []})["objects"]:
-        _data(where, *(piece["data"] for piece in found.get("contents") or ()))
+        _data(where, *(piece["data"] for key in ("contents", "ahead") for piece in found.get(key) or ()))
     for result in step["completed"].values():
         if result["of"] > index:
             raise NoRun(f"{where}: completed is a call of step {result['of'] + 1}")
@@ -258,6 +258,10 @@ class _Piece(_Shape):
     oob: bool | msgspec.UnsetType = msgspec.UNSET
 
 
+class _Ahead(_Piece, rename={"source": "from"}, kw_only=True):
+    source: _Inode
+
+
 class _Credentials(_Shape):
     pid: _Int
     uid: _Int
@@ -273,6 +277,7 @@ class _Object(_Shape):
     how: dict[_Word, _Word]
     held: bool | msgspec.UnsetType = msgspec.UNSET
     flies_in: Annotated[list[_Inode], msgspec.Meta(max_length=4096)] | msgspec.UnsetType = msgspec.UNSET
+    ahead: Annotated[list[_Ahead], msgspec.Meta(max_length=4096)] | msgspec.UnsetType = msgspec.UNSET
     used_by: Annotated[list[_Word], msgspec.Meta(max_length=64)] | msgspec.UnsetType = msgspec.UNSET
     family: _Word | msgspec.UnsetType = msgspec.UNSET
     type: _Word | msgspec.UnsetType = msgspec.UNSET

@@ -481,15 +481,18 @@ class _Stage:
         flags = arguments[2] if call == "recv" else named.get("flags", 0)
         pending.peeks = bool(call in ("recv", "recvmsg") and flags & socket.MSG_PEEK)
         to = self._memory.peers.get(pending.inode)
+        seen = self._memory.objects.get(pending.inode, {})
+        if not to and seen.get("peer_address") and seen.get("type") in ("SOCK_STREAM", "SOCK_SEQPACKET") and not seen.get("listens"):
+            to = -pending.inode  # nobody has accepted the connection
         if call in _SENDING and to:
-            fds = _passed(named) if call == "sendmsg" and to in self._memory.unix else []  # other families pass none
+            fds = _passed(named) if call == "sendmsg" and abs(to) in self._memory.unix else []  # other families pass none
             texts = named["iov"] if call == "sendmsg" else [arguments[1]]
             size = sum(len(text[0]) * text[1] for text in texts if isinstance(text, list))
             if call == "write" and len(arguments) > 2:
                 size = arguments[2]
             data = b"".join(bytes(text[0]) * min(text[1], probes.SHOWN) for text in texts if isinstance(text, list))[: min(size, probes.SHOWN)]
             carried = tuple(self._carry(who, fd) for fd in fds)
-            pending.sent = self._memory.queues.sending(to, self._memory.kinds.get(to, ""), size, data, carried)
+            pending.sent = self._memory.queues.sending(to, self._memory.kinds.get(abs(to), ""), size, data, carried)
         return pending
 
     def _carry(self, who: Actor, number: int) -> Carried:

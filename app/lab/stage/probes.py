@@ -135,6 +135,10 @@ def facts(processes: Iterable[Process], memory: Memory) -> dict[str, Any]:
     groups: list[_Description] = []
     try:
         tables = {process.pid: _table(process, groups) for process in processes if not process.ended}
+        for sender in memory.queues.ahead():
+            said = memory.asker.ask(sender) if sender in memory.unix else None
+            if peer := said.peer if said else memory.peers.get(sender, 0):
+                memory.queues.accepted(sender, peer)
         _fly(groups, memory)
         _number(groups, memory)
         told = [_process(process, processes, tables.get(process.pid, [])) for process in processes]
@@ -351,7 +355,26 @@ def _objects(
         if "flies_in" in told:
             told["how"]["flies_in"] = "observed"
     found = list(objects.values())
+    _see_ahead(found, memory)
     return [*found, *_beyond(found, look)]
+
+
+def _see_ahead(found: list[dict[str, Any]], memory: Memory) -> None:
+    """What was sent to those who have not been accepted: no descriptor leads to where it waits, so it is known from the run's own calls alone."""
+    by_inode = {told["inode"]: told for told in found}
+    for sender in memory.queues.ahead():
+        told, sent = by_inode.get(sender), memory.queues.waiting(sender)
+        # Of one that was closed meanwhile nobody can tell whether it has been accepted.
+        doors = [one for one in found if one.get("listens") and told and one.get("address") == told.get("peer_address")]
+        if len(doors) != 1 or not sent or sender not in (doors[0]["waiting_from"] or [sender]) or not doors[0]["waiting"]:
+            continue
+        pieces = [_piece(one.data) | {"bytes": one.bytes, "carried": [told_carried(which) for which in one.carried]} for one in sent]
+        doors[0].setdefault("ahead", []).extend(piece | {"from": sender} for piece in pieces[:MESSAGES])
+        doors[0]["how"]["ahead"] = "derived"
+    for door in found:
+        carried = [one for piece in door.get("ahead", ()) for one in piece["carried"]]
+        if carried and len(carried) == door["in_flight"]:  # the kernel counts those of all connections that wait
+            door |= {"carried": carried, "flying": [one["number"] for one in carried]}
 
 
 def _beyond(found: list[dict[str, Any]], look: _Look) -> list[dict[str, Any]]:
@@ -369,7 +392,9 @@ def _beyond(found: list[dict[str, Any]], look: _Look) -> list[dict[str, Any]]:
         said = memory.asker.ask(inode) if inode in memory.unix and inode not in present else None
         if said is None:
             continue
-        told = before | {"held": False, "flies_in": memory.queues.carrying(inode), "peer": said.peer or None, "shut": list(said.shut)}
+        flies_in = [queue for queue in memory.queues.carrying(inode) if queue > 0]
+        flies_in += [one["inode"] for one in found if any(which and which["inode"] == inode for piece in one.get("ahead", ()) for which in piece["carried"])]
+        told = before | {"held": False, "flies_in": flies_in, "peer": said.peer or None, "shut": list(said.shut)}
         told["peer_held"] = None if not said.peer else said.peer in look.held
         told["how"] = {key: "derived" for key in before["how"]} | {"held": "observed", "flies_in": "derived", "peer": "observed", "shut": "observed"}
         if users.get(inode):

@@ -51,6 +51,21 @@ class Queues:
         self._since.append(sent)
         return sent
 
+    def ahead(self) -> list[int]:
+        """The sockets from which something was sent before anybody accepted their connection: until then its other end has no inode, and stands here as the
+        sender's own, less than 0."""
+        return [-to for to in self._sent if to < 0]
+
+    def accepted(self, sender: int, to: int) -> None:
+        """The other end of a connection is known by its inode now."""
+        self._sent[to] = self._sent.pop(-sender, []) + self._sent.get(to, [])
+        for sent in self._sent[to]:
+            sent.to = to
+
+    def waiting(self, sender: int) -> list[Sent]:
+        """What was sent ahead from there."""
+        return [sent for sent in self._sent.get(-sender, ()) if sent.returned]
+
     def since(self, to: int) -> list[Sent]:
         """What has been sent there since the last look."""
         return [sent for sent in self._since if sent.to == to and sent.returned and sent in self._sent.get(to, ())]

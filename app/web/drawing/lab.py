@@ -237,6 +237,13 @@ def _thing(item: dict[str, Any], names: dict[int, str], rows: dict[int, dict[str
     return thing._replace(note=_afloat(item, names) or thing.note)
 
 
+def _ahead(item: dict[str, Any]) -> dict[str, Any] | None:
+    """What waits at a listening socket for whoever accepts, as a queue; None: nothing."""
+    pieces = item.get("ahead")
+    carried = [one for piece in pieces or () for one in piece.get("carried") or ()]
+    return item | {"contents": pieces, "in_flight": len(carried), "flying": [one["number"] for one in carried]} if pieces else None
+
+
 def _box(item: dict[str, Any], names: dict[int, str], rows: dict[int, dict[str, Any]], fresh: bool) -> Thing:
     inode, kind = item["inode"], item["kind"]
     name = names.get(inode, "")
@@ -246,7 +253,7 @@ def _box(item: dict[str, Any], names: dict[int, str], rows: dict[int, dict[str, 
             state = _("%(count)s of %(most)s wait", count=item.get("waiting") or 0, most=item["backlog"]) if item.get("backlog") is not None else _("listens")
         else:
             state = f"inode {inode}"
-        return Thing(_("socket"), note, [Port((inode, None), name, state, None if item.get("listens") else item)], fresh)
+        return Thing(_("socket"), note, [Port((inode, None), name, state, _ahead(item) if item.get("listens") else item)], fresh)
     if kind == "pipe":
         ports = []
         for place, description in enumerate(item["descriptions"]):

@@ -30,7 +30,7 @@ EMPTY: dict[str, tuple[Any, ...]] = {
     "queued": (0, None), "contents": ([], None), "in_flight": (0, None), "flying": ([], None), "carried": ([], None), "shut": ([], None), "error": (False,),
     "waiting": (0, None), "waiting_from": ([], None), "backlog": (None,), "size": (0,), "crc32": (0,), "count": (0,), "seals": ("0", "F_SEAL_SEAL"),
     "address": (None, "0.0.0.0:0", "[::]:0"), "peer_address": (None,),
-    "held": (True, None), "flies_in": ([], None), "used_by": ([], None),
+    "held": (True, None), "flies_in": ([], None), "used_by": ([], None), "ahead": ([], None),
 }  # fmt: skip
 """What else an object has that holds nothing yet: no word is made of these."""
 
@@ -265,6 +265,9 @@ class _Teller:
             yield Difference(self._rewritten(item, had), frozenset(_of(item, *_FILE)))
         elif differs("queued", "contents"):
             yield Difference(_waits(name, item, had), frozenset(_of(item, "queued", "contents", "borders", "why")))
+        elif differs("borders"):
+            text = _("what waits at %(name)s has borders now", name=name) if item.get("borders") else _("what waits at %(name)s has no borders any more", name=name)
+            yield Difference(text, frozenset(_of(item, "borders", "why")))
         elif differs("why"):
             text = _("of what waits at %(name)s: %(why)s", name=name, why=item["why"]) if item.get("why") else _("all that waits at %(name)s is shown again", name=name)
             yield Difference(text, frozenset(_of(item, "why")))
@@ -338,7 +341,11 @@ class _Teller:
             elif not waiting:
                 text = _("no connection waits at %(name)s any more", name=name)
             yield Difference(text, frozenset(_of(item, "waiting", "waiting_from")))
-        elif (item.get("waiting_from") or []) != (had.get("waiting_from") or []):
+        if (item.get("ahead") or []) != (had.get("ahead") or []):
+            size = sum(one["bytes"] for one in item.get("ahead") or ())
+            text = ngettext("%(num)s byte waits at %(name)s for whoever accepts", "%(num)s bytes wait at %(name)s for whoever accepts", size, name=name)
+            yield Difference(text if size else _("nothing waits at %(name)s for whoever accepts any more", name=name), frozenset(_of(item, "ahead")))
+        if waiting == (had.get("waiting") or 0) and (item.get("waiting_from") or []) != (had.get("waiting_from") or []):
             whose = comma(self._names.get(one, str(one)) for one in item.get("waiting_from") or ())
             text = _("the connections that wait at %(name)s come from %(whose)s", name=name, whose=whose) if whose else _("nobody holds the other end of what waits at %(name)s", name=name)
             yield Difference(text, frozenset(_of(item, "waiting_from")))
@@ -372,7 +379,7 @@ class _Teller:
         return _("nobody holds the other end of %(name)s any more", name=name)
 
 
-_LISTENING = ("listens", "waiting", "backlog", "waiting_from")
+_LISTENING = ("listens", "waiting", "backlog", "waiting_from", "ahead")
 _FILE = ("size", "contents", "crc32")
 
 
