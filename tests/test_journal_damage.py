@@ -13,7 +13,7 @@ import pytest
 from app.journal import segment
 from app.journal.reader import JournalGap, Reader
 from app.journal.records import Born, Epoch, Message, Outcome
-from app.journal.writer import Writer
+from app.journal.writer import JournalBroken, Writer
 
 KINDS = ("flipped", "zeroed", "cut")
 
@@ -376,6 +376,17 @@ def test_damage_where_a_segment_ends_is_told_with_the_next_one(tmp_path: Path) -
     assert read == [*range(writer.begin, positions[2] - 1), *range(positions[2], writer.position + 1)]
     assert (gap.after, gap.reached) == (positions[2] - 2, positions[2] - 1)
     assert Path(tmp_path / gap.damage[0].name).read_bytes() in path.read_bytes()
+
+
+def test_a_journal_of_a_newer_version_is_left_as_it_is_and_told(tmp_path: Path) -> None:
+    with closing(Writer(tmp_path)) as writer:
+        path, last = segment.path(tmp_path, writer.begin), writer.position
+    with path.open("ab") as file:
+        file.write(segment.frame(last + 1, 1, segment.encode([[99, "a record that nobody here knows"]])))
+    data = path.read_bytes()
+    with pytest.raises(JournalBroken, match="holds what this version cannot read: .*; nothing of it was changed"):
+        Writer(tmp_path)
+    assert [entry.name for entry in tmp_path.iterdir() if entry.name != "lock"] == [path.name] and path.read_bytes() == data
 
 
 def test_the_epoch_says_what_recovery_found(journal: Journal, tmp_path: Path) -> None:

@@ -276,6 +276,38 @@ def test_the_recorder_of_an_older_supervisor_stops_and_says_why(history: Setting
     assert "written for the supervisor that began at position 2, and this recorder's began at 1, before it: it stops" in capfd.readouterr().err
 
 
+def test_a_journal_that_cannot_be_read_on_is_said_and_gone_on_with_when_it_can(history: Settings) -> None:
+    """A frame of a newer version; and what is damaged, where it cannot be set aside."""
+    settings = filed(history)
+    story = Story(begin=time.time_ns())
+    with journal(settings) as log:
+        told = written(log, story, 5)
+        path, size = segment.listed(settings.journal)[-1][1], log.bytes
+        newer = segment.frame(log.position + 1, 1, segment.encode([[99, "unknown"]]))
+        with path.open("ab") as file:
+            file.write(newer)
+        with recorder(settings) as running:
+            running.say("more", More(log.position + 1))
+            said = running.hear(lambda progress: progress.stalled, "it says why", 20)
+            assert said.database == "ok" and said.stalled.startswith(f"the journal holds what this version cannot read behind position {log.position}: ")
+            os.truncate(path, size)
+            told += written(log, story, 2)
+            running.say("more", More(log.position))
+            assert running.drained(log.position).stalled == ""
+            begin = log.bytes
+            lost = log.append([story.message("stop")])
+            with path.open("r+b") as file:
+                file.seek(begin + 30)
+                file.write(b"\0\0\0")
+            blocked = settings.journal / f".{path.stem}-{begin}-{log.bytes - begin}.damaged.{running.pid}"
+            blocked.mkdir()
+            running.say("more", More(log.position))
+            assert running.hear(lambda progress: progress.stalled, "it says why", 20).stalled == "what the journal has damaged cannot be set aside: Is a directory"
+            blocked.rmdir()
+            assert running.drained(lost).gaps == 1
+    is_exactly_once(settings, told)
+
+
 @both
 def test_records_that_the_journal_has_lost_are_told_and_passed(history: Settings, database: str) -> None:
     settings = filed(history)

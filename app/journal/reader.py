@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import msgspec
+
 from app.journal import segment
 from app.journal.records import Epoch, Record
 
@@ -53,9 +55,19 @@ class Reader:
         nothing stands behind it yet.
 
         Raises JournalGap, at every call again until :meth:`pass_gap`, where records behind `last` are missing: the journal begins after them, is
-        damaged, or may have lost them with the machine's power. What comes before a gap is returned first.
+        damaged, or may have lost them with the machine's power. Raises OSError, and MsgspecError for what a newer version has written. What comes
+        before is returned first.
         """
         records: list[tuple[int, Record]] = []
+        try:
+            self._read(records, most_records, appended)
+        except (OSError, msgspec.MsgspecError):
+            if not records:
+                self._offset, self._buffer, self._at = self._offset + self._at, b"", 0  # what stands there may have been mended when it is tried again
+                raise  # else the next call does
+        return records
+
+    def _read(self, records: list[tuple[int, Record]], most_records: int, appended: int) -> None:
         while len(records) < most_records:
             if self._fd < 0 and not self._open():
                 break
@@ -88,7 +100,6 @@ class Reader:
                 self._damage = []
             self._next = position + count
             self._at += segment.FRAME.size + len(body)
-        return records
 
     def pass_gap(self, gap: JournalGap) -> None:
         """Goes on behind what is missing."""

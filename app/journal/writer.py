@@ -14,6 +14,8 @@ import time
 from pathlib import Path
 from typing import Iterator, NoReturn, Sequence
 
+import msgspec
+
 from app.journal import boot, segment
 from app.journal.records import Born, Ended, Epoch, Message, Record
 from app.journal.segment import Head
@@ -40,7 +42,7 @@ class JournalHeld(Exception):
 class Writer:
     """Appends records; the only writer of `directory`.
 
-    Opening it takes the lock (raises JournalHeld unless `wait`), recovers, and begins a new epoch, whose
+    Opening it takes the lock (raises JournalHeld unless `wait`), recovers (raises JournalBroken where a newer version wrote last), and begins a new epoch, whose
     :class:`~app.journal.records.Epoch` is the first record, in a segment of its own. Each epoch begins at the microseconds since
     1970: that is further than any position before, also than those that the journal has lost and the database has.
 
@@ -73,6 +75,9 @@ class Writer:
         try:
             self._take_lock(wait)
             self._recover(node, node_name, pid or os.getpid())
+        except msgspec.MsgspecError as error:
+            self.close()
+            raise JournalBroken(f"the journal in {directory} holds what this version cannot read: {error}; nothing of it was changed") from None
         except BaseException:
             self.close()
             raise

@@ -6,6 +6,8 @@ import logging
 import time
 from typing import Any, Callable, Protocol, TypeAlias
 
+import msgspec
+
 from app.ipc.channel import ChannelClosed
 from app.ipc.vocabulary import Progress
 from app.journal.reader import JournalGap
@@ -97,6 +99,9 @@ class Drain:
                 continue
             except OSError as error:
                 self._wait_for_journal(f"the journal cannot be read: {error.strerror}")
+                continue
+            except msgspec.MsgspecError as error:
+                self._wait_for_journal(f"the journal holds what this version cannot read behind position {follower.last}: {error}")
                 continue
             self._stalled = ""
             if batch:
