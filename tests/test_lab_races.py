@@ -37,6 +37,12 @@ def test_two_eventfds_are_two_queues_though_they_have_one_inode():
     assert opened(text + "p: read e 8 => blocks\nq: read e 8 => blocks\n" + one) == [(7, "readers", ["p", "q"])]
 
 
+def test_whether_a_threads_call_returns_before_it_has_stopped_its_own_process_is_open():
+    assert opened("m: fork -> p\np: thread -> t\nt: kill p SIGSTOP\n") == [(3, "stopped", ["t"])]
+    assert opened("m: fork -> p\np: thread -> t\np: kill p SIGSTOP\n") == []
+    assert opened("m: fork -> p\np: thread -> t\nm: kill p SIGTSTP\n") == []
+
+
 def test_that_two_readers_both_see_the_end_is_not_open():
     assert opened(PAIR + "p: close b\nq: close b\np: read a 8 => blocks\nq: read a 8 => blocks\nm: close b\n") == []
 

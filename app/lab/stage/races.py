@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Iterator, Literal
 
-Kind = Literal["readers", "writers", "children", "collector"]
+Kind = Literal["readers", "writers", "children", "stopped", "collector"]
 _READING = ("read", "recv", "recvmsg", "accept")
 _WRITING = ("write", "send", "sendmsg")
 Queue = tuple[str, Any]
@@ -27,7 +27,7 @@ class _Waiting:
 
 def found(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """In which ways the last of `steps` is open: ``kind``, ``who`` (actors), ``what`` (inodes). Empty: in none that is recognised."""
-    return [*_rivals(steps), *_children(steps), *_collected(steps)]
+    return [*_rivals(steps), *_children(steps), *_stopped(steps), *_collected(steps)]
 
 
 # ---- several calls that wait for one queue
@@ -128,6 +128,14 @@ def _children(steps: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     ended = [one["name"] for one in (steps[-2]["after"] or {"processes": []})["processes"] if one["state"] == "zombie" and whose and one["parent"] == whose["name"]]
     if len(ended) > 1 and (not step["arguments"] or step["arguments"][0] in (-1, 0)):
         yield {"kind": "children", "who": ended, "what": []}
+
+
+def _stopped(steps: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """A thread that stops its own process: another thread takes the signal, and meanwhile the sender's call may have returned or not. kernel/signal.c"""
+    step = steps[-1]
+    process = _process(step, step["actor"]) if step["call"] in ("kill", "pidfd_send_signal") and not step["returned"] else None
+    if process and process["name"] != step["actor"] and process["state"] == "stopped":
+        yield {"kind": "stopped", "who": [step["actor"]], "what": []}
 
 
 # ---- what only the garbage collector can free

@@ -112,6 +112,8 @@ def open_way(way: dict[str, Any], names: Mapping[int, str]) -> str:
         return _("%(who)s wait for room at %(what)s; whose bytes come next is the kernel's choice.", who=who, what=what)
     if way["kind"] == "children":
         return _("%(who)s have ended; of which child a wait for any takes leave first is the kernel's choice.", who=who)
+    if way["kind"] == "stopped":
+        return _("%(who)s stops its own process by a signal that another of its threads takes; whether its call returns before is the kernel's choice.", who=who)
     if way["kind"] == "collector":
         return _("Nobody can reach %(what)s any more, but the queues that carry it; when the kernel's garbage collector frees it is open.", what=what)
     return _("The kernel may choose otherwise (%(kind)s).", kind=way["kind"])
