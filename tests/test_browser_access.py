@@ -125,7 +125,8 @@ for (const one of document.querySelectorAll("a[href], button, summary, select, t
   const box = one.matches("[type=radio], [type=file]") ? one.closest("label").getBoundingClientRect() : one.getBoundingClientRect();
   if (!box.width || (box.width >= 24 && box.height >= 24)) continue;
   const block = one.parentElement.closest("p, li, td, th, dd, dt, h1, h2, h3, label, span, div");
-  if (!one.closest("svg") && block.innerText.replace(one.innerText, "").trim().length > 1) continue; // a word in a sentence
+  const inline = one.matches(".term") || getComputedStyle(one).display === "inline"; // a button says inline-block of itself
+  if (!one.closest("svg") && inline && block.innerText.replace(one.innerText, "").trim().length > 1) continue; // a word in a sentence
   found.push(`${one.outerHTML.slice(0, 100)}: ${Math.round(box.width)} by ${Math.round(box.height)}`);
 }
 return found;
