@@ -124,7 +124,7 @@ def test_a_handler_that_ran_and_a_child_that_was_stopped_are_told():
 
 def test_what_the_kernel_closed_on_receipt_is_told_with_its_sender():
     reading = Reading(played('me: socketpair AF_UNIX SOCK_STREAM 0 -> a b\nme: memfd_create "f" 0 -> f\nme: sendmsg a iov=["keymap"] fds=[f] * 5\nme: recvmsg b iov=[64] control=32\n'))
-    assert reading.outcome(4).endswith("flags MSG_CTRUNC  the kernel closed 1 descriptor on receipt: me's 5 (memfd)")
+    assert reading.outcome(4).endswith("flags MSG_CTRUNC  1 descriptor closed by the kernel on receipt: me's 5 (memfd)")
 
 
 def test_what_is_in_flight_and_what_waits_for_whoever_accepts_is_told():

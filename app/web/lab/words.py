@@ -39,7 +39,7 @@ def outcome(step: dict[str, Any], result: dict[str, Any], names: Mapping[int, st
         text += f"  {key} {word}"
     if lost := result.get("lost"):
         which = comma(_of_whom(one) for one in lost)
-        text += "  " + ngettext("the kernel closed %(num)s descriptor on receipt: %(which)s", "the kernel closed %(num)s descriptors on receipt: %(which)s", len(lost), which=which)
+        text += "  " + ngettext("%(num)s descriptor closed by the kernel on receipt: %(which)s", "%(num)s descriptors closed by the kernel on receipt: %(which)s", len(lost), which=which)
     return text
 
 
