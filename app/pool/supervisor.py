@@ -157,7 +157,9 @@ class Supervisor:
         settings.spool.mkdir(parents=True, exist_ok=True, mode=0o770)
         self.serials = self.journal.serials
         last_id = self.journal.last_id
-        if self.journal.lost or self.journal.gaps:
+        damaged = self.journal.gaps or self.journal.cut
+        if self.journal.lost or damaged and last_id >= first_id_at(time.time_ns(), settings.node):
+            # Of damage alone only where the clock does not make ids grow: else each would put them a minute ahead of the time that they tell.
             # The database may have ids that the journal has not, and a clock that was set back would issue them again.
             last_id = max(last_id + UNSAVED_IDS, first_id_at(self.journal.begin * 1000, settings.node))
         self.issuer = Issuer(settings.node, last_id)
