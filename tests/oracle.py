@@ -685,7 +685,9 @@ def kind_of(link: str) -> str:
     for begin, kind in (("socket:", "socket"), ("pipe:", "pipe"), ("/memfd:", "memfd"), ("anon_inode:[eventfd]", "eventfd"), ("anon_inode:[pidfd]", "pidfd"), ("pidfd:", "pidfd")):
         if link.startswith(begin):
             return kind
-    return "regular file" if link.startswith("/") and not link.startswith("/dev/") else "other"
+    if link.startswith("/dev/"):
+        return "character device"
+    return "regular file" if link.startswith("/") else "other"
 
 
 @contextlib.contextmanager
