@@ -12,6 +12,7 @@ import shutil
 import sqlite3
 import time
 from gettext import NullTranslations
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, Iterator, NamedTuple
@@ -1183,7 +1184,7 @@ def test_every_word_of_the_templates_goes_through_gettext() -> None:
         text = re.sub(r"\{#.*?#\}|\{%.*?%\}", "\n", template.read_text(), flags=re.DOTALL)
         text = re.sub(r"\{\{.*?\}\}", "\n", text, flags=re.DOTALL)
         text = re.sub(r"<!doctype html>|</?[a-z][^>]*>", "\n", text, flags=re.DOTALL)
-        for words in filter(None, (line.strip() for line in text.splitlines())):
+        for words in filter(None, (unescape(line.strip()) for line in text.splitlines())):
             assert (
                 not re.search(r"[A-Za-z]{2}", words) or words in plain or re.sub(r"[^\w ]", "", words).strip() in plain
             ), f"{template.name}: {words!r}"
