@@ -610,7 +610,7 @@ def test_jobs_run_and_are_told_while_the_database_is_away_and_recorded_when_it_i
 
         eventually(away, "the database is said to be away", 20)
         ready = server.get("/readyz").json["checks"]
-        assert ready["database"]["detail"] == "it does not answer"
+        assert ready["database"]["detail"] == "it does not answer: unable to open database file"
         assert not ready["database"]["ok"] and ready["pool"]["ok"] and ready["journal"]["ok"]
         listed = server.get("/api/v1/messages")
         assert listed.status == 503 and "Jobs still run" in listed.detail
