@@ -100,5 +100,5 @@ def test_outcomes_are_counted_and_told_apart_by_what_was_released():
     other["reason"] = f"at the end {winner} is blocked in read"
     found = tally([other, run, other])
     assert [one.count for one in found] == [2, 1]
-    assert found[0].apart == [f'6 m write: {loser} read returned 5 "hello"', f"held: at the end {winner} is blocked in read"]
+    assert found[0].apart == [f'6 m write: {loser} read returned 5 "hello"', f"as expected: at the end {winner} is blocked in read"]
     assert [one.apart for one in tally([run, run])] == [[]]

@@ -145,6 +145,7 @@ def test_many_runs_give_each_outcome_with_its_count(lab: Server) -> None:
     assert page.status == 200 and "20 runs." in page.text
     counts = [int(count) for count in re.findall(r'<tr><td class="num">(\d+)</td>', page.text)]
     assert sum(counts) == 20
+    assert '<span class="state good">as expected</span>' in page.text
     assert len(counts) > 1 or "Step 6 is open all the same" in page.text
     assert lab.form("/lab/often", run=identity).status == 401, "a text of one's own needs an operator"
     assert lab.form("/lab/often", operator).status == 400

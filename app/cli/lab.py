@@ -14,11 +14,12 @@ from rich.text import Text
 import app as pairscope
 from app import config
 from app.cli import FAILED, USAGE, Failure, as_json
-from app.cli.output import console, duration, put_json, state, table
+from app.cli.output import console, duration, put_json, table
 from app.lab import TIMES_MAX
 
 FORMS = ("c", "python", "transcript", "json")
-VERDICTS = {"held": "done", "failed": "failed", "refused": "cancelled", "timed out": "cancelled"}
+STYLES = {"held": "green", "failed": "red"}
+"""Of a run's verdict; the others are yellow."""
 
 
 @click.group()
@@ -54,7 +55,7 @@ def run(scenario: str, here: bool, output: str | None, times: int, as_json: bool
     python -m app lab run --here my.scenario -o my.run.json
     python -m app lab run --here --times 20 my.scenario
 
-    The exit status is 0 where everything held, 1 where it did not.
+    The exit status is 0 where all came as expected, 1 where it did not.
     """
     text, name = _text(scenario)
     if times > 1:
@@ -194,12 +195,18 @@ def _often(text: str, name: str, here: bool, times: int, as_json: bool) -> None:
     else:
         out = console()
         for one in outcomes:
-            out.print(Text(f"{one.count} of {times}", "bold"), state(VERDICTS[one.run["verdict"]]), Text(one.run["verdict"]), soft_wrap=True)
+            out.print(Text(f"{one.count} of {times}", "bold"), _verdict(one.run), soft_wrap=True)
             for line in one.apart if len(outcomes) > 1 else one.lines:
                 out.print(Text(f"  {line}"), soft_wrap=True)
         _show_open(outcomes[0].run)
     if any(one.run["verdict"] != "held" for one in outcomes):
         sys.exit(FAILED)
+
+
+def _verdict(found: dict[str, Any]) -> Text:
+    from app.lab.exports.lines import VERDICTS
+
+    return Text(VERDICTS.get(found["verdict"], found["verdict"]), f"bold {STYLES.get(found['verdict'], 'yellow')}")
 
 
 def _show_open(found: dict[str, Any]) -> None:
@@ -208,6 +215,7 @@ def _show_open(found: dict[str, Any]) -> None:
         "readers": "{} wait for the same; which of them gets it is the kernel's choice",
         "writers": "{} wait for the same room; whose bytes come next is the kernel's choice",
         "children": "{} have ended; of which child wait takes leave first is the kernel's choice",
+        "stopped": "{} stops its own process by a signal that another thread takes; whether its call returns before is the kernel's choice",
         "collector": "descriptors are in flight to each other alone; when the kernel's garbage collector frees them is open",
     }
     for number, step in enumerate(found["steps"], 1):
@@ -227,7 +235,7 @@ def _show(found: dict[str, Any]) -> None:
         if step["verdict"] == "failed":
             out.print(Text(f"step {number}: {step['reason']}", "red"), soft_wrap=True)
     _show_open(found)
-    out.print(state(VERDICTS[found["verdict"]]), Text(found["verdict"], "bold"), Text(f"in {duration(found['took_ns'])}"), Text(found["reason"]), soft_wrap=True)
+    out.print(_verdict(found), Text(f"in {duration(found['took_ns'])}"), Text(found["reason"]), soft_wrap=True)
 
 
 def _show_step(found: dict[str, Any], number: int) -> None:

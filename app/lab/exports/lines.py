@@ -19,6 +19,8 @@ POLL_NAMES = ("POLLIN", "POLLPRI", "POLLOUT", "POLLERR", "POLLHUP", "POLLNVAL", 
 """What poll may find, in the order in which they are written."""
 MSG_NAMES = ("MSG_OOB", "MSG_CTRUNC", "MSG_TRUNC", "MSG_EOR", "MSG_ERRQUEUE")
 """What the kernel may say of a message that came, likewise."""
+VERDICTS = {"held": "as expected", "failed": "not as expected"}
+"""How a run came out, in words; the other verdicts are words already."""
 _ELSEWHERE = "a process"
 
 
@@ -44,7 +46,8 @@ def outcome_lines(run: dict[str, Any]) -> list[str]:
                 began = run["steps"][result["of"]]
                 came = _came(began | {"returned": True, "result": result}, names)
                 found.append(f"{number} {step['actor']} {step['call']}: {actor} {began['call']}{came}")
-    return [*found, f"{run['verdict']}: {run['reason']}" if run["reason"] else run["verdict"]]
+    verdict = VERDICTS.get(run["verdict"], run["verdict"])
+    return [*found, f"{verdict}: {run['reason']}" if run["reason"] else verdict]
 
 
 def process_names(run: dict[str, Any]) -> dict[int, str]:
