@@ -618,6 +618,8 @@ def test_jobs_run_and_are_told_while_the_database_is_away_and_recorded_when_it_i
         assert answer.status == 201 and answer.json["state"] == "done"
         seen = server.get(answer.headers["Location"])
         assert seen.status == 200 and seen.json["state"] == "recording" and seen.json["pool_state"] == "done"
+        unknown = server.get(f"/api/v1/jobs/{int(answer.json['id']) + 1}/output")
+        assert unknown.status == 503 and unknown.json["type"].endswith("undecided") and "Whether there was one stands in history" in unknown.detail
         history.rmdir()
         for path in elsewhere.iterdir():
             path.rename(server.settings.state / path.name)
