@@ -748,4 +748,4 @@ def test_what_is_answered_has_exactly_the_described_members(server: Server) -> N
         schema = next(
             schema for key, schema in described.items() if key.startswith(name) and set(schema["properties"]) >= set(value)
         )
-        assert set(value) == set(schema["properties"]), name
+        assert set(value) == set(schema["properties"]) - {"unreadable"}, name  # that is there only where something cannot be shown
