@@ -36,7 +36,8 @@ def expect(holds: object, claim: str) -> None:
 def checkout(guest: Machine, target: str, user: str = "root") -> None:
     """A clean checkout of what is committed here, with its history."""
     with tempfile.TemporaryDirectory(prefix="pairscope-clone") as directory:
-        run("git", "clone", "--quiet", ROOT, f"{directory}/clone")
+        # With hard links a second clone would change the times of the first one's files, and tar stops at a file that changes.
+        run("git", "clone", "--quiet", "--no-hardlinks", ROOT, f"{directory}/clone")
         guest.put(Path(directory, "clone"), target, user)
 
 

@@ -116,7 +116,7 @@ def vagrant(directory: Path, *words: str, log: Path, fails: bool = False, **more
 
 def prove(directory: Path, log: Path) -> None:
     """The whole way, from the box to its destruction."""
-    run("git", "clone", "--quiet", ROOT, directory / "project")
+    run("git", "clone", "--quiet", "--no-hardlinks", ROOT, directory / "project")
     (directory / "box").mkdir()
     made = box(directory / "box")
     vagrant(directory, "box", "add", "--name", BOX, "--provider", "lxc", str(made), log=log)
