@@ -102,10 +102,6 @@ def kinds(site: Site, run: str) -> dict[str, str]:
     }
 
 
-OFTEN = len(COMBINATIONS)
-"""So many of them are looked at each time, each in another combination; all in all with --long: a page takes a second."""
-
-
 def show(browser: Chrome, site: Site, path: str, width: int = 1440, scheme: str = "light", inside: bool | None = None, **features: str) -> None:
     """Opens a page in a window of that width, in that appearance, logged in or not (None: as before)."""
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False})
@@ -149,10 +145,10 @@ def wrong(browser: Chrome, name: str, combination: tuple[int, str, bool]) -> lis
 
 
 def test_each_kind_of_page_can_be_used_by_assistive_technology_by_a_finger_and_by_the_keyboard_alone(browser: Chrome, site: Site, kinds: dict[str, str]) -> None:
+    """Each in one of the eight ways, neighbours in another one; all in all of them with --long: a page takes most of a second."""
     found = []
-    chosen = list(kinds.items())[:OFTEN]
     for index, combination in enumerate(COMBINATIONS):  # those without a login first
-        for name, path in chosen[index :: len(COMBINATIONS)]:
+        for name, path in list(kinds.items())[index :: len(COMBINATIONS)]:
             show(browser, site, path, *combination)
             found += wrong(browser, name, combination)
     assert not found, "\n".join(found)
