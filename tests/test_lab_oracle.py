@@ -219,9 +219,11 @@ def _received(item: dict[str, Any], got: dict[str, Any], ours: Side, theirs: Sid
             came, fds = came[: len(told)], fds[: len(told)]
         if told != came:
             yield f"{told} and {came}"
-        carried = [[ours.label(one["inode"]) for one in piece["carried"]] for piece in pieces if piece.get("carried") is not None]
-        if item["kind"] == "socket" and len(carried) == len(fds) and carried != fds and all(one["inode"] for piece in pieces for one in piece["carried"]):
-            yield f"descriptors {carried} and {fds}"
+        parts = [piece["carried"] for piece in pieces if piece.get("carried") is not None]
+        if item["kind"] == "socket" and len(parts) == len(fds) and all(one["inode"] for part in parts for one in part):
+            carried = [[ours.label(one["inode"]) for one in part] for part in parts]
+            if carried != fds:
+                yield f"descriptors {carried} and {fds}"
     elif item["borders"]:
         if told[:1] != came[:1]:
             yield f"first {told[:1]} and {came[:1]}"

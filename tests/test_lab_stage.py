@@ -718,6 +718,17 @@ def test_what_was_sent_is_what_stood_in_the_control_data():
         assert all(one["sender"] == "p" for one in found["carried"])
 
 
+def test_a_descriptor_that_no_table_of_the_run_has_is_the_same_fact_of_its_message_and_of_its_queue():
+    step = held(
+        "p: socketpair AF_UNIX SOCK_SEQPACKET 0 -> a b\n" + 'p: memfd_create "x" 0 -> x\n'
+        'p: sendmsg a iov=["padding"] fds=[x] cmsg_len=24 => 7\n'  # the padding is descriptor 0
+        'p: send a "" 0 => 0\np: close 99 => EBADF\n'  # a message without a byte is seen once
+    )["steps"][-1]
+    found = seen(step, "p", "b")
+    assert [piece["carried"] for piece in found["contents"]] == [found["carried"], []]
+    assert [one["kind"] for one in found["carried"]] == ["memfd", "character device"]
+
+
 def test_a_hidden_number_that_only_the_padding_completes_is_refused():
     run = played(PASSING + 'p: sendmsg a iov=["x"] raw=x"14000000000000000100000001000000c8" control=20\n')
     assert run["verdict"] == "refused" and "the stage's own" in run["reason"]

@@ -603,7 +603,13 @@ def _see_queue(told: dict[str, Any], borders: bool, queue: _Queue, parts: list[l
     if [len(data) for data in bodies] == [one.bytes for one in sent if one.bytes]:
         left = iter(bodies)
         found = [next(left) if one.bytes else b"" for one in sent]
-        which = parts if parts is not None and len(parts) == len(sent) else [[told_carried(one) for one in each.carried] for each in sent]
+        if parts is not None and len(parts) == len(sent):
+            which = parts
+        elif parts is not None and sum(map(len, parts)) == sum(len(each.carried) for each in sent):
+            seen = iter([one for part in parts for one in part])  # the look ended at a message without a byte, and has seen all that is carried
+            which = [[next(seen) for _ in each.carried] for each in sent]
+        else:
+            which = [[told_carried(one) for one in each.carried] for each in sent]
         told["contents"] = [_piece(data) for data in found]
         if sum(map(len, which)) == (told["in_flight"] or 0):  # else not both can be right, and the kernel is
             told["contents"] = [piece | {"carried": ones} for piece, ones in zip(told["contents"], which)]
