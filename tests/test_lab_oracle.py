@@ -173,9 +173,9 @@ def _row(row: dict[str, Any], other: dict[str, Any], held: dict[str, Any], ours:
     for word in words:
         flags |= int(word, 16) if word.startswith("0x") else constant(word)
     yield "flags", flags & ~constant("O_CLOEXEC"), other["flags"]
-    if not flags & os.O_PATH:
+    if not flags & os.O_PATH:  # by that nothing is read, and lseek(2) fails: there is no offset to tell, though /proc writes 0
         yield "access", row["access"], {0: "read", 1: "write", 2: "read-write"}.get(other["access"], "none")
-    if other["kind"] in ("regular file", "memfd"):
+    if other["kind"] in ("regular file", "memfd") and not flags & os.O_PATH:
         yield "offset", row["offset"], other["offset"]
     if other["kind"] == "socket":
         yield "in flight", held["in_flight"] if held["in_flight"] is not None else -1, other["in_flight"]
