@@ -26,7 +26,7 @@ from app.lab.stage.actor import HIDDEN, NUMBERS_MAX
 from app.lab.stage.cast import Actor, Process
 from app.lab.stage.diag import Asker
 from app.lab.stage.queues import Carried, Queues, Sent
-from app.lab.values import seals
+from app.lab.named import SEALS
 
 SHOWN = 1024
 """Bytes of one message, or of one stream, that the facts hold."""
@@ -669,7 +669,7 @@ def _see_file(told: dict[str, Any], group: _Description, info: dict[str, str], l
     told["size"] = group.seen.size
     told["how"] = {"size": "observed", "seals": "observed", "contents": "observed"}
     if group.seen.object == "memfd":
-        told["seals"] = seals(fcntl.fcntl(group.own, NUMBERS["F_GET_SEALS"]))
+        told["seals"] = SEALS.told(fcntl.fcntl(group.own, NUMBERS["F_GET_SEALS"]))
     with contextlib.suppress(OSError):
         # A description that is for writing alone, or for nothing (O_PATH), shows no byte; one of this process's own does.
         own = os.dup(group.own) if group.seen.access in ("read", "read-write") else os.open(f"/proc/self/fd/{group.own}", os.O_RDONLY | os.O_CLOEXEC)
