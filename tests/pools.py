@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Iterator
 
-from app.config import Settings, embedded
+from app.config import Settings, load
 from app.journal.reader import Reader
 from app.journal.records import Record
 from app.pool import snapshot
@@ -71,7 +71,7 @@ class Pool:
 @contextlib.contextmanager
 def running(state: Path, **environment: str) -> Iterator[Pool]:
     """A pool with its state under `state`; stopped, and killed if need be, at the end."""
-    settings = embedded({"PAIRSCOPE_STATE": str(state), **environment})
+    settings = load({"PAIRSCOPE_STATE": str(state), **environment})
     upgrade(settings)
     log = state / "pool.log"
     with log.open("a") as output:
