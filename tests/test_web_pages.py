@@ -7,8 +7,10 @@ import csv
 import dataclasses
 import io
 import json
+import os
 import re
 import shutil
+import signal
 import sqlite3
 import time
 from gettext import NullTranslations
@@ -42,8 +44,9 @@ from app.store import migrate, queries
 from app.store.filter import FIELDS
 from app.store.models import PACE_SECONDS
 from app.web import assets, export, face, listing, problems, reach, unknown, words
-from tests import plausible
+from tests import plausible, pools
 from tests.database import MariaDB
+from tests.eventually import eventually
 from tests.plausible import CATALOGUE, MS, S, History
 from tests.refusing import refusing_relay
 
@@ -1023,6 +1026,46 @@ def test_no_more_is_said_of_an_output_than_is_known(site: Flask, history: Histor
     assert "only that node knows whether it still does" in page and "not kept any longer" not in page and ">Download<" not in page
     page = site.test_client().get(f"/jobs/{before.id}").text
     assert "epoch 2, which kept it, has ended" in page and ">Download<" not in page
+
+
+@pytest.mark.pool
+def test_of_a_job_that_the_pool_has_and_that_has_no_row_yet_its_output_is_said_to_be_what_the_pool_knows(tmp_path: Path) -> None:
+    """The recorder is stopped while the jobs are done, and the pool has no room for outputs."""
+    path, file = tmp_path / "settings.toml", tmp_path / "a.txt"
+    file.write_text("what is packed")
+    path.write_text(f'state = "{tmp_path}"\nrun = "{tmp_path}/run"\nweb_state = "{tmp_path}"\nresults_bytes = 0\nworkers = 1\n')
+    with pools.running(tmp_path, PAIRSCOPE_SETTINGS=str(path)) as pool:
+        site = create_app(pool.settings)
+        try:
+            client = site.test_client()
+
+            def output(job: int) -> tuple[int, str, str]:
+                said = client.get(f"/api/v1/jobs/{job}/output").get_json()
+                return said["status"], said["type"].rpartition("/")[2], said["detail"]
+
+            view = pool.ready()
+            pool.drained()
+            os.kill(view.recorder.pid, signal.SIGSTOP)
+            try:
+                with file.open("rb") as given:
+                    packed = pool.client.submit("compress", given.fileno(), want="ended")
+                    digest = pool.client.submit("digest", given.fileno(), want="ended").job
+                    assert packed.state == "done" and client.get(f"/api/v1/jobs/{packed.job}").get_json()["state"] == "recording"
+                    eventually(lambda: pool.view().results.count == 0, "its output is kept no longer")
+                    words = f"This pool has job {packed.job} and keeps no output of it; its row, which says why, is on its way to history."
+                    assert output(packed.job) == (410, "expired", words)
+                    assert words in unescape(client.get(f"/jobs/{packed.job}/output").text)
+                    assert output(digest) == (404, "no-output", "The job has no output.")
+                    os.kill(view.workers[0].pid, signal.SIGSTOP)
+                    under_way = pool.client.submit("digest", given.fileno()).job
+                    assert output(under_way) == (404, "no-output", "It has not ended."), "the title says that it has none"
+            finally:
+                os.kill(view.recorder.pid, signal.SIGCONT)
+                os.kill(view.workers[0].pid, signal.SIGCONT)
+            why = f"The output of job {packed.job} is not kept any longer: newer outputs needed its place: at most 0 bytes are kept."
+            eventually(lambda: output(packed.job)[2] == why, "its row says why")
+        finally:
+            site.extensions["pairscope"].close()
 
 
 @pytest.mark.parametrize("id", ["é", "ABCDEFGHJKMNP", "a" * 12, "a" * 14, "a" * 5000, "l" * 13, "a%00bcdefghijkm", "%F0%9F%9A%80", "1' OR '1'='1"])

@@ -72,7 +72,7 @@ class Requests:
                 code = "expired" if self._ours(job) else "unknown-job"
             else:
                 code = "expired" if entry.output_size else "no-output"
-            return self._pool.refuse(member, arrival, code, job=job)
+            return self._pool.refuse(member, arrival, code, "It has not ended." if job in board.entries else "", job=job)
         try:
             fd = memfd.read_only(kept.fd)
         except OSError as error:
