@@ -76,6 +76,32 @@ def test_what_the_advice_of_a_step_that_is_left_out_names_was_installed_before_b
             assert any(re.search(rf"apt-get -y install .*\b{program}\b", before.commands) and not before.leave for before in steps[:number]), (step.id, program)
 
 
+@pytest.mark.parametrize("protects", ["strict", "full", "no"])
+def test_a_drop_in_is_written_where_apaches_service_is_read_only_and_nowhere_else(tmp_path: Path, protects: str):
+    """The step's own shell, on a directory of ours and with a systemctl that answers. script/fresh-test --hardened tries it under systemd."""
+    drop_in, asked = tmp_path / "etc" / "systemd" / "system" / "apache2.service.d" / "pairscope.conf", tmp_path / "asked"
+    steps = (ROOT / "deploy" / "steps.sh").read_text().replace("/etc/systemd/", f"{tmp_path}/etc/systemd/").replace("/opt/pairscope/code/", f"{ROOT}/")
+    (tmp_path / "steps.sh").write_text(steps)
+    said = f"""
+since() {{ grep -q restart {asked}; }}
+systemctl() {{ case "$*" in *ProtectSystem*) echo {protects};; *NeedDaemonReload*) echo no;; *) echo "$*" >> {asked};; esac; }}
+. {tmp_path}/steps.sh
+done_apache_places; echo $?; do_apache_places; echo $?; done_apache_places; echo $?
+"""
+    done = subprocess.run(["sh", "-c", said], capture_output=True, text=True)
+    assert done.stderr == ""
+    if protects != "strict":
+        assert done.stdout.split() == ["0", "0", "0"] and not drop_in.exists() and not asked.exists()
+        return
+    assert done.stdout.split()[0] != "0" and done.stdout.split()[1:] == ["0", "0"]
+    assert asked.read_text().split("\n") == ["daemon-reload", "restart apache2", ""]
+    [written] = re.findall(r"^\[Service\]\nReadWritePaths=(.+)$", drop_in.read_text(), re.MULTILINE)
+    made = {Path(word) for step in (step for chapter in guides.CHAPTERS for step in chapter.steps) for word in re.findall(r"/(?:var/lib|var/log|run)/pairscope\b", step.commands)}
+    places = written.split()
+    assert all(place.startswith("-/") for place in places), "one that is not there yet keeps no Apache from starting"
+    assert made == {Path("/var/lib/pairscope"), Path("/var/log/pairscope"), Path("/run/pairscope")} == {Path(place[1:]) for place in places}
+
+
 # ---- looking
 
 
