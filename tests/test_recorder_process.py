@@ -316,6 +316,39 @@ def test_a_journal_that_cannot_be_read_on_is_said_and_gone_on_with_when_it_can(h
     is_exactly_once(settings, told)
 
 
+@pytest.mark.parametrize("damaged", ["its own record", "the beginning of its segment"])
+@both
+def test_what_follows_an_epoch_that_is_damaged_is_recorded_as_of_that_epoch(history: Settings, database: str, damaged: str) -> None:
+    """What the one before left open is decided, each job stands once, and the epoch after that has its own number."""
+    settings = filed(history)
+    story = Story(begin=time.time_ns())
+    told: list[list[Record]] = []
+    with journal(settings) as log:
+        told.append(written(log, story, 5))
+        log.append(left := story.job()[:3])
+    [open_job] = [record.id for record in left if type(record) is Job]
+    with journal(settings) as log:
+        told.append(written(log, story, 5))
+        first, path = segment.listed(settings.journal)[-1]
+        head, own, *_ = segment.pieces(path.read_bytes(), first)
+        assert head.count == 0 and own.count == 1
+        with path.open("r+b") as file:
+            file.seek(0 if damaged == "the beginning of its segment" else own.offset)
+            file.write(bytes(own.offset + 40 - file.tell()))
+        with recorder(settings) as running:
+            assert running.drained(log.position).gaps == 1
+        assert ask(settings, "SELECT journal_epoch, supervisor FROM positions") == [(2, 2)]
+    with journal(settings) as log, recorder(settings) as running:
+        told.append(written(log, story, 5))
+        running.drained(log.position)
+    for number, records in enumerate(told, 1):
+        jobs = [record.id for record in records if type(record) is Job]
+        assert ask(settings, f"SELECT id, epoch FROM jobs WHERE state = 'done' AND epoch = {number} ORDER BY id") == [(id, number) for id in jobs]
+    assert ask(settings, f"SELECT epoch, state, reason FROM jobs WHERE id = {open_job}") == [(1, "failed", "the supervisor of epoch 1 died while the job was queued")]
+    ended = ask(settings, "SELECT serial, epoch, `exit` FROM processes WHERE role = 'supervisor' ORDER BY serial")
+    assert ended == [(1, 1, "epoch 2 found it gone"), (2, 2, "epoch 3 found it gone"), (3, 3, "")]
+
+
 @both
 def test_records_that_the_journal_has_lost_are_told_and_passed(history: Settings, database: str) -> None:
     settings = filed(history)

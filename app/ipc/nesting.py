@@ -14,12 +14,6 @@ DEPTH = 16
 VALUES = 10_000
 """Values in all of it."""
 
-DEEPER = "it is nested deeper than %(most)s levels"
-NAMELESS = "it holds a name that is no text"
-NO_KIND = "it holds a %(kind)s; expected text, numbers, true, false, null, lists and objects"
-NO_NUMBER = "it holds %(number)s, which is no number in JSON"
-MORE = "it holds more than %(most)s values"
-
 _PLAIN = frozenset((str, int, bool, type(None)))
 
 
@@ -40,20 +34,20 @@ def excess(value: Any, values: int = VALUES) -> str:
             if kind in _PLAIN:
                 continue
             if depth == DEPTH and kind in (dict, list):
-                return DEEPER % {"most": DEPTH}
+                return f"it is nested deeper than {DEPTH} levels"
             if kind is dict:
                 if any(type(key) is not str for key in one):
-                    return NAMELESS
+                    return "it holds a name that is no text"
                 below += one.values()
             elif kind is list:
                 below += one
             elif kind is not float:
-                return NO_KIND % {"kind": kind.__name__}
+                return f"it holds a {kind.__name__}; expected text, numbers, true, false, null, lists and objects"
             elif not math.isfinite(one):
-                return NO_NUMBER % {"number": one}
+                return f"it holds {one}, which is no number in JSON"
         count += len(below)
         if count > values:
-            return MORE % {"most": values}
+            return f"it holds more than {values} values"
         if not below:
             return ""
         level = below

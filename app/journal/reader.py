@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -13,16 +14,29 @@ from app.journal.records import Epoch, Record
 CHUNK = 1 << 20
 
 
+class Begun(NamedTuple):
+    """What is known of an epoch whose own record can no longer be read."""
+
+    position: int
+    """Of that record."""
+    epoch: int
+    """0: not known, so the one after the one before."""
+    supervisor: int
+    """Its serial; 0 likewise."""
+
+
 class JournalGap(Exception):
     """The records after a position are not in the journal, or can no longer be read."""
 
-    def __init__(self, words: str, after: int, reached: int, damage: list[segment.Stretch]) -> None:
+    def __init__(self, words: str, after: int, reached: int, damage: list[segment.Stretch], begun: Begun | None) -> None:
         super().__init__(words)
         self.after = after
         self.reached = reached
         """The last position that is missing."""
         self.damage = damage
         """Where the missing records stood, if they are not simply gone."""
+        self.begun = begun
+        """The epoch of what follows, where its own record may be among what is missing: the recorder knows which one was before."""
 
 
 def follows(position: int, record: Record, last: int) -> bool:
@@ -45,6 +59,10 @@ class Reader:
         """The position that comes next in this place of the segment."""
         self._damage: list[segment.Stretch] = []
         """What could not be read since the last whole frame: that matters only if records turn out to be missing."""
+        self._head: segment.Head | None = None
+        """This segment's; None: not read, or damaged."""
+        self._stepped = False
+        """Whether more positions are missing before this segment than the one before had bytes for: an epoch begins with it."""
         self._looked = (-1, -1)
         """Where nothing better was found by looking again: a segment, and the last position before what is missing."""
 
@@ -98,6 +116,8 @@ class Reader:
                 self.last = position + count - 1
             if count:
                 self._damage = []
+            else:
+                self._head = segment.decode_head(body)
             self._next = position + count
             self._at += segment.FRAME.size + len(body)
 
@@ -125,7 +145,14 @@ class Reader:
             kept = ", ".join(stretch.name for stretch in self._damage[:2]) + (" and others" if len(self._damage) > 2 else "")
             which = f"positions {self.last + 1} to {ends - 1}; " if ends > self.last + 1 else ""
             words = f"the segment that begins at position {first} is damaged at byte {offset}: {words} ({which}its bytes are kept in {kept})"
-        return JournalGap(words, self.last, position - 1, self._damage)
+        return JournalGap(words, self.last, position - 1, self._damage, None if type(record) is Epoch else self._begun())
+
+    def _begun(self) -> Begun | None:
+        """The epoch of this segment, where its own record is behind `last` and was not read."""
+        if self.last >= self._first or self._head is None and not self._stepped:
+            return None
+        head = self._head
+        return Begun(self._first, head.epoch if head else 0, head.serials.get("supervisor", 0) if head else 0)
 
     def _open(self) -> bool:
         """Opens the segment that holds the next position."""
@@ -204,6 +231,7 @@ class Reader:
             return bool(later)
         if not segment.torn(self._buffer[self._at :], self._next, self._offset + self._at == 0):
             self._note_rest()
+        self._stepped = later[0][0] - self._next > len(self._buffer) - self._at
         self.close()
         try:
             self._fd = os.open(later[0][1], os.O_RDONLY | os.O_CLOEXEC)
@@ -213,4 +241,4 @@ class Reader:
         return True
 
     def _begin(self, first: int) -> None:
-        self._first, self._offset, self._buffer, self._at, self._next = first, 0, b"", 0, first
+        self._first, self._offset, self._buffer, self._at, self._next, self._head = first, 0, b"", 0, first, None

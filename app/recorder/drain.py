@@ -15,7 +15,6 @@ from app.recorder.fold import Batch
 from app.recorder.follower import Follower
 from app.recorder.trouble import Trouble, judge
 from app.recorder.writer import Behind, Fenced, Writer
-from app.store import errors
 from app.store.outage import Outage
 
 log = logging.getLogger("recorder")
@@ -139,7 +138,7 @@ class Drain:
         except OSError as error:
             return self._wait_for_journal(f"what the journal has damaged cannot be set aside: {error.strerror}")
         log.error("%s; going on behind it", gap)
-        self._insist(lambda: self._writer.put_aside(gap.after + 1, None, str(gap), gap.reached))
+        self._insist(lambda: self._writer.put_aside(gap.after + 1, None, str(gap), gap.reached, gap.begun))
 
     def _wait_for_journal(self, reason: str) -> None:
         """Lets time pass before the next try. Raises Finished where the supervisor wants no other."""
@@ -221,7 +220,7 @@ class Drain:
                 if trouble is Trouble.RECORD and refusable:
                     raise _Refused(reason) from error
                 if trouble is Trouble.RECORD:
-                    reason = errors.NO_RECORD % {"why": reason}
+                    reason = f"the database refuses what is not about a record: {reason}"
                 if trouble is not Trouble.BUSY or wait >= LONGEST_WAIT or time.monotonic() - begun >= LONG:
                     self._say(reason)
                 if trouble is not Trouble.BUSY and self._finishing:

@@ -16,8 +16,8 @@ import msgspec
 from sqlalchemy import Connection, Engine, Row, Table, and_, delete, func, insert, or_, select, update
 
 from app.ipc.identity import time_of
-from app.journal.reader import follows
-from app.journal.records import Record
+from app.journal.reader import Begun, follows
+from app.journal.records import Epoch, Record
 from app.recorder.fold import Batch, Fold, JobRow, MessageRow, Needs, Place, ProcessRow, Rows, TransferRow, needs, words
 from app.recorder.upsert import SIZES, Block, Upsert, send
 from app.store import errors, histogram, models
@@ -129,8 +129,11 @@ class Writer:
             self._write(connection, self._fold(connection, row, batch), batch, lambda: None)
             raise _TakenBack
 
-    def put_aside(self, position: int, record: Record | None, reason: str, reached: int = 0) -> None:
-        """Puts a record into quarantine and goes on behind it. None: records from `position` to `reached` are missing."""
+    def put_aside(self, position: int, record: Record | None, reason: str, reached: int = 0, begun: Begun | None = None) -> None:
+        """Puts a record into quarantine and goes on behind it. None: records from `position` to `reached` are missing.
+
+        `begun`: the epoch of what follows. If it is not the one before, its beginning is among what is missing, and decides what was open all the same.
+        """
         reached = reached or position
         with self._transaction() as (connection, row):
             if reached <= row.position:
@@ -144,7 +147,16 @@ class Writer:
                 self.quarantined += 1
                 if record is None:
                     self.gaps, self.gap = self.gaps + 1, entry["reason"]
-            connection.execute(update(POSITIONS).where(*self._mine()).values(position=reached, at=now))
+            if begun is not None and (begun.epoch or row.journal_epoch + 1) > row.journal_epoch:
+                epoch = begun.epoch or row.journal_epoch + 1
+                # A position is no less than the microseconds at which its epoch began. Its pid nobody knows any more.
+                at = min(now, begun.position * 1000)
+                batch = [(reached, Epoch(self._node, self._node_name, epoch, 0, begun.supervisor or row.supervisor + 1, at, 0, True))]
+                fold = self._fold(connection, row, batch)
+                self._write(connection, fold, batch, lambda: None)
+                self._advance(connection, reached, fold)
+            else:
+                connection.execute(update(POSITIONS).where(*self._mine()).values(position=reached, at=now))
         self.position = reached
 
     def prune(self, bound: int) -> bool:

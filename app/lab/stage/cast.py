@@ -11,7 +11,6 @@ from typing import Any
 
 from app.lab.constants import signal_name
 from app.lab.model import Step
-from app.lab.reasons import Reason
 from app.lab.stage.queues import Sent
 
 
@@ -97,7 +96,7 @@ class Actor:
 def ending(status: int | None) -> str:
     """A status of wait(2) in words."""
     if status is None:
-        return Reason.UNSEEN.say()
+        return "in a way that nobody could see"
     if os.WIFSIGNALED(status):
-        return Reason.KILLED.say(signal=signal_name(os.WTERMSIG(status)))
-    return Reason.STATUS.say(status=os.WEXITSTATUS(status))
+        return f"killed by {signal_name(os.WTERMSIG(status))}"
+    return f"exit status {os.WEXITSTATUS(status)}"
