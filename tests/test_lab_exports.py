@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import base64
 import concurrent.futures
+import contextlib
 import copy
 import json
 import os
@@ -21,6 +22,7 @@ from typing import Any, Iterator
 import pytest
 
 from app.lab import exports, gallery
+from app.lab import named as named_numbers
 from app.lab.calls import CALLS
 from app.lab.exports.lines import result_lines
 from app.lab.language import parse, quoted
@@ -359,6 +361,64 @@ MORE = {
         p: (read returns)
         p: close out
         """,
+    "numbers that have names": """
+        p: socketpair AF_UNIX SOCK_SEQPACKET 0 -> a b
+        p: getsockopt a SOL_SOCKET SO_TYPE
+        p: getsockopt a SOL_SOCKET SO_DOMAIN
+        p: getsockopt a SOL_SOCKET SO_PROTOCOL
+        p: getsockopt a SOL_SOCKET SO_ERROR
+        p: fcntl a F_GETFL
+        p: fcntl a F_GETFD
+        p: open "f" O_RDWR|O_CREAT|O_APPEND|O_SYNC|O_CLOEXEC|O_NOFOLLOW -> f
+        p: fcntl f F_GETFL
+        p: fcntl f F_GETFD
+        p: fcntl f 0x100000003
+        p: open "f" 3 -> g
+        p: fcntl g F_GETFL
+        p: open "f" O_PATH -> h
+        p: fcntl h F_GETFL
+        p: memfd_create "m" 2 -> m
+        p: fcntl m F_ADD_SEALS F_SEAL_GROW|F_SEAL_SHRINK
+        p: fcntl m F_GET_SEALS
+        p: memfd_create "n" 8 -> n
+        p: fcntl n F_GET_SEALS
+        p: fcntl -1 F_GETFL
+        p: socket AF_INET SOCK_STREAM 0 -> t
+        p: getsockopt t SOL_SOCKET SO_PROTOCOL
+        p: getsockopt t SOL_SOCKET SO_DOMAIN
+        p: socket AF_UNIX SOCK_STREAM 1 -> u
+        p: getsockopt u SOL_SOCKET SO_PROTOCOL
+        p: socketpair AF_UNIX SOCK_STREAM 0 -> x y
+        p: write x "unread"
+        p: close y
+        p: getsockopt x SOL_SOCKET SO_ERROR
+        p: getsockopt x SOL_SOCKET SO_ERROR
+        p: fork -> c
+        p: kill c 35
+        p: wait
+        p: fork -> d
+        p: kill d SIGIO
+        p: wait
+        p: fork -> e
+        p: kill e SIGRTMAX
+        p: wait
+        p: fork -> k
+        p: thread -> kt
+        p: pipe2 O_NONBLOCK|O_DIRECT -> r w
+        p: fcntl w F_GETFL => 18433
+        p: fcntl r F_SETFL O_ASYNC
+        p: fcntl r F_GETFL
+        p: eventfd 0 EFD_NONBLOCK -> n0
+        p: fcntl n0 F_GETFL => 2050
+        p: socket AF_INET6 SOCK_DGRAM 0 -> s6
+        p: getsockopt s6 SOL_SOCKET SO_PROTOCOL => 0 value=IPPROTO_UDP
+        p: getsockopt s6 SOL_SOCKET SO_DOMAIN => 0 value=10
+        p: getsockopt s6 SOL_SOCKET SO_TYPE => 0 value=SOCK_DGRAM
+        p: getsockopt 99 SOL_SOCKET SO_TYPE
+        p: getsockopt 0 SOL_SOCKET SO_ERROR
+        p: kill k 0
+        p: kill p 36
+        """,
     "numbers of every size": """
         p: socketpair 4294967297 0x100000001 0 -> a b
         p: lseek 5 9223372036854775807 SEEK_SET
@@ -515,6 +575,118 @@ def test_a_python_program_prints_what_the_lab_observed(programs, name):
     seen = result_lines(played(SCENARIOS[name]))
     with apart(parse(SCENARIOS[name])):
         assert programs.lines(*PYTHON, programs.path(name, ".py")) == seen
+
+
+ASKED = """
+p: pipe2 O_NONBLOCK|O_CLOEXEC -> out in
+p: fcntl out F_GETFL => 2048
+p: fcntl out F_GETFD => 1
+p: fcntl in F_GETFL => 2049
+p: open "f" O_RDWR|O_CREAT|O_APPEND|O_SYNC -> f
+p: fcntl f F_GETFL
+p: fcntl f F_GETFD => 0
+p: memfd_create "m" MFD_ALLOW_SEALING -> m
+p: fcntl m F_GET_SEALS => 0
+p: fcntl m F_ADD_SEALS F_SEAL_GROW|F_SEAL_WRITE
+p: fcntl m F_GET_SEALS => 12
+p: socketpair AF_UNIX SOCK_STREAM 0 -> a b
+p: getsockopt a SOL_SOCKET SO_TYPE => 0 value=SOCK_STREAM
+p: getsockopt a SOL_SOCKET SO_DOMAIN => 0 value=1
+p: getsockopt a SOL_SOCKET SO_PROTOCOL => 0 value=0
+p: write b "unread"
+p: close a
+p: getsockopt b SOL_SOCKET SO_ERROR => 0 value=ECONNRESET
+p: getsockopt b SOL_SOCKET SO_ERROR => 0 value=0
+p: socket AF_INET SOCK_STREAM 0 -> t
+p: getsockopt t SOL_SOCKET SO_PROTOCOL => 0 value=6
+p: fork -> c
+p: kill c 36
+p: wait => ok
+"""
+ANSWERS = [
+    "2 p fcntl = O_RDONLY|O_NONBLOCK",
+    "3 p fcntl = FD_CLOEXEC",
+    "4 p fcntl = O_WRONLY|O_NONBLOCK",
+    "6 p fcntl = O_RDWR|O_APPEND|O_SYNC|O_LARGEFILE",
+    "7 p fcntl = 0",
+    "9 p fcntl = 0",
+    "11 p fcntl = F_SEAL_GROW|F_SEAL_WRITE",
+    "13 p getsockopt = 0 value=SOCK_STREAM",
+    "14 p getsockopt = 0 value=AF_UNIX",
+    "15 p getsockopt = 0 value=0",
+    "18 p getsockopt = 0 value=ECONNRESET",
+    "19 p getsockopt = 0 value=0",
+    "21 p getsockopt = 0 value=IPPROTO_TCP",
+    "24 p wait = c killed=SIGRTMIN+2",
+]
+"""What is told of the steps of ASKED that ask for a number."""
+SHORTENED = {
+    "O_APPEND": "6 p fcntl = O_RDWR|O_SYNC|O_LARGEFILE|0x400",
+    "O_SYNC": "6 p fcntl = O_RDWR|O_APPEND|O_DSYNC|O_LARGEFILE|0x100000",
+    "F_SEAL_GROW": "11 p fcntl = F_SEAL_WRITE|0x4",
+    "SOCK_STREAM": "13 p getsockopt = 0 value=1",
+    "IPPROTO_TCP": "21 p getsockopt = 0 value=6",
+}
+"""A name that the tables may lack, and what is told then."""
+
+
+def asked(lines: list[str]) -> list[str]:
+    numbers = {line.split()[0] for line in ANSWERS}
+    return [line for line in lines if line.split()[0] in numbers]
+
+
+def asking(programs: Programs, language: str, without: str) -> tuple[str | Path, ...]:
+    """The command of a program of ASKED whose tables lack a name."""
+    text = exports.c(parse(ASKED)) if language == "c" else exports.python(parse(ASKED))
+    row = rf'^\t\t{{ {without}, "{without}" }},\n' if language == "c" else rf'^    \("{without}", .*\),\n'
+    shorter, rows = re.subn(row, "", text, flags=re.MULTILINE)
+    assert not without or rows == 1
+    if language == "c":
+        assert programs.compile(programs.path("asks"), shorter) == ""
+        return (programs.path("asks"),)
+    programs.path("asks", ".py").write_text(shorter)
+    return (*PYTHON, programs.path("asks", ".py"))
+
+
+@contextlib.contextmanager
+def lacking(name: str) -> Iterator[None]:
+    """The lab's own tables without a name."""
+    kind = next(kind for kind in named_numbers.KINDS if name in kind.names)
+    names = kind.names
+    object.__setattr__(kind, "names", tuple(other for other in names if other != name))
+    try:
+        yield
+    finally:
+        object.__setattr__(kind, "names", names)
+
+
+def test_numbers_are_told_by_the_names_that_the_document_gives_them_and_expected_as_numbers():
+    run = played(ASKED)
+    assert run["verdict"] == "held", run["reason"]
+    assert asked(result_lines(run)) == ANSWERS
+    told = exports.transcript(run)
+    for words in ("0x800 (flags O_RDONLY|O_NONBLOCK)", "SO_TYPE, [SOCK_STREAM]", "SO_DOMAIN, [AF_UNIX]", "SO_ERROR, [ECONNRESET]", "SO_PROTOCOL, [IPPROTO_TCP]", "WTERMSIG(s) == SIGRTMIN+2"):
+        assert words in told
+
+
+@pytest.mark.needs("gcc")
+@pytest.mark.parametrize("language", ["c", "python"])
+def test_a_program_tells_numbers_by_the_same_names(programs, language):
+    assert asked(programs.lines(*asking(programs, language, ""))) == ANSWERS
+
+
+@pytest.mark.needs("gcc")
+@pytest.mark.parametrize("language", ["lab", "c", "python"])
+@pytest.mark.parametrize("name", SHORTENED)
+def test_what_has_no_name_stands_as_the_same_number_everywhere(programs, language, name):
+    if language == "lab":
+        run = played(ASKED)
+        with lacking(name):
+            lines = result_lines(run)
+    else:
+        lines = programs.lines(*asking(programs, language, name))
+    other = SHORTENED[name]
+    assert asked(lines) == [other if line.split()[0] == other.split()[0] else line for line in ANSWERS]
 
 
 def test_every_call_is_made_by_some_scenario_that_is_exported_here():

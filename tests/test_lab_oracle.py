@@ -1,4 +1,4 @@
-"""The stage against a second observer that shares no code with it (tests/oracle.py), and against the compiled C export: over random scenarios, step by step."""
+"""The stage against a second observer that shares no code with it (tests/oracle.py), and against the exported programs: over random scenarios, step by step."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from app.lab.model import Scenario
 from app.lab.stage import manager
 from app.lab.stage.apart import apart
 from tests.oracle import Play, Seen, constant
-from tests.test_lab_exports import COMPILE, account
+from tests.test_lab_exports import COMPILE, PYTHON, account
 from tests.test_lab_random import scenarios
 
 pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="the oracle knows the numbers of x86_64's system calls")
@@ -443,26 +443,36 @@ def test_without_a_lie_there_is_nothing_to_find(lied_about):
     assert not between(*lied_about)
 
 
-# ---- the compiled C export
+# ---- the exported programs
 
 
 class Export:
-    """Scenarios as compiled programs, in a directory that anybody may enter."""
+    """Scenarios as programs, in a directory that anybody may enter."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, language: str) -> None:
         self._directory = directory
+        self._command = {"c": self._compiled, "python": self._written}[language]
         (directory / "scratch").mkdir()
         (directory / "scratch").chmod(0o1777)
 
     def lines(self, text: str) -> list[str]:
         """What the program prints."""
+        become: dict[str, Any] = {"user": account().pw_uid, "group": account().pw_gid, "extra_groups": []} if os.geteuid() == 0 else {}
+        environment = os.environ | {"TMPDIR": str(self._directory / "scratch")}
+        return subprocess.run(self._command(text), capture_output=True, text=True, cwd="/", env=environment, **become).stdout.splitlines()
+
+    def _compiled(self, text: str) -> list[str | Path]:
         program = self._directory / "program"
         source = program.with_suffix(".c")
         source.write_text(exports.c(parse(text)).replace('"/tmp/lab.XXXXXX"', f'"{self._directory}/scratch/lab.XXXXXX"'))
         # Not optimised: that takes twice as long. That it compiles without a warning is tested elsewhere.
         subprocess.run([*(word for word in COMPILE if word not in ("-O2", "-Werror")), "-w", "-O0", "-o", program, source], check=True)
-        become: dict[str, Any] = {"user": account().pw_uid, "group": account().pw_gid, "extra_groups": []} if os.geteuid() == 0 else {}
-        return subprocess.run([program], capture_output=True, text=True, cwd="/", **become).stdout.splitlines()
+        return [program]
+
+    def _written(self, text: str) -> list[str | Path]:
+        program = self._directory / "program.py"
+        program.write_text(exports.python(parse(text)))
+        return [*PYTHON, program]
 
     def differs(self, text: str) -> list[str]:
         """Lines that differ. What the lab refuses, and what it knows not to be possible, ends a run and not a program."""
@@ -476,23 +486,21 @@ class Export:
         return [f"{one!r} and {other!r}" for one, other in zip(wanted, came) if one != other]
 
 
-@pytest.fixture
-def export(temporary_directory: Path) -> Iterator[Export]:
+@pytest.fixture(params=[pytest.param("c", marks=pytest.mark.needs("gcc")), "python"])
+def export(temporary_directory: Path, request: pytest.FixtureRequest) -> Iterator[Export]:
     directory = Path(tempfile.mkdtemp(prefix="random"))
     directory.chmod(0o755)
-    yield Export(directory)
+    yield Export(directory, request.param)
     shutil.rmtree(directory)
 
 
-@pytest.mark.needs("gcc")
-def test_the_c_program_of_a_random_scenario_prints_what_the_lab_observed(export):
+def test_the_program_of_a_random_scenario_prints_what_the_lab_observed(export):
     found = judged(2, export.differs, True)
     assert not found["other"], told(found)
 
 
-@pytest.mark.needs("gcc")
 @pytest.mark.long
-def test_the_c_programs_of_a_thousand_random_scenarios_print_what_the_lab_observed(export):
+def test_the_programs_of_a_thousand_random_scenarios_print_what_the_lab_observed(export):
     found = judged(1000, export.differs, False)
     print({word: len(each) for word, each in found.items()})
     assert not found["other"], told(found)

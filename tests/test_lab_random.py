@@ -37,16 +37,18 @@ RECEIVE_FLAGS = st.sampled_from(
     ["0", "MSG_DONTWAIT", "MSG_DONTWAIT", "MSG_PEEK|MSG_DONTWAIT", "MSG_TRUNC|MSG_DONTWAIT", "MSG_WAITALL|MSG_DONTWAIT", "MSG_OOB", "MSG_CMSG_CLOEXEC"]
 )
 EVENTS = st.sampled_from(["POLLIN", "POLLOUT", "POLLIN|POLLOUT", "POLLHUP", "0"])
-SIGNALS = st.sampled_from(["SIGUSR1", "SIGPIPE", "SIGCHLD", "SIGTERM", "SIGSTOP", "SIGCONT", "SIGKILL", "0"])
+SIGNALS = st.sampled_from(["SIGUSR1", "SIGPIPE", "SIGCHLD", "SIGTERM", "SIGIO", "SIGRTMIN", "36", "SIGSTOP", "SIGCONT", "SIGKILL", "0"])
 EXPECTATIONS = st.sampled_from([*[""] * 20, " => ok", " => 0", " => blocks", " => EAGAIN", ' => "a"'])
 NUMBERS = st.sampled_from(["0", "1", "-1", "7", "4096", "0x7fffffff", "-9223372036854775808", "9223372036854775807"])
 
 
 FILES = st.sampled_from(['"f"', '"g"', '"h"'])
 ADDRESSES = st.sampled_from(['"door"', '"f"', '"127.0.0.1:0"', '"[::1]:0"', '"127.0.0.1:1"'])
-OPEN_FLAGS = st.sampled_from(["O_RDWR|O_CREAT", "O_RDWR|O_CREAT", "O_RDONLY|O_CREAT", "O_RDONLY", "O_WRONLY|O_CREAT|O_EXCL", "O_RDWR|O_CREAT|O_TRUNC|O_APPEND", "O_PATH", "-1"])
+OPEN_FLAGS = st.sampled_from(["O_RDWR|O_CREAT", "O_RDWR|O_CREAT", "O_RDONLY|O_CREAT", "O_RDONLY", "O_WRONLY|O_CREAT|O_EXCL", "O_RDWR|O_CREAT|O_TRUNC|O_APPEND", "O_RDWR|O_CREAT|O_SYNC|O_CLOEXEC", "O_PATH", "3", "-1"])
 SET_OPTIONS = st.sampled_from(["SO_PASSCRED", "SO_SNDBUF", "SO_RCVBUF", "SO_PEEK_OFF", "SO_PASSRIGHTS", "SO_LINGER"])
 GET_OPTIONS = st.sampled_from(["SO_PEERCRED", "SO_TYPE", "SO_ERROR", "SO_SNDBUF", "SO_PEERPIDFD"])
+NAMED_OPTIONS = st.sampled_from(["SO_TYPE", "SO_DOMAIN", "SO_PROTOCOL", "SO_ERROR", "SO_ERROR"])
+"""Whose values are constants."""
 COMMANDS = st.sampled_from(
     ["F_GETFD", "F_GETFL", "F_SETFD FD_CLOEXEC", "F_SETFL O_NONBLOCK", "F_SETFL 0", "F_SETPIPE_SZ 4096", "F_GET_SEALS", "F_ADD_SEALS F_SEAL_WRITE", "F_DUPFD 20", "F_SETFL -1"]
 )
@@ -165,8 +167,10 @@ MAKERS: dict[str, Any] = {
     "setsockopt": lambda w, a: f"setsockopt {w.fd(a, 'socket')} SOL_SOCKET {w.draw(SET_OPTIONS)} {w.draw(NUMBERS)}",
     "getsockopt": lambda w, a: f"getsockopt {w.fd(a, 'socket')} SOL_SOCKET {w.draw(GET_OPTIONS)}",
     "fcntl": lambda w, a: f"fcntl {w.fd(a)} {w.draw(COMMANDS)}",
+    "ask for flags": lambda w, a: f"fcntl {w.fd(a)} {w.of('F_GETFL', 'F_GETFL', 'F_GETFD', 'F_GET_SEALS')}",
+    "ask for a constant": lambda w, a: f"getsockopt {w.fd(a, 'socket')} SOL_SOCKET {w.draw(NAMED_OPTIONS)}",
     "open": lambda w, a: f"open {w.draw(FILES)} {w.draw(OPEN_FLAGS)} -> {w.new(a, 'file')}",
-    "memfd_create": lambda w, a: f"memfd_create {w.draw(FILES)} {w.of('0', 'MFD_ALLOW_SEALING', 'MFD_CLOEXEC')} -> {w.new(a, 'file')}",
+    "memfd_create": lambda w, a: f"memfd_create {w.draw(FILES)} {w.of('0', 'MFD_ALLOW_SEALING', 'MFD_CLOEXEC', '8')} -> {w.new(a, 'file')}",
     "ftruncate": lambda w, a: f"ftruncate {w.fd(a, 'file')} {w.of('0', '1', '4096', '1M', '-1')}",
     "lseek": lambda w, a: f"lseek {w.fd(a, 'file')} {w.draw(NUMBERS)} {w.of('SEEK_SET', 'SEEK_CUR', 'SEEK_END', '9')}",
     "pread": lambda w, a: f"pread {w.fd(a, 'file')} {w.draw(SIZES)} {w.draw(NUMBERS)}",

@@ -14,6 +14,7 @@ import select
 import socket
 import struct
 from collections import Counter, deque
+from itertools import islice
 from time import monotonic, monotonic_ns
 from typing import Any, Sequence
 
@@ -198,9 +199,9 @@ class Channel:
                 found = self._together(outs)
                 send(self.sock, b"".join((SEVERAL, len(found).to_bytes(2, "big"), *found)))
                 for _ in found:
-                    out = outs.popleft()
-                    if out.kind.housekeeping:
-                        self.housekeeping[out.kind.name] += 1
+                    kind = outs.popleft().kind
+                    if kind.housekeeping:
+                        self.housekeeping[kind.name] += 1
             else:
                 self._alone(out)
                 outs.popleft()
@@ -221,24 +222,23 @@ class Channel:
         """The messages from the head of `outs` that travel in one packet, at least one: those with descriptors travel alone."""
         found: list[bytes] = []
         size = 0
-        for out in outs:
+        for out in islice(outs, TOGETHER):
             if out.fds or out.spill >= 0:
                 break
             if not out.data:
                 self.stamp(out)
-            size += len(out.data)
+            data = out.data
+            size += len(data)
             if size > SPILL and found:
                 break
-            found.append(out.data)
-            if len(found) == TOGETHER:
-                break
+            found.append(data)
         return found
 
     def post(self, kind: str, payload: Any = None, *, fds: Sequence[int] = (), job: int = 0, seq: int = 0, timeout: float | None = None) -> None:
         """Prepares and sends, waiting for room. Raises ChannelClosed, or TimeoutError after `timeout` seconds: it is then not sent."""
         deadline = None if timeout is None else monotonic() + timeout
         out = self.prepare(kind, payload, fds, 0, job, seq)
-        if timeout is None or timeout >= PATIENCE:  # else it may block for longer than it has
+        if timeout is None or timeout >= PATIENCE:  # else it may block for longer than it has; asking first is one more system call for each packet
             try:
                 return self._alone(out)
             except OSError:
@@ -257,9 +257,12 @@ class Channel:
 
     def _send(self, outs: Sequence[Outgoing], deadline: float | None) -> None:
         left = deque(outs)
+        waits = deadline is not None and deadline - monotonic() < PATIENCE  # else it may block for longer than it has; asking first is one more system call for each packet
         try:
             while left:
-                self._await(select.POLLOUT, None if deadline is None else deadline - monotonic(), f"room for {left[0].kind.name}")
+                if waits:
+                    self._await(select.POLLOUT, None if deadline is None else deadline - monotonic(), f"room for {left[0].kind.name}")
+                waits = True
                 try:
                     self.transmit(left)
                 except BlockingIOError:
@@ -331,7 +334,7 @@ class Channel:
         if kind.housekeeping:
             self.housekeeping[kind.name] += 1
         elif envelope.id:
-            self.receipts.append(Receipt(envelope.id, received, flags, fds[:]))
+            self.receipts.append(Receipt(envelope.id, received, flags, [*fds]))
         return Arrival(kind, envelope, payload, raw, fds, received, flags, size)
 
     def _passed(self, kind: Kind, envelope: Envelope, fds: list[int], size: int) -> tuple[Any, int]:

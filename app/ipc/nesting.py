@@ -14,6 +14,12 @@ DEPTH = 16
 VALUES = 10_000
 """Values in all of it."""
 
+DEEPER = "it is nested deeper than %(most)s levels"
+NAMELESS = "it holds a name that is no text"
+NO_KIND = "it holds a %(kind)s; expected text, numbers, true, false, null, lists and objects"
+NO_NUMBER = "it holds %(number)s, which is no number in JSON"
+MORE = "it holds more than %(most)s values"
+
 _PLAIN = frozenset((str, int, bool, type(None)))
 
 
@@ -34,20 +40,20 @@ def excess(value: Any, values: int = VALUES) -> str:
             if kind in _PLAIN:
                 continue
             if depth == DEPTH and kind in (dict, list):
-                return f"it is nested deeper than {DEPTH} levels"
+                return DEEPER % {"most": DEPTH}
             if kind is dict:
                 if any(type(key) is not str for key in one):
-                    return "it holds a name that is no text"
+                    return NAMELESS
                 below += one.values()
             elif kind is list:
                 below += one
             elif kind is not float:
-                return f"it holds a {kind.__name__}; expected text, numbers, true, false, null, lists and objects"
+                return NO_KIND % {"kind": kind.__name__}
             elif not math.isfinite(one):
-                return f"it holds {one}, which is no number in JSON"
+                return NO_NUMBER % {"number": one}
         count += len(below)
         if count > values:
-            return f"it holds more than {values} values"
+            return MORE % {"most": values}
         if not below:
             return ""
         level = below

@@ -13,6 +13,7 @@ import re
 import select
 import signal
 import socket
+from typing import Iterable
 
 from app.lab.model import Constants
 
@@ -23,7 +24,7 @@ _PREFIXES = (
 _MODULES = (socket, os, fcntl, select, signal)
 _NOT = re.compile("SIG_(BLOCK|UNBLOCK|SETMASK)|SOCK_MAX|MFD_HUGE|.*(J1939|VM_SOCKETS)")
 
-_FROM_HEADERS = {
+FROM_HEADERS = {
     # linux/memfd.h, linux/fcntl.h, sys/eventfd.h
     "MFD_CLOEXEC": 1,
     "MFD_ALLOW_SEALING": 2,
@@ -34,6 +35,7 @@ _FROM_HEADERS = {
     "F_SEAL_GROW": 4,
     "F_SEAL_WRITE": 8,
     "F_SEAL_FUTURE_WRITE": 16,
+    "F_SEAL_EXEC": 32,
     "F_SETPIPE_SZ": 1031,
     "F_GETPIPE_SZ": 1032,
     "EFD_SEMAPHORE": 1,
@@ -52,8 +54,8 @@ _FROM_HEADERS = {
     "SCM_PIDFD": 4,
     "MSG_CMSG_CLOEXEC": 0x40000000,
     "MSG_NOSIGNAL": 0x4000,
-    # asm-generic/fcntl.h; the C library says 0 on machines of 64 bits, but F_GETFL tells of the kernel's bit.
-    "O_LARGEFILE": 0o100000,
+    # asm-generic/fcntl.h, arch/arm64/include/uapi/asm/fcntl.h; the C library says 0 on machines of 64 bits, but F_GETFL tells of the kernel's bit.
+    "O_LARGEFILE": 0o400000 if os.uname().machine == "aarch64" else 0o100000,
     # bits/socket.h: other names of the same families
     "AF_LOCAL": socket.AF_UNIX,
     "PF_LOCAL": socket.AF_UNIX,
@@ -65,6 +67,7 @@ _FROM_HEADERS = {
     "BADPTR": 1,
     "HANDLER": 2,
 }
+"""Those that not every Python from 3.11 on has, or has another number for."""
 
 POINTERS = ("NULL", "BADPTR")
 """What may stand for the address of a buffer."""
@@ -81,7 +84,7 @@ def _collect() -> dict[str, int]:
             value = getattr(module, name)
             if name.startswith(_PREFIXES) and name.isupper() and not _NOT.match(name) and isinstance(value, int):
                 found.setdefault(name, int(value))
-    return found | {name: getattr(errno, name) for name in dir(errno) if name.startswith("E")} | _FROM_HEADERS
+    return found | {name: getattr(errno, name) for name in dir(errno) if name.startswith("E")} | FROM_HEADERS
 
 
 NUMBERS = _collect()
@@ -119,12 +122,19 @@ def _names_of(prefix: str) -> dict[int, str]:
 def decode(prefix: str, value: int) -> str:
     """A number as C writes it: ``MSG_PEEK|MSG_DONTWAIT``, ``SOCK_SEQPACKET|SOCK_CLOEXEC``; bits without a name in hexadecimal; ``0`` for none."""
     known = _names_of(prefix)
-    if value in known or value <= 0:
-        return known.get(value, str(value))
-    names = []
-    # Names of several bits first: O_SYNC has the bit of O_DSYNC, SOCK_SEQPACKET that of SOCK_STREAM.
-    for number in sorted(known, key=lambda number: (-number.bit_count(), number)):
-        if number > 0 and number & value == number:
-            names.append((number, known[number]))
-            value &= ~number
-    return "|".join([*(name for _, name in sorted(names)), *([hex(value)] if value else [])])
+    return known.get(value, str(value)) if value in known or value <= 0 else joined(value, in_order(known.values()))
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Flags by their lowest bits; of names that share one, that of more bits first: O_SYNC has the bit of O_DSYNC, SOCK_SEQPACKET that of SOCK_STREAM."""
+    return sorted((name for name in names if NUMBERS[name] > 0), key=lambda name: (NUMBERS[name] & -NUMBERS[name], -NUMBERS[name].bit_count(), NUMBERS[name]))
+
+
+def joined(value: int, names: Iterable[str]) -> str:
+    """Flags by those of these names, in order, whose bits are all set and not yet named; what is left in hexadecimal behind them; ``0`` for none."""
+    found = []
+    for name in names:
+        if NUMBERS[name] & value == NUMBERS[name]:
+            found.append(name)
+            value &= ~NUMBERS[name]
+    return "|".join([*found, *([hex(value)] if value else [])]) or "0"

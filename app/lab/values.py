@@ -7,16 +7,8 @@ import socket
 import struct
 from typing import Any, Mapping
 
-from app.lab.constants import NUMBERS, decode, errno_name, signal_name
-
-_SEALS = {1: "F_SEAL_SEAL", 2: "F_SEAL_SHRINK", 4: "F_SEAL_GROW", 8: "F_SEAL_WRITE", 16: "F_SEAL_FUTURE_WRITE"}
-_OPTIONS = {
-    "SO_ERROR": lambda value: errno_name(value) if value else "0",
-    "SO_TYPE": lambda value: decode("SOCK_", value),
-    "SO_DOMAIN": lambda value: decode("AF_", value),
-    "SO_PROTOCOL": lambda value: decode("IPPROTO_", value) if value else "0",
-}
-"""Options whose number is a constant's."""
+from app.lab import named
+from app.lab.constants import NUMBERS, decode, signal_name
 
 
 def meaning(step: dict[str, Any], result: dict[str, Any], names: Mapping[int, str]) -> str:
@@ -26,14 +18,9 @@ def meaning(step: dict[str, Any], result: dict[str, Any], names: Mapping[int, st
         return ""
     if call in ("fork", "wait", "waitpid"):
         return names.get(value, "")
-    if call == "fcntl" and len(step["arguments"]) > 1:
-        command = step["arguments"][1]
-        if command == NUMBERS["F_GETFL"]:
-            return status_flags(value)
-        if command == NUMBERS["F_GETFD"]:
-            return "FD_CLOEXEC" if value & 1 else ""
-        if command == NUMBERS["F_GET_SEALS"]:
-            return seals(value) if value else ""
+    if kind := named.of_return(call, step["arguments"]):
+        word = kind.told(value)
+        return "" if word == str(value) else word
     return ""
 
 
@@ -45,7 +32,7 @@ def beside(step: dict[str, Any], result: dict[str, Any], names: Mapping[int, str
     """What came beside the number, by key: ``revents``, ``status``, ``killed``, ``stopped``, ``continued``, ``value`` (of an option or an eventfd), ``flags``, ``creds``, ``port``."""
     found: dict[str, str] = {}
     if result.get("revents") is not None:
-        several = [decode("POLL", one & 0xFFFF) for one in result["revents"]]
+        several = [named.EVENTS.told(one & 0xFFFF) for one in result["revents"]]
         found["revents"] = several[0] if len(several) == 1 else f"[{', '.join(several)}]"
     if result.get("status") is not None:
         found["status"] = str(result["status"])
@@ -98,18 +85,6 @@ def option(step: dict[str, Any], result: dict[str, Any], names: Mapping[int, str
         return credentials(list(struct.unpack("=iII", data)), names, words)
     if which in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO) and isinstance(held, list) and len(held) == 2:
         return f"{held[0]}.{held[1]:06d} s"
-    for name, word in _OPTIONS.items():
-        if which == NUMBERS.get(name) and isinstance(held, int):
-            return word(held)
+    if (kind := named.of_option(step["arguments"])) and isinstance(held, int):
+        return kind.told(held)
     return str(held)
-
-
-def status_flags(value: int) -> str:
-    """What F_GETFL gives, by names: the access first. fcntl(2)"""
-    access = ("O_RDONLY", "O_WRONLY", "O_RDWR", "O_ACCMODE")[value & 3]
-    return f"{access}|{decode('O_', value & ~3)}" if value & ~3 else access
-
-
-def seals(value: int) -> str:
-    """What F_GET_SEALS gives, by names."""
-    return "|".join(name for bit, name in _SEALS.items() if value & bit) or "0"

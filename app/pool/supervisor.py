@@ -44,7 +44,6 @@ from app.ipc.vocabulary import (
     Receipt,
     Refused,
     Release,
-    Result,
     Role,
     Stop,
     Task,
@@ -867,21 +866,26 @@ class Supervisor:
                 return self.not_for(member, arrival, HANDS_ALONE)
             raise ChannelBroken(f"a result for job {arrival.envelope.job}, which it has not in hand")
         payload = arrival.payload
-        if payload.ok and (why := excess(payload.result)):
-            payload = Result(False, reason=f"its answer cannot be recorded: {why}")
-        result, told = (_json(payload.result), payload.result) if payload.ok else (EMPTY, {})
+        if not payload.ok:
+            failure = payload.reason[:REASON_MOST] or "the worker gave no reason"
+        elif why := excess(payload.result):
+            failure = f"its answer cannot be recorded: {why}"
+        else:
+            failure = ""
+        result, told = (EMPTY, {}) if failure else (_json(payload.result), payload.result)
         entry = in_flight.popleft()
         if in_flight:
             head = in_flight[0]
             head.started = now = time.monotonic()
-            member.due = now + self._deadline(head)
-            self.due = min(self.due, member.due)
+            member.due = due = now + self.catalogue[head.kind].deadline
+            if due < self.due:
+                self.due = due
             member.channel.spare = head.spare
         else:
             member.due = None
             member.channel.spare = -1
-        if not payload.ok:
-            state, reason = "failed", payload.reason[:REASON_MOST] or "the worker gave no reason"
+        if failure:
+            state, reason = "failed", failure
         elif entry.output >= 0:
             state, reason = self._keep_output(entry, time.monotonic())
         else:

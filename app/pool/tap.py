@@ -147,21 +147,26 @@ class Tap:
     def reported(self, peer: Peer, receipts: list[Receipt]) -> list[int]:
         """Records what the peer says it received; returns the messages whose descriptors it may now close."""
         release = []
+        records, offset, sent_before = self.records, self.offset, peer.unreported.pop
         now = time.monotonic_ns()
         for receipt in receipts:
-            sent = peer.unreported.pop(receipt.message, None)
+            message = receipt.message
+            sent = sent_before(message, None)
             if sent is None:
                 continue
             received = receipt.received
-            fds = receipt.fds[: len(sent.fds)] if sent.fds else []
-            self.records.append(Outcome(receipt.message, "received", (received if received < now else now) + self.offset, receipt.flags, fds))
-            if sent.fds:
-                for position, own in enumerate(sent.fds):
-                    theirs = receipt.fds[position] if position < len(receipt.fds) else -1
-                    verdict = prove(peer.pid, theirs, own) if theirs >= 0 else ("unproved", "its number was not reported")
-                    self.records.append(Proof(receipt.message, position, *verdict))
-                close_all(sent.kept)
-                release.append(receipt.message)
+            if received > now:
+                received = now
+            if sent is PLAIN:  # as most are
+                records.append(Outcome(message, "received", received + offset, receipt.flags, []))
+                continue
+            records.append(Outcome(message, "received", received + offset, receipt.flags, receipt.fds[: len(sent.fds)]))
+            for position, own in enumerate(sent.fds):
+                theirs = receipt.fds[position] if position < len(receipt.fds) else -1
+                verdict = prove(peer.pid, theirs, own) if theirs >= 0 else ("unproved", "its number was not reported")
+                records.append(Proof(message, position, *verdict))
+            close_all(sent.kept)
+            release.append(message)
         return release
 
     def failed(self, peer: Peer, message: int, state: str, reason: str) -> None:

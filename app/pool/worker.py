@@ -30,16 +30,11 @@ ANSWERED_TOGETHER = 16
 def work(jobs: dict[str, Job], arrival: Arrival, fds: list[int]) -> Result:
     """Does one task; whatever happens inside becomes a result in words."""
     payload = arrival.payload
-    numbers = iter(fds)
-    task = Task(
-        kind=payload.kind,
-        name=payload.name,
-        parameters=payload.parameters,
-        data=payload.data,
-        input=next(numbers) if payload.input else None,
-        output=next(numbers) if payload.output else None,
-        spare=payload.spare,
-    )
+    task = Task(kind=payload.kind, name=payload.name, parameters=payload.parameters, data=payload.data, spare=payload.spare)
+    if fds:
+        numbers = iter(fds)
+        task.input = next(numbers) if payload.input else None
+        task.output = next(numbers) if payload.output else None
     try:
         found = jobs[payload.kind].run(task)
         if why := "it is no object" if type(found) is not dict else excess(found):
@@ -82,23 +77,23 @@ class Desk:
         self._results = []
 
     def _task(self, arrival: Arrival) -> None:
-        channel = self._channel
-        fds = arrival.take()
+        channel, jobs = self._channel, self._jobs
+        envelope, payload, fds = arrival.envelope, arrival.payload, arrival.fds
         if fds:
-            self._held[arrival.envelope.id] = fds
-        channel.spare = fds[-1] if arrival.payload.spare else -1
-        job = arrival.envelope.job
-        known = self._jobs.get(arrival.payload.kind)
+            self._held[envelope.id] = arrival.take()
+        channel.spare = fds[-1] if payload.spare else -1
+        known = jobs.get(payload.kind)
         if known is None or not known.quick:
             # Its next message may be minutes away, and the task would read as in flight until then.
             channel.post("receipt")
         try:
-            out = channel.prepare("result", work(self._jobs, arrival, fds), job=job)
+            out = channel.prepare("result", work(jobs, arrival, fds), job=envelope.job)
         except (ValueError, OSError) as error:
             # A worker may make no memfd, and the spare that it was lent has a bound.
-            out = channel.prepare("result", Result(False, reason=f"its answer could not travel: {error}"), job=job)
-        self._results.append(out)
-        if len(self._results) >= ANSWERED_TOGETHER:
+            out = channel.prepare("result", Result(False, reason=f"its answer could not travel: {error}"), job=envelope.job)
+        results = self._results
+        results.append(out)
+        if len(results) >= ANSWERED_TOGETHER:
             self._answer()
 
     def _release(self, arrival: Arrival) -> None:

@@ -15,6 +15,7 @@ from app.recorder.fold import Batch
 from app.recorder.follower import Follower
 from app.recorder.trouble import Trouble, judge
 from app.recorder.writer import Behind, Fenced, Writer
+from app.store import errors
 from app.store.outage import Outage
 
 log = logging.getLogger("recorder")
@@ -220,7 +221,7 @@ class Drain:
                 if trouble is Trouble.RECORD and refusable:
                     raise _Refused(reason) from error
                 if trouble is Trouble.RECORD:
-                    reason = f"the database refuses what is not about a record: {reason}"
+                    reason = errors.NO_RECORD % {"why": reason}
                 if trouble is not Trouble.BUSY or wait >= LONGEST_WAIT or time.monotonic() - begun >= LONG:
                     self._say(reason)
                 if trouble is not Trouble.BUSY and self._finishing:

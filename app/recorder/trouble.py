@@ -21,13 +21,6 @@ class Trouble(enum.Enum):
 
 _TROUBLES = {Kind.VALUE: Trouble.RECORD, Kind.BUSY: Trouble.BUSY, Kind.TABLES: Trouble.SCHEMA, Kind.RIGHTS: Trouble.SCHEMA}
 """Every other kind is AWAY."""
-_PREFIXES = {
-    Kind.VALUE: "",
-    Kind.BUSY: "the database is busy: ",
-    Kind.TABLES: "the tables are not as expected (python -m app migrate makes them): ",
-    Kind.SERVER: "the database cannot be used: ",
-    Kind.ABSENT: "the database cannot be used: ",
-}
 
 
 def judge(error: Exception) -> tuple[Trouble, str]:
@@ -37,5 +30,4 @@ def judge(error: Exception) -> tuple[Trouble, str]:
     fault = errors.of(error)
     if fault is None:
         return Trouble.OURS, f"{type(error).__name__}: {error}"
-    prefix = _PREFIXES.get(fault.kind, f"the database cannot be used: {fault.kind.value}: ")
-    return _TROUBLES.get(fault.kind, Trouble.AWAY), prefix + fault.words
+    return _TROUBLES.get(fault.kind, Trouble.AWAY), errors.SAID[fault.kind] % {"words": fault.words}

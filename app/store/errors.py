@@ -43,6 +43,18 @@ class Kind(enum.Enum):
     SERVER = "the server does not do it now"
 
 
+CANNOT = "the database cannot be used: %(words)s"
+SAID: dict[Kind, str] = {
+    **{kind: f"the database cannot be used: {kind.value}: %(words)s" for kind in Kind},
+    Kind.VALUE: "%(words)s",
+    Kind.BUSY: "the database is busy: %(words)s",
+    Kind.TABLES: "the tables are not as expected (python -m app migrate makes them): %(words)s",
+    Kind.SERVER: CANNOT,
+    Kind.ABSENT: CANNOT,
+}
+"""What the recorder says of an error of each kind, with the server's own words."""
+NO_RECORD = "the database refuses what is not about a record: %(why)s"
+
 NUMBERS: dict[Kind, frozenset[int]] = {
     Kind.VALUE: frozenset(
         (

@@ -357,7 +357,8 @@ def _check(row: History, _context: object) -> None:
         if type(value) is kind or value is held or value is None and nullable:
             continue
         attributes.set_committed_value(row, name, None if nullable else _EMPTY[kind])
-        row.unreadable = {**row.unreadable, name: f"it holds {value!r:.60}, expected {_EXPECTED[kind]}"}  # type: ignore[misc]
+        row.unreadable = {**row.unreadable, name: UNFIT % {"found": f"{value!r:.60}", "expected": EXPECTED[kind]}}  # type: ignore[misc]
 
 
-_EXPECTED = {int: "a whole number", str: "text", bytes: "bytes", bool: "true or false"}
+UNFIT = "it holds %(found)s, expected %(expected)s"
+EXPECTED = {int: "a whole number", str: "text", bytes: "bytes", bool: "true or false"}

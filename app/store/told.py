@@ -8,6 +8,9 @@ import msgspec
 
 from app.ipc.nesting import excess
 
+NOTE = "what is recorded here cannot be shown: %(why)s"
+TOO_DEEP = "it is nested too deeply"
+NO_JSON = "it is no JSON: %(fault)s"
 VALUES = 65_536
 """An older version recorded what it was told without a bound of this."""
 
@@ -19,11 +22,11 @@ def told(text: str) -> dict[str, Any]:
     try:
         found = msgspec.json.decode(text)
     except (msgspec.MsgspecError, RecursionError, ValueError) as error:
-        return _note("it is nested too deeply" if isinstance(error, RecursionError) else f"it is no JSON: {error}")
+        return _note(TOO_DEEP if isinstance(error, RecursionError) else NO_JSON % {"fault": error})
     if why := excess(found, VALUES):
         return _note(why)
     return found if isinstance(found, dict) else {"result": found}
 
 
 def _note(why: str) -> dict[str, Any]:
-    return {"note": f"what is recorded here cannot be shown: {why}"}
+    return {"note": NOTE % {"why": why}}

@@ -17,6 +17,7 @@ from app.web import access, payload, reach, strip
 from app.web.drawing.shapes import GLYPHS, glyph_of
 from app.web.drawing.system import worker_state
 from app.web.lab.reading import verdict
+from app.web.recorded import translated
 from app.web.words import ago, clip, duration, number, size
 
 THEMES = ("light", "dark")
@@ -125,7 +126,9 @@ def _value(name: str, value: Any, brief: bool) -> str:
         return f"{value:.3g}"
     if isinstance(value, list):
         return ", ".join(map(str, value))
-    return number(value) if isinstance(value, int) else str(value)
+    if isinstance(value, int):
+        return number(value)
+    return translated(value) if name in ("note", "reason") and isinstance(value, str) else str(value)
 
 
 def summary_of(job: Job) -> str:

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from werkzeug.exceptions import HTTPException
 
 from app.store import errors
+from app.web.recorded import translated
 
 
 @pass_context
@@ -24,7 +25,7 @@ def guarded(context: Context, name: str, instead: str, **more: Any) -> Markup:
         unreadable = getattr(more.get("row"), "unreadable", None)
         if not unreadable:
             return Markup(context.environment.get_template(name).render(given))
-        why = "; ".join(f"{column}: {reason}" for column, reason in unreadable.items())
+        why = "; ".join(f"{column}: {translated(reason)}" for column, reason in unreadable.items())
     except HTTPException:
         raise
     except Exception as error:

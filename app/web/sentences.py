@@ -1,7 +1,8 @@
 """Sentences that other parts of Pairscope say of themselves and pages show: gettext learns them here, as babel.cfg asks.
 
 They stand where they belong (a refusal in the vocabulary, a job's summary in its docstring), without gettext, which those processes
-do not import. A page translates one as it shows it. What is recorded (why a job failed, how a worker ended) stays as it was recorded.
+do not import. A page translates one as it shows it; those that are recorded with values in them it knows again by their templates (recorded.py). Why a job
+failed and how a worker ended stay as they were recorded.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from typing import Any, Iterator
 import app.pool
 from app.ipc import vocabulary
 from app.store.filter import FIELDS
-from app.web import problems
+from app.web import problems, recorded
 
 
 def all_of_them() -> Iterator[str]:
     """Each once or more."""
+    yield from recorded.templates()
     yield from vocabulary.REFUSALS.values()
     yield from (kind.meaning for kind in vocabulary.KINDS)
     yield from (kind.title for kind in problems.KINDS.values())

@@ -20,6 +20,7 @@ from sqlalchemy.engine import make_url
 from app.store import errors, queries
 from app.web import reach
 from app.web.drawing.system import Surroundings, recorder_state
+from app.web.recorded import translated
 from app.web.words import duration, number, size
 
 
@@ -114,7 +115,7 @@ def _database() -> Lamp:
             _("The database does not answer this web process. Jobs still run and are recorded when it returns."),
         )
     if said not in ("", "ok"):
-        return Lamp("MariaDB" if name != "SQLite" else name, "attention", _("recorder waits"), said)
+        return Lamp("MariaDB" if name != "SQLite" else name, "attention", _("recorder waits"), translated(said))
     if name == "SQLite":
         return Lamp("MariaDB", "unknown", "SQLite", _("The record lives in SQLite here; MariaDB is not used."))
     return Lamp(name, "good", _("answers"), _("%(name)s answers.", name=name))
@@ -182,7 +183,7 @@ def _health() -> Health:
     state = "failed" if journal.stuck else "attention" if full > 0.5 else ""
     gaps = ngettext("%(num)s gap", "%(num)s gaps", recorder.gaps) if recorder.gaps else ""
     node = f"{snapshot.node_name} · {snapshot.node}"
-    return Health(lamps, node, lag, lag_state, journal.stuck or backlog, state, recorder.trouble, gaps, recorder.gap, _last())
+    return Health(lamps, node, lag, lag_state, journal.stuck or backlog, state, translated(recorder.trouble), gaps, translated(recorder.gap), _last())
 
 
 def digest(shown: object) -> int:

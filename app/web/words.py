@@ -15,6 +15,8 @@ from flask import Flask
 from flask_babel import gettext as _
 from markupsafe import Markup
 
+from app.web.recorded import translated
+
 NS = 1_000_000_000
 NOTHING = "\u2013"
 """Stands where there is no value."""
@@ -176,6 +178,7 @@ def sentence(text: str) -> str:
 
 FILTERS = {
     "sentence": sentence,
+    "translated": translated,
     "size": size,
     "duration": duration,
     "number": number,

@@ -6,10 +6,11 @@ import re
 import textwrap
 from typing import Iterable
 
+from app.lab import named as naming
 from app.lab.constants import NUMBERS
 from app.lab.exports import plan as planning
 from app.lab.exports.c_pieces import ACTING, BEFORE, CREDENTIALS, MAIN, PIECES, PROTOTYPES, STAGE, TOLD
-from app.lab.exports.lines import MSG_NAMES, POLL_NAMES, SHOWN
+from app.lab.exports.lines import SHOWN
 from app.lab.exports.plan import CONTROL_ROOM, NUMBERS_MAX, SECONDS, Actor, Turn, content, expected, integer, items, named, narrow, pointer
 from app.lab.model import Constants, Name, Number, Scenario, Step, Text, Value
 
@@ -28,7 +29,7 @@ OLD = frozenset(
     "O_SYNC O_DSYNC O_ASYNC O_NOCTTY O_NOATIME O_ACCMODE O_NDELAY O_FSYNC O_RSYNC "
     "F_DUPFD F_DUPFD_CLOEXEC F_GETFD F_SETFD F_GETFL F_SETFL F_GETLK F_SETLK F_SETLKW F_GETOWN F_SETOWN F_GETSIG F_SETSIG F_ADD_SEALS F_GET_SEALS F_SEAL_SEAL "
     "F_SEAL_SHRINK F_SEAL_GROW F_SEAL_WRITE F_SETPIPE_SZ F_GETPIPE_SZ F_RDLCK F_WRLCK F_UNLCK MFD_CLOEXEC MFD_ALLOW_SEALING EFD_SEMAPHORE EFD_NONBLOCK EFD_CLOEXEC".split()
-) | set(POLL_NAMES)  # fmt: skip
+) | set(naming.EVENTS.names)  # fmt: skip
 """Constants that every C library has; the signals beside them. Any other is given its number where a header lacks it."""
 _LARGE = 16 * 1024
 """A larger array is static: a thread's stack has its bounds."""
@@ -96,8 +97,8 @@ class _Program:
             "MOST_FDS": str(CONTROL_ROOM // 4),
             "CREDS": CREDENTIALS if self._plan.credentials else "",
             "RIGHTS": "(cmsg->cmsg_type != SCM_RIGHTS && cmsg->cmsg_type != SCM_PIDFD)" if self._plan.pidfds else "cmsg->cmsg_type != SCM_RIGHTS",
-            "MSG_BITS": _bits(MSG_NAMES),
-            "POLL_BITS": _bits(POLL_NAMES),
+            "ACCESS": ", ".join(f'"{name}"' for name in naming.ACCESS),
+            **{kind.key.upper(): _bits(kind.names) for kind in naming.KINDS},
             "LINE": str(self._line_room()),
             "SECONDS": str(SECONDS),
             "NUMBERS_MAX": str(NUMBERS_MAX),
@@ -426,6 +427,9 @@ class _Program:
         if [integer(value) for value in arguments[1:]] == [NUMBERS["SOL_SOCKET"], NUMBERS["SO_PEERCRED"]]:
             lines = ["struct ucred peer;", "socklen_t length = sizeof(peer);", ""]
             return _block([*lines, self._told("tell_peer", f"getsockopt({first}, &peer, &length)", "&peer")])
+        if kind := naming.of_option([integer(value) for value in arguments]):
+            lines = [f"int {kind.key};", f"socklen_t length = sizeof({kind.key});", ""]
+            return _block([*lines, self._told(f"tell_{kind.key}", f"getsockopt({first}, &{kind.key}, &length)", f"&{kind.key}")])
         lines = ["char option[256];", "socklen_t length = sizeof(option);", ""]
         return _block([*lines, self._told("tell_option", f"getsockopt({first}, option, &length)", "option", "&length")])
 
@@ -435,7 +439,11 @@ class _Program:
         if integer(command) not in [NUMBERS[name] for name in _PLAIN_COMMANDS]:
             # It may take an address: all bits of it are given.
             shown = [*shown[:2], f"(long){shown[2]}" if argument else "0L"]
-        return [self._named(turn, f"fcntl({', '.join(shown)})")]
+        call = f"fcntl({', '.join(shown)})"
+        if kind := naming.of_return("fcntl", [integer(value) for value in turn.step.arguments]):
+            self._constants.update(set(kind.names) - {"O_LARGEFILE"})
+            return [self._told(f"tell_{kind.key}", call)]
+        return [self._named(turn, call)]
 
     def _open(self, actor: Actor, turn: Turn) -> list[str]:
         name, flags, *mode = turn.step.arguments
@@ -623,7 +631,8 @@ def _list(head: str, entries: list[str], width: int = 90) -> list[str]:
 
 
 def _bits(names: Iterable[str]) -> str:
-    return "\n".join(f'\t\t{{ {name}, "{name}" }},' for name in names)
+    """Rows of a table. The C library's O_LARGEFILE is not the kernel's."""
+    return "\n".join(f'\t\t{{ {"LARGEFILE" if name == "O_LARGEFILE" else name}, "{name}" }},' for name in names)
 
 
 def _comment(text: str) -> str:

@@ -241,7 +241,7 @@ static void say_bits(unsigned int value, const struct bit *bits, size_t count)
 	if (value == 0)
 		say("0");
 	for (size_t i = 0; i < count; i++) {
-		if (value & bits[i].number) {
+		if ((value & bits[i].number) == bits[i].number) {
 			say("%s%s", between, bits[i].name);
 			between = "|";
 			value &= ~bits[i].number;
@@ -251,11 +251,29 @@ static void say_bits(unsigned int value, const struct bit *bits, size_t count)
 		say("%s0x%x", between, value);
 }
 """, (), ("say",)),
+    "say_number": Piece("", """\
+struct number {
+	int number;
+	const char *name;
+};
+
+/* A number by its name, or in digits. */
+static void say_number(int value, const struct number *names, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (value == names[i].number) {
+			say(" value=%s", names[i].name);
+			return;
+		}
+	}
+	say(" value=%d", value);
+}
+""", (), ("say",)),
     "tell_message": Piece("static void tell_message(ssize_t value, struct msghdr *message, ...);", """\
 static void tell_message(ssize_t value, struct msghdr *message, ...)
 {
 	static const struct bit bits[] = {
-@MSG_BITS@
+@MESSAGE_FLAGS@
 	};
 	char text[@SHOWN@ + 1];
 	size_t length = 0, left = value > 0 ? (size_t)value : 0;
@@ -293,7 +311,7 @@ static void tell_message(ssize_t value, struct msghdr *message, ...)
 static void tell_poll(int value, const struct pollfd *fds, int count)
 {
 	static const struct bit bits[] = {
-@POLL_BITS@
+@EVENTS@
 	};
 
 	if (came(value)) {
@@ -307,17 +325,6 @@ static void tell_poll(int value, const struct pollfd *fds, int count)
 	done();
 }
 """, ("poll.h",), ("say_bits",)),
-    "say_signal": Piece("", """\
-static void say_signal(int number)
-{
-	const char *name = number < 32 ? sigabbrev_np(number) : NULL;
-
-	if (name)
-		say("SIG%s", name);
-	else
-		say("signal %d", number);
-}
-""", ("signal.h", "string.h"), ("say",)),
     "tell_child": Piece("static void tell_child(pid_t pid, const int *status);", """\
 static void tell_child(pid_t pid, const int *status)
 {
@@ -327,22 +334,126 @@ static void tell_child(pid_t pid, const int *status)
 		if (pid && WIFEXITED(*status))
 			say(" status=%d", WEXITSTATUS(*status));
 		if (pid && WIFSIGNALED(*status)) {
-			say(" killed=");
-			say_signal(WTERMSIG(*status));
+			say(" killed=%s", signal_name(WTERMSIG(*status)));
 			for (int i = 0; i < ACTORS; i++)
 				if (stage->actor[i].pid == pid)
 					stage->actor[i].killed = WTERMSIG(*status);
 		}
-		if (pid && WIFSTOPPED(*status)) {
-			say(" stopped=");
-			say_signal(WSTOPSIG(*status));
-		}
+		if (pid && WIFSTOPPED(*status))
+			say(" stopped=%s", signal_name(WSTOPSIG(*status)));
 		if (pid && WIFCONTINUED(*status))
 			say(" continued=SIGCONT");
 	}
 	done();
 }
-""", ("sys/types.h", "sys/wait.h"), ("say", "name_of", "say_signal")),
+""", ("sys/types.h", "sys/wait.h"), ("say", "name_of")),
+    "LARGEFILE": Piece("", """\
+/* The kernel's O_LARGEFILE. The C library has 0 for it on machines of 64 bits. */
+#ifdef __aarch64__
+#define LARGEFILE 0400000
+#else
+#define LARGEFILE 0100000
+#endif
+"""),
+    "tell_status_flags": Piece("static void tell_status_flags(int value);", """\
+/* The access is a number of its own, and flags are joined to it. fcntl(2) */
+static void tell_status_flags(int value)
+{
+	static const char *const access[] = { @ACCESS@ };
+	static const struct bit bits[] = {
+@STATUS_FLAGS@
+	};
+
+	if (came(value)) {
+		me->line[0] = '\\0';
+		say("%s", access[value & O_ACCMODE]);
+		if (value & ~O_ACCMODE) {
+			say("|");
+			say_bits((unsigned int)(value & ~O_ACCMODE), bits, sizeof(bits) / sizeof(*bits));
+		}
+	}
+	done();
+}
+""", ("fcntl.h",), ("LARGEFILE", "say_bits")),
+    "tell_descriptor_flags": Piece("static void tell_descriptor_flags(int value);", """\
+static void tell_descriptor_flags(int value)
+{
+	static const struct bit bits[] = {
+@DESCRIPTOR_FLAGS@
+	};
+
+	if (came(value)) {
+		me->line[0] = '\\0';
+		say_bits((unsigned int)value, bits, sizeof(bits) / sizeof(*bits));
+	}
+	done();
+}
+""", ("fcntl.h",), ("say_bits",)),
+    "tell_seals": Piece("static void tell_seals(int value);", """\
+static void tell_seals(int value)
+{
+	static const struct bit bits[] = {
+@SEALS@
+	};
+
+	if (came(value)) {
+		me->line[0] = '\\0';
+		say_bits((unsigned int)value, bits, sizeof(bits) / sizeof(*bits));
+	}
+	done();
+}
+""", ("fcntl.h",), ("say_bits",)),
+    "tell_type": Piece("static void tell_type(int value, const int *type);", """\
+static void tell_type(int value, const int *type)
+{
+	static const struct number names[] = {
+@TYPE@
+	};
+
+	if (came(value))
+		say_number(*type, names, sizeof(names) / sizeof(*names));
+	done();
+}
+""", ("sys/socket.h",), ("say_number",)),
+    "tell_family": Piece("static void tell_family(int value, const int *family);", """\
+static void tell_family(int value, const int *family)
+{
+	static const struct number names[] = {
+@FAMILY@
+	};
+
+	if (came(value))
+		say_number(*family, names, sizeof(names) / sizeof(*names));
+	done();
+}
+""", ("sys/socket.h",), ("say_number",)),
+    "tell_protocol": Piece("static void tell_protocol(int value, const int *protocol);", """\
+static void tell_protocol(int value, const int *protocol)
+{
+	static const struct number names[] = {
+@PROTOCOL@
+	};
+
+	if (came(value))
+		say_number(*protocol, names, sizeof(names) / sizeof(*names));
+	done();
+}
+""", ("netinet/in.h", "sys/socket.h"), ("say_number",)),
+    "tell_error": Piece("static void tell_error(int value, const int *error);", """\
+static void tell_error(int value, const int *error)
+{
+	const char *name;
+
+	if (came(value)) {
+		name = *error ? strerrorname_np(*error) : NULL;
+		if (name)
+			say(" value=%s", name);
+		else
+			say(" value=%d", *error);
+	}
+	done();
+}
+""", ("string.h", "sys/socket.h"), ("say",)),
     "tell_option": Piece("static void tell_option(int value, const void *option, const socklen_t *length);", """\
 static void tell_option(int value, const void *option, const socklen_t *length)
 {
@@ -478,6 +589,21 @@ static const struct {
 """
 
 ACTING = """\
+/* SIGPIPE for 13, SIGRTMIN+1 for 35. */
+static const char *signal_name(int number)
+{
+	static _Thread_local char text[24];
+	const char *name = number == SIGIO ? "IO" : number == SIGRTMIN ? "RTMIN" : number == SIGRTMAX ? "RTMAX" : number < SIGRTMIN ? sigabbrev_np(number) : NULL;
+
+	if (name)
+		snprintf(text, sizeof(text), "SIG%s", name);
+	else if (number > SIGRTMIN && number < SIGRTMAX)
+		snprintf(text, sizeof(text), "SIGRTMIN+%d", number - SIGRTMIN);
+	else
+		snprintf(text, sizeof(text), "signal %d", number);
+	return text;
+}
+
 static void begin(int who)
 {
 	me = &stage->actor[who];
@@ -609,10 +735,8 @@ static bool play(int step)
 		printf(" %s %s\\n", script[step].returned ? "returned" : "=", who->line);
 	else if (killer(who) == 0)
 		printf(": ended\\n");
-	else if (killer(who) < 32)
-		printf(": killed by SIG%s\\n", sigabbrev_np(killer(who)));
 	else
-		printf(": killed by signal %d\\n", killer(who));
+		printf(": killed by %s\\n", signal_name(killer(who)));
 	fflush(stdout);
 	return true;
 }

@@ -7,18 +7,14 @@ and the group's number as ``uid`` and ``gid`` (-1 stays), and of data the first 
 from __future__ import annotations
 
 import base64
-import signal
 import struct
 from typing import Any
 
-from app.lab.constants import NUMBERS, decode
+from app.lab import named
+from app.lab.constants import NUMBERS, signal_name
 
 SHOWN = 64
 """Bytes of data in one line; ``...`` after the quotes says that there were more."""
-POLL_NAMES = ("POLLIN", "POLLPRI", "POLLOUT", "POLLERR", "POLLHUP", "POLLNVAL", "POLLRDNORM", "POLLRDBAND", "POLLWRNORM", "POLLWRBAND", "POLLRDHUP")
-"""What poll may find, in the order in which they are written."""
-MSG_NAMES = ("MSG_OOB", "MSG_CTRUNC", "MSG_TRUNC", "MSG_EOR", "MSG_ERRQUEUE")
-"""What the kernel may say of a message that came, likewise."""
 VERDICTS = {"held": "as expected", "failed": "not as expected"}
 """How a run came out, in words; the other verdicts are words already."""
 _ELSEWHERE = "a process"
@@ -80,13 +76,15 @@ def _body(step: dict[str, Any], result: dict[str, Any], names: dict[int, str]) -
         return str(result["before"])
     if call in ("wait", "waitpid"):
         return _waited(result, names)
+    if kind := named.of_return(call, step["arguments"]):
+        return kind.told(result["value"])
     words = [value]
     if result["data"] is not None:
         words.append(shown(base64.b64decode(result["data"]), result["bytes"]))
     if call == "recvmsg":
         words += _received(result, names)
     if "revents" in result:
-        words.append(f"revents=[{', '.join(decode('POLL', found) for found in result['revents'])}]")
+        words.append(f"revents=[{', '.join(named.EVENTS.told(found) for found in result['revents'])}]")
     if "option" in result:
         words.append(f"value={_option(step, result, names)}")
     return " ".join(words)
@@ -105,7 +103,7 @@ def _waited(result: dict[str, Any], names: dict[int, str]) -> str:
 
 def _received(result: dict[str, Any], names: dict[int, str]) -> list[str]:
     # The kernel hands the caller's own MSG_CMSG_CLOEXEC back among the flags.
-    words = [f"flags={decode('MSG_', result['msg_flags'] & 0xFFFFFFFF & ~NUMBERS['MSG_CMSG_CLOEXEC'])}"]
+    words = [f"flags={named.MESSAGE_FLAGS.told(result['msg_flags'] & 0xFFFFFFFF & ~NUMBERS['MSG_CMSG_CLOEXEC'])}"]
     if result["fds"]:
         words.append(f"fds={result['fds']}")
     words += [f"creds={_credentials(part['creds'], names)}" for part in result["message"]["parts"] if "creds" in part]
@@ -116,6 +114,8 @@ def _option(step: dict[str, Any], result: dict[str, Any], names: dict[int, str])
     data = base64.b64decode(result["option"])
     if step["arguments"][1:3] == [NUMBERS["SOL_SOCKET"], NUMBERS["SO_PEERCRED"]] and len(data) == 12:
         return _credentials(list(struct.unpack("=iII", data)), names)
+    if (kind := named.of_option(step["arguments"])) and isinstance(result["held"], int):
+        return kind.told(result["held"])
     return str(result["held"])
 
 
@@ -137,10 +137,3 @@ def shown(data: bytes, length: int) -> str:
         else:
             found.append(chr(byte) if 32 <= byte < 127 else f"\\x{byte:02x}")
     return f'"{"".join(found)}"' + ("..." if length > SHOWN else "")
-
-
-def signal_name(number: int) -> str:
-    """``SIGPIPE`` for 13. Real-time signals have numbers: their names are those of the C library."""
-    if number == signal.SIGIO:
-        return "SIGPOLL"
-    return signal.Signals(number).name if number < 32 else f"signal {number}"

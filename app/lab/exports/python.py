@@ -14,10 +14,12 @@ import select
 import signal
 import socket
 import textwrap
+from typing import Iterable
 
-from app.lab.constants import NUMBERS
+from app.lab import named as naming
+from app.lab.constants import FROM_HEADERS, NUMBERS
 from app.lab.exports import plan as planning
-from app.lab.exports.lines import MSG_NAMES, POLL_NAMES, SHOWN
+from app.lab.exports.lines import SHOWN
 from app.lab.exports.plan import CONTROL_ROOM, NUMBERS_MAX, SECONDS, Actor, Turn, content, expected, integer, items, named, narrow, pointer, word
 from app.lab.exports.python_pieces import BEFORE, CREDENTIALS, MAIN, PIECES, STAGE
 from app.lab.model import Constants, Name, Number, Scenario, Text, Value
@@ -73,8 +75,8 @@ class _Program:
         marks = {
             "SHOWN": str(SHOWN),
             "LINE": str(self._line_room()),
-            "MSG_BITS": ", ".join(f'("{name}", {NUMBERS[name]:#x})' for name in MSG_NAMES),
-            "POLL_BITS": ", ".join(f'("{name}", select.{name})' for name in POLL_NAMES),
+            "ACCESS": ", ".join(f'"{name}"' for name in naming.ACCESS),
+            **{kind.key.upper(): _rows(kind.names) for kind in naming.KINDS},
             "CREDS": CREDENTIALS if self._plan.credentials else "",
             "RIGHTS": "kind in (socket.SCM_RIGHTS, 4)" if self._plan.pidfds else "kind == socket.SCM_RIGHTS",
             "TOLD": (
@@ -353,20 +355,29 @@ class _Program:
     def _getsockopt(self, actor: Actor, turn: Turn) -> list[str]:
         fd, level, option = turn.step.arguments
         numbers = [integer(level), integer(option)]
-        call = f"sock.getsockopt({self._int(level)}, {self._int(option)}, 256)"
+        asked = f"sock.getsockopt({self._int(level)}, {self._int(option)}"
+        call = f"{asked}, 256)"
         lines = self._borrowed(fd)
         if numbers == [NUMBERS["SOL_SOCKET"], NUMBERS["SO_PEERCRED"]]:
             self._use("creds")
             return [*lines, f'tell(0, f"value={{creds({call})}}")']
+        if kind := naming.of_option([integer(value) for value in turn.step.arguments]):
+            if kind is naming.ERROR:
+                return [*lines, f"error = {asked})", 'tell(0, f"value={ERRNOS.get(error, error)}")']
+            return [*lines, f'tell(0, f"value={{{self._use("named")}({asked}), {self._use(kind.key.upper())})}}")']
         return [*lines, f"tell(0, {self._use('option')}({call}))"]
 
     def _fcntl(self, actor: Actor, turn: Turn) -> list[str]:
         fd, command, *argument = turn.step.arguments
         if integer(command) in _PLAIN_COMMANDS and (integer(fd) or 0) >= 0:
             self._module("fcntl")
-            return self._binds(turn, f"fcntl.fcntl({', '.join(map(self._int, turn.step.arguments))})")
-        last = f"ctypes.c_long({self._int(argument[0], 64) if argument else 0})"
-        return [f"tell({self._raw('fcntl')}, {self._int(fd)}, {self._int(command)}, {last}))"]
+            call = f"fcntl.fcntl({', '.join(map(self._int, turn.step.arguments))})"
+        else:
+            last = f"ctypes.c_long({self._int(argument[0], 64) if argument else 0})"
+            call = f"{self._raw('fcntl')}, {self._int(fd)}, {self._int(command)}, {last})"
+        if kind := naming.of_return("fcntl", [integer(value) for value in turn.step.arguments]):
+            return [f"tell({self._use(kind.key)}({call}))"]
+        return self._binds(turn, call)
 
     def _open(self, actor: Actor, turn: Turn) -> list[str]:
         name, flags, *mode = turn.step.arguments
@@ -559,6 +570,19 @@ class _Program:
 
 
 # ---- Python's own forms
+
+
+def _rows(names: Iterable[str]) -> str:
+    """A table's names with their numbers, which are those of the machine that the program runs on."""
+    return "\n".join(f'    ("{name}", {_number_of(name)}),' for name in names)
+
+
+def _number_of(name: str) -> str:
+    if name == "O_LARGEFILE":  # Python has the C library's, which is 0
+        return '0o400000 if os.uname().machine == "aarch64" else 0o100000'
+    # What a header says, a Python of 3.11 need not have.
+    modules = [] if name in FROM_HEADERS else [module for module, held in _MODULES.items() if hasattr(held, name)]
+    return f"{modules[0]}.{name}" if modules else f"{NUMBERS[name]:#x}"
 
 
 def _bytes(data: bytes) -> str:

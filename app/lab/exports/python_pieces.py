@@ -168,12 +168,69 @@ def creds(data):
     "bits": Piece('''\
 def bits(value, known):
     """A number as the names of its bits."""
-    names = [name for name, number in known if value & number]
-    rest = value & ~sum(number for _, number in known)
-    return "|".join([*names, *([hex(rest)] if rest else [])]) or "0"
+    names = []
+    for name, number in known:
+        if value & number == number:
+            names.append(name)
+            value &= ~number
+    return "|".join([*names, *([hex(value)] if value else [])]) or "0"
 '''),
+    "status_flags": Piece('''\
+STATUS_FLAGS = [
+@STATUS_FLAGS@
+]
+
+
+def status_flags(value):
+    """What F_GETFL gives: the access is a number of its own, and flags are joined to it. fcntl(2)"""
+    access = (@ACCESS@)[value & os.O_ACCMODE]
+    rest = value & ~os.O_ACCMODE
+    return f"{access}|{bits(rest, STATUS_FLAGS)}" if rest else access
+''', ("os",), ("bits",)),
+    "descriptor_flags": Piece('''\
+DESCRIPTOR_FLAGS = [
+@DESCRIPTOR_FLAGS@
+]
+
+
+def descriptor_flags(value):
+    """What F_GETFD gives."""
+    return bits(value, DESCRIPTOR_FLAGS)
+''', ("fcntl",), ("bits",)),
+    "seals": Piece('''\
+SEALS = [
+@SEALS@
+]
+
+
+def seals(value):
+    """What F_GET_SEALS gives."""
+    return bits(value, SEALS)
+''', ("fcntl",), ("bits",)),
+    "named": Piece('''\
+def named(value, known):
+    """A number by its name, or in digits."""
+    return next((name for name, other in known if other == value), str(value))
+'''),
+    "TYPE": Piece('''\
+TYPE = [
+@TYPE@
+]
+''', ("socket",), ("named",)),
+    "FAMILY": Piece('''\
+FAMILY = [
+@FAMILY@
+]
+''', ("socket",), ("named",)),
+    "PROTOCOL": Piece('''\
+PROTOCOL = [
+@PROTOCOL@
+]
+''', ("socket",), ("named",)),
     "message": Piece('''\
-MSG = [@MSG_BITS@]
+MSG = [
+@MESSAGE_FLAGS@
+]
 
 
 def message(came, pieces, *names):
@@ -190,7 +247,9 @@ def message(came, pieces, *names):
 @CREDS@    return words
 ''', ("array", "socket"), ("quoted", "bits")),
     "revents": Piece('''\
-POLL = [@POLL_BITS@]
+POLL = [
+@EVENTS@
+]
 
 
 def revents(found):
@@ -316,8 +375,9 @@ def tell(*words):
 
 MAIN = '''\
 def signal_name(number):
-    """As C writes it."""
-    return "SIGPOLL" if number == signal.SIGIO else signal.Signals(number).name if number < 32 else f"signal {number}"
+    """SIGPIPE for 13, SIGRTMIN+1 for 35."""
+    other = f"SIGRTMIN+{number - signal.SIGRTMIN}" if signal.SIGRTMIN < number < signal.SIGRTMAX else f"signal {number}"
+    return next((known.name for known in signal.Signals if known == number), other)
 
 
 def look(actor, file):

@@ -11,10 +11,9 @@ import signal
 import struct
 from typing import Any, Iterable
 
-from app.lab import values
+from app.lab import named, values
 from app.lab.calls import CALLS
-from app.lab.constants import NUMBERS, decode
-from app.lab.exports.lines import signal_name
+from app.lab.constants import NUMBERS, decode, signal_name
 from app.lab.exports.plan import address, integer, items, word
 from app.lab.language import parse
 from app.lab.model import Constants, Scenario, Step, Text, Value
@@ -302,6 +301,8 @@ class _Given:
             pid, uid, gid = struct.unpack("=iII", option)
             return [*self._first(3), f"{{pid={pid}, uid={uid}, gid={gid}}}", "[256 => 12]"]
         held = self._result["held"]
+        if (kind := named.of_option(self._made)) and isinstance(held, int):
+            return [*self._first(3), f"[{kind.told(held)}]", f"[256 => {len(option)}]"]
         return [*self._first(3), str(held if isinstance(held, list) else [held]), f"[256 => {len(option)}]"]
 
     def _first(self, count: int) -> list[str]:

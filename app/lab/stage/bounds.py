@@ -8,6 +8,7 @@ import os
 import signal
 from typing import Any
 
+from app.lab.reasons import Reason
 from app.lab.stage.actor import HIDDEN, NUMBERS_MAX
 from app.lab.stage.confine import LIMITS
 
@@ -16,15 +17,15 @@ FILE = LIMITS["FSIZE"]
 NUMBERS_USUAL = 1024
 """RLIMIT_NOFILE as Linux gives it to its first process, INR_OPEN_CUR of linux/fs.h: from here on a number is out of range for most programs."""
 SIGNALS: dict[int, str] = {
-    signal.SIGXFSZ: f"a file may have {FILE} bytes here",
-    signal.SIGXCPU: f"a process may use {LIMITS['CPU']} seconds of processor time here",
-    signal.SIGKILL: f"a process may use {LIMITS['CPU']} seconds of processor time here, or the machine had no memory left",
-    signal.SIGSYS: "its sandbox does not allow the call",
+    signal.SIGXFSZ: Reason.FILE.say(most=FILE),
+    signal.SIGXCPU: Reason.TIME.say(seconds=LIMITS["CPU"]),
+    signal.SIGKILL: Reason.TIME_OR_MEMORY.say(seconds=LIMITS["CPU"]),
+    signal.SIGSYS: Reason.SANDBOX.say(),
 }
 """What the kernel kills by where a limit is met, and which it is."""
 _ERRORS = {
-    "EMFILE": f"the numbers from {HIDDEN} on are the stage's own, and no lower one is free",
-    "EFBIG": f"a file may have {FILE} bytes here",
+    "EMFILE": Reason.NUMBERS_GONE.say(first=HIDDEN),
+    "EFBIG": Reason.FILE.say(most=FILE),
 }
 
 
@@ -32,13 +33,13 @@ def asks(call: str, arguments: list[Any], row: dict[str, Any] | None, item: dict
     """The limit that a call is about to meet, as a sentence; empty: none. `row` and `item`: the descriptor and the object that its first argument stands
     for, as the last look found them."""
     if call in ("dup2", "dup3") and NUMBERS_MAX <= arguments[1] & 0xFFFF_FFFF < NUMBERS_USUAL and arguments[0] != arguments[1]:
-        return f"a process has the numbers up to {NUMBERS_MAX - 1} here, and {arguments[1]} is none of them"
+        return Reason.NUMBER_BEYOND.say(last=NUMBERS_MAX - 1, number=arguments[1])
     if call == "poll" and isinstance(arguments[0], list) and len(arguments[0]) > NUMBERS_MAX:
-        return f"poll takes {NUMBERS_MAX} descriptors here, as many as a process has numbers"
+        return Reason.POLL.say(most=NUMBERS_MAX)
     if not row or not item or row["object"] not in ("regular file", "memfd") or row["access"] not in ("write", "read-write"):
         return ""
     end = _end(call, arguments, row, item)
-    return f"the file would have {end} bytes, and may have {FILE} here" if end > FILE else ""
+    return Reason.FILE_WOULD.say(bytes=end, most=FILE) if end > FILE else ""
 
 
 def _end(call: str, arguments: list[Any], row: dict[str, Any], item: dict[str, Any]) -> int:
@@ -66,9 +67,9 @@ def _signed(value: int) -> int:
 def met(call: str, result: dict[str, Any]) -> str:
     """The limit that stands behind what came, as a sentence; empty: none."""
     if str(result.get("fault", "")).startswith("MemoryError"):
-        return f"a process may have {LIMITS['AS']} bytes of addresses here"
+        return Reason.MEMORY.say(most=LIMITS["AS"])
     if call in ("fork", "thread") and result["errno"]:
-        return f"the lab's user has as many processes as it may, or the machine has no room for one ({result['errno']})"
+        return Reason.ROOM.say(errno=result["errno"])
     if any(number >= HIDDEN for number in result.get("made") or ()):
         return _ERRORS["EMFILE"]
     return _ERRORS.get(result["errno"] or "", "")

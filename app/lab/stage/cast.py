@@ -11,6 +11,7 @@ from typing import Any
 
 from app.lab.constants import signal_name
 from app.lab.model import Step
+from app.lab.reasons import Reason
 from app.lab.stage.queues import Sent
 
 
@@ -96,7 +97,7 @@ class Actor:
 def ending(status: int | None) -> str:
     """A status of wait(2) in words."""
     if status is None:
-        return "in a way that nobody could see"
+        return Reason.UNSEEN.say()
     if os.WIFSIGNALED(status):
-        return f"killed by {signal_name(os.WTERMSIG(status))}"
-    return f"exit status {os.WEXITSTATUS(status)}"
+        return Reason.KILLED.say(signal=signal_name(os.WTERMSIG(status)))
+    return Reason.STATUS.say(status=os.WEXITSTATUS(status))

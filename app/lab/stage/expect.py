@@ -8,6 +8,7 @@ from typing import Any, Callable, Mapping
 from app.lab.constants import ERRNOS, NUMBERS, decode, number, signal_name
 from app.lab.language import quoted, shown
 from app.lab.model import Constants, Expectation, Items, Number, Text, Value
+from app.lab.reasons import Reason
 from app.lab.values import credentials
 
 HELD, FAILED, NONE = "held", "failed", "none"
@@ -40,16 +41,16 @@ def check(
 def observed(result: dict[str, Any], raw: bytes | None) -> str:
     """What came, in words."""
     if result.get("fault"):
-        return f"the actor could not make the call ({result['fault']})"
+        return Reason.NO_CALL.say(fault=result["fault"])
     if result["blocked"]:
-        return "the call blocks"
+        return Reason.BLOCKS.say()
     if _never_returned(result):
-        return f"the process ended: {result['ended']}"
+        return Reason.ENDED.say(how=result["ended"])
     if result["errno"]:
         return result["errno"]
     if raw is not None:
-        returned = f"; the call returned {result['value']}" if result["value"] != len(raw) else ""
-        return f"{_clip(quoted(raw[:_SHOWN]))} ({len(raw)} bytes{returned})"
+        sentence = Reason.BYTES if result["value"] == len(raw) else Reason.BYTES_RETURNED
+        return sentence.say(text=_clip(quoted(raw[:_SHOWN])), count=len(raw), number=result["value"])
     return str(result["value"])
 
 
@@ -62,9 +63,9 @@ def _first(first: Value | str, result: dict[str, Any], raw: bytes | None) -> lis
     came = observed(result, raw)
     done = not result["blocked"] and not result["errno"] and not result.get("fault") and not _never_returned(result)
     if first == "blocks":
-        return [] if result["blocked"] else [f"expected the call to block, observed {came}"]
+        return [] if result["blocked"] else [Reason.NO_BLOCK.say(came=came)]
     if first == "ok":
-        return [] if done else [f"expected no error, observed {came}"]
+        return [] if done else [Reason.NO_ERROR.say(came=came)]
     assert not isinstance(first, str)
     if isinstance(first, Constants) and ERRNOS.issuperset(first.names):
         # Two names may be one number: EAGAIN and EWOULDBLOCK.
@@ -75,7 +76,7 @@ def _first(first: Value | str, result: dict[str, Any], raw: bytes | None) -> lis
         held = not result["blocked"] and result["value"] == first.value
     else:
         held = False
-    return [] if held else [f"expected {_clip(shown(first))}, observed {came}"]
+    return [] if held else [Reason.OTHER.say(wanted=_clip(shown(first)), came=came)]
 
 
 def _key(key: str, value: Value, result: dict[str, Any], resolve: Callable[[Value], Any], names: Mapping[int, str]) -> list[str]:
@@ -85,7 +86,7 @@ def _key(key: str, value: Value, result: dict[str, Any], resolve: Callable[[Valu
         # The kernel hands the caller's own MSG_CMSG_CLOEXEC back among the flags.
         own = NUMBERS["MSG_CMSG_CLOEXEC"]
         held = came & ~own == wanted & ~own
-        return [] if held else [f"expected flags={shown(value)}, observed {decode('MSG_', came & ~own)}"]
+        return [] if held else [Reason.OTHER.say(wanted=f"flags={shown(value)}", came=decode("MSG_", came & ~own))]
     if key == "fds":
         came = len(result.get("fds") or [])
     if key == "revents" and isinstance(came, list) and not isinstance(wanted, list) and len(came) == 1:
@@ -98,13 +99,13 @@ def _key(key: str, value: Value, result: dict[str, Any], resolve: Callable[[Valu
     if came == wanted:
         return []
     if isinstance(whole, list) and (key == "creds" or key == "value" and len(base64.b64decode(result.get("option") or "")) == 12):  # struct ucred
-        return [f"expected {key}={shown(value)}, observed {credentials(whole, names)}"]
-    return [f"expected {key}={shown(value)}, observed {_named(key, came)}"]
+        return [Reason.OTHER.say(wanted=f"{key}={shown(value)}", came=credentials(whole, names))]
+    return [Reason.OTHER.say(wanted=f"{key}={shown(value)}", came=_named(key, came))]
 
 
 def _named(key: str, came: Any) -> str:
     if came is None:
-        return "none"
+        return Reason.NONE.say()
     if isinstance(came, list):
         return "[" + ", ".join(_named(key, one) for one in came) + "]"
     if key in ("killed", "stopped", "continued"):

@@ -27,6 +27,7 @@ from app.lab.constants import NUMBERS, errno_name, number
 from app.lab.language import format as canonical
 from app.lab.language import quoted
 from app.lab.model import Constants, Items, Name, Number, Scenario, Step, Text, Value
+from app.lab.reasons import Reason
 from app.lab.stage import actor as acting
 from app.lab.stage import bounds, confine, expect, message, probes, races, reach, system, watch
 from app.lab.stage.allowance import Allowance
@@ -166,7 +167,7 @@ class _Stage:
                 entry = self._steps[-1]
                 after_step(entry)
                 if entry["verdict"] == expect.FAILED and verdict == "held":
-                    verdict, reason = "failed", f"line {entry['line']}: {entry['reason']}"
+                    verdict, reason = "failed", Reason.LINE.say(line=entry['line'], why=entry['reason'])
                 if entry["result"] is None:
                     break
         except Refused as refusal:
@@ -174,10 +175,11 @@ class _Stage:
         except TimedOut as late:
             verdict, reason = "timed out", str(late)
         except OSError as error:
-            verdict, reason = "refused", f"line {self._steps[-1]['line'] if self._steps else 1}: the stage could not go on: {error}"
+            verdict, reason = "refused", Reason.LINE.say(line=self._steps[-1]["line"] if self._steps else 1, why=Reason.NO_GOING_ON.say(fault=error))
         if verdict in ("held", "failed") and (blocked := self._blocked()):
             deadlocked = self._deadlocked()
-            reason = "; ".join(filter(None, (reason, f"at the end {'no process can move: ' if deadlocked else ''}{blocked}")))
+            held = Reason.NOBODY_MOVES.say(why=blocked) if deadlocked else blocked
+            reason = "; ".join(filter(None, (reason, Reason.AT_THE_END.say(why=held))))
             if deadlocked and not self._foreseen():
                 verdict = "failed"
         told = _told_run(self._scenario, verdict, reason, self._sandbox.told if self._sandbox else confine.absent())
@@ -186,9 +188,9 @@ class _Stage:
     def _check(self) -> None:
         steps = self._scenario.steps
         if not steps:
-            raise Refused("the scenario has no step")
+            raise Refused(Reason.NO_STEP.say())
         if len(steps) > STEPS_MAX:
-            raise Refused(f"{len(steps)} steps; at most {STEPS_MAX}")
+            raise Refused(Reason.STEPS.say(count=len(steps), most=STEPS_MAX))
         set_ = {number(value) if isinstance(value, Constants) else value.value for step in steps if step.call == "setsockopt" and isinstance(value := step.arguments[2], (Constants, Number))}
         self._memory.options = tuple(name for name in SETTABLE if NUMBERS[name] in set_)
         self._begin(steps[0].actor)
@@ -196,7 +198,7 @@ class _Stage:
     def _blocked(self) -> str:
         """Who is in a call that does not return, in words."""
         words = [
-            f"{actor.name} is blocked in {actor.pending.step.call}" + (" and stopped" if self._stopped(actor) else "")
+            (Reason.BLOCKED_AND_STOPPED if self._stopped(actor) else Reason.BLOCKED).say(who=actor.name, call=actor.pending.step.call)
             for actor in self._actors.values()
             if actor.pending and not actor.ended
         ]
@@ -243,7 +245,7 @@ class _Stage:
             assert who is not None
             if limit := bounds.met(step.call, outcome.result):
                 entry["reason"] = limit
-                raise Refused(f"line {step.place.line}: {limit}")
+                raise _refused(step, limit)
             entry["result"] = outcome.result
             try:
                 entry["verdict"], entry["reason"] = expect.check(
@@ -255,8 +257,8 @@ class _Stage:
                 entry["verdict"], entry["reason"] = expect.FAILED, expect.observed(outcome.result, None)
         for dead in self._processes:
             if limit := bounds.killed(dead.status, self._signals):
-                entry["result"], entry["verdict"], entry["reason"] = None, expect.NONE, f"{dead.name} was killed by a limit of the lab: {limit}"
-                raise Refused(f"line {step.place.line}: {entry['reason']}")
+                entry["result"], entry["verdict"], entry["reason"] = None, expect.NONE, Reason.LIMIT_KILLED.say(who=dead.name, why=limit)
+                raise _refused(step, entry["reason"])
         brought = {inode: [probes.told_carried(one) for one in self._memory.queues.brought(inode)] for *_, inode in self._received}
         entry["after"] = probes.facts(self._processes, self._memory)
         self._tell_lost(entry, brought)
@@ -264,31 +266,31 @@ class _Stage:
             entry["open"] = ways
         for process in entry["after"]["processes"]:
             if len(process["descriptors"]) > DESCRIPTORS_MAX:
-                raise Refused(f"line {step.place.line}: {process['name']} holds {len(process['descriptors'])} descriptors; at most {DESCRIPTORS_MAX}")
+                raise _refused(step, Reason.DESCRIPTORS.say(who=process["name"], count=len(process["descriptors"]), most=DESCRIPTORS_MAX))
 
     def _return(self, who: Actor | None, step: Step) -> Outcome | str:
         """The result of a call that was blocked."""
         if who is None or who.made != step.call:
-            return f"{step.actor} has made no {step.call}" + (f": its last call is {who.made}" if who and who.made else "")
+            return (Reason.NOT_LAST if who and who.made else Reason.NOT_MADE).say(who=step.actor, call=step.call, last=who and who.made)
         if who.pending:
             self._wait(who, self._patience(who.pending.step))
         if who.pending:
             stand = watch.look(who.process.pid, who.tid)
-            return f"{step.actor} still stands in {who.pending.step.call} ({stand.wchan or 'the kernel'}); nothing has released it"
+            return Reason.STILL.say(who=step.actor, call=who.pending.step.call, where=stand.wchan or Reason.THE_KERNEL)
         assert who.last is not None
         return who.last
 
     def _order(self, who: Actor | None, index: int, step: Step, entry: dict[str, Any]) -> Outcome | str:
         """Has the actor make the call, and waits until everybody stands still."""
         if who is None:
-            return f"there is no {step.actor}"
+            return Reason.NOBODY.say(who=step.actor)
         if who.ended:
-            return f"{step.actor} has ended, {ending(who.process.status)}"
+            return Reason.HAS_ENDED.say(who=step.actor, how=ending(who.process.status))
         stopped = watch.look(who.process.pid, who.tid).state == "T"
         if who.pending:
-            return f"{step.actor} cannot take this step: it {'is stopped' if stopped else 'stands'} in {who.pending.step.call}"
+            return (Reason.STOPPED_IN if stopped else Reason.STANDS).say(who=step.actor, call=who.pending.step.call)
         if stopped:
-            return f"{step.actor} cannot take this step: it is stopped"
+            return Reason.STOPPED.say(who=step.actor)
         arguments = [self._resolve(who, value) for value in step.arguments]
         named = {key: self._resolve(who, value) for key, value in step.named}
         self._guard(who, step, arguments, named)
@@ -297,7 +299,7 @@ class _Stage:
         theirs: list[socket.socket] = []
         if CALLS[step.call].binds == "process":
             if len(self._actors) >= PROCESSES_MAX:
-                raise Refused(f"line {step.place.line}: a process too many; at most {PROCESSES_MAX}")
+                raise _refused(step, Reason.PROCESSES.say(most=PROCESSES_MAX))
             pairs = [socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)] + ([socket.socketpair()] if step.call == "fork" else [])
             ours, theirs = (list(ends) for ends in zip(*pairs))
         first = arguments[0] if arguments and isinstance(arguments[0], int) and step.call != "poll" else None
@@ -359,7 +361,7 @@ class _Stage:
             return who.process.names[value.text]
         if value.text in self._actors:
             return self._actors[value.text].process.pid
-        raise Unmade(f"{value.text} was never made: the call that should have bound it gave nothing")
+        raise Unmade(Reason.NAMELESS.say(who=value.text))
 
     def _guard(self, who: Actor, step: Step, arguments: list[Any], named: dict[str, Any]) -> None:
         """Refuses what would reach the hidden numbers or anybody outside of the run, and settles what the kernel chose."""
@@ -371,13 +373,13 @@ class _Stage:
         ]
         told += [*named.get("fds", ()), *(_passed(named) if step.call == "sendmsg" else ())]
         if any(acting.HIDDEN <= one & 0xFFFFFFFF < acting.NUMBERS_MAX for one in told):
-            raise Refused(f"line {step.place.line}: the numbers from {acting.HIDDEN} to {acting.NUMBERS_MAX - 1} are the stage's own")
+            raise _refused(step, Reason.NUMBERS_ITS_OWN.say(first=acting.HIDDEN, last=acting.NUMBERS_MAX - 1))
         if step.call == "fcntl" and arguments[1] in [NUMBERS[name] for name in _DUPLICATING] and len(arguments) > 2 and arguments[2] & 0xFFFFFFFF >= acting.HIDDEN - 8:
-            raise Refused(f"line {step.place.line}: a number of {acting.HIDDEN - 8} or more; those are the stage's own")
+            raise _refused(step, Reason.NUMBER_ITS_OWN.say(first=acting.HIDDEN - 8))
         if isinstance(arguments[0] if arguments else None, int) or step.call == "poll":
             row, item = self._seen(who, arguments[0])
             if limit := bounds.asks(step.call, arguments, row, item):
-                raise Refused(f"line {step.place.line}: {limit}")
+                raise _refused(step, limit)
         if step.call in ("kill", "pidfd_send_signal"):
             self._signals.add(arguments[1])
         if step.call == "connect":
@@ -420,7 +422,7 @@ class _Stage:
         place = reach.parted(address)
         if place is None:
             if address.startswith(b"\0") and self._strangers(reach.named(address)):
-                raise Refused(f"line {step.place.line}: the abstract name {quoted(address)} is another process's; a run connects to nobody else")
+                raise _refused(step, Reason.NAME.say(name=quoted(address)))
             return
         host, port = place
         over = reach.protocol(item)
@@ -429,14 +431,11 @@ class _Stage:
             found = reach.receivers(over, host, to) if to else set()
             ours = bool(found - self._strangers(found)) or reach.own(self._objects(), over, host, to)
             if not ours or self._strangers(found):
-                raise Refused(
-                    f"line {step.place.line}: no process of this run has port {port} of {host.decode()} over {over.upper()}"
-                    f"{', or not alone' if ours else ''}; a run connects to nobody else"
-                )
+                raise _refused(step, (Reason.PORT_SHARED if ours else Reason.PORT_OVER).say(port=port, host=host.decode(), protocol=over.upper()))
         else:  # the kernel will not take it there; all the same no other port is named to it
             to = port or self._ports.last("tcp", host) or self._ports.last("udp", host)
             if to not in (self._ports.last("tcp", host), self._ports.last("udp", host)) or not to:
-                raise Refused(f"line {step.place.line}: no process of this run has port {port} of {host.decode()}; a run connects to nobody else")
+                raise _refused(step, Reason.PORT.say(port=port, host=host.decode()))
         arguments[1] = [host + b":%d" % to, 1]
 
     def _guard_bind(self, who: Actor, step: Step, arguments: list[Any]) -> None:
@@ -448,30 +447,30 @@ class _Stage:
         with contextlib.suppress(OSError), probes.borrowed(who.process, arguments[0]) as sock:
             shares = any(sock.getsockopt(socket.SOL_SOCKET, option) for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT))
             if shares and self._strangers(reach.receivers(over, *place)):
-                raise Refused(f"line {step.place.line}: port {place[1]} of {place[0].decode()} is another process's over {over.upper()}; a run shares it with nobody else")
+                raise _refused(step, Reason.PORT_TAKEN.say(port=place[1], host=place[0].decode(), protocol=over.upper()))
 
     def _guard_datagram(self, who: Actor, step: Step, fd: int) -> None:
         """Refuses to send to a port that was the run's when the socket was connected, and is a stranger's now."""
         if (place := reach.peer(self._seen(who, fd)[1])) and self._strangers(reach.receivers("udp", *place)):
-            raise Refused(f"line {step.place.line}: port {place[1]} of {place[0].decode()} is another process's now over UDP; a run sends to nobody else")
+            raise _refused(step, Reason.PORT_GONE.say(port=place[1], host=place[0].decode(), protocol="UDP"))
 
     def _guard_listener(self, who: Actor, step: Step, fd: int) -> None:
         """Refuses what would take connections from every network: listen(2) gives a socket without an address that of all."""
         with contextlib.suppress(OSError), probes.borrowed(who.process, fd) as sock:
             if sock.family in (socket.AF_INET, socket.AF_INET6) and sock.getsockname()[0] in ("0.0.0.0", "::"):
-                raise Refused(f"line {step.place.line}: this socket was not bound, and would listen to every network; bind it to the loopback first")
+                raise _refused(step, Reason.EVERY_NETWORK)
 
     def _guard_pidfd(self, step: Step, item: dict[str, Any] | None) -> None:
         """Refuses a descriptor that stands for a stranger: SO_PEERPIDFD gives one of whoever has connected. A number of 0 or less is nobody's any more."""
         pid = (item or {}).get("process") or 0
         if pid > 0 and all(process.pid != pid for process in self._processes):
-            raise Refused(f"line {step.place.line}: this descriptor stands for process {pid}, which is none of this run")
+            raise _refused(step, Reason.STRANGER.say(pid=pid))
 
     def _guard_number(self, step: Step, pid: int) -> None:
         """Refuses a process's number that has been given to somebody else since."""
         process = next(process for process in self._processes if process.pid == pid)
         if process.dead() and os.path.exists(f"/proc/{pid}") and watch.exit_code(pid) is None:
-            raise Refused(f"line {step.place.line}: {process.name} is gone, and its number {pid} is another process's now")
+            raise _refused(step, Reason.PID_GONE.say(who=process.name, pid=pid))
 
     def _foresee(self, who: Actor, pending: Pending, arguments: list[Any], named: dict[str, Any]) -> Pending:
         """Notes what a call may do to the queues, while everybody still stands where the last look saw them."""
@@ -563,9 +562,9 @@ class _Stage:
                 self._allowance.idle(_PIECE)
         greeting = acting.receive(actor.control) if poller.poll(0) else None
         if greeting is None:
-            raise TimedOut(f"{actor.name} never came to life")
+            raise TimedOut(Reason.NO_LIFE.say(who=actor.name))
         if "fault" in greeting[0]:
-            raise Refused(f"{actor.name} could not begin: {greeting[0]['fault']}")
+            raise Refused(Reason.NO_BEGINNING.say(who=actor.name, fault=greeting[0]["fault"]))
         actor.tid, actor.hidden = greeting[0]["tid"], greeting[0]["hidden"]
         if not actor.thread:
             actor.process.ears = probes.duplicate(actor.process, greeting[0]["ears"])
@@ -574,7 +573,7 @@ class _Stage:
         """Takes on what a fork or a thread has made. Of `ends`, control and lifeline, it takes those that are needed out of the list."""
         while who.pending and not who.ended:
             if self._left() <= 0:
-                raise TimedOut(f"line {step.place.line}: the {step.call} of {who.name} has not returned")
+                raise TimedOut(Reason.LINE.say(line=step.place.line, why=Reason.NO_RETURN.say(call=step.call, who=who.name)))
             slept = self._sleep(_PIECE)
             if who.pending and watch.look(who.process.pid, who.tid).state != "R":
                 self._allowance.idle(slept)
@@ -600,7 +599,7 @@ class _Stage:
         calm, wait = 0, 0.001
         while calm < 2:
             if self._left() <= 0:
-                raise TimedOut(f"the run took more than {SECONDS:g} seconds of processor and idle time: {self._late()}")
+                raise TimedOut(Reason.LATE.say(seconds=f"{SECONDS:g}", why=self._late()))
             began = time.monotonic()
             moved = self._collect(wait)
             slept = min(wait, time.monotonic() - began)
@@ -629,8 +628,8 @@ class _Stage:
         """Who still has to be waited for, in words."""
         unsettled = self._unsettled()
         if self._allowance.spent < SECONDS:
-            return f"the machine is too busy, {WALL:g} seconds have passed"
-        return f"{unsettled[0].name} runs" if unsettled else self._blocked() or "all stand"
+            return Reason.BUSY.say(seconds=f"{WALL:g}")
+        return Reason.RUNS.say(who=unsettled[0].name) if unsettled else self._blocked() or Reason.ALL_STAND.say()
 
     def _unsettled(self) -> tuple[Actor, watch.Stand] | None:
         """The first actor that still runs, and where it stands; None: there is none."""
@@ -812,6 +811,10 @@ class _Stage:
             process.lifeline.close()
         for actor in self._actors.values():
             actor.control.close()
+
+
+def _refused(step: Step, why: str) -> Refused:
+    return Refused(Reason.LINE.say(line=step.place.line, why=why))
 
 
 def _passed(named: dict[str, Any]) -> list[int]:

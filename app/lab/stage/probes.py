@@ -21,12 +21,13 @@ from typing import Any, Iterable, Iterator
 from app.ipc import descriptor, passing
 from app.lab.constants import NUMBERS, decode
 from app.lab.language import quoted
+from app.lab.reasons import Reason
 from app.lab.stage import peek, watch
 from app.lab.stage.actor import HIDDEN, NUMBERS_MAX
 from app.lab.stage.cast import Actor, Process
 from app.lab.stage.diag import Asker
 from app.lab.stage.queues import Carried, Queues, Sent
-from app.lab.values import seals
+from app.lab.named import SEALS
 
 SHOWN = 1024
 """Bytes of one message, or of one stream, that the facts hold."""
@@ -468,7 +469,7 @@ def _see_socket(told: dict[str, Any], group: _Description, info: dict[str, str],
         if sock.family == socket.AF_UNIX:
             look.memory.unix.add(inode)
         if listens:
-            told |= {"contents": None, "borders": False, "why": "connections wait here, not bytes"}
+            told |= {"contents": None, "borders": False, "why": Reason.CONNECTIONS.say()}
             _see_waiting(told, sock, inode, look)
             return
         assert group.queue is not None
@@ -587,16 +588,16 @@ def _see_queue(told: dict[str, Any], borders: bool, queue: _Queue, parts: list[l
     told["error"] = queue.error
     told["how"]["error"] = "observed"
     if queue.error:
-        told |= {"contents": None, "why": "an error waits here, and the first look would take it away"}
+        told |= {"contents": None, "why": Reason.ERROR_WAITS.say()}
         return
     waits, sent = queue.waits, queue.sent
     if not borders:
         told["contents"] = _stretches(waits)
         if waits.loose:
-            told["why"] = "a byte waits out of band; where it stands is not known"
+            told["why"] = Reason.OOB_SOMEWHERE.say()
         elif told["family"] == "AF_UNIX" and (left := (told["queued"] or 0) - sum(piece["bytes"] for piece in told["contents"])) > 0:
             # The kernel keeps a count, and forgets to take off the byte that it throws away then. Measured on Linux 6.18.
-            told["why"] = f"FIONREAD still counts {left}, which nobody can read any more: a byte that was out of band, and was passed over"
+            told["why"] = Reason.OOB_PASSED.say(count=left)
         return
     found = waits.parts
     bodies = [data for data in found if data]
@@ -624,9 +625,9 @@ def _see_queue(told: dict[str, Any], borders: bool, queue: _Queue, parts: list[l
             found = found[:-1]
         told["contents"] = [_piece(data) | ({"carried": ones} if parts is not None else {}) for data, ones in zip(found, which)][:MESSAGES]
         if waits.blind:
-            told["why"] = "an empty message or the end stands here; what may lie behind it is not shown"
+            told["why"] = Reason.BLIND.say()
     if len(found) > MESSAGES:
-        told["why"] = f"{len(found)} messages, of which {MESSAGES} are shown"
+        told["why"] = Reason.MESSAGES.say(count=len(found), most=MESSAGES)
 
 
 def _stretches(waits: peek.Waits) -> list[dict[str, Any]]:
@@ -660,16 +661,16 @@ def _see_pipe(told: dict[str, Any], group: _Description, info: dict[str, str], l
         told["borders"] = told["borders"] or found.packets
         told["contents"] = [_piece(part) for part in found.parts[:MESSAGES]]
         if not found.whole:
-            told["why"] = f"of {told['queued']} bytes only the first {sum(map(len, found.parts))} could be looked at"
+            told["why"] = Reason.FIRST_BYTES.say(bytes=told["queued"], count=sum(map(len, found.parts)))
         elif len(found.parts) > MESSAGES:
-            told["why"] = f"{len(found.parts)} packets, of which {MESSAGES} are shown"
+            told["why"] = Reason.PACKETS.say(count=len(found.parts), most=MESSAGES)
 
 
 def _see_file(told: dict[str, Any], group: _Description, info: dict[str, str], look: _Look) -> None:
     told["size"] = group.seen.size
     told["how"] = {"size": "observed", "seals": "observed", "contents": "observed"}
     if group.seen.object == "memfd":
-        told["seals"] = seals(fcntl.fcntl(group.own, NUMBERS["F_GET_SEALS"]))
+        told["seals"] = SEALS.told(fcntl.fcntl(group.own, NUMBERS["F_GET_SEALS"]))
     with contextlib.suppress(OSError):
         # A description that is for writing alone, or for nothing (O_PATH), shows no byte; one of this process's own does.
         own = os.dup(group.own) if group.seen.access in ("read", "read-write") else os.open(f"/proc/self/fd/{group.own}", os.O_RDONLY | os.O_CLOEXEC)

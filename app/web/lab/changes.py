@@ -14,6 +14,7 @@ from flask_babel import gettext as _
 from flask_babel import ngettext
 
 from app.web.lab.words import afloat, comma, piece, process_state, thread_state, waiting
+from app.web.recorded import translated
 
 Path = tuple[Any, ...]
 Facts = dict[Path, Any]
@@ -269,7 +270,7 @@ class _Teller:
             text = _("what waits at %(name)s has borders now", name=name) if item.get("borders") else _("what waits at %(name)s has no borders any more", name=name)
             yield Difference(text, frozenset(_of(item, "borders", "why")))
         elif differs("why"):
-            text = _("of what waits at %(name)s: %(why)s", name=name, why=item["why"]) if item.get("why") else _("all that waits at %(name)s is shown again", name=name)
+            text = _("of what waits at %(name)s: %(why)s", name=name, why=translated(item["why"])) if item.get("why") else _("all that waits at %(name)s is shown again", name=name)
             yield Difference(text, frozenset(_of(item, "why")))
         if differs("in_flight", "flying", "carried"):
             yield Difference(self._flying(item, had), frozenset(_of(item, "in_flight", "flying", "carried")))

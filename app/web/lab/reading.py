@@ -12,6 +12,8 @@ from flask_babel import gettext as _
 from app.lab.exports.lines import process_names
 from app.web.lab.changes import Difference, differences
 from app.web.lab.words import open_way, outcome
+from app.web.recorded import translated
+
 
 def verdict(name: str) -> str:
     """A run's verdict, in words: *held* is what pages say of a table that waits."""
@@ -91,8 +93,10 @@ class Reading:
     def reason(self) -> list[tuple[str, Line | None]]:
         """Why the run ended as it did, in pieces; with a line of the text where a piece names a line that is a step."""
         by_number = {line.number: line for line in self.lines if line.step}
-        parts = re.split(r"(\bline \d+\b)", self.run["reason"])
-        return [(part, by_number.get(int(part[5:])) if index % 2 else None) for index, part in enumerate(parts) if part]
+        if place := re.match(r"line (\d{1,9}): ", self.run["reason"]):
+            number = int(place[1])
+            return [(_("line %(line)s", line=number), by_number.get(number)), (": " + translated(self.run["reason"][place.end() :]), None)]
+        return [(translated(self.run["reason"]), None)] if self.run["reason"] else []
 
     # ---- the text
 
@@ -121,7 +125,11 @@ class Reading:
     def outcome(self, number: int) -> str:
         """What the call of a step gave, as strace would say it."""
         step = self.step(number)
-        return outcome(step, step["result"], self.processes) if step["result"] else _("was not made: %(why)s", why=step["reason"])
+        return outcome(step, step["result"], self.processes) if step["result"] else _("was not made: %(why)s", why=self.reason_of(number))
+
+    def reason_of(self, number: int) -> str:
+        """Why a step was not made, or is not as it was expected; empty: it is."""
+        return translated(self.step(number)["reason"])
 
     def expected(self, number: int) -> str:
         """What the scenario expected of a step; empty: nothing."""

@@ -22,6 +22,7 @@ from app.store.models import Run
 from app.web import reach
 from app.web.access import Attempts, is_operator
 from app.web.problems import Problem
+from app.web.recorded import translated
 
 PATIENCE = 20.0
 """Seconds that a request waits for its run: in the queue, and the run's own five."""
@@ -128,7 +129,7 @@ def _through_the_pool(text: str, name: str, patience: float) -> tuple[int, dict[
         reach.client().cancel(accepted.job)
         raise Problem("lab-busy", _("The run did not end within %(seconds)d s, because others came first or the machine is busy; it was cancelled. Try again.", seconds=patience), headers={"Retry-After": "5"})
     if answer.state != "done":
-        raise Problem("run-failed", _("The run did not come to its end: %(why)s.", why=answer.reason), job=str(accepted.job))
+        raise Problem("run-failed", _("The run did not come to its end: %(why)s.", why=translated(answer.reason)), job=str(accepted.job))
     found, output = reach.client().fetch(accepted.job)
     try:
         return accepted.job, msgspec.json.decode(memfd.read_all(output, found.size))

@@ -11,6 +11,7 @@ from flask_babel import ngettext
 
 from app.lab import values
 from app.lab.constants import NUMBERS, signal_name
+from app.web.recorded import translated
 from app.web.words import clip
 
 
@@ -21,7 +22,7 @@ def outcome(step: dict[str, Any], result: dict[str, Any], names: Mapping[int, st
     if result["blocked"]:
         return _("blocks")
     if result.get("ended"):
-        return _("killed by %(signal)s", signal=signal_name(result["killed"])) if result.get("killed") else result["ended"]
+        return _("killed by %(signal)s", signal=signal_name(result["killed"])) if result.get("killed") else translated(result["ended"])
     if result["errno"]:
         return f"= -1 {result['errno']} ({os.strerror(NUMBERS.get(result['errno'], 0))})"
     text = f"= {result['value']}"

@@ -1,0 +1,251 @@
+"""Pages in a language whose every letter is another one: what is still in Latin letters was never given to gettext."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import shutil
+import sqlite3
+from gettext import NullTranslations
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any, Iterator
+
+import msgspec
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy.orm import Session
+
+from app import create_app
+from app.config import Settings
+from app.lab.language import parse
+from app.lab.reasons import Reason
+from app.lab.stage import manager
+from app.store import errors, runs
+from app.store.engine import engine
+from app.web import recorded, sentences
+from tests import plausible
+from tests.plausible import History
+
+pytestmark = pytest.mark.web
+
+_KEPT = re.compile(r"%\(\w+\)[sdr]|%%|%[sdr]|<[^>]*>|&#?\w+;")
+"""What is no letter of a message: values, tags, entities."""
+
+
+def wide(message: str) -> str:
+    """A message in this language: each Latin letter is its full width form."""
+    pieces, at = [], 0
+    for kept in _KEPT.finditer(message):
+        pieces += [_wide(message[at : kept.start()]), kept[0]]
+        at = kept.end()
+    return "".join(pieces) + _wide(message[at:])
+
+
+def _wide(text: str) -> str:
+    return "".join(chr(ord(letter) + 0xFEE0) if letter.isascii() and letter.isalpha() else letter for letter in text)
+
+
+class Wide(NullTranslations):
+    def gettext(self, message: str) -> str:
+        return wide(message)
+
+    def ngettext(self, one: str, many: str, count: int) -> str:
+        return wide(one if count == 1 else many)
+
+    ugettext, ungettext = gettext, ngettext
+
+
+_ENGLISH = re.compile(r"\b(the|is|are|was|were|not|no|of|to|and|in|it|its|has|have|had|may|cannot|for|with|from|by|at|on|which|that|this|nobody|expected|line)\b", re.IGNORECASE)
+_PROGRAM = ("pre", "code", "script", "style", "textarea", "option", "kbd")
+_CLASSES = {"mono", "id", "call", "script-panel", "dump", "tokens"}
+"""Elements that show a program's text, a scenario or bytes."""
+_SAID = ("title", "aria-label", "alt", "placeholder", "aria-description", "data-words")
+_VOID = ("area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr", "path", "line", "rect", "circle")
+
+
+class Read(HTMLParser):
+    """The words of a page that a person reads or hears, each text of an element or an attribute for itself."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self._open: list[tuple[str, bool]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        given = dict(attributes)
+        self.found += [given[name] or "" for name in _SAID if given.get(name)]
+        if tag == "meta" and given.get("name") == "description":
+            self.found.append(given.get("content") or "")
+        if tag not in _VOID:
+            self._open.append((tag, tag in _PROGRAM or bool(_CLASSES & set((given.get("class") or "").split()))))
+
+    def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.found += [given or "" for name, given in attributes if name in _SAID]
+
+    def handle_endtag(self, tag: str) -> None:
+        while self._open and self._open.pop()[0] != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        if not any(program for _tag, program in self._open):
+            self.found.append(" ".join(data.split()))
+
+
+def english(page: str, *others: str) -> list[str]:
+    """Texts of a page that are English; `others` are words that somebody else said, and the page shows as they are."""
+    found = set()
+    for text in Read(page).found:
+        for words in others:
+            text = text.replace(words, "")
+        if _ENGLISH.search(text) and re.search(r"[A-Za-z]{2}\W+[A-Za-z]{2}", text):
+            found.add(text)
+    return sorted(found)
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A state directory with an hour of history."""
+    directory = tmp_path_factory.mktemp("filled")
+    made = History(plausible.settings_in(directory))
+    plausible.fill(made, nasty=False)
+    made.close()
+    return directory
+
+
+@pytest.fixture
+def settings(tmp_path: Path, filled: Path) -> Settings:
+    shutil.copytree(filled, tmp_path, dirs_exist_ok=True)
+    return plausible.settings_in(tmp_path)
+
+
+@pytest.fixture
+def history(settings: Settings) -> Iterator[History]:
+    made = History(settings)
+    made.snapshot()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def site(settings: Settings, history: History, monkeypatch: pytest.MonkeyPatch) -> Iterator[Flask]:
+    monkeypatch.setattr("flask_babel.Domain.get_translations", lambda _domain: Wide())
+    made = create_app(settings)
+    yield made
+    made.extensions["pairscope"].close()
+
+
+@pytest.fixture
+def client(site: Flask) -> FlaskClient:
+    return site.test_client()
+
+
+_VALUES = {"line": "3", "who": "child", "call": "read", "last": "write", "seconds": "5", "text": '"a; b, (c"', "host": "127.0.0.1", "signal": "SIGKILL", "errno": "EAGAIN", "protocol": "TCP", "kind": "bytes"}
+"""Values as they come; where no other is given: a number, which every value may be."""
+
+
+def filled_in(template: str) -> str:
+    return template % {name: _VALUES.get(name, "17") for name in recorded._VALUE.findall(template)}
+
+
+@pytest.mark.parametrize("template", sorted(set(recorded.templates())))
+def test_each_sentence_that_is_recorded_is_known_again_with_its_values(site: Flask, template: str) -> None:
+    with site.test_request_context():
+        assert recorded.translated(filled_in(template)) == filled_in(wide(template))
+
+
+def test_each_sentence_that_is_recorded_is_told_to_gettext() -> None:
+    told = set(sentences.all_of_them())
+    assert {reason.value for reason in Reason} <= told and set(recorded.templates()) <= told
+    assert errors.SAID[errors.Kind.ROOM] in told
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        ("line %(line)s: ", "expected %(wanted)s, observed %(came)s", "; ", "at the end %(why)s"),
+        ("%(who)s is blocked in %(call)s", ", ", "%(who)s is blocked in %(call)s and stopped"),
+        ("expected %(wanted)s, observed %(came)s", "; ", "expected no error, observed %(came)s", "; ", "expected %(wanted)s, observed %(came)s"),
+        ("what is recorded here cannot be shown: %(why)s",),
+    ],
+)
+def test_sentences_in_a_row_are_known_each_for_itself(site: Flask, parts: tuple[str, ...]) -> None:
+    inner = {"why": "nobody: the values of a disk, 3; and more", "wanted": '"a, b; c', "came": '"a, b" (4 bytes; the call returned 3)'}
+    given = {**_VALUES, **inner, "wanted": 'iov=["a, b", "c; d"]'}
+    with site.test_request_context():
+        came = wide("%(text)s (%(count)s bytes; the call returned %(number)s)") % {"text": '"a, b"', "count": 4, "number": 3}
+        expected = "".join(wide(part) % {**given, "came": came} for part in parts)
+        assert recorded.translated("".join(part % given for part in parts)) == expected
+
+
+def test_what_nobody_here_says_is_shown_as_it_was_recorded(site: Flask) -> None:
+    with site.test_request_context():
+        for text in ("", "; , ", "Duplicate entry '1, 2; 3' for key (x", "line of a poem", '"expected 3, observed 4"', "line 7: " * 400, "x" * 100_000):
+            shown = recorded.translated(text)
+            assert shown.endswith("line 7: ") if text.startswith("line 7") else shown == text
+
+
+# ---- pages
+
+
+def run_of(settings: Settings, text: str) -> tuple[str, dict[str, Any]]:
+    """The id of a run that really took place, and the run."""
+    run = json.loads(json.dumps(manager.run(parse(text))))
+    made = engine(settings.web_url, read_only=False)
+    with Session(made) as own:
+        identity = runs.store(own, run, keep=100).id
+    made.dispose()
+    return identity, run
+
+
+REFUSED = {
+    "a limit": ("m: memfd_create \"x\" 0 -> f\nm: ftruncate f 2M\n", "may have"),
+    "a limit that the kernel told": ("m: pipe -> r w\nm: dup2 r 900\n", "numbers"),
+    "reach": ("m: socket AF_INET SOCK_STREAM 0 -> s\nm: connect s \"127.0.0.1:9\"\n", "no process of this run"),
+    "every network": ("m: socket AF_INET SOCK_STREAM 0 -> s\nm: listen s 1\n", "every network"),
+    "an expectation": ("m: pipe -> r w\nm: write w \"abc\" => 4\nm: read r 3 => \"a, b; c\"\n", "observed"),
+    "a deadlock": ("m: pipe -> r w\nm: read r 1\n", "no process can move"),
+    "a step that was not made": ("m: pipe -> r w\nm: read r 1\nm: write w \"a\"\n", "cannot take this step"),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_why_a_run_ended_as_it_did_is_translated_where_it_is_shown(client: FlaskClient, settings: Settings, kind: str) -> None:
+    text, word = REFUSED[kind]
+    identity, run = run_of(settings, text)
+    assert word in run["reason"], run["reason"]
+    for step in range(len(run["steps"]) + 1):
+        page = client.get(f"/lab/runs/{identity}?step={step}").text
+        assert english(page) == [] and wide(word) in page, step
+
+
+def test_what_of_a_row_cannot_be_shown_is_translated_where_it_is_shown(client: FlaskClient, settings: Settings, history: History) -> None:
+    history.commit()
+    with contextlib.closing(sqlite3.connect(settings.state / "history.sqlite", isolation_level=None)) as table:
+        job = table.execute("SELECT id FROM jobs WHERE state = 'done' LIMIT 1").fetchone()[0]
+        table.execute("UPDATE jobs SET result = ? WHERE id = ?", ("[" * 990 + "]" * 990, job))
+        assert wide("what is recorded here cannot be shown: it is nested") in client.get(f"/jobs/{job}").text
+        table.execute("UPDATE processes SET detail = '{no JSON' WHERE role = 'worker'")
+        settings.snapshot.unlink()  # of a living worker the page shows what the supervisor knows
+        worker = client.get("/workers/1").text
+        assert wide("what is recorded here cannot be shown: it is no JSON: ") in worker and wide("not in force") not in worker
+        table.execute("UPDATE jobs SET size = 'no number' WHERE id = ?", (job,))
+        for page in (f"/jobs/{job}", "/jobs"):
+            assert wide("expected a whole number") in client.get(page).text
+
+
+def test_a_database_that_is_away_is_told_in_the_language_of_the_page(client: FlaskClient, settings: Settings, history: History) -> None:
+    waits = errors.SAID[errors.Kind.ROOM] % {"words": "Disk full (1021)"}
+    history.snapshot(recorder=msgspec.structs.replace(history.snapshot().recorder, state="away", database=waits))
+    assert wide("the database cannot be used: there is no room left: ") + "Disk full (1021)" in client.get("/").text
+    for made in client.application.extensions["pairscope"]._engines.values():
+        made.dispose()
+    place = settings.state / "history.sqlite"
+    place.rename(place.with_suffix(".away"))
+    place.mkdir()  # a file would be made anew
+    for path in ("/", "/messages", "/jobs", "/workers", "/database/messages"):
+        page = client.get(path)
+        assert page.status_code in (200, 503) and wide("away") in page.text and english(page.text, "unable to open database file") == []
