@@ -6,6 +6,7 @@ until then both ends hold the descriptor, so that the supervisor can prove that 
 
 from __future__ import annotations
 
+import enum
 import itertools
 import os
 import socket
@@ -52,6 +53,30 @@ SPIN = 200e-6
 """Seconds: an echo through the pool and back takes a little more than half of it."""
 
 
+class Away(enum.StrEnum):
+    """Why the pool cannot be asked: sentences with names for their values."""
+
+    CONNECTING = "the pool went away while connecting: %(fault)s"
+    NOT_IN = "the pool did not let this process in: %(why)s"
+    NOTHING = "nothing within %(seconds)s s"
+    NO_ANSWER = "the supervisor did not answer at %(path)s within %(seconds)s s"
+    NOBODY = "no supervisor listens at %(path)s"
+    OUT_OF_REACH = "the supervisor at %(path)s cannot be reached: %(fault)s"
+    CLOSED = "the supervisor at %(path)s closed the connection"
+    SENT = "the pool went away; whether what was begun was sent is not known"
+    NOT_ALL = "the pool took nothing for %(seconds)s s; what was begun was not all sent"
+    NOT_SENT = "the pool went away; nothing was sent"
+    TOOK_NOTHING = "the pool took nothing for %(seconds)s s; nothing was sent"
+    SENT_NOTHING = "nothing was sent to the pool: %(fault)s"
+    LATE = "the pool did not answer within %(seconds)s s; whether it did what was asked is not known"
+    FOREIGN = "the pool said something that is not in the vocabulary: %(fault)s"
+    GONE = "the pool went away before it answered; whether it did what was asked is not known"
+
+    def say(self, **values: Any) -> str:
+        """The sentence with its values."""
+        return self.value % values
+
+
 class PoolAway(Exception):
     """There is no supervisor to talk to, or it did not answer in time; the text says which."""
 
@@ -87,11 +112,11 @@ def connect(settings: Settings, role: str) -> tuple[Channel, Welcome]:
         arrivals = channel.wait(TIMEOUT)
     except (ChannelClosed, ChannelBroken, TimeoutError) as error:
         channel.close()
-        raise PoolAway(f"the pool went away while connecting: {error}") from None
+        raise PoolAway(Away.CONNECTING.say(fault=error)) from None
     if not arrivals or arrivals[0].kind.name != "welcome":
         channel.close()
-        said = arrivals[0].payload.reason if arrivals else f"nothing within {TIMEOUT:.0f} s"
-        raise PoolAway(f"the pool did not let this process in: {said}")
+        said = arrivals[0].payload.reason if arrivals else Away.NOTHING.say(seconds=f"{TIMEOUT:.0f}")
+        raise PoolAway(Away.NOT_IN.say(why=said))
     return channel, arrivals[0].payload
 
 
@@ -105,13 +130,13 @@ def attach(settings: Settings) -> Channel:
                 connection.connect(address)
             packet = receive(connection)
     except TimeoutError:
-        raise PoolAway(f"the supervisor did not answer at {path} within {TIMEOUT:.0f} s") from None
+        raise PoolAway(Away.NO_ANSWER.say(path=path, seconds=f"{TIMEOUT:.0f}")) from None
     except (FileNotFoundError, ConnectionRefusedError):
-        raise PoolAway(f"no supervisor listens at {path}") from None
+        raise PoolAway(Away.NOBODY.say(path=path)) from None
     except (OSError, PassingError) as error:
-        raise PoolAway(f"the supervisor at {path} cannot be reached: {error}") from None
+        raise PoolAway(Away.OUT_OF_REACH.say(path=path, fault=error)) from None
     if packet is None:
-        raise PoolAway(f"the supervisor at {path} closed the connection")
+        raise PoolAway(Away.CLOSED.say(path=path))
     said, fds, _ = packet
     if len(fds) != 1:
         close_all(fds)
@@ -238,9 +263,9 @@ class Client:
             line.channel.send(outs, timeout)
         except ChannelClosed:
             self.close()
-            raise PoolAway("the pool went away; whether what was begun was sent is not known") from None
+            raise PoolAway(Away.SENT.say()) from None
         except TimeoutError:
-            raise PoolAway(f"the pool took nothing for {timeout:.0f} s; what was begun was not all sent") from None
+            raise PoolAway(Away.NOT_ALL.say(seconds=f"{timeout:.0f}")) from None
 
     # ---- the pair
 
@@ -301,12 +326,12 @@ class Client:
             except ChannelClosed:
                 self.close()
                 if attempt == 2:
-                    raise PoolAway("the pool went away; nothing was sent") from None
+                    raise PoolAway(Away.NOT_SENT.say()) from None
                 line = self._line()
             except TimeoutError:
-                raise PoolAway(f"the pool took nothing for {timeout:.0f} s; nothing was sent") from None
+                raise PoolAway(Away.TOOK_NOTHING.say(seconds=f"{timeout:.0f}")) from None
             except OSError as error:  # ETOOMANYREFS, EMFILE
-                raise PoolAway(f"nothing was sent to the pool: {error.strerror}") from None
+                raise PoolAway(Away.SENT_NOTHING.say(fault=error.strerror)) from None
         raise AssertionError("unreachable")
 
     def _until(self, line: _Line, wanted: Any, timeout: float) -> Arrival:
@@ -323,7 +348,7 @@ class Client:
                 return found
             left = deadline - time.monotonic()
         self.close()
-        raise PoolAway(f"the pool did not answer within {timeout:.0f} s; whether it did what was asked is not known")
+        raise PoolAway(Away.LATE.say(seconds=f"{timeout:.0f}"))
 
     def _wait(self, line: _Line, timeout: float, spin: Spin | None = None) -> list[Arrival]:
         try:
@@ -334,8 +359,8 @@ class Client:
     def _lost(self, error: ChannelClosed | ChannelBroken) -> PoolAway:
         self.close()
         if isinstance(error, ChannelBroken):
-            return PoolAway(f"the pool said something that is not in the vocabulary: {error}")
-        return PoolAway("the pool went away before it answered; whether it did what was asked is not known")
+            return PoolAway(Away.FOREIGN.say(fault=error))
+        return PoolAway(Away.GONE.say())
 
     @staticmethod
     def _keep(line: _Line, arrival: Arrival) -> None:

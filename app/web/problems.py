@@ -18,6 +18,7 @@ from app.ipc.vocabulary import REFUSALS
 from app.pool.client import PoolAway, Refused
 from app.store import errors, runs
 from app.store.errors import Fault, Kind as Cause
+from app.web.recorded import translated
 from app.web.words import size
 
 MEDIA = "application/problem+json"
@@ -123,7 +124,7 @@ def of(error: Exception) -> Problem | None:
         particulars = error.reason.removeprefix(title).strip()  # the title stands beside it
         return Problem(kind, particulars or title, headers={"Retry-After": "2"} if KINDS[kind].status == 503 else None)
     if isinstance(error, PoolAway):
-        words = _("%(reason)s What is recorded can still be read; try again when it is back.", reason=_sentence(str(error)))
+        words = _("%(reason)s What is recorded can still be read; try again when it is back.", reason=_sentence(translated(str(error))))
         return Problem("pool-away", words, headers={"Retry-After": "2"})
     if isinstance(error, runs.Unreadable):
         return Problem("unreadable", _("What is stored of this run is none any more: %(reason)s.", reason=str(error).rstrip(".")))

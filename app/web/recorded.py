@@ -14,8 +14,10 @@ from typing import Iterator
 from flask_babel import gettext as _
 
 from app.ipc import nesting
+from app.ipc.vocabulary import REFUSALS
 from app.lab.exports.lines import VERDICTS
 from app.lab.reasons import Reason
+from app.pool.client import Away
 from app.store import errors, models, told
 
 LONGEST = 4096
@@ -53,6 +55,8 @@ def templates() -> Iterator[str]:
     yield from (models.UNFIT, *models.EXPECTED.values())
     yield from (sentence for sentence in errors.SAID.values() if not _VALUE.fullmatch(sentence))
     yield errors.NO_RECORD
+    yield from (reason.value for reason in Away)
+    yield from REFUSALS.values()
 
 
 def translated(text: str) -> str:

@@ -13,15 +13,18 @@ from typing import Any, Iterator
 
 import app.pool
 from app.ipc import vocabulary
+from app.lab.calls import CALLS
 from app.store.filter import FIELDS
+from app.store.inventory import DESCRIPTIONS
 from app.web import problems, recorded
 
 
 def all_of_them() -> Iterator[str]:
     """Each once or more."""
     yield from recorded.templates()
-    yield from vocabulary.REFUSALS.values()
     yield from (kind.meaning for kind in vocabulary.KINDS)
+    yield from (call.summary for call in CALLS.values())
+    yield from DESCRIPTIONS.values()
     yield from (kind.title for kind in problems.KINDS.values())
     yield from (field.explanation for fields in FIELDS.values() for field in fields)
     for path in sorted((Path(app.pool.__file__).parent / "jobs").glob("*.py")):

@@ -257,7 +257,7 @@ def _editor(text: str, problem: Problem | None = None, parent: str = "") -> Any:
         values=_values(),
         parent=parent,
         most=TEXT_MAX,
-        calls=[(usage(call), call.summary, call.manual) for call in CALLS.values()],
+        calls=[(usage(call), _(call.summary), call.manual) for call in CALLS.values()],
         may_write=running.may_write(),
         section="pages.lab",
     )
