@@ -238,7 +238,7 @@ class Channel:
         """Prepares and sends, waiting for room. Raises ChannelClosed, or TimeoutError after `timeout` seconds: it is then not sent."""
         deadline = None if timeout is None else monotonic() + timeout
         out = self.prepare(kind, payload, fds, 0, job, seq)
-        if timeout is None or timeout >= PATIENCE:  # else it may block for longer than it has; asking first is one more system call for each packet
+        if timeout is None or timeout >= PATIENCE:  # else it may block for longer than it has
             try:
                 return self._alone(out)
             except OSError:
@@ -298,8 +298,9 @@ class Channel:
             messages = _several(data)
             if fds or not 0 < len(messages) <= TOGETHER:
                 raise ChannelBroken(f"a packet of {len(messages)} messages with {len(fds)} descriptors; several come without any, at most {TOGETHER}")
+            hold, arrival = self.held.append, self._arrival
             for message in messages:
-                self.held.append(self._arrival(_envelope(message), [], now, flags, len(memoryview(message))))
+                hold(arrival(_envelope(message), [], now, flags, len(memoryview(message))))
         except _UNDECODABLE as error:
             close_all(fds)
             self.held.append(ChannelBroken(f"what came does not fit the vocabulary: {error}"))

@@ -24,8 +24,9 @@ class Issuer:
             raise ValueError(f"node is {node}; expected 0 to 1023")
         self._node = node << NODE_SHIFT
         self._clock = clock
-        self._present = 0
         self.last = last if node_of(last) == node or not last else ((last >> TIME_SHIFT) + 1) << TIME_SHIFT | self._node
+        self._next = self._behind(self.last)
+        """What :meth:`another` will issue: it is asked for each message, and decides nothing but what comes after."""
 
     def issue(self) -> int:
         """The next id."""
@@ -34,19 +35,18 @@ class Issuer:
 
     def another(self) -> int:
         """The next id of the same time: cheap, for many that come at once."""
-        last = self.last
-        if self._present > last:
-            last = self._present
-        elif last & SEQUENCE != SEQUENCE:
-            last += 1
-        else:
-            last = ((last >> TIME_SHIFT) + 1) << TIME_SHIFT | self._node
-        self.last = last
+        self.last = last = self._next
+        self._next = last + 1 if last & SEQUENCE != SEQUENCE else self._behind(last)
         return last
 
     def look_at_clock(self) -> None:
         """From now on ids tell the present time, to the millisecond, unless that would be below the last one issued."""
-        self._present = (self._clock() // 1_000_000 - BEGIN_MS) << TIME_SHIFT | self._node
+        present = (self._clock() // 1_000_000 - BEGIN_MS) << TIME_SHIFT | self._node
+        self._next = present if present > self.last else self._behind(self.last)
+
+    def _behind(self, last: int) -> int:
+        """The id that comes next at the same time; of the next millisecond where that one has no more."""
+        return last + 1 if last & SEQUENCE != SEQUENCE else ((last >> TIME_SHIFT) + 1) << TIME_SHIFT | self._node
 
 
 def time_of(identity: int) -> int:

@@ -150,23 +150,20 @@ class Tap:
         records, offset, sent_before = self.records, self.offset, peer.unreported.pop
         now = time.monotonic_ns()
         for receipt in receipts:
-            message = receipt.message
-            sent = sent_before(message, None)
-            if sent is None:
-                continue
-            received = receipt.received
+            message, received = receipt.message, receipt.received
             if received > now:
                 received = now
+            sent = sent_before(message, None)
             if sent is PLAIN:  # as most are
                 records.append(Outcome(message, "received", received + offset, receipt.flags, []))
-                continue
-            records.append(Outcome(message, "received", received + offset, receipt.flags, receipt.fds[: len(sent.fds)]))
-            for position, own in enumerate(sent.fds):
-                theirs = receipt.fds[position] if position < len(receipt.fds) else -1
-                verdict = prove(peer.pid, theirs, own) if theirs >= 0 else ("unproved", "its number was not reported")
-                records.append(Proof(message, position, *verdict))
-            close_all(sent.kept)
-            release.append(message)
+            elif sent is not None:
+                records.append(Outcome(message, "received", received + offset, receipt.flags, receipt.fds[: len(sent.fds)]))
+                for position, own in enumerate(sent.fds):
+                    theirs = receipt.fds[position] if position < len(receipt.fds) else -1
+                    verdict = prove(peer.pid, theirs, own) if theirs >= 0 else ("unproved", "its number was not reported")
+                    records.append(Proof(message, position, *verdict))
+                close_all(sent.kept)
+                release.append(message)
         return release
 
     def failed(self, peer: Peer, message: int, state: str, reason: str) -> None:

@@ -55,6 +55,7 @@ class Desk:
         """Raises Unhandled if a kind of message may come that it has no handler for."""
         self._channel = channel
         self._jobs = jobs
+        self._quick = {name for name, job in jobs.items() if job.quick}
         self._held: dict[int, list[int]] = {}
         self._results: list[Outgoing] = []
         self.stopped = False
@@ -77,17 +78,16 @@ class Desk:
         self._results = []
 
     def _task(self, arrival: Arrival) -> None:
-        channel, jobs = self._channel, self._jobs
+        channel = self._channel
         envelope, payload, fds = arrival.envelope, arrival.payload, arrival.fds
         if fds:
             self._held[envelope.id] = arrival.take()
         channel.spare = fds[-1] if payload.spare else -1
-        known = jobs.get(payload.kind)
-        if known is None or not known.quick:
+        if payload.kind not in self._quick:
             # Its next message may be minutes away, and the task would read as in flight until then.
             channel.post("receipt")
         try:
-            out = channel.prepare("result", work(jobs, arrival, fds), job=envelope.job)
+            out = channel.prepare("result", work(self._jobs, arrival, fds), (), 0, envelope.job)
         except (ValueError, OSError) as error:
             # A worker may make no memfd, and the spare that it was lent has a bound.
             out = channel.prepare("result", Result(False, reason=f"its answer could not travel: {error}"), job=envelope.job)
