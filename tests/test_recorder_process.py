@@ -316,14 +316,19 @@ def test_a_journal_that_cannot_be_read_on_is_said_and_gone_on_with_when_it_can(h
     is_exactly_once(settings, told)
 
 
-@pytest.mark.parametrize("damaged", ["its own record", "the beginning of its segment"])
+@pytest.mark.parametrize("damaged", ["its own record", "its own record, and the clock was set back", "the beginning of its segment"])
 @both
-def test_what_follows_an_epoch_that_is_damaged_is_recorded_as_of_that_epoch(history: Settings, database: str, damaged: str) -> None:
+def test_what_follows_an_epoch_that_is_damaged_is_recorded_as_of_that_epoch(
+    history: Settings, database: str, damaged: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What the one before left open is decided, each job stands once, and the epoch after that has its own number."""
     settings = filed(history)
     story = Story(begin=time.time_ns())
     told: list[list[Record]] = []
-    with journal(settings) as log:
+    with monkeypatch.context() as clock, contextlib.ExitStack() as opened:
+        if "clock" in damaged:
+            clock.setattr("app.journal.writer.time.time_ns", lambda ahead=time.time_ns() + 3600 * 10**9: ahead)
+        log = opened.enter_context(journal(settings))
         told.append(written(log, story, 5))
         log.append(left := story.job()[:3])
     [open_job] = [record.id for record in left if type(record) is Job]
