@@ -337,6 +337,26 @@ def test_credentials_that_were_not_expected_are_told_in_words():
     assert re.search(r"expected value=\[c\], observed process p, user \d+, group \d+$", played(text)["reason"])
 
 
+@pytest.mark.parametrize(
+    "step, words",
+    [
+        ("fcntl a F_GETFL => 2", "expected 2, observed 2050 (O_RDWR|O_NONBLOCK)"),
+        ("fcntl a F_GETFL => EBADF", "expected EBADF, observed 2050 (O_RDWR|O_NONBLOCK)"),
+        ("fcntl a F_GETFD => 1", "expected 1, observed 0"),
+        ("getsockopt a SOL_SOCKET SO_TYPE => 0 value=SOCK_STREAM", "expected value=SOCK_STREAM, observed 2 (SOCK_DGRAM)"),
+        ("getsockopt a SOL_SOCKET SO_DOMAIN => 0 value=2", "expected value=2, observed 1 (AF_UNIX)"),
+        ("getsockopt a SOL_SOCKET SO_ERROR => 0 value=EPIPE", "expected value=EPIPE, observed 0"),
+        ("getsockopt a SOL_SOCKET SO_ACCEPTCONN => 0 value=1", "expected value=1, observed 0"),
+        ("read e 8 3 => blocks", "expected the call to block, observed EINVAL"),
+        ("read e 8 => 8 value=3", "expected value=3, observed 5"),
+        ("fork -> c => 1", "(c)"),
+    ],
+)
+def test_what_came_in_place_of_what_was_expected_is_told_with_its_name(step, words):
+    text = f"p: socketpair AF_UNIX SOCK_DGRAM|SOCK_NONBLOCK 0 -> a b\np: eventfd 5 EFD_NONBLOCK -> e\np: {step}\n"
+    assert played(text)["reason"].endswith(words)
+
+
 def test_a_number_and_a_text_are_both_held_to_what_came():
     text = "p: socketpair AF_UNIX SOCK_DGRAM 0 -> a b\np: write a \"abcdef\"\np: recv b 4 MSG_PEEK|MSG_TRUNC => %s\n"
     assert held(text % '6 "abcd"')["steps"][-1]["expected"] == {"first": '6 "abcd"', "keys": {}}

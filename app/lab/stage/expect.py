@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 from typing import Any, Callable, Mapping
 
+from app.lab import named
 from app.lab.constants import ERRNOS, NUMBERS, decode, number, signal_name
 from app.lab.language import quoted, shown
 from app.lab.model import Constants, Expectation, Items, Number, Text, Value
 from app.lab.reasons import Reason
-from app.lab.values import credentials
+from app.lab.values import credentials, meaning
 
 HELD, FAILED, NONE = "held", "failed", "none"
 _SHOWN = 120
@@ -25,16 +26,16 @@ def told(expectation: Expectation) -> dict[str, Any]:
 
 
 def check(
-    expectation: Expectation | None, result: dict[str, Any], raw: bytes | None, resolve: Callable[[Value], Any], names: Mapping[int, str] | None = None
+    expectation: Expectation | None, step: dict[str, Any], result: dict[str, Any], raw: bytes | None, resolve: Callable[[Value], Any], names: Mapping[int, str]
 ) -> tuple[str, str]:
-    """The verdict and its reason. `raw` is the whole data that was read; `resolve` makes a number of a name, and `names` has the name of each process by its pid."""
+    """The verdict and its reason. `step` is the run's own; `raw` is the whole data that was read; `resolve` makes a number of a name, and `names` has the name of each process by its pid."""
     if expectation is None:
         return NONE, ""
-    wrong = [] if expectation.first is None else _first(expectation.first, result, raw)
+    wrong = [] if expectation.first is None else _first(expectation.first, step, result, raw, names)
     if expectation.data is not None and not wrong:
-        wrong = _first(expectation.data, result, raw)
+        wrong = _first(expectation.data, step, result, raw, names)
     for key, value in expectation.keys:
-        wrong += _key(key, value, result, resolve, names or {})
+        wrong += _key(key, value, step, result, resolve, names)
     return (FAILED, "; ".join(wrong)) if wrong else (HELD, "")
 
 
@@ -59,8 +60,10 @@ def _never_returned(result: dict[str, Any]) -> bool:
     return bool(result.get("ended")) and result["value"] is None
 
 
-def _first(first: Value | str, result: dict[str, Any], raw: bytes | None) -> list[str]:
+def _first(first: Value | str, step: dict[str, Any], result: dict[str, Any], raw: bytes | None, names: Mapping[int, str]) -> list[str]:
     came = observed(result, raw)
+    if word := meaning(step, result, names):
+        came += f" ({word})"
     done = not result["blocked"] and not result["errno"] and not result.get("fault") and not _never_returned(result)
     if first == "blocks":
         return [] if result["blocked"] else [Reason.NO_BLOCK.say(came=came)]
@@ -79,7 +82,7 @@ def _first(first: Value | str, result: dict[str, Any], raw: bytes | None) -> lis
     return [] if held else [Reason.OTHER.say(wanted=_clip(shown(first)), came=came)]
 
 
-def _key(key: str, value: Value, result: dict[str, Any], resolve: Callable[[Value], Any], names: Mapping[int, str]) -> list[str]:
+def _key(key: str, value: Value, step: dict[str, Any], result: dict[str, Any], resolve: Callable[[Value], Any], names: Mapping[int, str]) -> list[str]:
     wanted = [resolve(item) for item in value.values] if isinstance(value, Items) else resolve(value)
     came: Any = result.get({"flags": "msg_flags"}.get(key, key))
     if key == "flags" and came is not None:
@@ -100,6 +103,8 @@ def _key(key: str, value: Value, result: dict[str, Any], resolve: Callable[[Valu
         return []
     if isinstance(whole, list) and (key == "creds" or key == "value" and len(base64.b64decode(result.get("option") or "")) == 12):  # struct ucred
         return [Reason.OTHER.say(wanted=f"{key}={shown(value)}", came=credentials(whole, names))]
+    if "option" in result and key == "value" and (kind := named.of_option(step["arguments"])) and kind.told(whole) != str(whole):
+        return [Reason.OTHER.say(wanted=f"{key}={shown(value)}", came=f"{whole} ({kind.told(whole)})")]
     return [Reason.OTHER.say(wanted=f"{key}={shown(value)}", came=_named(key, came))]
 
 

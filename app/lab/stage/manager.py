@@ -248,9 +248,8 @@ class _Stage:
                 raise _refused(step, limit)
             entry["result"] = outcome.result
             try:
-                entry["verdict"], entry["reason"] = expect.check(
-                    step.expectation, outcome.result, outcome.raw, lambda value: self._resolve(who, value), {process.pid: process.name for process in self._processes}
-                )
+                names = {process.pid: process.name for process in self._processes}
+                entry["verdict"], entry["reason"] = expect.check(step.expectation, entry, outcome.result, outcome.raw, lambda value: self._resolve(who, value), names)
             except Unmade as unmade:
                 entry["verdict"], entry["reason"] = expect.FAILED, str(unmade)
             if outcome.result.get("fault"):
