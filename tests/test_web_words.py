@@ -236,7 +236,8 @@ def test_what_of_a_row_cannot_be_shown_is_translated_where_it_is_shown(client: F
 def test_a_database_that_is_away_is_told_in_the_language_of_the_page(client: FlaskClient, settings: Settings, history: History) -> None:
     waits = errors.SAID[errors.Kind.ROOM] % {"words": "Disk full (1021)"}
     history.snapshot(recorder=msgspec.structs.replace(history.snapshot().recorder, state="away", database=waits))
-    assert wide("the database cannot be used: there is no room left: ") + "Disk full (1021)" in client.get("/").text
+    page = client.get("/").text
+    assert wide("the database cannot be used: there is no room left: ") + "Disk full (1021)" in page and english(page, *RECORDED, TERM) == []
     for made in client.application.extensions["pairscope"]._engines.values():
         made.dispose()
     place = settings.state / "history.sqlite"
@@ -275,3 +276,9 @@ def test_no_page_has_english_that_gettext_was_not_asked_for(client: FlaskClient)
     for path in paths:
         page = client.get(path).text
         assert wide("Messages") in page and english(page, *(of_the_gallery() if path.startswith("/lab") else ()), *RECORDED, TERM) == [], path
+
+
+def test_why_something_is_not_shown_and_how_a_caller_ended_are_translated_on_a_runs_page(client: FlaskClient, settings: Settings) -> None:
+    identity, run = run_of(settings, 'm: socket AF_UNIX SOCK_STREAM 0 -> s\nm: bind s "\\0of a test of words"\nm: listen s 1\nm: exit 3\n')
+    assert wide("connections wait here, not bytes") in client.get(f"/lab/runs/{identity}?step=3").text
+    assert run["steps"][3]["result"]["ended"] == "exit status 3" and wide("exit status") + " 3" in client.get(f"/lab/runs/{identity}?step=4").text
