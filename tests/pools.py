@@ -15,7 +15,7 @@ from app.config import Settings, load
 from app.journal.reader import Reader
 from app.journal.records import Record
 from app.pool import snapshot
-from app.pool.client import Client, PoolAway
+from app.client.client import Client, PoolAway
 from app.pool.snapshot import Snapshot
 from app.store.migrate import upgrade
 from tests.eventually import eventually

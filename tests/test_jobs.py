@@ -18,9 +18,9 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from app.ipc import memfd
-from app.pool.job import Job, JobFailed, Task
-from app.pool.jobs import catalogue
-from app.pool.sandbox import BOTH, NONE, SECCOMP, landlock, syscalls
+from app.work.job import Job, JobFailed, Task
+from app.work.jobs import catalogue
+from app.sandbox import BOTH, NONE, SECCOMP, landlock, syscalls
 from tests.confinement import OUTPUT_MAX, Confined
 from tests.eventually import eventually
 
@@ -127,7 +127,7 @@ def black(width: int, height: int) -> bytes:
 
 
 def test_the_catalogue_is_the_files_of_the_package() -> None:
-    files = {path.stem for path in (Path(__file__).parent.parent / "app/pool/jobs").glob("*.py")} - {"__init__"}
+    files = {path.stem for path in (Path(__file__).parent.parent / "app/work/jobs").glob("*.py")} - {"__init__"}
     assert set(JOBS) == files == {"compress", "digest", "echo", "inspect", "thumbnail"}
 
 

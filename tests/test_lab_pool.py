@@ -15,7 +15,7 @@ from app.ipc import memfd
 from app.ipc.vocabulary import BY_CODE, REFUSALS, Accepted, Answer
 from app.journal.records import Born, Message, Ready
 from app.lab import gallery
-from app.pool.client import Refused
+from app.client.client import Refused
 from tests.eventually import eventually
 from tests.pools import Pool, running
 from tests.stations import idle, stations
@@ -90,7 +90,7 @@ def test_a_job_does_not_wait_behind_a_scenario(shared: Pool):
 
 GATE = """
 import sys
-if "app.pool.worker" in sys.orig_argv:
+if "app.work.worker" in sys.orig_argv:
     import fcntl, os
     with open(os.path.dirname(__file__) + "/gate") as gate:
         fcntl.flock(gate, fcntl.LOCK_SH)

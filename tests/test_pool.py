@@ -28,7 +28,7 @@ from sqlalchemy import func, select
 
 from app.config import embedded
 from app.ipc import memfd
-from app.ipc.channel import TOGETHER, Channel, ChannelClosed, pair
+from app.ipc.channel import CHANNEL_FD, TOGETHER, Channel, ChannelClosed, pair
 from app.ipc.identity import LARGEST, first_id_at, time_of
 from app.ipc.nesting import excess
 from app.ipc.passing import close_all, send
@@ -36,11 +36,10 @@ from app.ipc.vocabulary import BY_CODE, BY_NAME, LAB, Enter, Envelope, Fetch, He
 from app.journal import segment
 from app.journal.records import Born, Ended, Job, JobEnded, Message, Outcome, Proof, Ready
 from app.journal.writer import Writer
-from app.pool.client import Client, PoolAway, Refused, attach, connect
-from app.pool.readiness import checks
-from app.pool.children import CHANNEL_FD
+from app.client.client import Client, PoolAway, Refused, attach, connect
+from app.client.readiness import checks
 from app.pool.supervisor import OUTBOX_MOST, Supervisor
-from app.pool.worker import Desk, serve, work
+from app.work.worker import Desk, serve, work
 from app.recorder.drain import HEARD
 from app.store.engine import engine
 from app.store.models import Message as Row
@@ -402,7 +401,7 @@ def test_what_a_worker_may_not_say_ends_it_and_its_row_says_why(pool):
 def test_a_worker_that_is_stopped_before_it_is_confined_dies_with_its_supervisor():
     child = """
 import os, signal, socket, sys
-from app.pool import worker
+from app.work import worker
 ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 os.dup2(theirs.fileno(), 3)
 sys.argv = ["worker", "nobody", "1000000", str(os.getppid())]
@@ -528,7 +527,7 @@ def test_a_client_must_say_what_it_is_first(shared):
 def test_a_stranger_is_not_let_in(shared):
     if os.geteuid():
         pytest.skip("needs root to become another user")
-    program = "import sys; from app.config import embedded; from app.pool.client import Client\nimport os\nos.setresuid(54321, 54321, 54321)\ntry: Client(embedded({'PAIRSCOPE_STATE': sys.argv[1]})).serial\nexcept Exception as error: print(error)"
+    program = "import sys; from app.config import embedded; from app.client.client import Client\nimport os\nos.setresuid(54321, 54321, 54321)\ntry: Client(embedded({'PAIRSCOPE_STATE': sys.argv[1]})).serial\nexcept Exception as error: print(error)"
     for path in [shared.settings.run, *shared.settings.run.parents][:5]:
         if path.stat().st_uid == 0 and path != Path("/tmp"):
             path.chmod(0o755)
@@ -645,7 +644,7 @@ def test_housekeeping_is_counted_and_not_journaled(shared, client, file):
 
 LEAVING = """
 import sys
-if "app.pool.worker" in sys.orig_argv:
+if "app.work.worker" in sys.orig_argv:
     import signal
     from app.ipc import channel
 
@@ -724,7 +723,7 @@ def test_a_worker_that_dies_in_a_job_fails_it_once_in_words_and_is_replaced(pool
 
 HOSTILE = """
 import sys
-if "app.pool.worker" in sys.orig_argv:
+if "app.work.worker" in sys.orig_argv:
     import msgspec
     from app.ipc import channel
     from app.ipc.vocabulary import BY_NAME, Envelope, Receipt
@@ -783,7 +782,7 @@ def test_no_result_of_a_worker_stops_the_supervisor_and_each_job_ends(tmp_path):
 
 BOASTING = """
 import sys
-if "app.pool.worker" in sys.orig_argv:
+if "app.work.worker" in sys.orig_argv:
     import os
     from app.ipc import channel
 

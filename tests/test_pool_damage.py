@@ -15,7 +15,7 @@ import pytest
 from app.journal import segment
 from app.journal.reader import Reader
 from app.journal.records import Epoch, Job
-from app.pool.readiness import checks
+from app.client.readiness import checks
 from app.pool.snapshot import Snapshot
 from app.stack.check import Scene
 from app.stack.checks.pool import _record

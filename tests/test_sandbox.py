@@ -15,7 +15,7 @@ from typing import Iterator
 
 import pytest
 
-from app.pool.sandbox import BOTH, LEVELS, NONE, SECCOMP, landlock, syscalls
+from app.sandbox import BOTH, LEVELS, NONE, SECCOMP, landlock, syscalls
 from tests.confinement import AS_ROOT, ROOT, UID, Confined, Scene, victim
 from tests.eventually import eventually
 

@@ -38,8 +38,8 @@ from app.config import Settings
 from app.ipc import vocabulary
 from app.ipc.identity import Issuer
 from app.ipc.vocabulary import REFUSALS
-from app.pool.client import Refused
-from app.pool.jobs import catalogue
+from app.client.client import Refused
+from app.work.jobs import catalogue
 from app.store import migrate, queries
 from app.store.filter import FIELDS
 from app.store.models import PACE_SECONDS

@@ -70,7 +70,7 @@ class Commands(click.Group):
 def _failure(error: Exception) -> Failure:
     """The one sentence that an exception means."""
     from app.config import SettingsError
-    from app.pool.client import PoolAway, Refused
+    from app.client.client import PoolAway, Refused
 
     if isinstance(error, SettingsError):
         return Failure(str(error), USAGE)

@@ -159,7 +159,7 @@ def _through_the_pool(text: str, name: str) -> dict[str, Any]:
 
     from app.ipc import memfd
     from app.ipc.vocabulary import LAB
-    from app.pool.client import Client
+    from app.client.client import Client
 
     client = Client(config.load(), role="tool")
     fd = memfd.sealed("scenario", text.encode())

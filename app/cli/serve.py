@@ -35,7 +35,7 @@ from app.cli.child import Keeper, Pool, Station, Watched
 from app.cli.output import announce
 from app.config import Settings
 from app.pool import snapshot as snapshots
-from app.pool.readiness import checks
+from app.client.readiness import checks
 
 HOST = "127.0.0.1"
 PORT = 8080

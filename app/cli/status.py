@@ -13,7 +13,7 @@ from app import config
 from app.cli import DATABASE_AWAY, FAILED, as_json, pool_away
 from app.cli.output import BAD, GOOD, age, console, put_json, size, state, table
 from app.pool import snapshot as snapshots
-from app.pool.readiness import checks
+from app.client.readiness import checks
 from app.pool.snapshot import Snapshot
 
 

@@ -16,7 +16,7 @@ from app.cli.output import console, put_json, say, size, state
 from app.config import Settings
 from app.ipc import memfd
 from app.ipc.vocabulary import Answer
-from app.pool.client import Client
+from app.client.client import Client
 
 BLOCK = 1 << 20
 

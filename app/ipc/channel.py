@@ -36,6 +36,8 @@ TOGETHER = 64
 """Messages that may travel in one packet: one wake-up then brings many. Only those without descriptors do."""
 RECEIPTS_MAX = 512
 """Receipts that ride on one message: enough for a full socket queue of about 278 small ones."""
+CHANNEL_FD = 3
+"""The number under which a child of the supervisor finds its end."""
 
 
 class ChannelClosed(Exception):

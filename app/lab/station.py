@@ -25,7 +25,7 @@ from app.ipc import memfd, passing
 from app.ipc.channel import Arrival, Channel, ChannelBroken, ChannelClosed
 from app.ipc.vocabulary import LAB, Hello, JobSpec, Result
 from app.lab import runner
-from app.pool.client import PoolAway, connect
+from app.client.client import PoolAway, connect
 
 RUN_MAX = 16 * 1024 * 1024
 """Bytes of one run."""

@@ -12,10 +12,7 @@ import sys
 from typing import NamedTuple
 
 from app.config import Settings
-from app.ipc.channel import Channel, pair
-
-CHANNEL_FD = 3
-"""The number under which a child finds its end."""
+from app.ipc.channel import CHANNEL_FD, Channel, pair
 
 
 class Child(NamedTuple):

@@ -593,7 +593,7 @@ class Supervisor:
 
     def _spawn_worker(self) -> None:
         arguments = [self.settings.worker_user, str(self.settings.output_max), str(os.getpid())]
-        member = self._spawn("app.pool.worker", "worker", Worker, arguments, children.worker_environment())
+        member = self._spawn("app.work.worker", "worker", Worker, arguments, children.worker_environment())
         if member is None:
             self.births.append(self.backoff.died_at_birth(time.monotonic()))
         else:

@@ -10,7 +10,7 @@ import socket
 import sys
 
 from app import config
-from app.ipc.channel import Channel
+from app.ipc.channel import CHANNEL_FD, Channel
 from app.ipc.parent import ParentGone, die_with
 from app.ipc.vocabulary import Role, Unhandled, complete
 from app.recorder.drain import HEARD, Drain
@@ -18,7 +18,6 @@ from app.recorder.follower import Follower, let_go
 from app.recorder.writer import Fenced, Writer
 from app.store.engine import engine
 
-CHANNEL = 3
 NICE = 10
 """The pool comes first: what waits for us waits in the journal."""
 LET_GO = 3
@@ -47,7 +46,7 @@ def main() -> int:
     gc.freeze()
     gc.set_threshold(10_000, 10, 10)
     settings = config.load()
-    channel = Channel(socket.socket(fileno=CHANNEL))
+    channel = Channel(socket.socket(fileno=CHANNEL_FD))
     database = engine(settings.recorder_url, let_go=LET_GO, pool_size=1, max_overflow=0)
     writer = Writer(database, settings.node, settings.node_name, int(os.environ["PAIRSCOPE_BEGIN"]))
     # Until the database has told: what is drained is not less than this, and the pages do not take all of time for our lag.

@@ -8,7 +8,7 @@ from flask import Response, request
 from werkzeug.utils import send_file
 from werkzeug.wsgi import FileWrapper
 
-from app.pool.client import Refused
+from app.client.client import Refused
 from app.web import reach, unknown
 
 BLOCK = 64 * 1024
@@ -17,7 +17,7 @@ BLOCK = 64 * 1024
 def output(job: int, inline: tuple[str, ...] = ()) -> Response:
     """The answer with the output, or the part of it that a Range asks for. `inline`: media types that a page shows.
 
-    Raises Problem for what this node's pool does not keep, what :meth:`app.pool.client.Client.fetch` does, and RequestedRangeNotSatisfiable.
+    Raises Problem for what this node's pool does not keep, what :meth:`app.client.client.Client.fetch` does, and RequestedRangeNotSatisfiable.
     """
     try:
         found, fd = reach.client().fetch(job)

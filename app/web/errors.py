@@ -9,7 +9,7 @@ from flask_babel import gettext as _
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException, InternalServerError
 
-from app.pool.client import PoolAway, Refused
+from app.client.client import PoolAway, Refused
 from app.store.outage import Outage
 from app.store.runs import Unreadable
 from app.web import problems, strip

@@ -18,7 +18,7 @@ from sqlalchemy import text
 
 from app.config import Settings
 from app.pool import snapshot as snapshots
-from app.pool.readiness import Check, checks
+from app.client.readiness import Check, checks
 from app.store import errors
 from app.web import problems, reach
 from app.web.access import open_to_all, reader_required

@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
 from app.ipc.vocabulary import REFUSALS
-from app.pool.client import PoolAway, Refused
+from app.client.client import PoolAway, Refused
 from app.store import errors, runs
 from app.store.errors import Fault, Kind as Cause
 from app.web.recorded import translated

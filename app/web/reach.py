@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from app.config import Settings
 from app.pool import snapshot as snapshots
-from app.pool.client import Client
+from app.client.client import Client
 from app.store import errors
 from app.store.engine import Away, engine
 

@@ -17,7 +17,7 @@ from app.ipc import nesting
 from app.ipc.vocabulary import REFUSALS
 from app.lab.exports.lines import VERDICTS
 from app.lab.reasons import Reason
-from app.pool.client import Away
+from app.client.client import Away
 from app.store import errors, models, told
 
 LONGEST = 4096

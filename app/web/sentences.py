@@ -11,7 +11,7 @@ import ast
 from pathlib import Path
 from typing import Any, Iterator
 
-import app.pool
+import app.work
 from app.ipc import vocabulary
 from app.lab.calls import CALLS
 from app.store.filter import FIELDS
@@ -27,7 +27,7 @@ def all_of_them() -> Iterator[str]:
     yield from DESCRIPTIONS.values()
     yield from (kind.title for kind in problems.KINDS.values())
     yield from (field.explanation for fields in FIELDS.values() for field in fields)
-    for path in sorted((Path(app.pool.__file__).parent / "jobs").glob("*.py")):
+    for path in sorted((Path(app.work.__file__).parent / "jobs").glob("*.py")):
         yield from _of_job(ast.parse(path.read_text()))
 
 

@@ -11,7 +11,7 @@ import time
 from flask_babel import gettext as _
 
 from app.ipc.identity import node_of
-from app.pool.client import PoolAway, Refused
+from app.client.client import PoolAway, Refused
 from app.store import queries
 from app.store.models import Job
 from app.web import problems, reach

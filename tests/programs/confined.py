@@ -1,6 +1,6 @@
 """A child that confines itself as a worker does, then attacks or works as it is told, over its end of a socketpair.
 
-Arguments: one JSON object. ``how``: ``closed`` (app.pool.sandbox.close), ``landlock`` (that part alone) or ``bare``
+Arguments: one JSON object. ``how``: ``closed`` (app.sandbox.close), ``landlock`` (that part alone) or ``bare``
 (only the user). ``end``: the number of its end. Each order is one packet of JSON, with descriptors; so is each answer.
 """
 
@@ -21,9 +21,9 @@ import struct
 import sys
 from typing import Any, Callable
 
-from app.pool import sandbox
-from app.pool.job import JobFailed, Task
-from app.pool.sandbox import landlock
+from app import sandbox
+from app.work.job import JobFailed, Task
+from app.sandbox import landlock
 
 libc = ctypes.CDLL(None, use_errno=True)
 libc.syscall.restype = ctypes.c_long
@@ -545,7 +545,7 @@ def main(told: dict[str, Any]) -> None:
     end = socket.socket(fileno=told["end"])
     jobs: dict[str, Any] = {}
     if told["jobs"]:
-        from app.pool.jobs import catalogue
+        from app.work.jobs import catalogue
 
         jobs = catalogue()
         for job in jobs.values():

@@ -23,7 +23,7 @@ from app.lab.calls import COMMANDS, DOMAINS, OPTIONS, fill
 from app.lab.constants import NUMBERS
 from app.lab.model import Scenario, Text
 from app.lab.stage.actor import HIDDEN
-from app.pool.sandbox import landlock, syscalls
+from app.sandbox import landlock, syscalls
 
 LIMITS = {"AS": 1 << 30, "CORE": 0, "CPU": 10, "FSIZE": 1 << 20, "MEMLOCK": 0, "MSGQUEUE": 0}
 """Of the stage and, inherited, of each actor: bytes, and seconds. The stage sets NOFILE for the actors."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Iterator
 
 from app.lamp import box
-from app.pool.sandbox import landlock
+from app.sandbox import landlock
 from app.stack import system
 from app.stack.check import Scene, check
 from app.stack.step import Finding, Verdict, bad, good, unknown

@@ -10,7 +10,7 @@ from flask import Response, request, url_for
 
 from app.ipc.identity import node_of, time_of
 from app.ipc.vocabulary import LAB, Answer, JobSpec
-from app.pool.client import PoolAway, Refused
+from app.client.client import PoolAway, Refused
 from app.store import queries
 from app.web import download, problems, reach, unknown
 from app.web.access import operator_required, reader_required

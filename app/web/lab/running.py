@@ -16,7 +16,7 @@ from app.lab import TIMES_MAX, gallery
 from app.lab.exports import Outcome, tally
 from app.lab.language import TEXT_MAX, parse
 from app.lab.model import ScenarioError
-from app.pool.client import PoolAway, Refused
+from app.client.client import PoolAway, Refused
 from app.store import runs
 from app.store.models import Run
 from app.web import reach

@@ -9,7 +9,7 @@ from flask_babel import gettext as _
 from flask_babel import ngettext
 
 from app.ipc.vocabulary import LAB, JobSpec
-from app.pool.client import PoolAway
+from app.client.client import PoolAway
 from app.store import queries, runs
 from app.store.models import Job
 from app.web import access, download, face, listing, payload, reach, strip, timeline, unknown

@@ -9,8 +9,8 @@ import charset_normalizer
 import puremagic
 from charset_normalizer.constant import IANA_SUPPORTED
 
-from app.pool.job import Job, Task
-from app.pool.stream import pieces, size
+from app.work.job import Job, Task
+from app.work.stream import pieces, size
 
 SAMPLE = 64 * 1024
 HEAD, FOOT = puremagic.main.max_head, puremagic.main.max_foot

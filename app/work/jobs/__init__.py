@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
-from app.pool.job import Job
+from app.work.job import Job
 
 
 def catalogue() -> dict[str, Job]:

@@ -20,7 +20,7 @@ import stat
 import time
 from typing import Any
 
-from app.pool.sandbox import landlock, syscalls
+from app.sandbox import landlock, syscalls
 
 BOTH, SECCOMP, NONE = LEVELS = ("landlock+seccomp", "seccomp", "none")
 """What a worker can be confined by, best first."""

@@ -3,8 +3,8 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from app.pool.job import Job, Task
-from app.pool.stream import pieces
+from app.work.job import Job, Task
+from app.work.stream import pieces
 
 
 class Digest(Job):

@@ -11,8 +11,8 @@ from PIL import Image, ImageFile, PngImagePlugin, UnidentifiedImageError
 # every plugin that may be needed, by name: Image.init() would import the others as well, and does so lazily
 from PIL import BmpImagePlugin, GifImagePlugin, JpegImagePlugin, MpoImagePlugin, TiffImagePlugin, WebPImagePlugin  # noqa: F401
 
-from app.pool.job import Job, JobFailed, Task
-from app.pool.stream import Sink, Source, size
+from app.work.job import Job, JobFailed, Task
+from app.work.stream import Sink, Source, size
 
 FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP")
 EXPECTED = "expected an image: PNG, JPEG, GIF, WebP or BMP"

@@ -12,15 +12,14 @@ import socket
 import sys
 from typing import Callable
 
-from app.ipc.channel import Arrival, Channel, ChannelBroken, ChannelClosed, Outgoing
+from app.ipc.channel import CHANNEL_FD, Arrival, Channel, ChannelBroken, ChannelClosed, Outgoing
 from app.ipc.parent import ParentGone, die_with
 from app.ipc.nesting import excess
 from app.ipc.passing import close_all
 from app.ipc.vocabulary import Hello, Result, Role, Unhandled, complete
-from app.pool import sandbox
-from app.pool.children import CHANNEL_FD
-from app.pool.job import Job, JobFailed, Task
-from app.pool.jobs import catalogue
+from app import sandbox
+from app.work.job import Job, JobFailed, Task
+from app.work.jobs import catalogue
 
 
 ANSWERED_TOGETHER = 16

@@ -13,7 +13,7 @@ import resource
 import stat
 from typing import Iterator
 
-from app.pool.job import JobFailed
+from app.work.job import JobFailed
 
 PIECE = 1 << 20
 """Bytes read at a time."""

@@ -3,8 +3,8 @@ from __future__ import annotations
 import zlib
 from typing import Any
 
-from app.pool.job import Job, Task
-from app.pool.stream import Sink, pieces
+from app.work.job import Job, Task
+from app.work.stream import Sink, pieces
 
 GZIP = 16 + zlib.MAX_WBITS
 """zlib then writes a gzip header (RFC 1952) of its own: MTIME 0, no name, so that equal input gives equal output."""

@@ -4,8 +4,8 @@ import codecs
 import os
 from typing import Any
 
-from app.pool.job import Job, Task
-from app.pool.stream import size
+from app.work.job import Job, Task
+from app.work.stream import size
 
 SHOWN = 4096
 """Bytes shown where the result must fit into one packet and its row."""

@@ -1,9 +1,9 @@
 """A kind of job: what a worker can do with the descriptors that it is handed.
 
-A new job is one small file in ``app/pool/jobs/`` with one subclass of :class:`Job`. It runs inside the closed sandbox
+A new job is one small file in ``app/work/jobs/`` with one subclass of :class:`Job`. It runs inside the closed sandbox
 (docs/sandbox.md), so it has exactly what its :class:`Task` holds: it opens no path, creates no file, memfd, socket,
 process or thread, and maps nothing shared. It reads with pread(2) and writes with pwrite(2), because whoever sent a
-descriptor shares its offset (``app.pool.stream`` does that).
+descriptor shares its offset (``app.work.stream`` does that).
 """
 
 from __future__ import annotations
