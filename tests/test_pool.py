@@ -38,7 +38,8 @@ from app.journal.records import Born, Ended, Job, JobEnded, Message, Outcome, Pr
 from app.journal.writer import Writer
 from app.client.client import Client, PoolAway, Refused, attach, connect
 from app.client.readiness import checks
-from app.pool.supervisor import OUTBOX_MOST, Supervisor
+from app.pool.lines import OUTBOX_MOST
+from app.pool.supervisor import Supervisor
 from app.work.worker import Desk, serve, work
 from app.recorder.drain import HEARD
 from app.store.engine import engine
@@ -342,7 +343,7 @@ import sys
 from app.pool import supervisor
 begin = supervisor.Supervisor.run
 def run(self):
-    del self.handlers["scale"], self.quiet["lookup"]
+    del self.handlers["scale"], self.handlers["lookup"]
     begin(self)
 supervisor.Supervisor.run = run
 from app.pool.__main__ import main
@@ -396,6 +397,19 @@ def test_what_a_worker_may_not_say_ends_it_and_its_row_says_why(pool):
         send(forged, a_packet("progress", fields(position=1, database="ok", rows=0, idle=True)))
         eventually(lambda: worker.serial not in [other.serial for other in pool.view().workers], "it has ended")
     assert exit_of(pool, worker.serial) == "killed by SIGKILL, for its fault: progress may not arrive here"
+
+
+def test_what_a_child_said_before_it_died_is_read_to_the_end(pool):
+    """Of the recorder one packet is read in a turn, and its death is in the same turn."""
+    recorder = pool.drained().recorder
+    with standing_still(pool):
+        os.kill(recorder.pid, signal.SIGSTOP)
+        with socket.socket(fileno=end_of(recorder.pid, CHANNEL_FD)) as its:
+            for word in ("the word before", "the last word"):
+                send(its, a_packet("progress", fields(position=recorder.position, database=word, rows=0, idle=False)))
+        os.kill(recorder.pid, signal.SIGKILL)
+        eventually(lambda: not leaks.runs(recorder.pid), "it has ended")
+    eventually(lambda: pool.view().recorder.database == "the last word", "the snapshot has it, until the next recorder speaks")
 
 
 def test_a_worker_that_is_stopped_before_it_is_confined_dies_with_its_supervisor():
@@ -679,6 +693,37 @@ def test_what_was_counted_of_a_channel_is_counted_once_when_it_is_closed_and_whe
     assert worker.serial == 1, "it is still in the picture"
     for view in (closed, gone):
         assert {kind: view.messages.housekeeping[kind] for kind in ("release", "enter", "welcome")} == {"release": 3, "enter": 2, "welcome": 2}
+
+
+LOOKING = """
+import sys
+if sys.orig_argv[-1].endswith(".pool"):
+    import fcntl
+
+    def hook(event, arguments):
+        if event == "fcntl.fcntl" and arguments[1] == fcntl.F_GETFL:
+            print("looked at", arguments[0], file=sys.stderr, flush=True)
+
+    sys.addaudithook(hook)
+"""
+"""A supervisor that says in its log which descriptor's object it looks at: each look asks fcntl(2) for its flags, once."""
+
+
+def test_a_descriptor_that_is_submitted_is_looked_at_once(tmp_path, file):
+    (tmp_path / "sitecustomize.py").write_text(LOOKING)
+    with running(tmp_path, PYTHONPATH=f"{tmp_path}{os.pathsep}{os.getcwd()}") as pool:
+        pool.ready()
+
+        def looks() -> int:
+            return pool.log.read_text().count("looked at")
+
+        before = looks()
+        writable = os.open(tmp_path / "writable", os.O_RDWR | os.O_CREAT)
+        assert refusal(pool.client.submit, "digest", writable)[0] == "bad-request"
+        os.close(writable)
+        assert looks() == before + 1, "when it arrived"
+        pool.client.submit("digest", file, want="ended")
+        assert looks() == before + 3, "when it arrived, and when it went to a worker"
 
 
 def test_a_worker_keeps_nothing_of_a_job_that_is_over(shared, client, file):
@@ -970,6 +1015,24 @@ def test_a_full_disk_with_room_again_loses_nothing(pool):
     pool.client.flush()
     eventually(lambda: "nothing is acknowledged until it can" in pool.log.read_text(), "the journal is stuck")
     resource.prlimit(pool.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    ((answered, answer),) = pool.client.ended()
+    assert (answered, answer.state) == (seq, "done")
+
+
+def test_a_recorder_that_dies_while_the_disk_is_full_is_replaced(pool):
+    """It alone can make room."""
+    for _ in range(100):
+        pool.client.submit("echo", data=b"x" * 200, want="ended")  # then the bound on files leaves room for the snapshot
+    recorder = pool.drained().recorder
+    journal = max(pool.settings.journal.glob("*.journal"))
+    resource.prlimit(pool.process.pid, resource.RLIMIT_FSIZE, (journal.stat().st_size, resource.RLIM_INFINITY))
+    seq = pool.client.begin("echo", data=b"x" * 100)
+    pool.client.flush()
+    eventually(lambda: "nothing is acknowledged until it can" in pool.log.read_text(), "the journal is stuck")
+    os.kill(recorder.pid, signal.SIGKILL)
+    successor = eventually(lambda: (view := pool.view()).recorder.serial > recorder.serial and view, "another is born").recorder
+    for pid in (successor.pid, pool.process.pid):  # it was born with the bound
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     ((answered, answer),) = pool.client.ended()
     assert (answered, answer.state) == (seq, "done")
 

@@ -75,6 +75,7 @@ def recorder_environment(settings: Settings, begin: int) -> dict[str, str]:
 def reap(child: Child) -> str:
     """Takes the dead child's status, closes its pidfd, and says in words how it ended."""
     status = os.waitid(os.P_PIDFD, child.pidfd, os.WEXITED)
+    assert status is not None, "only WNOHANG makes it so"
     os.close(child.pidfd)
     if status.si_code == os.CLD_EXITED:
         return f"exited {status.si_status}"

@@ -9,7 +9,6 @@ from typing import Any, Sequence
 
 from app.ipc.channel import Channel, Outgoing
 from app.ipc.vocabulary import Role
-from app.pool import lifecycle
 from app.pool.board import Entry
 from app.pool.children import Child
 from app.pool.lifecycle import State
@@ -28,9 +27,15 @@ class Member(Peer):
         super().__init__(channel, role, serial, pid, uid)
         self.outbox: deque[Outgoing] = deque()
         self.open = True
+        """False: it is marked, and gets nothing any more. lines.py marks."""
+        self.loss = ""
+        """Why, until the supervisor has lost it."""
+        self.fault = ""
+        """Why its channel was closed, if what it said or did was no way to go on."""
         self.able = False
         """True: it takes jobs, and may get one."""
         self.writing = False
+        """True: the selector looks for room in its socket."""
 
 
 class ChildMember(Member):
@@ -43,12 +48,10 @@ class ChildMember(Member):
         self.born = born
         self.ready = 0
         self.birth = now
-        """s of the monotonic clock, by which `due` is told as well."""
-        self.due: float | None = now + lifecycle.BIRTH
-        """When it is late."""
+        """s of the monotonic clock."""
         self.asked = False
-        self.fault = ""
-        """Why it was killed, if what it said or did was no way to go on."""
+        self.dead = False
+        """True: its process has ended, which is told by its pidfd. lines.py marks."""
 
     @property
     def used(self) -> bool:
@@ -85,7 +88,6 @@ class Station(Member):
         self.in_flight: deque[Entry] = deque()
         self.born = time.time_ns()
         self.ready = 0
-        self.due: float | None = None
         self.sandbox = ""
         self.detail: dict[str, Any] = {}
         self.done = 0

@@ -14,13 +14,27 @@ import msgspec
 
 from app.ipc.channel import Arrival, Channel, Outgoing
 from app.ipc.descriptor import look, prove
-from app.ipc.identity import Issuer
+from app.ipc.identity import TIME_SHIFT, Issuer, first_id_at
 from app.ipc.passing import close_all
 from app.ipc.vocabulary import Receipt
 from app.journal.records import Message, Outcome, Proof, Record, Transfer
+from app.journal.writer import Writer
 
 PREVIEW = 256
 """Bytes of a payload that the record keeps."""
+UNSAVED_IDS = 60_000 << TIME_SHIFT
+"""A minute of ids: more than the kernel keeps from the disk."""
+
+
+def issuer(journal: Writer, node: int) -> Issuer:
+    """Ids that go on after those in the journal, and after those that it may have lost."""
+    last_id = journal.last_id
+    damaged = journal.gaps or journal.cut
+    if journal.lost or damaged and last_id >= first_id_at(time.time_ns(), node):
+        # Of damage alone only where the clock does not make ids grow: else each would put them a minute ahead of the time that they tell.
+        # The database may have ids that the journal has not, and a clock that was set back would issue them again.
+        last_id = max(last_id + UNSAVED_IDS, first_id_at(journal.begin * 1000, node))
+    return Issuer(node, last_id)
 
 
 class Peer:
@@ -72,8 +86,11 @@ class Tap:
         """ns since 1970, never the difference of two clocks."""
         return time.monotonic_ns() + self.offset
 
-    def arrived(self, peer: Peer, arrival: Arrival, job: int | None) -> int:
-        """Records a message that came; `job` None: the message begins a job, whose id is the message's own. Returns the id."""
+    def arrived(self, peer: Peer, arrival: Arrival, job: int | None) -> Message:
+        """Records a message that came; `job` None: the message begins a job, whose id is the message's own.
+
+        Returns what was recorded: its id, and what was seen of its descriptors, so that nobody looks at them again.
+        """
         identity = self._another()
         envelope = arrival.envelope
         received = arrival.received
@@ -84,26 +101,25 @@ class Tap:
         fds = arrival.fds
         transfers = self._transfers(peer, envelope.fds, fds) if fds else _NONE
         offset = self.offset
-        self.records.append(
-            Message(
-                identity,
-                identity if job is None else job,
-                envelope.kind,
-                True,
-                peer.role,
-                peer.serial,
-                peer.pid,
-                size,
-                len(transfers),
-                arrival.flags,
-                sent + offset,
-                received + offset,
-                bytes(arrival.raw if size <= PREVIEW else memoryview(arrival.raw)[:PREVIEW]),
-                transfers,
-            )
+        seen = Message(
+            identity,
+            identity if job is None else job,
+            envelope.kind,
+            True,
+            peer.role,
+            peer.serial,
+            peer.pid,
+            size,
+            len(transfers),
+            arrival.flags,
+            sent + offset,
+            received + offset,
+            bytes(arrival.raw if size <= PREVIEW else memoryview(arrival.raw)[:PREVIEW]),
+            transfers,
         )
+        self.records.append(seen)
         peer.messages += 1
-        return identity
+        return seen
 
     def _transfers(self, peer: Peer, theirs: Sequence[int], own: Sequence[int]) -> list[Transfer]:
         """What came with a message: the sender's number, ours, and the proof that they are one open file description."""

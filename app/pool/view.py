@@ -1,30 +1,26 @@
-"""The supervisor as its snapshot shows it."""
+"""The floor as the snapshot shows it."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from typing import TYPE_CHECKING
-
 from app import __version__
 from app.pool import snapshot as views
+from app.pool.floor import Floor
 from app.pool.lifecycle import State
 from app.pool.members import Hand, Member
-
-if TYPE_CHECKING:
-    from app.pool.supervisor import Supervisor
 
 STALL = 3.0
 """Seconds after which a recorder that commits nothing of what waits is said to be stalled. A batch takes a tenth of one; with a snapshot each
 half second it is seen within five, from when the record came."""
 
 
-def view(pool: Supervisor, at: int) -> views.Snapshot:
+def view(floor: Floor, at: int) -> views.Snapshot:
     """What the snapshot says at that time (ns since 1970)."""
-    progress = pool.progress
+    progress = floor.progress
     drained = progress.position if progress is not None else 0
-    lag = pool.journal.behind(drained if progress is not None else pool.first_position)
-    recorder = pool.recorder
+    lag = floor.journal.behind(drained if progress is not None else floor.first_position)
+    recorder = floor.recorder
     state, stalled = "ok", ""
     if recorder is None:
         state = "dead"
@@ -34,26 +30,26 @@ def view(pool: Supervisor, at: int) -> views.Snapshot:
         state = "starting"
     elif progress.database != "ok":
         state = "away"
-    elif stalled := progress.stalled or _late(pool, lag, at):
+    elif stalled := progress.stalled or _late(floor, lag, at):
         state = "stalled"
-    housekeeping = Counter(pool.housekeeping)
-    members: list[Member] = [*pool.clients, *pool.stations.values(), *pool.workers.values(), *([recorder] if recorder else [])]
-    messages = pool.tap.closed_messages
+    housekeeping = Counter(floor.housekeeping)
+    members: list[Member] = [*floor.clients, *floor.stations.values(), *floor.workers.values(), *([recorder] if recorder else [])]
+    messages = floor.tap.closed_messages
     for member in members:
         housekeeping.update(member.channel.housekeeping)
         messages += member.messages
     return views.Snapshot(
         at=at,
-        node=pool.settings.node,
-        node_name=pool.settings.node_name,
-        epoch=pool.journal.epoch,
+        node=floor.settings.node,
+        node_name=floor.settings.node_name,
+        epoch=floor.journal.epoch,
         version=__version__,
-        state="running" if pool.stopping is None else "stopping",
-        supervisor=views.SupervisorView(pool.serials["supervisor"], os.getpid(), pool.born, views.held(), views.pid_namespace()),
-        workers=[_hand(worker) for worker in pool.workers.values()],
-        stations=[_hand(station) for station in pool.stations.values()],
-        wanted=pool.wanted,
-        workers_max=pool.settings.workers_max,
+        state="running" if floor.stopping is None else "stopping",
+        supervisor=views.SupervisorView(floor.serials["supervisor"], os.getpid(), floor.born, views.held(), views.pid_namespace()),
+        workers=[_hand(worker) for worker in floor.workers.values()],
+        stations=[_hand(station) for station in floor.stations.values()],
+        wanted=floor.wanted,
+        workers_max=floor.settings.workers_max,
         recorder=views.RecorderView(
             serial=recorder.serial if recorder else 0,
             pid=recorder.pid if recorder else 0,
@@ -62,38 +58,38 @@ def view(pool: Supervisor, at: int) -> views.Snapshot:
             position=drained,
             rows=progress.rows if progress is not None else 0,
             lag=lag,
-            lag_ns=max(0, at - pool.marks[0][1]) if lag > 0 and pool.marks else 0,
-            heard=pool.progress_heard,
+            lag_ns=max(0, at - floor.marks[0][1]) if lag > 0 and floor.marks else 0,
+            heard=floor.progress_heard,
             quarantined=progress.quarantined if progress is not None else 0,
             history=progress.history if progress is not None else 0,
-            bound=progress.bound if progress is not None else pool.settings.history_rows,
+            bound=progress.bound if progress is not None else floor.settings.history_rows,
             gaps=progress.gaps if progress is not None else 0,
             gap=progress.gap if progress is not None else "",
             stalled=stalled,
         ),
         journal=views.JournalView(
-            pool.journal.position,
-            pool.journal.first,
-            pool.journal.bytes,
-            pool.settings.journal_limit,
-            pool.journal.segments,
-            pool.refusals,
-            pool.settings.journal_sync,
+            floor.journal.position,
+            floor.journal.first,
+            floor.journal.bytes,
+            floor.settings.journal_limit,
+            floor.journal.segments,
+            floor.refusals,
+            floor.settings.journal_sync,
             drained,
-            pool.stuck,
+            floor.stuck,
         ),
-        clients=[views.ClientView(member.serial, member.role, member.pid, member.uid, member.messages) for member in (*pool.clients, *pool.stations.values()) if member.role],
-        jobs=views.JobsView(pool.board.waiting, pool.board.running, **pool.board.counts),
-        results=views.ResultsView(len(pool.results), pool.results.bytes, pool.results.most_bytes, int(pool.results.age)),
+        clients=[views.ClientView(member.serial, member.role, member.pid, member.uid, member.messages) for member in (*floor.clients, *floor.stations.values()) if member.role],
+        jobs=views.JobsView(floor.board.waiting, floor.board.running, **floor.board.counts),
+        results=views.ResultsView(len(floor.results), floor.results.bytes, floor.results.most_bytes, int(floor.results.age)),
         messages=views.MessagesView(messages, dict(sorted(housekeeping.items()))),
-        transfers=pool.tap.transfers,
-        catalogue=list(pool.catalogue.values()),
+        transfers=floor.tap.transfers,
+        catalogue=list(floor.catalogue.values()),
     )
 
 
-def _late(pool: Supervisor, lag: int, at: int) -> str:
+def _late(floor: Floor, lag: int, at: int) -> str:
     """What to say of a recorder that says nothing is wrong and commits nothing, although something waits; empty: it does."""
-    since = max(pool.moved, pool.marks[0][1] if pool.marks else at)
+    since = max(floor.moved, floor.marks[0][1] if floor.marks else at)
     late = (at - since) / 1e9
     return f"for {late:.0f} s it has committed nothing, and {lag} records wait" if lag and late > STALL else ""
 
