@@ -26,9 +26,13 @@ BENCHMARKS = {"round-trip": round_trip.run, "recorder": recorder.run, "transfers
 
 def main(arguments: list[str]) -> int:
     """Exit status: 0 measured, whatever the figures are; 1 a benchmark failed or something that must hold does not."""
-    parser = argparse.ArgumentParser(prog="script/bench", description="Measures Pairscope beside its peers, in the same run.")
+    parser = argparse.ArgumentParser(
+        prog="script/bench", description="Measures Pairscope beside its peers, in the same run."
+    )
     parser.add_argument("benchmark", nargs="*", help=f"any of {', '.join(BENCHMARKS)}; default: all")
-    parser.add_argument("--quick", action="store_true", help="few and short rounds: whether it works, not how fast it is")
+    parser.add_argument(
+        "--quick", action="store_true", help="few and short rounds: whether it works, not how fast it is"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything that was found to FILE")
     asked = parser.parse_args(arguments)
     for name in asked.benchmark:
@@ -53,7 +57,9 @@ def main(arguments: list[str]) -> int:
                 found = BENCHMARKS[name](place, asked.quick, say)
             except ContestantFailed as error:
                 failed = True
-                found = Findings(rows=[Row(name, "not measured", "", "lower", "", left_out=str(error).splitlines()[-1])])
+                found = Findings(
+                    rows=[Row(name, "not measured", "", "lower", "", left_out=str(error).splitlines()[-1])]
+                )
                 errors.print(f"[red]{name} failed:[/] {error}", markup=True)
             findings.rows += found.rows
             findings.checks += found.checks
@@ -61,13 +67,28 @@ def main(arguments: list[str]) -> int:
     seconds = round(time.monotonic() - start, 1)
     machine["load_after"] = round(os.getloadavg()[0], 2)
     if machine["load"] > BUSY:
-        findings.notes.append(f"the machine was busy before the first measurement (load {machine['load']}): believe the ratios, if anything")
+        findings.notes.append(
+            f"the machine was busy before the first measurement (load {machine['load']}): believe the ratios, "
+            "if anything"
+        )
     if asked.quick:
         findings.notes.append("--quick: these figures show that it works, not how fast it is")
-    show(Console(width=None if sys.stdout.isatty() else 170, highlight=False), findings.rows, findings.checks, findings.notes)
+    show(
+        Console(width=None if sys.stdout.isatty() else 170, highlight=False),
+        findings.rows,
+        findings.checks,
+        findings.notes,
+    )
     say("done")
     if asked.json:
-        Path(os.environ.get("BENCH_FROM", ""), asked.json).write_bytes(msgspec.json.format(msgspec.json.encode({"machine": machine, "quick": asked.quick, "seconds": seconds, **msgspec.to_builtins(findings)})) + b"\n")
+        Path(os.environ.get("BENCH_FROM", ""), asked.json).write_bytes(
+            msgspec.json.format(
+                msgspec.json.encode(
+                    {"machine": machine, "quick": asked.quick, "seconds": seconds, **msgspec.to_builtins(findings)}
+                )
+            )
+            + b"\n"
+        )
     return 1 if failed or not all(check.holds for check in findings.checks) else 0
 
 

@@ -14,8 +14,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 PROGRAMS = {
     "pairscope": "bench.ours:Pairscope",
@@ -62,7 +63,9 @@ class Contestant:
             pass
         answer = self._process.stdout.readline()
         if not answer:
-            raise ContestantFailed(f"{self.name}: {self._log.read_text(errors='replace')[-2000:].strip() or 'it ended without a word'}")
+            raise ContestantFailed(
+                f"{self.name}: {self._log.read_text(errors='replace')[-2000:].strip() or 'it ended without a word'}"
+            )
         return json.loads(answer)
 
     def __enter__(self) -> Contestant:

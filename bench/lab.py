@@ -6,8 +6,9 @@ import os
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 from bench.contestant import Contestant
 from bench.figures import Findings, Row, compare
@@ -39,7 +40,15 @@ def run(directory: Path, quick: bool, say: Callable[[str], None]) -> Findings:
             ours.append(program.ask("request", count=count))
             peer.append(program.ask("python", count=count))
             say(f"round {number} of {rounds}: {ours[-1]:.1f} ms, a bare Python {peer[-1]:.1f} ms")
-    row = Row("lab", "ten steps, from the request to the stored run", "ms", "lower", "fork and exec of python -c pass", target=TARGET, absolute=True)
+    row = Row(
+        "lab",
+        "ten steps, from the request to the stored run",
+        "ms",
+        "lower",
+        "fork and exec of python -c pass",
+        target=TARGET,
+        absolute=True,
+    )
     return Findings(rows=[compare(row, ours, peer)])
 
 

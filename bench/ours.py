@@ -10,10 +10,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from app.ipc.vocabulary import BY_CODE
-from app.journal.reader import Reader
-from app.journal.records import Message
 from bench.contestant import sampled
+from pairscope.ipc.vocabulary import BY_CODE
+from pairscope.journal.reader import Reader
+from pairscope.journal.records import Message
 from tests.eventually import eventually
 from tests.pools import running
 
@@ -29,7 +29,13 @@ class Pairscope:
         state = directory / "state"
         state.mkdir()
         file = directory / "pool.toml"
-        settings = {"state": str(state), "run": f"{state}/run", "workers": workers, "journal_segment": SEGMENT, "journal_limit": 16 * SEGMENT}
+        settings = {
+            "state": str(state),
+            "run": f"{state}/run",
+            "workers": workers,
+            "journal_segment": SEGMENT,
+            "journal_limit": 16 * SEGMENT,
+        }
         file.write_text("".join(f"{name} = {value!r}\n" for name, value in settings.items()))
         self._running = running(state, PAIRSCOPE_SETTINGS=str(file))
         self._drains = recorder
@@ -86,10 +92,15 @@ class Pairscope:
     def drained(self) -> int:
         """Waits until the record has everything; the rows of messages that it then has."""
         self._pool.client.settle()
-        return eventually(lambda: (view := self._pool.view()).journal.drained == view.journal.position and view, "everything is drained", 120).recorder.rows
+        return eventually(
+            lambda: (view := self._pool.view()).journal.drained == view.journal.position and view,
+            "everything is drained",
+            120,
+        ).recorder.rows
 
     def journaled(self) -> dict[str, Any]:
-        """What the journal holds: jobs that this client saw end, messages of them, and jobs without exactly the four."""
+        """What the journal holds: jobs that this client saw end, messages of them, and jobs without exactly the
+        four."""
         self._pool.client.settle()
         kinds: collections.defaultdict[int, list[str]] = collections.defaultdict(list)
         messages = 0

@@ -1,7 +1,7 @@
 """The peers' programs: echo through each of them, with two workers, in the best way that is known of driving it.
 
-Each throughput method keeps at most `in_flight` jobs begun and not yet ended, for about `seconds`; what a run ends with is
-drained inside the measurement. A peer that knows several methods is judged by its fastest.
+Each throughput method keeps at most `in_flight` jobs begun and not yet ended, for about `seconds`; what a run ends with
+is drained inside the measurement. A peer that knows several methods is judged by its fastest.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Callable, Iterator
+from typing import Any
 
 from bench.contestant import START, sampled
 
@@ -100,7 +101,9 @@ class ProcessPool(Peer):
     def _callbacks(self, end: float, payload: bytes, in_flight: int) -> int:
         done: queue.SimpleQueue[Any] = queue.SimpleQueue()
         submit = self._executor.submit
-        return _sliding(lambda: submit(echo, payload).add_done_callback(done.put), lambda: done.get().result(), end, in_flight)
+        return _sliding(
+            lambda: submit(echo, payload).add_done_callback(done.put), lambda: done.get().result(), end, in_flight
+        )
 
     def _as_completed(self, end: float, payload: bytes, in_flight: int) -> int:
         submit = self._executor.submit
@@ -150,14 +153,22 @@ class MultiprocessingPool(Peer):
         return jobs
 
     def _windows(self, end: float, payload: bytes, in_flight: int) -> int:
-        return _windows(lambda: collections.deque(self._pool.imap_unordered(echo, itertools.repeat(payload, in_flight)), 0), end, in_flight)
+        return _windows(
+            lambda: collections.deque(self._pool.imap_unordered(echo, itertools.repeat(payload, in_flight)), 0),
+            end,
+            in_flight,
+        )
 
     def _callbacks(self, end: float, payload: bytes, in_flight: int) -> int:
         done: queue.SimpleQueue[Any] = queue.SimpleQueue()
         apply = self._pool.apply_async
         return _sliding(lambda: apply(echo, (payload,), callback=done.put), done.get, end, in_flight)
 
-    methods = {"imap_unordered": _imap_unordered, "windows by imap_unordered": _windows, "apply_async with callbacks": _callbacks}
+    methods = {
+        "imap_unordered": _imap_unordered,
+        "windows by imap_unordered": _windows,
+        "apply_async with callbacks": _callbacks,
+    }
 
 
 def redis() -> str | None:
@@ -166,7 +177,8 @@ def redis() -> str | None:
 
 
 def celery_app(url: str) -> Any:
-    """The Celery application on the Redis at the socket `url`: what costs and is of no use here is off, workers take many tasks at once."""
+    """The Celery application on the Redis at the socket `url`: what costs and is of no use here is off, workers take
+    many tasks at once."""
     import celery
 
     made = celery.Celery("bench", broker=f"redis+socket://{url}", backend=f"redis+socket://{url}")
@@ -195,11 +207,33 @@ class CeleryWithRedis(Peer):
     def __enter__(self) -> CeleryWithRedis:
         try:
             self._start(
-                ["redis-server", "--port", "0", "--unixsocket", self._url, "--save", "", "--appendonly", "no", "--dir", str(self._directory)],
+                [
+                    "redis-server",
+                    "--port",
+                    "0",
+                    "--unixsocket",
+                    self._url,
+                    "--save",
+                    "",
+                    "--appendonly",
+                    "no",
+                    "--dir",
+                    str(self._directory),
+                ],
                 executable=redis(),
             )
             self._start(
-                [sys.executable, "-m", "bench.peers", self._url, "worker", "--pool", "prefork", "--concurrency", str(WORKERS)]
+                [
+                    sys.executable,
+                    "-m",
+                    "bench.peers",
+                    self._url,
+                    "worker",
+                    "--pool",
+                    "prefork",
+                    "--concurrency",
+                    str(WORKERS),
+                ]
                 + ["--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "ERROR"]
             )
             self.call("x")
@@ -224,19 +258,27 @@ class CeleryWithRedis(Peer):
         return self._begin(payload).get(timeout=START)
 
     def _start(self, command: list[str], executable: str | None = None) -> None:
-        self._started.append(subprocess.Popen(command, executable=executable, stdin=subprocess.DEVNULL, start_new_session=True))
+        self._started.append(
+            subprocess.Popen(command, executable=executable, stdin=subprocess.DEVNULL, start_new_session=True)
+        )
 
     def _begin(self, payload: str) -> Any:
         return self._app.tasks["echo"].delay(payload)
 
     def _oldest_first(self, end: float, payload: str, in_flight: int) -> int:
         begun: collections.deque[Any] = collections.deque()
-        return _sliding(lambda: begun.append(self._begin(payload)), lambda: begun.popleft().get(timeout=START), end, in_flight)
+        return _sliding(
+            lambda: begun.append(self._begin(payload)), lambda: begun.popleft().get(timeout=START), end, in_flight
+        )
 
     def _join(self, end: float, payload: str, in_flight: int) -> int:
         from celery.result import ResultSet
 
-        return _windows(lambda: ResultSet([self._begin(payload) for _ in range(in_flight)]).join_native(timeout=START), end, in_flight)
+        return _windows(
+            lambda: ResultSet([self._begin(payload) for _ in range(in_flight)]).join_native(timeout=START),
+            end,
+            in_flight,
+        )
 
     methods = {"the oldest first": _oldest_first, "windows and join": _join}
 

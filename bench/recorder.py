@@ -1,7 +1,9 @@
-"""Recorder: rows drained from a journal into MariaDB, beside the ways that others have of putting the same rows into the same tables.
+"""Recorder: rows drained from a journal into MariaDB, beside the ways that others have of putting the same rows into
+the same tables.
 
-Each way gets a server's thread of its own, empty tables with all their indexes, transactions of about the same size, and the
-recorder's own niceness. The peers get their rows ready-made, the recorder reads, checks, decodes and folds the journal.
+Each way gets a server's thread of its own, empty tables with all their indexes, transactions of about the same size,
+and the recorder's own niceness. The peers get their rows ready-made, the recorder reads, checks, decodes and folds the
+journal.
 """
 
 from __future__ import annotations
@@ -9,24 +11,25 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Callable, Iterator, Sequence
+from typing import Any
 
 import msgspec
 from sqlalchemy import Table, create_engine, insert, select
 
-from app.config import read
-from app.ipc.channel import PACKET_MAX, ChannelClosed
-from app.ipc.identity import Issuer
-from app.ipc.vocabulary import BY_NAME, Answer, Result, Submit, Task
-from app.journal.records import Job, JobEnded, Message, Outcome, Record
-from app.journal.writer import Writer
-from app.pool import children
-from app.recorder.__main__ import NICE
-from app.recorder.follower import BATCH
-from app.store import migrate, models
 from bench.contestant import START, Contestant
 from bench.figures import Check, Findings, Row, compare
+from pairscope.config import read
+from pairscope.ipc.channel import PACKET_MAX, ChannelClosed
+from pairscope.ipc.identity import Issuer
+from pairscope.ipc.vocabulary import BY_NAME, Answer, Result, Submit, Task
+from pairscope.journal.records import Job, JobEnded, Message, Outcome, Record
+from pairscope.journal.writer import Writer
+from pairscope.pool import children
+from pairscope.recorder.__main__ import NICE
+from pairscope.recorder.follower import BATCH
+from pairscope.store import migrate, models
 from tests import database
 
 ABSOLUTE, OVER_CORE = 60_000.0, 1.8
@@ -49,7 +52,9 @@ def run(directory: Path, quick: bool, say: Callable[[str], None]) -> Findings:
     """Measures all ways in turn; state under `directory`, which is empty."""
     findings = Findings()
     if reason := missing():
-        findings.rows = [Row("recorder", "messages", "rows/s", "higher", title, left_out=reason) for title in WAYS.values()]
+        findings.rows = [
+            Row("recorder", "messages", "rows/s", "higher", title, left_out=reason) for title in WAYS.values()
+        ]
         return findings
     messages, rounds = (4_000, 2) if quick else (30_000, 7)
     for what, jobs in (("messages", False), ("messages and jobs of echo traffic", True)):
@@ -75,7 +80,9 @@ def run(directory: Path, quick: bool, say: Callable[[str], None]) -> Findings:
             row = Row("recorder", what, "rows/s", "higher", "", target=ABSOLUTE, absolute=True)
             findings.rows.append(compare(row, rates["recorder"], None))
         for way, title in WAYS.items():
-            row = Row("recorder", what, "rows/s", "higher", title, target=OVER_CORE if way == "core" and not jobs else None)
+            row = Row(
+                "recorder", what, "rows/s", "higher", title, target=OVER_CORE if way == "core" and not jobs else None
+            )
             findings.rows.append(compare(row, rates["recorder"], rates[way]))
     return findings
 
@@ -117,7 +124,13 @@ class Recorder:
 
     def drain(self) -> float:
         """Rows per second, from when the recorder has its database to when everything is committed."""
-        child = children.spawn("app.recorder", "recorder", [], children.recorder_environment(self._settings, 1), memoryview(bytearray(PACKET_MAX)))
+        child = children.spawn(
+            "pairscope.recorder",
+            "recorder",
+            [],
+            children.recorder_environment(self._settings, 1),
+            memoryview(bytearray(PACKET_MAX)),
+        )
         started = 0
         try:
             while True:
@@ -151,10 +164,14 @@ class Recorder:
 
     def _stored(self) -> int:
         with self._engine.connect() as connection:
-            return sum(connection.exec_driver_sql(f"SELECT COUNT(*) FROM `{table.name}`").scalar_one() for table in TABLES)
+            return sum(
+                connection.exec_driver_sql(f"SELECT COUNT(*) FROM `{table.name}`").scalar_one() for table in TABLES
+            )
 
     def _write_journal(self) -> None:
-        writer = Writer(self._settings.journal, node=self._settings.node, node_name="bench", segment_bytes=1 << 30, limit=1 << 34)
+        writer = Writer(
+            self._settings.journal, node=self._settings.node, node_name="bench", segment_bytes=1 << 30, limit=1 << 34
+        )
         records = list(traffic(self._messages // 4, self._jobs))
         for start in range(0, len(records), FRAME):
             self._last = writer.append(records[start : start + FRAME])
@@ -200,7 +217,10 @@ class Sql:
                 fd = os.memfd_create("rows")
                 try:
                     os.write(fd, b"".join(map(_line, some)))
-                    statement = f"LOAD DATA LOCAL INFILE '/proc/self/fd/{fd}' INTO TABLE `{table.name}` CHARACTER SET binary ({columns})"
+                    statement = (
+                        f"LOAD DATA LOCAL INFILE '/proc/self/fd/{fd}' INTO TABLE `{table.name}` CHARACTER SET "
+                        f"binary ({columns})"
+                    )
                     with self._engine.begin() as connection:
                         connection.exec_driver_sql(statement, None, {"no_parameters": True})
                 finally:
@@ -231,7 +251,8 @@ def _field(value: Any) -> bytes:
 
 
 def traffic(jobs: int, with_jobs: bool) -> Iterator[Record]:
-    """What a supervisor journals of echo jobs of 64 B: four messages each, and the outcomes of the two that it sends."""
+    """What a supervisor journals of echo jobs of 64 B: four messages each, and the outcomes of the two that it
+    sends."""
     issuer = Issuer(1)
     text = "e" * 64
     result = {"bytes": 64, "text": text}
@@ -249,7 +270,21 @@ def traffic(jobs: int, with_jobs: bool) -> Iterator[Record]:
         given = issuer.issue()
         yield Message(given, job, BY_NAME["task"].code, False, "worker", worker, 101, 160, 0, 0, at + 60_000, 0, task)
         yield Outcome(given, "received", at + 100_000, 0, [])
-        yield Message(issuer.issue(), job, BY_NAME["result"].code, True, "worker", worker, 101, 140, 0, 0, at + 110_000, at + 150_000, done)
+        yield Message(
+            issuer.issue(),
+            job,
+            BY_NAME["result"].code,
+            True,
+            "worker",
+            worker,
+            101,
+            140,
+            0,
+            0,
+            at + 110_000,
+            at + 150_000,
+            done,
+        )
         if with_jobs:
             yield JobEnded(job, "done", at + 160_000, "", shown)
         told = issuer.issue()

@@ -1,12 +1,14 @@
-"""Round trip: client, supervisor, worker and back, every message journaled before it is sent, beside pools that record nothing."""
+"""Round trip: client, supervisor, worker and back, every message journaled before it is sent, beside pools that record
+nothing."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib.util
 import statistics
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, NamedTuple
+from typing import Any, NamedTuple
 
 from bench.contestant import Contestant
 from bench.figures import Check, Findings, Row, compare, percentile
@@ -15,7 +17,11 @@ from bench.peers import redis
 
 IN_FLIGHT = 256
 SIZES = {64: "64 B", 1024: "1 KiB"}
-PEERS = {"process-pool": "ProcessPoolExecutor", "multiprocessing": "multiprocessing.Pool", "celery": "Celery with Redis"}
+PEERS = {
+    "process-pool": "ProcessPoolExecutor",
+    "multiprocessing": "multiprocessing.Pool",
+    "celery": "Celery with Redis",
+}
 LATENCY_TARGETS = {"process-pool": 0.7}
 THROUGHPUT_TARGETS = {"process-pool": 3.0, "celery": 40.0}
 
@@ -57,7 +63,17 @@ def run(directory: Path, quick: bool, say: Say) -> Findings:
     with one_core():
         _compete(findings, directory / "one", plan, plan.pinned_rounds, {64: "64 B"}, left_out, ", one core", say)
     others = {name: "" for name in PEERS if name != "process-pool"}
-    _compete(findings, directory / "draining", plan, plan.draining_rounds, {64: "64 B"}, others, ", recorder draining", say, recorder=True)
+    _compete(
+        findings,
+        directory / "draining",
+        plan,
+        plan.draining_rounds,
+        {64: "64 B"},
+        others,
+        ", recorder draining",
+        say,
+        recorder=True,
+    )
     return findings
 
 
@@ -72,7 +88,8 @@ def _compete(
     say: Say,
     recorder: bool = False,
 ) -> None:
-    """Rounds of A B C D A B C D, and a row for each figure and peer. `where` tells these rows from the others; only plain ones have targets."""
+    """Rounds of A B C D A B C D, and a row for each figure and peer. `where` tells these rows from the others; only
+    plain ones have targets."""
     directory.mkdir()
     peers = {name: title for name, title in PEERS.items() if name not in left_out}
     with contextlib.ExitStack() as stack:
@@ -92,7 +109,10 @@ def _compete(
                         found.setdefault((figure, name, size), []).append(value)
                     if recorder and contestant is ours:
                         contestant.ask("drained")
-                said = [f"{name} {found['p50', name, size][-1]:,.0f} us {found['rate', name, size][-1]:,.0f}/s" for name in running]
+                said = [
+                    f"{name} {found['p50', name, size][-1]:,.0f} us {found['rate', name, size][-1]:,.0f}/s"
+                    for name in running
+                ]
                 say(f"round {number} of {rounds}{where}, {words}: {', '.join(said)}")
         for figure, unit, better, targets in (
             ("p50", "us", "lower", LATENCY_TARGETS),
@@ -106,7 +126,9 @@ def _compete(
                     what = f"{words}, {IN_FLIGHT} in flight{where}" if figure == "rate" else f"{words}, {figure}{where}"
                     row = Row("round trip", what, unit, better, title, target=None if where else targets.get(name))
                     row.left_out = left_out.get(name, "")
-                    findings.rows.append(compare(row, found[figure, "pairscope", size], found.get((figure, name, size))))
+                    findings.rows.append(
+                        compare(row, found[figure, "pairscope", size], found.get((figure, name, size)))
+                    )
         say(f"round trip{where}: counting what the journal holds")
         findings.checks.append(_count(ours.ask("journaled"), where))
 
@@ -130,6 +152,12 @@ def _best_method(contestant: Contestant, plan: Plan) -> str:
 
 def _count(held: dict[str, Any], where: str) -> Check:
     holds = held["jobs"] == held["ended"] and held["messages"] == 4 * held["jobs"] and not held["odd"]
-    said = f"the journal (sync policy {held['sync']}{where}) holds {held['messages']:,} messages of {held['jobs']:,} jobs"
-    said += "" if holds else f" where {held['ended']:,} jobs ended; {held['odd']:,} have not exactly submit, task, result and answer"
+    said = (
+        f"the journal (sync policy {held['sync']}{where}) holds {held['messages']:,} messages of {held['jobs']:,} jobs"
+    )
+    said += (
+        ""
+        if holds
+        else f" where {held['ended']:,} jobs ended; {held['odd']:,} have not exactly submit, task, result and answer"
+    )
     return Check("round trip", said + (": four each" if holds else ""), holds)

@@ -10,8 +10,19 @@ from bench.figures import Check, Row
 
 def show(console: Console, rows: list[Row], checks: list[Check], notes: list[str]) -> None:
     """Prints every row, then what was checked, then what must be known beside the figures."""
-    table = Table(title="Pairscope beside its peers: medians of rounds; the ratio is ours / peer's, median of the ratios within a round")
-    for name, justify in (("what", "left"), ("ours", "right"), ("peer", "left"), ("peer's", "right"), ("ratio", "right"), ("target", "right"), ("", "left")):
+    table = Table(
+        title="Pairscope beside its peers: medians of rounds; the ratio is ours / peer's, median of the ratios "
+        "within a round"
+    )
+    for name, justify in (
+        ("what", "left"),
+        ("ours", "right"),
+        ("peer", "left"),
+        ("peer's", "right"),
+        ("ratio", "right"),
+        ("target", "right"),
+        ("", "left"),
+    ):
         table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     before = ""
     for row in rows:
@@ -24,7 +35,9 @@ def show(console: Console, rows: list[Row], checks: list[Check], notes: list[str
     console.print(table)
     for check in checks:
         console.print(f"{'[green]holds' if check.holds else '[red]DOES NOT HOLD'}[/] {check.benchmark}: {check.what}")
-    for reason in dict.fromkeys(f"{row.benchmark}: {row.peer_name or row.what} was left out: {row.left_out}" for row in rows if row.left_out):
+    for reason in dict.fromkeys(
+        f"{row.benchmark}: {row.peer_name or row.what} was left out: {row.left_out}" for row in rows if row.left_out
+    ):
         console.print(f"[yellow]{reason}")
     for note in notes:
         console.print(f"[dim]{note}")

@@ -1,4 +1,5 @@
-"""Transfers: descriptors crossing from one process to another, through app.ipc and through sendmsg and recvmsg alone."""
+"""Transfers: descriptors crossing from one process to another, through pairscope.ipc and through sendmsg and recvmsg
+alone."""
 
 from __future__ import annotations
 
@@ -7,15 +8,16 @@ import contextlib
 import os
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
-from app.ipc.channel import Channel, pair
-from app.ipc.passing import PACKET_MAX
-from app.ipc.vocabulary import Submit
 from bench.contestant import Contestant
 from bench.figures import Findings, Row, compare
 from bench.machine import one_core
+from pairscope.ipc.channel import Channel, pair
+from pairscope.ipc.passing import PACKET_MAX
+from pairscope.ipc.vocabulary import Submit
 
 TARGET = 0.6
 PAYLOAD = Submit("digest", "photograph.jpg", 0, {}, b"", 2)
@@ -34,14 +36,25 @@ def run(directory: Path, quick: bool, say: Callable[[str], None]) -> Findings:
                 for way, found in rates.items():
                     found.append(program.ask("rate", way=way, count=count))
                 if number % 15 == 0 or number == rounds:
-                    say(f"round {number} of {rounds}{where}: ipc {rates['ipc'][-1]:,.0f}/s, raw {rates['raw'][-1]:,.0f}/s")
-        row = Row("transfers", f"one descriptor a message{where}", "transfers/s", "higher", "raw sendmsg and recvmsg", target=None if pinned else TARGET)
+                    say(
+                        f"round {number} of {rounds}{where}: ipc {rates['ipc'][-1]:,.0f}/s, raw "
+                        f"{rates['raw'][-1]:,.0f}/s"
+                    )
+        row = Row(
+            "transfers",
+            f"one descriptor a message{where}",
+            "transfers/s",
+            "higher",
+            "raw sendmsg and recvmsg",
+            target=None if pinned else TARGET,
+        )
         findings.rows.append(compare(row, rates["ipc"], rates["raw"]))
     return findings
 
 
 class Transfers:
-    """The program: sends from this process, receives in a child. Both ways send the same bytes on the same kind of pair."""
+    """The program: sends from this process, receives in a child. Both ways send the same bytes on the same kind of
+    pair."""
 
     def __init__(self, directory: Path) -> None:
         self._fd = os.open(directory / "input", os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC)

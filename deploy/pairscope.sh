@@ -12,6 +12,6 @@ export PAIRSCOPE_SETTINGS="${PAIRSCOPE_SETTINGS:-/etc/pairscope/$settings.toml}"
 [ -n "${PAIRSCOPE_SITE:-}" ] || PAIRSCOPE_SITE=$(cat /var/lib/pairscope/site 2>/dev/null) || PAIRSCOPE_SITE=''
 export PAIRSCOPE_SITE
 # -P: whatever stands in the current directory is not imported.
-set -- /opt/pairscope/venv/bin/python -P -m app "$@"
+set -- /opt/pairscope/venv/bin/python -P -m pairscope "$@"
 [ "$(id -u)" = 0 ] && [ -n "$user" ] && set -- setpriv --reuid="$user" --regid="$user" --init-groups -- "$@"
 exec "$@"

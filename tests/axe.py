@@ -1,4 +1,5 @@
-"""axe-core in a page: what of it assistive technology cannot use. https://github.com/dequelabs/axe-core/blob/develop/doc/API.md"""
+"""axe-core in a page: what of it assistive technology cannot use.
+https://github.com/dequelabs/axe-core/blob/develop/doc/API.md"""
 
 from __future__ import annotations
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterator
 
 from selenium import webdriver
 from selenium.webdriver.chrome.options import Options
@@ -32,17 +32,22 @@ FLAGS = (
 
 
 FONTS = "FONTS_OF_THE_BROWSER"
-"""The environment variable that says which set of fonts (tests/fonts.py) a browser has that is asked for none; empty: the machine's."""
+"""The environment variable that says which set of fonts (tests/fonts.py) a browser has that is asked for none; empty:
+the machine's."""
 
 
 def text_of(browser: webdriver.Chrome, selector: str) -> str:
-    """The text of the first such element in one step: an update may replace the element between two. Empty: there is none."""
+    """The text of the first such element in one step: an update may replace the element between two. Empty: there is
+    none."""
     return browser.execute_script("return document.querySelector(arguments[0])?.innerText ?? ''", selector)
 
 
 @contextmanager
-def chromium(width: int, height: int, *, script: bool = True, names: str = "", letters: str = "") -> Iterator[webdriver.Chrome]:
-    """A fresh browser whose window shows `width` by `height` pixels; `script` False: JavaScript is off; `names` are found at 127.0.0.1.
+def chromium(
+    width: int, height: int, *, script: bool = True, names: str = "", letters: str = ""
+) -> Iterator[webdriver.Chrome]:
+    """A fresh browser whose window shows `width` by `height` pixels; `script` False: JavaScript is off; `names` are
+    found at 127.0.0.1.
 
     `letters`: the set of fonts that it has.
     """
@@ -59,7 +64,9 @@ def chromium(width: int, height: int, *, script: bool = True, names: str = "", l
     environment = dict(os.environ)
     if chosen := letters or environment.get(FONTS, ""):
         environment["FONTCONFIG_FILE"] = str(fonts.configuration(chosen, directory))
-    browser = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver") or "chromedriver", env=environment))
+    browser = webdriver.Chrome(
+        options=options, service=Service(shutil.which("chromedriver") or "chromedriver", env=environment)
+    )
     try:
         browser.execute_cdp_cmd(
             "Emulation.setDeviceMetricsOverride",

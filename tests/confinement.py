@@ -10,8 +10,9 @@ import pwd
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Iterator, Sequence
+from typing import Any
 
 ROOT = Path(__file__).parent.parent
 OUTPUT_MAX = 1 << 20
@@ -38,7 +39,11 @@ class Confined:
             "how": how, "end": theirs.fileno(), "user": USER, "output_max": OUTPUT_MAX, "parent": 0, "most": None,
             "jobs": False, "abi": None, "calls": [], "deny": [], **told,
         }  # fmt: skip
-        environment = {"PATH": os.environ.get("PATH", ""), "PYTHONPATH": os.pathsep.join((*path, str(ROOT))), **(env or {})}
+        environment = {
+            "PATH": os.environ.get("PATH", ""),
+            "PYTHONPATH": os.pathsep.join((*path, str(ROOT))),
+            **(env or {}),
+        }
         for mark in ("PAIRSCOPE_TEST", "TMPDIR"):
             if mark in os.environ:
                 environment[mark] = os.environ[mark]

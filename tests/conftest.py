@@ -10,16 +10,16 @@ import os
 import shutil
 import signal
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator
 
 import pytest
 
 from tests import fonts, leaks
 from tests.browser import FONTS
+from tests.database import history, mariadb  # noqa: F401 fixtures: one server for the whole session
 from tests.lamp import lamp, running_lamp  # noqa: F401
 from tests.running import running_server, server  # noqa: F401 fixtures for every test
-from tests.database import history, mariadb  # noqa: F401 fixtures: one server for the whole session
 
 ORDER = ("unit", "database", "pool", "web", "browser", "lamp", "guest")
 
@@ -37,7 +37,12 @@ PLACES = os.pathsep.join(
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="also run the tests marked long")
-    parser.addoption("--fonts", choices=sorted(fonts.SETS), default="own", help="the set of fonts (tests/fonts.py) that the browser has")
+    parser.addoption(
+        "--fonts",
+        choices=sorted(fonts.SETS),
+        default="own",
+        help="the set of fonts (tests/fonts.py) that the browser has",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -12,17 +12,16 @@ import signal
 import socket
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterator
 
 import pytest
 from sqlalchemy import create_engine
 
-from app.config import Settings
-from app.store import migrate
+from pairscope.config import Settings
+from pairscope.store import migrate
 from tests.eventually import eventually
-
 
 PLACES = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"))
 
@@ -41,7 +40,12 @@ class MariaDB:
         self._process: subprocess.Popen[bytes] | None = None
         self._databases = 0
         subprocess.run(
-            ["mariadb-install-db", "--no-defaults", f"--datadir={directory}/data", "--auth-root-authentication-method=normal"]
+            [
+                "mariadb-install-db",
+                "--no-defaults",
+                f"--datadir={directory}/data",
+                "--auth-root-authentication-method=normal",
+            ]
             + ["--skip-test-db", "--skip-name-resolve", *self._user],
             check=True,
             stdout=subprocess.DEVNULL,
@@ -59,7 +63,9 @@ class MariaDB:
         command += ["--bind-address=127.0.0.1", f"--port={self.port}", "--skip-name-resolve", "--skip-log-bin"]
         command += ["--character-set-server=utf8mb4", "--innodb-buffer-pool-size=256M", "--innodb-log-file-size=128M"]
         with open(self.directory / "log", "ab") as log:
-            self._process = subprocess.Popen([*command, *self._options], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self._process = subprocess.Popen(
+                [*command, *self._options], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
         eventually(self._answers, "mariadbd answers", timeout=60)
 
     def kill(self) -> None:
@@ -142,7 +148,8 @@ def server(*options: str) -> Iterator[MariaDB]:
 
 @pytest.fixture(scope="session", autouse=True)
 def mariadb(request: pytest.FixtureRequest, temporary_directory: Path) -> Iterator[MariaDB | None]:
-    """The session's server: started before the first test if any is marked ``database``, as one that asks for it must be."""
+    """The session's server: started before the first test if any is marked ``database``, as one that asks for it must
+    be."""
     wanted = any(item.get_closest_marker("database") for item in request.session.items)
     if not wanted or not all(shutil.which(tool, path=PLACES) for tool in ("mariadbd", "mariadb-install-db")):
         yield None

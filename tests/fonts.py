@@ -1,6 +1,7 @@
 """Sets of fonts for the browser: what holds of a page must not hang on what a machine has installed.
 
-Chromium asks fontconfig (fonts-conf(5)) for fonts; a configuration of the set's own shows it the files of the set and no others.
+Chromium asks fontconfig (fonts-conf(5)) for fonts; a configuration of the set's own shows it the files of the set and
+no others.
 """
 
 from __future__ import annotations
@@ -21,15 +22,23 @@ class Fonts(NamedTuple):
 
 
 SETS = {
-    "own": Fonts(tuple(LIBERATION / f"Liberation{face}.ttf" for face in ("Sans-Regular", "Sans-Bold", "Mono-Regular", "Mono-Bold")), "Liberation Sans", "Liberation Mono"),
+    "own": Fonts(
+        tuple(
+            LIBERATION / f"Liberation{face}.ttf" for face in ("Sans-Regular", "Sans-Bold", "Mono-Regular", "Mono-Bold")
+        ),
+        "Liberation Sans",
+        "Liberation Mono",
+    ),
     "fallback": Fonts((DEJAVU / "DejaVuSans.ttf", DEJAVU / "DejaVuSans-Bold.ttf")),
 }
-"""``own``: those that script/packages installs; the style sheet names one of them. ``fallback``: no family that the style sheet names and no rule
-for a generic one, so Chromium takes what is left, also for letters of one width. A machine without any font shows no letter at all."""
+"""``own``: those that script/packages installs; the style sheet names one of them. ``fallback``: no family that the
+style sheet names and no rule for a generic one, so Chromium takes what is left, also for letters of one width. A
+machine without any font shows no letter at all."""
 
 
 def configuration(name: str, directory: Path) -> Path:
-    """Writes the configuration of a set into `directory`; FONTCONFIG_FILE shall name it. Raises FileNotFoundError where a font is missing."""
+    """Writes the configuration of a set into `directory`; FONTCONFIG_FILE shall name it. Raises FileNotFoundError where
+    a font is missing."""
     fonts = SETS[name]
     place = directory / "fonts"
     place.mkdir()
@@ -39,7 +48,12 @@ def configuration(name: str, directory: Path) -> Path:
         (place / file.name).symlink_to(file)
     rules = "".join(
         f"<alias binding='strong'><family>{generic}</family><prefer><family>{family}</family></prefer></alias>"
-        for generic, family in (("sans-serif", fonts.sans), ("system-ui", fonts.sans), ("monospace", fonts.mono), ("ui-monospace", fonts.mono))
+        for generic, family in (
+            ("sans-serif", fonts.sans),
+            ("system-ui", fonts.sans),
+            ("monospace", fonts.mono),
+            ("ui-monospace", fonts.mono),
+        )
         if family
     )
     written = directory / "fonts.conf"

@@ -7,18 +7,18 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator
 
 import pytest
 
-from app import config
-from app.config import Settings
-from app.lamp.__main__ import free_port
-from app.lamp.place import choose
-from app.lamp.private import Private
-from app.lamp.server import ServerError
-from app.pool import snapshot
+from pairscope import config
+from pairscope.config import Settings
+from pairscope.lamp.__main__ import free_port
+from pairscope.lamp.place import choose
+from pairscope.lamp.private import Private
+from pairscope.lamp.server import ServerError
+from pairscope.pool import snapshot
 from tests import leaks
 from tests.eventually import eventually
 from tests.running import TOKEN, Server
@@ -75,7 +75,7 @@ class Lamp:
 
     def supervisors(self) -> list[int]:
         """Living supervisors of this instance: one, but for the moments of a restart."""
-        return [pid for pid in self.processes() if command(pid).endswith("-m app.pool")]
+        return [pid for pid in self.processes() if command(pid).endswith("-m pairscope.pool")]
 
     def supervisor(self, unlike: int = 0) -> int:
         """The supervisor once there is one, other than `unlike`, and every worker is ready."""
@@ -131,7 +131,7 @@ def command(pid: int) -> str:
 def running_lamp(temporary_directory: Path) -> Iterator[Lamp]:
     """One instance for all tests: what one of them stops it starts again."""
     before = leaks.look(temporary_directory)
-    umask = os.umask(0o022)  # as app.lamp's own
+    umask = os.umask(0o022)  # as pairscope.lamp's own
     directory = Path(tempfile.mkdtemp(prefix="lamp"))
     directory.chmod(0o711)  # as root the instance's users pass through it
     place = choose(PROJECT, Path(sys.prefix), directory / "lamp", lambda _: None)

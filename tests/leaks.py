@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import select
 import time
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Callable, Collection
 
 MARK = "PAIRSCOPE_TEST"
 """In the environment of the test process and so of all that it starts: also an orphan is found by it."""

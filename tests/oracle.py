@@ -1,8 +1,11 @@
-"""A second observer of scenarios, which shares no code with the stage: it has them played by processes of its own, and looks in ways of its own.
+"""A second observer of scenarios, which shares no code with the stage: it has them played by processes of its own, and
+looks in ways of its own.
 
-Its actors make raw system calls (syscall(2), the numbers of x86_64), into memory of which they know every byte beforehand, so that what was written is what
-has changed. Orders and answers cross in pipes that were made before the first fork. Tables are read from /proc/PID/fdinfo and /proc/PID/fd, identity from kcmp(2)
-between the processes themselves, and what waits in a queue is what a reader gets: it is received, which ends the play. proc_pid_fdinfo(5), proc_pid_stat(5).
+Its actors make raw system calls (syscall(2), the numbers of x86_64), into memory of which they know every byte
+beforehand, so that what was written is what has changed. Orders and answers cross in pipes that were made before the
+first fork. Tables are read from /proc/PID/fdinfo and /proc/PID/fd, identity from kcmp(2) between the processes
+themselves, and what waits in a queue is what a reader gets: it is received, which ends the play. proc_pid_fdinfo(5),
+proc_pid_stat(5).
 """
 
 from __future__ import annotations
@@ -27,10 +30,11 @@ import tempfile
 import termios
 import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Callable, Iterator
+from typing import Any
 
-from app.lab.model import Constants, Items, Name, Number, Scenario, Step, Text, Value
+from pairscope.lab.model import Constants, Items, Name, Number, Scenario, Step, Text, Value
 
 FIRST, LAST = 210, 256
 """Where the ends of the pipes stand in every actor: numbers that a scenario is not given either."""
@@ -44,7 +48,8 @@ CALL = {
 }  # fmt: skip
 """arch/x86/entry/syscalls/syscall_64.tbl"""
 OURS = {"NULL": 0, "BADPTR": 1, "SIG_DFL": 0, "SIG_IGN": 1, "HANDLER": 2, "SCM_RIGHTS": 1, "SCM_CREDENTIALS": 2}
-"""Words of the language that are no constant of a module of Python; of kernel headers beside them. linux/socket.h, linux/memfd.h, linux/fcntl.h"""
+"""Words of the language that are no constant of a module of Python; of kernel headers beside them. linux/socket.h,
+linux/memfd.h, linux/fcntl.h"""
 HEADERS = {
     "SO_PEEK_OFF": 42, "SO_PASSCRED": 16, "SO_PEERCRED": 17, "SO_PASSPIDFD": 76, "SO_PEERPIDFD": 77, "SO_PASSRIGHTS": 83, "SCM_SECURITY": 3, "SCM_PIDFD": 4,
     "F_ADD_SEALS": 1033, "F_GET_SEALS": 1034, "F_SEAL_SEAL": 1, "F_SEAL_SHRINK": 2, "F_SEAL_GROW": 4, "F_SEAL_WRITE": 8, "F_SEAL_FUTURE_WRITE": 16,
@@ -92,7 +97,11 @@ class Room:
     def written(self) -> tuple[bytes, int]:
         """The memory, and how much of it is certain to have been written: up to the last byte that has changed."""
         now = self.memory.raw
-        changed = max((at for at in range(len(now)) if now[at] != self._start[at]), default=-1) + 1 if now != self._start else 0
+        changed = (
+            max((at for at in range(len(now)) if now[at] != self._start[at]), default=-1) + 1
+            if now != self._start
+            else 0
+        )
         return now[: self.size], changed
 
 
@@ -146,8 +155,12 @@ def address(text: bytes, fd: int, ports: dict[str, int], connects: bool) -> byte
     if connects and not number:
         number = ports.get(f"{style(fd)} {host.decode()}", 0)
     if host[:1] == b"[":
-        return struct.pack("=H", socket.AF_INET6) + struct.pack("!HI16sI", number, 0, ipaddress.IPv6Address(host[1:-1].decode()).packed, 0)
-    return struct.pack("=H", socket.AF_INET) + struct.pack("!H4s8x", number, ipaddress.IPv4Address(host.decode()).packed)
+        return struct.pack("=H", socket.AF_INET6) + struct.pack(
+            "!HI16sI", number, 0, ipaddress.IPv6Address(host[1:-1].decode()).packed, 0
+        )
+    return struct.pack("=H", socket.AF_INET) + struct.pack(
+        "!H4s8x", number, ipaddress.IPv4Address(host.decode()).packed
+    )
 
 
 def style(fd: int) -> int:
@@ -173,7 +186,9 @@ def connecting(fd: int, text: Any, ports: dict[str, int]) -> Answer:
 
 def vector(parts: list[Any]) -> Any:
     """struct iovec[]."""
-    return (ctypes.c_uint64 * max(2, 2 * len(parts)))(*(number for part in parts for number in (ctypes.addressof(part), len(part))))
+    return (ctypes.c_uint64 * max(2, 2 * len(parts)))(
+        *(number for part in parts for number in (ctypes.addressof(part), len(part)))
+    )
 
 
 def header(iov: int, count: int, control: int, length: int) -> Any:
@@ -186,34 +201,66 @@ def sending(fd: int, named: dict[str, Any]) -> Answer:
     parts = [(ctypes.c_char * len(text)).from_buffer_copy(text) for text in texts]
     length = named.get("cmsg_len")
     control = b""
-    bodies = [(1, struct.pack(f"={len(named['fds'])}I", *(number & 0xFFFFFFFF for number in named["fds"])))] if named.get("fds") else []
-    bodies += [(2, struct.pack("=III", *(number & 0xFFFFFFFF for number in named["creds"])))] if named.get("creds") else []
+    bodies = (
+        [(1, struct.pack(f"={len(named['fds'])}I", *(number & 0xFFFFFFFF for number in named["fds"])))]
+        if named.get("fds")
+        else []
+    )
+    bodies += (
+        [(2, struct.pack("=III", *(number & 0xFFFFFFFF for number in named["creds"])))] if named.get("creds") else []
+    )
     for kind, body in bodies:
         claimed = 16 + len(body) if length is None else length
-        control += struct.pack("=QII", claimed & 0xFFFFFFFFFFFFFFFF, socket.SOL_SOCKET, kind) + body + bytes(-len(body) % 8)
+        control += (
+            struct.pack("=QII", claimed & 0xFFFFFFFFFFFFFFFF, socket.SOL_SOCKET, kind) + body + bytes(-len(body) % 8)
+        )
     control = spoken(named["raw"]) if "raw" in named else control
     claimed = named.get("control", len(control))
     room = ctypes.create_string_buffer(control + bytes(max(0, claimed - len(control)) + 64))
     iov = vector(parts)
-    where, count = (ctypes.addressof(iov), len(parts)) if "bad_iov" not in named else (constant(named["bad_iov"]), max(1, len(parts)))
-    return came(system("sendmsg", fd, header(where, count, ctypes.addressof(room) if claimed else 0, claimed), named.get("flags", 0)))
+    where, count = (
+        (ctypes.addressof(iov), len(parts))
+        if "bad_iov" not in named
+        else (constant(named["bad_iov"]), max(1, len(parts)))
+    )
+    return came(
+        system(
+            "sendmsg",
+            fd,
+            header(where, count, ctypes.addressof(room) if claimed else 0, claimed),
+            named.get("flags", 0),
+        )
+    )
 
 
 def receiving(fd: int, named: dict[str, Any]) -> Answer:
     rooms = [Room(size) for size in named["iov"]]
-    iov = (ctypes.c_uint64 * max(2, 2 * len(rooms)))(*(number for room in rooms for number in (ctypes.addressof(room.memory), room.size)))
+    iov = (ctypes.c_uint64 * max(2, 2 * len(rooms)))(
+        *(number for room in rooms for number in (ctypes.addressof(room.memory), room.size))
+    )
     length = named.get("control", 1152)
     control = ctypes.create_string_buffer(length + 64)
-    where, count = (ctypes.addressof(iov), len(rooms)) if "bad_iov" not in named else (constant(named["bad_iov"]), max(1, len(rooms)))
+    where, count = (
+        (ctypes.addressof(iov), len(rooms))
+        if "bad_iov" not in named
+        else (constant(named["bad_iov"]), max(1, len(rooms)))
+    )
     message = header(where, count, ctypes.addressof(control) if length else 0, length)
     found = came(system("recvmsg", fd, message, named.get("flags", 0)))
     if found["value"] >= 0:
-        found |= {"flags": message[6] & 0xFFFFFFFF, "rooms": [room.written() for room in rooms], "made": [], "creds": None}
+        found |= {
+            "flags": message[6] & 0xFFFFFFFF,
+            "rooms": [room.written() for room in rooms],
+            "made": [],
+            "creds": None,
+        }
         data = control.raw[: message[5]]
         while len(data) >= 16:
             size, level, kind = struct.unpack_from("=QII", data)
             if level == socket.SOL_SOCKET and kind in (1, 4):
-                found["made"] += [number for (number,) in struct.iter_unpack("=i", data[16 : 16 + (size - 16) // 4 * 4])]
+                found["made"] += [
+                    number for (number,) in struct.iter_unpack("=i", data[16 : 16 + (size - 16) // 4 * 4])
+                ]
             elif level == socket.SOL_SOCKET and kind == 2:
                 found["creds"] = list(struct.unpack("=iII", data[16:28]))
             data = data[max(16, size + 7 & ~7) :]
@@ -238,7 +285,9 @@ def getting(fd: int, level: int, option: int) -> Answer:
 def polling(fds: Any, events: Any, timeout: int) -> Answer:
     numbers = fds if isinstance(fds, list) else [fds]
     masks = events if isinstance(events, list) else [events] * len(numbers)
-    entries = ctypes.create_string_buffer(b"".join(struct.pack("=IHH", fd & 0xFFFFFFFF, mask & 0xFFFF, 0) for fd, mask in zip(numbers, masks)) + b"\0")
+    entries = ctypes.create_string_buffer(
+        b"".join(struct.pack("=IHH", fd & 0xFFFFFFFF, mask & 0xFFFF, 0) for fd, mask in zip(numbers, masks)) + b"\0"
+    )
     found = came(system("poll", entries, len(numbers), timeout))
     if found["value"] >= 0:
         found["revents"] = [struct.unpack_from("=H", entries.raw, 8 * at + 6)[0] for at in range(len(numbers))]
@@ -252,7 +301,11 @@ def handling(number: int, what: str) -> Answer:
     before = libc.signal(ctypes.c_int(number), ctypes.c_void_p(harmless if what == "HANDLER" else constant(what)))
     if before == 0xFFFFFFFFFFFFFFFF:
         return {"value": -1, "errno": ctypes.get_errno()}
-    return {"value": 0, "errno": 0, "before": {None: "SIG_DFL", 0: "SIG_DFL", 1: "SIG_IGN", harmless: "HANDLER"}[before]}
+    return {
+        "value": 0,
+        "errno": 0,
+        "before": {None: "SIG_DFL", 0: "SIG_DFL", 1: "SIG_IGN", harmless: "HANDLER"}[before],
+    }
 
 
 def waiting(name: str, process: int = -1, options: int = 0) -> Answer:
@@ -279,8 +332,15 @@ def carried_out(call: str, arguments: list[Any], named: dict[str, Any], ports: d
         return one(call, arguments[0], 0, 0)
     if call == "fcntl":
         made = arguments[1] in (0, 1030)  # F_DUPFD, F_DUPFD_CLOEXEC
-        return (one if made else lambda *words: came(system(*words)))(call, arguments[0], arguments[1], arguments[2] if len(arguments) > 2 else 0)
-    special: dict[str, Callable[..., Answer]] = {"setsockopt": setting, "getsockopt": getting, "poll": polling, "signal": handling}
+        return (one if made else lambda *words: came(system(*words)))(
+            call, arguments[0], arguments[1], arguments[2] if len(arguments) > 2 else 0
+        )
+    special: dict[str, Callable[..., Answer]] = {
+        "setsockopt": setting,
+        "getsockopt": getting,
+        "poll": polling,
+        "signal": handling,
+    }
     if call in special:
         return special[call](*arguments)
     if call in ("bind", "connect"):
@@ -371,7 +431,8 @@ class Seen:
     """What came of one step, and what there was after it."""
 
     outcome: Answer | None
-    """None: it could not be taken. ``{"blocks": True}``; ``{"ended": status}`` of a caller that did not survive; else what the call gave."""
+    """None: it could not be taken. ``{"blocks": True}``; ``{"ended": status}`` of a caller that did not survive; else
+    what the call gave."""
     processes: dict[str, dict[str, Any]]
     """By name: ``state``, and of the living ``table``, a list of rows."""
 
@@ -426,8 +487,12 @@ class Play:
         self._directory.cleanup()
 
     def _become(self) -> None:
-        """The first actor, in the process that was just forked: nothing but its pipes, a process group and a directory of its own, and signals as they are by default."""
-        ends = [(fcntl.fcntl(orders[0], 1030, FIRST), fcntl.fcntl(answers[1], 1030, FIRST)) for orders, answers in self._pipes]
+        """The first actor, in the process that was just forked: nothing but its pipes, a process group and a directory
+        of its own, and signals as they are by default."""
+        ends = [
+            (fcntl.fcntl(orders[0], 1030, FIRST), fcntl.fcntl(answers[1], 1030, FIRST))
+            for orders, answers in self._pipes
+        ]
         null = os.open("/dev/null", os.O_RDWR)
         for number in range(3):
             os.dup2(null, number)
@@ -492,7 +557,12 @@ class Play:
         if step.call in ("fork", "thread"):
             self._settle()
             if part.last and part.last["value"] >= 0:
-                self._enter(step.binds[0], place, step.call == "thread", part.names if step.call == "thread" else dict(part.names))
+                self._enter(
+                    step.binds[0],
+                    place,
+                    step.call == "thread",
+                    part.names if step.call == "thread" else dict(part.names),
+                )
         self._settle()
         self._be_patient(part, step)
         return part.last if part.pending is None else {"blocks": True}
@@ -572,7 +642,12 @@ class Play:
         for fd in ready & set(deaths):
             self._died(deaths[fd])
         for part in self._parts.values():
-            if part.thread and not part.ended and part.made == "exit" and not os.path.exists(f"/proc/{part.pid}/task/{part.tid}"):
+            if (
+                part.thread
+                and not part.ended
+                and part.made == "exit"
+                and not os.path.exists(f"/proc/{part.pid}/task/{part.tid}")
+            ):
                 part.ended = True
                 self._answered(part, {"value": 0, "errno": 0})
                 return True
@@ -586,7 +661,12 @@ class Play:
             part.names.update(zip(step.binds, answer.get("made") or ()))
         if "port" in answer:
             self._given[answer["port"][0]] = answer["port"][1]
-        if step and step.call in ("wait", "waitpid") and answer["value"] > 0 and (os.WIFEXITED(answer["status"]) or os.WIFSIGNALED(answer["status"])):
+        if (
+            step
+            and step.call in ("wait", "waitpid")
+            and answer["value"] > 0
+            and (os.WIFEXITED(answer["status"]) or os.WIFSIGNALED(answer["status"]))
+        ):
             for name, (pid, _) in self._processes.items():
                 if pid == answer["value"]:
                     self._status[name] = answer["status"]
@@ -621,18 +701,30 @@ class Play:
                 continue
             mine = [part for part in self._parts.values() if part.pid == pid and not part.ended]
             found[name] = {
-                "state": "stopped" if any(self._state(part) == "T" for part in mine[:1]) else "blocked" if mine and mine[0].pending else "waits",
-                "table": [self._row(pid, pidfd, number) for number in sorted(map(int, os.listdir(f"/proc/{pid}/fd"))) if self._shown(pid, number)],
+                "state": "stopped"
+                if any(self._state(part) == "T" for part in mine[:1])
+                else "blocked"
+                if mine and mine[0].pending
+                else "waits",
+                "table": [
+                    self._row(pid, pidfd, number)
+                    for number in sorted(map(int, os.listdir(f"/proc/{pid}/fd")))
+                    if self._shown(pid, number)
+                ],
             }
         rows: list[dict[str, Any]] = []
         for row in (row for process in found.values() for row in process.get("table", ())):
-            row["description"] = next((one["description"] for one in rows if one["inode"] == row["inode"] and self._same(one, row)), len(rows))
+            row["description"] = next(
+                (one["description"] for one in rows if one["inode"] == row["inode"] and self._same(one, row)), len(rows)
+            )
             rows.append(row)
         return found
 
     @staticmethod
     def _shown(pid: int, number: int) -> bool:
-        return not FIRST <= number < LAST and not (number < 3 and os.readlink(f"/proc/{pid}/fd/{number}") == "/dev/null")
+        return not FIRST <= number < LAST and not (
+            number < 3 and os.readlink(f"/proc/{pid}/fd/{number}") == "/dev/null"
+        )
 
     @staticmethod
     def _row(pid: int, pidfd: int, number: int) -> dict[str, Any]:
@@ -657,8 +749,8 @@ class Play:
         return system("kcmp", one["pid"], other["pid"], 0, one["number"], other["number"])[0] == 0
 
     def drained(self) -> dict[int, dict[str, Any]]:
-        """Receives everything that waits, in the queues of what was received too. By inode: ``messages``, ``fds`` (inodes, a list for each message), ``oob``,
-        ``error``, ``connections``. Nothing can be played after that."""
+        """Receives everything that waits, in the queues of what was received too. By inode: ``messages``, ``fds``
+        (inodes, a list for each message), ``oob``, ``error``, ``connections``. Nothing can be played after that."""
         found: dict[int, dict[str, Any]] = {}
         left: list[tuple[int, str, int]] = []
         with contextlib.ExitStack() as held:
@@ -670,7 +762,11 @@ class Play:
                 inode, kind, own = left.pop(0)
                 if kind == "socket" and inode not in found:
                     found[inode] = emptied(own)
-                elif kind == "pipe" and fcntl.fcntl(own, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY and inode not in found:
+                elif (
+                    kind == "pipe"
+                    and fcntl.fcntl(own, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY
+                    and inode not in found
+                ):
                     found[inode] = read_out(own)
                 else:
                     continue
@@ -682,7 +778,14 @@ class Play:
 
 def kind_of(link: str) -> str:
     """By what /proc/PID/fd shows."""
-    for begin, kind in (("socket:", "socket"), ("pipe:", "pipe"), ("/memfd:", "memfd"), ("anon_inode:[eventfd]", "eventfd"), ("anon_inode:[pidfd]", "pidfd"), ("pidfd:", "pidfd")):
+    for begin, kind in (
+        ("socket:", "socket"),
+        ("pipe:", "pipe"),
+        ("/memfd:", "memfd"),
+        ("anon_inode:[eventfd]", "eventfd"),
+        ("anon_inode:[pidfd]", "pidfd"),
+        ("pidfd:", "pidfd"),
+    ):
         if link.startswith(begin):
             return kind
     if link.startswith("/dev/"):
@@ -722,7 +825,9 @@ def emptied(own: int) -> dict[str, Any]:
                     found["connections"] += 1
             return found
         if sock.family == socket.AF_UNIX:
-            sock.setsockopt(socket.SOL_SOCKET, HEADERS["SO_PASSCRED"], 1)  # an empty message comes with credentials, the end without
+            sock.setsockopt(
+                socket.SOL_SOCKET, HEADERS["SO_PASSCRED"], 1
+            )  # an empty message comes with credentials, the end without
         if sock.type == socket.SOCK_STREAM:
             with contextlib.suppress(OSError):
                 found["oob"] = sock.recv(1, socket.MSG_OOB | socket.MSG_DONTWAIT)

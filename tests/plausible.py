@@ -1,4 +1,5 @@
-"""A plausible history and snapshot, written through the store's own tables: what pages are looked at with, and tested on.
+"""A plausible history and snapshot, written through the store's own tables: what pages are looked at with, and tested
+on.
 
 The real pool writes the same rows; here they can be nasty on purpose, and they are there at once.
 """
@@ -15,14 +16,14 @@ from typing import Any
 import msgspec
 from sqlalchemy.orm import Session
 
-from app.config import Settings
-from app.ipc import vocabulary
-from app.ipc.identity import Issuer
-from app.ipc.vocabulary import JobSpec
-from app.pool import snapshot as snapshots
-from app.store import histogram, migrate, queries
-from app.store.engine import engine
-from app.store.models import PREVIEW, Job, Message, Position, Process, Rate, Transfer
+from pairscope.config import Settings
+from pairscope.ipc import vocabulary
+from pairscope.ipc.identity import Issuer
+from pairscope.ipc.vocabulary import JobSpec
+from pairscope.pool import snapshot as snapshots
+from pairscope.store import histogram, migrate, queries
+from pairscope.store.engine import engine
+from pairscope.store.models import PREVIEW, Job, Message, Position, Process, Rate, Transfer
 
 US, MS, S = 1_000, 1_000_000, 1_000_000_000
 
@@ -92,7 +93,8 @@ NASTY_NAMES = (
 
 
 class History:
-    """Writes rows as a recorder would, change by change; goes on from those that are there. Closes its engine with :meth:`close`."""
+    """Writes rows as a recorder would, change by change; goes on from those that are there. Closes its engine with
+    :meth:`close`."""
 
     def __init__(self, settings: Settings, seed: int = 7) -> None:
         if not (settings.state / "history.sqlite").exists():

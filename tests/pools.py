@@ -8,16 +8,16 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator
 
-from app.config import Settings, load
-from app.journal.reader import Reader
-from app.journal.records import Record
-from app.pool import snapshot
-from app.client.client import Client, PoolAway
-from app.pool.snapshot import Snapshot
-from app.store.migrate import upgrade
+from pairscope.client.client import Client, PoolAway
+from pairscope.config import Settings, load
+from pairscope.journal.reader import Reader
+from pairscope.journal.records import Record
+from pairscope.pool import snapshot
+from pairscope.pool.snapshot import Snapshot
+from pairscope.store.migrate import upgrade
 from tests.eventually import eventually
 
 
@@ -42,14 +42,20 @@ class Pool:
         def all_ready() -> Snapshot | None:
             view = self.view()
             idle = [worker for worker in view.workers if worker.state == "idle"]
-            return view if len(idle) == len(view.workers) == (workers or view.wanted) and view.recorder.state == "ok" else None
+            return (
+                view
+                if len(idle) == len(view.workers) == (workers or view.wanted) and view.recorder.state == "ok"
+                else None
+            )
 
         return eventually(all_ready, "every worker is ready and the recorder is heard", 30)
 
     def drained(self) -> Snapshot:
         """Waits until the record has everything."""
         return eventually(
-            lambda: (view := self.view()).journal.drained == view.journal.position > 0 and view, "the journal is drained", 20
+            lambda: (view := self.view()).journal.drained == view.journal.position > 0 and view,
+            "the journal is drained",
+            20,
         )
 
     def records(self) -> list[Record]:
@@ -76,7 +82,7 @@ def running(state: Path, **environment: str) -> Iterator[Pool]:
     log = state / "pool.log"
     with log.open("a") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "app.pool"],
+            [sys.executable, "-m", "pairscope.pool"],
             env={**os.environ, "PAIRSCOPE_STATE": str(state), **environment},
             stdin=subprocess.DEVNULL,
             stderr=output,

@@ -1,14 +1,16 @@
-"""A power failure: of a journal that is left to the kernel, what had not reached the disk is gone, and the machine has been started since."""
+"""A power failure: of a journal that is left to the kernel, what had not reached the disk is gone, and the machine has
+been started since."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from app.journal import segment
+from pairscope.journal import segment
 
 
 def fail(directory: Path, last: int, torn: int = 0, last_id: int = 0) -> None:
-    """Leaves the records up to position `last`, and `torn` bytes of the frame behind them. `last_id`: as if the clock had been so far."""
+    """Leaves the records up to position `last`, and `torn` bytes of the frame behind them. `last_id`: as if the clock
+    had been so far."""
     for first, path in segment.listed(directory):
         kept, begin = b"", 0
         data = path.read_bytes()

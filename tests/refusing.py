@@ -1,12 +1,13 @@
-"""A MariaDB that says 'not now': a relay in front of the real one that answers commands with an error, as a Galera node or a proxy does."""
+"""A MariaDB that says 'not now': a relay in front of the real one that answers commands with an error, as a Galera node
+or a proxy does."""
 
 from __future__ import annotations
 
 import asyncio
 import struct
 import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Callable, Iterator
 
 PING = b"\x0e"
 """COM_PING: a Galera node answers it, whatever it refuses."""
@@ -20,7 +21,8 @@ def is_work(command: bytes) -> bool:
 
 
 class Refusing:
-    """While `number` is not 0, each command that `what` chooses is answered with that error and never reaches the server."""
+    """While `number` is not 0, each command that `what` chooses is answered with that error and never reaches the
+    server."""
 
     def __init__(self, target: int) -> None:
         self._target = target
@@ -79,7 +81,9 @@ class Refusing:
                 while True:
                     header = await client.readexactly(4)
                     packet = await client.readexactly(int.from_bytes(header[:3], "little"))
-                    if self.number and header[3] == 0 and self.what(packet):  # a login is no command: it goes on with the greeting's number
+                    if (
+                        self.number and header[3] == 0 and self.what(packet)
+                    ):  # a login is no command: it goes on with the greeting's number
                         self.refused += 1
                         to_client.write(self._error(1))
                     else:

@@ -1,4 +1,5 @@
-"""A real embedded server for tests: ``python -m app serve`` on a free port, spoken to over HTTP as a stranger would."""
+"""A real embedded server for tests: ``python -m pairscope serve`` on a free port, spoken to over HTTP as a stranger
+would."""
 
 from __future__ import annotations
 
@@ -15,12 +16,13 @@ import sys
 import tempfile
 import urllib.parse
 import uuid
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Iterator, Mapping
+from typing import Any
 
 import pytest
 
-from app.config import Settings, embedded
+from pairscope.config import Settings, embedded
 from tests import leaks
 
 TOKEN = "the-operator's-token-of-the-tests"
@@ -84,7 +86,12 @@ class Server:
         assert any(line.startswith("Ready:") for line in said), f"{''.join(said)} {self.log.read_text()}"
 
     def request(
-        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None, token: str = ""
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        token: str = "",
     ) -> Answer:
         """One request on a connection of its own. `token` goes as a bearer token."""
         sent = dict(headers or {})
@@ -105,7 +112,9 @@ class Server:
         return answer
 
     def get(self, path: str, token: str = "", **headers: str) -> Answer:
-        return self.request("GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()}, token=token)
+        return self.request(
+            "GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()}, token=token
+        )
 
     def post(self, path: str, value: Any = None, token: str = "", headers: Mapping[str, str] | None = None) -> Answer:
         """Sends JSON."""
@@ -115,7 +124,9 @@ class Server:
     def form(self, path: str, headers: Mapping[str, str] | None = None, **fields: str) -> Answer:
         """Sends a form as a page does."""
         body = urllib.parse.urlencode(fields).encode()
-        return self.request("POST", path, body, {"Content-Type": "application/x-www-form-urlencoded", **(headers or {})})
+        return self.request(
+            "POST", path, body, {"Content-Type": "application/x-www-form-urlencoded", **(headers or {})}
+        )
 
     def submit(
         self,
@@ -158,17 +169,26 @@ def multipart(fields: Mapping[str, str], files: Mapping[str, tuple[str, bytes]])
     boundary = uuid.uuid4().hex
     parts = [f'Content-Disposition: form-data; name="{name}"\r\n\r\n{value}'.encode() for name, value in fields.items()]
     parts += [
-        f'Content-Disposition: form-data; name="{field}"; filename="{name}"\r\nContent-Type: application/octet-stream\r\n\r\n'.encode()
+        f'Content-Disposition: form-data; name="{field}"; filename="{name}"\r\n'
+        "Content-Type: application/octet-stream\r\n"
+        "\r\n".encode()
         + data
         for field, (name, data) in files.items()
     ]
-    body = b"".join(b"--" + boundary.encode() + b"\r\n" + part + b"\r\n" for part in parts) + b"--" + boundary.encode() + b"--\r\n"
+    body = (
+        b"".join(b"--" + boundary.encode() + b"\r\n" + part + b"\r\n" for part in parts)
+        + b"--"
+        + boundary.encode()
+        + b"--\r\n"
+    )
     return body, f"multipart/form-data; boundary={boundary}"
 
 
 def environment(state: Path, **more: str) -> dict[str, str]:
     """That of a process of the installation under `state`."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PAIRSCOPE_") or name == leaks.MARK}
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith("PAIRSCOPE_") or name == leaks.MARK
+    }
     return {**kept, "PAIRSCOPE_STATE": str(state), "PORT": "0", "PAIRSCOPE_OPERATOR_TOKEN": TOKEN, **more}
 
 
@@ -179,7 +199,7 @@ def running(state: Path, *, ready: bool = True, **more: str) -> Iterator[Server]
     log = state / "server.log"
     with log.open("w") as errors:
         process = subprocess.Popen(
-            [sys.executable, "-m", "app", "serve"],
+            [sys.executable, "-m", "pairscope", "serve"],
             cwd=PROJECT,
             env=environment(state, **more),
             stdin=subprocess.DEVNULL,

@@ -7,9 +7,9 @@ import os
 import signal
 import subprocess
 import sys
-from typing import Iterator
+from collections.abc import Iterator
 
-from app.pool.snapshot import WorkerView
+from pairscope.pool.snapshot import WorkerView
 from tests.eventually import eventually
 from tests.pools import Pool
 
@@ -29,7 +29,7 @@ def stations(pool: Pool, count: int = 1) -> Iterator[list[WorkerView]]:
     """`count` stations connected to the pool; ended with SIGTERM, and waited for."""
     children = [
         subprocess.Popen(
-            [sys.executable, "-m", "app.lab.station"],
+            [sys.executable, "-m", "pairscope.lab.station"],
             env={**os.environ, "PAIRSCOPE_STATE": str(pool.settings.state)},
             stdin=subprocess.DEVNULL,
         )

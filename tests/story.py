@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Iterator
+from collections.abc import Iterator
 
-from app.ipc.identity import Issuer
-from app.ipc.vocabulary import BY_NAME
-from app.journal.records import Born, Job, JobEnded, Message, Outcome, Proof, Ready, Record, Transfer
+from pairscope.ipc.identity import Issuer
+from pairscope.ipc.vocabulary import BY_NAME
+from pairscope.journal.records import Born, Job, JobEnded, Message, Outcome, Proof, Ready, Record, Transfer
 
 BEGIN = 1_790_000_000_000_000_000
 """2026-09-21, in ns."""
@@ -27,7 +27,17 @@ class Story:
     def id(self) -> int:
         return self._issuer.issue()
 
-    def message(self, kind: str, role: str = "worker", *, job: int = 0, inbound: bool = False, fds: int = 0, serial: int = 1, text: str = "") -> Message:
+    def message(
+        self,
+        kind: str,
+        role: str = "worker",
+        *,
+        job: int = 0,
+        inbound: bool = False,
+        fds: int = 0,
+        serial: int = 1,
+        text: str = "",
+    ) -> Message:
         """A message; one from the peer is complete, one to it is sent."""
         sent = self.step()
         preview = text.encode() or f"\x81{kind} {sent}".encode()

@@ -9,8 +9,9 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -18,12 +19,12 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app import create_app
-from app.config import Settings
-from app.store.engine import engine
-from app.store.migrate import upgrade
-from app.store.models import Token
-from app.web import access
+from pairscope import create_app
+from pairscope.config import Settings
+from pairscope.store.engine import engine
+from pairscope.store.migrate import upgrade
+from pairscope.store.models import Token
+from pairscope.web import access
 from tests.running import csrf_token
 
 pytestmark = pytest.mark.web
@@ -70,7 +71,9 @@ def bearer(token: str) -> dict[str, str]:
 def scale(client: FlaskClient, **headers: str) -> Any:
     """Something that only an operator may do: without a pool it gets as far as 503."""
     return client.post(
-        "/api/v1/pool/scale", json={"workers": 2}, headers={name.replace("_", "-"): value for name, value in headers.items()}
+        "/api/v1/pool/scale",
+        json={"workers": 2},
+        headers={name.replace("_", "-"): value for name, value in headers.items()},
     )
 
 
@@ -99,8 +102,17 @@ def test_whatever_changes_something_needs_an_operator(app: Flask) -> None:
     for rule in app.url_map.iter_rules():
         if rule.methods and rule.methods - {"GET", "HEAD", "OPTIONS"} and rule.endpoint not in harmless:
             said = getattr(app.view_functions[rule.endpoint], "reach", None)
-            visitors = {"/lab/runs", "/lab/often", "/lab/runs/<id>/share", "/api/v1/lab/runs"}  # what they may is said by the views, tests/test_lab_web.py
-            assert said == "operator" or (said == "all" and rule.rule == "/theme") or (said == "visitor" and rule.rule in visitors), rule.rule
+            visitors = {
+                "/lab/runs",
+                "/lab/often",
+                "/lab/runs/<id>/share",
+                "/api/v1/lab/runs",
+            }  # what they may is said by the views, tests/test_lab_web.py
+            assert (
+                said == "operator"
+                or (said == "all" and rule.rule == "/theme")
+                or (said == "visitor" and rule.rule in visitors)
+            ), rule.rule
 
 
 def test_a_stranger_is_refused_at_every_address_that_changes_something(app: Flask) -> None:
@@ -272,13 +284,21 @@ def test_a_bearer_token_needs_no_csrf_token(app: Flask) -> None:
 
 @pytest.mark.parametrize(
     "headers",
-    [{"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Origin": "https://evil.example"}, {"Origin": "null"}],
+    [
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+    ],
 )
 def test_what_another_site_makes_a_browser_send_is_refused(app: Flask, headers: dict[str, str]) -> None:
     client = app.test_client()
     log_in(client, SETTINGS_TOKEN)
     token = in_session(client)
-    assert client.post("/api/v1/pool/scale", json={"workers": 2}, headers={"X-CSRFToken": token, **headers}).status_code == FORGED
+    assert (
+        client.post("/api/v1/pool/scale", json={"workers": 2}, headers={"X-CSRFToken": token, **headers}).status_code
+        == FORGED
+    )
     assert client.post("/logout", data={"csrf_token": token}, headers=headers).status_code == FORGED
     basic = {"Authorization": "Basic eDp5", **headers}  # a browser adds it by itself where Apache has asked for it
     assert client.post("/logout", data={"csrf_token": token}, headers=basic).status_code == FORGED
@@ -315,7 +335,9 @@ def test_a_session_does_not_outlive_a_new_token_in_the_settings(app: Flask, sett
     again.extensions["pairscope"].close()
 
 
-def test_an_operator_who_was_verified_stays_one_while_the_database_of_tokens_is_away(app: Flask, settings: Settings) -> None:
+def test_an_operator_who_was_verified_stays_one_while_the_database_of_tokens_is_away(
+    app: Flask, settings: Settings
+) -> None:
     client, token = app.test_client(), own(settings)
     assert scale(client, **bearer(token)).status_code == ALLOWED
     app.extensions["pairscope"].close()
@@ -378,9 +400,15 @@ def test_too_many_wrong_tokens_from_one_address_are_cut_off(app: Flask) -> None:
     assert answer.status_code == TOO_MANY
     assert 0 < int(answer.headers["Retry-After"]) <= access.Attempts.SPAN + 1
     page = client.get("/login")
-    assert client.post("/login", data={"token": SETTINGS_TOKEN, "csrf_token": csrf_token(page.text)}).status_code == TOO_MANY
+    assert (
+        client.post("/login", data={"token": SETTINGS_TOKEN, "csrf_token": csrf_token(page.text)}).status_code
+        == TOO_MANY
+    )
     other = client.post(
-        "/api/v1/pool/scale", json={"workers": 2}, headers=bearer(SETTINGS_TOKEN), environ_base={"REMOTE_ADDR": "192.0.2.7"}
+        "/api/v1/pool/scale",
+        json={"workers": 2},
+        headers=bearer(SETTINGS_TOKEN),
+        environ_base={"REMOTE_ADDR": "192.0.2.7"},
     )
     assert other.status_code == ALLOWED
 
@@ -439,7 +467,19 @@ def test_no_page_has_a_script_or_a_style_inline(app: Flask, path: str) -> None:
     assert not re.search(r"<style|\sstyle=|\son[a-z]+=\"|javascript:", page), path
 
 
-@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "127.0.0.1@evil", "a b", "[::2]", "[::1", "[::1]x"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "localhost.evil.example",
+        "127.0.0.1.evil.example",
+        "127.0.0.1@evil",
+        "a b",
+        "[::2]",
+        "[::1",
+        "[::1]x",
+    ],
+)
 def test_a_host_that_is_not_ours_is_refused(app: Flask, host: str) -> None:
     answer = app.test_client().get("/", headers={"Host": host})
     assert answer.status_code == 400 and repr(host) in answer.text and "Started by script/server" in answer.text
@@ -447,7 +487,11 @@ def test_a_host_that_is_not_ours_is_refused(app: Flask, host: str) -> None:
 
 @pytest.mark.parametrize(
     ("source", "words"),
-    [("/etc/pairscope/web.toml", "to hosts in /etc/pairscope/box.toml"), ("{}/lamp/conf/web.toml", "Started by script/lamp"), ("{}/mine.toml", "to trusted_hosts in its settings, mine.toml")],
+    [
+        ("/etc/pairscope/web.toml", "to hosts in /etc/pairscope/box.toml"),
+        ("{}/lamp/conf/web.toml", "Started by script/lamp"),
+        ("{}/mine.toml", "to trusted_hosts in its settings, mine.toml"),
+    ],
 )
 def test_how_to_name_another_host_is_said_as_this_installation_has_it(tmp_path: Path, source: str, words: str) -> None:
     (tmp_path / "lamp").mkdir()
@@ -472,7 +516,10 @@ def test_a_large_form_is_refused(app: Flask) -> None:
 
 
 def test_processes_that_start_together_agree_on_one_secret_key(settings: Settings) -> None:
-    program = "import sys; from app import config; from app.web import access; print(access.secret_key(config.embedded()).hex())"
+    program = (
+        "import sys; from pairscope import config; from pairscope.web import access; "
+        "print(access.secret_key(config.embedded()).hex())"
+    )
     starters = [
         subprocess.Popen(
             [sys.executable, "-c", program],

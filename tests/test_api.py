@@ -14,16 +14,17 @@ import os
 import signal
 import threading
 import urllib.parse
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 import pytest
 from PIL import Image
 
-from app.ipc.identity import time_of
-from app.ipc.vocabulary import REFUSALS
-from app.web.api.jobs import LONG_WAITS
-from app.web.problems import KINDS
+from pairscope.ipc.identity import time_of
+from pairscope.ipc.vocabulary import REFUSALS
+from pairscope.web.api.jobs import LONG_WAITS
+from pairscope.web.problems import KINDS
 from tests.eventually import eventually
 from tests.running import TOKEN, Answer, Server, multipart, running
 
@@ -35,7 +36,9 @@ TEXT = b"one\ntwo words\nthree\n"
 def recorded(server: Server, job: str) -> dict[str, Any]:
     """The job once its row stands and says how it ended."""
     return eventually(
-        lambda: (row := server.get(f"/api/v1/jobs/{job}").json)["state"] not in ("recording", "queued", "running") and row,
+        lambda: (
+            (row := server.get(f"/api/v1/jobs/{job}").json)["state"] not in ("recording", "queued", "running") and row
+        ),
         f"job {job} is recorded",
     )
 
@@ -62,7 +65,12 @@ def test_a_file_is_worked_on_and_its_job_is_recorded(server: Server) -> None:
     assert answer.headers["Location"] == f"/api/v1/jobs/{job['id']}"
     assert job["state"] == "done" and job["result"]["sha256"] == hashlib.sha256(TEXT).hexdigest()
     row = recorded(server, job["id"])
-    assert row["state"] == "done" and row["result"] == job["result"] and row["name"] == "words.txt" and row["size"] == len(TEXT)
+    assert (
+        row["state"] == "done"
+        and row["result"] == job["result"]
+        and row["name"] == "words.txt"
+        and row["size"] == len(TEXT)
+    )
     assert row["submitted"] <= row["started"] <= row["ended"]
 
 
@@ -99,7 +107,9 @@ def test_waiting_ends_when_the_time_is_over_and_the_job_goes_on(tmp_path: Path) 
         job = answer.json["id"]
         assert recorded(server, job)["state"] == "done"
         kinds = {message["kind"] for message in server.get(f"/api/v1/messages?q=job:{job}").json["items"]}
-        assert kinds == {"submit", "accepted", "task", "result"}, "an answer that nobody takes would be in flight for ever"
+        assert kinds == {"submit", "accepted", "task", "result"}, (
+            "an answer that nobody takes would be in flight for ever"
+        )
 
 
 def test_many_who_wait_leave_threads_for_others(tmp_path: Path) -> None:
@@ -107,7 +117,9 @@ def test_many_who_wait_leave_threads_for_others(tmp_path: Path) -> None:
         worker = server.get("/api/v1/workers").json["items"][0]
         server.post(f"/api/v1/workers/{worker['serial']}/signal", {"signal": "STOP"}, TOKEN)
         answers: list[Answer] = []
-        waiting = [threading.Thread(target=lambda: answers.append(server.submit("digest", TEXT, wait=30))) for _ in range(16)]
+        waiting = [
+            threading.Thread(target=lambda: answers.append(server.submit("digest", TEXT, wait=30))) for _ in range(16)
+        ]
         for thread in waiting:
             thread.start()
         eventually(lambda: len(answers) == len(waiting) - LONG_WAITS, "all but some are answered after a second")
@@ -125,7 +137,11 @@ def test_a_job_without_a_file_takes_text(server: Server) -> None:
 
 def test_a_plain_form_will_do_where_no_file_is_needed(server: Server) -> None:
     answer = server.request(
-        "POST", "/api/v1/jobs?wait=20", b"kind=echo&data=hello", {"Content-Type": "application/x-www-form-urlencoded"}, token=TOKEN
+        "POST",
+        "/api/v1/jobs?wait=20",
+        b"kind=echo&data=hello",
+        {"Content-Type": "application/x-www-form-urlencoded"},
+        token=TOKEN,
     )
     assert answer.status == 201 and answer.json["result"]["text"] == "hello"
 
@@ -175,7 +191,9 @@ def compressed(server: Server) -> dict[str, Any]:
 def test_an_output_is_named_at_once_as_the_record_will_name_it(server: Server, compressed: dict[str, Any]) -> None:
     row = recorded(server, compressed["id"])
     assert compressed["output"]["media"] == "application/gzip" and compressed["output"]["name"].endswith(".gz")
-    assert {name: compressed["output"][name] for name in ("media", "name", "size")} == {name: row["output"][name] for name in ("media", "name", "size")}
+    assert {name: compressed["output"][name] for name in ("media", "name", "size")} == {
+        name: row["output"][name] for name in ("media", "name", "size")
+    }
 
 
 def test_an_output_is_downloaded_whole_and_as_an_attachment(server: Server, compressed: dict[str, Any]) -> None:
@@ -185,7 +203,9 @@ def test_an_output_is_downloaded_whole_and_as_an_attachment(server: Server, comp
     assert answer.headers["Content-Type"] == "application/gzip"
     disposition = answer.headers["Content-Disposition"]
     assert disposition.startswith("attachment") and "filename*=UTF-8''w%C3%B6rter" in disposition
-    assert answer.headers["X-Content-Type-Options"] == "nosniff" and "sandbox" in answer.headers["Content-Security-Policy"]
+    assert (
+        answer.headers["X-Content-Type-Options"] == "nosniff" and "sandbox" in answer.headers["Content-Security-Policy"]
+    )
 
 
 def test_a_part_of_an_output_is_downloaded(server: Server, compressed: dict[str, Any]) -> None:
@@ -200,7 +220,11 @@ def test_a_part_of_an_output_is_downloaded(server: Server, compressed: dict[str,
 
 def test_a_head_request_tells_the_size(server: Server, compressed: dict[str, Any]) -> None:
     answer = server.request("HEAD", compressed["output"]["address"])
-    assert answer.status == 200 and int(answer.headers["Content-Length"]) == compressed["output"]["size"] and answer.body == b""
+    assert (
+        answer.status == 200
+        and int(answer.headers["Content-Length"]) == compressed["output"]["size"]
+        and answer.body == b""
+    )
 
 
 def fds(server: Server) -> list[str]:
@@ -255,7 +279,9 @@ def test_the_messages_and_transfers_of_a_job_are_listed(server: Server) -> None:
     job = server.submit("compress", TEXT).json["id"]
     messages = eventually(
         lambda: (
-            len(rows := all_of(server, "messages", f"job:{job}")) == 5 and all(row["state"] == "received" for row in rows) and rows
+            len(rows := all_of(server, "messages", f"job:{job}")) == 5
+            and all(row["state"] == "received" for row in rows)
+            and rows
         ),
         "five messages are recorded as received",
     )
@@ -334,7 +360,9 @@ def test_workers_are_listed_with_what_they_do_now(server: Server) -> None:
         ("problems/nothing", 404, "not-found", "Known:"),
     ],
 )
-def test_a_wrong_question_gets_its_status_and_the_words(server: Server, path: str, status: int, kind: str, words: str) -> None:
+def test_a_wrong_question_gets_its_status_and_the_words(
+    server: Server, path: str, status: int, kind: str, words: str
+) -> None:
     answer = server.get("/api/v1/" + path)
     assert (answer.status, answer.json["type"]) == (status, f"/api/v1/problems/{kind}"), answer.text
     assert words in answer.detail
@@ -411,7 +439,19 @@ def test_a_body_of_another_media_type_is_refused(server: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"{", b"\xff", b"[1]", b'"text"', b"null", b'{"workers": "2"}', b'{"workers": 2.5}', b'{"workers": true}', b"{}", b"[" * 60_000]
+    "body",
+    [
+        b"{",
+        b"\xff",
+        b"[1]",
+        b'"text"',
+        b"null",
+        b'{"workers": "2"}',
+        b'{"workers": 2.5}',
+        b'{"workers": true}',
+        b"{}",
+        b"[" * 60_000,
+    ],
 )
 def test_json_that_does_not_fit_is_refused(server: Server, body: bytes) -> None:
     answer = server.request("POST", "/api/v1/pool/scale", body, {"Content-Type": "application/json"}, TOKEN)
@@ -420,7 +460,8 @@ def test_json_that_does_not_fit_is_refused(server: Server, body: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("workers", "words"), [(0, "1 to 32"), (-1, "1 to 32"), (33, "1 to 32"), (10**12, "whole number"), (10**30, "whole number")]
+    ("workers", "words"),
+    [(0, "1 to 32"), (-1, "1 to 32"), (33, "1 to 32"), (10**12, "whole number"), (10**30, "whole number")],
 )
 def test_a_number_of_workers_out_of_range_is_refused(server: Server, workers: int, words: str) -> None:
     answer = server.post("/api/v1/pool/scale", {"workers": workers}, TOKEN)
@@ -454,10 +495,18 @@ def test_the_wrong_method_is_refused_with_the_right_ones(server: Server) -> None
 
 @pytest.mark.parametrize(
     ("body", "words"),
-    [('{"a":' * 20 + "1" + "}" * 20, "nested deeper than 16"), ("[" * 100_000, "nested too deeply"), ('{"\\ud800": 1}', "surrogate"), ('{"text": NaN}', "no number in JSON"), ('{"text": ' + "9" * 5000 + "}", "thousands of digits")],
+    [
+        ('{"a":' * 20 + "1" + "}" * 20, "nested deeper than 16"),
+        ("[" * 100_000, "nested too deeply"),
+        ('{"\\ud800": 1}', "surrogate"),
+        ('{"text": NaN}', "no number in JSON"),
+        ('{"text": ' + "9" * 5000 + "}", "thousands of digits"),
+    ],
 )
 def test_a_body_that_cannot_be_recorded_is_refused_in_words(server: Server, body: str, words: str) -> None:
-    answer = server.request("POST", "/api/v1/lab/runs", body.encode(), token=TOKEN, headers={"Content-Type": "application/json"})
+    answer = server.request(
+        "POST", "/api/v1/lab/runs", body.encode(), token=TOKEN, headers={"Content-Type": "application/json"}
+    )
     assert answer.status == 400 and words in answer.detail
 
 
@@ -526,7 +575,10 @@ def test_a_large_body_that_is_no_upload_is_not_taken_for_one(server: Server) -> 
 
 def test_the_pool_is_scaled_and_a_worker_is_signalled(tmp_path: Path) -> None:
     with running(tmp_path / "state", PAIRSCOPE_WORKERS="1") as server:
-        assert server.post("/api/v1/pool/scale", {"workers": 2}, TOKEN).json["done"] == "The pool goes from 1 to 2 workers, until it is started again."
+        assert (
+            server.post("/api/v1/pool/scale", {"workers": 2}, TOKEN).json["done"]
+            == "The pool goes from 1 to 2 workers, until it is started again."
+        )
 
         def alive() -> list[dict[str, Any]]:
             return [row for row in server.get("/api/v1/workers").json["items"] if row["ended"] is None and row["ready"]]
@@ -536,7 +588,11 @@ def test_the_pool_is_scaled_and_a_worker_is_signalled(tmp_path: Path) -> None:
         assert answer.status == 200 and f"worker {first['serial']}" in answer.json["done"]
         dead = eventually(
             lambda: next(
-                (row for row in server.get("/api/v1/workers").json["items"] if row["serial"] == first["serial"] and row["ended"]),
+                (
+                    row
+                    for row in server.get("/api/v1/workers").json["items"]
+                    if row["serial"] == first["serial"] and row["ended"]
+                ),
                 None,
             ),
             "its death is recorded",
@@ -570,7 +626,11 @@ def test_a_running_job_is_cancelled(tmp_path: Path) -> None:
         eventually(lambda: server.get("/api/v1/jobs?q=state:running").json["items"], "the job runs")
         assert server.post(f"/api/v1/jobs/{job}/cancel", token=TOKEN).status == 200
         row = recorded(server, job)
-        assert row["state"] == "cancelled" and row["reason"].startswith("through web ") and "cancelled" not in row["reason"]
+        assert (
+            row["state"] == "cancelled"
+            and row["reason"].startswith("through web ")
+            and "cancelled" not in row["reason"]
+        )
 
 
 @pytest.mark.long
@@ -619,7 +679,11 @@ def test_jobs_run_and_are_told_while_the_database_is_away_and_recorded_when_it_i
         seen = server.get(answer.headers["Location"])
         assert seen.status == 200 and seen.json["state"] == "recording" and seen.json["pool_state"] == "done"
         unknown = server.get(f"/api/v1/jobs/{int(answer.json['id']) + 1}/output")
-        assert unknown.status == 503 and unknown.json["type"].endswith("undecided") and "Whether there was one stands in history" in unknown.detail
+        assert (
+            unknown.status == 503
+            and unknown.json["type"].endswith("undecided")
+            and "Whether there was one stands in history" in unknown.detail
+        )
         history.rmdir()
         for path in elsewhere.iterdir():
             path.rename(server.settings.state / path.name)
@@ -739,13 +803,20 @@ def test_what_is_answered_has_exactly_the_described_members(server: Server) -> N
     described = server.get("/api/v1/openapi.json").json["components"]["schemas"]
     job = server.submit("compress", TEXT).json["id"]
     recorded(server, job)
-    pairs = [("Job", server.get(f"/api/v1/jobs/{job}").json), ("Worker", server.get("/api/v1/workers").json["items"][0])]
+    pairs = [
+        ("Job", server.get(f"/api/v1/jobs/{job}").json),
+        ("Worker", server.get("/api/v1/workers").json["items"][0]),
+    ]
     pairs += [
         ("Message", server.get("/api/v1/messages").json["items"][0]),
         ("Transfer", server.get("/api/v1/transfers").json["items"][0]),
     ]
     for name, value in pairs:
         schema = next(
-            schema for key, schema in described.items() if key.startswith(name) and set(schema["properties"]) >= set(value)
+            schema
+            for key, schema in described.items()
+            if key.startswith(name) and set(schema["properties"]) >= set(value)
         )
-        assert set(value) == set(schema["properties"]) - {"unreadable"}, name  # that is there only where something cannot be shown
+        assert set(value) == set(schema["properties"]) - {"unreadable"}, (
+            name
+        )  # that is there only where something cannot be shown

@@ -1,4 +1,5 @@
-"""script/bench runs, compares what it says it compares, and counts what must be there. How fast anything is, is not tested."""
+"""script/bench runs, compares what it says it compares, and counts what must be there. How fast anything is, is not
+tested."""
 
 from __future__ import annotations
 
@@ -36,17 +37,26 @@ def bench(tmp_path: Path, *arguments: str, **environment: str) -> dict:
 def test_every_figure_of_the_round_trip_has_a_row_for_each_peer_and_each_job_its_four_messages(tmp_path):
     found = bench(tmp_path, "round-trip", PATH=str(tmp_path))  # without Redis: its peer is left out, by name
     rows = {(row["what"], row["peer_name"]): row for row in found["rows"]}
-    plain = {(what, peer) for size in ("64 B", "1 KiB") for what in (f"{size}, p50", f"{size}, p99", f"{size}, 256 in flight") for peer in PEERS}
+    plain = {
+        (what, peer)
+        for size in ("64 B", "1 KiB")
+        for what in (f"{size}, p50", f"{size}, p99", f"{size}, 256 in flight")
+        for peer in PEERS
+    }
     assert plain < set(rows)
     assert {what for what, _ in rows if what.endswith(("one core", "recorder draining"))} == {
-        f"64 B, {figure}, {where}" for figure in ("p50", "p99", "256 in flight") for where in ("one core", "recorder draining")
+        f"64 B, {figure}, {where}"
+        for figure in ("p50", "p99", "256 in flight")
+        for where in ("one core", "recorder draining")
     }
     for (_, peer), row in rows.items():
         assert row["ours"] > 0 and row["rounds"]
         assert (row["left_out"] and row["ratio"] is None) if peer == "Celery with Redis" else row["ratio"] > 0
     targets = {(row["target"], row["peer_name"]) for row in found["rows"] if row["target"]}
     assert targets == {(0.7, "ProcessPoolExecutor"), (3.0, "ProcessPoolExecutor"), (40.0, "Celery with Redis")}
-    assert len(found["checks"]) == 3 and all(check["holds"] and "four each" in check["what"] for check in found["checks"])
+    assert len(found["checks"]) == 3 and all(
+        check["holds"] and "four each" in check["what"] for check in found["checks"]
+    )
     assert found["machine"]["cores"] and found["machine"]["kernel"] and found["machine"]["python"]
 
 
@@ -61,7 +71,10 @@ def test_celery_takes_part_where_redis_is(tmp_path):
 
 def test_transfers_are_measured_on_both_cores_and_on_one(tmp_path):
     rows = bench(tmp_path, "transfers")["rows"]
-    assert [(row["what"], row["target"]) for row in rows] == [("one descriptor a message", 0.6), ("one descriptor a message, one core", None)]
+    assert [(row["what"], row["target"]) for row in rows] == [
+        ("one descriptor a message", 0.6),
+        ("one descriptor a message, one core", None),
+    ]
     assert all(row["ratio"] > 0 for row in rows)
 
 

@@ -1,4 +1,5 @@
-"""Whom the pages reach: by a screen reader, by the keyboard alone, by a finger, in the system's own colours, at any width."""
+"""Whom the pages reach: by a screen reader, by the keyboard alone, by a finger, in the system's own colours, at any
+width."""
 
 from __future__ import annotations
 
@@ -7,14 +8,15 @@ import re
 import subprocess
 import sys
 import urllib.request
-from typing import Any, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from selenium.webdriver import Chrome
 
-from app.lab import gallery
-from app.store import runs
-from app.web import reach
+from pairscope.lab import gallery
+from pairscope.store import runs
+from pairscope.web import reach
 from tests import axe
 from tests.browser import chromium
 from tests.eventually import eventually
@@ -28,7 +30,9 @@ pytestmark = [
     pytest.mark.leaves("the module shares a browser and a server, whose descriptors and renderers outlive a test"),
 ]
 
-COMBINATIONS = [(width, scheme, inside) for inside in (False, True) for width in (1440, 375) for scheme in ("light", "dark")]
+COMBINATIONS = [
+    (width, scheme, inside) for inside in (False, True) for width in (1440, 375) for scheme in ("light", "dark")
+]
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +51,13 @@ def browser(site: Site) -> Iterator[Chrome]:
 @pytest.fixture(scope="module")
 def run(site: Site) -> str:
     """The id of a stored run of the lab: the master of nginx passes a channel to its worker."""
-    made = subprocess.run([sys.executable, "-m", "app.lab.runner"], input=gallery.text("nginx-channel").encode(), capture_output=True, cwd=PROJECT, check=True)
+    made = subprocess.run(
+        [sys.executable, "-m", "pairscope.lab.runner"],
+        input=gallery.text("nginx-channel").encode(),
+        capture_output=True,
+        cwd=PROJECT,
+        check=True,
+    )
     with site.app.app_context():
         return runs.store(reach.own(), json.loads(made.stdout), keep=100, scenario="nginx-channel").id
 
@@ -102,11 +112,27 @@ def kinds(site: Site, run: str) -> dict[str, str]:
     }
 
 
-def show(browser: Chrome, site: Site, path: str, width: int = 1440, scheme: str = "light", inside: bool | None = None, **features: str) -> None:
+def show(
+    browser: Chrome,
+    site: Site,
+    path: str,
+    width: int = 1440,
+    scheme: str = "light",
+    inside: bool | None = None,
+    **features: str,
+) -> None:
     """Opens a page in a window of that width, in that appearance, logged in or not (None: as before)."""
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False})
-    wanted = {"prefers-color-scheme": scheme, "forced-colors": "none", **{name.replace("_", "-"): value for name, value in features.items()}}
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": name, "value": value} for name, value in wanted.items()]})
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    )
+    wanted = {
+        "prefers-color-scheme": scheme,
+        "forced-colors": "none",
+        **{name.replace("_", "-"): value for name, value in features.items()},
+    }
+    browser.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia", {"features": [{"name": name, "value": value} for name, value in wanted.items()]}
+    )
     if inside and not any(cookie["name"].startswith("pairscope-") for cookie in browser.get_cookies()):
         log_in(browser, site)
     elif inside is False:
@@ -127,7 +153,8 @@ for (const one of document.querySelectorAll("a[href], button, summary, select, t
 }
 return found;
 """
-"""What can be pressed and is smaller than 24 by 24 pixels. WCAG 2.2, 2.5.8, with its exception for what stands in a sentence."""
+"""What can be pressed and is smaller than 24 by 24 pixels. WCAG 2.2, 2.5.8, with its exception for what stands in a
+sentence."""
 
 SCROLLING = """
 return [...document.querySelectorAll("body *")].filter((one) => {
@@ -140,12 +167,19 @@ return [...document.querySelectorAll("body *")].filter((one) => {
 
 
 def wrong(browser: Chrome, name: str, combination: tuple[int, str, bool]) -> list[str]:
-    found = axe.violations(browser) + [f"small: {one}" for one in browser.execute_script(SMALL)] + [f"out of reach: {one}" for one in browser.execute_script(SCROLLING)]
+    found = (
+        axe.violations(browser)
+        + [f"small: {one}" for one in browser.execute_script(SMALL)]
+        + [f"out of reach: {one}" for one in browser.execute_script(SCROLLING)]
+    )
     return [f"{name} {combination}: {one}" for one in found]
 
 
-def test_each_kind_of_page_can_be_used_by_assistive_technology_by_a_finger_and_by_the_keyboard_alone(browser: Chrome, site: Site, kinds: dict[str, str]) -> None:
-    """Each in one of the eight ways, neighbours in another one; all in all of them with --long: a page takes most of a second."""
+def test_each_kind_of_page_can_be_used_by_assistive_technology_by_a_finger_and_by_the_keyboard_alone(
+    browser: Chrome, site: Site, kinds: dict[str, str]
+) -> None:
+    """Each in one of the eight ways, neighbours in another one; all in all of them with --long: a page takes most of a
+    second."""
     found = []
     for index, combination in enumerate(COMBINATIONS):  # those without a login first
         for name, path in list(kinds.items())[index :: len(COMBINATIONS)]:
@@ -156,7 +190,9 @@ def test_each_kind_of_page_can_be_used_by_assistive_technology_by_a_finger_and_b
 
 @pytest.mark.long
 @pytest.mark.parametrize("combination", COMBINATIONS, ids=lambda one: f"{one[0]}-{one[1]}-{'in' if one[2] else 'out'}")
-def test_every_page_can_be_used_at_each_width_in_each_appearance_logged_in_and_not(browser: Chrome, site: Site, kinds: dict[str, str], combination: tuple[int, str, bool]) -> None:
+def test_every_page_can_be_used_at_each_width_in_each_appearance_logged_in_and_not(
+    browser: Chrome, site: Site, kinds: dict[str, str], combination: tuple[int, str, bool]
+) -> None:
     found = []
     for name, path in kinds.items():
         show(browser, site, path, *combination)
@@ -176,7 +212,11 @@ def heard(browser: Chrome, selector: str) -> list[str]:
     start = next(one for one in nodes.values() if one.get("backendDOMNodeId") == top)
 
     def texts(one: dict[str, Any]) -> list[str]:
-        if not one.get("ignored") and one["role"]["value"] in ("StaticText", "image", "img") and one["name"]["value"].strip():
+        if (
+            not one.get("ignored")
+            and one["role"]["value"] in ("StaticText", "image", "img")
+            and one["name"]["value"].strip()
+        ):
             return [one["name"]["value"].strip()]
         return [text for child in one.get("childIds", ()) if child in nodes for text in texts(nodes[child])]
 
@@ -196,20 +236,26 @@ def test_a_phone_hears_the_whole_names_of_lamps_processes_columns_and_states(bro
     assert heard(browser, "tbody tr td.proof") == ["proved"]
 
 
-def test_a_drawing_with_links_is_no_image_for_those_who_cannot_see_it(browser: Chrome, site: Site, kinds: dict[str, str]) -> None:
+def test_a_drawing_with_links_is_no_image_for_those_who_cannot_see_it(
+    browser: Chrome, site: Site, kinds: dict[str, str]
+) -> None:
     seen = 0
     for name in ("overview", "job", "run"):
         show(browser, site, kinds[name])
         for role, links, titled in browser.execute_script(
-            "return [...document.querySelectorAll('svg.drawing')].filter((one) => one.checkVisibility()).map((one) => [one.getAttribute('role'), "
-            "one.querySelectorAll('a').length, document.getElementById(one.getAttribute('aria-labelledby')).textContent])"
+            "return [...document.querySelectorAll('svg.drawing')].filter((one) => "
+            "one.checkVisibility()).map((one) => [one.getAttribute('role'), "
+            "one.querySelectorAll('a').length, "
+            "document.getElementById(one.getAttribute('aria-labelledby')).textContent])"
         ):
             assert role == ("group" if links else "img") and titled, name
             seen += bool(links)
     assert seen == 3
 
 
-def test_the_description_of_a_moment_calls_a_descriptor_by_the_name_that_its_own_process_gave_it(browser: Chrome, site: Site, kinds: dict[str, str]) -> None:
+def test_the_description_of_a_moment_calls_a_descriptor_by_the_name_that_its_own_process_gave_it(
+    browser: Chrome, site: Site, kinds: dict[str, str]
+) -> None:
     """worker0 has closed the ch0 that it inherited; the channel that it receives gets the number 3 again, as to1."""
     show(browser, site, kinds["run"])
     said = browser.execute_script("return document.getElementById('moment-wide-desc').textContent")
@@ -218,34 +264,61 @@ def test_the_description_of_a_moment_calls_a_descriptor_by_the_name_that_its_own
 
 # ---- nothing moves, nothing comes twice
 
-SHIFTS = "window.shifts = []; new PerformanceObserver((list) => { for (const one of list.getEntries()) shifts.push(one.value); }).observe({ type: 'layout-shift', buffered: true });"
+SHIFTS = (
+    "window.shifts = []; new PerformanceObserver((list) => { for (const one of list.getEntries()) "
+    "shifts.push(one.value); }).observe({ type: 'layout-shift', buffered: true });"
+)
 
 
 def test_nothing_moves_when_the_scripts_come_and_each_of_them_comes_once(browser: Chrome, site: Site) -> None:
-    """A layout shift of 0.1 and more is bad: https://web.dev/articles/cls. A slow line lets the page be painted before its scripts run."""
+    """A layout shift of 0.1 and more is bad: https://web.dev/articles/cls. A slow line lets the page be painted before
+    its scripts run."""
     browser.execute_cdp_cmd("Network.enable", {})
     browser.execute_cdp_cmd("Network.setCacheDisabled", {"cacheDisabled": True})
-    browser.execute_cdp_cmd("Network.emulateNetworkConditions", {"offline": False, "latency": 100, "downloadThroughput": 2_000_000, "uploadThroughput": 2_000_000})
+    browser.execute_cdp_cmd(
+        "Network.emulateNetworkConditions",
+        {"offline": False, "latency": 100, "downloadThroughput": 2_000_000, "uploadThroughput": 2_000_000},
+    )
     watching = browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": SHIFTS})
     try:
-        for path, shown in (("/messages", "[data-switch]:not([hidden])"), ("/", "[data-switch]:not([hidden])"), ("/stack/guide", "[data-copy]:not([hidden])")):
+        for path, shown in (
+            ("/messages", "[data-switch]:not([hidden])"),
+            ("/", "[data-switch]:not([hidden])"),
+            ("/stack/guide", "[data-copy]:not([hidden])"),
+        ):
             show(browser, site, path, 375)
-            eventually(lambda: browser.execute_script("return Boolean(document.querySelector(arguments[0]))", shown), "the script has run")
-            browser.execute_async_script("const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(() => done()))")  # painted
+            eventually(
+                lambda: browser.execute_script("return Boolean(document.querySelector(arguments[0]))", shown),
+                "the script has run",
+            )
+            browser.execute_async_script(
+                "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(() => done()))"
+            )  # painted
             assert browser.execute_script("return shifts.reduce((sum, one) => sum + one, 0)") < 0.01, path
             named = browser.execute_script("return performance.getEntriesByType('resource').map((one) => one.name)")
-            files = [name.partition("?")[0] for name in named if "/static/" in name and name.partition("?")[0].endswith((".js", ".css"))]
-            assert len(files) == len(set(files)) >= 2 and all("?v=" in name for name in named if "/static/" in name), named
+            files = [
+                name.partition("?")[0]
+                for name in named
+                if "/static/" in name and name.partition("?")[0].endswith((".js", ".css"))
+            ]
+            assert len(files) == len(set(files)) >= 2 and all("?v=" in name for name in named if "/static/" in name), (
+                named
+            )
     finally:
         browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", watching)
         browser.execute_cdp_cmd("Network.setCacheDisabled", {"cacheDisabled": False})
-        browser.execute_cdp_cmd("Network.emulateNetworkConditions", {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1})
+        browser.execute_cdp_cmd(
+            "Network.emulateNetworkConditions",
+            {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1},
+        )
 
 
 # ---- the system's colours
 
 
-def test_in_forced_colours_discs_the_current_line_and_the_open_page_are_still_told_apart(browser: Chrome, site: Site, kinds: dict[str, str]) -> None:
+def test_in_forced_colours_discs_the_current_line_and_the_open_page_are_still_told_apart(
+    browser: Chrome, site: Site, kinds: dict[str, str]
+) -> None:
     show(browser, site, kinds["run"], scheme="dark", forced_colors="active")
     ground, disc, here, other, page, chosen, stroke = browser.execute_script(
         """
@@ -286,8 +359,19 @@ for (const rule of [...document.styleSheets].flatMap((sheet) => [...sheet.cssRul
 }
 return [seen, found];
 """
-WITHOUT_TEXT = ("::selection", ".legend-", ".half", ".bar", ".activity", ".primary", ".packet:hover", "a:hover .packet", ".slot.here")
-"""Tints on which no text of a soft colour or of a role's stands: on the last four it is ink alone, and that is looked at below."""
+WITHOUT_TEXT = (
+    "::selection",
+    ".legend-",
+    ".half",
+    ".bar",
+    ".activity",
+    ".primary",
+    ".packet:hover",
+    "a:hover .packet",
+    ".slot.here",
+)
+"""Tints on which no text of a soft colour or of a role's stands: on the last four it is ink alone, and that is looked
+at below."""
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

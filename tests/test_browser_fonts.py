@@ -1,10 +1,11 @@
-"""What holds whatever fonts a machine has: what can be pressed in a drawing is one surface, and letters stay where they belong."""
+"""What holds whatever fonts a machine has: what can be pressed in a drawing is one surface, and letters stay where they
+belong."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from typing import Iterator
+from collections.abc import Iterator
 
 import pytest
 from selenium.webdriver import ActionChains, Chrome
@@ -39,10 +40,13 @@ HOLES = """
     }
     return [seen, found];
 """
-"""Places within what can be pressed at which something else would be pressed, or nothing; and what is too small to be hit."""
+"""Places within what can be pressed at which something else would be pressed, or nothing; and what is too small to be
+hit."""
 
 
-@pytest.fixture(scope="module", params=["fallback", pytest.param("own", marks=pytest.mark.long)])  # the other tests have their own
+@pytest.fixture(
+    scope="module", params=["fallback", pytest.param("own", marks=pytest.mark.long)]
+)  # the other tests have their own
 def browser(request: pytest.FixtureRequest) -> Iterator[Chrome]:
     with chromium(1440, 900, letters=request.param) as made:
         yield made
@@ -53,12 +57,22 @@ def test_the_sets_differ_and_each_shows_letters() -> None:
     widths = []
     for name in sorted(SETS):
         with chromium(800, 300, letters=name) as one:
-            one.get("data:text/html,<span style='font:15px monospace'>iiii</span><span style='font:15px sans-serif'>WWWW</span>")
-            widths.append(one.execute_script("return [...document.querySelectorAll('span')].map((part) => Math.round(part.getBoundingClientRect().width))"))
+            one.get(
+                "data:text/html,<span style='font:15px monospace'>iiii</span><span style='font:15px "
+                "sans-serif'>WWWW</span>"
+            )
+            widths.append(
+                one.execute_script(
+                    "return [...document.querySelectorAll('span')].map((part) => "
+                    "Math.round(part.getBoundingClientRect().width))"
+                )
+            )
     assert all(width > 5 for pair in widths for width in pair) and widths[0] != widths[1]
 
 
-def test_what_can_be_pressed_in_a_drawing_is_one_surface_and_its_letters_stay_within(browser: Chrome, site: Site, paths: list[str]) -> None:  # noqa: F811
+def test_what_can_be_pressed_in_a_drawing_is_one_surface_and_its_letters_stay_within(
+    browser: Chrome, site: Site, paths: list[str]
+) -> None:  # noqa: F811
     pressed = 0
     for path in ("/", *(path for path in paths if path.startswith(("/transfers/", "/jobs/")))):
         browser.get(site.address + path)
@@ -80,5 +94,11 @@ def test_a_cell_of_the_timeline_is_one_surface_in_whatever_lane_it_stands(browse
 @pytest.mark.long
 def test_the_browser_tests_pass_with_nothing_but_what_chromium_falls_back_on() -> None:
     files = sorted(str(file) for file in (PROJECT / "tests").glob("test_browser_*.py"))
-    run = subprocess.run([sys.executable, "-m", "pytest", "-q", "--fonts", "fallback", *files], cwd=PROJECT, capture_output=True, text=True, timeout=1800)
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "--fonts", "fallback", *files],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=1800,
+    )
     assert run.returncode == 0, run.stdout[-8000:]

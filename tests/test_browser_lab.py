@@ -1,11 +1,12 @@
-"""The lab in a browser: stepping by keys, bytes that light up, and everything without a script and at a phone's width."""
+"""The lab in a browser: stepping by keys, bytes that light up, and everything without a script and at a phone's
+width."""
 
 from __future__ import annotations
 
 import json
 import signal
 import urllib.request
-from typing import Iterator
+from collections.abc import Iterator
 
 import pytest
 from selenium.webdriver import ActionChains, Chrome
@@ -59,7 +60,9 @@ def test_a_visitor_chooses_a_scenario_runs_it_and_steps_through_it_with_the_keys
     browser.get(lab.address + "lab")
     browser.find_element(By.LINK_TEXT, "Begin with parent and child").click()
     eventually(lambda: "/lab/scenarios/parent-and-child" in browser.current_url, "the scenario is shown")
-    assert "SOCKET PAIR TEST." in text_of(browser, "main") and "What does the second read return" in text_of(browser, "main")
+    assert "SOCKET PAIR TEST." in text_of(browser, "main") and "What does the second read return" in text_of(
+        browser, "main"
+    )
     browser.find_element(By.XPATH, "//button[.='Run it and see all']").click()
     eventually(lambda: "/lab/runs/" in browser.current_url, "the run is shown")
     at(browser, 1)
@@ -77,7 +80,9 @@ def test_a_visitor_chooses_a_scenario_runs_it_and_steps_through_it_with_the_keys
     at(browser, 0)
 
 
-def test_a_click_on_a_line_or_in_the_timeline_leads_to_its_step_without_loading_the_page(browser: Chrome, lab: Server) -> None:
+def test_a_click_on_a_line_or_in_the_timeline_leads_to_its_step_without_loading_the_page(
+    browser: Chrome, lab: Server
+) -> None:
     browser.get(ran(lab, "parent-and-child") + "?step=1")
     browser.execute_script("window.same = true")
     browser.find_element(By.CSS_SELECTOR, ".script a[data-step='7']").click()
@@ -119,7 +124,10 @@ def test_predicting_hides_the_outcome_until_it_is_asked_for(browser: Chrome, lab
 
 def focused(browser: Chrome) -> str:
     """What has focus, by what it is pressed for."""
-    return browser.execute_script("const one = document.activeElement; return one.dataset.key ?? (one.dataset.step && `step ${one.dataset.step}`) ?? one.dataset.play ?? one.tagName")
+    return browser.execute_script(
+        "const one = document.activeElement; return one.dataset.key ?? (one.dataset.step && `step "
+        "${one.dataset.step}`) ?? one.dataset.play ?? one.tagName"
+    )
 
 
 def test_enter_reveals_and_leads_on_and_neither_title_nor_timeline_tells_before(browser: Chrome, lab: Server) -> None:
@@ -152,7 +160,9 @@ def test_when_all_is_predicted_the_run_has_its_title_and_verdict_again(browser: 
     assert focused(browser) == "ArrowRight", "it can be focused where it leads nowhere, too"
 
 
-def test_the_region_that_a_screen_reader_listens_to_stays_when_one_steps_and_focus_stays_where_it_was(browser: Chrome, lab: Server) -> None:
+def test_the_region_that_a_screen_reader_listens_to_stays_when_one_steps_and_focus_stays_where_it_was(
+    browser: Chrome, lab: Server
+) -> None:
     browser.get(ran(lab, "parent-and-child") + "?step=1")
     browser.execute_script("""
         window.heard = [];
@@ -170,7 +180,13 @@ def test_the_region_that_a_screen_reader_listens_to_stays_when_one_steps_and_foc
         browser.find_element(By.CSS_SELECTOR, pressed).click()
         at(browser, step)
         assert focused(browser) == has, pressed
-    assert browser.execute_script("return region.isConnected && region === document.querySelector('.what') && region.getAttribute('aria-atomic')") == "true"
+    assert (
+        browser.execute_script(
+            "return region.isConnected && region === document.querySelector('.what') && "
+            "region.getAttribute('aria-atomic')"
+        )
+        == "true"
+    )
     heard = browser.execute_script("return heard")
     assert len(heard) == 6 and "blocks" in heard[1] and "its call of step 7 returns" in heard[2], heard
 
@@ -181,7 +197,11 @@ def test_a_step_that_nobody_answers_is_told_and_comes_by_itself_later(browser: C
     lab.process.send_signal(signal.SIGSTOP)
     try:
         browser.find_element(By.CSS_SELECTOR, "[data-next]").click()
-        eventually(lambda: text_of(browser, "[data-unanswered]") == "No answer; trying again", "the page says that nobody answers", 5)
+        eventually(
+            lambda: text_of(browser, "[data-unanswered]") == "No answer; trying again",
+            "the page says that nobody answers",
+            5,
+        )
         assert number(browser) == 1
     finally:
         lab.process.send_signal(signal.SIGCONT)
@@ -214,7 +234,9 @@ def test_an_own_text_is_written_run_and_its_mistake_is_shown_at_its_place(lab: S
     with chromium(1200, 900) as own:
         own.get(lab.link)
         own.find_element(By.CSS_SELECTOR, "main button.primary").click()
-        eventually(lambda: text_of(own, "h1").startswith("A descriptor goes in"), "the overview is there after the login")
+        eventually(
+            lambda: text_of(own, "h1").startswith("A descriptor goes in"), "the overview is there after the login"
+        )
         own.get(lab.address + "lab/edit")
         area = own.find_element(By.ID, "text")
         area.clear()

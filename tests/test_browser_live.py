@@ -7,9 +7,10 @@ import re
 import threading
 import time
 from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Callable, Iterator
+from typing import Any
 
 import msgspec
 import pytest
@@ -17,8 +18,8 @@ from selenium.webdriver import ActionChains, Chrome, Keys
 from selenium.webdriver.common.by import By
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from app import create_app
-from app.web import listing
+from pairscope import create_app
+from pairscope.web import listing
 from tests import plausible
 from tests.browser import chromium, text_of
 from tests.eventually import eventually
@@ -269,7 +270,10 @@ def test_what_is_paused_is_still_all_of_it(browser: Chrome, site: Site) -> None:
     before = site.standing
     open_page(browser, site, "/")
     appears(browser, site.message())
-    shown = "return [...document.querySelectorAll('.lamps, .gauges > div:not(.pulse), [data-part=system], [data-part=rates], .table')].map((part) => part.innerHTML)"
+    shown = (
+        "return [...document.querySelectorAll('.lamps, .gauges > div:not(.pulse), [data-part=system], "
+        "[data-part=rates], .table')].map((part) => part.innerHTML)"
+    )
     try:
         button(browser).click()
         was = browser.execute_script(shown)
@@ -281,7 +285,12 @@ def test_what_is_paused_is_still_all_of_it(browser: Chrome, site: Site) -> None:
         eventually(lambda: len(site.asked("/live/overview", begin)) >= 2, "it has gone on asking")
         assert browser.execute_script(shown) == was
         button(browser).click()
-        eventually(lambda: "7 waiting" in text_of(browser, "[data-part=system]") and browser.execute_script(shown)[-2] != was[-2], "then all of it goes on")
+        eventually(
+            lambda: (
+                "7 waiting" in text_of(browser, "[data-part=system]") and browser.execute_script(shown)[-2] != was[-2]
+            ),
+            "then all of it goes on",
+        )
         assert top_row(browser) == f"m{row.id}"
     finally:
         site.standing = before
@@ -306,7 +315,10 @@ def test_a_burst_brings_the_newest_page_in_order(browser: Chrome, site: Site) ->
             "cancel", site.history.web, site.history.supervisor, {}, job=1, at=time.time_ns(), latency=1000
         )
     site.history.commit()
-    eventually(lambda: text_of(browser, "[data-pause]") == "Paused: 50+ new", "of more than an update carries the count is not known")
+    eventually(
+        lambda: text_of(browser, "[data-pause]") == "Paused: 50+ new",
+        "of more than an update carries the count is not known",
+    )
     button(browser).click()
     appears(browser, row)
     assert len(ids(browser)) == listing.PAGE and ids(browser) == sorted(ids(browser), reverse=True)
@@ -320,7 +332,8 @@ def test_who_is_scrolled_down_keeps_every_row_and_is_led_up_to_the_new_ones(brow
     )
     ActionChains(browser).move_to_element(browser.find_element(By.CSS_SELECTOR, ".rail nav")).perform()
     first = browser.execute_script(
-        "return [...document.querySelectorAll('tbody[data-rows] tr')].find((row) => row.getBoundingClientRect().top >= 0).id"
+        "return [...document.querySelectorAll('tbody[data-rows] tr')].find((row) => "
+        "row.getBoundingClientRect().top >= 0).id"
     )
     where = "return document.getElementById(arguments[0]).getBoundingClientRect().top"
     place = browser.execute_script(where, first)
@@ -337,20 +350,30 @@ def test_who_is_scrolled_down_keeps_every_row_and_is_led_up_to_the_new_ones(brow
 
 
 @pytest.mark.long
-def test_the_row_under_the_pointer_stays_there_when_what_stands_above_the_table_grows(browser: Chrome, site: Site) -> None:
+def test_the_row_under_the_pointer_stays_there_when_what_stands_above_the_table_grows(
+    browser: Chrome, site: Site
+) -> None:
     before = site.standing
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": 1440, "height": 620, "deviceScaleFactor": 1, "mobile": False})
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": 1440, "height": 620, "deviceScaleFactor": 1, "mobile": False}
+    )
     open_page(browser, site, "/workers")
     row = browser.find_elements(By.CSS_SELECTOR, "tbody[data-rows] tr")[0]
     ActionChains(browser).scroll_to_element(row).move_to_element(row).perform()
     place = browser.execute_script("return arguments[0].getBoundingClientRect().top", row)
     try:
         site.standing = msgspec.structs.replace(before, workers=[*before.workers, *before.workers])
-        eventually(lambda: len(browser.find_elements(By.CSS_SELECTOR, "[data-part=pool] tr.edge")) > len(before.workers), "the pool has grown")
+        eventually(
+            lambda: len(browser.find_elements(By.CSS_SELECTOR, "[data-part=pool] tr.edge")) > len(before.workers),
+            "the pool has grown",
+        )
         assert browser.execute_script("return arguments[0].getBoundingClientRect().top", row) == place
     finally:
         site.standing = before
-        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": 1440, "height": 900, "deviceScaleFactor": 1, "mobile": False})
+        browser.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride",
+            {"width": 1440, "height": 900, "deviceScaleFactor": 1, "mobile": False},
+        )
 
 
 def test_a_row_that_no_longer_fits_the_filter_leaves_the_table(browser: Chrome, site: Site) -> None:
@@ -407,7 +430,10 @@ def test_one_request_is_under_way_at_a_time_whatever_happens_meanwhile(browser: 
 
         def provoked() -> bool:
             for kind in ("visibilitychange", "pointermove", "keydown", "focus"):
-                browser.execute_script("(arguments[0] === 'visibilitychange' ? document : window).dispatchEvent(new Event(arguments[0]))", kind)
+                browser.execute_script(
+                    "(arguments[0] === 'visibilitychange' ? document : window).dispatchEvent(new Event(arguments[0]))",
+                    kind,
+                )
             button(browser).click()
             return time.monotonic() - begin > 3.0
 
@@ -428,10 +454,23 @@ def test_the_ages_of_rows_tick(browser: Chrome, site: Site) -> None:
     eventually(lambda: browser.execute_script(when).startswith(("2", "3")), "the age of the row counts up")
 
 
-def test_no_row_comes_from_the_future_also_where_the_script_came_late_or_a_clock_is_ahead(browser: Chrome, site: Site) -> None:
+def test_no_row_comes_from_the_future_also_where_the_script_came_late_or_a_clock_is_ahead(
+    browser: Chrome, site: Site
+) -> None:
     browser.execute_cdp_cmd("Network.setCacheDisabled", {"cacheDisabled": True})
     made = time.monotonic()
-    old, ahead = site.message(), site.history.message("cancel", site.history.web, site.history.supervisor, {}, job=1, at=time.time_ns() + 3600 * 10**9, latency=1000)
+    old, ahead = (
+        site.message(),
+        site.history.message(
+            "cancel",
+            site.history.web,
+            site.history.supervisor,
+            {},
+            job=1,
+            at=time.time_ns() + 3600 * 10**9,
+            latency=1000,
+        ),
+    )
     site.history.commit()
     site.script.clear()
     late = threading.Timer(2.5, site.script.set)
@@ -441,7 +480,9 @@ def test_no_row_comes_from_the_future_also_where_the_script_came_late_or_a_clock
 
     def age(row: Any) -> int:
         """In seconds, as it is told."""
-        text = browser.execute_script("return document.querySelector(`#${arguments[0]} time`).textContent", f"m{row.id}")
+        text = browser.execute_script(
+            "return document.querySelector(`#${arguments[0]} time`).textContent", f"m{row.id}"
+        )
         return 0 if text == "now" else int(re.fullmatch(r"(\d+)\u00a0s ago", text)[1])  # type: ignore[index]
 
     eventually(lambda: not browser.find_elements(By.CSS_SELECTOR, "[data-switch][hidden]"), "the script has started")
@@ -462,8 +503,14 @@ def stale(browser: Chrome) -> str:
 GREY = "return ['.lamps', ...arguments].map((part) => getComputedStyle(document.querySelector(part)).filter)"
 
 
-def test_every_page_tells_a_dead_server_within_5_s_greys_what_is_old_and_recovers_by_itself(browser: Chrome, site: Site) -> None:
-    paths = {"/": ["[data-part=system]", "[data-part=rates]", ".table[data-table]"], "/stack": ["[data-stack]"], "/lab": []}
+def test_every_page_tells_a_dead_server_within_5_s_greys_what_is_old_and_recovers_by_itself(
+    browser: Chrome, site: Site
+) -> None:
+    paths = {
+        "/": ["[data-part=system]", "[data-part=rates]", ".table[data-table]"],
+        "/stack": ["[data-stack]"],
+        "/lab": [],
+    }
     windows = {}
     for path in paths:
         if windows:
@@ -483,15 +530,26 @@ def test_every_page_tells_a_dead_server_within_5_s_greys_what_is_old_and_recover
     assert browser.execute_script(lamp) != "rgba(0, 0, 0, 0)"
     site.stop()
     try:
-        eventually(lambda: all("What is grey is as it was" in told for told in everywhere(lambda: stale(browser)).values()), "every page says so", timeout=5)
+        eventually(
+            lambda: all("What is grey is as it was" in told for told in everywhere(lambda: stale(browser)).values()),
+            "every page says so",
+            timeout=5,
+        )
         for path, parts in paths.items():
             browser.switch_to.window(windows[path])
             assert set(browser.execute_script(GREY, *parts)) == {"grayscale(1)"}, path
-            assert browser.execute_script(lamp) == "rgba(0, 0, 0, 0)" and "no answer" in text_of(browser, ".pulse"), "a lamp says nothing of now"
-        eventually(lambda: re.search(r"No answer; trying again\s+What is grey is as it was [2-9]\ss ago\.", stale(browser)), "the age is told and grows")
+            assert browser.execute_script(lamp) == "rgba(0, 0, 0, 0)" and "no answer" in text_of(browser, ".pulse"), (
+                "a lamp says nothing of now"
+            )
+        eventually(
+            lambda: re.search(r"No answer; trying again\s+What is grey is as it was [2-9]\ss ago\.", stale(browser)),
+            "the age is told and grows",
+        )
     finally:
         site.start()
-    eventually(lambda: set(everywhere(lambda: stale(browser)).values()) == {""}, "every page recovers by itself", timeout=10)
+    eventually(
+        lambda: set(everywhere(lambda: stale(browser)).values()) == {""}, "every page recovers by itself", timeout=10
+    )
     assert all(set(greys) == {"none"} for greys in everywhere(lambda: browser.execute_script(GREY)).values())
     for path in list(paths)[1:]:
         browser.switch_to.window(windows[path])
@@ -504,14 +562,18 @@ def test_a_server_that_takes_requests_and_answers_none_is_told_within_5_s_too(br
     browser.get(site.address + "/stack")
     site.answering.clear()
     try:
-        eventually(lambda: stale(browser).startswith("No answer; trying again"), "the page says so", timeout=5 + 1)  # an answer may have been on the way
+        eventually(
+            lambda: stale(browser).startswith("No answer; trying again"), "the page says so", timeout=5 + 1
+        )  # an answer may have been on the way
     finally:
         site.answering.set()
     eventually(lambda: stale(browser) == "", "it goes on where it waited")
 
 
 @pytest.mark.long
-def test_a_server_that_answers_with_an_error_is_told_by_that_error_and_its_strip_is_shown(browser: Chrome, tmp_path: Path) -> None:
+def test_a_server_that_answers_with_an_error_is_told_by_that_error_and_its_strip_is_shown(
+    browser: Chrome, tmp_path: Path
+) -> None:
     own = Site(tmp_path)
     place = own.settings.state / "history.sqlite"
     try:
@@ -520,12 +582,18 @@ def test_a_server_that_answers_with_an_error_is_told_by_that_error_and_its_strip
             made.dispose()
         place.rename(place.with_suffix(".away"))
         place.mkdir()  # a file would be made anew
-        eventually(lambda: stale(browser).startswith("The database is away") and said(browser) == "The database is away", "the error's title is told", timeout=5)
+        eventually(
+            lambda: stale(browser).startswith("The database is away") and said(browser) == "The database is away",
+            "the error's title is told",
+            timeout=5,
+        )
         assert "away" in text_of(browser, ".lamp.failed")
         assert browser.execute_script(GREY, ".table[data-table]") == ["none", "grayscale(1)"], "the strip is of now"
         place.rmdir()
         place.with_suffix(".away").rename(place)
-        eventually(lambda: stale(browser) == "" and not browser.find_elements(By.CSS_SELECTOR, ".lamp.failed"), "it goes on")
+        eventually(
+            lambda: stale(browser) == "" and not browser.find_elements(By.CSS_SELECTOR, ".lamp.failed"), "it goes on"
+        )
     finally:
         browser.get("about:blank")
         own.close()

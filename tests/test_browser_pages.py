@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator
 
 import pytest
 from selenium.webdriver import ActionChains, Chrome
@@ -99,7 +99,8 @@ def test_the_page_that_is_open_is_seen_in_the_line_of_pages(phone: Chrome, site:
     for path in ("/", "/messages", "/transfers", "/workers", "/jobs", "/lab", "/database"):
         phone.get(site.address + path)
         left, right = phone.execute_script(
-            "const box = document.querySelector('.rail nav [aria-current]').getBoundingClientRect(); return [box.left, box.right]"
+            "const box = document.querySelector('.rail nav [aria-current]').getBoundingClientRect(); return "
+            "[box.left, box.right]"
         )
         assert 0 <= left and right <= 375, path
 
@@ -108,7 +109,10 @@ def test_no_words_run_into_their_neighbours(phone: Chrome, site: Site, paths: li
     """A word without a place to break, such as RLIMIT_MSGQUEUE, is wider than a phone's column."""
     for path in paths:
         phone.get(site.address + path)
-        over = "return [...document.querySelectorAll('main dt, main dd')].filter((one) => one.scrollWidth > one.clientWidth + 1 && one.clientWidth).map((one) => one.innerText)"
+        over = (
+            "return [...document.querySelectorAll('main dt, main dd')].filter((one) => one.scrollWidth > "
+            "one.clientWidth + 1 && one.clientWidth).map((one) => one.innerText)"
+        )
         assert phone.execute_script(over) == [], path
 
 
@@ -117,11 +121,14 @@ def test_a_phone_shows_each_rows_state_and_cuts_no_table(phone: Chrome, site: Si
         phone.get(site.address + path)
         tables = phone.execute_script(
             "return [...document.querySelectorAll('main .table')].map((one) => [one.scrollWidth, one.clientWidth, "
-            "one.querySelectorAll('tbody tr').length, [...one.querySelectorAll('td:is(.state, .proof)')].filter((cell) => cell.getBoundingClientRect().width).length])"
+            "one.querySelectorAll('tbody tr').length, [...one.querySelectorAll('td:is(.state, "
+            ".proof)')].filter((cell) => cell.getBoundingClientRect().width).length])"
         )
         assert tables, path
         for needed, there, rows, states in tables:
-            assert needed <= there and (not path[1:].isalpha() or states == rows > 0), f"{path}: {needed} of {there} pixels, {states} states in {rows} rows"
+            assert needed <= there and (not path[1:].isalpha() or states == rows > 0), (
+                f"{path}: {needed} of {there} pixels, {states} states in {rows} rows"
+            )
 
 
 def test_each_drawing_has_a_form_for_the_phone_that_can_be_read(phone: Chrome, site: Site, paths: list[str]) -> None:
@@ -207,7 +214,8 @@ def test_all_can_be_reached_by_the_keyboard_with_visible_focus(wide: Chrome, sit
     for _index in range(12):
         ActionChains(wide).send_keys("\ue004").perform()
         outline = wide.execute_script(
-            "const style = getComputedStyle(document.activeElement); return [style.outlineStyle, parseFloat(style.outlineWidth)]"
+            "const style = getComputedStyle(document.activeElement); return [style.outlineStyle, "
+            "parseFloat(style.outlineWidth)]"
         )
         assert outline[0] == "solid" and outline[1] >= 2, wide.execute_script(active).get_attribute("outerHTML")
 
@@ -236,7 +244,9 @@ def test_a_chosen_file_is_named_with_its_size_and_one_too_large_is_not_sent(
     assert not wide.find_element(By.CSS_SELECTOR, ".submit button.primary").is_enabled()
 
 
-def test_no_file_or_an_empty_one_is_said_in_place_and_the_choice_stays(wide: Chrome, site: Site, tmp_path: Path) -> None:
+def test_no_file_or_an_empty_one_is_said_in_place_and_the_choice_stays(
+    wide: Chrome, site: Site, tmp_path: Path
+) -> None:
     log_in(wide, site)
     wide.find_element(By.CSS_SELECTOR, "input[value=compress]").click()
     send = wide.find_element(By.CSS_SELECTOR, ".submit button.primary")
@@ -251,7 +261,9 @@ def test_no_file_or_an_empty_one_is_said_in_place_and_the_choice_stays(wide: Chr
     full.write_bytes(b"x")
     wide.find_element(By.CSS_SELECTOR, "input[type=file]").send_keys(str(full))
     assert told.text == "full.bin · 1 B" and send.is_enabled()
-    assert wide.find_element(By.CSS_SELECTOR, "input[value=compress]").is_selected() and wide.current_url.endswith("/jobs")
+    assert wide.find_element(By.CSS_SELECTOR, "input[value=compress]").is_selected() and wide.current_url.endswith(
+        "/jobs"
+    )
 
 
 def test_a_login_link_works_over_http_at_a_name_that_is_not_localhost(tmp_path: Path) -> None:
@@ -261,16 +273,24 @@ def test_a_login_link_works_over_http_at_a_name_that_is_not_localhost(tmp_path: 
         with chromium(1440, 900, names="box.test") as browser:
             browser.get(f"http://box.test:{site.port}/login?token=a-token-of-this-test")
             browser.find_element(By.CSS_SELECTOR, "main button.primary").click()
-            eventually(lambda: text_of(browser, "h1").startswith("A descriptor goes in"), "the overview is there after the login")
+            eventually(
+                lambda: text_of(browser, "h1").startswith("A descriptor goes in"),
+                "the overview is there after the login",
+            )
             assert "Log out" in text_of(browser, ".who-am-i")
             browser.get(f"http://box.test:{site.port}/stack")
             browser.find_element(By.CSS_SELECTOR, "[data-copy]").click()
-            eventually(lambda: text_of(browser, "[data-copy]") == "✓", "the command is copied, although the clipboard is for safer pages")
+            eventually(
+                lambda: text_of(browser, "[data-copy]") == "✓",
+                "the command is copied, although the clipboard is for safer pages",
+            )
     finally:
         site.close()
 
 
-def test_the_stack_page_tells_a_change_by_itself_also_in_the_row_under_the_pointer_and_keeps_the_row_where_it_is(tmp_path: Path) -> None:
+def test_the_stack_page_tells_a_change_by_itself_also_in_the_row_under_the_pointer_and_keeps_the_row_where_it_is(
+    tmp_path: Path,
+) -> None:
     site = Site(tmp_path)
     try:
         with chromium(1440, 900) as browser:
@@ -279,17 +299,31 @@ def test_the_stack_page_tells_a_change_by_itself_also_in_the_row_under_the_point
             browser.execute_script("document.querySelector(arguments[0]).scrollIntoView({block: 'center'})", row)
             ActionChains(browser).move_to_element(browser.find_element(By.CSS_SELECTOR, row)).perform()
             assert "running" in text_of(browser, row) and "good" in text_of(browser, row)
-            before = browser.execute_script("return document.querySelector(arguments[0]).getBoundingClientRect().top", row)
+            before = browser.execute_script(
+                "return document.querySelector(arguments[0]).getBoundingClientRect().top", row
+            )
             site.silence()
-            eventually(lambda: "No supervisor has said anything lately" in text_of(browser, row), "the row says that the supervisor is away", 30)
-            assert before == browser.execute_script("return document.querySelector(arguments[0]).getBoundingClientRect().top", row)
+            eventually(
+                lambda: "No supervisor has said anything lately" in text_of(browser, row),
+                "the row says that the supervisor is away",
+                30,
+            )
+            assert before == browser.execute_script(
+                "return document.querySelector(arguments[0]).getBoundingClientRect().top", row
+            )
             ActionChains(browser).move_to_element(browser.find_element(By.CSS_SELECTOR, "h1")).perform()
-            eventually(lambda: "No supervisor" in text_of(browser, ".drifts"), "away from the table the page tells it above, too", 30)
+            eventually(
+                lambda: "No supervisor" in text_of(browser, ".drifts"),
+                "away from the table the page tells it above, too",
+                30,
+            )
     finally:
         site.close()
 
 
-def test_a_page_that_the_database_could_not_answer_comes_by_itself_when_it_is_back(wide: Chrome, tmp_path: Path) -> None:
+def test_a_page_that_the_database_could_not_answer_comes_by_itself_when_it_is_back(
+    wide: Chrome, tmp_path: Path
+) -> None:
     site = Site(tmp_path)
     place = site.settings.state / "history.sqlite"
     try:
@@ -302,7 +336,9 @@ def test_a_page_that_the_database_could_not_answer_comes_by_itself_when_it_is_ba
         loaded = time.monotonic()
         site.stop()
         eventually(lambda: time.monotonic() - loaded > 5.5, "the time after which it asks again is over")
-        assert "The database does not answer" in text_of(wide, "main"), "it is no page of the browser's that never comes back"
+        assert "The database does not answer" in text_of(wide, "main"), (
+            "it is no page of the browser's that never comes back"
+        )
         assert "No answer; trying again" in text_of(wide, "[data-old]")
         place.rmdir()
         place.with_suffix(".away").rename(place)

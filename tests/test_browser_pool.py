@@ -9,15 +9,15 @@ import shutil
 import signal
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator
 
 import pytest
 from PIL import Image
 from selenium.webdriver import ActionChains, Chrome
 from selenium.webdriver.common.by import By
 
-from app.pool import snapshot
+from pairscope.pool import snapshot
 from tests.browser import chromium, text_of
 from tests.eventually import eventually
 from tests.running import Server, running
@@ -44,7 +44,9 @@ def browser(pool: Server) -> Iterator[Chrome]:
     with chromium(1440, 900) as made:
         made.get(pool.link)
         made.find_element(By.CSS_SELECTOR, "main button.primary").click()
-        eventually(lambda: text_of(made, "h1").startswith("A descriptor goes in"), "the overview is there after the login")
+        eventually(
+            lambda: text_of(made, "h1").startswith("A descriptor goes in"), "the overview is there after the login"
+        )
         yield made
 
 
@@ -81,7 +83,8 @@ def test_a_photograph_travels_through_the_pool_and_its_picture_is_shown(
         lambda: "taken later" in text_of(browser, "main"), "that its output was taken is told apart from its way"
     )
     kinds = browser.execute_script(
-        "return [...document.querySelectorAll('.hops')].map((table) => [...table.querySelectorAll('td.what a')].map((link) => link.textContent))"
+        "return [...document.querySelectorAll('.hops')].map((table) => [...table.querySelectorAll('td.what "
+        "a')].map((link) => link.textContent))"
     )
     assert kinds == [["submit", "accepted", "task", "result", "answer"], ["fetch", "output"]]
     eventually(lambda: "proved" in text_of(browser, ".journey"), "the descriptor's crossings are proved")
@@ -117,7 +120,9 @@ def test_a_form_without_its_file_says_what_is_missing(browser: Chrome, pool: Ser
     browser.get(pool.address + "jobs")
     browser.find_element(By.CSS_SELECTOR, "input[value=digest]").click()
     browser.find_element(By.CSS_SELECTOR, ".submit button.primary").click()
-    eventually(lambda: "Choose a file first: digest works on one." in text_of(browser, "main"), "it is said what is missing")
+    eventually(
+        lambda: "Choose a file first: digest works on one." in text_of(browser, "main"), "it is said what is missing"
+    )
 
 
 def test_a_job_that_is_not_recorded_yet_has_its_page_and_is_drawn_when_it_is(
@@ -154,7 +159,10 @@ def test_a_worker_that_is_killed_on_its_page_is_replaced_and_stays_in_history(br
         "another worker has taken its place",
         timeout=20,
     )
-    past = "return [...document.querySelectorAll('tbody[data-rows] tr')].map((row) => row.textContent).find((text) => text.includes(arguments[0])) ?? ''"
+    past = (
+        "return [...document.querySelectorAll('tbody[data-rows] tr')].map((row) => row.textContent).find((text) => "
+        "text.includes(arguments[0])) ?? ''"
+    )
     eventually(
         lambda: "SIGKILL" in browser.execute_script(past, pid), "its exit stands in history in words", timeout=20
     )

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from app.cli.tail import tail
-from app.ipc.identity import time_of
-from app.store import queries
+from pairscope.cli.tail import tail
+from pairscope.ipc.identity import time_of
+from pairscope.store import queries
 from tests import plausible
 from tests.eventually import eventually
 from tests.running import PROJECT, TOKEN, Server, environment, running
@@ -32,7 +32,7 @@ TEXT = b"one\ntwo words\nthree\n"
 def run(state: Path, *arguments: str, given: bytes = b"", **more: str) -> subprocess.CompletedProcess[str]:
     """One command; no traceback, whatever happens."""
     done = subprocess.run(
-        [sys.executable, "-m", "app", *arguments],
+        [sys.executable, "-m", "pairscope", *arguments],
         cwd=PROJECT,
         env=environment(state, **more),
         input=given,
@@ -72,7 +72,9 @@ def test_status_shows_workers_journal_and_database(server: Server) -> None:
 
 def test_status_in_json_is_the_snapshot(server: Server) -> None:
     told = json.loads(run(server.settings.state, "status", "--json").stdout)
-    assert told["ready"] and len(told["pool"]["workers"]) == 2 and set(told["checks"]) == {"pool", "journal", "database"}
+    assert (
+        told["ready"] and len(told["pool"]["workers"]) == 2 and set(told["checks"]) == {"pool", "journal", "database"}
+    )
 
 
 def test_status_without_a_pool_says_that_it_is_away(tmp_path: Path) -> None:
@@ -102,7 +104,8 @@ def test_submit_hands_the_file_to_a_worker_and_shows_the_result(server: Server, 
 def test_submit_passes_the_very_file_not_a_copy(server: Server, file: Path) -> None:
     job = json.loads(run(server.settings.state, "submit", "digest", str(file), "--json").stdout)["job"]
     transfers = eventually(
-        lambda: len(rows := server.get(f"/api/v1/transfers?q=job:{job}").json["items"]) == 2 and rows, "both transfers are recorded"
+        lambda: len(rows := server.get(f"/api/v1/transfers?q=job:{job}").json["items"]) == 2 and rows,
+        "both transfers are recorded",
     )
     found = file.stat()
     for transfer in transfers:
@@ -121,7 +124,7 @@ def test_submit_writes_the_output_where_it_is_told(server: Server, file: Path, t
     assert run(server.settings.state, "submit", "compress", str(file), "-o", str(target)).returncode == 0
     assert gzip.decompress(target.read_bytes()) == TEXT
     piped = subprocess.run(
-        [sys.executable, "-m", "app", "submit", "compress", str(file), "-o", "-", "--json"],
+        [sys.executable, "-m", "pairscope", "submit", "compress", str(file), "-o", "-", "--json"],
         cwd=PROJECT,
         env=environment(server.settings.state),
         capture_output=True,
@@ -164,7 +167,12 @@ def test_a_job_that_fails_is_told_on_standard_error_with_status_1(server: Server
 def test_a_wrong_submission_is_one_sentence(
     server: Server, file: Path, arguments: tuple[str, ...], status: int, words: str
 ) -> None:
-    places = {"FILE": file, "EMPTY": file.with_name("empty"), "MISSING": file.with_name("missing"), "DIRECTORY": file.parent}
+    places = {
+        "FILE": file,
+        "EMPTY": file.with_name("empty"),
+        "MISSING": file.with_name("missing"),
+        "DIRECTORY": file.parent,
+    }
     places["EMPTY"].touch()
     assert words in one_sentence(
         run(server.settings.state, "submit", *(str(places.get(argument, argument)) for argument in arguments)), status
@@ -190,7 +198,8 @@ def test_tail_shows_the_newest_messages_the_newest_last(server: Server, file: Pa
         "answer",
     ]
     told = [
-        json.loads(line) for line in run(server.settings.state, "tail", "-q", f"job:{job}", "-n", "2", "--json").stdout.splitlines()
+        json.loads(line)
+        for line in run(server.settings.state, "tail", "-q", f"job:{job}", "-n", "2", "--json").stdout.splitlines()
     ]
     assert [row["kind"] for row in told] == ["result", "answer"]
 
@@ -206,13 +215,18 @@ def test_tail_searches_on_until_the_oldest_message(
     monkeypatch.setattr(queries, "PATIENCE", 0)
     monkeypatch.setenv("PAIRSCOPE_STATE", str(tmp_path))
     assert tail.callback
-    tail.callback(lines=1, follow=False, query=f"-since:{datetime.fromtimestamp((time_of(oldest) // 10**9) + 1, UTC).isoformat()}", as_json=True)
+    tail.callback(
+        lines=1,
+        follow=False,
+        query=f"-since:{datetime.fromtimestamp((time_of(oldest) // 10**9) + 1, UTC).isoformat()}",
+        as_json=True,
+    )
     assert json.loads(capfd.readouterr().out.splitlines()[-1])["id"] >= str(oldest)
 
 
 def test_tail_follows_and_ends_when_nobody_reads_any_more(server: Server, file: Path) -> None:
     follower = subprocess.Popen(
-        [sys.executable, "-m", "app", "tail", "-f", "-n", "0", "-q", "kind:task", "--json"],
+        [sys.executable, "-m", "pairscope", "tail", "-f", "-n", "0", "-q", "kind:task", "--json"],
         cwd=PROJECT,
         env=environment(server.settings.state),
         stdout=subprocess.PIPE,
@@ -233,7 +247,7 @@ def test_tail_follows_and_ends_when_nobody_reads_any_more(server: Server, file: 
 
 def test_tail_interrupted_ends_with_130(server: Server) -> None:
     follower = subprocess.Popen(
-        [sys.executable, "-m", "app", "tail", "-f", "-n", "1", "--json"],
+        [sys.executable, "-m", "pairscope", "tail", "-f", "-n", "1", "--json"],
         cwd=PROJECT,
         env=environment(server.settings.state),
         stdout=subprocess.PIPE,
@@ -286,7 +300,9 @@ def test_a_login_link_for_once_is_made_with_the_address(server: Server) -> None:
 
 def test_wrong_settings_are_one_sentence(tmp_path: Path) -> None:
     assert "PAIRSCOPE_WORKERS is 'x'" in one_sentence(run(tmp_path, "serve", PAIRSCOPE_WORKERS="x"), 2)
-    assert "cannot be read" in one_sentence(run(tmp_path, "status", PAIRSCOPE_SETTINGS=str(tmp_path / "missing.toml")), 2)
+    assert "cannot be read" in one_sentence(
+        run(tmp_path, "status", PAIRSCOPE_SETTINGS=str(tmp_path / "missing.toml")), 2
+    )
 
 
 def test_wrong_usage_has_status_2(tmp_path: Path) -> None:
@@ -342,7 +358,9 @@ def test_a_pool_that_dies_is_started_again(tmp_path: Path) -> None:
         first = pids(server)
         os.kill(first[0], signal.SIGKILL)
         eventually(lambda: all(gone(pid) for pid in first[1:]), "its children went with it")
-        eventually(lambda: server.get("/readyz").status == 200 and pids(server)[0] != first[0], "another one is ready", 20)
+        eventually(
+            lambda: server.get("/readyz").status == 200 and pids(server)[0] != first[0], "another one is ready", 20
+        )
         assert server.submit("digest", TEXT).json["state"] == "done"
         assert server.stop() == 0
 
@@ -380,7 +398,9 @@ def test_each_start_has_a_link_of_its_own_unless_the_token_is_set(tmp_path: Path
         with running(tmp_path / "state", PAIRSCOPE_OPERATOR_TOKEN="") as server:
             links.append(server.link.partition("token=")[2])
             assert server.post("/api/v1/pool/scale", {"workers": 2}, links[-1]).status == 200
-            assert server.post("/api/v1/pool/scale", {"workers": 2}, links[0]).status == (200 if len(links) == 1 else 401)
+            assert server.post("/api/v1/pool/scale", {"workers": 2}, links[0]).status == (
+                200 if len(links) == 1 else 401
+            )
     assert links[0] != links[1] and all(len(token) >= 43 for token in links)
 
 
@@ -398,7 +418,9 @@ def test_the_token_is_in_no_childs_environment(server: Server) -> None:
 
 def test_the_server_listens_on_loopback_alone(server: Server) -> None:
     listening = {
-        line.split()[1] for line in Path(f"/proc/{server.process.pid}/net/tcp").read_text().splitlines() if line.split()[3] == "0A"
+        line.split()[1]
+        for line in Path(f"/proc/{server.process.pid}/net/tcp").read_text().splitlines()
+        if line.split()[3] == "0A"
     }
     ours = [address for address in listening if address.endswith(f":{server.port:04X}")]
     assert ours == [f"0100007F:{server.port:04X}"]
@@ -421,7 +443,9 @@ def test_a_pool_that_another_one_keeps_out_ends_the_server_in_words(tmp_path: Pa
     state = tmp_path / "state"
     assert run(state, "migrate").returncode == 0
     with (tmp_path / "log").open("w") as log:
-        other = subprocess.Popen([sys.executable, "-m", "app.pool"], cwd=PROJECT, env=environment(state), stderr=log)
+        other = subprocess.Popen(
+            [sys.executable, "-m", "pairscope.pool"], cwd=PROJECT, env=environment(state), stderr=log
+        )
     try:
         eventually(lambda: (state / "run" / "control.sock").exists(), "the other pool runs")
         done = run(state, "serve")

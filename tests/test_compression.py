@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import gzip
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
-from app import create_app
-from app.web.compression import MOST, Compressed
+from pairscope import create_app
+from pairscope.web.compression import MOST, Compressed
 from tests import plausible
 from tests.plausible import History
 from tests.running import PROJECT, TOKEN, Server
@@ -45,7 +46,11 @@ def test_a_page_is_sent_in_a_fifth_of_its_size_and_is_the_same(fresh: FlaskClien
     assert int(packed.headers["Content-Length"]) == len(packed.data) < len(plain.data) / 5
     rows = re.compile(rb'<tr id="([^"]+)"')  # of what ticks, the two answers say other things
     text = gzip.decompress(packed.data)
-    assert len(rows.findall(text)) == 50 and rows.findall(text) == rows.findall(plain.data) and text.rstrip().endswith(b"</html>")
+    assert (
+        len(rows.findall(text)) == 50
+        and rows.findall(text) == rows.findall(plain.data)
+        and text.rstrip().endswith(b"</html>")
+    )
 
 
 def test_whoever_takes_no_gzip_gets_none(fresh: FlaskClient) -> None:
@@ -55,7 +60,9 @@ def test_whoever_takes_no_gzip_gets_none(fresh: FlaskClient) -> None:
     assert "Content-Encoding" not in fresh.head("/messages", headers=GZIP).headers
 
 
-def test_static_files_are_compressed_for_everybody_and_asked_for_again_without_being_sent_again(fresh: FlaskClient) -> None:
+def test_static_files_are_compressed_for_everybody_and_asked_for_again_without_being_sent_again(
+    fresh: FlaskClient,
+) -> None:
     fresh.set_cookie("pairscope-0123abcd", "a session's")
     for name in ("pairscope.css", "live.js"):
         answer = fresh.get(f"/static/{name}", headers=GZIP)
@@ -75,14 +82,19 @@ def test_what_holds_a_secret_is_not_compressed(fresh: FlaskClient) -> None:
     page = fresh.get("/messages?q=csrf_token", headers=GZIP)
     assert "Content-Encoding" not in page.headers and "csrf_token" in page.text
     other = fresh.application.test_client()
-    assert "Content-Encoding" not in other.get("/api/v1/messages", headers={**GZIP, "Authorization": "Bearer operator"}).headers
+    assert (
+        "Content-Encoding"
+        not in other.get("/api/v1/messages", headers={**GZIP, "Authorization": "Bearer operator"}).headers
+    )
     assert other.get("/api/v1/messages", headers=GZIP).headers["Content-Encoding"] == "gzip", "what everybody may read"
 
 
 def test_what_is_kept_as_a_file_comes_with_its_own_length(fresh: FlaskClient) -> None:
     for path in ("/messages/export.csv", "/messages/export.jsonl"):
         answer = fresh.get(path, headers=GZIP)
-        assert "Content-Encoding" not in answer.headers and int(answer.headers["Content-Length"]) == len(answer.data), path
+        assert "Content-Encoding" not in answer.headers and int(answer.headers["Content-Length"]) == len(answer.data), (
+            path
+        )
 
 
 def test_what_is_still_being_made_is_not_held_back() -> None:
@@ -110,12 +122,18 @@ def test_what_is_still_being_made_is_not_held_back() -> None:
 
 def _run(application: Any) -> tuple[Any, dict[str, str]]:
     begun: list[Any] = []
-    body = application({"REQUEST_METHOD": "GET", "PATH_INFO": "/", "HTTP_ACCEPT_ENCODING": "gzip"}, lambda *answer: begun.extend(answer))
+    body = application(
+        {"REQUEST_METHOD": "GET", "PATH_INFO": "/", "HTTP_ACCEPT_ENCODING": "gzip"},
+        lambda *answer: begun.extend(answer),
+    )
     return body, dict(begun[1])
 
 
 def test_the_embedded_server_compresses(server: Server) -> None:
     answer = server.request("GET", "/", headers=GZIP)
     assert answer.headers["Content-Encoding"] == "gzip" and b"A descriptor goes in" in gzip.decompress(answer.body)
-    assert gzip.decompress(server.request("GET", "/static/live.js", headers=GZIP).body) == (PROJECT / "app/web/static/live.js").read_bytes()
+    assert (
+        gzip.decompress(server.request("GET", "/static/live.js", headers=GZIP).body)
+        == (PROJECT / "app/pairscope/web/static/live.js").read_bytes()
+    )
     assert "Content-Encoding" not in server.get("/api/v1/messages", TOKEN, Accept_Encoding="gzip").headers

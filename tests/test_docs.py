@@ -1,4 +1,5 @@
-"""The documents are true: what is derived is current, what is linked exists, and the code keeps to the table of its parts."""
+"""The documents are true: what is derived is current, what is linked exists, and the code keeps to the table of its
+parts."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from app.ipc import protocol
+from pairscope.ipc import protocol
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("deploy/**/*.md")])
@@ -17,7 +18,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("depl
 
 def test_the_tables_of_the_protocol_are_those_of_the_vocabulary():
     page = (ROOT / "docs/protocol.md").read_text()
-    assert protocol.fill(page) == page, "run: python -m app.ipc.protocol docs/protocol.md"
+    assert protocol.fill(page) == page, "run: python -m pairscope.ipc.protocol docs/protocol.md"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -27,11 +28,25 @@ def test_every_link_of_a_page_leads_somewhere(page):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
-WRITTEN = re.compile(r"(?:app|bench|deploy|docs|script|tests)/[\w./*-]*\w|(?:README|CHANGELOG)\.md|requirements[\w-]*\.txt")
+WRITTEN = re.compile(
+    r"(?:app|bench|deploy|docs|script|tests)/[\w./*-]*\w|(?:README|CHANGELOG)\.md|requirements[\w-]*\.txt"
+)
 """A file of the project as a page names it in backticks, alone or at the beginning of a command."""
 TEXTS = sorted(
     path
-    for pattern in ("app/**/*.py", "app/**/*.html", "app/**/*.js", "deploy/*", "deploy/*/*", "script/*", "script/*/*", "tests/*.py", "bench/*.py", "Vagrantfile", ".ci/*")
+    for pattern in (
+        "app/pairscope/**/*.py",
+        "app/pairscope/**/*.html",
+        "app/pairscope/**/*.js",
+        "deploy/*",
+        "deploy/*/*",
+        "script/*",
+        "script/*/*",
+        "tests/*.py",
+        "bench/*.py",
+        "Vagrantfile",
+        ".ci/*",
+    )
     for path in ROOT.glob(pattern)
     if path.is_file() and path.suffix not in (".pyc", ".md")
 )
@@ -40,12 +55,23 @@ TEXTS = sorted(
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_file_and_every_variable_that_a_page_names_is_there(page):
     quoted = re.findall(r"`([^`\n]+)`", page.read_text())
-    files = {found[0] for name in quoted if (found := WRITTEN.match(name)) and not re.search(r"[A-Z]{3,}\b(?!\.md)", found[0])}
-    lost = [name for name in files if not any(ROOT.glob(name)) and not any((place / name).exists() for place in (page.parent, ROOT / "app", ROOT / "app/web"))]
+    files = {
+        found[0]
+        for name in quoted
+        if (found := WRITTEN.match(name)) and not re.search(r"[A-Z]{3,}\b(?!\.md)", found[0])
+    }
+    lost = [
+        name
+        for name in files
+        if not any(ROOT.glob(name))
+        and not any((place / name).exists() for place in (page.parent, ROOT / "app", ROOT / "app/pairscope/web"))
+    ]
     assert not lost, f"{page.name} names {lost}"
     known = "\n".join(path.read_text() for path in TEXTS if path != Path(__file__))
     variables = set(re.findall(r"\bPAIRSCOPE_[A-Z_]+\b", page.read_text()))
-    assert not (lost := [name for name in variables if not re.search(rf"\b{name}\b", known)]), f"{page.name} names {lost}"
+    assert not (lost := [name for name in variables if not re.search(rf"\b{name}\b", known)]), (
+        f"{page.name} names {lost}"
+    )
 
 
 def layout() -> dict[str, set[str]]:
@@ -74,7 +100,9 @@ def imports_of(path: Path, module: str) -> set[str]:
             found |= {name.name for name in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert not node.level, f"{module}: a relative import"
-            found |= {f"{node.module}.{name.name}" if node.module.startswith("app") else node.module for name in node.names}
+            found |= {
+                f"{node.module}.{name.name}" if node.module.startswith("app") else node.module for name in node.names
+            }
     return found
 
 
@@ -90,7 +118,11 @@ def test_a_part_imports_only_what_the_table_of_parts_allows(path):
     for name in imports_of(path, module):
         if name.startswith("app"):
             other = part_of(name, parts)
-            assert other == own or other in parts[own], f"{module} imports {name}, of {other}; {own} may import {sorted(parts[own])}"
+            assert other == own or other in parts[own], (
+                f"{module} imports {name}, of {other}; {own} may import {sorted(parts[own])}"
+            )
         else:
             top = name.partition(".")[0]
-            assert top in sys.stdlib_module_names or top in parts[own], f"{module} imports {top}; {own} may import {sorted(parts[own])}"
+            assert top in sys.stdlib_module_names or top in parts[own], (
+                f"{module} imports {top}; {own} may import {sorted(parts[own])}"
+            )

@@ -16,13 +16,13 @@ from contextlib import ExitStack
 
 import pytest
 
-from app.ipc import memfd, spin
-from app.ipc.channel import RECEIPTS_MAX, SPILL, Arrival, Channel, ChannelBroken, ChannelClosed, pair
-from app.ipc.descriptor import look, prove
-from app.ipc.identity import Issuer, first_id_at, node_of, time_of
-from app.ipc.passing import MOST_FDS, PassingError, close_all, receive, send
-from app.ipc.spin import Spin
-from app.ipc.vocabulary import BY_NAME, KINDS, Fetch, Known, Receipt, Submit
+from pairscope.ipc import memfd, spin
+from pairscope.ipc.channel import RECEIPTS_MAX, SPILL, Arrival, Channel, ChannelBroken, ChannelClosed, pair
+from pairscope.ipc.descriptor import look, prove
+from pairscope.ipc.identity import Issuer, first_id_at, node_of, time_of
+from pairscope.ipc.passing import MOST_FDS, PassingError, close_all, receive, send
+from pairscope.ipc.spin import Spin
+from pairscope.ipc.vocabulary import BY_NAME, KINDS, Fetch, Known, Receipt, Submit
 
 
 @pytest.fixture
@@ -162,12 +162,15 @@ def test_a_full_queue_says_try_again(ends):
 def test_peer_credentials_of_a_pair_name_its_creator_on_both_ends(ends):
     pid = os.fork()
     if pid == 0:
-        os._exit(int.from_bytes(ends[1].getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)[:4], "little") != os.getppid())
+        os._exit(
+            int.from_bytes(ends[1].getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)[:4], "little") != os.getppid()
+        )
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
 def test_descriptors_in_flight_count_for_the_user_and_root_is_exempt(null):
-    """ETOOMANYREFS, fs/af_unix.c too_many_unix_fds: the sum over a user's sockets against the sender's RLIMIT_NOFILE."""
+    """ETOOMANYREFS, fs/af_unix.c too_many_unix_fds: the sum over a user's sockets against the sender's
+    RLIMIT_NOFILE."""
     if os.geteuid():
         pytest.skip("needs root to become another user whose count is zero")
     pid = os.fork()
@@ -202,7 +205,13 @@ def test_looking_at_a_descriptor_moves_nothing(tmp_path):
     with path.open("rb", buffering=0) as file:
         file.seek(4)
         seen = look(file.fileno())
-        assert (seen.object, seen.access, seen.offset, seen.size, seen.link) == ("regular file", "read", 4, 10, str(path))
+        assert (seen.object, seen.access, seen.offset, seen.size, seen.link) == (
+            "regular file",
+            "read",
+            4,
+            10,
+            str(path),
+        )
         assert file.tell() == 4
 
 
@@ -255,7 +264,12 @@ def test_a_message_brings_its_payload_and_its_descriptor(channels, null):
     supervisor, client = channels
     client.post("submit", Submit("digest", "a name", 7), fds=[null], seq=5)
     arrival = supervisor.receive()
-    assert (arrival.kind.name, arrival.payload.kind, arrival.envelope.seq, arrival.envelope.fds) == ("submit", "digest", 5, [null])
+    assert (arrival.kind.name, arrival.payload.kind, arrival.envelope.seq, arrival.envelope.fds) == (
+        "submit",
+        "digest",
+        5,
+        [null],
+    )
     assert prove(os.getpid(), null, arrival.fds[0])[0] == "same"
     arrival.close()
     assert arrival.fds == []
@@ -379,7 +393,8 @@ class Waiter(Channel):
 
 
 def crowded(ends, blocking: bool) -> tuple[Channel, Waiter, int]:
-    """A supervisor's end and a client's that has no room for another message: it has sent so many that nobody has read."""
+    """A supervisor's end and a client's that has no room for another message: it has sent so many that nobody has
+    read."""
     supervisor, client = Channel(ends[0], hears="client"), Waiter(ends[1], blocking=blocking)
     client.peer, client.came = supervisor, []
     ends[1].setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 0, 1000))  # instead of two seconds
@@ -420,7 +435,10 @@ def test_who_has_less_time_than_a_blocking_call_may_take_does_not_block(ends):
     before = signal.signal(signal.SIGALRM, lambda *_: pytest.fail("it blocks"))
     signal.alarm(60)
     try:
-        for send in (lambda: client.post("fetch", Fetch(1), timeout=0.01), lambda: client.send([client.prepare("fetch", Fetch(1))], 0.01)):
+        for send in (
+            lambda: client.post("fetch", Fetch(1), timeout=0.01),
+            lambda: client.send([client.prepare("fetch", Fetch(1))], 0.01),
+        ):
             with pytest.raises(TimeoutError, match="no room for fetch within the time"):
                 send()
     finally:
@@ -430,7 +448,9 @@ def test_who_has_less_time_than_a_blocking_call_may_take_does_not_block(ends):
 
 @pytest.mark.parametrize("blocking", [True, False])
 @pytest.mark.parametrize("size", [10, SPILL + 1])
-def test_a_message_that_found_no_room_in_time_leaves_nothing_and_what_it_was_to_report_goes_with_the_next_one(ends, blocking, size):
+def test_a_message_that_found_no_room_in_time_leaves_nothing_and_what_it_was_to_report_goes_with_the_next_one(
+    ends, blocking, size
+):
     supervisor, client, sent = crowded(ends, blocking)
     client.receipts = receipts = [Receipt(number, 1, 0, []) for number in range(1, RECEIPTS_MAX + 10)]
     client.peer = None
@@ -447,7 +467,9 @@ def test_a_message_that_found_no_room_in_time_leaves_nothing_and_what_it_was_to_
 
 @pytest.mark.parametrize("unread", [True, False])
 @pytest.mark.parametrize("size", [10, SPILL + 1])
-def test_a_message_to_a_peer_that_is_gone_leaves_nothing_and_what_it_was_to_report_is_still_to_be_reported(channels, size, unread):
+def test_a_message_to_a_peer_that_is_gone_leaves_nothing_and_what_it_was_to_report_is_still_to_be_reported(
+    channels, size, unread
+):
     supervisor, client = channels
     if unread:
         client.post("fetch", Fetch(1))  # the first error is then a reset
@@ -473,9 +495,11 @@ def test_the_end_of_a_channel_comes_after_everything_that_was_sent(channels):
 def raw(kind, payload, **header):
     import msgspec
 
-    from app.ipc.vocabulary import Envelope
+    from pairscope.ipc.vocabulary import Envelope
 
-    return msgspec.msgpack.encode(Envelope(BY_NAME[kind].code, payload=msgspec.Raw(msgspec.msgpack.encode(payload)), **header))
+    return msgspec.msgpack.encode(
+        Envelope(BY_NAME[kind].code, payload=msgspec.Raw(msgspec.msgpack.encode(payload)), **header)
+    )
 
 
 @pytest.mark.parametrize(
@@ -492,17 +516,33 @@ def raw(kind, payload, **header):
         (raw("submit", None, spill=100_000), 1, "not sealed"),
         (raw("submit", None, spill=-5), 0, "spare"),
         (raw("submit", {"kind": b"\xff"}).replace(b"\xc4\x01\xff", b"\xa1\xff"), 0, "can't decode byte"),
-        (raw("submit", {"kind": "echo", "parameters": {"a": "deep"}}).replace(b"\xa4deep", b"\x91" * 50_000 + b"\x01"), 0, "recursion"),
+        (
+            raw("submit", {"kind": "echo", "parameters": {"a": "deep"}}).replace(
+                b"\xa4deep", b"\x91" * 50_000 + b"\x01"
+            ),
+            0,
+            "recursion",
+        ),
         (b"\xdc\0\2\x01" + b"\x91" * 50_000 + b"\x01", 1, "recursion"),
         (raw("fetch", {"job": 1}, job=1 << 63), 0, "9223372036854775807"),
-        (raw("hello", {"pid": 1, "sandbox": "x" * 17, "sandbox_detail": {}, "catalogue": []}), 0, r"length <= 16 - at `\$.sandbox`"),
-        (raw("hello", {"pid": 1, "sandbox": "none", "sandbox_detail": {}, "catalogue": [{}] * 65}), 0, r"length <= 64 - at `\$.catalogue`"),
+        (
+            raw("hello", {"pid": 1, "sandbox": "x" * 17, "sandbox_detail": {}, "catalogue": []}),
+            0,
+            r"length <= 16 - at `\$.sandbox`",
+        ),
+        (
+            raw("hello", {"pid": 1, "sandbox": "none", "sandbox_detail": {}, "catalogue": [{}] * 65}),
+            0,
+            r"length <= 64 - at `\$.catalogue`",
+        ),
         (raw("submit", {"kind": "echo"}, fds=[1 << 32]), 1, "2147483647"),
         (raw("submit", {"kind": "echo"}, fds=[-1]), 1, ">= 0"),
         (raw("fetch", {"job": 1}, receipts=[(1, (1 << 64) - 1, 0, [])]), 0, "9223372036854775807"),
     ],
 )
-def test_what_the_vocabulary_forbids_ends_the_channel_with_a_sentence_and_leaks_nothing(ends, null, packet, descriptors, words):
+def test_what_the_vocabulary_forbids_ends_the_channel_with_a_sentence_and_leaks_nothing(
+    ends, null, packet, descriptors, words
+):
     channel = Channel(ends[0], hears="client")
     before = os.listdir("/proc/self/fd")
     send(ends[1], packet, [null] * descriptors)
@@ -563,7 +603,9 @@ def test_nobody_asks_for_a_while_where_others_need_the_core_or_there_is_but_one(
     assert one.ask(poll, begun + spin.REST_LEAST / 2, sure=True) == [] and poll.calls == 0
     while late.calls == asked:  # it tries again when it has rested
         assert one.ask(late, time.monotonic(), sure=True) == []
-    assert one.ask(poll, time.monotonic() + 4 * spin.REST_LEAST, sure=True) == [] and poll.calls == 0, "and rests longer"
+    assert one.ask(poll, time.monotonic() + 4 * spin.REST_LEAST, sure=True) == [] and poll.calls == 0, (
+        "and rests longer"
+    )
     later = time.monotonic() + 60
     assert one.ask(poll, later, sure=True) == [1]
     monkeypatch.setattr(spin, "CORES", 1)

@@ -11,16 +11,17 @@ import random
 import struct
 import subprocess
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 import pytest
 from PIL import Image, PngImagePlugin
 
-from app.ipc import memfd
-from app.work.job import Job, JobFailed, Task
-from app.work.jobs import catalogue
-from app.sandbox import BOTH, NONE, SECCOMP, landlock, syscalls
+from pairscope.ipc import memfd
+from pairscope.sandbox import BOTH, NONE, SECCOMP, landlock, syscalls
+from pairscope.work.job import Job, JobFailed, Task
+from pairscope.work.jobs import catalogue
 from tests.confinement import OUTPUT_MAX, Confined
 from tests.eventually import eventually
 
@@ -48,10 +49,14 @@ class Bench:
         try:
             outputs = JOBS[kind].output
             if self.child is None:
-                outcome = Outcome(_run(kind, Task(kind, "test", parameters, b"", source, sink if outputs else None, spare)))
+                outcome = Outcome(
+                    _run(kind, Task(kind, "test", parameters, b"", source, sink if outputs else None, spare))
+                )
             else:
                 fds = [source, sink] if outputs else [source]
-                answer = self.child.ask(fds, job=kind, parameters=parameters, data="", input=True, output=outputs, spare=spare)
+                answer = self.child.ask(
+                    fds, job=kind, parameters=parameters, data="", input=True, output=outputs, spare=spare
+                )
                 assert answer is not None, f"the worker ended: {self.child.process.wait(10)}"
                 outcome = Outcome(answer)
             outcome.output = memfd.read_all(sink, os.fstat(sink).st_size)
@@ -113,7 +118,9 @@ def png(width: int, height: int, *chunks: tuple[bytes, bytes]) -> bytes:
     """A PNG that declares a size and has the given chunks, whatever they are."""
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     parts = [(b"IHDR", header), *chunks, (b"IEND", b"")]
-    body = b"".join(struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in parts)
+    body = b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in parts
+    )
     return b"\x89PNG\r\n\x1a\n" + body
 
 
@@ -127,7 +134,9 @@ def black(width: int, height: int) -> bytes:
 
 
 def test_the_catalogue_is_the_files_of_the_package() -> None:
-    files = {path.stem for path in (Path(__file__).parent.parent / "app/work/jobs").glob("*.py")} - {"__init__"}
+    files = {path.stem for path in (Path(__file__).parent.parent / "app/pairscope/work/jobs").glob("*.py")} - {
+        "__init__"
+    }
     assert set(JOBS) == files == {"compress", "digest", "echo", "inspect", "thumbnail"}
 
 
@@ -235,7 +244,10 @@ def test_compress_makes_equal_output_of_equal_input(bench: Bench) -> None:
 
 def test_compress_is_understood_by_gzip_itself(bench: Bench) -> None:
     outcome = bench("compress", b"a line\n" * 1000)
-    assert subprocess.run(["gzip", "-dc"], input=outcome.output, capture_output=True, check=True).stdout == b"a line\n" * 1000
+    assert (
+        subprocess.run(["gzip", "-dc"], input=outcome.output, capture_output=True, check=True).stdout
+        == b"a line\n" * 1000
+    )
 
 
 @pytest.mark.parametrize("level, flag", [("1", 4), (6, 0), (9, 2)])
@@ -309,7 +321,10 @@ def test_inspect_tells_what_the_content_is(bench: Bench, data: bytes, expected: 
 def test_a_character_cut_by_the_end_of_the_sample_is_no_error(bench: Bench, cut: int) -> None:
     data = b"x" * cut + "日本語".encode() * 50_000
     assert bench("inspect", data)["result"]["encoding"] == "utf-8"
-    assert bench("inspect", b"x" * cut + "日本語のテキスト".encode("shift_jis") * 9000)["result"]["encoding"] == "shift_jis"
+    assert (
+        bench("inspect", b"x" * cut + "日本語のテキスト".encode("shift_jis") * 9000)["result"]["encoding"]
+        == "shift_jis"
+    )
 
 
 def test_inspect_counts_as_wc_does(bench: Bench) -> None:
@@ -400,7 +415,9 @@ def test_thumbnail_is_upright(bench: Bench, orientation: int) -> None:
     outcome = bench("thumbnail", stream.getvalue(), size=100)
     small = picture(outcome)
     assert small.size == (100, 50)
-    assert outcome["result"].get("turned") == (f"upright, by EXIF orientation {orientation}" if how is not None else None)
+    assert outcome["result"].get("turned") == (
+        f"upright, by EXIF orientation {orientation}" if how is not None else None
+    )
     for at, grey in (((25, 12), 255), ((75, 12), 255), ((25, 37), 128), ((75, 37), 0)):
         assert abs(small.getpixel(at) - grey) < 12
     assert not small.getexif()
@@ -463,7 +480,9 @@ def test_damage_anywhere_gives_a_picture_or_words(bench: Bench) -> None:
 
 def test_a_png_that_declares_900_million_pixels_is_not_decoded(bench: Bench) -> None:
     bomb = png(30_000, 30_000, (b"IDAT", zlib.compress(bytes(100_000))))
-    assert bench("thumbnail", bomb)["failed"] == "the image declares 900,000,000 pixels; at most 120,000,000 are decoded"
+    assert (
+        bench("thumbnail", bomb)["failed"] == "the image declares 900,000,000 pixels; at most 120,000,000 are decoded"
+    )
 
 
 @pytest.mark.parametrize("kind", ["GIF", "BMP"])
@@ -520,4 +539,7 @@ def test_after_every_bomb_the_worker_still_works(bench: Bench) -> None:
     assert bench("digest", b"abc")["result"]["sha256"] == hashlib.sha256(b"abc").hexdigest()
     if bench.child is not None:
         held = f"/proc/{bench.child.pid}/fd"
-        eventually(lambda: len(os.listdir(held)) == 4, "it holds its end and the standard streams, and nothing of a job that is over")
+        eventually(
+            lambda: len(os.listdir(held)) == 4,
+            "it holds its end and the standard streams, and nothing of a job that is over",
+        )

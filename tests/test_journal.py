@@ -1,4 +1,5 @@
-"""The journal: what is appended is read, once and in order, over segments, restarts and torn tails; what is lost is told."""
+"""The journal: what is appended is read, once and in order, over segments, restarts and torn tails; what is lost is
+told."""
 
 from __future__ import annotations
 
@@ -17,10 +18,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from app.journal import boot, segment
-from app.journal.reader import JournalGap, Reader
-from app.journal.records import Born, Ended, Epoch, Message, Outcome
-from app.journal.writer import UNSAVED, JournalFull, JournalHeld, Writer
+from pairscope.journal import boot, segment
+from pairscope.journal.reader import JournalGap, Reader
+from pairscope.journal.records import Born, Ended, Epoch, Message, Outcome
+from pairscope.journal.writer import UNSAVED, JournalFull, JournalHeld, Writer
 from tests import power
 
 
@@ -122,7 +123,19 @@ def test_records_are_counted_and_not_the_positions_between_two_epochs(tmp_path):
             ends.append(writer.append([message(1), message(2)]))
     with closing(Writer(tmp_path)) as writer:
         writer.append([message(3)])
-        counted = [writer.behind(position) for position in (0, ends[0] - 1, ends[0], ends[1], ends[1] + 1, writer.begin - 1, writer.begin, writer.position)]
+        counted = [
+            writer.behind(position)
+            for position in (
+                0,
+                ends[0] - 1,
+                ends[0],
+                ends[1],
+                ends[1] + 1,
+                writer.begin - 1,
+                writer.begin,
+                writer.position,
+            )
+        ]
         assert counted == [11, 9, 8, 5, 5, 2, 1, 0] and writer.behind(writer.position + 1) == 0
         writer.forget(ends[2] - 3)
         assert writer.segments == 2 and writer.behind(0) == 5
@@ -131,7 +144,7 @@ def test_records_are_counted_and_not_the_positions_between_two_epochs(tmp_path):
 def test_positions_grow_although_the_clock_was_set_back(tmp_path, monkeypatch):
     with closing(Writer(tmp_path)) as writer:
         last = writer.append([message(1)])
-    monkeypatch.setattr("app.journal.writer.time.time_ns", lambda: 10**18)
+    monkeypatch.setattr("pairscope.journal.writer.time.time_ns", lambda: 10**18)
     for _ in range(3):
         with closing(Writer(tmp_path)) as writer:
             assert writer.begin == last + 1
@@ -145,7 +158,7 @@ def test_positions_grow_although_the_clock_was_set_back(tmp_path, monkeypatch):
 
 
 def test_an_unreadable_segment_still_says_how_far_positions_have_come(tmp_path, monkeypatch):
-    monkeypatch.setattr("app.journal.writer.time.time_ns", lambda: 10**18)
+    monkeypatch.setattr("pairscope.journal.writer.time.time_ns", lambda: 10**18)
     segment.path(tmp_path, 2 * 10**15).write_bytes(b"no segment")
     with closing(Writer(tmp_path)) as writer:
         assert writer.lost and writer.cut == 10 and writer.begin == 2 * 10**15 + UNSAVED
@@ -188,7 +201,11 @@ def test_a_segment_that_holds_its_head_alone_knows_the_last_id(tmp_path):
     with closing(Writer(tmp_path)) as writer:
         [(position, begun)] = read_all(tmp_path, last)
         assert (writer.epoch, writer.last_id, writer.position, begun.after) == (2, 99, position, last)
-        assert writer.bytes == sum(path.stat().st_size for path in tmp_path.glob("*.journal")) == writer._older + writer._size
+        assert (
+            writer.bytes
+            == sum(path.stat().st_size for path in tmp_path.glob("*.journal"))
+            == writer._older + writer._size
+        )
 
 
 def test_a_reader_that_saw_a_half_frame_which_was_cut_off_reads_what_was_written_in_its_place(writer, tmp_path):
@@ -247,7 +264,10 @@ def test_damage_in_the_middle_is_said_again_and_again_and_not_skipped(writer, tm
     with closing(Reader(tmp_path)) as reader:
         assert len(reader.read()) == sum(good) > 0, "what comes before it is read first"
         for _ in range(2):
-            with pytest.raises(JournalGap, match=r"the segment that begins at position \d+ is damaged at byte \d+: the journal goes from"):
+            with pytest.raises(
+                JournalGap,
+                match=r"the segment that begins at position \d+ is damaged at byte \d+: the journal goes from",
+            ):
                 reader.read()
 
 
@@ -272,7 +292,10 @@ def test_what_may_have_been_lost_with_the_power_is_told_at_the_next_epoch(tmp_pa
     with closing(Writer(tmp_path)) as writer:
         assert writer.lost and writer.cut == torn and writer.epoch == 2
         for read in (last - 10, last, last + 20):
-            assert lost(tmp_path, read) == f"epoch 2 found the journal's end at position {last}: what was appended behind {max(read, last)} may be lost"
+            assert (
+                lost(tmp_path, read) == f"epoch 2 found the journal's end at position {last}: what was appended behind "
+                f"{max(read, last)} may be lost"
+            )
         assert [type(record) for _, record in read_all(tmp_path, writer.begin - 1)] == [Epoch]
 
 
@@ -320,15 +343,24 @@ def test_a_journal_put_back_to_an_older_state_is_told(tmp_path):
         read = writer.append([message(2)])
     with closing(Writer(tmp_path / "then")) as writer:
         assert writer.begin > read, "no position is used again"
-        assert lost(tmp_path / "then", read) == f"epoch 2 found the journal's end at position {last}: what was appended behind {read} may be lost"
+        assert (
+            lost(tmp_path / "then", read)
+            == f"epoch 2 found the journal's end at position {last}: what was appended behind {read} may be lost"
+        )
 
 
-def test_the_beginning_of_an_epoch_reaches_the_disk_and_under_policy_batch_everything_and_each_segments_name(tmp_path, monkeypatch):
+def test_the_beginning_of_an_epoch_reaches_the_disk_and_under_policy_batch_everything_and_each_segments_name(
+    tmp_path, monkeypatch
+):
     synced: list[str] = []
 
     def watch(name):
         call = getattr(os, name)
-        monkeypatch.setattr(os, name, lambda fd: (synced.append(Path(os.readlink(f"/proc/self/fd/{fd}")).suffix or "directory"), call(fd)))
+        monkeypatch.setattr(
+            os,
+            name,
+            lambda fd: (synced.append(Path(os.readlink(f"/proc/self/fd/{fd}")).suffix or "directory"), call(fd)),
+        )
 
     watch("fsync")
     watch("fdatasync")
@@ -364,7 +396,10 @@ def test_a_journal_of_the_version_whose_positions_had_no_steps_is_read_and_gone_
 
 
 def test_a_journal_has_one_writer(tmp_path):
-    program = "import sys; from pathlib import Path; from app.journal.writer import Writer; w = Writer(Path(sys.argv[1])); print('held', flush=True); sys.stdin.read()"
+    program = (
+        "import sys; from pathlib import Path; from pairscope.journal.writer import Writer; w = "
+        "Writer(Path(sys.argv[1])); print('held', flush=True); sys.stdin.read()"
+    )
     holder = subprocess.Popen([sys.executable, "-c", program, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         assert holder.stdout.readline() == b"held\n"
@@ -375,7 +410,9 @@ def test_a_journal_has_one_writer(tmp_path):
     Writer(tmp_path).close()
 
 
-def test_a_reader_that_saw_a_segment_without_a_head_reads_what_stands_there_when_the_disk_has_room_again(writer, tmp_path, monkeypatch):
+def test_a_reader_that_saw_a_segment_without_a_head_reads_what_stands_there_when_the_disk_has_room_again(
+    writer, tmp_path, monkeypatch
+):
     while writer.bytes < 4096:
         writer.append([message(1)])
     with closing(Reader(tmp_path)) as reader:
@@ -398,8 +435,8 @@ def test_a_killed_writer_leaves_what_it_had_acknowledged(tmp_path):
 import sys
 from contextlib import closing
 from pathlib import Path
-from app.journal.records import Outcome
-from app.journal.writer import Writer
+from pairscope.journal.records import Outcome
+from pairscope.journal.writer import Writer
 writer = Writer(Path(sys.argv[1]), segment_bytes=65536)
 number = 0
 while True:
@@ -416,7 +453,11 @@ while True:
         process.stdout.close()
         process.wait()
         writer = Writer(tmp_path)
-        begin = max(position for position, record in read_all(tmp_path) if type(record) is Epoch and record.epoch == writer.epoch - 1)
+        begin = max(
+            position
+            for position, record in read_all(tmp_path)
+            if type(record) is Epoch and record.epoch == writer.epoch - 1
+        )
         written = [record.message for position, record in read_all(tmp_path, begin) if type(record) is Outcome]
         writer.close()
         assert written == list(range(1, len(written) + 1)) and acknowledged <= len(written) <= acknowledged + 1
@@ -427,8 +468,8 @@ def test_a_disk_without_room_loses_nothing_and_says_so(tmp_path):
     program = """
 import resource, signal, sys
 from pathlib import Path
-from app.journal.records import Outcome
-from app.journal.writer import JournalFull, Writer
+from pairscope.journal.records import Outcome
+from pairscope.journal.writer import JournalFull, Writer
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 writer = Writer(Path(sys.argv[1]))
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, resource.RLIM_INFINITY))
@@ -451,8 +492,8 @@ def test_a_new_segment_is_begun_although_the_process_has_no_descriptor_left(tmp_
     program = """
 import errno, os, resource, sys
 from pathlib import Path
-from app.journal.records import Outcome
-from app.journal.writer import Writer
+from pairscope.journal.records import Outcome
+from pairscope.journal.writer import Writer
 writer = Writer(Path(sys.argv[1]), segment_bytes=4096)
 resource.setrlimit(resource.RLIMIT_NOFILE, (32, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
 number = 0
@@ -468,4 +509,6 @@ print(number)
 """
     process = subprocess.run([sys.executable, "-c", program, tmp_path], capture_output=True, text=True)
     assert process.returncode == 0, process.stderr
-    assert [record.message for _, record in read_all(tmp_path) if type(record) is Outcome] == list(range(1, int(process.stdout) + 1))
+    assert [record.message for _, record in read_all(tmp_path) if type(record) is Outcome] == list(
+        range(1, int(process.stdout) + 1)
+    )

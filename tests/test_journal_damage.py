@@ -1,19 +1,21 @@
-"""A journal that was damaged: what is whole is read, what is not is told with its positions and kept as a file, and nothing is deleted."""
+"""A journal that was damaged: what is whole is read, what is not is told with its positions and kept as a file, and
+nothing is deleted."""
 
 from __future__ import annotations
 
 import os
 import random
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Iterator, NamedTuple
+from typing import NamedTuple
 
 import pytest
 
-from app.journal import segment
-from app.journal.reader import JournalGap, Reader
-from app.journal.records import Born, Epoch, Message, Outcome
-from app.journal.writer import JournalBroken, Writer
+from pairscope.journal import segment
+from pairscope.journal.reader import JournalGap, Reader
+from pairscope.journal.records import Born, Epoch, Message, Outcome
+from pairscope.journal.writer import JournalBroken, Writer
 
 KINDS = ("flipped", "zeroed", "cut")
 
@@ -53,7 +55,10 @@ def journal(tmp_path_factory: pytest.TempPathFactory) -> Journal:
     directory = tmp_path_factory.mktemp("whole")
     with closing(Writer(directory, node=3, node_name="n")) as writer:
         for number in range(1, 31):
-            writer.append([message(3 * number + some) for some in range(1 + number % 3)] + [Outcome(number, "received", number, 0, [])])
+            writer.append(
+                [message(3 * number + some) for some in range(1 + number % 3)]
+                + [Outcome(number, "received", number, 0, [])]
+            )
         first, last = writer.begin, writer.position
     data = segment.path(directory, first).read_bytes()
     frames, begin = [], 0
@@ -111,7 +116,9 @@ def test_every_changed_byte_costs_the_records_of_its_own_frame_and_no_other(jour
             where = f"{kind} at {offset}, in {hit}: {bad}"
             if kind == "cut":
                 assert whole == [frame.position for frame in journal.frames if frame.end <= offset], where
-                assert [(piece.offset, piece.count) for piece in bad] == ([(hit.begin, 0)] if offset > hit.begin else []), where
+                assert [(piece.offset, piece.count) for piece in bad] == (
+                    [(hit.begin, 0)] if offset > hit.begin else []
+                ), where
             else:
                 assert whole == [frame.position for frame in journal.frames if frame is not hit], where
                 assert [(piece.offset, piece.position, piece.count, piece.body) for piece in bad] == [
@@ -137,7 +144,10 @@ def test_a_damaged_journal_is_gone_on_from_with_what_is_whole(journal: Journal, 
             assert writer.gaps == missing and writer.cut == (offset - hit.begin if kind == "cut" else 0), where
         end = hit.position - 1 if kind == "cut" else journal.last
         lost = {position for a, b in missing for position in range(a, b + 1)}
-        assert positions == [*(position for position in range(journal.first, end + 1) if position not in lost), begin], where
+        assert positions == [
+            *(position for position in range(journal.first, end + 1) if position not in lost),
+            begin,
+        ], where
         assert path.read_bytes() == data, f"{where}: recovery changes no segment"
         assert sorted(directory.glob("*.damaged")) == kept, f"{where}: recovery has set aside what the reader meets"
         if kind == "cut":
@@ -147,7 +157,9 @@ def test_a_damaged_journal_is_gone_on_from_with_what_is_whole(journal: Journal, 
             assert kept[0].stat().st_mode & 0o777 == 0o640, where
         if missing:
             assert [(gap.after, missing[0][1]) for gap in gaps] == [(hit.position - 1, missing[0][1])], where
-            assert f"(positions {missing[0][0]} to {missing[0][1]}; its bytes are kept in {kept[0].name})" in str(gaps[0]), where
+            assert f"(positions {missing[0][0]} to {missing[0][1]}; its bytes are kept in {kept[0].name})" in str(
+                gaps[0]
+            ), where
 
 
 def test_what_was_drained_before_it_was_damaged_is_no_gap(journal: Journal, tmp_path: Path) -> None:
@@ -169,7 +181,9 @@ def test_a_segment_of_which_nothing_can_be_read_is_kept_and_told(journal: Journa
     assert path.read_bytes() == data == kept.read_bytes() and len(gaps) == 1
 
 
-def test_a_head_that_is_damaged_costs_nothing_and_the_next_epoch_has_a_number_of_its_own(journal: Journal, tmp_path: Path) -> None:
+def test_a_head_that_is_damaged_costs_nothing_and_the_next_epoch_has_a_number_of_its_own(
+    journal: Journal, tmp_path: Path
+) -> None:
     directory = tmp_path / "j"
     journal.in_directory(directory, damaged(journal.data, "flipped", 30))
     with closing(Writer(directory)) as writer:
@@ -182,11 +196,14 @@ def test_a_head_that_is_damaged_costs_nothing_and_the_next_epoch_has_a_number_of
     segment.path(directory, writer.begin).write_bytes(bytes(len(data)))  # its head and its Epoch both
     with closing(Writer(directory)) as last:
         assert last.epoch > 3 and last.serials["supervisor"] > 3 and last.lost
-        assert last.behind(0) < 1000, "what lies between two epochs is not counted, although the record that tells of it is damaged"
+        assert last.behind(0) < 1000, (
+            "what lies between two epochs is not counted, although the record that tells of it is damaged"
+        )
 
 
 def test_a_copy_of_a_frame_in_a_payload_is_not_taken_for_one(tmp_path: Path) -> None:
-    """Whoever submits bytes chooses them: a frame among them, with the position that comes next, must not become a record."""
+    """Whoever submits bytes chooses them: a frame among them, with the position that comes next, must not become a
+    record."""
     with closing(Writer(tmp_path)) as writer:
         position = writer.position + 1
         false = segment.frame(position + 1, 1, segment.encode([Born("tool", 999, 1, 1, 1)]))
@@ -197,7 +214,9 @@ def test_a_copy_of_a_frame_in_a_payload_is_not_taken_for_one(tmp_path: Path) -> 
     data = path.read_bytes()
     path.write_bytes(damaged(data, "flipped", data.index(false) - 3))
     positions, gaps = drained(tmp_path)
-    assert positions == [position - 1, last] and [(gap.after, gap.reached) for gap in gaps] == [(position - 1, position)]
+    assert positions == [position - 1, last] and [(gap.after, gap.reached) for gap in gaps] == [
+        (position - 1, position)
+    ]
     with closing(Reader(tmp_path, position)) as reader:
         assert [(number, type(record)) for number, record in reader.read()] == [(last, Message)]
 
@@ -240,14 +259,18 @@ def test_a_reader_goes_over_damage_that_the_writer_has_gone_past(grown: tuple[Wr
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_damage_at_the_end_is_told_once_it_is_known_that_more_was_appended(grown: tuple[Writer, Reader], kind: str) -> None:
+def test_damage_at_the_end_is_told_once_it_is_known_that_more_was_appended(
+    grown: tuple[Writer, Reader], kind: str
+) -> None:
     writer, reader = grown
     size = writer._size
     lost = writer.append([message(2), message(3)])
     spoil(writer, writer._size - size, kind)
     assert reader.read() == [], "for all that is known it is being written"
     for _ in range(2):
-        with pytest.raises(JournalGap, match=f"from position {lost - 2} to {lost + 1}: what lies between is lost") as told:
+        with pytest.raises(
+            JournalGap, match=f"from position {lost - 2} to {lost + 1}: what lies between is lost"
+        ) as told:
             reader.read(appended=lost)
     assert len(told.value.damage) == 1
     reader.pass_gap(told.value)
@@ -257,8 +280,11 @@ def test_damage_at_the_end_is_told_once_it_is_known_that_more_was_appended(grown
 
 
 @pytest.mark.parametrize("elsewhere", [20, pytest.param(500, marks=pytest.mark.long)])
-def test_a_reader_that_follows_loses_the_records_of_the_damaged_frame_and_no_other(journal: Journal, tmp_path: Path, elsewhere: int) -> None:
-    """As the recorder of a running pool does: it has read the first ten frames, and another frame comes behind what was damaged."""
+def test_a_reader_that_follows_loses_the_records_of_the_damaged_frame_and_no_other(
+    journal: Journal, tmp_path: Path, elsewhere: int
+) -> None:
+    """As the recorder of a running pool does: it has read the first ten frames, and another frame comes behind what was
+    damaged."""
     chosen = places(journal, elsewhere)
     path = journal.in_directory(tmp_path / "j", journal.data)
     another = segment.frame(journal.last + 1, 1, segment.encode([message(1)]))
@@ -279,10 +305,16 @@ def test_a_reader_that_follows_loses_the_records_of_the_damaged_frame_and_no_oth
                     reader.pass_gap(gap)
             with path.open("ab") as file:
                 file.write(another)
-            assert [position for position, _ in reader.read(appended=journal.last + 1)] == [journal.last + 1], f"{kind} at {offset}"
+            assert [position for position, _ in reader.read(appended=journal.last + 1)] == [journal.last + 1], (
+                f"{kind} at {offset}"
+            )
         read = hit.position + hit.count <= journal.frames[11].position
         if kind == "cut":
-            lost = [] if read and offset > journal.frames[10].end else list(range(max(hit.position, journal.frames[11].position), journal.last + 1))
+            lost = (
+                []
+                if read and offset > journal.frames[10].end
+                else list(range(max(hit.position, journal.frames[11].position), journal.last + 1))
+            )
         else:
             lost = [] if read else list(range(hit.position, hit.position + hit.count))
         assert missing == lost, f"{kind} at {offset}, in {hit}"
@@ -295,7 +327,12 @@ def epochs(tmp_path_factory: pytest.TempPathFactory) -> dict[int, bytes]:
     for _ in range(3):
         with closing(Writer(directory, segment_bytes=3000)) as writer:
             for _ in range(35):
-                writer.append([message(draw.randrange(10**15), draw.randbytes(draw.randrange(200))) for _ in range(draw.randrange(1, 5))])
+                writer.append(
+                    [
+                        message(draw.randrange(10**15), draw.randbytes(draw.randrange(200)))
+                        for _ in range(draw.randrange(1, 5))
+                    ]
+                )
     return {first: path.read_bytes() for first, path in segment.listed(directory)}
 
 
@@ -320,7 +357,9 @@ def hurt(data: bytes, draw: random.Random) -> tuple[bytes, bool]:
 
 
 @pytest.mark.parametrize("rounds", [12, pytest.param(600, marks=pytest.mark.long)])
-def test_whatever_happens_to_its_bytes_each_frame_that_is_whole_is_read_and_each_other_is_told(epochs: dict[int, bytes], tmp_path: Path, rounds: int) -> None:
+def test_whatever_happens_to_its_bytes_each_frame_that_is_whole_is_read_and_each_other_is_told(
+    epochs: dict[int, bytes], tmp_path: Path, rounds: int
+) -> None:
     framed = {
         (first, begin, end): range(position, position + count)
         for first, data in epochs.items()
@@ -337,7 +376,12 @@ def test_whatever_happens_to_its_bytes_each_frame_that_is_whole_is_read_and_each
                 silent = silent or quiet
         for first, data in now.items():
             segment.path(directory, first).write_bytes(data)
-        whole = {position for (first, begin, end), positions in framed.items() if epochs[first][begin:end] in now[first] for position in positions}
+        whole = {
+            position
+            for (first, begin, end), positions in framed.items()
+            if epochs[first][begin:end] in now[first]
+            for position in positions
+        }
         with closing(Writer(directory, segment_bytes=3000)) as writer:
             last = writer.append([message(1)])
             positions, gaps = drained(directory)
@@ -348,7 +392,9 @@ def test_whatever_happens_to_its_bytes_each_frame_that_is_whole_is_read_and_each
         assert all(segment.path(directory, first).read_bytes() == data for first, data in now.items()), number
 
 
-def test_a_segment_that_was_shortened_by_many_records_grows_on_and_loses_only_those(grown: tuple[Writer, Reader], tmp_path: Path) -> None:
+def test_a_segment_that_was_shortened_by_many_records_grows_on_and_loses_only_those(
+    grown: tuple[Writer, Reader], tmp_path: Path
+) -> None:
     """Between what is left of a frame and the next one are fewer bytes than records are missing."""
     writer, reader = grown
     path, size = segment.path(tmp_path, writer.begin), writer._size
@@ -386,7 +432,9 @@ def test_a_journal_of_a_newer_version_is_left_as_it_is_and_told(tmp_path: Path) 
     data = path.read_bytes()
     with pytest.raises(JournalBroken, match="holds what this version cannot read: .*; nothing of it was changed"):
         Writer(tmp_path)
-    assert [entry.name for entry in tmp_path.iterdir() if entry.name != "lock"] == [path.name] and path.read_bytes() == data
+    assert [entry.name for entry in tmp_path.iterdir() if entry.name != "lock"] == [
+        path.name
+    ] and path.read_bytes() == data
 
 
 def test_the_epoch_says_what_recovery_found(journal: Journal, tmp_path: Path) -> None:
@@ -394,4 +442,8 @@ def test_the_epoch_says_what_recovery_found(journal: Journal, tmp_path: Path) ->
     journal.in_directory(tmp_path / "j", damaged(journal.data, "flipped", hit.begin + 40))
     with closing(Writer(tmp_path / "j")) as writer, closing(Reader(tmp_path / "j", writer.begin - 1)) as reader:
         [(_, epoch)] = reader.read()
-    assert type(epoch) is Epoch and epoch.gaps == [(hit.position, hit.position + hit.count - 1)] and epoch.after == journal.last
+    assert (
+        type(epoch) is Epoch
+        and epoch.gaps == [(hit.position, hit.position + hit.count - 1)]
+        and epoch.after == journal.last
+    )

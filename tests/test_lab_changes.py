@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 import pytest
 from flask import Flask
 from flask_babel import Babel
 from hypothesis import Phase, given, settings
 
-from app.lab import exports, gallery
-from app.lab.constants import signal_name
-from app.lab.language import parse
-from app.lab.stage import manager
-from app.web.lab.changes import differences
-from app.web.lab.reading import Reading
+from pairscope.lab import exports, gallery
+from pairscope.lab.constants import signal_name
+from pairscope.lab.language import parse
+from pairscope.lab.stage import manager
+from pairscope.web.lab.changes import differences
+from pairscope.web.lab.reading import Reading
 from tests.test_lab_gallery import once
 from tests.test_lab_random import RUNS, no_directory_beside_the_code, scenarios  # noqa: F401 a fixture
 
@@ -46,7 +47,10 @@ def leaves(value: Any, path: tuple[Any, ...] = ()) -> dict[tuple[Any, ...], Any]
                 found |= leaves(inner, (*path, key))
     elif isinstance(value, list) and path and path[-1] in IDENTITY:
         for item in value:
-            found |= leaves({key: inner for key, inner in item.items() if key != IDENTITY[path[-1]]}, (*path, item[IDENTITY[path[-1]]]))
+            found |= leaves(
+                {key: inner for key, inner in item.items() if key != IDENTITY[path[-1]]},
+                (*path, item[IDENTITY[path[-1]]]),
+            )
     elif value is not None:  # not known is as good as not there
         found[path] = json.dumps(value)
     return found
@@ -71,8 +75,14 @@ def audited(run: dict[str, Any]) -> int:
         changed = {fact(path) for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
         told = reading.differences(number)
         where = f"step {number}: {reading.source(number)}\n{run['text']}"
-        assert not changed - {path for one in told for path in one.covers}, (changed - {path for one in told for path in one.covers}, where)
-        assert not {path for one in told for path in one.covers} - changed, ({path for one in told for path in one.covers} - changed, where)
+        assert not changed - {path for one in told for path in one.covers}, (
+            changed - {path for one in told for path in one.covers},
+            where,
+        )
+        assert not {path for one in told for path in one.covers} - changed, (
+            {path for one in told for path in one.covers} - changed,
+            where,
+        )
         assert all(one.known for one in told), f"{[one.text for one in told if not one.known]} at {where}"
         assert all(one.text and one.covers for one in told), where
         assert len({one.text for one in told}) == len(told), f"told twice at {where}: {[one.text for one in told]}"
@@ -87,22 +97,46 @@ def played(text: str) -> dict[str, Any]:
 def told(text: str) -> dict[str, list[str]]:
     """What is said of each step, by its call."""
     reading = Reading(played(text))
-    return {reading.source(number).partition(": ")[2]: reading.changes(number) for number in range(1, reading.count + 1)}
+    return {
+        reading.source(number).partition(": ")[2]: reading.changes(number) for number in range(1, reading.count + 1)
+    }
 
 
 def test_what_changes_beside_bytes_and_descriptors_is_told_in_words():
     said = told(
-        "me: socketpair AF_UNIX SOCK_STREAM 0 -> a b\nme: fork -> kid\nkid: fcntl a F_SETFL O_NONBLOCK\nkid: shutdown a SHUT_WR\n"
-        'kid: socket AF_UNIX SOCK_STREAM 0 -> s\nkid: bind s "s"\nkid: listen s 0\nme: socket AF_UNIX SOCK_STREAM 0 -> c\nme: connect c "s"\n'
-        "me: pipe -> r w\nme: fcntl w F_SETPIPE_SZ 4096\nme: signal SIGUSR1 HANDLER\nme: setsockopt b SOL_SOCKET SO_PASSCRED 1\nkid: accept s -> g\n"
-        'me: fcntl a F_SETFL O_NONBLOCK\nme: memfd_create "f" 0 -> f\nme: write f x"41" * 2000\nme: pwrite f "B" 1999\nkid: dup a -> x\n'
+        "me: socketpair AF_UNIX SOCK_STREAM 0 -> a b\n"
+        "me: fork -> kid\n"
+        "kid: fcntl a F_SETFL O_NONBLOCK\n"
+        "kid: shutdown a SHUT_WR\n"
+        "kid: socket AF_UNIX SOCK_STREAM 0 -> s\n"
+        'kid: bind s "s"\n'
+        "kid: listen s 0\n"
+        "me: socket AF_UNIX SOCK_STREAM 0 -> c\n"
+        'me: connect c "s"\n'
+        "me: pipe -> r w\n"
+        "me: fcntl w F_SETPIPE_SZ 4096\n"
+        "me: signal SIGUSR1 HANDLER\n"
+        "me: setsockopt b SOL_SOCKET SO_PASSCRED 1\n"
+        "kid: accept s -> g\n"
+        "me: fcntl a F_SETFL O_NONBLOCK\n"
+        'me: memfd_create "f" 0 -> f\n'
+        'me: write f x"41" * 2000\n'
+        'me: pwrite f "B" 1999\n'
+        "kid: dup a -> x\n"
         "kid: kill kid SIGSTOP\nme: kill kid SIGUSR2\n"
     )
     assert said["fcntl a F_SETFL O_NONBLOCK"] == []  # the second time: nothing else changed
     assert said["shutdown a SHUT_WR"] == ["a is shut for writing", "b is shut for reading"]
     assert said['bind s "s"'] == ["s has the address s"]
-    assert said["listen s 0"] == ["s listens, and 0 connections may wait", "SO_PEERCRED of who connects to s will name kid"]
-    assert said['connect c "s"'] == ["c is connected to s", "SO_PEERCRED of c names kid", "1 connection waits at s, and its queue is full"]
+    assert said["listen s 0"] == [
+        "s listens, and 0 connections may wait",
+        "SO_PEERCRED of who connects to s will name kid",
+    ]
+    assert said['connect c "s"'] == [
+        "c is connected to s",
+        "SO_PEERCRED of c names kid",
+        "1 connection waits at s, and its queue is full",
+    ]
     assert said["fcntl w F_SETPIPE_SZ 4096"] == ["r has room for 4096 bytes"]
     assert said["signal SIGUSR1 HANDLER"] == ["me catches SIGUSR1"]
     assert said["setsockopt b SOL_SOCKET SO_PASSCRED 1"] == ["SO_PASSCRED of b is 1"]
@@ -113,35 +147,78 @@ def test_what_changes_beside_bytes_and_descriptors_is_told_in_words():
 
 def test_a_handler_that_ran_and_a_child_that_was_stopped_are_told():
     said = told(
-        "me: signal SIGUSR1 HANDLER\nme: signal SIGCHLD HANDLER\nme: fork -> kid\nkid: kill me SIGUSR1\nkid: kill kid SIGSTOP\nme: kill kid SIGUSR1\nme: kill kid SIGCONT\n"
+        "me: signal SIGUSR1 HANDLER\n"
+        "me: signal SIGCHLD HANDLER\n"
+        "me: fork -> kid\n"
+        "kid: kill me SIGUSR1\n"
+        "kid: kill kid SIGSTOP\n"
+        "me: kill kid SIGUSR1\n"
+        "me: kill kid SIGCONT\n"
     )
     assert said["kill me SIGUSR1"] == ["me's handler of SIGUSR1 has run"]
     assert said["kill kid SIGSTOP"] == ["me's handler of SIGCHLD has run", "kid: stopped"]
     assert "kid's handler of SIGUSR1 has run" in said["kill kid SIGCONT"]
-    reading = Reading(played("me: fork -> kid\nme: kill kid SIGSTOP\nme: wait kid WUNTRACED\nme: kill kid SIGCONT\nme: waitpid kid WCONTINUED\n"))
-    assert reading.outcome(3).endswith(" (kid)  stopped SIGSTOP") and reading.outcome(5).endswith(" (kid)  continued SIGCONT")
+    reading = Reading(
+        played(
+            "me: fork -> kid\n"
+            "me: kill kid SIGSTOP\n"
+            "me: wait kid WUNTRACED\n"
+            "me: kill kid SIGCONT\n"
+            "me: waitpid kid WCONTINUED\n"
+        )
+    )
+    assert reading.outcome(3).endswith(" (kid)  stopped SIGSTOP") and reading.outcome(5).endswith(
+        " (kid)  continued SIGCONT"
+    )
 
 
 def test_what_the_kernel_closed_on_receipt_is_told_with_its_sender():
-    reading = Reading(played('me: socketpair AF_UNIX SOCK_STREAM 0 -> a b\nme: memfd_create "f" 0 -> f\nme: sendmsg a iov=["keymap"] fds=[f] * 5\nme: recvmsg b iov=[64] control=32\n'))
+    reading = Reading(
+        played(
+            "me: socketpair AF_UNIX SOCK_STREAM 0 -> a b\n"
+            'me: memfd_create "f" 0 -> f\n'
+            'me: sendmsg a iov=["keymap"] fds=[f] * 5\n'
+            "me: recvmsg b iov=[64] control=32\n"
+        )
+    )
     assert reading.outcome(4).endswith("flags MSG_CTRUNC  1 descriptor closed by the kernel on receipt: me's 5 (memfd)")
 
 
 def test_what_is_in_flight_and_what_waits_for_whoever_accepts_is_told():
     text = (
-        'me: socketpair AF_UNIX SOCK_STREAM 0 -> a b\nme: pipe2 O_DIRECT -> r w\nme: write w "ab"\nme: socket AF_UNIX SOCK_STREAM 0 -> door\nme: bind door "door"\nme: listen door 2\n'
-        'me: socket AF_UNIX SOCK_STREAM 0 -> c\nme: connect c "door"\nme: sendmsg c iov=["early"] fds=[r]\nme: close r\nme: socketpair AF_UNIX SOCK_STREAM 0 -> x y\n'
-        'me: sendmsg a iov=["x"] fds=[y]\nme: close y\nme: write x "still heard"\nme: send a "!" MSG_OOB\nme: accept door -> s\nme: close b\n'
+        "me: socketpair AF_UNIX SOCK_STREAM 0 -> a b\n"
+        "me: pipe2 O_DIRECT -> r w\n"
+        'me: write w "ab"\n'
+        "me: socket AF_UNIX SOCK_STREAM 0 -> door\n"
+        'me: bind door "door"\n'
+        "me: listen door 2\n"
+        "me: socket AF_UNIX SOCK_STREAM 0 -> c\n"
+        'me: connect c "door"\n'
+        'me: sendmsg c iov=["early"] fds=[r]\n'
+        "me: close r\n"
+        "me: socketpair AF_UNIX SOCK_STREAM 0 -> x y\n"
+        'me: sendmsg a iov=["x"] fds=[y]\n'
+        "me: close y\n"
+        'me: write x "still heard"\n'
+        'me: send a "!" MSG_OOB\n'
+        "me: accept door -> s\n"
+        "me: close b\n"
     )
     run = played(text)
     assert audited(run) > 20 and audited(exports.load(exports.json(run))) > 20
     said = told(text)
-    assert said['sendmsg c iov=["early"] fds=[r]'] == ["5 bytes wait at door for whoever accepts", "1 descriptor is in flight to door"]
+    assert said['sendmsg c iov=["early"] fds=[r]'] == [
+        "5 bytes wait at door for whoever accepts",
+        "1 descriptor is in flight to door",
+    ]
     assert "nobody's table holds y: in flight, in the queue of b" in said["close y"]
     assert said['write x "still heard"'] == ["11 bytes wait at y"]
     assert "nothing waits at door for whoever accepts any more" in said["accept door -> s"]
     assert "y is gone: nobody can receive it any more" in said["close b"]
-    assert told("me: pipe -> r w\nme: fcntl w F_SETFL O_DIRECT\n")["fcntl w F_SETFL O_DIRECT"][-1] == "what waits at r has borders now"
+    assert (
+        told("me: pipe -> r w\nme: fcntl w F_SETFL O_DIRECT\n")["fcntl w F_SETFL O_DIRECT"][-1]
+        == "what waits at r has borders now"
+    )
 
 
 def test_two_eventfds_are_told_apart_though_they_have_one_inode():
@@ -151,20 +228,43 @@ def test_two_eventfds_are_told_apart_though_they_have_one_inode():
     assert said["close e"][-1] == "nobody's table holds e any more"
     reading = Reading(played(text))
     kinds = [item["inode"] for item in reading.facts(3)["objects"]]
-    assert len(set(kinds)) == 2 and all(reading.inode(3, one) == reading.steps[2]["after"]["objects"][0]["inode"] for one in kinds)
+    assert len(set(kinds)) == 2 and all(
+        reading.inode(3, one) == reading.steps[2]["after"]["objects"][0]["inode"] for one in kinds
+    )
     assert "-1" not in reading.volatile()
 
 
 def test_what_a_call_gave_is_told_in_the_words_of_c():
     run = played(
-        "me: pipe2 O_NONBLOCK -> out in\nme: close in\nme: poll out POLLIN 0\nme: poll [out, out] [0, POLLIN] 0\nme: fcntl out F_GETFL\nme: fcntl out F_GETFD\n"
-        "me: socketpair AF_UNIX SOCK_DGRAM 0 -> a b\nme: getsockopt a SOL_SOCKET SO_PEERCRED\nme: getsockopt a SOL_SOCKET SO_TYPE\nme: getsockopt a SOL_SOCKET SO_RCVTIMEO\n"
-        'me: write a "12345678"\nme: recvmsg b iov=[8]\nme: eventfd 7 0 -> e\nme: read e 8\nme: fork -> kid\nme: kill kid SIGXFSZ\nme: wait\nme: memfd_create "f" 0 -> f\nme: fcntl f F_GET_SEALS\n'
+        "me: pipe2 O_NONBLOCK -> out in\n"
+        "me: close in\n"
+        "me: poll out POLLIN 0\n"
+        "me: poll [out, out] [0, POLLIN] 0\n"
+        "me: fcntl out F_GETFL\n"
+        "me: fcntl out F_GETFD\n"
+        "me: socketpair AF_UNIX SOCK_DGRAM 0 -> a b\n"
+        "me: getsockopt a SOL_SOCKET SO_PEERCRED\n"
+        "me: getsockopt a SOL_SOCKET SO_TYPE\n"
+        "me: getsockopt a SOL_SOCKET SO_RCVTIMEO\n"
+        'me: write a "12345678"\n'
+        "me: recvmsg b iov=[8]\n"
+        "me: eventfd 7 0 -> e\n"
+        "me: read e 8\n"
+        "me: fork -> kid\n"
+        "me: kill kid SIGXFSZ\n"
+        "me: wait\n"
+        'me: memfd_create "f" 0 -> f\n'
+        "me: fcntl f F_GET_SEALS\n"
     )
     reading = Reading(run)
-    said = {reading.source(number).partition(": ")[2]: reading.outcome(number) for number in range(1, reading.count + 1)}
+    said = {
+        reading.source(number).partition(": ")[2]: reading.outcome(number) for number in range(1, reading.count + 1)
+    }
     kid = next(process["pid"] for process in run["steps"][-1]["after"]["processes"] if process["name"] == "kid")
-    user, group = run["steps"][7]["after"]["objects"][1]["credentials"]["uid"], run["steps"][7]["after"]["objects"][1]["credentials"]["gid"]
+    user, group = (
+        run["steps"][7]["after"]["objects"][1]["credentials"]["uid"],
+        run["steps"][7]["after"]["objects"][1]["credentials"]["gid"],
+    )
     assert said["poll out POLLIN 0"] == "= 1  revents POLLHUP"
     assert said["poll [out, out] [0, POLLIN] 0"] == "= 2  revents [POLLHUP, POLLHUP]"
     assert said["fcntl out F_GETFL"] == "= 2048 (O_RDONLY|O_NONBLOCK)" and said["fcntl out F_GETFD"] == "= 0"
@@ -177,13 +277,24 @@ def test_what_a_call_gave_is_told_in_the_words_of_c():
     assert "= 0x800 (flags O_RDONLY|O_NONBLOCK)" in exports.transcript(run)
 
 
-@pytest.mark.parametrize("number, name", [(13, "SIGPIPE"), (25, "SIGXFSZ"), (34, "SIGRTMIN"), (35, "SIGRTMIN+1"), (64, "SIGRTMAX"), (65, "signal 65"), (0, "signal 0")])
+@pytest.mark.parametrize(
+    "number, name",
+    [
+        (13, "SIGPIPE"),
+        (25, "SIGXFSZ"),
+        (34, "SIGRTMIN"),
+        (35, "SIGRTMIN+1"),
+        (64, "SIGRTMAX"),
+        (65, "signal 65"),
+        (0, "signal 0"),
+    ],
+)
 def test_a_signal_is_called_by_its_name(number, name):
     assert signal_name(number) == name
 
 
 def test_who_was_killed_is_told_so_with_the_name_of_the_signal():
-    reading = Reading(played("me: pipe -> r w\nme: close r\nme: write w \"x\"\n"))
+    reading = Reading(played('me: pipe -> r w\nme: close r\nme: write w "x"\n'))
     assert reading.outcome(3) == "killed by SIGPIPE" and reading.steps[2]["result"]["ended"] == "killed by SIGPIPE"
 
 
@@ -200,14 +311,19 @@ def test_messages_are_told_by_their_number_and_an_empty_one_too():
 
 def test_an_error_that_waits_and_one_that_was_taken_are_told():
     said = told(
-        'me: socketpair AF_UNIX SOCK_STREAM 0 -> a b\nme: write b "unread"\nme: close a\nme: getsockopt b SOL_SOCKET SO_ERROR => ok\n'
+        "me: socketpair AF_UNIX SOCK_STREAM 0 -> a b\n"
+        'me: write b "unread"\n'
+        "me: close a\n"
+        "me: getsockopt b SOL_SOCKET SO_ERROR => ok\n"
     )
     assert "an error waits at b" in said["close a"]
     assert "no error waits at b any more" in said["getsockopt b SOL_SOCKET SO_ERROR"]
 
 
 def test_a_fact_that_nobody_has_words_for_is_told_by_its_key_and_is_not_known():
-    before, after = ({"processes": [], "objects": [{"inode": 7, "how": {}, "kind": "socket", "shiny": shiny}]} for shiny in (1, 2))
+    before, after = (
+        {"processes": [], "objects": [{"inode": 7, "how": {}, "kind": "socket", "shiny": shiny}]} for shiny in (1, 2)
+    )
     found = differences(before, after, {7: "a"})
     assert [(one.text, one.known) for one in found] == [("shiny of a is 2 now", False)]
 

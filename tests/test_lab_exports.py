@@ -1,4 +1,5 @@
-"""Exports: the programs do what the lab did, line for line; the transcript and the file hold what the run holds; nothing in a text gets out of its place."""
+"""Exports: the programs do what the lab did, line for line; the transcript and the file hold what the run holds;
+nothing in a text gets out of its place."""
 
 from __future__ import annotations
 
@@ -16,18 +17,19 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 import pytest
 
-from app.lab import exports, gallery
-from app.lab import named as named_numbers
-from app.lab.calls import CALLS
-from app.lab.exports.lines import result_lines
-from app.lab.language import parse, quoted
-from app.lab.stage import manager
-from app.lab.stage.apart import apart
+from pairscope.lab import exports, gallery
+from pairscope.lab import named as named_numbers
+from pairscope.lab.calls import CALLS
+from pairscope.lab.exports.lines import result_lines
+from pairscope.lab.language import parse, quoted
+from pairscope.lab.stage import manager
+from pairscope.lab.stage.apart import apart
 
 COMPILE = ("gcc", "-std=c11", "-Wall", "-Wextra", "-Werror", "-O2")
 
@@ -481,7 +483,8 @@ l_tmpnam: read text 20
     .replace("STARS", "*/" * 60)
     .replace("MANY", quoted(b"?" * 9 + b"/"))
 )
-"""Texts that would leave a comment, a literal or a line, and names that mean something to C, to Python, to a header or to the programs themselves."""
+"""Texts that would leave a comment, a literal or a line, and names that mean something to C, to Python, to a header or
+to the programs themselves."""
 
 
 def account() -> pwd.struct_passwd:
@@ -491,7 +494,12 @@ def account() -> pwd.struct_passwd:
 
 def scenarios() -> dict[str, str]:
     found = {f"gallery: {name}": gallery.text(name) for name in gallery.names()}
-    found |= {name: text.replace("UID", str(account().pw_uid)).replace("GID", str(account().pw_gid)).replace("NUMBER", str(os.getpid())) for name, text in MORE.items()}
+    found |= {
+        name: text.replace("UID", str(account().pw_uid))
+        .replace("GID", str(account().pw_gid))
+        .replace("NUMBER", str(os.getpid()))
+        for name, text in MORE.items()
+    }
     return found | {"hostile": HOSTILE}
 
 
@@ -528,9 +536,13 @@ class Programs:
 
     def start(self, *command: str | Path) -> subprocess.Popen[str]:
         """Starts a program as the user whom the lab's actors are."""
-        become: dict[str, Any] = {"user": account().pw_uid, "group": account().pw_gid, "extra_groups": []} if os.geteuid() == 0 else {}
+        become: dict[str, Any] = (
+            {"user": account().pw_uid, "group": account().pw_gid, "extra_groups": []} if os.geteuid() == 0 else {}
+        )
         environment = os.environ | {"TMPDIR": str(self.scratch)}
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd="/", **become)
+        return subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd="/", **become
+        )
 
     def lines(self, *command: str | Path) -> list[str]:
         """What a program prints. It complains of nothing and leaves no file."""
@@ -668,7 +680,14 @@ def test_numbers_are_told_by_the_names_that_the_document_gives_them_and_expected
     assert run["verdict"] == "held", run["reason"]
     assert asked(result_lines(run)) == ANSWERS
     told = exports.transcript(run)
-    for words in ("0x800 (flags O_RDONLY|O_NONBLOCK)", "SO_TYPE, [SOCK_STREAM]", "SO_DOMAIN, [AF_UNIX]", "SO_ERROR, [ECONNRESET]", "SO_PROTOCOL, [IPPROTO_TCP]", "WTERMSIG(s) == SIGRTMIN+2"):
+    for words in (
+        "0x800 (flags O_RDONLY|O_NONBLOCK)",
+        "SO_TYPE, [SOCK_STREAM]",
+        "SO_DOMAIN, [AF_UNIX]",
+        "SO_ERROR, [ECONNRESET]",
+        "SO_PROTOCOL, [IPPROTO_TCP]",
+        "WTERMSIG(s) == SIGRTMIN+2",
+    ):
         assert words in told
     # Not every kernel makes a memfd that is sealed so.
     assert named_numbers.SEALS.told(0x21) == "F_SEAL_SEAL|F_SEAL_EXEC"
@@ -741,16 +760,23 @@ def waiting(programs: Programs, language: str, *changes: tuple[str, str]) -> tup
 @pytest.mark.needs("gcc")
 def test_every_text_is_the_same_text_in_c(programs):
     texts = hostile_texts()
-    literal = sys.modules["app.lab.exports.c"]._literal
+    literal = sys.modules["pairscope.lab.exports.c"]._literal
     checks = "\n".join(f"\tput({literal(text)}, {len(text)});" for text in texts)
-    put = 'static void put(const char *text, size_t length)\n{\n\twhile (length--)\n\t\tprintf("%02x", (unsigned char)*text++);\n\tputchar(10);\n}\n'
+    put = (
+        "static void put(const char *text, size_t length)\n"
+        "{\n"
+        "\twhile (length--)\n"
+        '\t\tprintf("%02x", (unsigned char)*text++);\n'
+        "\tputchar(10);\n"
+        "}\n"
+    )
     program = f"#include <stdio.h>\n\n{put}\nint main(void)\n{{\n{checks}\n}}\n"
     assert programs.compile(programs.path("texts"), program) == ""
     assert [bytes.fromhex(line) for line in programs.lines(programs.path("texts"))] == texts
 
 
 def test_every_text_is_the_same_text_in_python():
-    literal = sys.modules["app.lab.exports.python"]._bytes
+    literal = sys.modules["pairscope.lab.exports.python"]._bytes
     for text in hostile_texts():
         assert ast.literal_eval(literal(text)) == text and literal(text).isprintable()
 
@@ -758,12 +784,31 @@ def test_every_text_is_the_same_text_in_python():
 def hostile_texts() -> list[bytes]:
     """Random texts of what has a meaning, and of anything."""
     dice = random.Random(11)
-    pieces = [b"?", b"/", b"*", b"\\", b'"', b"'", b"\0", b"7", b"x", b"%", b"=", b"\n", b"\xff", "é".encode(), b"{", b"a"]
-    return [b"".join(dice.choices(pieces, k=dice.randrange(20))) for _ in range(300)] + [dice.randbytes(40) for _ in range(50)]
+    pieces = [
+        b"?",
+        b"/",
+        b"*",
+        b"\\",
+        b'"',
+        b"'",
+        b"\0",
+        b"7",
+        b"x",
+        b"%",
+        b"=",
+        b"\n",
+        b"\xff",
+        "é".encode(),
+        b"{",
+        b"a",
+    ]
+    return [b"".join(dice.choices(pieces, k=dice.randrange(20))) for _ in range(300)] + [
+        dice.randbytes(40) for _ in range(50)
+    ]
 
 
 def test_no_comment_can_be_left():
-    comment = sys.modules["app.lab.exports.c"]._comment
+    comment = sys.modules["pairscope.lab.exports.c"]._comment
     dice = random.Random(5)
     for _ in range(5000):
         said = comment("".join(dice.choices("*/?\\a ", k=dice.randrange(12))))
@@ -773,17 +818,26 @@ def test_no_comment_can_be_left():
 @pytest.mark.needs("gcc")
 @pytest.mark.parametrize("standard", ["c11", "gnu17"])
 def test_no_header_gives_a_meaning_to_what_an_actor_or_a_descriptor_may_be_called(programs, standard):
-    headers = sorted({line for text in SCENARIOS.values() for line in exports.c(parse(text)).splitlines() if line.startswith("#include")})
+    headers = sorted(
+        {
+            line
+            for text in SCENARIOS.values()
+            for line in exports.c(parse(text)).splitlines()
+            if line.startswith("#include")
+        }
+    )
     source = programs.path("headers", ".c")
     source.write_text("#define _GNU_SOURCE\n" + "\n".join(headers) + "\n")
-    told = subprocess.run(["gcc", f"-std={standard}", "-O2", "-E", "-dD", source], capture_output=True, text=True, check=True).stdout
+    told = subprocess.run(
+        ["gcc", f"-std={standard}", "-O2", "-E", "-dD", source], capture_output=True, text=True, check=True
+    ).stdout
     macros = set(re.findall(r"^#define ([a-z][a-z0-9_]{0,15})(?= |$)", told, re.MULTILINE))
     undone = set(re.findall(r"^#undef ([a-z][a-z0-9_]*)", told, re.MULTILINE))
-    assert not {name for name in macros - undone if not sys.modules["app.lab.exports.c"].reserved(name)}
+    assert not {name for name in macros - undone if not sys.modules["pairscope.lab.exports.c"].reserved(name)}
     declared = re.sub(r'"[^"\n]*"', "", "\n".join(line for line in told.splitlines() if not line.startswith("#")))
     assert not re.findall(r"\b[A-Z][a-z0-9_]{0,15}\b", declared)
     named = re.findall(r"^#define ([A-Z][a-z0-9_]{0,16})\b", told, re.MULTILINE)
-    assert not [name for name in named if name == sys.modules["app.lab.exports.c"]._actor(name.lower())]
+    assert not [name for name in named if name == sys.modules["pairscope.lab.exports.c"]._actor(name.lower())]
     assert not re.findall(r"\b[a-z0-9_]+_(?:process|thread)\b *\(", declared)
 
 
@@ -792,8 +846,16 @@ def test_no_header_gives_a_meaning_to_what_an_actor_or_a_descriptor_may_be_calle
 
 def named(run: dict[str, Any], text: str) -> list[str]:
     """The lines with the processes' names in place of their numbers, and one space where there are more."""
-    tasks = {task["tid"]: task["name"] for step in run["steps"] for process in step["after"]["processes"] for task in process.get("threads", ())}
-    return [re.sub(r"\b\d{2,}\b", lambda found: tasks.get(int(found[0]), found[0]), re.sub(" +", " ", line)) for line in text.splitlines()]
+    tasks = {
+        task["tid"]: task["name"]
+        for step in run["steps"]
+        for process in step["after"]["processes"]
+        for task in process.get("threads", ())
+    }
+    return [
+        re.sub(r"\b\d{2,}\b", lambda found: tasks.get(int(found[0]), found[0]), re.sub(" +", " ", line))
+        for line in text.splitlines()
+    ]
 
 
 def test_a_transcript_tells_of_a_call_that_blocked_twice_and_of_the_end_of_a_process():
@@ -819,8 +881,16 @@ def test_a_transcript_tells_of_a_call_that_blocked_twice_and_of_the_end_of_a_pro
 @pytest.mark.parametrize(
     "name, words",
     [
-        ("it-is-a-test", 'msg_iov=[{iov_base="it is", iov_len=5}, {iov_base=" a test", iov_len=7}], msg_iovlen=2, msg_controllen=0, msg_flags=0}, 0) = 12'),
-        ("a-file-handed-over", "msg_control=[{cmsg_len=20, cmsg_level=SOL_SOCKET, cmsg_type=SCM_RIGHTS, cmsg_data=[4]}], msg_controllen=24, msg_flags=0}, 0) = 6"),
+        (
+            "it-is-a-test",
+            'msg_iov=[{iov_base="it is", iov_len=5}, {iov_base=" a test", iov_len=7}], msg_iovlen=2, '
+            "msg_controllen=0, msg_flags=0}, 0) = 12",
+        ),
+        (
+            "a-file-handed-over",
+            "msg_control=[{cmsg_len=20, cmsg_level=SOL_SOCKET, cmsg_type=SCM_RIGHTS, cmsg_data=[4]}], "
+            "msg_controllen=24, msg_flags=0}, 0) = 6",
+        ),
         ("sigpipe", "--- SIGPIPE {si_signo=SIGPIPE, si_code=SI_USER, si_pid="),
         ("sigpipe", "+++ killed by SIGPIPE +++"),
         ("errors", "= -1 EFAULT (Bad address)"),
@@ -835,16 +905,33 @@ def test_a_transcript_has_what_strace_would_have_printed(name, words):
 
 
 def test_a_transcript_tells_of_a_broken_pipe_only_where_one_broke():
-    """The other threads of a process that SIGPIPE ends were in calls of their own, and one whom another sent it had broken none."""
+    """The other threads of a process that SIGPIPE ends were in calls of their own, and one whom another sent it had
+    broken none."""
     told = exports.transcript(
         played(
-            'm: pipe -> r w\nm: socketpair AF_UNIX SOCK_STREAM 0 -> a b\nm: fork -> p\np: thread -> t\np: close b\nm: close b\nt: write w "x" * 100000 => blocks\n'
-            'p: write a "x"\nm: fork -> q\nq: write w "x" => blocks\nm: kill q SIGPIPE\nm: fork -> k\nm: kill k SIGSTOP\nm: waitpid k WUNTRACED\nm: kill k SIGCONT\nm: waitpid k WCONTINUED\n'
+            "m: pipe -> r w\n"
+            "m: socketpair AF_UNIX SOCK_STREAM 0 -> a b\n"
+            "m: fork -> p\n"
+            "p: thread -> t\n"
+            "p: close b\n"
+            "m: close b\n"
+            't: write w "x" * 100000 => blocks\n'
+            'p: write a "x"\n'
+            "m: fork -> q\n"
+            'q: write w "x" => blocks\n'
+            "m: kill q SIGPIPE\n"
+            "m: fork -> k\n"
+            "m: kill k SIGSTOP\n"
+            "m: waitpid k WUNTRACED\n"
+            "m: kill k SIGCONT\n"
+            "m: waitpid k WCONTINUED\n"
         )
     )
     assert told.count("EPIPE") == 1 and 'write(5, "x", 1)             = -1 EPIPE' in told
     assert told.count("<... write resumed>)         = ?") == 2
-    assert "[{WIFSTOPPED(s) && WSTOPSIG(s) == SIGSTOP}], WUNTRACED" in told and "[{WIFCONTINUED(s)}], WCONTINUED" in told
+    assert (
+        "[{WIFSTOPPED(s) && WSTOPSIG(s) == SIGSTOP}], WUNTRACED" in told and "[{WIFCONTINUED(s)}], WCONTINUED" in told
+    )
 
 
 @every_scenario
@@ -962,11 +1049,30 @@ def test_a_file_that_somebody_has_changed_is_a_run_or_refused_and_nothing_else(r
             refused += 1
             assert str(error)
         else:
-            assert isinstance(result_lines(loaded), list) and isinstance(exports.transcript(loaded), str) and exports.json(loaded)
+            assert (
+                isinstance(result_lines(loaded), list)
+                and isinstance(exports.transcript(loaded), str)
+                and exports.json(loaded)
+            )
     assert 500 < refused < 1500
 
 
-VALUES: list[Any] = [None, True, -1, 1 << 70, 0.5, "", "x" * 5000, "\0", "é", [], {}, [None], {"data": "", "times": 10**9}, {"a": {"b": []}}]
+VALUES: list[Any] = [
+    None,
+    True,
+    -1,
+    1 << 70,
+    0.5,
+    "",
+    "x" * 5000,
+    "\0",
+    "é",
+    [],
+    {},
+    [None],
+    {"data": "", "times": 10**9},
+    {"a": {"b": []}},
+]
 VALUES += ["NULL", base64.b64encode(bytes(12)).decode(), "child", "returned", 13, "EPIPE"]
 
 

@@ -14,16 +14,16 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator
 
 import pytest
 
-from app.lab import exports
-from app.lab.language import parse
-from app.lab.model import Place, ScenarioError
-from app.lab.stage import manager
-from app.lab.stage.allowance import Allowance
+from pairscope.lab import exports
+from pairscope.lab.language import parse
+from pairscope.lab.model import Place, ScenarioError
+from pairscope.lab.stage import manager
+from pairscope.lab.stage.allowance import Allowance
 from tests import leaks
 from tests.eventually import eventually
 
@@ -43,7 +43,8 @@ a: kill stopped SIGSTOP => 0
 waiting: poll t POLLIN -1 => blocks
 a: poll t POLLIN 4000
 """
-"""Of everything something: a reader that is blocked, one that is stopped, a thread, a file, sockets that hold each other in flight."""
+"""Of everything something: a reader that is blocked, one that is stopped, a thread, a file, sockets that hold each
+other in flight."""
 
 
 def run(text: str) -> dict:
@@ -60,7 +61,9 @@ def ended(text: str, verdict: str, *words: str) -> dict:
 
 def start(text: str, **more: object) -> subprocess.Popen:
     process = subprocess.Popen(
-        [sys.executable, "-m", "app.lab.runner"], stdin=subprocess.PIPE, **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more}
+        [sys.executable, "-m", "pairscope.lab.runner"],
+        stdin=subprocess.PIPE,
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more},
     )
     process.stdin.write(text.encode())
     process.stdin.close()
@@ -93,7 +96,12 @@ def test_a_wait_that_is_longer_than_a_run_may_take_times_out(monkeypatch):
     """Time in which nobody wants the processor is the run's own."""
     assert manager.SECONDS == 5
     monkeypatch.setattr(manager, "SECONDS", 1.5)
-    told = ended(PIPE + "a: poll r POLLIN 60000 => 0\n", "timed out", "more than 1.5 seconds of processor and idle time", "a is blocked in poll")
+    told = ended(
+        PIPE + "a: poll r POLLIN 60000 => 0\n",
+        "timed out",
+        "more than 1.5 seconds of processor and idle time",
+        "a is blocked in poll",
+    )
     assert told["took_ns"] >= 10**9
 
 
@@ -102,7 +110,10 @@ def a_busy_processor(hogs: int) -> Iterator[None]:
     """Has this test, and whom it makes, share one processor with so many that never rest."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(before)})
-    spinning = [subprocess.Popen([sys.executable, "-c", "import signal\nsignal.alarm(120)\nwhile True: pass"]) for _ in range(hogs)]
+    spinning = [
+        subprocess.Popen([sys.executable, "-c", "import signal\nsignal.alarm(120)\nwhile True: pass"])
+        for _ in range(hogs)
+    ]
     try:
         yield
     finally:
@@ -113,7 +124,8 @@ def a_busy_processor(hogs: int) -> Iterator[None]:
 
 
 def test_a_busy_machine_does_not_use_up_a_runs_time(monkeypatch):
-    """What others take of the processor is not counted: the run takes longer than its bound by the clock on the wall, and holds."""
+    """What others take of the processor is not counted: the run takes longer than its bound by the clock on the wall,
+    and holds."""
     monkeypatch.setattr(manager, "SECONDS", 1.0)
     text = PIPE + "a: fork -> b\na: fork -> c\n" + 'b: write w "x" => 1\nc: read r 1 => "x"\n' * 12
     for hogs in (8, 16, 32):
@@ -137,7 +149,9 @@ def test_processor_time_is_counted_and_nothing_lasts_for_ever(monkeypatch):
     ended(PIPE, "timed out")
     monkeypatch.setattr(manager, "WALL", 0.5)
     told = ended(PIPE + "a: poll r POLLIN 4000\n", "timed out")
-    assert "the machine is too busy, 0.5 seconds have passed" in told["reason"] or "never came to life" in told["reason"]  # the latter where it is so busy
+    assert (
+        "the machine is too busy, 0.5 seconds have passed" in told["reason"] or "never came to life" in told["reason"]
+    )  # the latter where it is so busy
 
 
 def test_who_cannot_move_takes_no_step():
@@ -145,15 +159,26 @@ def test_who_cannot_move_takes_no_step():
 
 
 def test_a_return_is_that_of_the_call_that_was_made():
-    ended(PAIR + "a: fork -> b\nb: read y 1 => blocks\na: write x \"1\"\nb: (poll returns)\n", "failed", "b has made no poll: its last call is read")
+    ended(
+        PAIR + 'a: fork -> b\nb: read y 1 => blocks\na: write x "1"\nb: (poll returns)\n',
+        "failed",
+        "b has made no poll: its last call is read",
+    )
     ended(PAIR + "a: (read returns)\n", "failed", "a has made no read")
 
 
 def test_a_return_that_does_not_come_says_where_the_call_stands():
-    ended(PAIR + "a: fork -> b\nb: read y 1 => blocks\nb: (read returns) => \"\"\n", "failed", "line 4: b still stands in read", "released")
+    ended(
+        PAIR + 'a: fork -> b\nb: read y 1 => blocks\nb: (read returns) => ""\n',
+        "failed",
+        "line 4: b still stands in read",
+        "released",
+    )
 
 
-@pytest.mark.parametrize("text", [PIPE + 'a: write w "x" * 1M', PAIR + 'a: write x "x" * 100000\n' * 4], ids=["pipe", "pair"])
+@pytest.mark.parametrize(
+    "text", [PIPE + 'a: write w "x" * 1M', PAIR + 'a: write x "x" * 100000\n' * 4], ids=["pipe", "pair"]
+)
 def test_a_write_into_a_full_buffer_blocks_and_ends(text):
     ended(text, "failed", "no process can move", "a is blocked in write")
 
@@ -180,14 +205,18 @@ def test_too_many_descriptors_are_refused():
     ended(PIPE + "a: dup r\n" * 70, "refused", "a holds 65 descriptors; at most 64")
 
 
-@pytest.mark.parametrize("call", ["close 200", "read 255 1", "dup2 r 201", "poll [r 222] POLLIN 0", "fcntl r F_DUPFD 199"])
+@pytest.mark.parametrize(
+    "call", ["close 200", "read 255 1", "dup2 r 201", "poll [r 222] POLLIN 0", "fcntl r F_DUPFD 199"]
+)
 def test_the_stages_own_numbers_are_out_of_reach(call):
     ended(PIPE + f"a: {call}\n", "refused", "line 2", "the stage's own")
 
 
 def test_the_stages_own_numbers_cannot_be_sent():
     ended(PAIR + 'a: sendmsg x iov=["x"] fds=[200]\n', "refused", "the stage's own")
-    ended(PAIR + 'a: sendmsg x iov=["x"] raw=x"14000000000000000100000001000000c8000000"\n', "refused", "the stage's own")
+    ended(
+        PAIR + 'a: sendmsg x iov=["x"] raw=x"14000000000000000100000001000000c8000000"\n', "refused", "the stage's own"
+    )
 
 
 @pytest.mark.parametrize("target", ["1", "-1", "0", "4194304"])
@@ -220,7 +249,8 @@ TCP4, TCP6, UDP4, UDP6 = (f"socket AF_INET{six} SOCK_{kind} 0 -> " for kind in (
 
 
 class Stranger:
-    """A socket of this test that would be glad to hear from a scenario; it takes the address at once, or when `told` is as far as a step."""
+    """A socket of this test that would be glad to hear from a scenario; it takes the address at once, or when `told` is
+    as far as a step."""
 
     def __init__(self, kind: socket.SocketKind, host: str = "127.0.0.1", *, share: int = 0) -> None:
         self.sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind)
@@ -260,12 +290,16 @@ def test_a_port_is_bound_only_with_its_protocol_and_its_host(bound, connected):
     with Stranger(socket.SOCK_STREAM) as stranger:
         port = stranger.take()
         text = f"a: {bound}\na: {connected}\n".replace("{4}", f'"127.0.0.1:{port}"').replace("{6}", f'"[::1]:{port}"')
-        told = ended(text, "refused", "no process of this run has port", "127.0.0.1 over TCP", "connects to nobody else")
+        told = ended(
+            text, "refused", "no process of this run has port", "127.0.0.1 over TCP", "connects to nobody else"
+        )
         assert told["steps"][-1]["result"] is None
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::", "::ffff:127.0.0.1"])
-@pytest.mark.parametrize("kind, more", [(socket.SOCK_STREAM, "a: listen t 1\n"), (socket.SOCK_DGRAM, "")], ids=["TCP", "UDP"])
+@pytest.mark.parametrize(
+    "kind, more", [(socket.SOCK_STREAM, "a: listen t 1\n"), (socket.SOCK_DGRAM, "")], ids=["TCP", "UDP"]
+)
 def test_a_port_that_was_bound_and_closed_is_anybodys(kind, more, host):
     socket_of = f"a: socket AF_INET {kind.name} 0 -> "
     text = f'{socket_of}t\na: bind t "127.0.0.1:0"\n{more}a: close t\n{socket_of}s\na: connect s "127.0.0.1:0"\n'
@@ -278,14 +312,21 @@ def test_a_port_that_was_bound_and_closed_is_anybodys(kind, more, host):
                 stranger.take(max(port))
 
         told = manager.run(parse(text), after_step=follow)
-        assert told["verdict"] == "refused" and "no process of this run has port 0 of 127.0.0.1" in told["reason"], told["reason"]
+        assert told["verdict"] == "refused" and "no process of this run has port 0 of 127.0.0.1" in told["reason"], (
+            told["reason"]
+        )
 
 
 @pytest.mark.parametrize("family, host", [("AF_INET", "127.0.0.1"), ("AF_INET6", "[::1]"), ("AF_INET6", "127.0.0.1")])
 @pytest.mark.parametrize("send", ['write s "x"', 'send s "x" 0', 'sendmsg s iov=["x"]'])
 def test_what_is_sent_to_a_port_that_is_a_strangers_by_now_does_not_leave(family, host, send):
     own = f"AF_INET{'6' if ':' in host else ''}"
-    text = f'a: socket {own} SOCK_DGRAM 0 -> t\na: bind t "{host}:0"\na: socket {family} SOCK_DGRAM 0 -> s\na: connect s "{host}:0" => 0\n'
+    text = (
+        f"a: socket {own} SOCK_DGRAM 0 -> t\n"
+        f'a: bind t "{host}:0"\n'
+        f"a: socket {family} SOCK_DGRAM 0 -> s\n"
+        f'a: connect s "{host}:0" => 0\n'
+    )
     text += 'a: fork -> b\na: write s "to me" => 5\na: close t\nb: close t\nb: ' + send
     with Stranger(socket.SOCK_DGRAM, host.strip("[]")) as stranger:
         port: list[int] = []
@@ -311,9 +352,13 @@ def test_an_abstract_name_is_a_strangers_or_the_runs_own():
         name = stranger.getsockname().hex()
         stranger.listen()
         stranger.setblocking(False)
-        with start(f'a: socket AF_UNIX SOCK_STREAM 0 -> s\na: connect s x"{name}00" => ECONNREFUSED\na: connect s x"{name}"\n') as process:
+        with start(
+            f'a: socket AF_UNIX SOCK_STREAM 0 -> s\na: connect s x"{name}00" => ECONNREFUSED\na: connect s x"{name}"\n'
+        ) as process:
             told = json.loads(process.stdout.read())
-        assert told["verdict"] == "refused" and "is another process's; a run connects to nobody else" in told["reason"], told["reason"]
+        assert (
+            told["verdict"] == "refused" and "is another process's; a run connects to nobody else" in told["reason"]
+        ), told["reason"]
         with pytest.raises(BlockingIOError):
             stranger.accept()
 
@@ -321,11 +366,22 @@ def test_an_abstract_name_is_a_strangers_or_the_runs_own():
 def test_a_stranger_who_connects_is_not_signalled():
     """SO_PEERPIDFD gives a descriptor that stands for whoever it is."""
     name = f"lab test {os.getpid()}"
-    text = f'a: socket AF_UNIX SOCK_STREAM 0 -> l\na: bind l "\\0{name}"\na: listen l 1\na: accept l -> s\na: getsockopt s SOL_SOCKET SO_PEERPIDFD\na: pidfd_send_signal 5 0\n'
+    text = (
+        "a: socket AF_UNIX SOCK_STREAM 0 -> l\n"
+        f'a: bind l "\\0{name}"\n'
+        "a: listen l 1\n"
+        "a: accept l -> s\n"
+        "a: getsockopt s SOL_SOCKET SO_PEERPIDFD\n"
+        "a: pidfd_send_signal 5 0\n"
+    )
     with socket.socket(socket.AF_UNIX) as stranger:
-        told = manager.run(parse(text), after_step=lambda step: stranger.connect("\0" + name) if step["call"] == "listen" else None)
+        told = manager.run(
+            parse(text), after_step=lambda step: stranger.connect("\0" + name) if step["call"] == "listen" else None
+        )
     assert told["steps"][4]["result"]["made"] == [5]
-    assert told["verdict"] == "refused" and f"process {os.getpid()}, which is none of this run" in told["reason"], told["reason"]
+    assert told["verdict"] == "refused" and f"process {os.getpid()}, which is none of this run" in told["reason"], told[
+        "reason"
+    ]
 
 
 def test_a_run_reaches_its_own_sockets_wherever_they_are_held():
@@ -356,11 +412,15 @@ def test_a_run_reaches_its_own_sockets_wherever_they_are_held():
         """
     with start(text) as process:
         told = json.loads(process.stdout.read())
-    # That the last one is refused shows that nobody held the port any more: what was accepted has its number, and does not count.
+    # That the last one is refused shows that nobody held the port any more: what was accepted has its number, and does
+    # not count.
     assert told["verdict"] == "refused" and told["reason"].startswith("line 22: no process"), told["reason"]
 
 
-@pytest.mark.parametrize("line", ["socket AF_NETLINK SOCK_RAW 0", "socket 17 SOCK_RAW 0", "socket AF_INET SOCK_STREAM 132", "socketpair 38 1 0"])
+@pytest.mark.parametrize(
+    "line",
+    ["socket AF_NETLINK SOCK_RAW 0", "socket 17 SOCK_RAW 0", "socket AF_INET SOCK_STREAM 132", "socketpair 38 1 0"],
+)
 def test_no_other_kind_of_socket_is_made(line):
     with pytest.raises(ScenarioError, match=r"one of AF_UNIX, AF_INET, AF_INET6|0, 6 \(TCP\) or 17"):
         parse(f"a: {line}\n")
@@ -375,19 +435,32 @@ def test_a_name_that_was_never_given_to_anything_is_no_argument():
 
 def test_who_stops_another_sees_it_stand_and_may_let_it_go_on():
     told = ended("a: fork -> b\na: kill b SIGSTOP => 0\na: kill b SIGCONT => 0\nb: close 99 => EBADF\n", "held")
-    states = [next(process["state"] for process in step["after"]["processes"] if process["name"] == "b") for step in told["steps"]]
+    states = [
+        next(process["state"] for process in step["after"]["processes"] if process["name"] == "b")
+        for step in told["steps"]
+    ]
     assert states[1] == "stopped" and states[2] != "stopped"
 
 
 def test_who_is_stopped_takes_no_step():
-    ended("a: fork -> b\na: kill b SIGSTOP => 0\nb: close 99\n", "failed", "line 3: b cannot take this step: it is stopped")
+    ended(
+        "a: fork -> b\na: kill b SIGSTOP => 0\nb: close 99\n",
+        "failed",
+        "line 3: b cannot take this step: it is stopped",
+    )
 
 
 @pytest.mark.parametrize("stop", ["SIGSTOP", "SIGTSTP", "SIGTTIN", "SIGTTOU"])
 def test_a_child_that_was_stopped_or_let_go_on_is_told_by_wait(stop):
     told = ended(
-        f"a: fork -> b\na: kill b {stop} => 0\na: waitpid b WUNTRACED => ok stopped={stop}\na: waitpid b WNOHANG|WUNTRACED => 0\n"
-        "a: kill b SIGCONT => 0\na: waitpid b WCONTINUED => ok continued=SIGCONT\nb: exit 3\na: wait b WUNTRACED|WCONTINUED => status=3\n",
+        "a: fork -> b\n"
+        f"a: kill b {stop} => 0\n"
+        f"a: waitpid b WUNTRACED => ok stopped={stop}\n"
+        "a: waitpid b WNOHANG|WUNTRACED => 0\n"
+        "a: kill b SIGCONT => 0\n"
+        "a: waitpid b WCONTINUED => ok continued=SIGCONT\n"
+        "b: exit 3\n"
+        "a: wait b WUNTRACED|WCONTINUED => status=3\n",
         "held",
     )
     number = int(getattr(signal, stop))
@@ -398,10 +471,25 @@ def test_a_child_that_was_stopped_or_let_go_on_is_told_by_wait(stop):
 
 
 def test_who_has_stopped_himself_goes_on_when_another_lets_him():
-    text = "a: fork -> b\nb: pidfd_open b 0 -> p\nb: {} => blocks\na: kill b SIGCONT => 0\nb: ({} returns) => 0\nb: close p => 0\n"
+    text = (
+        "a: fork -> b\n"
+        "b: pidfd_open b 0 -> p\n"
+        "b: {} => blocks\n"
+        "a: kill b SIGCONT => 0\n"
+        "b: ({} returns) => 0\n"
+        "b: close p => 0\n"
+    )
     for call in ("kill b SIGSTOP", "pidfd_send_signal p SIGTSTP"):
         ended(text.format(call, call.split()[0]), "held")
-    ended("a: fork -> b\na: waitpid b WUNTRACED => blocks\nb: kill b SIGSTOP => blocks\na: (waitpid returns) => ok stopped=SIGSTOP\na: kill b SIGKILL\nb: (kill returns) => killed=SIGKILL\n", "held")
+    ended(
+        "a: fork -> b\n"
+        "a: waitpid b WUNTRACED => blocks\n"
+        "b: kill b SIGSTOP => blocks\n"
+        "a: (waitpid returns) => ok stopped=SIGSTOP\n"
+        "a: kill b SIGKILL\n"
+        "b: (kill returns) => killed=SIGKILL\n",
+        "held",
+    )
 
 
 def test_who_has_stopped_himself_cannot_move():
@@ -430,35 +518,72 @@ CREW = PAIR + PIPE + "a: fork -> p\na: fork -> q\np: thread -> t\n"
 def test_a_call_whose_thread_died_with_its_process_never_returned(call, end, how):
     """However it died, and whoever made the others die: neither was nothing written nor an end of file read."""
     child = "p: fork -> c\n" if call == "wait" else ""
-    told = run(CREW + child + f"t: {call} => blocks\n{end}\nt: ({call.split()[0]} returns) => 0\na: wait p => ok {how}\n")
+    told = run(
+        CREW + child + f"t: {call} => blocks\n{end}\nt: ({call.split()[0]} returns) => 0\na: wait p => ok {how}\n"
+    )
     *_, step, last = told["steps"]
-    assert step["result"]["value"] is None and step["result"].get("killed") == {"SIGTERM": 15}.get(how[7:]), step["result"]
-    assert step["verdict"] == "failed" and step["reason"].startswith("expected 0, observed the process ended"), step["reason"]
+    assert step["result"]["value"] is None and step["result"].get("killed") == {"SIGTERM": 15}.get(how[7:]), step[
+        "result"
+    ]
+    assert step["verdict"] == "failed" and step["reason"].startswith("expected 0, observed the process ended"), step[
+        "reason"
+    ]
     assert last["verdict"] == "held", last["reason"]
 
 
 def test_a_thread_that_writes_to_nobody_dies_in_its_call_with_its_process():
     for _ in range(5):
-        ended(CREW + 'a: close r\nq: close r\np: close r\nt: write w "x" => killed=SIGPIPE\na: wait p => ok killed=SIGPIPE\n', "held")
-    ended("a: pipe -> r w\na: thread -> t\na: close r\nt: write w \"x\" => 0\n", "failed", "line 4: expected 0, observed the process ended: killed by SIGPIPE")
+        ended(
+            CREW
+            + 'a: close r\nq: close r\np: close r\nt: write w "x" => killed=SIGPIPE\na: wait p => ok killed=SIGPIPE\n',
+            "held",
+        )
+    ended(
+        'a: pipe -> r w\na: thread -> t\na: close r\nt: write w "x" => 0\n',
+        "failed",
+        "line 4: expected 0, observed the process ended: killed by SIGPIPE",
+    )
 
 
 def test_ok_is_not_fulfilled_by_a_caller_that_is_dead():
-    ended("a: kill a SIGTERM => ok\n", "failed", "line 1: expected no error, observed the process ended: killed by SIGTERM")
+    ended(
+        "a: kill a SIGTERM => ok\n",
+        "failed",
+        "line 1: expected no error, observed the process ended: killed by SIGTERM",
+    )
     ended("a: thread -> t\nt: exit 0 => ok\na: exit 4 => ok\n", "held")
 
 
 def test_how_a_process_ended_is_known_though_its_parent_waited_and_has_taken_leave():
-    text = PIPE + "a: fork -> p\na: fork -> q\np: thread -> t\nt: read r 1 => blocks\na: wait p => blocks\nq: kill p SIGTERM\n"
+    text = (
+        PIPE
+        + "a: fork -> p\na: fork -> q\np: thread -> t\nt: read r 1 => blocks\na: wait p => blocks\nq: kill p SIGTERM\n"
+    )
     for _ in range(10):
         ended(text + "t: (read returns) => killed=SIGTERM\na: (wait returns) => ok killed=SIGTERM\n", "held")
 
 
 def test_how_often_a_handler_ran_is_a_fact():
-    """Of each signal, in each process; two that come while it is stopped are one. A child's begins with none, and a thread's counts with its process."""
+    """Of each signal, in each process; two that come while it is stopped are one. A child's begins with none, and a
+    thread's counts with its process."""
     text = (
-        "m: pipe -> r w\nm: signal SIGUSR1 HANDLER\nm: signal SIGCHLD HANDLER\nm: fork -> k\nk: kill m SIGUSR1\nk: kill k SIGUSR1\nk: thread -> t\nt: kill k SIGUSR1\n"
-        "m: kill k SIGUSR1\nm: kill k SIGSTOP\nm: kill k SIGUSR1\nm: kill k SIGUSR1\nm: kill k SIGCONT\nk: fork -> c\nc: signal SIGUSR2 HANDLER\nk: kill c SIGUSR2\nm: signal SIGUSR1 SIG_IGN\n"
+        "m: pipe -> r w\n"
+        "m: signal SIGUSR1 HANDLER\n"
+        "m: signal SIGCHLD HANDLER\n"
+        "m: fork -> k\n"
+        "k: kill m SIGUSR1\n"
+        "k: kill k SIGUSR1\n"
+        "k: thread -> t\n"
+        "t: kill k SIGUSR1\n"
+        "m: kill k SIGUSR1\n"
+        "m: kill k SIGSTOP\n"
+        "m: kill k SIGUSR1\n"
+        "m: kill k SIGUSR1\n"
+        "m: kill k SIGCONT\n"
+        "k: fork -> c\n"
+        "c: signal SIGUSR2 HANDLER\n"
+        "k: kill c SIGUSR2\n"
+        "m: signal SIGUSR1 SIG_IGN\n"
         "c: kill m SIGUSR1\nc: kill k SIGUSR1\nm: kill k SIGKILL\n"
     )
     told = ended(text, "held")
@@ -475,7 +600,11 @@ def test_a_handler_that_counts_nothing_lets_a_process_survive():
 
 
 def test_an_orphan_is_killed_with_its_run_and_reaped():
-    ended(PAIR + "a: fork -> b\nb: fork -> c\nc: read x 1 => blocks\nb: exit 0\na: wait b => ok\na: exit 0\n", "held", "c is blocked in read")
+    ended(
+        PAIR + "a: fork -> b\nb: fork -> c\nc: read x 1 => blocks\nb: exit 0\na: wait b => ok\na: exit 0\n",
+        "held",
+        "c is blocked in read",
+    )
 
 
 # ---- values
@@ -495,7 +624,7 @@ def test_an_orphan_is_killed_with_its_run_and_reaped():
         "kill a 0x7fffffff => EINVAL",
         "socketpair AF_UNIX 0x7fffffffffffffff 0x7fffffffffffffff => EINVAL",
         'memfd_create "x" * 1M 0 => EINVAL',
-        "memfd_create \"m\" -1 => EINVAL",
+        'memfd_create "m" -1 => EINVAL',
         "eventfd 0x7fffffffffffffff -1 => EINVAL",
         "close 0x7fffffffffffffff => EBADF",
         'sendmsg w iov=["x"] cmsg_len=-1 fds=[r] => ENOTSOCK',
@@ -517,7 +646,10 @@ FILE = 'a: open "f" O_RDWR|O_CREAT -> f\na: memfd_create "m" 0 -> m\na: open "f"
     "text, words",
     [
         ("b: ftruncate m 2M => ok", "the file would have 2097152 bytes, and may have 1048576 here"),
-        ('a: write f "x" * 1M => 1048576\na: write f "x" => killed=SIGXFSZ', "line 6: the file would have 1048577 bytes"),
+        (
+            'a: write f "x" * 1M => 1048576\na: write f "x" => killed=SIGXFSZ',
+            "line 6: the file would have 1048577 bytes",
+        ),
         ('a: lseek m 1048570 SEEK_SET\na: write m "x" * 10 => 6', "line 6"),
         ('a: pwrite f "x" * 10 1048570 => 6', "would have 1048580 bytes"),
         ('a: ftruncate f 1M => 0\nb: write g "x" => EFBIG', "line 6"),
@@ -535,29 +667,54 @@ def test_a_limit_of_the_lab_is_refused_and_never_passes_for_the_kernels_answer(t
 
 @pytest.mark.parametrize(
     "line",
-    ["ftruncate m 1M => 0", "ftruncate m -1 => EINVAL", 'pwrite m "x" -1 => EINVAL', "ftruncate g 0 => 0", "dup2 f 1024 => EBADF", "dup2 99 99 => EBADF", 'pwrite f "x" 1048575 => 1'],
+    [
+        "ftruncate m 1M => 0",
+        "ftruncate m -1 => EINVAL",
+        'pwrite m "x" -1 => EINVAL',
+        "ftruncate g 0 => 0",
+        "dup2 f 1024 => EBADF",
+        "dup2 99 99 => EBADF",
+        'pwrite f "x" 1048575 => 1',
+    ],
 )
 def test_what_the_kernel_would_answer_to_anybody_it_answers_here(line):
     ended(FILE + f"a: {line}\n", "held")
 
 
-@pytest.mark.parametrize("number, words", [(signal.SIGXCPU, "10 seconds of processor time"), (signal.SIGKILL, "or the machine had no memory left"), (signal.SIGXFSZ, "1048576 bytes")])
+@pytest.mark.parametrize(
+    "number, words",
+    [
+        (signal.SIGXCPU, "10 seconds of processor time"),
+        (signal.SIGKILL, "or the machine had no memory left"),
+        (signal.SIGXFSZ, "1048576 bytes"),
+    ],
+)
 def test_who_was_killed_by_no_step_was_killed_by_a_limit(number, words):
     def strike(step: dict) -> None:
         if step["call"] == "read":
             os.kill(next(process["pid"] for process in step["after"]["processes"] if process["name"] == "b"), number)
 
-    told = manager.run(parse(PIPE + "a: fork -> b\nb: read r 1 => blocks\nb: (read returns) => ok\n"), after_step=strike)
-    assert told["verdict"] == "refused" and "b was killed by a limit of the lab" in told["reason"] and words in told["reason"], told["reason"]
+    told = manager.run(
+        parse(PIPE + "a: fork -> b\nb: read r 1 => blocks\nb: (read returns) => ok\n"), after_step=strike
+    )
+    assert (
+        told["verdict"] == "refused"
+        and "b was killed by a limit of the lab" in told["reason"]
+        and words in told["reason"]
+    ), told["reason"]
     assert told["steps"][-1]["result"] is None
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user's processes are counted with those of this test")
 def test_a_process_too_many_for_the_labs_user_is_the_labs_limit():
     limited = functools.partial(resource.setrlimit, resource.RLIMIT_NPROC, (2, 2))
-    with start("a: pipe -> r w\na: fork -> b\n", preexec_fn=limited, env=os.environ | {"PAIRSCOPE_LAB_USER": "games"}) as process:
+    with start(
+        "a: pipe -> r w\na: fork -> b\n", preexec_fn=limited, env=os.environ | {"PAIRSCOPE_LAB_USER": "games"}
+    ) as process:
         told = json.loads(process.stdout.read())
-    assert told["verdict"] == "refused" and "line 2: the lab's user has as many processes as it may" in told["reason"], told["reason"]
+    assert (
+        told["verdict"] == "refused" and "line 2: the lab's user has as many processes as it may" in told["reason"]
+    ), told["reason"]
 
 
 # ---- the runner
@@ -565,7 +722,9 @@ def test_a_process_too_many_for_the_labs_user_is_the_labs_limit():
 
 def family(pid: int) -> list[int]:
     """The process's descendants."""
-    children = [int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()]
+    children = [
+        int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()
+    ]
     return children + [below for child in children for below in family(child)]
 
 
@@ -587,7 +746,11 @@ def busy(process: subprocess.Popen) -> list[int]:
 
     def four_and_the_last_polls() -> list[int]:
         found = family(process.pid)
-        calls = [Path(f"/proc/{pid}/task/{task}/syscall").read_text().split()[0] for pid in found for task in os.listdir(f"/proc/{pid}/task")]
+        calls = [
+            Path(f"/proc/{pid}/task/{task}/syscall").read_text().split()[0]
+            for pid in found
+            for task in os.listdir(f"/proc/{pid}/task")
+        ]
         polls = calls.count(str(manager.watch.NUMBERS_OF_CALLS["poll"]))
         return found if len(found) == 4 and polls == 2 and "T" in map(state, found) else []
 

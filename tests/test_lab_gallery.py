@@ -9,9 +9,9 @@ import sys
 
 import pytest
 
-from app.lab import gallery
-from app.lab.language import format, parse
-from app.lab.stage import manager
+from pairscope.lab import gallery
+from pairscope.lab.language import format, parse
+from pairscope.lab.stage import manager
 
 SHOWS = {
     1: ("one-process", "socketpair write read"),
@@ -54,7 +54,10 @@ CARDS = 31
 def played(name: str) -> dict:
     """The run that a runner of its own makes of a scenario of the gallery."""
     done = subprocess.run(
-        [sys.executable, "-m", "app.lab.runner"], input=gallery.text(name).encode(), capture_output=True, timeout=60
+        [sys.executable, "-m", "pairscope.lab.runner"],
+        input=gallery.text(name).encode(),
+        capture_output=True,
+        timeout=60,
     )
     assert done.stdout, done.stderr.decode()
     return json.loads(done.stdout)
@@ -66,12 +69,18 @@ once = functools.cache(played)
 
 def wrong(run: dict) -> str:
     """What did not hold, with its line; empty: all held."""
-    lines = [f"line {step['line']}: {step['actor']} {step['call']}: {step['reason']}" for step in run["steps"] if step["verdict"] == "failed"]
+    lines = [
+        f"line {step['line']}: {step['actor']} {step['call']}: {step['reason']}"
+        for step in run["steps"]
+        if step["verdict"] == "failed"
+    ]
     return "; ".join(lines) or ("" if run["verdict"] == "held" else f"{run['verdict']}: {run['reason']}")
 
 
 def test_the_gallery_has_each_scenario_at_its_number():
-    assert [(entry.number, entry.name) for entry in gallery.entries()] == [(number, name) for number, (name, _) in SHOWS.items()]
+    assert [(entry.number, entry.name) for entry in gallery.entries()] == [
+        (number, name) for number, (name, _) in SHOWS.items()
+    ]
     assert gallery.names() == tuple(name for name, _ in SHOWS.values())
 
 
@@ -141,7 +150,9 @@ me: write a "x" => killed=SIGPIPE
 def test_what_the_notices_say_of_other_types_of_sockets_is_so():
     run = manager.run(parse(NOTICES))
     assert not wrong(run)
-    assert "SEQPACKET" in gallery.scenario("errors").said("notice") and "SEQPACKET" in gallery.scenario("sigpipe").said("notice")
+    assert "SEQPACKET" in gallery.scenario("errors").said("notice") and "SEQPACKET" in gallery.scenario("sigpipe").said(
+        "notice"
+    )
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones():

@@ -9,9 +9,9 @@ import re
 
 import pytest
 
-from app.lab import absent, calls, constants
-from app.lab.language import BYTES_MAX, STEPS_MAX, TEXT_MAX, format, parse, quoted
-from app.lab.model import Constants, Items, Name, Number, Place, Scenario, ScenarioError, Text
+from pairscope.lab import absent, calls, constants
+from pairscope.lab.language import BYTES_MAX, STEPS_MAX, TEXT_MAX, format, parse, quoted
+from pairscope.lab.model import Constants, Items, Name, Number, Place, Scenario, ScenarioError, Text
 
 DOCUMENT = (pathlib.Path(__file__).parents[1] / "docs/lab.md").read_text()
 PIPE = "p: pipe2 0 -> a b\n"
@@ -29,7 +29,10 @@ def without_places(scenario: Scenario) -> Scenario:
         scenario,
         steps=tuple(
             dataclasses.replace(
-                step, place=nowhere, places=(), expectation=step.expectation and dataclasses.replace(step.expectation, place=nowhere)
+                step,
+                place=nowhere,
+                places=(),
+                expectation=step.expectation and dataclasses.replace(step.expectation, place=nowhere),
             )
             for step in scenario.steps
         ),
@@ -39,7 +42,17 @@ def without_places(scenario: Scenario) -> Scenario:
 def test_the_documents_example_is_a_scenario_that_says_what_it_is():
     scenario = parse(documented())
     assert scenario.said("title") == "Parent writes, child reads"
-    assert [step.call for step in scenario.steps] == ["socketpair", "fork", "close", "close", "write", "read", "read", "exit", "read"]
+    assert [step.call for step in scenario.steps] == [
+        "socketpair",
+        "fork",
+        "close",
+        "close",
+        "write",
+        "read",
+        "read",
+        "exit",
+        "read",
+    ]
     assert scenario.steps[0].binds == ("sv0", "sv1")
     assert scenario.steps[4].arguments == (Name("sv0"), Text(b"SOCKET PAIR TEST."))
     assert scenario.steps[4].expectation.first == Number(17, "17")
@@ -55,15 +68,30 @@ def test_the_pending_return_may_be_told_in_more_words():
 @pytest.mark.parametrize(
     "text, value",
     [
-        ("128", 128), ("0x10", 16), ("-1", -1), ("64K", 65536), ("1M", 1 << 20), ("1K", 1024), ("0x1K", 1024), ("0644", 0o644), ("-010", -8), ("010K", 8192),
-        ("0", 0), ("00", 0), ("0xffffffffffffffff", (1 << 64) - 1), ("18446744073709551615", (1 << 64) - 1), ("01777777777777777777777", (1 << 64) - 1),
+        ("128", 128),
+        ("0x10", 16),
+        ("-1", -1),
+        ("64K", 65536),
+        ("1M", 1 << 20),
+        ("1K", 1024),
+        ("0x1K", 1024),
+        ("0644", 0o644),
+        ("-010", -8),
+        ("010K", 8192),
+        ("0", 0),
+        ("00", 0),
+        ("0xffffffffffffffff", (1 << 64) - 1),
+        ("18446744073709551615", (1 << 64) - 1),
+        ("01777777777777777777777", (1 << 64) - 1),
     ],  # fmt: skip
 )
 def test_a_number_keeps_its_value_and_how_it_was_written(text, value):
     assert parse(PIPE + f"p: ftruncate a {text}").steps[1].arguments[1] == Number(value, text)
 
 
-@pytest.mark.parametrize("data", [b"", b"it's", b'"\\', b"\0\n\t\r\a\b\f\v", bytes(range(256)), "größer 漢字".encode(), b"\xff\xfeA"])
+@pytest.mark.parametrize(
+    "data", [b"", b"it's", b'"\\', b"\0\n\t\r\a\b\f\v", bytes(range(256)), "größer 漢字".encode(), b"\xff\xfeA"]
+)
 def test_every_byte_survives_being_written_and_read(data):
     assert parse(PIPE + f"p: write b {quoted(data)}").steps[1].arguments[1].bytes == data
 
@@ -80,13 +108,26 @@ def test_a_text_has_octal_escapes_as_c_has_them_and_is_written_so_that_it_is_rea
 
 
 def test_other_names_of_the_same_numbers_are_taken_and_kept():
-    text = "p: socketpair AF_LOCAL SOCK_STREAM 0 -> a b\np: socket PF_UNIX SOCK_STREAM 0 -> c\np: socket PF_INET SOCK_STREAM IPPROTO_TCP -> d\np: read a 1 => EWOULDBLOCK\n"
-    assert [step.arguments[0] for step in parse(text).steps[:3]] == [Constants(("AF_LOCAL",)), Constants(("PF_UNIX",)), Constants(("PF_INET",))]
+    text = (
+        "p: socketpair AF_LOCAL SOCK_STREAM 0 -> a b\n"
+        "p: socket PF_UNIX SOCK_STREAM 0 -> c\n"
+        "p: socket PF_INET SOCK_STREAM IPPROTO_TCP -> d\n"
+        "p: read a 1 => EWOULDBLOCK\n"
+    )
+    assert [step.arguments[0] for step in parse(text).steps[:3]] == [
+        Constants(("AF_LOCAL",)),
+        Constants(("PF_UNIX",)),
+        Constants(("PF_INET",)),
+    ]
     assert "IPPROTO_TCP" in format(parse(text)) and constants.decode("AF_", 1) == "AF_UNIX"
 
 
 def test_every_call_that_is_said_to_be_absent_is_absent_and_its_stand_in_is_here():
-    assert not (absent.LINUX | absent.FUNCTIONS) & set(calls.CALLS) and not absent.LINUX & absent.FUNCTIONS and not set(absent.INSTEAD) & set(calls.CALLS)
+    assert (
+        not (absent.LINUX | absent.FUNCTIONS) & set(calls.CALLS)
+        and not absent.LINUX & absent.FUNCTIONS
+        and not set(absent.INSTEAD) & set(calls.CALLS)
+    )
     for instead in absent.INSTEAD.values():
         assert instead.partition(",")[0].split(" or ")[0] in calls.CALLS, instead
 
@@ -212,7 +253,22 @@ def test_a_list_may_stand_for_one_descriptor_only_where_the_call_takes_several()
         parse(PIPE + "p: close [a b]")
 
 
-@pytest.mark.parametrize("address", ["10.0.0.1:80", "0.0.0.0:80", "localhost:80", "127.0.0.1:", "127.0.0.1:65536", "[::1]:99999", "[::]:80", "/tmp/s", "..", "", "a:b"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "10.0.0.1:80",
+        "0.0.0.0:80",
+        "localhost:80",
+        "127.0.0.1:",
+        "127.0.0.1:65536",
+        "[::1]:99999",
+        "[::]:80",
+        "/tmp/s",
+        "..",
+        "",
+        "a:b",
+    ],
+)
 def test_no_address_but_the_scratch_directorys_and_the_loopbacks_is_read(address):
     with pytest.raises(ScenarioError, match="^2:11: .*address of bind"):
         parse(f'p: socket AF_INET SOCK_STREAM 0 -> s\np: bind s "{address}"')
@@ -289,7 +345,7 @@ MALFORMED = [
     (PIPE + 'p: sendmsg b iov=["x"', 2, 22, "the end of the line", "] at the end"),
     (PIPE + 'p: sendmsg b iov=[["x"]]', 2, 19, "[", "a number"),
     (PIPE + 'p: sendmsg b iov=["x"] fds=[z]', 2, 29, "z", "a descriptor of p: a, b"),
-    (PIPE + 'p: sendmsg b fds=[a]', 2, 21, "the end of the line", "iov="),
+    (PIPE + "p: sendmsg b fds=[a]", 2, 21, "the end of the line", "iov="),
     (PIPE + 'p: sendmsg b iov=["x"] iov=["y"]', 2, 24, "iov", "once"),
     (PIPE + 'p: sendmsg b iof=["x"]', 2, 14, "iof", "iov"),
     (PIPE + "p: close a b=1", 2, 12, "b", "close has none"),
@@ -377,7 +433,9 @@ p: close 3 => EBADF # of a "quoted" thing
 
 def test_comments_stay_where_they_stood():
     canonical = format(parse(COMMENTED))
-    assert canonical == """\
+    assert (
+        canonical
+        == """\
 # of the whole
 @title A title
 # of the question
@@ -390,6 +448,7 @@ p: close a  #
 p: close 3 => EBADF  # of a "quoted" thing
 # the last word
 """
+    )
     assert format(parse(canonical)) == canonical
     assert parse(canonical).comments == parse(COMMENTED).comments
 
@@ -413,7 +472,24 @@ def test_ten_thousand_malformed_texts_give_a_scenario_or_an_error_that_lies_with
     rng = random.Random(2718)
     sources = (documented(), EVERY_CALL)
     source = "".join(sources)
-    pieces = re.findall(r"\w+|\W", source) + ["=>", "->", "[", "]", '"', "\\", "|", "\0", "é", "\u2028", "\x0c", "-", "0x", "9" * 5000, "@", "#"]
+    pieces = re.findall(r"\w+|\W", source) + [
+        "=>",
+        "->",
+        "[",
+        "]",
+        '"',
+        "\\",
+        "|",
+        "\0",
+        "é",
+        "\u2028",
+        "\x0c",
+        "-",
+        "0x",
+        "9" * 5000,
+        "@",
+        "#",
+    ]
     for turn in range(10_000):
         text = sources[turn % 2]
         for _ in range(rng.randint(1, 6)):
@@ -431,4 +507,4 @@ def test_ten_thousand_malformed_texts_give_a_scenario_or_an_error_that_lies_with
 
 
 def test_the_documents_table_of_calls_is_the_table():
-    assert calls.fill(DOCUMENT) == DOCUMENT, "run: python -m app.lab.calls docs/lab.md"
+    assert calls.fill(DOCUMENT) == DOCUMENT, "run: python -m pairscope.lab.calls docs/lab.md"

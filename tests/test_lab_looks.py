@@ -11,13 +11,23 @@ from typing import Any
 
 import pytest
 
-from app.lab import gallery
-from app.lab.calls import CALLS
-from app.lab.language import parse
-from app.lab.stage import manager
-from app.lab.stage.actor import HIDDEN
+from pairscope.lab import gallery
+from pairscope.lab.calls import CALLS
+from pairscope.lab.language import parse
+from pairscope.lab.stage import manager
+from pairscope.lab.stage.actor import HIDDEN
 
-FEW = ("parent-and-child", "a-file-handed-over", "nginx-channel", "android-input", "borders", "a-connection", "a-full-buffer", "two-threads", "in-flight")
+FEW = (
+    "parent-and-child",
+    "a-file-handed-over",
+    "nginx-channel",
+    "android-input",
+    "borders",
+    "a-connection",
+    "a-full-buffer",
+    "two-threads",
+    "in-flight",
+)
 WAITING = """
 p: socket AF_UNIX SOCK_STREAM 0 -> door
 p: bind door "door" => 0
@@ -60,7 +70,10 @@ def pids(step: dict) -> list[int]:
 
 def holders(step: dict, inode: int) -> set[tuple[int, int]]:
     return {
-        (process["pid"], row["number"]) for process in step["after"]["processes"] for row in process["descriptors"] if row["inode"] == inode
+        (process["pid"], row["number"])
+        for process in step["after"]["processes"]
+        for row in process["descriptors"]
+        if row["inode"] == inode
     }
 
 
@@ -164,7 +177,11 @@ def test_lsof_sees_the_same_tables_of_descriptors(name):
 
     def look(step: dict) -> None:
         theirs = {key: row for key, row in open_files(pids(step)).items() if 2 < key[1] < HIDDEN}
-        ours = {(process["pid"], row["number"]): row for process in step["after"]["processes"] for row in process["descriptors"]}
+        ours = {
+            (process["pid"], row["number"]): row
+            for process in step["after"]["processes"]
+            for row in process["descriptors"]
+        }
         assert set(theirs) == set(ours)
         for key, row in ours.items():
             assert access[theirs[key]["a"]] == row["access"]
@@ -218,7 +235,7 @@ def test_strace_saw_the_same_calls_with_the_same_results_on_the_same_objects(nam
     written = tmp_path / "trace"
     text = WAITING if name == "waiting" else gallery.text(name)
     done = subprocess.run(
-        ["strace", "-f", "-yy", "-s", "64", "-o", str(written), sys.executable, "-m", "app.lab.runner"],
+        ["strace", "-f", "-yy", "-s", "64", "-o", str(written), sys.executable, "-m", "pairscope.lab.runner"],
         input=text.encode(), capture_output=True, timeout=120,
     )  # fmt: skip
     run = json.loads(done.stdout)
@@ -239,7 +256,9 @@ def test_strace_saw_the_same_calls_with_the_same_results_on_the_same_objects(nam
         by_number = number if step["call"] not in ("socketpair", "wait", "poll") else None
         arguments, told = trace.next(tasks[step["actor"]], CALLS[step["call"]].sysno, by_number)
         while told.startswith("? ERESTARTSYS") and result["value"] is not None and result["value"] >= 0:
-            arguments, told = trace.next(tasks[step["actor"]], CALLS[step["call"]].sysno, by_number)  # taken up again after a handler
+            arguments, told = trace.next(
+                tasks[step["actor"]], CALLS[step["call"]].sysno, by_number
+            )  # taken up again after a handler
         compared += 1
         if result["errno"]:
             assert told.startswith(f"-1 {result['errno']} ") or told.startswith("? ERESTART"), (step, told)
@@ -248,7 +267,11 @@ def test_strace_saw_the_same_calls_with_the_same_results_on_the_same_objects(nam
         else:
             assert told.startswith("?") or result.get("killed"), (step, told)
         before = run["steps"][index - 1]["after"] if index else {"processes": [], "objects": []}
-        owners = [process for process in before["processes"] if step["actor"] in (process["name"], *(one["name"] for one in process.get("threads", ())))]
+        owners = [
+            process
+            for process in before["processes"]
+            if step["actor"] in (process["name"], *(one["name"] for one in process.get("threads", ())))
+        ]
         rows = [row for process in owners for row in process["descriptors"]]
         inode = next((row["inode"] for row in rows if row["number"] == by_number), None)
         # 4<UNIX-STREAM:[1061->1060]>, 3<UNIX-STREAM:[1061,"door"]>

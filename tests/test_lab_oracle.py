@@ -1,4 +1,5 @@
-"""The stage against a second observer that shares no code with it (tests/oracle.py), and against the exported programs: over random scenarios, step by step."""
+"""The stage against a second observer that shares no code with it (tests/oracle.py), and against the exported programs:
+over random scenarios, step by step."""
 
 from __future__ import annotations
 
@@ -11,27 +12,31 @@ import random
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Callable, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.configuration import set_hypothesis_home_dir
 
-from app.lab import exports, gallery
-from app.lab.exports.lines import result_lines
-from app.lab.language import format, parse
-from app.lab.model import Scenario
-from app.lab.stage import manager
-from app.lab.stage.apart import apart
+from pairscope.lab import exports, gallery
+from pairscope.lab.exports.lines import result_lines
+from pairscope.lab.language import format, parse
+from pairscope.lab.model import Scenario
+from pairscope.lab.stage import manager
+from pairscope.lab.stage.apart import apart
 from tests.oracle import Play, Seen, constant
 from tests.test_lab_exports import COMPILE, PYTHON, account
 from tests.test_lab_random import scenarios
 
-pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="the oracle knows the numbers of x86_64's system calls")
+pytestmark = pytest.mark.skipif(
+    platform.machine() != "x86_64", reason="the oracle knows the numbers of x86_64's system calls"
+)
 OFTEN = 5
-"""How often a scenario is played again on both sides before they are said to disagree: what the kernel decides one way or another is open."""
+"""How often a scenario is played again on both sides before they are said to disagree: what the kernel decides one way
+or another is open."""
 RUNS = settings(derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 
 
@@ -44,7 +49,8 @@ def no_directory_beside_the_code(tmp_path_factory: pytest.TempPathFactory) -> No
 
 
 class Side:
-    """Labels for what each side numbers in its own way: the objects in the order in which they came, the processes by name."""
+    """Labels for what each side numbers in its own way: the objects in the order in which they came, the processes by
+    name."""
 
     def __init__(self) -> None:
         self.objects: dict[int, int] = {}
@@ -72,10 +78,21 @@ def differences(run: dict[str, Any], seen: list[Seen], pids: dict[int, str], sid
     """Between the steps of a run and those of the oracle, in words."""
     ours, theirs = Side(), side
     theirs.pids = pids
-    ours.pids = {process["pid"]: process["name"] for step in run["steps"] if step["after"] for process in step["after"]["processes"]}
+    ours.pids = {
+        process["pid"]: process["name"]
+        for step in run["steps"]
+        if step["after"]
+        for process in step["after"]["processes"]
+    }
     found: list[str] = []
     for number, (step, other) in enumerate(zip(run["steps"], seen), 1):
-        found += [f"step {number} {step['call']}: {words}" for words in [*_came(step, other.outcome, ours, theirs), *_held(step["after"], other.processes, ours, theirs)]]
+        found += [
+            f"step {number} {step['call']}: {words}"
+            for words in [
+                *_came(step, other.outcome, ours, theirs),
+                *_held(step["after"], other.processes, ours, theirs),
+            ]
+        ]
         if found:
             break
     return found
@@ -90,16 +107,28 @@ def _came(step: dict[str, Any], other: dict[str, Any] | None, ours: Side, theirs
     if result.get("ended") or "ended" in other:
         status = other.get("ended", 0)
         wanted = os.WTERMSIG(status) if status >= 0 and os.WIFSIGNALED(status) else None
-        return [] if result.get("ended") and "ended" in other and (status < 0 or result.get("killed") == wanted) else [f"ended: {result} and {other}"]
-    errno = constant(result["errno"]) if result["errno"] and not result["errno"].isdigit() else int(result["errno"] or 0)
-    value = (ours.pids.get(result["value"], result["value"]), theirs.pids.get(other["value"], other["value"])) if step["call"] in ("fork", "wait", "waitpid") else (result["value"], other["value"])
+        return (
+            []
+            if result.get("ended") and "ended" in other and (status < 0 or result.get("killed") == wanted)
+            else [f"ended: {result} and {other}"]
+        )
+    errno = (
+        constant(result["errno"]) if result["errno"] and not result["errno"].isdigit() else int(result["errno"] or 0)
+    )
+    value = (
+        (ours.pids.get(result["value"], result["value"]), theirs.pids.get(other["value"], other["value"]))
+        if step["call"] in ("fork", "wait", "waitpid")
+        else (result["value"], other["value"])
+    )
     pairs: list[tuple[str, Any, Any]] = [("errno", errno, other["errno"]), ("value", *value)]
     if not errno:
         pairs += _beside(step, result, other, ours, theirs)
     return [f"{what}: {one} and {another}" for what, one, another in pairs if one != another]
 
 
-def _beside(step: dict[str, Any], result: dict[str, Any], other: dict[str, Any], ours: Side, theirs: Side) -> Iterator[tuple[str, Any, Any]]:
+def _beside(
+    step: dict[str, Any], result: dict[str, Any], other: dict[str, Any], ours: Side, theirs: Side
+) -> Iterator[tuple[str, Any, Any]]:
     """What a call gave beside its value."""
     data = base64.b64decode(result["data"] or "")
     whole = result.get("bytes", len(data)) == len(data)
@@ -116,7 +145,13 @@ def _beside(step: dict[str, Any], result: dict[str, Any], other: dict[str, Any],
         yield "more than there was room for", b"", left
     if "flags" in other:
         yield "msg_flags", result["msg_flags"] & 0xFFFFFFFF, other["flags"]
-        yield "credentials", *(side.pids.get(creds[0], creds[0]) if creds else None for side, creds in ((ours, result["creds"]), (theirs, other["creds"])))
+        yield (
+            "credentials",
+            *(
+                side.pids.get(creds[0], creds[0]) if creds else None
+                for side, creds in ((ours, result["creds"]), (theirs, other["creds"]))
+            ),
+        )
     if "made" in other:
         yield "made", result.get("made") or [], other["made"]
     if "revents" in other:
@@ -128,7 +163,10 @@ def _beside(step: dict[str, Any], result: dict[str, Any], other: dict[str, Any],
         if os.WIFEXITED(status) or os.WIFSIGNALED(status):
             mine = result.get("killed") if os.WIFSIGNALED(status) else result.get("status")
             yield "status", mine, os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
-    if "option" in other and step["arguments"][2] not in (17, 77):  # of the process of the other end: it has another number
+    if "option" in other and step["arguments"][2] not in (
+        17,
+        77,
+    ):  # of the process of the other end: it has another number
         yield "option", base64.b64decode(result["option"]), other["option"]
 
 
@@ -146,24 +184,35 @@ def _held(after: dict[str, Any] | None, processes: dict[str, dict[str, Any]], ou
             found.append(f"{process['name']} is {process['state']} and {other['state']}")
         if state == "ended":
             status, mine = other["status"], process["exit"]
-            if status >= 0 and mine != {"status": os.WEXITSTATUS(status) if os.WIFEXITED(status) else None, "killed": os.WTERMSIG(status) if os.WIFSIGNALED(status) else None}:
+            if status >= 0 and mine != {
+                "status": os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,
+                "killed": os.WTERMSIG(status) if os.WIFSIGNALED(status) else None,
+            }:
                 found.append(f"{process['name']} ended as {mine} and {status}")
             continue
         rows = {row["number"]: row for row in other.get("table", ())}
         if [row["number"] for row in process["descriptors"]] != list(rows):
-            found.append(f"{process['name']} holds {[row['number'] for row in process['descriptors']]} and {list(rows)}")
+            found.append(
+                f"{process['name']} holds {[row['number'] for row in process['descriptors']]} and {list(rows)}"
+            )
             continue
         for row in process["descriptors"]:
             pairs = list(_row(row, rows[row["number"]], objects[row["inode"], row["description"]], ours, theirs))
             same = relation.setdefault(row["description"], rows[row["number"]]["description"])
             pairs.append(("one open file description", same, rows[row["number"]]["description"]))
-            found += [f"{process['name']} {row['number']} {row['object']}, {what}: {one} and {another}" for what, one, another in pairs if one != another]
+            found += [
+                f"{process['name']} {row['number']} {row['object']}, {what}: {one} and {another}"
+                for what, one, another in pairs
+                if one != another
+            ]
     if len(set(relation.values())) != len(relation):
         found.append(f"descriptions that are one: {relation}")
     return found
 
 
-def _row(row: dict[str, Any], other: dict[str, Any], held: dict[str, Any], ours: Side, theirs: Side) -> Iterator[tuple[str, Any, Any]]:
+def _row(
+    row: dict[str, Any], other: dict[str, Any], held: dict[str, Any], ours: Side, theirs: Side
+) -> Iterator[tuple[str, Any, Any]]:
     kinds = {"anonymous inode": held["kind"], "directory": "regular file"}
     yield "kind", kinds.get(row["object"], row["object"]), other["kind"]
     yield "object", ours.label(row["inode"]), theirs.label(other["inode"])
@@ -173,7 +222,9 @@ def _row(row: dict[str, Any], other: dict[str, Any], held: dict[str, Any], ours:
     for word in words:
         flags |= int(word, 16) if word.startswith("0x") else constant(word)
     yield "flags", flags & ~constant("O_CLOEXEC"), other["flags"]
-    if not flags & os.O_PATH:  # by that nothing is read, and lseek(2) fails: there is no offset to tell, though /proc writes 0
+    if (
+        not flags & os.O_PATH
+    ):  # by that nothing is read, and lseek(2) fails: there is no offset to tell, though /proc writes 0
         yield "access", row["access"], {0: "read", 1: "write", 2: "read-write"}.get(other["access"], "none")
     if other["kind"] in ("regular file", "memfd") and not flags & os.O_PATH:
         yield "offset", row["offset"], other["offset"]
@@ -296,15 +347,40 @@ def crowds(draw: Any) -> str:
     names = {actor: [*ends, "r", "w", "m", "e"] for actor in "ab"}
     for number in range(draw(st.integers(8, 40))):
         actor = draw(st.sampled_from("aab"))
-        some, end = st.sampled_from(names[actor]), draw(st.sampled_from(ends + [name for name in names[actor] if name[0] == "n"]))
+        some, end = (
+            st.sampled_from(names[actor]),
+            draw(st.sampled_from(ends + [name for name in names[actor] if name[0] == "n"])),
+        )
         if end not in names[actor]:
             end = draw(some)
         text = draw(st.sampled_from(['"x"', '"xx"', '""', '"hello"', '"y" * 3000']))
-        action = draw(st.sampled_from(["sendmsg"] * 6 + ["send", "send", "oob", "write", "write", "close", "close", "close", "recvmsg", "recvmsg", "recv", "flag", "shut", "exit"]))
+        action = draw(
+            st.sampled_from(
+                ["sendmsg"] * 6
+                + [
+                    "send",
+                    "send",
+                    "oob",
+                    "write",
+                    "write",
+                    "close",
+                    "close",
+                    "close",
+                    "recvmsg",
+                    "recvmsg",
+                    "recv",
+                    "flag",
+                    "shut",
+                    "exit",
+                ]
+            )
+        )
         if action == "sendmsg":
             more = draw(st.sampled_from(["", "", "", "", " control=0", " cmsg_len=20", " cmsg_len=24", " control=24"]))
             fds = draw(st.lists(some, min_size=1, max_size=3))
-            lines.append(f"{actor}: sendmsg {end} iov=[{text}] fds=[{', '.join(fds)}]{more} flags=MSG_DONTWAIT|MSG_NOSIGNAL")
+            lines.append(
+                f"{actor}: sendmsg {end} iov=[{text}] fds=[{', '.join(fds)}]{more} flags=MSG_DONTWAIT|MSG_NOSIGNAL"
+            )
         elif action in ("send", "oob"):
             lines.append(f"{actor}: send {end} {text} {'MSG_OOB|' if action == 'oob' else ''}MSG_DONTWAIT|MSG_NOSIGNAL")
         elif action == "write":
@@ -314,20 +390,37 @@ def crowds(draw: Any) -> str:
             names[actor].remove(name)
             lines.append(f"{actor}: close {name}")
         elif action == "recvmsg":
-            lines.append(f"{actor}: recvmsg {end} iov=[{draw(st.sampled_from(['1', '16', '4096']))}] flags=MSG_DONTWAIT -> n{number}")
+            lines.append(
+                f"{actor}: recvmsg {end} iov=[{draw(st.sampled_from(['1', '16', '4096']))}] flags=MSG_DONTWAIT "
+                f"-> n{number}"
+            )
         elif action == "recv":
-            lines.append(f"{actor}: recv {end} {draw(st.sampled_from(['1', '16', '0']))} {draw(st.sampled_from(['0', 'MSG_PEEK', 'MSG_TRUNC', 'MSG_OOB']))}|MSG_DONTWAIT".replace(" 0|", " "))
+            lines.append(
+                f"{actor}: recv {end} {draw(st.sampled_from(['1', '16', '0']))} "
+                f"{draw(st.sampled_from(['0', 'MSG_PEEK', 'MSG_TRUNC', 'MSG_OOB']))}|MSG_DONTWAIT".replace(" 0|", " ")
+            )
         elif action == "flag":
-            lines.append(f"{actor}: fcntl {'w' if 'w' in names[actor] else 99} F_SETFL O_NONBLOCK|{draw(st.sampled_from(['O_DIRECT', '0']))}")
+            lines.append(
+                f"{actor}: fcntl {'w' if 'w' in names[actor] else 99} F_SETFL "
+                f"O_NONBLOCK|{draw(st.sampled_from(['O_DIRECT', '0']))}"
+            )
         elif action == "shut":
             lines.append(f"{actor}: shutdown {end} {draw(st.sampled_from(['SHUT_RD', 'SHUT_WR']))}")
         elif action == "exit" and actor == "b" and len(lines) > 14:
             lines.append("b: exit 0")
             break
-    return "\n".join(line.replace("|0", "").replace(" 0|", " ") if "F_SETFL" in line or "pipe2" in line else line for line in lines) + "\n"
+    return (
+        "\n".join(
+            line.replace("|0", "").replace(" 0|", " ") if "F_SETFL" in line or "pipe2" in line else line
+            for line in lines
+        )
+        + "\n"
+    )
 
 
-def judged(examples: int, once: Callable[[str], list[str]], derandomize: bool, of: st.SearchStrategy[str] = scenarios()) -> dict[str, list[tuple[str, list[str]]]]:
+def judged(
+    examples: int, once: Callable[[str], list[str]], derandomize: bool, of: st.SearchStrategy[str] = scenarios()
+) -> dict[str, list[tuple[str, list[str]]]]:
     """Random scenarios, by verdict."""
     found: dict[str, list[tuple[str, list[str]]]] = {"same": [], "open": [], "other": []}
 
@@ -404,21 +497,30 @@ a: recv y 2 MSG_PEEK
 LIES: dict[str, Callable[[dict[str, Any], dict[str, Any], dict[str, Any]], Any]] = {
     "a value": lambda step, facts, queue: step["result"].update(value=3),
     "an errno": lambda step, facts, queue: step["result"].update(errno="EPIPE"),
-    "data": lambda step, facts, queue: step["result"].update(data=base64.b64encode(b"on").decode() + "", bytes=2) or step["result"].update(data=base64.b64encode(b"xx").decode()),
+    "data": lambda step, facts, queue: (
+        step["result"].update(data=base64.b64encode(b"on").decode() + "", bytes=2)
+        or step["result"].update(data=base64.b64encode(b"xx").decode())
+    ),
     "less data": lambda step, facts, queue: step["result"].update(data=base64.b64encode(b"o").decode(), bytes=1),
     "a state": lambda step, facts, queue: facts["processes"][0].update(state="blocked"),
     "an end": lambda step, facts, queue: facts["processes"][1]["exit"].update(status=4),
     "a number": lambda step, facts, queue: facts["processes"][0]["descriptors"].pop(),
     "an offset": lambda step, facts, queue: facts["processes"][0]["descriptors"][2].update(offset=4),
     "a flag": lambda step, facts, queue: facts["processes"][0]["descriptors"][0].update(cloexec=True),
-    "a description": lambda step, facts, queue: facts["processes"][0]["descriptors"][3].update(description=9) or facts["objects"][2]["descriptions"].append(9),
-    "two descriptions": lambda step, facts, queue: facts["processes"][0]["descriptors"][0].update(description=2) or facts["objects"][0]["descriptions"].append(2),
+    "a description": lambda step, facts, queue: (
+        facts["processes"][0]["descriptors"][3].update(description=9) or facts["objects"][2]["descriptions"].append(9)
+    ),
+    "two descriptions": lambda step, facts, queue: (
+        facts["processes"][0]["descriptors"][0].update(description=2) or facts["objects"][0]["descriptions"].append(2)
+    ),
     "what is in flight": lambda step, facts, queue: queue.update(in_flight=0),
     "a count": lambda step, facts, queue: facts["objects"][-1].update(count=6),
     "a message": lambda step, facts, queue: queue["contents"].pop(),
     "its bytes": lambda step, facts, queue: queue["contents"][1].update(data=base64.b64encode(b"twa").decode()),
     "what it carries": lambda step, facts, queue: queue["contents"][0].update(carried=[]),
-    "a border": lambda step, facts, queue: next(one for one in facts["objects"] if one["kind"] == "pipe").update(contents=[{"bytes": 1, "data": "YQ=="}, {"bytes": 1, "data": "Yg=="}]),
+    "a border": lambda step, facts, queue: next(one for one in facts["objects"] if one["kind"] == "pipe").update(
+        contents=[{"bytes": 1, "data": "YQ=="}, {"bytes": 1, "data": "Yg=="}]
+    ),
 }
 
 
@@ -457,16 +559,25 @@ class Export:
 
     def lines(self, text: str) -> list[str]:
         """What the program prints."""
-        become: dict[str, Any] = {"user": account().pw_uid, "group": account().pw_gid, "extra_groups": []} if os.geteuid() == 0 else {}
+        become: dict[str, Any] = (
+            {"user": account().pw_uid, "group": account().pw_gid, "extra_groups": []} if os.geteuid() == 0 else {}
+        )
         environment = os.environ | {"TMPDIR": str(self._directory / "scratch")}
-        return subprocess.run(self._command(text), capture_output=True, text=True, cwd="/", env=environment, **become).stdout.splitlines()
+        return subprocess.run(
+            self._command(text), capture_output=True, text=True, cwd="/", env=environment, **become
+        ).stdout.splitlines()
 
     def _compiled(self, text: str) -> list[str | Path]:
         program = self._directory / "program"
         source = program.with_suffix(".c")
-        source.write_text(exports.c(parse(text)).replace('"/tmp/lab.XXXXXX"', f'"{self._directory}/scratch/lab.XXXXXX"'))
+        source.write_text(
+            exports.c(parse(text)).replace('"/tmp/lab.XXXXXX"', f'"{self._directory}/scratch/lab.XXXXXX"')
+        )
         # Not optimised: that takes twice as long. That it compiles without a warning is tested elsewhere.
-        subprocess.run([*(word for word in COMPILE if word not in ("-O2", "-Werror")), "-w", "-O0", "-o", program, source], check=True)
+        subprocess.run(
+            [*(word for word in COMPILE if word not in ("-O2", "-Werror")), "-w", "-O0", "-o", program, source],
+            check=True,
+        )
         return [program]
 
     def _written(self, text: str) -> list[str | Path]:
@@ -475,7 +586,8 @@ class Export:
         return [*PYTHON, program]
 
     def differs(self, text: str) -> list[str]:
-        """Lines that differ. What the lab refuses, and what it knows not to be possible, ends a run and not a program."""
+        """Lines that differ. What the lab refuses, and what it knows not to be possible, ends a run and not a
+        program."""
         run = json.loads(json.dumps(manager.run(parse(text))))
         wanted = result_lines(run)
         if run["steps"] and run["steps"][-1]["result"] is None:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import fcntl
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator
 
 import msgspec
 import pytest
 
-from app.ipc import memfd
-from app.ipc.vocabulary import BY_CODE, REFUSALS, Accepted, Answer
-from app.journal.records import Born, Message, Ready
-from app.lab import gallery
-from app.client.client import Refused
+from pairscope.client.client import Refused
+from pairscope.ipc import memfd
+from pairscope.ipc.vocabulary import BY_CODE, REFUSALS, Accepted, Answer
+from pairscope.journal.records import Born, Message, Ready
+from pairscope.lab import gallery
 from tests.eventually import eventually
 from tests.pools import Pool, running
 from tests.stations import idle, stations
@@ -64,9 +64,15 @@ def test_a_scenario_crosses_as_a_descriptor_and_its_run_comes_back_as_one(shared
         assert run["verdict"] == "held" and len(run["steps"]) == answer.result["steps"]
         shared.drained()
         records = shared.records()
-    assert [record.serial for record in records if isinstance(record, Born) and record.role == "lab"] == [station.serial]
+    assert [record.serial for record in records if isinstance(record, Born) and record.role == "lab"] == [
+        station.serial
+    ]
     assert [record.role for record in records if isinstance(record, Ready)].count("lab") == 1
-    moved = {BY_CODE[record.kind].name: len(record.transfers) for record in records if isinstance(record, Message) and record.job == answer.job}
+    moved = {
+        BY_CODE[record.kind].name: len(record.transfers)
+        for record in records
+        if isinstance(record, Message) and record.job == answer.job
+    }
     assert moved.items() >= {"submit": 1, "task": 2, "result": 0, "answer": 0, "output": 1}.items()
 
 
@@ -90,7 +96,7 @@ def test_a_job_does_not_wait_behind_a_scenario(shared: Pool):
 
 GATE = """
 import sys
-if "app.work.worker" in sys.orig_argv:
+if "pairscope.work.worker" in sys.orig_argv:
     import fcntl, os
     with open(os.path.dirname(__file__) + "/gate") as gate:
         fcntl.flock(gate, fcntl.LOCK_SH)
@@ -102,10 +108,15 @@ def test_jobs_that_come_when_a_station_has_said_what_it_can_do_and_no_worker_yet
     (tmp_path / "sitecustomize.py").write_text(GATE)
     with (tmp_path / "gate").open("w") as gate:
         fcntl.flock(gate, fcntl.LOCK_EX)
-        with running(tmp_path, PYTHONPATH=f"{tmp_path}{os.pathsep}{os.getcwd()}", PAIRSCOPE_SANDBOX="none", PAIRSCOPE_WORKERS="1") as pool:
+        with running(
+            tmp_path, PYTHONPATH=f"{tmp_path}{os.pathsep}{os.getcwd()}", PAIRSCOPE_SANDBOX="none", PAIRSCOPE_WORKERS="1"
+        ) as pool:
             with stations(pool):
                 assert [spec.name for spec in pool.view().catalogue] == ["lab"]
-                jobs = {kind: pool.client.submit(kind, data=b"x", want="both").job for kind in ("echo", "nonsense", "digest")}
+                jobs = {
+                    kind: pool.client.submit(kind, data=b"x", want="both").job
+                    for kind in ("echo", "nonsense", "digest")
+                }
                 assert ask(pool, gallery.text("one-process")).state == "done"
                 assert {pool.client.lookup(job).state for job in jobs.values()} == {"queued"}
                 fcntl.flock(gate, fcntl.LOCK_UN)
@@ -134,7 +145,9 @@ def test_a_station_that_dies_fails_its_run_with_the_reason(shared: Pool):
     with stations(shared) as (station,):
         os.kill(station.pid, signal.SIGSTOP)
         accepted = ask(shared, gallery.text("one-process"), want="both")
-        eventually(lambda: any(seen.state == "busy" for seen in shared.view().stations), "the station has it in hand", 10)
+        eventually(
+            lambda: any(seen.state == "busy" for seen in shared.view().stations), "the station has it in hand", 10
+        )
         os.kill(station.pid, signal.SIGKILL)
         answer = shared.client.answer(accepted.job, 20)
     assert answer and answer.state == "failed" and "closed its end" in answer.reason

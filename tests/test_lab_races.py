@@ -1,4 +1,5 @@
-"""Open steps: where the kernel chose one of several outcomes, a run says so, and many runs are counted by their outcomes."""
+"""Open steps: where the kernel chose one of several outcomes, a run says so, and many runs are counted by their
+outcomes."""
 
 from __future__ import annotations
 
@@ -8,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from app.lab import exports, gallery
-from app.lab.exports import tally
-from app.lab.language import parse
-from app.lab.stage import manager
+from pairscope.lab import exports, gallery
+from pairscope.lab.exports import tally
+from pairscope.lab.language import parse
+from pairscope.lab.stage import manager
 from tests.test_lab_gallery import once
 
 PAIR = "m: socketpair AF_UNIX SOCK_STREAM 0 -> a b\nm: fork -> p\nm: fork -> q\n"
@@ -23,7 +24,9 @@ def opened(text: str) -> list[tuple[int, str, list[str]]]:
     run = json.loads(json.dumps(manager.run(parse(text))))
     assert run["verdict"] in ("held", "failed"), run["reason"]
     assert exports.load(exports.json(run)) == run
-    return [(number, way["kind"], way["who"]) for number, step in enumerate(run["steps"], 1) for way in step.get("open", ())]
+    return [
+        (number, way["kind"], way["who"]) for number, step in enumerate(run["steps"], 1) for way in step.get("open", ())
+    ]
 
 
 def test_which_of_two_readers_gets_a_message_is_open():
@@ -53,18 +56,29 @@ def test_one_reader_whom_a_signal_ends_leaves_nothing_open():
 
 
 def test_whether_one_who_polls_still_sees_what_another_reads_is_open():
-    assert opened(PAIR + 'p: poll a POLLIN -1 => blocks\nq: read a 8 => blocks\nm: write b "x"\n') == [(6, "readers", ["p", "q"])]
+    assert opened(PAIR + 'p: poll a POLLIN -1 => blocks\nq: read a 8 => blocks\nm: write b "x"\n') == [
+        (6, "readers", ["p", "q"])
+    ]
     assert opened(PAIR + 'p: poll a POLLIN -1 => blocks\nq: poll a POLLIN -1 => blocks\nm: write b "x"\n') == []
 
 
 def test_whose_bytes_come_next_of_two_blocked_writers_is_open():
-    text = 'm: pipe -> r w\nm: fork -> p\nm: fork -> q\np: write w "p" * 100000 => blocks\nq: write w "q" * 100000 => blocks\n'
+    text = (
+        "m: pipe -> r w\n"
+        "m: fork -> p\n"
+        "m: fork -> q\n"
+        'p: write w "p" * 100000 => blocks\n'
+        'q: write w "q" * 100000 => blocks\n'
+    )
     assert opened(text + "m: read r 100000\nm: read r 100000\n")[0] == (6, "writers", ["p", "q"])
     assert opened(text + "m: close r\np: close r\n") == []
 
 
 def test_which_of_two_who_connect_gets_the_free_place_is_open():
-    text = "".join(f"{who}: socket AF_UNIX SOCK_STREAM 0 -> c\n{who}: connect c \"s\"{' => blocks' if who != 'm' else ''}\n" for who in ("m", "p", "q"))
+    text = "".join(
+        f'{who}: socket AF_UNIX SOCK_STREAM 0 -> c\n{who}: connect c "s"{" => blocks" if who != "m" else ""}\n'
+        for who in ("m", "p", "q")
+    )
     text = 'm: socket AF_UNIX SOCK_STREAM 0 -> s\nm: bind s "s"\nm: listen s 0\nm: fork -> p\nm: fork -> q\n' + text
     assert opened(text + "m: accept s -> g\n") == [(12, "readers", ["p", "q"])]
 
@@ -72,12 +86,29 @@ def test_which_of_two_who_connect_gets_the_free_place_is_open():
 def test_what_only_the_garbage_collector_can_free_is_open_from_the_step_that_lost_it():
     lone = 'm: socketpair AF_UNIX SOCK_DGRAM 0 -> a b\nm: sendmsg a iov=["x"] fds=[b]\nm: close b\n'
     assert opened(lone)[0] == (3, "collector", [])
-    ring = "m: socketpair AF_UNIX SOCK_STREAM 0 -> a b\nm: sendmsg a iov=[\"x\"] fds=[a]\nm: sendmsg b iov=[\"x\"] fds=[b]\nm: close a\nm: close b\n"
+    ring = (
+        "m: socketpair AF_UNIX SOCK_STREAM 0 -> a b\n"
+        'm: sendmsg a iov=["x"] fds=[a]\n'
+        'm: sendmsg b iov=["x"] fds=[b]\n'
+        "m: close a\n"
+        "m: close b\n"
+    )
     assert opened(ring)[0] == (5, "collector", [])
 
 
 def test_what_goes_with_the_socket_in_whose_queue_it_flies_is_not_open():
-    assert opened('m: socketpair AF_UNIX SOCK_STREAM 0 -> a b\nm: pipe -> r w\nm: sendmsg a iov=["x"] fds=[w]\nm: close w\nm: close b\nm: close a\nm: read r 1 => ""\n') == []
+    assert (
+        opened(
+            "m: socketpair AF_UNIX SOCK_STREAM 0 -> a b\n"
+            "m: pipe -> r w\n"
+            'm: sendmsg a iov=["x"] fds=[w]\n'
+            "m: close w\n"
+            "m: close b\n"
+            "m: close a\n"
+            'm: read r 1 => ""\n'
+        )
+        == []
+    )
 
 
 def test_which_of_two_ended_children_a_wait_for_any_takes_leave_of_is_open():
@@ -100,5 +131,8 @@ def test_outcomes_are_counted_and_told_apart_by_what_was_released():
     other["reason"] = f"at the end {winner} is blocked in read"
     found = tally([other, run, other])
     assert [one.count for one in found] == [2, 1]
-    assert found[0].apart == [f'6 m write: {loser} read returned 5 "hello"', f"as expected: at the end {winner} is blocked in read"]
+    assert found[0].apart == [
+        f'6 m write: {loser} read returned 5 "hello"',
+        f"as expected: at the end {winner} is blocked in read",
+    ]
     assert [one.apart for one in tally([run, run])] == [[]]

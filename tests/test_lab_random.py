@@ -1,4 +1,5 @@
-"""Random scenarios that the language admits: each has a verdict in words, whatever it does; nothing breaks, and nothing remains."""
+"""Random scenarios that the language admits: each has a verdict in words, whatever it does; nothing breaks, and nothing
+remains."""
 
 from __future__ import annotations
 
@@ -14,8 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.configuration import set_hypothesis_home_dir
 
-from app.lab.language import PROCESSES_MAX, format, parse
-from app.lab.stage import manager
+from pairscope.lab.language import PROCESSES_MAX, format, parse
+from pairscope.lab.stage import manager
 from tests.eventually import eventually
 
 RUNS = settings(
@@ -31,26 +32,66 @@ VERDICTS = {"held", "failed", "refused", "timed out"}
 SIZES = st.sampled_from(["0", "1", "5", "100", "4096", "64K", "1M"])
 TEXTS = st.sampled_from(['""', '"a"', '"hello"', '"\\0\\xff"', '"x" * 5000', '"x" * 300000', 'x"00ff10"'])
 SMALL = st.sampled_from(['""', '"a"', '"hello"', '"x" * 5000'])
-SOCKET_TYPES = st.sampled_from(["SOCK_STREAM", "SOCK_DGRAM", "SOCK_SEQPACKET"] + [f"SOCK_{kind}|SOCK_NONBLOCK" for kind in ("STREAM", "DGRAM", "SEQPACKET")])
-SEND_FLAGS = st.sampled_from(["0", "MSG_DONTWAIT", "MSG_DONTWAIT|MSG_NOSIGNAL", "MSG_NOSIGNAL", "MSG_OOB", "MSG_EOR", "MSG_DONTROUTE"])
+SOCKET_TYPES = st.sampled_from(
+    ["SOCK_STREAM", "SOCK_DGRAM", "SOCK_SEQPACKET"]
+    + [f"SOCK_{kind}|SOCK_NONBLOCK" for kind in ("STREAM", "DGRAM", "SEQPACKET")]
+)
+SEND_FLAGS = st.sampled_from(
+    ["0", "MSG_DONTWAIT", "MSG_DONTWAIT|MSG_NOSIGNAL", "MSG_NOSIGNAL", "MSG_OOB", "MSG_EOR", "MSG_DONTROUTE"]
+)
 RECEIVE_FLAGS = st.sampled_from(
-    ["0", "MSG_DONTWAIT", "MSG_DONTWAIT", "MSG_PEEK|MSG_DONTWAIT", "MSG_TRUNC|MSG_DONTWAIT", "MSG_WAITALL|MSG_DONTWAIT", "MSG_OOB", "MSG_CMSG_CLOEXEC"]
+    [
+        "0",
+        "MSG_DONTWAIT",
+        "MSG_DONTWAIT",
+        "MSG_PEEK|MSG_DONTWAIT",
+        "MSG_TRUNC|MSG_DONTWAIT",
+        "MSG_WAITALL|MSG_DONTWAIT",
+        "MSG_OOB",
+        "MSG_CMSG_CLOEXEC",
+    ]
 )
 EVENTS = st.sampled_from(["POLLIN", "POLLOUT", "POLLIN|POLLOUT", "POLLHUP", "0"])
-SIGNALS = st.sampled_from(["SIGUSR1", "SIGPIPE", "SIGCHLD", "SIGTERM", "SIGIO", "SIGRTMIN", "36", "SIGSTOP", "SIGCONT", "SIGKILL", "0"])
+SIGNALS = st.sampled_from(
+    ["SIGUSR1", "SIGPIPE", "SIGCHLD", "SIGTERM", "SIGIO", "SIGRTMIN", "36", "SIGSTOP", "SIGCONT", "SIGKILL", "0"]
+)
 EXPECTATIONS = st.sampled_from([*[""] * 20, " => ok", " => 0", " => blocks", " => EAGAIN", ' => "a"'])
 NUMBERS = st.sampled_from(["0", "1", "-1", "7", "4096", "0x7fffffff", "-9223372036854775808", "9223372036854775807"])
 
 
 FILES = st.sampled_from(['"f"', '"g"', '"h"'])
 ADDRESSES = st.sampled_from(['"door"', '"f"', '"127.0.0.1:0"', '"[::1]:0"', '"127.0.0.1:1"'])
-OPEN_FLAGS = st.sampled_from(["O_RDWR|O_CREAT", "O_RDWR|O_CREAT", "O_RDONLY|O_CREAT", "O_RDONLY", "O_WRONLY|O_CREAT|O_EXCL", "O_RDWR|O_CREAT|O_TRUNC|O_APPEND", "O_RDWR|O_CREAT|O_SYNC|O_CLOEXEC", "O_PATH", "3", "-1"])
+OPEN_FLAGS = st.sampled_from(
+    [
+        "O_RDWR|O_CREAT",
+        "O_RDWR|O_CREAT",
+        "O_RDONLY|O_CREAT",
+        "O_RDONLY",
+        "O_WRONLY|O_CREAT|O_EXCL",
+        "O_RDWR|O_CREAT|O_TRUNC|O_APPEND",
+        "O_RDWR|O_CREAT|O_SYNC|O_CLOEXEC",
+        "O_PATH",
+        "3",
+        "-1",
+    ]
+)
 SET_OPTIONS = st.sampled_from(["SO_PASSCRED", "SO_SNDBUF", "SO_RCVBUF", "SO_PEEK_OFF", "SO_PASSRIGHTS", "SO_LINGER"])
 GET_OPTIONS = st.sampled_from(["SO_PEERCRED", "SO_TYPE", "SO_ERROR", "SO_SNDBUF", "SO_PEERPIDFD"])
 NAMED_OPTIONS = st.sampled_from(["SO_TYPE", "SO_DOMAIN", "SO_PROTOCOL", "SO_ERROR", "SO_ERROR"])
 """Whose values are constants."""
 COMMANDS = st.sampled_from(
-    ["F_GETFD", "F_GETFL", "F_SETFD FD_CLOEXEC", "F_SETFL O_NONBLOCK", "F_SETFL 0", "F_SETPIPE_SZ 4096", "F_GET_SEALS", "F_ADD_SEALS F_SEAL_WRITE", "F_DUPFD 20", "F_SETFL -1"]
+    [
+        "F_GETFD",
+        "F_GETFL",
+        "F_SETFD FD_CLOEXEC",
+        "F_SETFL O_NONBLOCK",
+        "F_SETFL 0",
+        "F_SETPIPE_SZ 4096",
+        "F_GET_SEALS",
+        "F_ADD_SEALS F_SEAL_WRITE",
+        "F_DUPFD 20",
+        "F_SETFL -1",
+    ]
 )
 
 
@@ -125,7 +166,10 @@ def sendmsg(w: Writer, actor: str) -> str:
 
 
 def recvmsg(w: Writer, actor: str) -> str:
-    line = f"recvmsg {w.fd(actor, 'socket')} iov={w.some(st.sampled_from(['0', '1', '4', '4096']))} flags={w.draw(RECEIVE_FLAGS)}"
+    line = (
+        f"recvmsg {w.fd(actor, 'socket')} iov={w.some(st.sampled_from(['0', '1', '4', '4096']))} "
+        f"flags={w.draw(RECEIVE_FLAGS)}"
+    )
     if w.draw(st.booleans()):
         line += f" control={w.draw(SIZES)}"
     return line + (f" -> {w.new(actor, 'any')}" if not w.draw(st.integers(0, 3)) else "")
@@ -147,7 +191,9 @@ def returns(w: Writer, actor: str) -> str:
 
 MAKERS: dict[str, Any] = {
     "socketpair": socketpair,
-    "pipe2": lambda w, a: f"pipe2 {w.of('0', 'O_NONBLOCK', 'O_NONBLOCK', 'O_CLOEXEC')} -> {w.new(a, 'pipe')} {w.new(a, 'pipe')}",
+    "pipe2": lambda w, a: (
+        f"pipe2 {w.of('0', 'O_NONBLOCK', 'O_NONBLOCK', 'O_CLOEXEC')} -> {w.new(a, 'pipe')} {w.new(a, 'pipe')}"
+    ),
     "fork": fork,
     "thread": lambda w, a: fork(w, a, "thread"),
     "close": lambda w, a: f"close {w.fd(a)}",
@@ -170,18 +216,27 @@ MAKERS: dict[str, Any] = {
     "ask for flags": lambda w, a: f"fcntl {w.fd(a)} {w.of('F_GETFL', 'F_GETFL', 'F_GETFD', 'F_GET_SEALS')}",
     "ask for a constant": lambda w, a: f"getsockopt {w.fd(a, 'socket')} SOL_SOCKET {w.draw(NAMED_OPTIONS)}",
     "open": lambda w, a: f"open {w.draw(FILES)} {w.draw(OPEN_FLAGS)} -> {w.new(a, 'file')}",
-    "memfd_create": lambda w, a: f"memfd_create {w.draw(FILES)} {w.of('0', 'MFD_ALLOW_SEALING', 'MFD_CLOEXEC', '8')} -> {w.new(a, 'file')}",
+    "memfd_create": lambda w, a: (
+        f"memfd_create {w.draw(FILES)} {w.of('0', 'MFD_ALLOW_SEALING', 'MFD_CLOEXEC', '8')} -> {w.new(a, 'file')}"
+    ),
     "ftruncate": lambda w, a: f"ftruncate {w.fd(a, 'file')} {w.of('0', '1', '4096', '1M', '-1')}",
     "lseek": lambda w, a: f"lseek {w.fd(a, 'file')} {w.draw(NUMBERS)} {w.of('SEEK_SET', 'SEEK_CUR', 'SEEK_END', '9')}",
     "pread": lambda w, a: f"pread {w.fd(a, 'file')} {w.draw(SIZES)} {w.draw(NUMBERS)}",
     "pwrite": lambda w, a: f"pwrite {w.fd(a, 'file')} {w.draw(SMALL)} {w.of('0', '5', '-1', '100000')}",
-    "eventfd": lambda w, a: f"eventfd {w.draw(NUMBERS)} {w.of('0', 'EFD_NONBLOCK', 'EFD_SEMAPHORE|EFD_NONBLOCK')} -> {w.new(a, 'any')}",
+    "eventfd": lambda w, a: (
+        f"eventfd {w.draw(NUMBERS)} {w.of('0', 'EFD_NONBLOCK', 'EFD_SEMAPHORE|EFD_NONBLOCK')} -> {w.new(a, 'any')}"
+    ),
     "poll": poll,
-    "socket": lambda w, a: f"socket {w.of('AF_UNIX', 'AF_UNIX', 'AF_INET', 'AF_INET6')} {w.of('SOCK_STREAM', 'SOCK_DGRAM')} 0 -> {w.new(a, 'socket')}",
+    "socket": lambda w, a: (
+        f"socket {w.of('AF_UNIX', 'AF_UNIX', 'AF_INET', 'AF_INET6')} {w.of('SOCK_STREAM', 'SOCK_DGRAM')} 0 -> "
+        f"{w.new(a, 'socket')}"
+    ),
     "bind": lambda w, a: f"bind {w.fd(a, 'socket')} {w.draw(ADDRESSES)}",
     "listen": lambda w, a: f"listen {w.fd(a, 'socket')} {w.of('0', '1', '5', '-1')}",
     "connect": lambda w, a: f"connect {w.fd(a, 'socket')} {w.draw(ADDRESSES)}",
-    "accept": lambda w, a: f"accept {w.fd(a, 'socket')}" + (f" -> {w.new(a, 'socket')}" if not w.draw(st.integers(0, 3)) else ""),
+    "accept": lambda w, a: (
+        f"accept {w.fd(a, 'socket')}" + (f" -> {w.new(a, 'socket')}" if not w.draw(st.integers(0, 3)) else "")
+    ),
     "pidfd_open": lambda w, a: f"pidfd_open {w.of(*sorted(w.names))} 0 -> {w.new(a, 'any')}",
     "pidfd_send_signal": lambda w, a: f"pidfd_send_signal {w.fd(a)} {w.draw(SIGNALS)}",
     "signal": lambda w, a: f"signal {w.draw(SIGNALS)} {w.of('SIG_IGN', 'SIG_DFL', 'HANDLER', 'HANDLER')}",
@@ -196,7 +251,9 @@ MAKERS: dict[str, Any] = {
 def scenarios(draw: Any) -> str:
     """The text of one."""
     writer = Writer(draw)
-    writer.lines.append(f"a: socketpair AF_UNIX {draw(SOCKET_TYPES)} 0 -> {writer.new('a', 'socket')} {writer.new('a', 'socket')}")
+    writer.lines.append(
+        f"a: socketpair AF_UNIX {draw(SOCKET_TYPES)} 0 -> {writer.new('a', 'socket')} {writer.new('a', 'socket')}"
+    )
     for _ in range(draw(st.integers(4, 60))):
         writer.step()
     return "\n".join(writer.lines) + "\n"
@@ -233,7 +290,13 @@ def plays(text: str) -> dict[str, Any]:
 
 
 def inodes(run: dict[str, Any]) -> set[str]:
-    return {str(found["inode"]) for step in run["steps"] if step["after"] for found in step["after"]["objects"] if found["kind"] == "socket"}
+    return {
+        str(found["inode"])
+        for step in run["steps"]
+        if step["after"]
+        for found in step["after"]["objects"]
+        if found["kind"] == "socket"
+    }
 
 
 def test_two_hundred_random_scenarios_have_a_verdict_each_and_leave_nothing():
@@ -266,7 +329,14 @@ def test_thousands_of_others_do_so_too():
 def outcomes(run: dict[str, Any]) -> list[Any]:
     """What came of each call, without what differs from run to run."""
     return [
-        (step["line"], result["errno"], result["blocked"], result.get("killed"), result.get("msg_flags"), len(result.get("fds", ())))
+        (
+            step["line"],
+            result["errno"],
+            result["blocked"],
+            result.get("killed"),
+            result.get("msg_flags"),
+            len(result.get("fds", ())),
+        )
         for step in run["steps"]
         if (result := step["result"]) is not None
     ]
@@ -280,7 +350,9 @@ def test_the_sandbox_changes_nothing_that_a_scenario_can_see():
     def each(text: str) -> None:
         nonlocal seen
         canonical = format(parse(text))
-        done = subprocess.run([sys.executable, "-m", "app.lab.runner"], input=canonical.encode(), capture_output=True, timeout=60)
+        done = subprocess.run(
+            [sys.executable, "-m", "pairscope.lab.runner"], input=canonical.encode(), capture_output=True, timeout=60
+        )
         confined, free = json.loads(done.stdout), plays(canonical)
         assert outcomes(confined) == outcomes(free), canonical
         seen += len(confined["steps"])

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
-from typing import Iterator
 
 import pytest
 from sqlalchemy.orm import Session
 
-from app.lab import gallery
-from app.lab.language import parse
-from app.lab.stage import manager
-from app.store import runs
-from app.store.engine import engine
-from app.store.migrate import upgrade
-from app.store.models import Run
-from app.web.lab import bytes as panes
-from app.web.lab import running
-from app.web.lab.reading import Reading
+from pairscope.lab import gallery
+from pairscope.lab.language import parse
+from pairscope.lab.stage import manager
+from pairscope.store import runs
+from pairscope.store.engine import engine
+from pairscope.store.migrate import upgrade
+from pairscope.store.models import Run
+from pairscope.web.lab import bytes as panes
+from pairscope.web.lab import running
+from pairscope.web.lab.reading import Reading
 from tests import plausible
 from tests.eventually import eventually
 from tests.running import PROJECT, TOKEN, Server
@@ -81,7 +81,9 @@ def test_a_request_for_a_run_that_does_not_fit_is_refused(lab: Server, body: dic
 
 
 def test_a_scenario_that_there_is_not_is_unknown(lab: Server) -> None:
-    assert lab.post("/api/v1/lab/runs", {"scenario": "nothing"}).detail.startswith("No scenario of the gallery is named 'nothing'; there are: ")
+    assert lab.post("/api/v1/lab/runs", {"scenario": "nothing"}).detail.startswith(
+        "No scenario of the gallery is named 'nothing'; there are: "
+    )
     assert lab.get("/lab/scenarios/nothing").status == 404
     assert lab.get("/lab/runs/aaaaaaaaaaaaa").status == 404
 
@@ -91,7 +93,14 @@ def test_a_failed_expectation_is_told_at_its_step(lab: Server) -> None:
     assert answer.status == 201 and answer.json["verdict"] == "failed"
     page = lab.get(f"/lab/runs/{answer.json['id']}")
     assert "expected 4, observed 3" in page.text and 'data-number="2"' in page.text, "it opens at the step that failed"
-    assert re.search(r'<p class="reason"><a href="[^"]+step=2#line-4">line 4</a> <span class="soft">\(step 2\)</span>: expected 4, observed 3', page.text) and 'id="line-4"' in page.text
+    assert (
+        re.search(
+            r'<p class="reason"><a href="[^"]+step=2#line-4">line 4</a> <span class="soft">\(step 2\)</span>: '
+            r"expected 4, observed 3",
+            page.text,
+        )
+        and 'id="line-4"' in page.text
+    )
     landed = lab.form("/lab/runs", {"Authorization": f"Bearer {TOKEN}"}, text=OWN.replace("=> 3", "=> 4"))
     assert landed.headers["Location"].endswith("step=2")
 
@@ -133,7 +142,10 @@ m: close b
 def test_an_open_step_is_marked_and_those_behind_it_are_said_to_follow_it(lab: Server) -> None:
     identity = lab.post("/api/v1/lab/runs", {"text": RACE}, TOKEN).json["id"]
     page = lab.get(f"/lab/runs/{identity}?step=6").text
-    assert "p and q wait at a; which of them gets what comes is the kernel&#39;s choice. Another run may give another outcome." in page
+    assert (
+        "p and q wait at a; which of them gets what comes is the kernel&#39;s choice. Another run may give "
+        "another outcome." in page
+    )
     assert "It follows step 6, which is open" in lab.get(f"/lab/runs/{identity}?step=7").text
     assert "open-step" not in lab.get(f"/lab/runs/{identity}?step=6&predict=1").text, "it is told with the outcome"
 
@@ -182,18 +194,25 @@ def test_predict_first_hides_what_a_step_gives_until_it_is_asked_for(lab: Server
 
 
 def test_in_predict_first_nothing_tells_what_is_still_to_come(lab: Server) -> None:
-    """Neither the title and the verdict, nor a hatched span or a return in the timeline, nor a line of the text; in a frame of another site, too."""
+    """Neither the title and the verdict, nor a hatched span or a return in the timeline, nor a line of the text; in a
+    frame of another site, too."""
     identity = ran(lab, "parent-and-child")
     spans = {"1&predict=1": 0, "6&predict=2": 0, "7&predict=1": 0, "7&predict=2": 1, "8&predict=1": 1, "0&predict=1": 0}
     for kind in ("runs", "embed"):
         for step, count in spans.items():
             page = lab.get(f"/lab/{kind}/{identity}?step={step}").text
             timeline = page[page.index("timeline-title") :]
-            assert timeline.count("hatched span") == count and "(read" not in page and "mark good" not in timeline.partition("</svg>")[0], step
-            assert '<span class="t-actor">child:</span> <span class="veil" title="hidden: predict first">=&gt; ?<' in page, step
-            assert "each closing the end of the other" not in page and "state good\">as expected<" not in page, step
+            assert (
+                timeline.count("hatched span") == count
+                and "(read" not in page
+                and "mark good" not in timeline.partition("</svg>")[0]
+            ), step
+            assert (
+                '<span class="t-actor">child:</span> <span class="veil" title="hidden: predict first">=&gt; ?<' in page
+            ), step
+            assert "each closing the end of the other" not in page and 'state good">as expected<' not in page, step
         page = lab.get(f"/lab/{kind}/{identity}?step=11&predict=2").text
-        assert "each closing the end of the other" in page and "state good\">as expected<" in page, "all is predicted"
+        assert "each closing the end of the other" in page and 'state good">as expected<' in page, "all is predicted"
 
 
 def test_a_run_is_kept_when_it_is_shared_and_shown_in_frames_of_other_sites(lab: Server) -> None:
@@ -218,7 +237,10 @@ def test_two_runs_stand_side_by_side_and_the_same_one_differs_nowhere(lab: Serve
 def test_steps_that_only_name_things_otherwise_gave_the_same_and_another_size_is_another_one(lab: Server) -> None:
     renamed = OWN.replace("p:", "writer:").replace("out", "mouth")
     larger = OWN.replace('"abc" => 3', '"x" * 1500')
-    ids = [lab.post("/api/v1/lab/runs", {"text": text}, TOKEN).json["id"] for text in (OWN, renamed, larger, larger.replace("1500", "1600"))]
+    ids = [
+        lab.post("/api/v1/lab/runs", {"text": text}, TOKEN).json["id"]
+        for text in (OWN, renamed, larger, larger.replace("1500", "1600"))
+    ]
     text = lab.get(f"/lab/compare?a={ids[0]}&b={ids[1]}").text
     assert "3 of 3 steps gave and changed the same. 3 of these are written otherwise." in text and "differs" not in text
     assert "1 of 3 steps gave and changed the same." in lab.get(f"/lab/compare?a={ids[2]}&b={ids[3]}").text

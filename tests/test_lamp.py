@@ -10,17 +10,18 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 import pymysql
 import pytest
 
-from app.lamp import box
-from app.lamp.templates import fill
-from app.store.engine import engine
-from tests.database import stands_still, standing_still
+from pairscope.lamp import box
+from pairscope.lamp.templates import fill
+from pairscope.store.engine import engine
+from tests.database import standing_still, stands_still
 from tests.eventually import eventually
 from tests.lamp import Lamp, command
 from tests.leaks import parent, runs
@@ -60,8 +61,11 @@ def test_each_static_file_that_a_page_names_may_be_kept_for_a_year(lamp: Lamp) -
         assert lamp.visitor.get(path).headers["Cache-Control"] == "public, max-age=31536000, immutable", path
 
 
-def test_apache_compresses_what_a_page_is_made_of_and_nothing_that_holds_a_secret_or_is_kept_as_a_file(lamp: Lamp) -> None:
+def test_apache_compresses_what_a_page_is_made_of_and_nothing_that_holds_a_secret_or_is_kept_as_a_file(
+    lamp: Lamp,
+) -> None:
     """As the embedded server: tests/test_compression.py."""
+
     def encoding(path: str, **headers: str) -> str:
         return lamp.visitor.get(path, Accept_Encoding="gzip, br", **headers).headers.get("Content-Encoding", "none")
 
@@ -69,8 +73,14 @@ def test_apache_compresses_what_a_page_is_made_of_and_nothing_that_holds_a_secre
     assert b"Every layer" in gzip.decompress(packed.body) and len(packed.body) < len(plain.body) / 3
     assert encoding("/api/v1/openapi.json") == encoding("/static/live.js") == encoding("/database") == "gzip"
     style = lamp.visitor.get("/static/pairscope.css", Accept_Encoding="gzip")
-    assert style.headers["Content-Encoding"] == "gzip" and gzip.decompress(style.body) == (lamp.made.static / "pairscope.css").read_bytes()
-    assert lamp.visitor.get("/static/pairscope.css", Accept_Encoding="gzip", If_None_Match=style.headers["ETag"]).status == 304
+    assert (
+        style.headers["Content-Encoding"] == "gzip"
+        and gzip.decompress(style.body) == (lamp.made.static / "pairscope.css").read_bytes()
+    )
+    assert (
+        lamp.visitor.get("/static/pairscope.css", Accept_Encoding="gzip", If_None_Match=style.headers["ETag"]).status
+        == 304
+    )
     assert encoding("/login") == encoding("/messages/export.csv") == encoding("/messages/export.jsonl") == "none"
     assert encoding("/api/v1/openapi.json", Authorization=f"Bearer {TOKEN}") == "none"
     lamp.visitor.log_in()
@@ -108,7 +118,9 @@ def test_the_stack_page_counts_apaches_workers_and_each_processs_descriptors_for
     assert seen["MariaDB"]["command"].startswith(f"mariadb --defaults-file={lamp.made.conf.parent / 'client.cnf'} -e ")
     assert seen["Journal"]["command"] == f"curl {lamp.made.base_url}/readyz"
     workers = seen["Workers of Apache"]
-    assert workers["verdict"] == "good" and re.fullmatch(r"\d+ in \d+ processes: \d+ idle.*\b1 answering.*", workers["observed"]), workers
+    assert workers["verdict"] == "good" and re.fullmatch(
+        r"\d+ in \d+ processes: \d+ idle.*\b1 answering.*", workers["observed"]
+    ), workers
     pids = [int(found) for line in workers["detail"] for found in re.findall(r"process (\d+)", line)]
     assert pids and set(pids) <= set(children(lamp.apache.pid)), "each is a child of Apache's parent"
     assert seen["Module in Apache"]["observed"].startswith("mod_wsgi ")
@@ -117,7 +129,9 @@ def test_the_stack_page_counts_apaches_workers_and_each_processs_descriptors_for
     newer = tuple(map(int, os.uname().release.split(".")[:2])) >= (6, 2)
     counted = r", [1-9]\d* descriptors" if newer else ""
     assert re.fullmatch(rf"process {supervisor}, user \w+{counted}", seen["Managed process pool"]["observed"])
-    assert f"connection {seen['This connection']['observed'].rsplit(' ', 1)[1]} of" in "\n".join(seen["Connections"]["detail"])
+    assert f"connection {seen['This connection']['observed'].rsplit(' ', 1)[1]} of" in "\n".join(
+        seen["Connections"]["detail"]
+    )
     assert not any(row["detail"] for row in found("").values())
 
 
@@ -126,7 +140,10 @@ def test_the_stack_page_counts_apaches_workers_and_each_processs_descriptors_for
 
 def test_apache_starts_the_supervisor_which_keeps_nothing_of_apaches_but_standard_error(lamp: Lamp) -> None:
     supervisor = lamp.supervisor()
-    assert parent(supervisor) == lamp.apache.pid and command(supervisor) == f"{lamp.made.venv}/bin/python -m app.pool"
+    assert (
+        parent(supervisor) == lamp.apache.pid
+        and command(supervisor) == f"{lamp.made.venv}/bin/python -m pairscope.pool"
+    )
     for pid in [supervisor, *children(supervisor)]:
         held = {int(fd.name): os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir()}
         apaches = {fd for fd, link in held.items() if link.startswith(str(lamp.made.log)) or "wsgi" in link}
@@ -141,7 +158,7 @@ def test_started_by_root_nothing_of_ours_runs_as_root(lamp: Lamp) -> None:
     users = {
         role: os.stat(f"/proc/{pid}").st_uid
         for pid in lamp.processes()
-        for role in ("wsgi:web", "app.pool", "mariadbd")
+        for role in ("wsgi:web", "pairscope.pool", "mariadbd")
         if role in command(pid)
     }
     assert len(set(users.values())) == 3, users
@@ -229,11 +246,16 @@ def test_apache_killed_takes_the_pool_with_it(lamp: Lamp) -> None:
 
 @pytest.fixture
 def hardened(lamp: Lamp) -> Iterator[Lamp]:
-    """The instance, its Apache started as under a unit with ProtectProc=invisible, ProcSubset=pid and MemoryDenyWriteExecute=yes."""
+    """The instance, its Apache started as under a unit with ProtectProc=invisible, ProcSubset=pid and
+    MemoryDenyWriteExecute=yes."""
     if not ROOT:
         pytest.skip("not root: no /proc of its own can be mounted")
     words = [sys.executable, str(HARDENED)]
-    tried = subprocess.run([*words, "setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "test", "!", "-e", "/proc/1"], capture_output=True, text=True)
+    tried = subprocess.run(
+        [*words, "setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "test", "!", "-e", "/proc/1"],
+        capture_output=True,
+        text=True,
+    )
     if tried.returncode:
         pytest.skip(f"this machine mounts no /proc that hides others: {tried.stderr.strip()}")
     lamp.supervisor()
@@ -248,7 +270,9 @@ def hardened(lamp: Lamp) -> Iterator[Lamp]:
         lamp.supervisor()
 
 
-def test_where_web_sees_nobody_elses_proc_every_check_says_what_it_said_or_that_it_cannot_see(lamp: Lamp, request: pytest.FixtureRequest) -> None:
+def test_where_web_sees_nobody_elses_proc_every_check_says_what_it_said_or_that_it_cannot_see(
+    lamp: Lamp, request: pytest.FixtureRequest
+) -> None:
     def findings() -> dict[str, dict[str, Any]]:
         return {row["title"]: row for row in lamp.visitor.get("/api/v1/checks", TOKEN).json["items"]}
 
@@ -256,12 +280,16 @@ def test_where_web_sees_nobody_elses_proc_every_check_says_what_it_said_or_that_
     request.getfixturevalue("hardened")
     found = findings()
     assert list(found) == list(before), "no row has gone"
-    worse = {title: row["drift"] for title, row in found.items() if row["verdict"] not in ("good", before[title]["verdict"])}
+    worse = {
+        title: row["drift"] for title, row in found.items() if row["verdict"] not in ("good", before[title]["verdict"])
+    }
     assert not worse, worse
     web, pool = found["Processes of web"], found["Managed process pool"]
     assert re.fullmatch(r"[12]: [\d, ]+; others cannot be seen from here", web["observed"]) and web["verdict"] == "good"
     assert pool["observed"] == f"process {lamp.supervisor()}, whose user and descriptors cannot be seen from here"
-    assert found["seccomp"]["observed"] == "2 workers are confined by it; which actions there are cannot be seen from here"
+    assert (
+        found["seccomp"]["observed"] == "2 workers are confined by it; which actions there are cannot be seen from here"
+    )
     answer = lamp.visitor.submit("thumbnail", (TESTS.parent / "docs" / "images" / "lab.png").read_bytes(), "lab.png")
     assert answer.status == 201 and answer.json["state"] == "done", answer.text
     run = lamp.visitor.post("/api/v1/lab/runs", {"scenario": "parent-and-child"}, TOKEN)
@@ -271,11 +299,13 @@ def test_where_web_sees_nobody_elses_proc_every_check_says_what_it_said_or_that_
     os.kill(old, signal.SIGKILL)
     new = lamp.supervisor(unlike=old)
     assert lamp.ask("SELECT COUNT(*) FROM quarantine") == gaps, "the same boot: nothing may have been lost"
-    station = next(pid for pid in lamp.processes() if command(pid).endswith("app.lab.station"))
+    station = next(pid for pid in lamp.processes() if command(pid).endswith("pairscope.lab.station"))
     os.kill(station, signal.SIGSTOP)
     try:
         told = "Whether a signal has stopped a station is not known"
-        eventually(lambda: told in lamp.visitor.get("/workers").text, "the page does not claim that no station is stopped")
+        eventually(
+            lambda: told in lamp.visitor.get("/workers").text, "the page does not claim that no station is stopped"
+        )
     finally:
         os.kill(station, signal.SIGCONT)
     assert lamp.supervisor() == new
@@ -350,7 +380,9 @@ def test_while_mariadb_stands_still_every_page_says_so_and_all_come_back_by_them
             answers = list(visitors.map(lamp.visitor.get, paths))
             assert {answer.status for answer in answers} == {503}
             assert all("database" in answer.text.lower() for answer in answers)
-            assert all('http-equiv="refresh"' in answer.text for path, answer in zip(paths, answers) if path == "/messages")
+            assert all(
+                'http-equiv="refresh"' in answer.text for path, answer in zip(paths, answers) if path == "/messages"
+            )
             assert {answer.status for answer in visitors.map(lamp.visitor.get, ["/healthz"] * threads)} == {200}
             assert not lamp.checks()["database"]["ok"] and lamp.checks()["pool"]["ok"]
             assert lamp.visitor.submit("digest", b"meanwhile", "meanwhile.txt").status == 201
@@ -399,8 +431,12 @@ def test_web_sees_what_each_user_of_the_database_may_do_and_no_password(lamp: La
             rows = [tuple(row) for row in connection.exec_driver_sql("SELECT User, Place, Rights FROM rights")]
             assert box.seen_grants(rows) == wanted and all(wanted.values())
             assert {user for user, place, _how in rows if place == "login"} == set(wanted)
-            assert not [row for row in rows for user in (lamp.made.web, lamp.made.recorder) if user.password in str(row)]
-            lamp.mariadb.tell(f"REVOKE INSERT ON {lamp.made.database}.messages FROM '{lamp.made.recorder.name}'@'localhost'")
+            assert not [
+                row for row in rows for user in (lamp.made.web, lamp.made.recorder) if user.password in str(row)
+            ]
+            lamp.mariadb.tell(
+                f"REVOKE INSERT ON {lamp.made.database}.messages FROM '{lamp.made.recorder.name}'@'localhost'"
+            )
             rows = [tuple(row) for row in connection.exec_driver_sql("SELECT User, Place, Rights FROM rights")]
             name = lamp.made.recorder.name
             assert wanted[name] - box.seen_grants(rows)[name] == {("INSERT", f"{lamp.made.database}.messages")}

@@ -1,4 +1,5 @@
-"""``script/lamp`` as a person runs it, where it is hard: in a directory of mode 0700, under a path of 150 characters."""
+"""``script/lamp`` as a person runs it, where it is hard: in a directory of mode 0700, under a path of 150
+characters."""
 
 from __future__ import annotations
 
@@ -13,12 +14,13 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator, NamedTuple
+from typing import NamedTuple
 
 import pytest
 
-from app.lamp.place import name as place_name
+from pairscope.lamp.place import name as place_name
 from tests import leaks
 from tests.eventually import eventually
 from tests.lamp import PROJECT, Visitor, command
@@ -96,7 +98,9 @@ def test_it_starts_serves_records_and_leaves_nothing_running_on_ctrl_c(checkout:
             visitor = Visitor(address[1])
             eventually(lambda: visitor.get("/readyz").status == 200, "everything is ready", 30)
             assert visitor.get("/").status == 200
-            status = subprocess.run([*prefix, "sh", "-c", line[1]], cwd="/", env=environment, capture_output=True, text=True)
+            status = subprocess.run(
+                [*prefix, "sh", "-c", line[1]], cwd="/", env=environment, capture_output=True, text=True
+            )
             assert status.returncode == 0 and "database  ready" in status.stdout, status
             answer = visitor.submit("digest", b"x" * 100_000)
             assert answer.status == 201, answer.text
@@ -159,7 +163,7 @@ def started(state: Path, **environment: str) -> Iterator[tuple[subprocess.Popen[
         leaks.MARK: os.environ[leaks.MARK],
         **environment,
     }
-    command = [sys.executable, "-m", "app.lamp"]
+    command = [sys.executable, "-m", "pairscope.lamp"]
     with subprocess.Popen(
         command,
         cwd=PROJECT,

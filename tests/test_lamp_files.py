@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from app import config
-from app.lamp.installation import DatabaseUser, Installation
-from app.lamp.place import Account
-from app.lamp.server import program
-from app.lamp.templates import apache, cnf, fill, sql, toml
+from pairscope import config
+from pairscope.lamp.installation import DatabaseUser, Installation
+from pairscope.lamp.place import Account
+from pairscope.lamp.server import program
+from pairscope.lamp.templates import apache, cnf, fill, sql, toml
 from tests.lamp import Lamp
 
 ODD = "a b'c\"d\\e#f%g$h;i,j"
@@ -62,7 +62,10 @@ def test_web_and_pool_of_a_box_are_users_of_their_own_and_meet_at_the_control_so
         (tmp_path / f"{reader}.toml").write_text(fill("settings.toml", box(tmp_path), reader=reader))
     pool, web = config.read(tmp_path / "pool.toml"), config.read(tmp_path / "web.toml")
     assert (pool.control_users, pool.socket_group) == (("www-data", "nobody"), "www-data")
-    assert config.read(tmp_path / "lab.toml").control == pool.control and "mysql" not in (tmp_path / "lab.toml").read_text()
+    assert (
+        config.read(tmp_path / "lab.toml").control == pool.control
+        and "mysql" not in (tmp_path / "lab.toml").read_text()
+    )
     assert pool.control == web.control and pool.snapshot == web.snapshot
     assert pool.spool != web.spool and web.secret_key.parent == web.web_state
     assert len({web.history_url, pool.recorder_url, config.read(tmp_path / "migrate.toml").migrate_url}) == 3

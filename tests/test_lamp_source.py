@@ -12,25 +12,36 @@ from pathlib import Path
 
 import pytest
 
-from app.lamp.__main__ import free_port
-from app.lamp.place import choose
-from app.lamp.private import Private
+from pairscope.lamp.__main__ import free_port
+from pairscope.lamp.place import choose
+from pairscope.lamp.private import Private
 from tests.lamp import PROJECT, Lamp
 from tests.running import TOKEN
 
 pytestmark = [
     pytest.mark.lamp,
     pytest.mark.needs("apxs2", "gcc"),
-    pytest.mark.leaves("Apache's processes end a moment after it; that nothing of this instance is left is claimed below"),
+    pytest.mark.leaves(
+        "Apache's processes end a moment after it; that nothing of this instance is left is claimed below"
+    ),
 ]
 
 
 def test_a_module_built_from_source_serves_the_site_with_its_pool(tmp_path: Path) -> None:
     base = Path(os.path.realpath(sys.executable))
     subprocess.run([base, "-m", "venv", tmp_path / "built"], check=True)
-    pip = [tmp_path / "built" / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check", "-r", PROJECT / "deploy/apache/requirements.txt"]
+    pip = [
+        tmp_path / "built" / "bin" / "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "-r",
+        PROJECT / "deploy/apache/requirements.txt",
+    ]
     subprocess.run(pip, check=True, capture_output=True)
-    told = subprocess.run([tmp_path / "built" / "bin" / "mod_wsgi-express", "module-config"], check=True, capture_output=True, text=True).stdout
+    told = subprocess.run(
+        [tmp_path / "built" / "bin" / "mod_wsgi-express", "module-config"], check=True, capture_output=True, text=True
+    ).stdout
     module = re.search(r'LoadModule wsgi_module "([^"]+)"', told)
     assert module, told
     umask = os.umask(0o022)
@@ -43,7 +54,9 @@ def test_a_module_built_from_source_serves_the_site_with_its_pool(tmp_path: Path
     try:
         private.start()
         lamp.ready()
-        assert str(own) in Path(f"/proc/{private.apache.pid}/maps").read_text(), "Apache has loaded the module that was built"
+        assert str(own) in Path(f"/proc/{private.apache.pid}/maps").read_text(), (
+            "Apache has loaded the module that was built"
+        )
         assert lamp.visitor.get("/").status == 200
         job = lamp.visitor.submit("digest", b"by a module from source", token=TOKEN, wait=20)
         assert job.json["state"] in ("done", "recording") and job.json["result"]["sha256"]

@@ -6,10 +6,10 @@ from collections import deque
 
 import pytest
 
-from app.pool.board import DEPTH, RESULTS_MOST, Board, Entry
-from app.pool.lifecycle import TABLE, Action, Backoff, Event, State, step
-from app.pool.results import Results
-from app.ipc import memfd
+from pairscope.ipc import memfd
+from pairscope.pool.board import DEPTH, RESULTS_MOST, Board, Entry
+from pairscope.pool.lifecycle import TABLE, Action, Backoff, Event, State, step
+from pairscope.pool.results import Results
 
 
 @pytest.mark.parametrize("state", [State.STARTING, State.READY, State.STOPPING])

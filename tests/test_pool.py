@@ -18,33 +18,51 @@ import sys
 import termios
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Iterator
+from typing import Any
 
 import msgspec
 import pytest
 from sqlalchemy import func, select
 
-from app.config import embedded
-from app.ipc import memfd
-from app.ipc.channel import CHANNEL_FD, TOGETHER, Channel, ChannelClosed, pair
-from app.ipc.identity import LARGEST, first_id_at, time_of
-from app.ipc.nesting import excess
-from app.ipc.passing import close_all, send
-from app.ipc.vocabulary import BY_CODE, BY_NAME, LAB, Enter, Envelope, Fetch, Hello, JobSpec, Kind, Lookup, Receipt, Stop, Submit, Task, Unhandled, complete
-from app.journal import segment
-from app.journal.records import Born, Ended, Job, JobEnded, Message, Outcome, Proof, Ready
-from app.journal.writer import Writer
-from app.client.client import Client, PoolAway, Refused, attach, connect
-from app.client.readiness import checks
-from app.pool.lines import OUTBOX_MOST
-from app.pool.supervisor import Supervisor
-from app.work.worker import Desk, serve, work
-from app.recorder.drain import HEARD
-from app.store.engine import engine
-from app.store.models import Message as Row
-from app.store.models import Position
+from pairscope.client.client import Client, PoolAway, Refused, attach, connect
+from pairscope.client.readiness import checks
+from pairscope.config import embedded
+from pairscope.ipc import memfd
+from pairscope.ipc.channel import CHANNEL_FD, TOGETHER, Channel, ChannelClosed, pair
+from pairscope.ipc.identity import LARGEST, first_id_at, time_of
+from pairscope.ipc.nesting import excess
+from pairscope.ipc.passing import close_all, send
+from pairscope.ipc.vocabulary import (
+    BY_CODE,
+    BY_NAME,
+    LAB,
+    Enter,
+    Envelope,
+    Fetch,
+    Hello,
+    JobSpec,
+    Kind,
+    Lookup,
+    Receipt,
+    Stop,
+    Submit,
+    Task,
+    Unhandled,
+    complete,
+)
+from pairscope.journal import segment
+from pairscope.journal.records import Born, Ended, Job, JobEnded, Message, Outcome, Proof, Ready
+from pairscope.journal.writer import Writer
+from pairscope.pool.lines import OUTBOX_MOST
+from pairscope.pool.supervisor import Supervisor
+from pairscope.recorder.drain import HEARD
+from pairscope.store.engine import engine
+from pairscope.store.models import Message as Row
+from pairscope.store.models import Position
+from pairscope.work.worker import Desk, serve, work
 from tests import leaks, power
 from tests.eventually import eventually
 from tests.pools import Pool, running
@@ -114,7 +132,8 @@ SCENARIOS = JobSpec(LAB, "what a station says that it can do", 600.0, output=Tru
 
 @contextlib.contextmanager
 def standing_still(pool: Pool) -> Iterator[None]:
-    """The supervisor is stopped where it waits: what comes meanwhile is there for one turn of its loop, in the order in which it came."""
+    """The supervisor is stopped where it waits: what comes meanwhile is there for one turn of its loop, in the order in
+    which it came."""
     status = Path(f"/proc/{pool.process.pid}/stat")
     # Before it has asked its selector again, that still holds what was ready the last time, and gives it first.
     eventually(lambda: status.read_text().rpartition(")")[2].split()[0] == "S", "the supervisor sleeps in its selector")
@@ -134,7 +153,11 @@ def stop_workers(pool: Pool) -> None:
 
 def exit_of(pool: Pool, worker: int) -> str:
     """How a worker ended, by the journal."""
-    (ended,) = [record for record in pool.records() if type(record) is Ended and (record.role, record.serial) == ("worker", worker)]
+    (ended,) = [
+        record
+        for record in pool.records()
+        if type(record) is Ended and (record.role, record.serial) == ("worker", worker)
+    ]
     return ended.exit
 
 
@@ -144,7 +167,11 @@ def exit_of(pool: Pool, worker: int) -> str:
 def test_a_job_on_a_descriptor_is_done_on_the_very_file(client, file):
     answer = client.submit("digest", file, name="input", want="ended")
     data = os.pread(file, 1 << 20, 0)
-    assert (answer.state, answer.result["sha256"], answer.result["bytes"]) == ("done", hashlib.sha256(data).hexdigest(), len(data))
+    assert (answer.state, answer.result["sha256"], answer.result["bytes"]) == (
+        "done",
+        hashlib.sha256(data).hexdigest(),
+        len(data),
+    )
     assert os.lseek(file, 0, os.SEEK_CUR) == 0, "the shared offset was moved"
 
 
@@ -178,10 +205,14 @@ def test_many_in_flight_all_come_back_and_each_is_recorded_as_four_messages(shar
     ended = {}
     while len(ended) < len(begun):
         ended.update(client.ended())
-    assert {seq: answer.result["text"] for seq, answer in ended.items()} == {seq: str(number) for seq, number in begun.items()}
+    assert {seq: answer.result["text"] for seq, answer in ended.items()} == {
+        seq: str(number) for seq, number in begun.items()
+    }
     client.settle()
     jobs = {answer.job for answer in ended.values()}
-    kinds = collections.Counter(BY_CODE[record.kind].name for record in shared.records() if type(record) is Message and record.job in jobs)
+    kinds = collections.Counter(
+        BY_CODE[record.kind].name for record in shared.records() if type(record) is Message and record.job in jobs
+    )
     assert kinds == {"submit": 1000, "task": 1000, "result": 1000, "answer": 1000}
 
 
@@ -246,7 +277,13 @@ def test_a_client_that_speaks_nonsense_loses_its_channel_and_nobody_else_does(sh
     other.close()
     assert client.submit("echo", data=b"x", want="ended").state == "done"
     eventually(
-        lambda: [record for record in shared.records() if type(record) is Ended and (record.role, record.serial) == ("tool", serial) and "vocabulary" in record.exit],
+        lambda: [
+            record
+            for record in shared.records()
+            if type(record) is Ended
+            and (record.role, record.serial) == ("tool", serial)
+            and "vocabulary" in record.exit
+        ],
         "the record says why the channel was closed",
     )
 
@@ -264,9 +301,15 @@ def fields(**values: object) -> bytes:
     "packet",
     [
         a_packet("submit", fields(kind="KIND").replace(b"KIND", b"\xff\xfe\xfd\xfc")),
-        a_packet("submit", fields(kind="echo", parameters={"a": "deep"}).replace(b"\xa4deep", b"\x91" * 50_000 + b"\x01")),
-        a_packet("submit", fields(kind="echo", parameters={"a": msgspec.msgpack.Ext(5, b"x"), "b": {(1, 2): float("nan")}})),
-        a_packet("submit", fields(kind="echo", name="\0\n" * 1000, size=(1 << 64) - 1), seq=(1 << 64) - 1, sent=(1 << 64) - 1),
+        a_packet(
+            "submit", fields(kind="echo", parameters={"a": "deep"}).replace(b"\xa4deep", b"\x91" * 50_000 + b"\x01")
+        ),
+        a_packet(
+            "submit", fields(kind="echo", parameters={"a": msgspec.msgpack.Ext(5, b"x"), "b": {(1, 2): float("nan")}})
+        ),
+        a_packet(
+            "submit", fields(kind="echo", name="\0\n" * 1000, size=(1 << 64) - 1), seq=(1 << 64) - 1, sent=(1 << 64) - 1
+        ),
         a_packet("submit", fields(kind="echo", want=-(1 << 63))),
         a_packet("cancel", fields(job=(1 << 64) - 1), job=5),
         a_packet("fetch", fields(job=-5)),
@@ -317,12 +360,24 @@ def test_what_stands_before_nonsense_is_answered_and_the_nonsense_ends_the_chann
         while True:
             assert line.wait(10), "nothing more is heard of it"
     line.close()
-    serial = eventually(lambda: [record for record in shared.records() if type(record) is Ended and "task may not arrive here" in record.exit], "the end is recorded")[0].serial
-    kinds = [BY_CODE[record.kind].name for record in shared.records() if type(record) is Message and (record.role, record.serial) == ("tool", serial)]
+    serial = eventually(
+        lambda: [
+            record for record in shared.records() if type(record) is Ended and "task may not arrive here" in record.exit
+        ],
+        "the end is recorded",
+    )[0].serial
+    kinds = [
+        BY_CODE[record.kind].name
+        for record in shared.records()
+        if type(record) is Message and (record.role, record.serial) == ("tool", serial)
+    ]
     assert kinds == ["fetch", "refused"]
 
 
-@pytest.mark.parametrize("kind, payload", [("result", fields(ok=True)), ("hello", fields(pid=1, sandbox="none", sandbox_detail={}, catalogue=[]))])
+@pytest.mark.parametrize(
+    "kind, payload",
+    [("result", fields(ok=True)), ("hello", fields(pid=1, sandbox="none", sandbox_detail={}, catalogue=[]))],
+)
 def test_what_is_not_for_a_client_to_send_is_refused_and_both_messages_are_recorded(shared, kind, payload):
     channel, welcome = connect(shared.settings, "tool")
     with contextlib.closing(channel):
@@ -332,41 +387,63 @@ def test_what_is_not_for_a_client_to_send_is_refused_and_both_messages_are_recor
         assert f"{kind} came: it is for a worker or a lab station to send" in arrival.payload.reason
         channel.post("submit", Submit("echo", data=b"x"))
         assert channel.wait(10)[0].payload.state == "done", "its channel is still there"
-    messages = [record for record in shared.records() if type(record) is Message and (record.role, record.serial) == ("tool", welcome.serial)]
-    assert [BY_CODE[message.kind].name for message in messages[:2]] == [kind, "refused"] and b"it is for a worker" in messages[1].preview
+    messages = [
+        record
+        for record in shared.records()
+        if type(record) is Message and (record.role, record.serial) == ("tool", welcome.serial)
+    ]
+    assert [BY_CODE[message.kind].name for message in messages[:2]] == [
+        kind,
+        "refused",
+    ] and b"it is for a worker" in messages[1].preview
 
 
 def test_a_kind_that_nobody_here_answers_is_refused_and_recorded(tmp_path):
     """There is none in a supervisor that has started: one of its handlers is taken away."""
     program = """
 import sys
-from app.pool import supervisor
+from pairscope.pool import supervisor
 begin = supervisor.Supervisor.run
 def run(self):
     del self.handlers["scale"], self.handlers["lookup"]
     begin(self)
 supervisor.Supervisor.run = run
-from app.pool.__main__ import main
+from pairscope.pool.__main__ import main
 sys.exit(main())
 """
     settings = embedded({"PAIRSCOPE_STATE": str(tmp_path)})
     with (tmp_path / "log").open("w") as log:
-        process = subprocess.Popen([sys.executable, "-c", program], env={**os.environ, "PAIRSCOPE_STATE": str(tmp_path)}, stderr=log)
+        process = subprocess.Popen(
+            [sys.executable, "-c", program], env={**os.environ, "PAIRSCOPE_STATE": str(tmp_path)}, stderr=log
+        )
     pool = Pool(settings, process, tmp_path / "log")
     try:
         eventually(lambda: settings.control.exists(), "it listens")
-        assert refusal(pool.client.scale, 2) == ("bad-request", "The request does not fit its kind. scale came: nobody here has an answer to it.")
+        assert refusal(pool.client.scale, 2) == (
+            "bad-request",
+            "The request does not fit its kind. scale came: nobody here has an answer to it.",
+        )
         assert refusal(pool.client.lookup, 2)[0] == "bad-request"
-        kinds = [BY_CODE[record.kind].name for record in pool.records() if type(record) is Message and record.role == "tool"]
+        kinds = [
+            BY_CODE[record.kind].name for record in pool.records() if type(record) is Message and record.role == "tool"
+        ]
         assert kinds == ["scale", "refused", "lookup", "refused"]
     finally:
         assert pool.stop() == 0
 
 
 def test_nobody_starts_with_a_kind_of_message_that_it_has_no_handler_for(tmp_path, monkeypatch):
-    for number, (sender, receiver) in enumerate([("client", "supervisor"), ("supervisor", "worker"), ("supervisor", "recorder")], 90):
-        monkeypatch.setitem(BY_CODE, number, Kind(number, f"ping-{receiver}", sender, receiver, Stop, "", 0, "", False, "Is anybody there?"))
-    with pytest.raises(Unhandled, match="the vocabulary has ping-supervisor for the supervisor, which has no handler for it"):
+    for number, (sender, receiver) in enumerate(
+        [("client", "supervisor"), ("supervisor", "worker"), ("supervisor", "recorder")], 90
+    ):
+        monkeypatch.setitem(
+            BY_CODE,
+            number,
+            Kind(number, f"ping-{receiver}", sender, receiver, Stop, "", 0, "", False, "Is anybody there?"),
+        )
+    with pytest.raises(
+        Unhandled, match="the vocabulary has ping-supervisor for the supervisor, which has no handler for it"
+    ):
         Supervisor(embedded({"PAIRSCOPE_STATE": str(tmp_path)}))
     assert list(tmp_path.iterdir()) == [], "it had touched nothing"
     ours, theirs = pair()
@@ -379,9 +456,21 @@ def test_nobody_starts_with_a_kind_of_message_that_it_has_no_handler_for(tmp_pat
 
 
 def test_the_command_says_which_kind_has_no_handler(tmp_path):
-    program = "import sys; from app.ipc import vocabulary as v; v.BY_CODE[90] = v.Kind(90, 'ping', v.WEB, v.SUP, v.Nothing, '', 0, '', False, ''); from app.pool.__main__ import main; sys.exit(main())"
-    ended = subprocess.run([sys.executable, "-c", program], env={**os.environ, "PAIRSCOPE_STATE": str(tmp_path)}, capture_output=True, text=True, timeout=30)
-    assert (ended.returncode, ended.stderr) == (2, "pairscope pool: the vocabulary has ping for the supervisor, which has no handler for it\n")
+    program = (
+        "import sys; from pairscope.ipc import vocabulary as v; v.BY_CODE[90] = v.Kind(90, 'ping', v.WEB, v.SUP, "
+        "v.Nothing, '', 0, '', False, ''); from pairscope.pool.__main__ import main; sys.exit(main())"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PAIRSCOPE_STATE": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert (ended.returncode, ended.stderr) == (
+        2,
+        "pairscope pool: the vocabulary has ping for the supervisor, which has no handler for it\n",
+    )
 
 
 def test_every_message_to_a_client_answers_one_of_its_own_or_is_looked_at_unasked():
@@ -409,24 +498,33 @@ def test_what_a_child_said_before_it_died_is_read_to_the_end(pool):
                 send(its, a_packet("progress", fields(position=recorder.position, database=word, rows=0, idle=False)))
         os.kill(recorder.pid, signal.SIGKILL)
         eventually(lambda: not leaks.runs(recorder.pid), "it has ended")
-    eventually(lambda: pool.view().recorder.database == "the last word", "the snapshot has it, until the next recorder speaks")
+    eventually(
+        lambda: pool.view().recorder.database == "the last word", "the snapshot has it, until the next recorder speaks"
+    )
 
 
 def test_a_worker_that_is_stopped_before_it_is_confined_dies_with_its_supervisor():
     child = """
 import os, signal, socket, sys
-from app.work import worker
+from pairscope.work import worker
 ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 os.dup2(theirs.fileno(), 3)
 sys.argv = ["worker", "nobody", "1000000", str(os.getppid())]
 worker.catalogue = lambda: os.kill(os.getpid(), signal.SIGSTOP)
 worker.main()
 """
-    supervisor = f"import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', {child!r}], stdout=2); print(p.pid, flush=True); sys.stdin.read()"
-    parent = subprocess.Popen([sys.executable, "-c", supervisor], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    supervisor = (
+        f"import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', {child!r}], stdout=2); print(p.pid, "
+        "flush=True); sys.stdin.read()"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", supervisor], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     try:
         pid = int(parent.stdout.readline())
-        eventually(lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T", "it is stopped", 20)
+        eventually(
+            lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T", "it is stopped", 20
+        )
     finally:
         parent.kill()
         parent.communicate()
@@ -445,14 +543,23 @@ def deeply(levels):
 
 
 def test_parameters_beyond_the_bounds_are_refused_in_words(client):
-    for parameters, words in (({"a": deeply(16)}, "nested deeper than 16 levels"), ({"a": [0] * 20_000}, "more than 10000 values"), ({"a": float("nan")}, "no number in JSON")):
+    for parameters, words in (
+        ({"a": deeply(16)}, "nested deeper than 16 levels"),
+        ({"a": [0] * 20_000}, "more than 10000 values"),
+        ({"a": float("nan")}, "no number in JSON"),
+    ):
         with pytest.raises(Refused, match=words):
             client.submit("echo", data=b"x", parameters=parameters, want="ended")
 
 
 def test_an_answer_beyond_the_bounds_is_a_failure_that_its_worker_tells_itself():
     assert excess(deeply(15)) == "" and excess(deeply(100_000)) == "it is nested deeper than 16 levels"
-    for answer, words in ((deeply(990), "nested deeper than 16"), ({"a": b"x"}, "holds a bytes"), ({"a": {1: 2}}, "a name that is no text"), ([], "no object")):
+    for answer, words in (
+        (deeply(990), "nested deeper than 16"),
+        ({"a": b"x"}, "holds a bytes"),
+        ({"a": {1: 2}}, "a name that is no text"),
+        ([], "no object"),
+    ):
         odd = SimpleNamespace(run=lambda task: answer)  # noqa: B023 called at once
         told = work({"odd": odd}, SimpleNamespace(payload=Task("odd")), [])
         assert not told.ok and words in told.reason
@@ -460,7 +567,11 @@ def test_an_answer_beyond_the_bounds_is_a_failure_that_its_worker_tells_itself()
 
 def test_parameters_nested_as_deeply_as_they_can_be_read_do_not_stop_the_supervisor(shared, client):
     for depth in range(900, 1000):
-        begun = a_packet("submit", fields(kind="echo", parameters={"a": "deep"}).replace(b"\xa4deep", b"\x91" * depth + b"\x01"), seq=depth)
+        begun = a_packet(
+            "submit",
+            fields(kind="echo", parameters={"a": "deep"}).replace(b"\xa4deep", b"\x91" * depth + b"\x01"),
+            seq=depth,
+        )
         line = attach(shared.settings)
         line.post("enter", Enter("tool"))
         send(line.sock, begun)
@@ -481,7 +592,10 @@ def test_a_receipt_from_the_future_is_not_believed(shared):
     (refused,) = [arrival.envelope.id for arrival in arrivals if arrival.kind.name == "refused"]
     line.receipts = [Receipt(refused, (1 << 63) - 1, 0, [7] * 1000)]
     line.post("receipt")
-    outcome = eventually(lambda: [record for record in shared.records() if type(record) is Outcome and record.message == refused], "the outcome is journaled")[0]
+    outcome = eventually(
+        lambda: [record for record in shared.records() if type(record) is Outcome and record.message == refused],
+        "the outcome is journaled",
+    )[0]
     line.close()
     assert outcome.received <= time.time_ns() and outcome.fds == []
 
@@ -518,7 +632,9 @@ def test_a_pool_without_a_free_descriptor_refuses_callers_in_words_and_recovers(
     pid = pool.process.pid
     assert pool.client.submit("echo", data=b"x", want="ended").state == "done"
     limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-    held = set.intersection(*(set(os.listdir(f"/proc/{pid}/fd")) for _ in range(20)))  # without a snapshot that is just being written
+    held = set.intersection(
+        *(set(os.listdir(f"/proc/{pid}/fd")) for _ in range(20))
+    )  # without a snapshot that is just being written
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (min(set(range(1000)) - {int(name) for name in held}), limits[1]))
     other = Client(pool.settings, "tool")
     for _ in range(3):
@@ -541,12 +657,20 @@ def test_a_client_must_say_what_it_is_first(shared):
 def test_a_stranger_is_not_let_in(shared):
     if os.geteuid():
         pytest.skip("needs root to become another user")
-    program = "import sys; from app.config import embedded; from app.client.client import Client\nimport os\nos.setresuid(54321, 54321, 54321)\ntry: Client(embedded({'PAIRSCOPE_STATE': sys.argv[1]})).serial\nexcept Exception as error: print(error)"
+    program = (
+        "import sys; from pairscope.config import embedded; from pairscope.client.client import Client\n"
+        "import os\n"
+        "os.setresuid(54321, 54321, 54321)\n"
+        "try: Client(embedded({'PAIRSCOPE_STATE': sys.argv[1]})).serial\n"
+        "except Exception as error: print(error)"
+    )
     for path in [shared.settings.run, *shared.settings.run.parents][:5]:
         if path.stat().st_uid == 0 and path != Path("/tmp"):
             path.chmod(0o755)
     shared.settings.control.chmod(0o666)
-    said = subprocess.run([sys.executable, "-c", program, shared.settings.state], capture_output=True, text=True, check=True).stdout
+    said = subprocess.run(
+        [sys.executable, "-c", program, shared.settings.state], capture_output=True, text=True, check=True
+    ).stdout
     shared.settings.control.chmod(0o660)
     assert "user 54321 may not connect" in said
 
@@ -560,13 +684,21 @@ def test_every_message_of_a_job_is_journaled_with_its_descriptor_on_both_sides(s
     _, fd = client.fetch(answer.job)
     os.close(fd)
     client.settle()
-    eventually(lambda: [m for m in of_job(shared, answer.job) if m.kind == BY_NAME["output"].code], "the output is journaled")
+    eventually(
+        lambda: [m for m in of_job(shared, answer.job) if m.kind == BY_NAME["output"].code], "the output is journaled"
+    )
     messages = {BY_CODE[message.kind].name: message for message in of_job(shared, answer.job)}
     assert list(messages) == ["submit", "accepted", "task", "result", "answer", "fetch", "output"]
     assert [message.inbound for message in messages.values()] == [True, False, False, True, False, True, False]
     assert messages["submit"].id == answer.job
     (sent,) = messages["submit"].transfers
-    assert (sent.sender_fd, sent.object, sent.access, sent.inode, sent.proof) == (file, "regular file", "read", os.fstat(file).st_ino, "same")
+    assert (sent.sender_fd, sent.object, sent.access, sent.inode, sent.proof) == (
+        file,
+        "regular file",
+        "read",
+        os.fstat(file).st_ino,
+        "same",
+    )
     given = messages["task"].transfers
     assert [transfer.object for transfer in given] == ["regular file", "memfd"] and given[0].inode == sent.inode
 
@@ -574,7 +706,11 @@ def test_every_message_of_a_job_is_journaled_with_its_descriptor_on_both_sides(s
         outcomes = {record.message: record for record in shared.records() if type(record) is Outcome}
         proofs = {(record.message, record.position): record for record in shared.records() if type(record) is Proof}
         outbound = [message for message in messages.values() if not message.inbound]
-        assert all(outcomes[message.id].state == "received" for message in outbound if message.id in outcomes or message is None)
+        assert all(
+            outcomes[message.id].state == "received"
+            for message in outbound
+            if message.id in outcomes or message is None
+        )
         assert {message.id for message in outbound} <= set(outcomes)
         return outcomes, proofs
 
@@ -597,13 +733,19 @@ def test_a_task_that_takes_long_is_known_as_received_while_the_worker_is_at_it(s
 
     def reported() -> list[Any]:
         records = shared.records()
-        tasks = [record.id for record in records if type(record) is Message and record.job == job and record.kind == BY_NAME["task"].code]
+        tasks = [
+            record.id
+            for record in records
+            if type(record) is Message and record.job == job and record.kind == BY_NAME["task"].code
+        ]
         return [record for record in records if type(record) is Outcome and record.message in tasks] and records
 
     records = eventually(reported, "the worker has reported the task")
     assert not [record for record in records if type(record) is JobEnded and record.id == job]
     close_all([big, reading])
-    eventually(lambda: [record for record in shared.records() if type(record) is JobEnded and record.id == job], "the job ends")
+    eventually(
+        lambda: [record for record in shared.records() if type(record) is JobEnded and record.id == job], "the job ends"
+    )
 
 
 def test_a_worker_says_of_a_kind_that_it_does_not_know_that_it_cannot_do_it_and_goes_on():
@@ -615,8 +757,14 @@ def test_a_worker_says_of_a_kind_that_it_does_not_know_that_it_cannot_do_it_and_
         said = []
         for kind in ("older", "another"):
             supervisor.post("task", Task(kind), job=1)
-            said += [arrival.payload for _ in range(2) for arrival in supervisor.wait(10) if arrival.kind.name == "result"]
-        assert [result.ok for result in said] == [False, False] and "older" in said[0].reason and "another" in said[1].reason
+            said += [
+                arrival.payload for _ in range(2) for arrival in supervisor.wait(10) if arrival.kind.name == "result"
+            ]
+        assert (
+            [result.ok for result in said] == [False, False]
+            and "older" in said[0].reason
+            and "another" in said[1].reason
+        )
     finally:
         supervisor.post("stop", Stop("the test is over"))
         serving.join(10)
@@ -636,9 +784,15 @@ def test_who_has_left_before_a_job_ends_is_sent_no_answer(shared, client, file):
         for serial in workers:
             client.signal(serial, "CONT")
     assert client.answer(waited_for.job, 10).state == "done"
-    eventually(lambda: [record for record in shared.records() if type(record) is JobEnded and record.id == left.job], "both have ended")
+    eventually(
+        lambda: [record for record in shared.records() if type(record) is JobEnded and record.id == left.job],
+        "both have ended",
+    )
     kinds = {job: [BY_CODE[message.kind].name for message in of_job(shared, job)] for job in (left.job, waited_for.job)}
-    assert kinds == {left.job: ["submit", "accepted", "task", "result"], waited_for.job: ["submit", "accepted", "task", "result", "answer"]}
+    assert kinds == {
+        left.job: ["submit", "accepted", "task", "result"],
+        waited_for.job: ["submit", "accepted", "task", "result", "answer"],
+    }
 
 
 def test_ids_and_times_grow_in_the_journal(shared, client):
@@ -652,15 +806,17 @@ def test_housekeeping_is_counted_and_not_journaled(shared, client, file):
     client.settle()
     kinds = {BY_CODE[record.kind].name for record in shared.records() if type(record) is Message}
     assert not [kind for kind in kinds if BY_NAME[kind].housekeeping]
-    counted = eventually(lambda: (seen := shared.view().messages.housekeeping).get("receipt") and seen, "housekeeping is counted")
+    counted = eventually(
+        lambda: (seen := shared.view().messages.housekeeping).get("receipt") and seen, "housekeeping is counted"
+    )
     assert counted["welcome"] >= 1 and counted["release"] >= 1
 
 
 LEAVING = """
 import sys
-if "app.work.worker" in sys.orig_argv:
+if "pairscope.work.worker" in sys.orig_argv:
     import signal
-    from app.ipc import channel
+    from pairscope.ipc import channel
 
     prepare = channel.Channel.prepare
 
@@ -677,22 +833,34 @@ if "app.work.worker" in sys.orig_argv:
 
 def test_what_was_counted_of_a_channel_is_counted_once_when_it_is_closed_and_when_its_process_is_gone(tmp_path, file):
     (tmp_path / "sitecustomize.py").write_text(LEAVING)
-    with running(tmp_path, PYTHONPATH=f"{tmp_path}{os.pathsep}{os.getcwd()}", PAIRSCOPE_SANDBOX="none", PAIRSCOPE_WORKERS="1") as pool:
+    with running(
+        tmp_path, PYTHONPATH=f"{tmp_path}{os.pathsep}{os.getcwd()}", PAIRSCOPE_SANDBOX="none", PAIRSCOPE_WORKERS="1"
+    ) as pool:
         for _ in range(3):  # after each of them the worker's channel carries one release
             pool.client.submit("digest", file, want="ended")
         with contextlib.closing(Client(pool.settings, "tool")) as other:
             assert other.serial
         pool.client.begin("echo", data=b"leave")
         pool.client.flush()
-        eventually(lambda: [record for record in pool.records() if type(record) is Outcome and record.state == "unknown"], "the worker has closed its end")
+        eventually(
+            lambda: [record for record in pool.records() if type(record) is Outcome and record.state == "unknown"],
+            "the worker has closed its end",
+        )
         now = time.time_ns()
         closed = eventually(lambda: (view := pool.view()).at > now and view, "a snapshot is made")
         (worker,) = closed.workers
         os.kill(worker.pid, signal.SIGKILL)
-        gone = eventually(lambda: worker.pid not in [seen.pid for seen in pool.view().workers] and pool.view(), "the worker is reaped and replaced")
+        gone = eventually(
+            lambda: worker.pid not in [seen.pid for seen in pool.view().workers] and pool.view(),
+            "the worker is reaped and replaced",
+        )
     assert worker.serial == 1, "it is still in the picture"
     for view in (closed, gone):
-        assert {kind: view.messages.housekeeping[kind] for kind in ("release", "enter", "welcome")} == {"release": 3, "enter": 2, "welcome": 2}
+        assert {kind: view.messages.housekeeping[kind] for kind in ("release", "enter", "welcome")} == {
+            "release": 3,
+            "enter": 2,
+            "welcome": 2,
+        }
 
 
 LOOKING = """
@@ -706,7 +874,8 @@ if sys.orig_argv[-1].endswith(".pool"):
 
     sys.addaudithook(hook)
 """
-"""A supervisor that says in its log which descriptor's object it looks at: each look asks fcntl(2) for its flags, once."""
+"""A supervisor that says in its log which descriptor's object it looks at: each look asks fcntl(2) for its flags,
+once."""
 
 
 def test_a_descriptor_that_is_submitted_is_looked_at_once(tmp_path, file):
@@ -752,7 +921,9 @@ def test_a_worker_holds_one_end_of_one_pair_and_nothing_else_of_the_pool(shared)
 def test_a_worker_that_dies_in_a_job_fails_it_once_in_words_and_is_replaced(pool, file):
     stop_workers(pool)
     accepted = pool.client.submit("compress", file, name="slow", want="both")
-    busy = eventually(lambda: [worker for worker in pool.view().workers if worker.state == "busy"], "a worker is busy")[0]
+    busy = eventually(lambda: [worker for worker in pool.view().workers if worker.state == "busy"], "a worker is busy")[
+        0
+    ]
     pool.client.signal(busy.serial, "KILL")
     answer = pool.client.answer(accepted.job, 10)
     assert (answer.state, answer.worker) == ("failed", busy.serial)
@@ -760,18 +931,24 @@ def test_a_worker_that_dies_in_a_job_fails_it_once_in_words_and_is_replaced(pool
     pool.ready()
     ended = [record for record in pool.records() if type(record) is JobEnded and record.id == accepted.job]
     assert len(ended) == 1
-    assert [record.exit for record in pool.records() if type(record) is Ended and record.serial == busy.serial and record.role == "worker"] == ["killed by SIGKILL"]
+    assert [
+        record.exit
+        for record in pool.records()
+        if type(record) is Ended and record.serial == busy.serial and record.role == "worker"
+    ] == ["killed by SIGKILL"]
     task = [message for message in of_job(pool, accepted.job) if BY_CODE[message.kind].name == "task"][0]
     outcome = [record for record in pool.records() if type(record) is Outcome and record.message == task.id]
-    assert [(record.state, record.reason) for record in outcome] == [("unknown", f"worker {busy.serial} ended before it reported")]
+    assert [(record.state, record.reason) for record in outcome] == [
+        ("unknown", f"worker {busy.serial} ended before it reported")
+    ]
 
 
 HOSTILE = """
 import sys
-if "app.work.worker" in sys.orig_argv:
+if "pairscope.work.worker" in sys.orig_argv:
     import msgspec
-    from app.ipc import channel
-    from app.ipc.vocabulary import BY_NAME, Envelope, Receipt
+    from pairscope.ipc import channel
+    from pairscope.ipc.vocabulary import BY_NAME, Envelope, Receipt
 
     def deep(depth):
         return msgspec.Raw(b"\\x91" * depth + b"\\x01")
@@ -827,9 +1004,9 @@ def test_no_result_of_a_worker_stops_the_supervisor_and_each_job_ends(tmp_path):
 
 BOASTING = """
 import sys
-if "app.work.worker" in sys.orig_argv:
+if "pairscope.work.worker" in sys.orig_argv:
     import os
-    from app.ipc import channel
+    from pairscope.ipc import channel
 
     prepare = channel.Channel.prepare
 
@@ -849,27 +1026,45 @@ if "app.work.worker" in sys.orig_argv:
 
 def test_a_worker_that_says_too_much_of_its_sandbox_is_replaced_and_the_pool_lives_on(tmp_path):
     (tmp_path / "sitecustomize.py").write_text(BOASTING)
-    with running(tmp_path, PYTHONPATH=f"{tmp_path}{os.pathsep}{os.getcwd()}", PAIRSCOPE_SANDBOX="none", PAIRSCOPE_WORKERS="1") as pool:
+    with running(
+        tmp_path, PYTHONPATH=f"{tmp_path}{os.pathsep}{os.getcwd()}", PAIRSCOPE_SANDBOX="none", PAIRSCOPE_WORKERS="1"
+    ) as pool:
         answer = pool.client.submit("echo", data=b"x", want="ended")
         assert (answer.state, answer.worker) == ("done", 2)
         of_workers = [record for record in pool.records() if type(record) in (Ready, Ended) and record.role == "worker"]
         assert [(type(record), record.serial) for record in of_workers] == [(Ended, 1), (Ready, 2)]
-        assert of_workers[0].exit.startswith("killed by SIGKILL, for its fault: the particulars of its sandbox have 9008 bytes")
-        said = r"worker 1 \(pid \d+\): the particulars of its sandbox have 9008 bytes or are nested deeply; expected at most 8192, nearly flat; its channel is closed"
+        assert of_workers[0].exit.startswith(
+            "killed by SIGKILL, for its fault: the particulars of its sandbox have 9008 bytes"
+        )
+        said = (
+            r"worker 1 \(pid \d+\): the particulars of its sandbox have 9008 bytes or are nested deeply; expected "
+            r"at most 8192, nearly flat; its channel is closed"
+        )
         assert re.search(said, pool.log.read_text())
 
 
 @pytest.mark.parametrize(
     "detail, words",
     [
-        (fields(a="x" * 9000), "the particulars of its sandbox have 9008 bytes or are nested deeply; expected at most 8192, nearly flat"),
-        (fields(a="deep").replace(b"\xa4deep", b"\x91" * 200 + b"\x01"), "the particulars of its sandbox have 407 bytes or are nested deeply"),
-        (fields(a="deep").replace(b"\xa4deep", b"\x91" * 900 + b"\x01"), "cannot be written as JSON|have 1807 bytes or are nested deeply"),
+        (
+            fields(a="x" * 9000),
+            "the particulars of its sandbox have 9008 bytes or are nested deeply; expected at most 8192, nearly flat",
+        ),
+        (
+            fields(a="deep").replace(b"\xa4deep", b"\x91" * 200 + b"\x01"),
+            "the particulars of its sandbox have 407 bytes or are nested deeply",
+        ),
+        (
+            fields(a="deep").replace(b"\xa4deep", b"\x91" * 900 + b"\x01"),
+            "cannot be written as JSON|have 1807 bytes or are nested deeply",
+        ),
         (fields(a=msgspec.msgpack.Ext(5, b"x")), "cannot be written as JSON"),
     ],
     ids=["long", "nested", "nested as deeply as can be read", "no JSON"],
 )
-def test_a_station_that_says_too_much_of_its_sandbox_loses_its_channel_and_nobody_else_does(shared, client, detail, words):
+def test_a_station_that_says_too_much_of_its_sandbox_loses_its_channel_and_nobody_else_does(
+    shared, client, detail, words
+):
     with contextlib.closing(attach(shared.settings)) as line:
         line.post("enter", Enter("lab"))
         (welcome,) = line.wait(10)
@@ -879,7 +1074,11 @@ def test_a_station_that_says_too_much_of_its_sandbox_loses_its_channel_and_nobod
             line.wait(10)
 
     def ended() -> list[Ready | Ended]:
-        of_it = [record for record in shared.records() if type(record) in (Ready, Ended) and (record.role, record.serial) == ("lab", welcome.payload.serial)]
+        of_it = [
+            record
+            for record in shared.records()
+            if type(record) in (Ready, Ended) and (record.role, record.serial) == ("lab", welcome.payload.serial)
+        ]
         return of_it if of_it and type(of_it[-1]) is Ended else []
 
     (end,) = eventually(ended, "its end is journaled")
@@ -899,7 +1098,9 @@ def test_jobs_that_wait_behind_the_one_that_dies_are_done_by_another_worker(pool
     while len(ended) < 20:
         ended.update(pool.client.ended())
     assert [ended[seq].state for seq in begun] == ["failed"] + ["done"] * 19
-    starts = collections.Counter(record.job for record in pool.records() if type(record) is Message and record.kind == BY_NAME["task"].code)
+    starts = collections.Counter(
+        record.job for record in pool.records() if type(record) is Message and record.kind == BY_NAME["task"].code
+    )
     assert sorted(starts.values()) == [1] + [2] * 19
 
 
@@ -915,7 +1116,9 @@ def test_what_a_worker_reported_with_its_last_result_is_in_the_record_though_it_
     try:
         os.kill(worker.pid, signal.SIGCONT)
         stat = Path(f"/proc/{worker.pid}/stat")
-        eventually(lambda: stat.read_text().rpartition(")")[2].split()[0] == "S", "it has answered and waits for the next")
+        eventually(
+            lambda: stat.read_text().rpartition(")")[2].split()[0] == "S", "it has answered and waits for the next"
+        )
         os.kill(worker.pid, signal.SIGKILL)
         eventually(lambda: stat.read_text().rpartition(")")[2].split()[0] == "Z", "it is dead")
     finally:
@@ -923,7 +1126,10 @@ def test_what_a_worker_reported_with_its_last_result_is_in_the_record_though_it_
     ((_, answer),) = pool.client.ended()
     assert answer.state == "done"
     (task,) = [message for message in of_job(pool, answer.job) if message.kind == BY_NAME["task"].code]
-    outcomes = eventually(lambda: [record.state for record in pool.records() if type(record) is Outcome and record.message == task.id], "it is decided")
+    outcomes = eventually(
+        lambda: [record.state for record in pool.records() if type(record) is Outcome and record.message == task.id],
+        "it is decided",
+    )
     assert outcomes == ["received"]
 
 
@@ -959,7 +1165,13 @@ def test_a_worker_that_is_killed_because_its_job_is_late_says_so_at_its_end(tmp_
 def test_a_worker_that_a_signal_has_stopped_is_shown_as_stopped_until_it_goes_on(pool):
     one, other = pool.view().workers
     pool.client.signal(one.serial, "STOP")
-    eventually(lambda: {worker.serial: worker.standing for worker in pool.view().workers} == {one.serial: "stopped", other.serial: "idle"}, "one is stopped")
+    eventually(
+        lambda: (
+            {worker.serial: worker.standing for worker in pool.view().workers}
+            == {one.serial: "stopped", other.serial: "idle"}
+        ),
+        "one is stopped",
+    )
     assert checks(pool.view())["pool"].detail.startswith("1 of 2 workers ready, 1 stopped by a signal")
     pool.client.signal(one.serial, "CONT")
     eventually(lambda: {worker.standing for worker in pool.view().workers} == {"idle"}, "it has gone on")
@@ -969,14 +1181,21 @@ def test_an_idle_recorder_that_is_killed_is_replaced(pool):
     pool.drained()
     first = pool.ready().recorder
     os.kill(first.pid, signal.SIGKILL)
-    eventually(lambda: (seen := pool.view().recorder).serial == first.serial + 1 and seen.state == "ok", "another recorder is heard")
+    eventually(
+        lambda: (seen := pool.view().recorder).serial == first.serial + 1 and seen.state == "ok",
+        "another recorder is heard",
+    )
 
 
 def test_a_worker_that_dies_of_a_signal_without_a_name_is_told_by_its_number(pool):
     worker = pool.view().workers[0]
     os.kill(worker.pid, 40)
     (ended,) = eventually(
-        lambda: [record for record in pool.records() if type(record) is Ended and (record.role, record.serial) == ("worker", worker.serial)],
+        lambda: [
+            record
+            for record in pool.records()
+            if type(record) is Ended and (record.role, record.serial) == ("worker", worker.serial)
+        ],
         "its end is journaled",
     )
     assert ended.exit == "killed by signal 40"
@@ -1022,7 +1241,9 @@ def test_a_full_disk_with_room_again_loses_nothing(pool):
 def test_a_recorder_that_dies_while_the_disk_is_full_is_replaced(pool):
     """It alone can make room."""
     for _ in range(100):
-        pool.client.submit("echo", data=b"x" * 200, want="ended")  # then the bound on files leaves room for the snapshot
+        pool.client.submit(
+            "echo", data=b"x" * 200, want="ended"
+        )  # then the bound on files leaves room for the snapshot
     recorder = pool.drained().recorder
     journal = max(pool.settings.journal.glob("*.journal"))
     resource.prlimit(pool.process.pid, resource.RLIMIT_FSIZE, (journal.stat().st_size, resource.RLIM_INFINITY))
@@ -1030,7 +1251,9 @@ def test_a_recorder_that_dies_while_the_disk_is_full_is_replaced(pool):
     pool.client.flush()
     eventually(lambda: "nothing is acknowledged until it can" in pool.log.read_text(), "the journal is stuck")
     os.kill(recorder.pid, signal.SIGKILL)
-    successor = eventually(lambda: (view := pool.view()).recorder.serial > recorder.serial and view, "another is born").recorder
+    successor = eventually(
+        lambda: (view := pool.view()).recorder.serial > recorder.serial and view, "another is born"
+    ).recorder
     for pid in (successor.pid, pool.process.pid):  # it was born with the bound
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     ((answered, answer),) = pool.client.ended()
@@ -1043,8 +1266,9 @@ def test_a_recorder_that_dies_while_the_disk_is_full_is_replaced(pool):
     ids=["an outbox that is full", "a sendmsg that fails"],
 )
 def test_what_is_decided_when_another_cannot_be_written_to_is_not_sent_before_it_is_journaled(pool, trouble, reason):
-    """A client is about to be answered one thing, when it turns out that its scenario's station cannot be written to and it is
-    to be told of the scenario's end, too, for which the journal has no room. RLIMIT_FSIZE stands for the full disk."""
+    """A client is about to be answered one thing, when it turns out that its scenario's station cannot be written to
+    and it is to be told of the scenario's end, too, for which the journal has no room. RLIMIT_FSIZE stands for the full
+    disk."""
     pid = pool.process.pid
     with contextlib.ExitStack() as ends:
         before = sockets(pid)
@@ -1067,13 +1291,19 @@ def test_what_is_decided_when_another_cannot_be_written_to_is_not_sent_before_it
         eventually(lambda: station.readable, "the scenario is in the station's socket")
         if trouble == "sendmsg":
             with socket.socket(fileno=end_of(pid, stations_other_end)) as end:
-                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 0)  # the kernel's least, 4.5 KiB: 64 answers have more
+                end.setsockopt(
+                    socket.SOL_SOCKET, socket.SO_SNDBUF, 0
+                )  # the kernel's least, 4.5 KiB: 64 answers have more
         else:
             for _ in range(OUTBOX_MOST // TOGETHER):
                 ask(station, TOGETHER)
-            eventually(lambda: not any(fcntl.ioctl(station.sock, termios.TIOCOUTQ, bytes(4))), "the supervisor has read them")
+            eventually(
+                lambda: not any(fcntl.ioctl(station.sock, termios.TIOCOUTQ, bytes(4))), "the supervisor has read them"
+            )
         ask(client, 1)
-        assert [arrival.kind.name for arrival in client.wait(10)] == ["known"], "what the client had to report is in the journal, too"
+        assert [arrival.kind.name for arrival in client.wait(10)] == ["known"], (
+            "what the client had to report is in the journal, too"
+        )
 
         journal = max(pool.settings.journal.glob("*.journal"))
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (journal.stat().st_size, resource.RLIM_INFINITY))
@@ -1083,13 +1313,17 @@ def test_what_is_decided_when_another_cannot_be_written_to_is_not_sent_before_it
                 ask(client, 1)
             eventually(lambda: client.readable or stuck(), "the client is answered, or nobody is any more")
             if client.readable:
-                assert [arrival.kind.name for arrival in client.wait(10)] == ["known"], "the scenario's end is not in the journal"
+                assert [arrival.kind.name for arrival in client.wait(10)] == ["known"], (
+                    "the scenario's end is not in the journal"
+                )
         assert not client.readable
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
         known, answer = client.wait(10)
     assert (known.kind.name, answer.payload.job, answer.payload.state) == ("known", accepted.payload.job, "failed")
     assert reason in answer.payload.reason
-    assert [record.kind for record in pool.records() if type(record) is Message and record.id == answer.envelope.id] == [BY_NAME["answer"].code]
+    assert [
+        record.kind for record in pool.records() if type(record) is Message and record.id == answer.envelope.id
+    ] == [BY_NAME["answer"].code]
 
 
 def test_workers_come_and_go_at_run_time(pool):
@@ -1171,7 +1405,9 @@ def test_an_orderly_stop_is_in_the_journal_although_no_recorder_is_there(pool):
 
 def test_a_second_supervisor_is_kept_out_by_the_lock(pool):
     environment = {**os.environ, "PAIRSCOPE_STATE": str(pool.settings.state)}
-    second = subprocess.run([sys.executable, "-m", "app.pool"], env=environment, capture_output=True, text=True, timeout=20)
+    second = subprocess.run(
+        [sys.executable, "-m", "pairscope.pool"], env=environment, capture_output=True, text=True, timeout=20
+    )
     assert second.returncode == 3 and f"held by the supervisor with pid {pool.process.pid}" in second.stderr
     assert pool.client.submit("echo", data=b"x", want="ended").state == "done"
 
@@ -1197,10 +1433,20 @@ def test_a_path_longer_than_an_address_holds_is_no_obstacle(tmp_path):
 
 def test_a_full_journal_refuses_new_jobs_counts_it_and_recovers_when_it_is_drained(tmp_path):
     settings = tmp_path / "pool.toml"
-    settings.write_text(f'state = "{tmp_path}"\nrun = "{tmp_path}/run"\njournal_segment = 65536\njournal_limit = 131072\nhistory_url = "sqlite:////nowhere/at/all"\n')
-    from app.config import read
+    settings.write_text(
+        f'state = "{tmp_path}"\n'
+        f'run = "{tmp_path}/run"\n'
+        "journal_segment = 65536\n"
+        "journal_limit = 131072\n"
+        'history_url = "sqlite:////nowhere/at/all"\n'
+    )
+    from pairscope.config import read
 
-    process = subprocess.Popen([sys.executable, "-m", "app.pool"], env={**os.environ, "PAIRSCOPE_SETTINGS": str(settings)}, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pairscope.pool"],
+        env={**os.environ, "PAIRSCOPE_SETTINGS": str(settings)},
+        stderr=subprocess.DEVNULL,
+    )
     pool = Pool(read(settings), process, tmp_path)
     try:
         eventually(lambda: pool.view().catalogue, "a worker is ready", 20)
@@ -1219,7 +1465,9 @@ def test_a_full_journal_refuses_new_jobs_counts_it_and_recovers_when_it_is_drain
             for _ in range(2000):
                 with contextlib.closing(Client(pool.settings, "tool")) as another:
                     assert another.serial
-        assert pool.view().journal.bytes < 1.3 * journal.limit + 65536, "those who come again and again do not make it grow"
+        assert pool.view().journal.bytes < 1.3 * journal.limit + 65536, (
+            "those who come again and again do not make it grow"
+        )
     finally:
         assert pool.stop() == 0
 
@@ -1231,11 +1479,18 @@ def test_what_waits_is_bounded_by_its_bytes_and_one_job_alone_never_is(tmp_path)
         (worker,) = pool.ready(1).workers
         os.kill(worker.pid, signal.SIGSTOP)
         jobs = [pool.client.submit("echo", data=b"x" * 120_000).job]
-        with pytest.raises(Refused, match="at most 100000 bytes together. They have 120[0-9]{3}, this one 10[0-9]{2}") as refused:
+        with pytest.raises(
+            Refused, match="at most 100000 bytes together. They have 120[0-9]{3}, this one 10[0-9]{2}"
+        ) as refused:
             pool.client.submit("echo", data=b"y" * 1000)
         assert refused.value.code == "queue-full"
         os.kill(worker.pid, signal.SIGCONT)
-        ended = eventually(lambda: (found := {r.id: r.state for r in pool.records() if type(r) is JobEnded}).keys() >= set(jobs) and found, "it has ended")
+        ended = eventually(
+            lambda: (
+                (found := {r.id: r.state for r in pool.records() if type(r) is JobEnded}).keys() >= set(jobs) and found
+            ),
+            "it has ended",
+        )
         assert [ended[job] for job in jobs] == ["done"]
         assert pool.client.submit("echo", data=b"y" * 1000, want="ended").state == "done"
 
@@ -1244,7 +1499,10 @@ def test_an_end_nobody_asked_for_is_in_the_record_of_a_job_whose_client_has_gone
     client = Client(pool.settings, "tool")
     job = client.submit("echo", data=b"x", want="accepted").job
     client.close()
-    eventually(lambda: [record for record in pool.records() if type(record) is JobEnded and record.id == job], "the job has ended")
+    eventually(
+        lambda: [record for record in pool.records() if type(record) is JobEnded and record.id == job],
+        "the job has ended",
+    )
     assert [record for record in pool.records() if type(record) is Job and record.id == job][0].role == "tool"
 
 
@@ -1258,13 +1516,18 @@ def test_a_killed_recorder_is_replaced_and_nothing_is_missing(pool):
     while ended < 200:
         ended += len(pool.client.ended())
     pool.client.settle()
-    eventually(lambda: pool.view().recorder.serial == first.serial + 1 and pool.view().recorder.state == "ok", "another recorder is heard")
+    eventually(
+        lambda: pool.view().recorder.serial == first.serial + 1 and pool.view().recorder.state == "ok",
+        "another recorder is heard",
+    )
     pool.drained()
     database = engine(pool.settings.history_url)
     with database.connect() as connection:
         rows = dict(connection.execute(select(Row.kind, func.count()).group_by(Row.kind)).all())
     database.dispose()
-    assert {kind: rows[kind] for kind in ("submit", "task", "result", "answer")} == dict.fromkeys(("submit", "task", "result", "answer"), 200)
+    assert {kind: rows[kind] for kind in ("submit", "task", "result", "answer")} == dict.fromkeys(
+        ("submit", "task", "result", "answer"), 200
+    )
 
 
 def test_an_idle_time_is_not_told_as_the_recorders_lag(tmp_path):
@@ -1310,9 +1573,16 @@ def test_what_is_acknowledged_after_a_power_failure_is_in_the_record_beside_what
         pool.ready()
         jobs = [pool.client.submit("echo", data=b"x", want="ended").job for _ in range(20)]
         assert time_of(min(jobs)) - time_of(hour) >= 60 * 10**9, "no id is issued again although the clock was set back"
-        eventually(lambda: (recorder := pool.view().recorder).position > begin and (recorder.quarantined, recorder.lag) == (1, 0), "the gap is told and passed")
+        eventually(
+            lambda: (
+                (recorder := pool.view().recorder).position > begin and (recorder.quarantined, recorder.lag) == (1, 0)
+            ),
+            "the gap is told and passed",
+        )
         after = {record.id for record in pool.records() if type(record) is Message}
-        assert not before & after and sum(record.job in jobs for record in pool.records() if type(record) is Message) == 80
+        assert (
+            not before & after and sum(record.job in jobs for record in pool.records() if type(record) is Message) == 80
+        )
         eventually(lambda: column(pool, Row.id) == before | after, "each message is in the record")
         assert column(pool, Position.epoch) == {pool.view().journal.first}, "an older recorder could not write any more"
 

@@ -1,4 +1,5 @@
-"""A pool whose journal is damaged, or whose recorder cannot go on: it says so within five seconds, and deletes nothing that is not committed."""
+"""A pool whose journal is damaged, or whose recorder cannot go on: it says so within five seconds, and deletes nothing
+that is not committed."""
 
 from __future__ import annotations
 
@@ -7,19 +8,20 @@ import os
 import random
 import signal
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 import pytest
 
-from app.journal import segment
-from app.journal.reader import Reader
-from app.journal.records import Epoch, Job
-from app.client.readiness import checks
-from app.pool.snapshot import Snapshot
-from app.stack.check import Scene
-from app.stack.checks.pool import _record
-from app.stack.step import Verdict
+from pairscope.client.readiness import checks
+from pairscope.journal import segment
+from pairscope.journal.reader import Reader
+from pairscope.journal.records import Epoch, Job
+from pairscope.pool.snapshot import Snapshot
+from pairscope.stack.check import Scene
+from pairscope.stack.checks.pool import _record
+from pairscope.stack.step import Verdict
 from tests import leaks
 from tests.eventually import eventually
 from tests.pools import Pool, running
@@ -30,7 +32,9 @@ SOON = 5.0
 
 
 def ask(pool: Pool, statement: str) -> list[tuple[Any, ...]]:
-    with contextlib.closing(sqlite3.connect(f"file:{pool.settings.state}/history.sqlite?mode=ro", uri=True)) as database:
+    with contextlib.closing(
+        sqlite3.connect(f"file:{pool.settings.state}/history.sqlite?mode=ro", uri=True)
+    ) as database:
         return database.execute(statement).fetchall()
 
 
@@ -87,13 +91,21 @@ def flip(path: Path, offset: int) -> None:
 
 def is_told(pool: Pool, number: int) -> Snapshot:
     """The gaps stand where people look, and what waited is drained."""
-    view = eventually(lambda: (seen := pool.drained()).recorder.gaps == number and seen.recorder.state == "ok" and seen, "the gaps are told", 20)
+    view = eventually(
+        lambda: (seen := pool.drained()).recorder.gaps == number and seen.recorder.state == "ok" and seen,
+        "the gaps are told",
+        20,
+    )
     rows = ask(pool, "SELECT reason FROM quarantine WHERE length(record) = 0 ORDER BY position")
     assert len(rows) == number and view.recorder.gap == rows[-1][0] and "positions " in rows[-1][0]
     found = checks(view)
     assert all(check.ok for check in found.values()) and view.recorder.gap in found["journal"].detail
     said = {finding.what: finding for finding in _record(Scene(pool.settings, view, None, None))}
-    assert said["Record"].verdict is Verdict.CRITICAL and f"{number} gap" in said["Record"].observed and "Recorder" not in said
+    assert (
+        said["Record"].verdict is Verdict.CRITICAL
+        and f"{number} gap" in said["Record"].observed
+        and "Recorder" not in said
+    )
     return view
 
 
@@ -115,7 +127,9 @@ def test_one_flipped_bit_costs_the_records_of_its_frame_while_the_pool_runs_and_
         jobs |= submit(pool, 3)
         has_all(pool, jobs - lost)
         damaged = sorted(pool.settings.journal.glob("*.damaged"))
-        assert sorted(file.read_bytes() for file in damaged) == sorted(path.read_bytes()[begin:end] for begin, end in kept)
+        assert sorted(file.read_bytes() for file in damaged) == sorted(
+            path.read_bytes()[begin:end] for begin, end in kept
+        )
         with recorder_stopped(pool) as recorder:
             before = frames(pool)[1]
             jobs |= submit(pool, 8)
@@ -139,7 +153,8 @@ def test_one_flipped_bit_costs_the_records_of_its_frame_while_the_pool_runs_and_
 @pytest.mark.long
 @pytest.mark.parametrize("restarted", [False, True])
 def test_damage_anywhere_costs_the_jobs_of_its_frames_and_no_other(tmp_path: Path, restarted: bool) -> None:
-    """Of what waits for the recorder a byte is flipped or zeroed, or the rest is cut off: while the pool runs, or between two supervisors."""
+    """Of what waits for the recorder a byte is flipped or zeroed, or the rest is cut off: while the pool runs, or
+    between two supervisors."""
     draw, jobs, lost, told = random.Random(5), set(), set(), 0
     for _start in range(9 if restarted else 1):
         with running(tmp_path) as pool:
@@ -180,7 +195,9 @@ def test_a_stopped_recorder_is_said_within_seconds_and_dies_with_its_supervisor(
     """And the next one records within seconds from when its supervisor is there."""
     with running(tmp_path) as pool:
         with recorder_stopped(pool) as recorder:
-            view = eventually(lambda: (seen := pool.view()).recorder.state == "stopped" and seen, "it is said to be stopped", SOON)
+            view = eventually(
+                lambda: (seen := pool.view()).recorder.state == "stopped" and seen, "it is said to be stopped", SOON
+            )
             assert not checks(view)["database"].ok and "SIGCONT" in checks(view)["database"].detail
             [finding] = [found for found in _record(Scene(pool.settings, view, None, None)) if found.what == "Recorder"]
             assert finding.verdict is Verdict.CRITICAL and finding.observed == "stopped"
@@ -193,7 +210,9 @@ def test_a_stopped_recorder_is_said_within_seconds_and_dies_with_its_supervisor(
             for pid in (recorder, *workers):
                 eventually(lambda: not leaks.runs(pid), "what is stopped dies with its supervisor", SOON)
     with running(tmp_path) as pool:
-        eventually(lambda: jobs <= {row[0] for row in ask(pool, "SELECT id FROM jobs")}, "the next recorder records", SOON)
+        eventually(
+            lambda: jobs <= {row[0] for row in ask(pool, "SELECT id FROM jobs")}, "the next recorder records", SOON
+        )
 
 
 @pytest.mark.long
@@ -203,7 +222,9 @@ def test_a_recorder_that_waits_for_a_lock_is_said_to_be_stalled_within_seconds(t
         with contextlib.closing(sqlite3.connect(pool.settings.state / "history.sqlite", isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             jobs = submit(pool, 5)
-            view = eventually(lambda: (seen := pool.view()).recorder.state == "stalled" and seen, "it is said to be stalled", SOON)
+            view = eventually(
+                lambda: (seen := pool.view()).recorder.state == "stalled" and seen, "it is said to be stalled", SOON
+            )
             assert "it has committed nothing" in checks(view)["database"].detail and not checks(view)["database"].ok
             [finding] = [found for found in _record(Scene(pool.settings, view, None, None)) if found.what == "Recorder"]
             assert finding.verdict is Verdict.CRITICAL and "stalled" in finding.observed
@@ -211,7 +232,9 @@ def test_a_recorder_that_waits_for_a_lock_is_said_to_be_stalled_within_seconds(t
 
 
 @pytest.mark.long
-def test_nothing_is_deleted_before_it_is_committed_whether_the_recorder_is_stopped_dead_or_fenced(tmp_path: Path) -> None:
+def test_nothing_is_deleted_before_it_is_committed_whether_the_recorder_is_stopped_dead_or_fenced(
+    tmp_path: Path,
+) -> None:
     """Over a restart in order and one by force: each record acknowledged is a row in the end."""
     settings = tmp_path / "settings.toml"
     settings.write_text(f'state = "{tmp_path}"\nrun = "{tmp_path}/run"\njournal_segment = 65536\nworkers = 1\n')
@@ -230,7 +253,9 @@ def test_nothing_is_deleted_before_it_is_committed_whether_the_recorder_is_stopp
         has_all(pool, jobs)
         eventually(lambda: len(segment.listed(pool.settings.journal)) <= 2, "what is committed goes")
         with contextlib.closing(sqlite3.connect(pool.settings.state / "history.sqlite", isolation_level=None)) as other:
-            other.execute("UPDATE positions SET epoch = epoch + 1000000000000")  # as if a newer supervisor's recorder had been here
+            other.execute(
+                "UPDATE positions SET epoch = epoch + 1000000000000"
+            )  # as if a newer supervisor's recorder had been here
         [(drained,)] = ask(pool, "SELECT position FROM positions")
         jobs |= submit_together(pool, 300)
         eventually(lambda: pool.view().recorder.state == "dead", "the recorder is fenced and ends", SOON)

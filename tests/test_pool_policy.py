@@ -1,4 +1,5 @@
-"""The supervisor's policies of birth, stop and time, told without a process and without waiting; and the order of its rooms."""
+"""The supervisor's policies of birth, stop and time, told without a process and without waiting; and the order of its
+rooms."""
 
 from __future__ import annotations
 
@@ -11,14 +12,15 @@ from types import SimpleNamespace
 
 import pytest
 
-from app.pool import births, closing
-from app.pool.agenda import Agenda
-from app.pool.closing import TABLE, Act, Left
-from app.pool.lifecycle import BRIEF, Action, Backoff
+from pairscope.pool import births, closing
+from pairscope.pool.agenda import Agenda
+from pairscope.pool.closing import TABLE, Act, Left
+from pairscope.pool.lifecycle import BRIEF, Action, Backoff
 
 
 def agenda(**due: float) -> Agenda:
-    """One that has been looked at, and whose snapshot was written, at 100; every half second one, every two if nothing changes."""
+    """One that has been looked at, and whose snapshot was written, at 100; every half second one, every two if nothing
+    changes."""
     made = Agenda(0.5, 2.0)
     made.begin()
     made.shown(100.0, changed=False)
@@ -107,7 +109,8 @@ def test_a_stop_waits_for_jobs_then_for_workers_then_for_the_recorder(jobs, late
 
 
 def test_what_a_stop_still_waits_for_is_not_touched_before():
-    """Whoever takes part in what is left keeps its channel: jobs need their clients, and the recorder is the last of all."""
+    """Whoever takes part in what is left keeps its channel: jobs need their clients, and the recorder is the last of
+    all."""
     assert TABLE[Left.JOBS] == ()
     for left, acts in TABLE.items():
         assert (Act.ABANDON_JOBS in acts) == (left is Left.LATE_JOBS)
@@ -146,13 +149,17 @@ def test_a_stop_ends_whatever_is_there():
         assert stop(jobs, workers, recorder, grace=2)[-1] is Act.FINISH
 
 
-@pytest.mark.parametrize("wanted, alive, pauses, born", [(2, 0, 0, 2), (2, 1, 0, 1), (2, 1, 1, 0), (2, 2, 0, 0), (1, 3, 0, 0), (4, 1, 1, 2)])
+@pytest.mark.parametrize(
+    "wanted, alive, pauses, born", [(2, 0, 0, 2), (2, 1, 0, 1), (2, 1, 1, 0), (2, 2, 0, 0), (1, 3, 0, 0), (4, 1, 1, 2)]
+)
 def test_as_many_are_born_as_are_wanted_and_a_pause_keeps_a_place_empty(wanted, alive, pauses, born):
     assert births.missing(wanted, alive, pauses) == born
 
 
 def test_who_has_least_in_hand_goes_and_of_these_the_youngest():
-    workers = [SimpleNamespace(serial=serial, in_flight=["job"] * held) for serial, held in ((1, 0), (2, 3), (3, 0), (4, 1))]
+    workers = [
+        SimpleNamespace(serial=serial, in_flight=["job"] * held) for serial, held in ((1, 0), (2, 3), (3, 0), (4, 1))
+    ]
     assert [worker.serial for worker in births.surplus(2, workers)] == [3, 1]
     assert births.surplus(4, workers) == [] and births.surplus(9, workers) == []
 
@@ -161,7 +168,10 @@ def test_a_successor_comes_at_once_after_a_life_and_later_after_each_death_at_bi
     backoff = Backoff()
     assert births.after(Action.REPLACE, BRIEF, False, backoff, 100.0) == 100.0, "it was old enough"
     assert births.after(Action.REPLACE, 0.1, True, backoff, 100.0) == 100.0, "it was of use"
-    assert [births.after(Action.REPLACE, 0.1, False, backoff, 100.0), births.after(Action.BACK_OFF, 60.0, False, backoff, 100.0)] == [100.25, 100.5]
+    assert [
+        births.after(Action.REPLACE, 0.1, False, backoff, 100.0),
+        births.after(Action.BACK_OFF, 60.0, False, backoff, 100.0),
+    ] == [100.25, 100.5]
     assert births.after(Action.REPLACE, BRIEF, False, backoff, 100.0) == 100.0
     assert births.after(Action.BACK_OFF, 0.1, False, backoff, 100.0) == 100.25, "a life had ended the pauses"
 
@@ -173,14 +183,21 @@ PAGE = Path(__file__).parent.parent / "docs/processes.md"
 def rooms() -> list[str]:
     """From the table in docs/processes.md, in its order."""
     table = PAGE.read_text().partition("### Inside the supervisor")[2].partition("**One table")[0]
-    return [name for line in table.splitlines() if line.startswith("| `") for name in re.findall(r"`(\w+)\.py`", line.split("|")[1])]
+    return [
+        name
+        for line in table.splitlines()
+        if line.startswith("| `")
+        for name in re.findall(r"`(\w+)\.py`", line.split("|")[1])
+    ]
 
 
 def test_every_room_of_the_supervisor_stands_in_the_table_and_knows_only_those_above_it():
     above: list[str] = []
     for room in rooms():
         for node in ast.walk(ast.parse((POOL / f"{room}.py").read_text())):
-            if isinstance(node, ast.ImportFrom) and (found := re.fullmatch(r"\w+\.pool(?:\.(\w+))?", node.module or "")):
+            if isinstance(node, ast.ImportFrom) and (
+                found := re.fullmatch(r"\w+\.pool(?:\.(\w+))?", node.module or "")
+            ):
                 known = {found[1]} if found[1] else {name.name for name in node.names}
                 assert known <= set(above), f"{room}.py knows {known - set(above)}"
         above.append(room)
@@ -189,8 +206,17 @@ def test_every_room_of_the_supervisor_stands_in_the_table_and_knows_only_those_a
 
 def test_what_decides_asks_nobody_for_the_time_and_does_nothing():
     for room in ("lifecycle", "births", "closing", "agenda", "board"):
-        tops = {name.name.partition(".")[0] for node in ast.walk(ast.parse((POOL / f"{room}.py").read_text())) if isinstance(node, ast.Import) for name in node.names}
-        tops |= {(node.module or "").partition(".")[0] for node in ast.walk(ast.parse((POOL / f"{room}.py").read_text())) if isinstance(node, ast.ImportFrom)}
+        tops = {
+            name.name.partition(".")[0]
+            for node in ast.walk(ast.parse((POOL / f"{room}.py").read_text()))
+            if isinstance(node, ast.Import)
+            for name in node.names
+        }
+        tops |= {
+            (node.module or "").partition(".")[0]
+            for node in ast.walk(ast.parse((POOL / f"{room}.py").read_text()))
+            if isinstance(node, ast.ImportFrom)
+        }
         assert not tops & {"os", "select", "socket", "time", "signal"}, room
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Callable, Iterator
 
 import pytest
 
@@ -16,7 +16,8 @@ TOGETHER = {
     "test_the_readmes_commands_and_the_provisioning_are_true_on_a_fresh_machine": ("script/fresh-test",),
     "test_vagrant_up_is_true_to_the_last_line": ("script/vagrant-test",),
 }
-"""Proofs that are begun together, if they are asked for: each waits for its downloads and its disk for much of its time."""
+"""Proofs that are begun together, if they are asked for: each waits for its downloads and its disk for much of its
+time."""
 pytestmark = pytest.mark.guest
 
 
@@ -27,17 +28,27 @@ def proved(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         pytest.skip("needs root: it boots guests")
     if Path("/etc/pairscope-guest").exists():
         pytest.skip("this is a guest itself: guests are started from their host")
-    apart = subprocess.run(["unshare", "--mount", "--net", "--pid", "--fork", "ip", "link", "add", "type", "veth"], capture_output=True, text=True)
+    apart = subprocess.run(
+        ["unshare", "--mount", "--net", "--pid", "--fork", "ip", "link", "add", "type", "veth"],
+        capture_output=True,
+        text=True,
+    )
     if apart.returncode:
         pytest.skip(f"this machine makes no namespaces: {apart.stderr.strip()}")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PAIRSCOPE") or name == "PAIRSCOPE_GUESTS"}
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("PAIRSCOPE") or name == "PAIRSCOPE_GUESTS"
+    }
     environment.pop("TMPDIR", None)
     begun: dict[tuple[str, ...], tuple[subprocess.Popen[bytes], Path]] = {}
 
     def begin(*command: str) -> None:
         said = tmp_path_factory.mktemp("proof") / "said"
         with open(said, "wb") as output:
-            process = subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
+            process = subprocess.Popen(
+                command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+            )
         begun[command] = process, said
 
     def prove(*command: str) -> None:

@@ -4,8 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from app.journal.records import Born, Ended, Epoch, Job, JobEnded, JobStarted, Message, Outcome, OutputGone, Proof, Ready
-from app.recorder.fold import Batch, Fold, Place, Rows, fold, needs, safe, signed, word, words
+from pairscope.journal.records import (
+    Born,
+    Ended,
+    Epoch,
+    Job,
+    JobEnded,
+    JobStarted,
+    Message,
+    Outcome,
+    OutputGone,
+    Proof,
+    Ready,
+)
+from pairscope.recorder.fold import Batch, Fold, Place, Rows, fold, needs, safe, signed, word, words
 from tests.story import BEGIN, Story
 
 PLACE = Place(1, "here", 3, 9, 900)
@@ -69,7 +81,11 @@ def test_a_failed_message_says_why_and_its_descriptors_stay_unproved() -> None:
     made = folded([task, story.outcome(task, "failed", "broken pipe")])
     row, transfer = made.rows.messages[task.id], made.rows.transfers[task.id, 0]
     assert (row.state, row.reason, row.latency) == ("failed", "broken pipe", None)
-    assert (transfer.state, transfer.proof, transfer.proof_reason) == ("failed", "unproved", "the descriptor did not arrive")
+    assert (transfer.state, transfer.proof, transfer.proof_reason) == (
+        "failed",
+        "unproved",
+        "the descriptor did not arrive",
+    )
 
 
 def test_a_job_goes_from_queued_over_running_to_its_end() -> None:
@@ -102,9 +118,22 @@ def test_a_job_begins_to_run_with_its_task_also_where_its_row_is_older_than_the_
 
 
 def test_a_process_is_born_ready_and_ends_in_words() -> None:
-    made = folded([Born("worker", 2, 42, 65534, 10), Ready("worker", 2, 20, "seccomp", {"abi": 0}), Ended("worker", 2, 30, "killed by SIGKILL", False)])
+    made = folded(
+        [
+            Born("worker", 2, 42, 65534, 10),
+            Ready("worker", 2, 20, "seccomp", {"abi": 0}),
+            Ended("worker", 2, 30, "killed by SIGKILL", False),
+        ]
+    )
     row = made.rows.processes["worker", 2]
-    assert (row.born, row.ready, row.ended, row.exit, row.sandbox, row.detail) == (10, 20, 30, "killed by SIGKILL", "seccomp", '{"abi":0}')
+    assert (row.born, row.ready, row.ended, row.exit, row.sandbox, row.detail) == (
+        10,
+        20,
+        30,
+        "killed by SIGKILL",
+        "seccomp",
+        '{"abi":0}',
+    )
 
 
 def test_a_new_epoch_decides_what_the_last_one_left_open_in_the_same_batch_and_before() -> None:
@@ -119,14 +148,20 @@ def test_a_new_epoch_decides_what_the_last_one_left_open_in_the_same_batch_and_b
         assert row.reason == "the supervisor of epoch 3 died before the outcome was known"
     transfer = made.rows.transfers[before.id, 0]
     assert (transfer.state, transfer.proof) == ("unknown", "unproved")
-    assert (made.rows.jobs[5].state, made.rows.jobs[5].reason) == ("failed", "the supervisor of epoch 3 died while the job was queued")
+    assert (made.rows.jobs[5].state, made.rows.jobs[5].reason) == (
+        "failed",
+        "the supervisor of epoch 3 died while the job was queued",
+    )
     assert made.rows.processes["worker", 1].exit == "gone with the supervisor"
     assert made.rows.processes["supervisor", 10].ended is None
     assert made.place == Place(1, "there", 4, 10, 901)
 
 
 def test_an_output_goes_with_the_supervisor_that_kept_it() -> None:
-    ended = [JobEnded(5, "done", 20, "", b"{}", 1000, "application/gzip", "x.gz", 99), JobEnded(6, "done", 21, "", b"{}")]
+    ended = [
+        JobEnded(5, "done", 20, "", b"{}", 1000, "application/gzip", "x.gz", 99),
+        JobEnded(6, "done", 21, "", b"{}"),
+    ]
     begun = [Job(job, "compress", "x", 10, 10, "web", 1, 41) for job in (5, 6)]
     rows = folded([*begun, *ended, Epoch(1, "here", 4, 950, 10, 30, 0, False)]).rows.jobs
     assert (rows[5].output, rows[5].output_gone, rows[5].change) == (1000, 30, 104)
@@ -144,9 +179,21 @@ def test_a_supervisor_that_stops_in_order_leaves_nothing_open() -> None:
 
 
 def test_of_a_client_only_the_pair_ends_with_a_killed_supervisor_and_the_next_epoch_finds_that_one_gone() -> None:
-    begin = folded([Epoch(1, "here", 3, 900, 9, 1, 0, True), *(Born(role, 3, 70, 0, 2) for role in ("web", "lab", "tool", "recorder"))]).rows
-    ends = {role: row.exit for (role, serial), row in folded([Epoch(1, "here", 4, 901, 10, BEGIN, 0, False)], begin).rows.processes.items() if serial != 10}
-    assert ends == dict.fromkeys(("web", "lab", "tool"), "its pair ended with supervisor 9") | {"supervisor": "epoch 4 found it gone", "recorder": "gone with the supervisor"}
+    begin = folded(
+        [
+            Epoch(1, "here", 3, 900, 9, 1, 0, True),
+            *(Born(role, 3, 70, 0, 2) for role in ("web", "lab", "tool", "recorder")),
+        ]
+    ).rows
+    ends = {
+        role: row.exit
+        for (role, serial), row in folded([Epoch(1, "here", 4, 901, 10, BEGIN, 0, False)], begin).rows.processes.items()
+        if serial != 10
+    }
+    assert ends == dict.fromkeys(("web", "lab", "tool"), "its pair ended with supervisor 9") | {
+        "supervisor": "epoch 4 found it gone",
+        "recorder": "gone with the supervisor",
+    }
 
 
 def test_an_outcome_that_came_in_time_is_not_touched_by_the_next_epoch() -> None:
@@ -164,7 +211,14 @@ def test_messages_after_an_epoch_have_its_supervisor_at_the_other_end() -> None:
 
 
 def test_what_was_pruned_or_put_aside_is_not_missed() -> None:
-    made = folded([Outcome(1, "received", 2, 0, []), Proof(1, 0, "same", ""), JobEnded(2, "done", 1, "", b""), Ended("web", 3, 1, "", False)])
+    made = folded(
+        [
+            Outcome(1, "received", 2, 0, []),
+            Proof(1, 0, "same", ""),
+            JobEnded(2, "done", 1, "", b""),
+            Ended("web", 3, 1, "", False),
+        ]
+    )
     assert made.rows == Rows()
 
 

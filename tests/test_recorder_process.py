@@ -1,4 +1,5 @@
-"""The recorder as a process: killed, cut off, fenced, without a database; each record becomes exactly one row in the end."""
+"""The recorder as a process: killed, cut off, fenced, without a database; each record becomes exactly one row in the
+end."""
 
 from __future__ import annotations
 
@@ -13,9 +14,10 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Callable, Iterator
+from typing import Any
 
 import pytest
 from pymysql.connections import Connection
@@ -24,17 +26,17 @@ from sqlalchemy import create_engine, exc, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import NullPool
 
-from app import config
-from app.config import Settings
-from app.ipc.vocabulary import More, Progress
-from app.journal import segment
-from app.journal.records import Job, Message, Record
-from app.journal.writer import Writer as Journal
-from app.pool import children
-from app.recorder.__main__ import LET_GO
-from app.recorder.trouble import Trouble, judge
-from app.store import migrate
-from app.store.engine import engine
+from pairscope import config
+from pairscope.config import Settings
+from pairscope.ipc.vocabulary import More, Progress
+from pairscope.journal import segment
+from pairscope.journal.records import Job, Message, Record
+from pairscope.journal.writer import Writer as Journal
+from pairscope.pool import children
+from pairscope.recorder.__main__ import LET_GO
+from pairscope.recorder.trouble import Trouble, judge
+from pairscope.store import migrate
+from pairscope.store.engine import engine
 from tests import leaks, pools, power
 from tests.database import MariaDB, both, server
 from tests.eventually import eventually
@@ -47,7 +49,7 @@ class Recorder:
 
     def __init__(self, settings: Settings, begin: int = 1) -> None:
         environment = children.recorder_environment(settings, begin)
-        self._child = children.spawn("app.recorder", "recorder", [], environment, memoryview(bytearray(1 << 20)))
+        self._child = children.spawn("pairscope.recorder", "recorder", [], environment, memoryview(bytearray(1 << 20)))
         self.pid = self._child.pid
         self.channel = self._child.channel
         self.progress: list[Progress] = []
@@ -66,7 +68,9 @@ class Recorder:
         return eventually(heard, what, timeout)
 
     def drained(self, position: int) -> Progress:
-        return self.hear(lambda progress: progress.idle and progress.position >= position, f"the recorder is idle behind {position}")
+        return self.hear(
+            lambda progress: progress.idle and progress.position >= position, f"the recorder is idle behind {position}"
+        )
 
     def say(self, kind: str, payload: Any = None) -> None:
         self.channel.post(kind, payload)
@@ -114,7 +118,12 @@ def filed(settings: Settings, **changes: Any) -> Settings:
     path = settings.state / "settings.toml"
     settings.state.mkdir(parents=True, exist_ok=True)
     values = {"state": str(settings.state), "run": str(settings.run), "history_url": settings.history_url} | changes
-    path.write_text("".join(f"{name} = {value}\n" if isinstance(value, int) else f'{name} = "{value}"\n' for name, value in values.items()))
+    path.write_text(
+        "".join(
+            f"{name} = {value}\n" if isinstance(value, int) else f'{name} = "{value}"\n'
+            for name, value in values.items()
+        )
+    )
     return config.read(path)
 
 
@@ -137,13 +146,23 @@ def is_exactly_once(settings: Settings, told: list[Record]) -> None:
     rows = ask(settings, "SELECT id, state, preview FROM messages ORDER BY id")
     assert [row[0] for row in rows] == sorted(messages)
     assert all(row[1] == "received" and row[2] == messages[row[0]].preview for row in rows)
-    assert ask(settings, "SELECT COUNT(*) FROM transfers WHERE proof = 'same'") == [(sum(record.fds for record in messages.values()),)]
-    assert ask(settings, "SELECT id FROM jobs WHERE state = 'done' ORDER BY id") == sorted((record.id,) for record in told if type(record) is Job)
-    assert ask(settings, "SELECT SUM(messages) FROM rates") == ask(settings, "SELECT SUM(`rows`) FROM positions") == [(len(messages),)]
+    assert ask(settings, "SELECT COUNT(*) FROM transfers WHERE proof = 'same'") == [
+        (sum(record.fds for record in messages.values()),)
+    ]
+    assert ask(settings, "SELECT id FROM jobs WHERE state = 'done' ORDER BY id") == sorted(
+        (record.id,) for record in told if type(record) is Job
+    )
+    assert (
+        ask(settings, "SELECT SUM(messages) FROM rates")
+        == ask(settings, "SELECT SUM(`rows`) FROM positions")
+        == [(len(messages),)]
+    )
 
 
 @both
-def test_a_recorder_killed_again_and_again_in_mid_drain_writes_each_record_once(history: Settings, database: str) -> None:
+def test_a_recorder_killed_again_and_again_in_mid_drain_writes_each_record_once(
+    history: Settings, database: str
+) -> None:
     settings = filed(history)
     with journal(settings) as log:
         told = written(log, Story(begin=time.time_ns()), 1500)
@@ -189,10 +208,21 @@ def test_it_ends_when_its_supervisor_is_gone(history: Settings) -> None:
 
 
 def test_it_says_which_kind_of_message_it_has_no_handler_for_and_does_not_start(tmp_path: Path) -> None:
-    program = "import sys; from app.ipc import vocabulary as v; v.BY_CODE[90] = v.Kind(90, 'ping', v.SUP, 'recorder', v.Nothing, '', 0, '', False, ''); from app.recorder.__main__ import main; sys.exit(main())"
-    environment = {**os.environ, "PAIRSCOPE_STATE": str(tmp_path), "PAIRSCOPE_SUPERVISOR": str(os.getpid()), "PAIRSCOPE_BEGIN": "1"}
+    program = (
+        "import sys; from pairscope.ipc import vocabulary as v; v.BY_CODE[90] = v.Kind(90, 'ping', v.SUP, "
+        "'recorder', v.Nothing, '', 0, '', False, ''); from pairscope.recorder.__main__ import main; "
+        "sys.exit(main())"
+    )
+    environment = {
+        **os.environ,
+        "PAIRSCOPE_STATE": str(tmp_path),
+        "PAIRSCOPE_SUPERVISOR": str(os.getpid()),
+        "PAIRSCOPE_BEGIN": "1",
+    }
     ended = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=30)
-    assert ended.returncode == 2 and ended.stderr.endswith("pairscope recorder: the vocabulary has ping for the recorder, which has no handler for it\n"), ended.stderr
+    assert ended.returncode == 2 and ended.stderr.endswith(
+        "pairscope recorder: the vocabulary has ping for the recorder, which has no handler for it\n"
+    ), ended.stderr
     assert list(tmp_path.iterdir()) == [], "it had touched nothing"
 
 
@@ -208,7 +238,8 @@ def resident(pid: int) -> int:
 
 
 def test_a_large_backlog_does_not_fill_its_memory(history: Settings) -> None:
-    """The rows of a batch were part of a cycle: half a KB of each record stayed until the collector came, and it came seldom."""
+    """The rows of a batch were part of a cycle: half a KB of each record stayed until the collector came, and it came
+    seldom."""
     settings = filed(history)
     with journal(settings) as log:
         written(log, Story(begin=time.time_ns()), 3500)
@@ -242,7 +273,7 @@ def test_tables_that_are_not_there_yet_are_waited_for(database: str, mariadb: Ma
     with journal(settings) as log, recorder(settings) as running:
         told = written(log, Story(begin=time.time_ns()), 10)
         said = running.hear(lambda progress: "migrate" in progress.database, "it says what is missing").database
-        assert said.startswith("the tables are not as expected (python -m app migrate makes them): ")
+        assert said.startswith("the tables are not as expected (python -m pairscope migrate makes them): ")
         migrate.upgrade(settings)
         running.drained(log.position)
         is_exactly_once(settings, told)
@@ -264,11 +295,15 @@ def test_a_record_that_the_database_refuses_is_put_aside_alone(history: Settings
         is_exactly_once(settings, told)
         [(position, reason)] = ask(settings, "SELECT position, reason FROM quarantine")
         assert position == bad
-        assert ("too large" if database == "sqlite" else "18446744073709551615 does not fit the column size of messages") in reason
+        assert (
+            "too large" if database == "sqlite" else "18446744073709551615 does not fit the column size of messages"
+        ) in reason
 
 
 @both
-def test_the_recorder_of_an_older_supervisor_stops_and_says_why(history: Settings, database: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_recorder_of_an_older_supervisor_stops_and_says_why(
+    history: Settings, database: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     settings = filed(history)
     with journal(settings) as log:
         with recorder(settings, begin=1) as older:
@@ -281,7 +316,10 @@ def test_the_recorder_of_an_older_supervisor_stops_and_says_why(history: Setting
                 newer.say("more", More(log.position))
                 newer.drained(log.position)
         is_exactly_once(settings, told)
-    assert "written for the supervisor that began at position 2, and this recorder's began at 1, before it: it stops" in capfd.readouterr().err
+    assert (
+        "written for the supervisor that began at position 2, and this recorder's began at 1, before it: it stops"
+        in capfd.readouterr().err
+    )
 
 
 def test_a_journal_that_cannot_be_read_on_is_said_and_gone_on_with_when_it_can(history: Settings) -> None:
@@ -297,7 +335,9 @@ def test_a_journal_that_cannot_be_read_on_is_said_and_gone_on_with_when_it_can(h
         with recorder(settings) as running:
             running.say("more", More(log.position + 1))
             said = running.hear(lambda progress: progress.stalled, "it says why", 20)
-            assert said.database == "ok" and said.stalled.startswith(f"the journal holds what this version cannot read behind position {log.position}: ")
+            assert said.database == "ok" and said.stalled.startswith(
+                f"the journal holds what this version cannot read behind position {log.position}: "
+            )
             os.truncate(path, size)
             told += written(log, story, 2)
             running.say("more", More(log.position))
@@ -310,13 +350,18 @@ def test_a_journal_that_cannot_be_read_on_is_said_and_gone_on_with_when_it_can(h
             blocked = settings.journal / f".{path.stem}-{begin}-{log.bytes - begin}.damaged.{running.pid}"
             blocked.mkdir()
             running.say("more", More(log.position))
-            assert running.hear(lambda progress: progress.stalled, "it says why", 20).stalled == "what the journal has damaged cannot be set aside: Is a directory"
+            assert (
+                running.hear(lambda progress: progress.stalled, "it says why", 20).stalled
+                == "what the journal has damaged cannot be set aside: Is a directory"
+            )
             blocked.rmdir()
             assert running.drained(lost).gaps == 1
     is_exactly_once(settings, told)
 
 
-@pytest.mark.parametrize("damaged", ["its own record", "its own record, and the clock was set back", "the beginning of its segment"])
+@pytest.mark.parametrize(
+    "damaged", ["its own record", "its own record, and the clock was set back", "the beginning of its segment"]
+)
 @both
 def test_what_follows_an_epoch_that_is_damaged_is_recorded_as_of_that_epoch(
     history: Settings, database: str, damaged: str, monkeypatch: pytest.MonkeyPatch
@@ -327,7 +372,7 @@ def test_what_follows_an_epoch_that_is_damaged_is_recorded_as_of_that_epoch(
     told: list[list[Record]] = []
     with monkeypatch.context() as clock, contextlib.ExitStack() as opened:
         if "clock" in damaged:
-            clock.setattr("app.journal.writer.time.time_ns", lambda ahead=time.time_ns() + 3600 * 10**9: ahead)
+            clock.setattr("pairscope.journal.writer.time.time_ns", lambda ahead=time.time_ns() + 3600 * 10**9: ahead)
         log = opened.enter_context(journal(settings))
         told.append(written(log, story, 5))
         log.append(left := story.job()[:3])
@@ -348,8 +393,12 @@ def test_what_follows_an_epoch_that_is_damaged_is_recorded_as_of_that_epoch(
         running.drained(log.position)
     for number, records in enumerate(told, 1):
         jobs = [record.id for record in records if type(record) is Job]
-        assert ask(settings, f"SELECT id, epoch FROM jobs WHERE state = 'done' AND epoch = {number} ORDER BY id") == [(id, number) for id in jobs]
-    assert ask(settings, f"SELECT epoch, state, reason FROM jobs WHERE id = {open_job}") == [(1, "failed", "the supervisor of epoch 1 died while the job was queued")]
+        assert ask(settings, f"SELECT id, epoch FROM jobs WHERE state = 'done' AND epoch = {number} ORDER BY id") == [
+            (id, number) for id in jobs
+        ]
+    assert ask(settings, f"SELECT epoch, state, reason FROM jobs WHERE id = {open_job}") == [
+        (1, "failed", "the supervisor of epoch 1 died while the job was queued")
+    ]
     ended = ask(settings, "SELECT serial, epoch, `exit` FROM processes WHERE role = 'supervisor' ORDER BY serial")
     assert ended == [(1, 1, "epoch 2 found it gone"), (2, 2, "epoch 3 found it gone"), (3, 3, "")]
 
@@ -371,7 +420,9 @@ def test_records_that_the_journal_has_lost_are_told_and_passed(history: Settings
             assert running.drained(log.position).quarantined == 1
     assert ask(settings, "SELECT position, record FROM quarantine") == [(done + 1, b"")]
     kept = {record.id for record in lost[first - log.position - 1 :] if type(record) is Message}
-    assert {row[0] for row in ask(settings, "SELECT id FROM messages")} == kept | {record.id for record in told if type(record) is Message}
+    assert {row[0] for row in ask(settings, "SELECT id FROM messages")} == kept | {
+        record.id for record in told if type(record) is Message
+    }
 
 
 @both
@@ -396,7 +447,7 @@ def test_after_a_power_failure_each_message_acknowledged_is_one_row_and_what_may
     power.fail(settings.journal, ends[saved], torn=50)
     kept = told[: RECORDS_OF_A_JOB * max(drained, saved)]
     if clock == "set back":
-        monkeypatch.setattr("app.journal.writer.time.time_ns", lambda: 10**18)
+        monkeypatch.setattr("pairscope.journal.writer.time.time_ns", lambda: 10**18)
     with journal(settings) as log:
         before = log.behind(0)
         with recorder(settings, log.begin) as running:
@@ -407,12 +458,16 @@ def test_after_a_power_failure_each_message_acknowledged_is_one_row_and_what_may
     is_exactly_once(settings, kept)
     [(position, reason)] = ask(settings, "SELECT position, reason FROM quarantine")
     assert position == ends[max(drained, saved)] + 1
-    assert reason == f"epoch 2 found the journal's end at position {ends[saved]}: what was appended behind {position - 1} may be lost"
+    assert (
+        reason == f"epoch 2 found the journal's end at position {ends[saved]}: what was appended behind {position - 1} "
+        "may be lost"
+    )
 
 
 @both
 def test_a_journal_that_was_away_and_comes_back_is_gone_on_with(history: Settings, database: str) -> None:
-    """A disk that was not mounted for a while: an empty directory stood in its place, and saw more epochs than the journal had."""
+    """A disk that was not mounted for a while: an empty directory stood in its place, and saw more epochs than the
+    journal had."""
     settings = filed(history)
     story, told, away = Story(begin=time.time_ns()), [], settings.state / "away"
     for epochs in (2, 4, 1):
@@ -442,7 +497,7 @@ def test_a_lost_journal_under_a_clock_set_back_stops_the_recorder_until_the_node
         running.say("more", More(log.position))
         running.drained(log.position)
     shutil.rmtree(settings.journal)
-    monkeypatch.setattr("app.journal.writer.time.time_ns", lambda: 10**18)
+    monkeypatch.setattr("pairscope.journal.writer.time.time_ns", lambda: 10**18)
     with journal(settings) as log:
         told += written(log, story, 5)
         with recorder(settings, log.begin) as stopped:
@@ -452,7 +507,9 @@ def test_a_lost_journal_under_a_clock_set_back_stops_the_recorder_until_the_node
             connection.execute(text("DELETE FROM positions WHERE node = 1"))
         with recorder(settings, log.begin) as running:
             running.drained(log.position)
-    assert [row[0] for row in ask(settings, "SELECT id FROM messages ORDER BY id")] == [record.id for record in told if type(record) is Message]
+    assert [row[0] for row in ask(settings, "SELECT id FROM messages ORDER BY id")] == [
+        record.id for record in told if type(record) is Message
+    ]
 
 
 @both
@@ -471,7 +528,10 @@ def test_history_is_bounded_and_says_so(history: Settings, database: str) -> Non
 def test_two_nodes_write_into_one_history_and_keep_its_bound_together(mariadb: MariaDB, tmp_path: Path) -> None:
     url = mariadb.fresh()
     migrate.upgrade(Settings(state=tmp_path, run=tmp_path, history_url=url))
-    nodes = [filed(Settings(state=tmp_path / str(node), run=tmp_path, history_url=url), node=node, history_rows=2000) for node in (1, 2)]
+    nodes = [
+        filed(Settings(state=tmp_path / str(node), run=tmp_path, history_url=url), node=node, history_rows=2000)
+        for node in (1, 2)
+    ]
     told: dict[int, list[Record]] = {}
     with journal(nodes[0]) as one, journal(nodes[1]) as two:
         for log, node in ((one, 1), (two, 2)):
@@ -480,7 +540,9 @@ def test_two_nodes_write_into_one_history_and_keep_its_bound_together(mariadb: M
             first.drained(one.position)
             second.drained(two.position)
             for running, log in ((first, one), (second, two)):
-                running.say("more", More(log.append([Story(node=1 + (log is two), begin=time.time_ns()).message("stop")])))
+                running.say(
+                    "more", More(log.append([Story(node=1 + (log is two), begin=time.time_ns()).message("stop")]))
+                )
             first.drained(one.position)
             second.drained(two.position)
     assert ask(nodes[0], "SELECT node, `rows` FROM positions ORDER BY node") == [(1, 5001), (2, 5001)]
@@ -503,7 +565,9 @@ def test_a_database_killed_in_mid_drain_is_waited_for_and_nothing_is_lost(tmp_pa
             begun = running.hear(lambda progress: progress.rows > 0, "it has begun").position
             mine.kill()
             away = running.hear(lambda progress: progress.database != "ok", "it says that the database is away")
-            assert away.database.startswith(("the database cannot be used: ", "the connection to the database is lost: "))
+            assert away.database.startswith(
+                ("the database cannot be used: ", "the connection to the database is lost: ")
+            )
             assert log.position > away.position >= begun and not away.idle
             told += written(log, story, 100)
             mine.start()
@@ -521,14 +585,18 @@ def test_a_database_that_is_away_from_the_start_is_waited_for(tmp_path: Path) ->
         with journal(settings) as log, recorder(settings) as running:
             told = written(log, Story(begin=time.time_ns()), 10)
             away = running.hear(lambda progress: "Can't connect" in progress.database, "it says that nobody answers")
-            assert away.position == log.first - 1, "it knows no more than that the journal has let go of what was before"
+            assert away.position == log.first - 1, (
+                "it knows no more than that the journal has let go of what was before"
+            )
             mine.start()
             running.drained(log.position)
         is_exactly_once(settings, told)
 
 
 @pytest.mark.database
-def test_asked_to_finish_without_a_database_it_leaves_the_rest_in_the_journal(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_asked_to_finish_without_a_database_it_leaves_the_rest_in_the_journal(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     settings = filed(Settings(state=tmp_path, run=tmp_path, history_url="mysql+pymysql://nobody@127.0.0.1:1/none"))
     with journal(settings) as log, recorder(settings) as running:
         written(log, Story(begin=time.time_ns()), 10)
@@ -540,7 +608,9 @@ def test_asked_to_finish_without_a_database_it_leaves_the_rest_in_the_journal(tm
 
 @pytest.mark.database
 @pytest.mark.parametrize("silent", ["between two statements", "in the midst of a packet"])
-def test_a_client_that_stands_still_in_a_transaction_holds_no_lock_for_long(mariadb: MariaDB, tmp_path: Path, silent: str) -> None:
+def test_a_client_that_stands_still_in_a_transaction_holds_no_lock_for_long(
+    mariadb: MariaDB, tmp_path: Path, silent: str
+) -> None:
     """As a recorder does that a signal has stopped. The next one waits for the row that it has locked."""
     url = mariadb.fresh()
     migrate.upgrade(Settings(state=tmp_path, run=tmp_path, history_url=url))
@@ -568,7 +638,9 @@ def test_a_client_that_stands_still_in_a_transaction_holds_no_lock_for_long(mari
     assert LET_GO + 2 <= SOON
 
 
-ROW = "INSERT INTO positions (node, node_name, epoch, position, at, supervisor, supervisor_pid, journal_epoch, `rows`, transfers, jobs, processes, pruned_messages, pruned_transfers, pruned_jobs, pruned_processes) VALUES (1, '', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)"  # fmt: skip
+ROW = ("INSERT INTO positions (node, node_name, epoch, position, at, supervisor, supervisor_pid, journal_epoch, "
+    "`rows`, transfers, jobs, processes, pruned_messages, pruned_transfers, pruned_jobs, pruned_processes) VALUES "
+    "(1, '', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)")  # fmt: skip
 
 
 SOON = 5
@@ -576,7 +648,8 @@ SOON = 5
 
 
 def waits_for_the_row(mariadb: MariaDB, pid: int) -> None:
-    """Stops a recorder that waits for its row's lock: whoever has it lets go then, and the recorder has it without knowing."""
+    """Stops a recorder that waits for its row's lock: whoever has it lets go then, and the recorder has it without
+    knowing."""
     waits = text("SELECT 1 FROM information_schema.innodb_lock_waits")
     made = create_engine(mariadb.url("mysql"), poolclass=NullPool, isolation_level="AUTOCOMMIT")
     with made.connect() as looking:
@@ -593,10 +666,15 @@ def waits_for_the_row(mariadb: MariaDB, pid: int) -> None:
 
 
 @pytest.mark.database
-def test_a_successor_records_within_seconds_of_its_predecessors_death_although_the_recorder_was_stopped_with_the_lock(mariadb: MariaDB, tmp_path: Path) -> None:
-    """The supervisor is killed, and the next one started as soon as it is gone. What was acknowledged stands within 5 s of the kill."""
+def test_a_successor_records_within_seconds_of_its_predecessors_death_although_the_recorder_was_stopped_with_the_lock(
+    mariadb: MariaDB, tmp_path: Path
+) -> None:
+    """The supervisor is killed, and the next one started as soon as it is gone. What was acknowledged stands within 5 s
+    of the kill."""
     settings = tmp_path / "settings.toml"
-    settings.write_text(f'state = "{tmp_path}"\nrun = "{tmp_path}/run"\nhistory_url = "{mariadb.fresh()}"\nworkers = 1\n')
+    settings.write_text(
+        f'state = "{tmp_path}"\nrun = "{tmp_path}/run"\nhistory_url = "{mariadb.fresh()}"\nworkers = 1\n'
+    )
     with pools.running(tmp_path, PAIRSCOPE_SETTINGS=str(settings)) as pool:
         recorder = pool.ready().recorder.pid
         pool.drained()
@@ -609,14 +687,20 @@ def test_a_successor_records_within_seconds_of_its_predecessors_death_although_t
         begun = time.monotonic()
         pool.process.wait()
         with pools.running(tmp_path, PAIRSCOPE_SETTINGS=str(settings)), made.connect() as looking:
-            eventually(lambda: (looking.rollback(), jobs <= set(looking.scalars(text("SELECT id FROM jobs"))))[1], "every job stands", SOON)
+            eventually(
+                lambda: (looking.rollback(), jobs <= set(looking.scalars(text("SELECT id FROM jobs"))))[1],
+                "every job stands",
+                SOON,
+            )
             took = time.monotonic() - begun
             assert took < SOON, f"{took:.1f} s"
         assert not leaks.runs(recorder), "the stopped one died with its supervisor"
 
 
 @pytest.mark.database
-def test_a_recorder_that_somebody_elses_lock_keeps_waiting_says_so_within_seconds(mariadb: MariaDB, tmp_path: Path) -> None:
+def test_a_recorder_that_somebody_elses_lock_keeps_waiting_says_so_within_seconds(
+    mariadb: MariaDB, tmp_path: Path
+) -> None:
     """The server's own patience would be 50 s."""
     settings = filed(Settings(state=tmp_path, run=tmp_path, history_url=mariadb.fresh()))
     migrate.upgrade(settings)
@@ -625,7 +709,11 @@ def test_a_recorder_that_somebody_elses_lock_keeps_waiting_says_so_within_second
         told = written(log, Story(begin=time.time_ns()), 10)
         with recorder(settings) as running:
             begun = time.monotonic()
-            running.hear(lambda progress: progress.database.startswith("the database is busy: Lock wait timeout exceeded"), "it says that it waits", SOON)
+            running.hear(
+                lambda progress: progress.database.startswith("the database is busy: Lock wait timeout exceeded"),
+                "it says that it waits",
+                SOON,
+            )
             assert time.monotonic() - begun > LET_GO, "and has waited as long as it takes another one's lock to end"
             held.rollback()
             running.drained(log.position)
@@ -635,15 +723,18 @@ def test_a_recorder_that_somebody_elses_lock_keeps_waiting_says_so_within_second
 @pytest.mark.long
 @pytest.mark.database
 @pytest.mark.parametrize("freed_by", ["the kernel", "the server"])
-def test_a_successor_records_within_seconds_although_a_recorder_was_stopped_with_the_lock(mariadb: MariaDB, tmp_path: Path, freed_by: str) -> None:
-    """With the supervisor's death the kernel ends the stopped one. Where its supervisor lives, the server takes the lock from it."""
+def test_a_successor_records_within_seconds_although_a_recorder_was_stopped_with_the_lock(
+    mariadb: MariaDB, tmp_path: Path, freed_by: str
+) -> None:
+    """With the supervisor's death the kernel ends the stopped one. Where its supervisor lives, the server takes the
+    lock from it."""
     settings = filed(Settings(state=tmp_path, run=tmp_path, history_url=mariadb.fresh()))
     migrate.upgrade(settings)
     supervisor = """
 import sys
-from app.config import load
-from app.pool import children
-child = children.spawn("app.recorder", "recorder", [], children.recorder_environment(load(), 1), memoryview(bytearray(1 << 20)))
+from pairscope.config import load
+from pairscope.pool import children
+child = children.spawn("pairscope.recorder", "recorder", [], children.recorder_environment(load(), 1), memoryview(bytearray(1 << 20)))
 print(child.pid, flush=True)
 sys.stdin.read()
 """
@@ -652,7 +743,13 @@ sys.stdin.read()
         held = create_engine(settings.history_url, poolclass=NullPool).connect()
         held.execute(text(ROW))
         environment = {**os.environ, "PAIRSCOPE_SETTINGS": str(settings.state / "settings.toml")}
-        parent = subprocess.Popen([sys.executable, "-c", supervisor], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        parent = subprocess.Popen(
+            [sys.executable, "-c", supervisor],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         assert parent.stdout
         pid = int(parent.stdout.readline())
         try:
@@ -784,7 +881,8 @@ def is_rows(command: bytes) -> bool:
 
 @contextmanager
 def behind_a_relay(mariadb: MariaDB, directory: Path) -> Iterator[tuple[Settings, Settings, Refusing]]:
-    """Settings that lead straight to a fresh history, those of a recorder that goes there through a relay, and the relay."""
+    """Settings that lead straight to a fresh history, those of a recorder that goes there through a relay, and the
+    relay."""
     with refusing_relay(mariadb.port) as relay:
         direct = Settings(state=directory, run=directory, history_url=mariadb.fresh())
         migrate.upgrade(direct)
@@ -797,14 +895,20 @@ def test_a_database_that_says_not_now_by_any_number_is_waited_for_and_no_record_
     mariadb: MariaDB, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     everything = (is_work, is_commit, is_rows)
-    with behind_a_relay(mariadb, tmp_path) as (direct, through, relay), journal(through) as log, recorder(through) as running:
+    with (
+        behind_a_relay(mariadb, tmp_path) as (direct, through, relay),
+        journal(through) as log,
+        recorder(through) as running,
+    ):
         story, told = Story(begin=time.time_ns()), []
         running.drained(log.position)
         for number, what in zip((1047, 1180, 40000, 1040, 2013, 1105), itertools.cycle(everything)):
             with relay.refusing(number, what):
                 told += written(log, story, 10)
                 running.say("more", More(log.position))
-                said = running.hear(lambda progress: progress.database != "ok", f"it says that it cannot write: {number}").database
+                said = running.hear(
+                    lambda progress: progress.database != "ok", f"it says that it cannot write: {number}"
+                ).database
                 assert "not now" in said
             running.hear(lambda progress: progress.database == "ok", "it goes on")
         assert running.drained(log.position).quarantined == 0
@@ -820,13 +924,20 @@ def test_a_database_that_says_not_now_by_any_number_is_waited_for_and_no_record_
 @pytest.mark.database
 def test_a_record_is_put_aside_only_if_another_one_is_taken(mariadb: MariaDB, tmp_path: Path) -> None:
     """1366 is about a value; but where every value is refused, it is not the values."""
-    with behind_a_relay(mariadb, tmp_path) as (direct, through, relay), journal(through) as log, contextlib.ExitStack() as stack:
+    with (
+        behind_a_relay(mariadb, tmp_path) as (direct, through, relay),
+        journal(through) as log,
+        contextlib.ExitStack() as stack,
+    ):
         story = Story(begin=time.time_ns())
         with relay.refusing(1366):
             running = stack.enter_context(recorder(through))
             told = written(log, story, 5)
             running.say("more", More(log.position))
-            running.hear(lambda progress: "refuses what is not about a record" in progress.database, "it says that it is no record's fault")
+            running.hear(
+                lambda progress: "refuses what is not about a record" in progress.database,
+                "it says that it is no record's fault",
+            )
         running.drained(log.position)
         with relay.refusing(1366, is_rows):
             told += written(log, story, 5)
@@ -835,7 +946,9 @@ def test_a_record_is_put_aside_only_if_another_one_is_taken(mariadb: MariaDB, tm
             bad = log.append([odd])
             told += written(log, story, 5)
             running.say("more", More(log.position))
-            running.hear(lambda progress: "refuses every record" in progress.database, "it says that it is not one record")
+            running.hear(
+                lambda progress: "refuses every record" in progress.database, "it says that it is not one record"
+            )
         assert running.drained(log.position).quarantined == 1
         is_exactly_once(direct, told)
         assert ask(direct, "SELECT position FROM quarantine") == [(bad,)]
@@ -879,12 +992,20 @@ def test_a_locked_sqlite_file_is_busy_and_a_broken_one_is_away(tmp_path: Path) -
     try:
         holder.execute("CREATE TABLE t (a)")
         holder.execute("BEGIN IMMEDIATE")
-        assert sqlite_trouble(path, "INSERT INTO t VALUES (1)") == (Trouble.BUSY, "the database is busy: database is locked")
+        assert sqlite_trouble(path, "INSERT INTO t VALUES (1)") == (
+            Trouble.BUSY,
+            "the database is busy: database is locked",
+        )
     finally:
         holder.close()
     assert sqlite_trouble(path, "SELECT * FROM missing")[0] is Trouble.SCHEMA
     assert sqlite_trouble(path, "SELECT missing FROM t")[0] is Trouble.SCHEMA
-    assert sqlite_trouble(path, "CREATE UNIQUE INDEX i ON t (a)", "INSERT INTO t VALUES (1)", "INSERT INTO t VALUES (1)")[0] is Trouble.RECORD
+    assert (
+        sqlite_trouble(path, "CREATE UNIQUE INDEX i ON t (a)", "INSERT INTO t VALUES (1)", "INSERT INTO t VALUES (1)")[
+            0
+        ]
+        is Trouble.RECORD
+    )
     path.write_bytes(b"no database" * 1000)
     assert sqlite_trouble(path, "SELECT * FROM t")[0] is Trouble.AWAY
 
@@ -896,7 +1017,10 @@ def test_a_locked_sqlite_file_is_busy_and_a_broken_one_is_away(tmp_path: Path) -
         ("SELECT * FROM missing", Trouble.SCHEMA),
         ("INSERT INTO messages (missing) VALUES (1)", Trouble.SCHEMA),
         ("INSERT INTO quarantine (node, position, at, reason, record) VALUES (99999, 1, 1, '', '')", Trouble.RECORD),
-        ("INSERT INTO quarantine (node, position, at, reason, record) VALUES (1, 1, 1, REPEAT('x', 500), '')", Trouble.RECORD),
+        (
+            "INSERT INTO quarantine (node, position, at, reason, record) VALUES (1, 1, 1, REPEAT('x', 500), '')",
+            Trouble.RECORD,
+        ),
         ("INSERT INTO quarantine (node, position, at, reason, record) VALUES (1, 1, 1, NULL, '')", Trouble.RECORD),
         ("KILL CONNECTION_ID()", Trouble.AWAY),
         ("SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = 1213", Trouble.BUSY),
@@ -909,7 +1033,7 @@ def test_a_locked_sqlite_file_is_busy_and_a_broken_one_is_away(tmp_path: Path) -
 def test_a_servers_errors_are_told_apart(mariadb: MariaDB, tmp_path: Path, statement: str, trouble: Trouble) -> None:
     settings = Settings(state=tmp_path, run=tmp_path, history_url=mariadb.fresh())
     migrate.upgrade(settings)
-    from app.store.engine import engine
+    from pairscope.store.engine import engine
 
     with pytest.raises(Exception) as raised:
         with engine(settings.history_url, poolclass=NullPool, pool_recycle=-1).begin() as connection:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import closing
-from typing import Any, Iterator
+from typing import Any
 
 import msgspec
 import pytest
@@ -11,13 +12,13 @@ from pymysql.err import DataError
 from sqlalchemy import BigInteger, Column, Integer, MetaData, Table, create_engine, select, text
 from sqlalchemy.pool import NullPool
 
-from app.config import Settings
-from app.journal.records import Born, Ended, Epoch, Job, JobStarted, Message, Record
-from app.recorder import writer as writers
-from app.recorder.upsert import SIZES, Unfit, Upsert, send
-from app.recorder.writer import Behind, Fenced, Writer
-from app.store import models
-from app.store.engine import engine
+from pairscope.config import Settings
+from pairscope.journal.records import Born, Ended, Epoch, Job, JobStarted, Message, Record
+from pairscope.recorder import writer as writers
+from pairscope.recorder.upsert import SIZES, Unfit, Upsert, send
+from pairscope.recorder.writer import Behind, Fenced, Writer
+from pairscope.store import models
+from pairscope.store.engine import engine
 from tests.database import MariaDB, both
 from tests.story import BEGIN, MESSAGES_OF_A_JOB, RECORDS_OF_A_JOB, TRANSFERS_OF_A_JOB, Story
 
@@ -42,14 +43,22 @@ def numbered(records: list[Record], first: int) -> list[tuple[int, Record]]:
 def tale() -> list[Record]:
     """Something of everything: awkward text, extreme numbers, a death, a second epoch."""
     story = Story()
-    told: list[Record] = [Epoch(1, "hôte'; --", 1, 900, 1, BEGIN, 0, True), *story.workers(), Born("web", 1, 4001, 33, story.step())]
+    told: list[Record] = [
+        Epoch(1, "hôte'; --", 1, 900, 1, BEGIN, 0, True),
+        *story.workers(),
+        Born("web", 1, 4001, 33, story.step()),
+    ]
     for which in range(40):
         told += story.job(which)
     odd = story.message("task", fds=1, job=7, text="percent % quote ' \\ \" \0 \n ü")
     odd.transfers[0] = story.transfer(0, link="/tmp/%s 'quoted' \\ ünïcode \U0001f4f7 \0")
     odd.transfers[0].inode, odd.transfers[0].offset = 2**64 - 1, -1
     odd.preview = bytes(range(256)) * 2
-    told += [odd, Job(7, "digest", "na'me\\ %d \U0001f600" + "x" * 300, 2**62, story.step(), "web", 1, 4001), JobStarted(7, 1, story.step())]
+    told += [
+        odd,
+        Job(7, "digest", "na'me\\ %d \U0001f600" + "x" * 300, 2**62, story.step(), "web", 1, 4001),
+        JobStarted(7, 1, story.step()),
+    ]
     told += [story.outcome(odd, "failed", "broken pipe: '%'")]
     told += [story.message("task"), Ended("worker", 1, story.step(), "killed by SIGKILL", False)]
     told += [Epoch(1, "here", 2, 901, 2, story.step(), 12, False), *story.job(99)]
@@ -66,7 +75,7 @@ def test_batches_of_any_size_give_the_same_rows(history: Settings, database: str
             mine.commit(told[start : start + size])
     reference = history.state.parent / "reference"
     other = Settings(state=reference, run=reference, node_name="here")
-    from app.store import migrate
+    from pairscope.store import migrate
 
     migrate.upgrade(other)
     with writer(other, 2) as theirs:
@@ -80,9 +89,13 @@ def test_batches_of_any_size_give_the_same_rows(history: Settings, database: str
 def test_awkward_values_come_back_as_they_were(history: Settings, database: str) -> None:
     with writer(history, 2) as mine:
         mine.commit(numbered(tale(), 1000))
-    [(preview, reason)] = [row for row in rows(history, writers.MESSAGES, "preview", "reason") if row[1].startswith("broken")]
+    [(preview, reason)] = [
+        row for row in rows(history, writers.MESSAGES, "preview", "reason") if row[1].startswith("broken")
+    ]
     assert (preview, reason) == (bytes(range(256)), "broken pipe: '%'")
-    [(link, inode, offset)] = [row for row in rows(history, writers.TRANSFERS, "link", "inode", "offset") if row[1] == -1]
+    [(link, inode, offset)] = [
+        row for row in rows(history, writers.TRANSFERS, "link", "inode", "offset") if row[1] == -1
+    ]
     assert (link, offset) == ("/tmp/%s 'quoted' \\ ünïcode \U0001f4f7 ␀", None)
     [name] = [row[0] for row in rows(history, writers.JOBS, "name") if row[0].startswith("na'")]
     assert len(name) == 255 and name.startswith("na'me\\ %d \U0001f600xxx") and name.endswith("x…")
@@ -95,7 +108,17 @@ def test_counts_are_kept_with_the_rows(history: Settings, database: str) -> None
     with writer(history, 2) as mine:
         mine.commit(numbered(told, 1000))
         assert mine.kept == messages == len(rows(history, writers.MESSAGES))
-    [position] = rows(history, writers.POSITIONS, "position", "rows", "transfers", "jobs", "processes", "journal_epoch", "supervisor_pid")
+    [position] = rows(
+        history,
+        writers.POSITIONS,
+        "position",
+        "rows",
+        "transfers",
+        "jobs",
+        "processes",
+        "journal_epoch",
+        "supervisor_pid",
+    )
     assert position == (999 + len(told), messages, 41 * TRANSFERS_OF_A_JOB + 1, 42, 5, 2, 901)
     assert sum(row[0] for row in rows(history, writers.RATES, "messages")) == messages
 
@@ -119,8 +142,15 @@ def test_the_recorder_of_an_older_supervisor_cannot_commit(history: Settings, da
     with writer(history, 50) as older, writer(history, 70) as newer:
         older.commit(told[:3])
         newer.open()
-        for attempt in (lambda: older.commit(told[3:]), lambda: older.put_aside(53, None, "lost", 60), lambda: older.prune(10**6), older.open):
-            with pytest.raises(Fenced, match="the supervisor that began at position 70, and this recorder's began at 50, before it"):
+        for attempt in (
+            lambda: older.commit(told[3:]),
+            lambda: older.put_aside(53, None, "lost", 60),
+            lambda: older.prune(10**6),
+            older.open,
+        ):
+            with pytest.raises(
+                Fenced, match="the supervisor that began at position 70, and this recorder's began at 50, before it"
+            ):
                 attempt()
         assert rows(history, writers.POSITIONS, "epoch", "position") == [(70, 52)]
         newer.commit(told[3:])
@@ -142,7 +172,9 @@ def test_a_lost_journal_begins_a_new_count_of_epochs(history: Settings, database
 
 
 @both
-def test_the_next_epoch_follows_where_nothing_is_missing_before_it_and_only_there(history: Settings, database: str) -> None:
+def test_the_next_epoch_follows_where_nothing_is_missing_before_it_and_only_there(
+    history: Settings, database: str
+) -> None:
     story = Story()
     last = 50 + RECORDS_OF_A_JOB
     with writer(history) as mine:
@@ -168,7 +200,11 @@ def test_a_database_put_back_to_an_older_state_is_noticed(history: Settings, dat
 @both
 def test_history_keeps_its_bound_and_the_newest(history: Settings, database: str) -> None:
     story = Story()
-    told: list[Record] = [Epoch(1, "here", 1, 900, 1, BEGIN, 0, True), Born("web", 1, 5, 0, story.step()), Ended("web", 1, story.step(), "", True)]
+    told: list[Record] = [
+        Epoch(1, "here", 1, 900, 1, BEGIN, 0, True),
+        Born("web", 1, 5, 0, story.step()),
+        Ended("web", 1, story.step(), "", True),
+    ]
     for which in range(1000):
         told += story.job(which)
     waiting = Job(story.id() - (1 << 40), "digest", "still queued", 1, BEGIN, "web", 1, 5)
@@ -211,7 +247,7 @@ def test_a_record_put_aside_is_kept_whole_and_passed(history: Settings, database
 
 @pytest.mark.database
 def test_a_value_that_does_not_fit_is_refused_and_not_cut(mariadb: MariaDB, tmp_path: Any) -> None:
-    from app.store import migrate
+    from pairscope.store import migrate
 
     settings = Settings(state=tmp_path, run=tmp_path, history_url=mariadb.fresh())
     migrate.upgrade(settings)
@@ -236,7 +272,10 @@ class Entry(msgspec.Struct):
 
 
 def entries(number: int, **values: Any) -> list[Entry]:
-    return [Entry(**{"node": 1, "position": position, "at": 0, "reason": "x" * 100, "record": b""} | values) for position in range(number)]
+    return [
+        Entry(**{"node": 1, "position": position, "at": 0, "reason": "x" * 100, "record": b""} | values)
+        for position in range(number)
+    ]
 
 
 def test_rows_are_put_into_the_largest_blocks_that_they_fill() -> None:
@@ -252,7 +291,10 @@ def test_a_block_ends_before_the_servers_limit() -> None:
     assert [block.size for block in upsert.blocks(entries(2), 1)] == [1, 1], "a single row is never split"
 
 
-@pytest.mark.parametrize(("column", "value"), [("position", "1); DROP TABLE messages; --"), ("position", 2**63), ("node", 40_000), ("at", None)])
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("position", "1); DROP TABLE messages; --"), ("position", 2**63), ("node", 40_000), ("at", None)],
+)
 def test_a_number_that_is_none_or_does_not_fit_is_refused_before_it_is_sent(column: str, value: Any) -> None:
     with pytest.raises(Unfit, match=f"does not fit the column {column} of quarantine"):
         list(Upsert(writers.QUARANTINE).blocks(entries(1, **{column: value}), 10**6))
@@ -269,13 +311,24 @@ def test_text_and_bytes_of_any_length_arrive_whole(mariadb: MariaDB, length: int
         data: bytes
         number: int | None
 
-    table = Table("lengths", MetaData(), Column("id", BigInteger, primary_key=True), Column("text", models.LongWords()), Column("data", models.LongBytes()), Column("number", Integer))
+    table = Table(
+        "lengths",
+        MetaData(),
+        Column("id", BigInteger, primary_key=True),
+        Column("text", models.LongWords()),
+        Column("data", models.LongBytes()),
+        Column("number", Integer),
+    )
     made = create_engine(mariadb.fresh(), poolclass=NullPool)
     with made.begin() as connection:
         table.create(connection)
-        many = [Row(number, "ü" * (length // 2), bytes(length), None if number % 3 else -number) for number in range(1, 26)]
+        many = [
+            Row(number, "ü" * (length // 2), bytes(length), None if number % 3 else -number) for number in range(1, 26)
+        ]
         send(connection, Upsert(table).blocks(many, 10**7), lambda: None)
-        assert [tuple(row) for row in connection.execute(select(table).order_by(table.c.id))] == [msgspec.structs.astuple(row) for row in many]
+        assert [tuple(row) for row in connection.execute(select(table).order_by(table.c.id))] == [
+            msgspec.structs.astuple(row) for row in many
+        ]
 
 
 @pytest.mark.database

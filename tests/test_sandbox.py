@@ -10,12 +10,12 @@ import re
 import shutil
 import signal
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator
 
 import pytest
 
-from app.sandbox import BOTH, LEVELS, NONE, SECCOMP, landlock, syscalls
+from pairscope.sandbox import BOTH, LEVELS, NONE, SECCOMP, landlock, syscalls
 from tests.confinement import AS_ROOT, ROOT, UID, Confined, Scene, victim
 from tests.eventually import eventually
 
@@ -99,11 +99,15 @@ def on_a_worker_of_its_own(name: str, stage: Path, target: tuple[int, int], **to
 
 def test_every_attack_is_documented_and_every_documented_attack_is_tried() -> None:
     program = (ROOT / "tests/programs/confined.py").read_text()
-    assert sorted(ATTACKS) == sorted(name.replace("_", "-") for name in re.findall(r"^@attack\ndef (\w+)", program, re.MULTILINE))
+    assert sorted(ATTACKS) == sorted(
+        name.replace("_", "-") for name in re.findall(r"^@attack\ndef (\w+)", program, re.MULTILINE)
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_where_nothing_confines_the_attack_works(name: str, bare: Confined, stage: Path, target: tuple[int, int]) -> None:
+def test_where_nothing_confines_the_attack_works(
+    name: str, bare: Confined, stage: Path, target: tuple[int, int]
+) -> None:
     expected = ATTACKS[name][0]
     if name.startswith("kill-"):
         with victim() as one_more:
@@ -130,15 +134,23 @@ def test_landlock_alone_leaves_open_what_the_document_says(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_closed_worker_is_refused_what_the_document_says(name: str, closed: Confined, stage: Path, target: tuple[int, int]) -> None:
+def test_a_closed_worker_is_refused_what_the_document_says(
+    name: str, closed: Confined, stage: Path, target: tuple[int, int]
+) -> None:
     expected = ATTACKS[name][2]
-    outcome = on_a_worker_of_its_own(name, stage, target) if expected.startswith("killed") else try_it(closed, name, stage, target)
+    outcome = (
+        on_a_worker_of_its_own(name, stage, target)
+        if expected.startswith("killed")
+        else try_it(closed, name, stage, target)
+    )
     assert outcome == expected
 
 
 @needs_seccomp
 @pytest.mark.parametrize("name", NAMES)
-def test_seccomp_alone_refuses_the_same(name: str, only_seccomp: Confined, stage: Path, target: tuple[int, int]) -> None:
+def test_seccomp_alone_refuses_the_same(
+    name: str, only_seccomp: Confined, stage: Path, target: tuple[int, int]
+) -> None:
     expected = ATTACKS[name][2]
     if expected.startswith("killed"):
         outcome = on_a_worker_of_its_own(name, stage, target, most=SECCOMP)
@@ -202,7 +214,12 @@ def test_the_kernel_shows_what_the_level_says(closed: Confined) -> None:
     assert os.getsid(closed.pid) == closed.pid
     assert os.readlink(f"/proc/{closed.pid}/cwd") == "/"
     limits = Path(f"/proc/{closed.pid}/limits").read_text()
-    for name, words in {"NOFILE": "Max open files", "FSIZE": "Max file size", "AS": "Max address space", "NPROC": "Max processes"}.items():
+    for name, words in {
+        "NOFILE": "Max open files",
+        "FSIZE": "Max file size",
+        "AS": "Max address space",
+        "NPROC": "Max processes",
+    }.items():
         soft, hard = re.search(rf"^{words}\s+(\d+)\s+(\d+)", limits, re.MULTILINE).groups()
         assert int(soft) == int(hard) == detail["limits"][name]
 
@@ -314,7 +331,9 @@ def test_a_level_lowered_by_the_environment_is_said(level: str) -> None:
 
 def test_an_unknown_level_is_an_error_in_words() -> None:
     with Confined(env={"PAIRSCOPE_SANDBOX": "strict"}) as child:
-        assert child.hello == {"error": "PAIRSCOPE_SANDBOX is 'strict'; expected one of landlock+seccomp, seccomp, none"}
+        assert child.hello == {
+            "error": "PAIRSCOPE_SANDBOX is 'strict'; expected one of landlock+seccomp, seccomp, none"
+        }
 
 
 @needs_seccomp
@@ -331,7 +350,9 @@ def test_a_kernel_without_filters_gives_none_and_keeps_landlock() -> None:
         assert child.hello["level"] == NONE
         assert child.hello["detail"]["landlock"]["abi"] == ABI
         assert child.hello["detail"]["seccomp"] is None
-        assert any(sentence.startswith("seccomp: the filter was refused") for sentence in child.hello["detail"]["missing"])
+        assert any(
+            sentence.startswith("seccomp: the filter was refused") for sentence in child.hello["detail"]["missing"]
+        )
 
 
 def test_a_machine_without_libseccomp_gives_none(tmp_path: Path) -> None:
@@ -363,4 +384,9 @@ def test_the_level_is_small_enough_for_every_hello(closed: Confined) -> None:
 def test_the_errors_of_the_tables_are_real_ones() -> None:
     for outcomes in ATTACKS.values():
         for outcome in outcomes:
-            assert outcome == "done" or hasattr(errno, outcome) or outcome.endswith("Error") or outcome.startswith("killed by SIG")
+            assert (
+                outcome == "done"
+                or hasattr(errno, outcome)
+                or outcome.endswith("Error")
+                or outcome.startswith("killed by SIG")
+            )

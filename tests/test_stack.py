@@ -17,18 +17,18 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from app.config import Settings, embedded
-from app.lamp import box
-from app.stack import checks, guides, scoreboard, system
-from app.stack.check import CHECKS, Scene
-from app.stack.step import Verdict
-from app.store.engine import Away, engine
-from app.store.migrate import upgrade
-from app.web.pages.stack import PRIVATE
+from pairscope.config import Settings, embedded
+from pairscope.lamp import box
+from pairscope.stack import checks, guides, scoreboard, system
+from pairscope.stack.check import CHECKS, Scene
+from pairscope.stack.step import Verdict
+from pairscope.store.engine import Away, engine
+from pairscope.store.migrate import upgrade
+from pairscope.web.pages.stack import PRIVATE
 from tests.database import MariaDB
-from tests.refusing import refusing_relay
 from tests.plausible import History
 from tests.programs import hardened
+from tests.refusing import refusing_relay
 from tests.running import Server
 from tests.test_cli import one_sentence, run
 
@@ -41,11 +41,15 @@ PROVISION = ROOT / "deploy" / "provision.sh"
 
 @pytest.mark.parametrize("path", sorted(guides.generated(), key=str), ids=lambda path: str(path.relative_to(ROOT)))
 def test_what_is_generated_is_what_the_steps_say_today(path: Path):
-    assert path.read_text() == guides.generated()[path], "run: python -m app.stack.guides"
+    assert path.read_text() == guides.generated()[path], "run: python -m pairscope.stack.guides"
 
 
 def test_the_guides_blocks_are_the_steps_commands_in_their_order():
-    found = [block for name in ("README.md", "apache/README.md", "mysql/README.md") for block in guides.commands((guides.DEPLOY / name).read_text())]
+    found = [
+        block
+        for name in ("README.md", "apache/README.md", "mysql/README.md")
+        for block in guides.commands((guides.DEPLOY / name).read_text())
+    ]
     assert found == [guides.shown(step.commands) + "\n" for chapter in guides.CHAPTERS for step in chapter.steps]
 
 
@@ -55,7 +59,9 @@ def test_every_step_says_what_for_and_what_one_should_see_and_notes_on_other_sys
     for step in steps:
         assert step.purpose and step.see and step.wrong and step.done and step.title and not step.title.endswith(".")
         assert bool(step.unless) == bool(step.leave), step.id
-        assert step.elsewhere == () or "not run here" in guides.chapter_text(next(c for c in guides.CHAPTERS if step in c.steps))
+        assert step.elsewhere == () or "not run here" in guides.chapter_text(
+            next(c for c in guides.CHAPTERS if step in c.steps)
+        )
 
 
 @pytest.mark.parametrize("name", ["steps.sh", "provision.sh", "unprovision.sh", "vagrant.sh", "pairscope.sh"])
@@ -73,14 +79,26 @@ def test_what_the_advice_of_a_step_that_is_left_out_names_was_installed_before_b
     steps = [step for chapter in guides.CHAPTERS for step in chapter.steps]
     for number, step in enumerate(steps):
         for program in re.findall(r"\((\w+) allow", step.leave):
-            assert any(re.search(rf"apt-get -y install .*\b{program}\b", before.commands) and not before.leave for before in steps[:number]), (step.id, program)
+            assert any(
+                re.search(rf"apt-get -y install .*\b{program}\b", before.commands) and not before.leave
+                for before in steps[:number]
+            ), (step.id, program)
 
 
 @pytest.mark.parametrize("protects", ["strict", "full", "no"])
 def test_a_drop_in_is_written_where_apaches_service_is_read_only_and_nowhere_else(tmp_path: Path, protects: str):
-    """The step's own shell, on a directory of ours and with a systemctl that answers. script/fresh-test --hardened tries it under systemd."""
-    drop_in, asked = tmp_path / "etc" / "systemd" / "system" / "apache2.service.d" / "pairscope.conf", tmp_path / "asked"
-    steps = (ROOT / "deploy" / "steps.sh").read_text().replace("/etc/systemd/", f"{tmp_path}/etc/systemd/").replace("/opt/pairscope/code/", f"{ROOT}/")
+    """The step's own shell, on a directory of ours and with a systemctl that answers. script/fresh-test --hardened
+    tries it under systemd."""
+    drop_in, asked = (
+        tmp_path / "etc" / "systemd" / "system" / "apache2.service.d" / "pairscope.conf",
+        tmp_path / "asked",
+    )
+    steps = (
+        (ROOT / "deploy" / "steps.sh")
+        .read_text()
+        .replace("/etc/systemd/", f"{tmp_path}/etc/systemd/")
+        .replace("/opt/pairscope/code/", f"{ROOT}/")
+    )
     (tmp_path / "steps.sh").write_text(steps)
     said = f"""
 since() {{ grep -q restart {asked}; }}
@@ -96,10 +114,18 @@ done_apache_places; echo $?; do_apache_places; echo $?; done_apache_places; echo
     assert done.stdout.split()[0] != "0" and done.stdout.split()[1:] == ["0", "0"]
     assert asked.read_text().split("\n") == ["daemon-reload", "restart apache2", ""]
     [written] = re.findall(r"^\[Service\]\nReadWritePaths=(.+)$", drop_in.read_text(), re.MULTILINE)
-    made = {Path(word) for step in (step for chapter in guides.CHAPTERS for step in chapter.steps) for word in re.findall(r"/(?:var/lib|var/log|run)/pairscope\b", step.commands)}
+    made = {
+        Path(word)
+        for step in (step for chapter in guides.CHAPTERS for step in chapter.steps)
+        for word in re.findall(r"/(?:var/lib|var/log|run)/pairscope\b", step.commands)
+    }
     places = written.split()
     assert all(place.startswith("-/") for place in places), "one that is not there yet keeps no Apache from starting"
-    assert made == {Path("/var/lib/pairscope"), Path("/var/log/pairscope"), Path("/run/pairscope")} == {Path(place[1:]) for place in places}
+    assert (
+        made
+        == {Path("/var/lib/pairscope"), Path("/var/log/pairscope"), Path("/run/pairscope")}
+        == {Path(place[1:]) for place in places}
+    )
 
 
 # ---- looking
@@ -139,21 +165,30 @@ def test_a_row_that_differs_always_says_how(settings: Settings):
         assert (row.drift != "") == (row.verdict is not Verdict.GOOD), row
 
 
-def test_another_version_of_a_library_is_told_with_both_versions(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_another_version_of_a_library_is_told_with_both_versions(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     (tmp_path / "requirements.txt").write_text("flask==0.1\nno-such-library==9.9\n")
-    monkeypatch.setattr("app.stack.checks.python.CODE", tmp_path)
+    monkeypatch.setattr("pairscope.stack.checks.python.CODE", tmp_path)
     drifts = [row.drift for row in checks.run(settings, fresh=True).rows if row.step == "python-environment"]
-    assert "requirements.txt says flask 0.1, and it is" in drifts[0] and "no-such-library 9.9, and it is missing" in drifts[1]
+    assert (
+        "requirements.txt says flask 0.1, and it is" in drifts[0]
+        and "no-such-library 9.9, and it is missing" in drifts[1]
+    )
 
 
 def test_the_ports_that_apache_is_told_are_read_from_what_is_enabled(tmp_path: Path):
     (tmp_path / "conf-enabled").mkdir()
-    (tmp_path / "ports.conf").write_text("Listen 80\n# Listen 81\n<IfModule ssl_module>\n\tListen [::]:443\n</IfModule>\n")
+    (tmp_path / "ports.conf").write_text(
+        "Listen 80\n# Listen 81\n<IfModule ssl_module>\n\tListen [::]:443\n</IfModule>\n"
+    )
     (tmp_path / "conf-enabled" / "pairscope-port.conf").write_text("Listen 127.0.0.1:8081\n")
     assert system.listen_directives(tmp_path) == {80, 443, 8081}
 
 
-def test_a_box_that_listens_elsewhere_is_told_in_the_guides_words(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_box_that_listens_elsewhere_is_told_in_the_guides_words(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     chosen = tmp_path / "box.toml"
     chosen.write_text("port = 8080\n")
     monkeypatch.setattr(checks, "_box", lambda: box.choices(chosen))
@@ -176,18 +211,29 @@ def test_ports_that_somebody_listens_on_are_found_with_their_user():
 
 
 def test_a_scoreboard_counts_only_the_workers_of_living_processes():
-    told = {"processes": [{"pid": 7, "workers": [{"status": "_"}, {"status": "W"}, {"status": "."}, {"status": "_"}]}, {"pid": 0, "workers": [{"status": "_"}]}]}
+    told = {
+        "processes": [
+            {"pid": 7, "workers": [{"status": "_"}, {"status": "W"}, {"status": "."}, {"status": "_"}]},
+            {"pid": 0, "workers": [{"status": "_"}]},
+        ]
+    }
     found = scoreboard.counted(told)
     assert (found.pids, found.workers, found.idle, str(found)) == ((7,), 3, 2, "2 idle, 1 answering")
     assert scoreboard.read() is None, "this is no process of Apache's"
 
 
-def test_where_no_worker_is_idle_the_page_says_that_the_next_request_waits(settings: Settings, monkeypatch: pytest.MonkeyPatch):
+def test_where_no_worker_is_idle_the_page_says_that_the_next_request_waits(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(scoreboard, "read", lambda: scoreboard.Scoreboard((7,), {"answering": 32}))
     monkeypatch.setattr(system, "processes", lambda name: [7] if name == "apache2" else [])
     rows = checks.run(dataclasses.replace(settings, source="box"), fresh=True).rows
     (row,) = [row for row in rows if row.title == "Workers of Apache"]
-    assert row.verdict is Verdict.RECOMMENDED and "the next request waits" in row.drift and row.observed == "32 in 1 processes: 32 answering"
+    assert (
+        row.verdict is Verdict.RECOMMENDED
+        and "the next request waits" in row.drift
+        and row.observed == "32 in 1 processes: 32 answering"
+    )
 
 
 def test_what_listens_on_the_loopback_alone_is_not_reached():
@@ -220,7 +266,14 @@ def apart(*command: object, namespace: str) -> str:
 @pytest.mark.needs("ip", "ss")
 def test_the_firewall_waits_for_services_and_for_no_loopback_link_or_resolver():
     said = apart(sys.executable, ROOT / "tests" / "programs" / "listeners.py", PROVISION, namespace="--net")
-    assert re.findall(r"(\d+/\w+) \(", said) == ["53/tcp", "7100/tcp", "7101/tcp", "7102/tcp", "7103/udp", "7104/tcp"], said
+    assert re.findall(r"(\d+/\w+) \(", said) == [
+        "53/tcp",
+        "7100/tcp",
+        "7101/tcp",
+        "7102/tcp",
+        "7103/udp",
+        "7104/tcp",
+    ], said
 
 
 LISTS = """
@@ -265,7 +318,9 @@ def test_lists_of_packages_are_as_old_as_the_archive_made_them_whatever_apt_does
 
 
 @pytest.mark.parametrize("days, verdict", [(0, Verdict.GOOD), (29, Verdict.GOOD), (40, Verdict.RECOMMENDED)])
-def test_the_check_tells_the_lists_own_age(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, days: int, verdict: Verdict):
+def test_the_check_tells_the_lists_own_age(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, days: int, verdict: Verdict
+):
     monkeypatch.setattr(checks, "_box", lambda: {})
     monkeypatch.setattr(system, "LISTS", tmp_path)
     for name in ("a_InRelease", "a_main_Packages.lz4", "older_InRelease"):
@@ -282,8 +337,8 @@ def test_the_check_tells_the_lists_own_age(settings: Settings, tmp_path: Path, m
 
 LOOK = """
 import dataclasses, json, os, pathlib, sys
-from app.config import embedded
-from app.stack import checks, system
+from pairscope.config import embedded
+from pairscope.stack import checks, system
 from tests.programs import hardened
 
 checks.python.CODE = pathlib.Path("/root")
@@ -302,18 +357,25 @@ def test_where_proc_shows_nobody_else_a_check_says_what_it_cannot_see_and_who_ca
         pytest.skip("not root: no /proc of its own can be mounted")
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        done = subprocess.run([sys.executable, "-c", LOOK, str(settings.state), str(port)], cwd=ROOT, capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, "-c", LOOK, str(settings.state), str(port)], cwd=ROOT, capture_output=True, text=True
+        )
     if done.returncode == hardened.NOT_HERE:
         pytest.skip(done.stderr.strip())
     found = json.loads(done.stdout)
     hidden = "Processes of other users cannot be seen from here: "
-    for title, who in (("Processes of Apache", "root sees them: systemctl status apache2"), ("Processes of web", "root sees them: ps ")):
+    for title, who in (
+        ("Processes of Apache", "root sees them: systemctl status apache2"),
+        ("Processes of web", "root sees them: ps "),
+    ):
         verdict, _observed, drift = found[title]
         assert verdict == "unknown" and drift.startswith(hidden) and who in drift, found[title]
     assert found["Port"][:2] == ["good", f"{port}, held by user root"]
     assert found["seccomp"][:2] == ["good", "filters; which actions there are cannot be seen from here"]
     closed = "It cannot be seen from here: this user may not read /root/requirements.txt. root can look."
-    assert found["Install its libraries"] == ["unknown", "none", closed], "what may not be read is not called missing, nor right"
+    assert found["Install its libraries"] == ["unknown", "none", closed], (
+        "what may not be read is not called missing, nor right"
+    )
     assert "Modules" in found and "Names of the site" in found, "what is no process is looked at all the same"
 
 
@@ -343,18 +405,29 @@ def test_what_a_run_does_without_is_not_used_and_not_unseen(server: Server):
     assert row and "not used" in row[0] and "not seen" not in row[0]
     counted = re.search(r'<p class="verdicts".*?</p>', page, re.DOTALL)
     assert counted and "2 not used" in counted[0]
-    assert {row["verdict"] for row in server.get("/api/v1/checks").json["items"] if row["title"] in ("Apache", "MariaDB")} == {"unused"}
+    assert {
+        row["verdict"] for row in server.get("/api/v1/checks").json["items"] if row["title"] in ("Apache", "MariaDB")
+    } == {"unused"}
 
 
 @pytest.mark.pool
 @pytest.mark.web
 def test_what_one_may_type_to_look_oneself_works_in_the_embedded_run(server: Server):
     rows = {row["title"]: row for row in server.get("/api/v1/checks").json["items"]}
-    for title, words in (("Supervisor", "database  ready"), ("Tables of history", "tables are up to date"), ("Journal", '"ready": *true'), ("Descriptors a process may hold", r"^\d+|unlimited")):
+    for title, words in (
+        ("Supervisor", "database  ready"),
+        ("Tables of history", "tables are up to date"),
+        ("Journal", '"ready": *true'),
+        ("Descriptors a process may hold", r"^\d+|unlimited"),
+    ):
         done = subprocess.run(["bash", "-c", rows[title]["command"]], cwd="/", capture_output=True, text=True)
         assert done.returncode == 0 and re.search(words, done.stdout, re.DOTALL), (rows[title], done)
     for title in ("Apache", "MariaDB"):
-        assert rows[title]["observed"] == "not used here" and rows[title]["command"] == "" and rows[title]["verdict"] == "unused"
+        assert (
+            rows[title]["observed"] == "not used here"
+            and rows[title]["command"] == ""
+            and rows[title]["verdict"] == "unused"
+        )
 
 
 def test_elsewhere_what_one_may_type_names_what_is_there(settings: Settings, tmp_path: Path):
@@ -364,13 +437,16 @@ def test_elsewhere_what_one_may_type_names_what_is_there(settings: Settings, tmp
     private = tmp_path / "lamp" / "conf" / "web.toml"
     assert scene({"port": 81}, "x").typed("curl http://localhost:PORT/readyz") == "curl http://localhost:81/readyz"
     assert scene({}, "x").typed("pairscope status") == "pairscope status"
-    assert scene(None, str(private)).typed("pairscope status").endswith(" -m app status")
+    assert scene(None, str(private)).typed("pairscope status").endswith(" -m pairscope status")
     assert f"PAIRSCOPE_SETTINGS={private} " in scene(None, str(private)).typed("pairscope status")
     assert scene(None, str(private)).typed("mariadb -e 'SHOW GRANTS'") == "mariadb -e 'SHOW GRANTS'"
     client = tmp_path / "lamp" / "client.cnf"
     client.parent.mkdir()
     client.touch()
-    assert scene(None, str(private)).typed("mariadb -e 'SHOW GRANTS'") == f"mariadb --defaults-file={client} -e 'SHOW GRANTS'"
+    assert (
+        scene(None, str(private)).typed("mariadb -e 'SHOW GRANTS'")
+        == f"mariadb --defaults-file={client} -e 'SHOW GRANTS'"
+    )
 
 
 @pytest.mark.pool
@@ -401,14 +477,20 @@ def test_no_secret_stands_on_the_page(server: Server):
 def test_the_advice_about_a_database_that_cannot_be_asked_fits_what_it_says(mariadb: MariaDB, tmp_path: Path) -> None:
     def drift(url: str) -> str:
         made = engine(url, read_only=True, away=Away(), pool_size=1)
-        scene = Scene(Settings(state=tmp_path, run=tmp_path, history_url=url, source=str(tmp_path / "web.toml")), None, None, made)
+        scene = Scene(
+            Settings(state=tmp_path, run=tmp_path, history_url=url, source=str(tmp_path / "web.toml")), None, None, made
+        )
         (found,) = checks.mysql._server(scene)
         made.dispose()
         return found.drift
 
     with refusing_relay(mariadb.port) as relay:
         url = mariadb.url("mysql", relay.port)
-        for number, words in ((1045, "refuses the login of root"), (1040, "raise max_connections"), (1047, "its node is not part of the cluster now")):
+        for number, words in (
+            (1045, "refuses the login of root"),
+            (1040, "raise max_connections"),
+            (1047, "its node is not part of the cluster now"),
+        ):
             with relay.refusing(number, greets=number == 1047):
                 said = drift(url)
                 assert words in said and f"not now ({number})" in said and "start" not in said, said

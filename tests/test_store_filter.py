@@ -8,16 +8,19 @@ import time
 import pytest
 from sqlalchemy.dialects import mysql
 
-from app.ipc.identity import time_of
-from app.ipc.vocabulary import JOB_STATES, MESSAGE_STATES, PROOFS
-from app.store.filter import FIELDS, TEXT_EXPLANATION, FilterError, parse
-from app.web.face import sandbox_state, state_of
+from pairscope.ipc.identity import time_of
+from pairscope.ipc.vocabulary import JOB_STATES, MESSAGE_STATES, PROOFS
+from pairscope.store.filter import FIELDS, TEXT_EXPLANATION, FilterError, parse
+from pairscope.web.face import sandbox_state, state_of
 
 A_JOB = 123456789012250048
 
 
 def sql(text: str, table: str = "messages") -> str:
-    made = [str(condition.compile(dialect=mysql.dialect(), compile_kwargs={"literal_binds": True})) for condition in parse(text, table).conditions]
+    made = [
+        str(condition.compile(dialect=mysql.dialect(), compile_kwargs={"literal_binds": True}))
+        for condition in parse(text, table).conditions
+    ]
     return " AND ".join(re.sub(r"^coalesce\((.*), false\)$", r"\1", condition) for condition in made)
 
 
@@ -128,7 +131,9 @@ def test_messages_with_descriptors_are_found_by_their_transfers(text: str, descr
     assert parse(text, "messages").descriptor == descriptor
 
 
-@pytest.mark.parametrize(("table", "name"), [(table, field.name) for table, fields in FIELDS.items() for field in fields])
+@pytest.mark.parametrize(
+    ("table", "name"), [(table, field.name) for table, fields in FIELDS.items() for field in fields]
+)
 def test_every_field_explains_itself_and_its_example_can_be_read(table: str, name: str) -> None:
     [field] = [field for field in FIELDS[table] if field.name == name]
     assert field.explanation.endswith(".")
@@ -156,7 +161,11 @@ def test_workers_are_shown_unless_another_role_is_asked_for() -> None:
 
 
 def test_an_object_may_be_named_in_one_word_or_as_it_is_shown() -> None:
-    assert sql("object:file", "transfers") == sql('object:"regular file"', "transfers") == "transfers.object = 'regular file'"
+    assert (
+        sql("object:file", "transfers")
+        == sql('object:"regular file"', "transfers")
+        == "transfers.object = 'regular file'"
+    )
 
 
 def test_a_proof_that_is_not_made_yet_can_be_asked_for() -> None:
@@ -191,11 +200,19 @@ def test_an_error_names_the_words_that_pages_show() -> None:
 def test_died_is_who_ended_unasked_and_not_in_order() -> None:
     assert sql("state:died", "workers").startswith(
         "processes.ended IS NOT NULL AND processes.asked = 0 AND (processes.`role` NOT IN ('lab', 'tool', 'web')) "
-        "AND (processes.`exit` NOT IN ('exited 0', 'closed its end')) AND (processes.`exit` NOT LIKE concat('killed by SIGKILL, ', '%%'))"
+        "AND (processes.`exit` NOT IN ('exited 0', 'closed its end')) AND (processes.`exit` NOT LIKE "
+        "concat('killed by SIGKILL, ', '%%'))"
     )
 
 
-@pytest.mark.parametrize(("text", "table"), [(f"{field}:{end}", table) for table, field in (("messages", "job"), ("transfers", "job"), ("jobs", "id")) for end in ("\u2026250048", "...250048", "250048", "000048", "5")])
+@pytest.mark.parametrize(
+    ("text", "table"),
+    [
+        (f"{field}:{end}", table)
+        for table, field in (("messages", "job"), ("transfers", "job"), ("jobs", "id"))
+        for end in ("\u2026250048", "...250048", "250048", "000048", "5")
+    ],
+)
 def test_the_end_of_an_id_is_answered_with_where_the_whole_one_stands(text: str, table: str) -> None:
     with pytest.raises(FilterError, match="expected the whole id: it ends the address of the job's page") as error:
         parse(text, table)
@@ -222,9 +239,13 @@ def test_or_in_quotes_or_not_between_terms_is_searched_for(text: str) -> None:
     assert "instr(messages.preview" in sql(text)
 
 
-@pytest.mark.parametrize("text", ["kind:result'; DROP TABLE messages", "%s %d %(x)s", "\\' OR 1=1 --", "\x00\x01", "🦊", "a" * 1000])
+@pytest.mark.parametrize(
+    "text", ["kind:result'; DROP TABLE messages", "%s %d %(x)s", "\\' OR 1=1 --", "\x00\x01", "🦊", "a" * 1000]
+)
 def test_whatever_is_searched_for_stays_a_value(text: str) -> None:
     try:
-        assert all(condition.compile(dialect=mysql.dialect()).params for condition in parse(text, "messages").conditions)
+        assert all(
+            condition.compile(dialect=mysql.dialect()).params for condition in parse(text, "messages").conditions
+        )
     except FilterError as error:
         assert 0 <= error.column <= len(text)

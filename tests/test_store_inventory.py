@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import Iterator
+from collections.abc import Iterator
 
 import pytest
 from sqlalchemy.orm import Session
 
-from app.config import Settings
-from app.lab import gallery
-from app.lab.stage import manager
-from app.store import cursor, inventory, runs
-from app.store.engine import engine
-from app.store.models import History as HistoryTables
-from app.store.models import Own, Token
+from pairscope.config import Settings
+from pairscope.lab import gallery
+from pairscope.lab.stage import manager
+from pairscope.store import cursor, inventory, runs
+from pairscope.store.engine import engine
+from pairscope.store.models import History as HistoryTables
+from pairscope.store.models import Own, Token
 from tests.database import both
 from tests.test_store_queries import History
 
@@ -38,7 +38,9 @@ def sessions(history: Settings) -> Iterator[tuple[Session, Session, History]]:
 
 
 @both
-def test_every_table_of_the_program_is_told_with_its_rows_and_indexes(sessions: tuple[Session, Session, History], database: str) -> None:
+def test_every_table_of_the_program_is_told_with_its_rows_and_indexes(
+    sessions: tuple[Session, Session, History], database: str
+) -> None:
     history, own, _ = sessions
     found = {table.name: table for table in inventory.tables(history, own)}
     assert set(found) == set(HistoryTables.metadata.tables) | set(Own.metadata.tables)
@@ -51,7 +53,9 @@ def test_every_table_of_the_program_is_told_with_its_rows_and_indexes(sessions: 
 
 @both
 @pytest.mark.parametrize("name", ["messages", "transfers", "jobs", "processes", "runs"])
-def test_the_pages_of_a_table_hold_each_row_once_newest_first(sessions: tuple[Session, Session, History], database: str, name: str) -> None:
+def test_the_pages_of_a_table_hold_each_row_once_newest_first(
+    sessions: tuple[Session, Session, History], database: str, name: str
+) -> None:
     history, own, _ = sessions
     found = inventory.find(name)
     assert found
@@ -68,7 +72,9 @@ def test_the_pages_of_a_table_hold_each_row_once_newest_first(sessions: tuple[Se
 
 
 @both
-def test_a_tokens_digest_and_a_runs_data_are_not_shown(sessions: tuple[Session, Session, History], database: str) -> None:
+def test_a_tokens_digest_and_a_runs_data_are_not_shown(
+    sessions: tuple[Session, Session, History], database: str
+) -> None:
     _, own, _ = sessions
     tokens = inventory.rows(own, Own.metadata.tables["tokens"], None, 10)
     assert "digest" not in tokens.columns and "somebody" in tokens.rows[0]

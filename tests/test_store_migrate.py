@@ -12,9 +12,9 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import create_engine, inspect
 from sqlalchemy.pool import NullPool
 
-from app.config import Settings
-from app.store import migrate
-from app.store.models import History, Own
+from pairscope.config import Settings
+from pairscope.store import migrate
+from pairscope.store.models import History, Own
 from tests.database import MariaDB, both
 
 
@@ -67,8 +67,13 @@ def test_migrations_started_at_once_make_the_tables_once(database: str, mariadb:
     file = tmp_path / "settings.toml"
     url = mariadb.fresh() if database == "mariadb" else f"sqlite:///{tmp_path}/history.sqlite"
     file.write_text(f'state = "{tmp_path}"\nrun = "{tmp_path}"\nhistory_url = "{url}"\n')
-    program = "import sys; from app import config; from app.store import migrate; print(*migrate.upgrade(config.read(sys.argv[1])))"
-    running = [subprocess.Popen([sys.executable, "-c", program, file], stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    program = (
+        "import sys; from pairscope import config; from pairscope.store import migrate; "
+        "print(*migrate.upgrade(config.read(sys.argv[1])))"
+    )
+    running = [
+        subprocess.Popen([sys.executable, "-c", program, file], stdout=subprocess.PIPE, text=True) for _ in range(4)
+    ]
     said = [process.communicate()[0] for process in running]
     assert [process.returncode for process in running] == [0] * 4
     assert sorted(" ".join(said).split()) == ["history0001", "history0002", "own0001", "own0002"]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, Iterator
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event, text
@@ -13,14 +14,14 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
-from app.config import Settings
-from app.ipc.identity import time_of
-from app.journal.records import Born, Epoch, Proof, Record
-from app.recorder.writer import Writer
-from app.store import queries
-from app.store.cursor import Known, encode
-from app.store.engine import Away, engine
-from app.store.filter import FIELDS, parse
+from pairscope.config import Settings
+from pairscope.ipc.identity import time_of
+from pairscope.journal.records import Born, Epoch, Proof, Record
+from pairscope.recorder.writer import Writer
+from pairscope.store import queries
+from pairscope.store.cursor import Known, encode
+from pairscope.store.engine import Away, engine
+from pairscope.store.filter import FIELDS, parse
 from tests.database import MariaDB, both, standing_still
 from tests.eventually import eventually
 from tests.story import BEGIN, MESSAGES_OF_A_JOB, Story
@@ -71,7 +72,10 @@ def asking(past: History) -> Iterator[Session]:
 
 
 def ids(rows: Any) -> list[Any]:
-    return [getattr(row, "id", None) or tuple(getattr(row, column.key) for column in row.__mapper__.primary_key) for row in rows]
+    return [
+        getattr(row, "id", None) or tuple(getattr(row, column.key) for column in row.__mapper__.primary_key)
+        for row in rows
+    ]
 
 
 @both
@@ -141,7 +145,9 @@ def test_a_filter_lets_through_what_it_says(past: History, database: str) -> Non
         f"job:{story.id()}": 0,
     }
     with asking(past) as session:
-        got = {text: len(queries.page(session, "messages", parse(text, "messages"), limit=100).rows) for text in expected}
+        got = {
+            text: len(queries.page(session, "messages", parse(text, "messages"), limit=100).rows) for text in expected
+        }
         assert got == expected
         assert len(queries.page(session, "jobs", parse("GRAPH", "jobs")).rows) == 6, "names are found in either case"
         assert len(queries.page(session, "transfers", parse("proof:pending", "transfers")).rows) == 0
@@ -205,7 +211,9 @@ def test_the_rows_of_a_slower_node_are_not_skipped(past: History, database: str)
 
 
 @both
-def test_changes_pass_through_the_filter_and_the_cursor_goes_on_behind_what_it_kept_back(past: History, database: str) -> None:
+def test_changes_pass_through_the_filter_and_the_cursor_goes_on_behind_what_it_kept_back(
+    past: History, database: str
+) -> None:
     past.tell([])
     with asking(past) as session:
         cursor = queries.live_cursor(session)
@@ -216,7 +224,9 @@ def test_changes_pass_through_the_filter_and_the_cursor_goes_on_behind_what_it_k
 
 
 @both
-def test_a_viewer_that_was_away_for_long_catches_up_in_bounded_steps(past: History, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_viewer_that_was_away_for_long_catches_up_in_bounded_steps(
+    past: History, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     past.jobs(30)
     monkeypatch.setattr(queries, "BOUND", 20)
     with asking(past) as session:
@@ -245,11 +255,21 @@ def test_a_row_that_left_its_filter_can_be_told_from_those_that_stay(past: Histo
 
 
 @both
-def test_a_bounded_search_goes_on_where_it_stopped_and_misses_nothing(past: History, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bounded_search_goes_on_where_it_stopped_and_misses_nothing(
+    past: History, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(queries, "BOUND", 10)
     monkeypatch.setattr(queries, "PATIENCE", 0)
     past.jobs(12)
-    for table, text in (("messages", "size:>0 kind:result"), ("messages", "fds:2"), ("messages", "fds:>0 size:>0"), ("messages", "Photograph"), ("messages", "pid:4002"), ("transfers", "fd:20"), ("jobs", "size:4096")):
+    for table, text in (
+        ("messages", "size:>0 kind:result"),
+        ("messages", "fds:2"),
+        ("messages", "fds:>0 size:>0"),
+        ("messages", "Photograph"),
+        ("messages", "pid:4002"),
+        ("transfers", "fd:20"),
+        ("jobs", "size:4096"),
+    ):
         wanted = parse(text, table)
         assert wanted.bounded
         with asking(past) as session:
@@ -342,7 +362,11 @@ def test_the_whole_is_told_without_reading_it(past: History, database: str) -> N
     past.jobs(4)
     with asking(past) as session:
         assert queries.counts(session) == {"messages": 20, "transfers": 12, "jobs": 4, "processes": 3}
-        assert [(process.role, process.serial) for process in queries.living(session)] == [("supervisor", 1), ("worker", 1), ("worker", 2)]
+        assert [(process.role, process.serial) for process in queries.living(session)] == [
+            ("supervisor", 1),
+            ("worker", 1),
+            ("worker", 2),
+        ]
         assert [position.node_name for position in queries.positions(session)] == ["node 1"]
         assert queries.quarantined(session) == []
 
@@ -387,7 +411,8 @@ def test_a_cursor_of_another_table_is_refused(past: History) -> None:
 
 @pytest.fixture
 def away(request: pytest.FixtureRequest) -> Away:
-    """What a process knows of a server; who comes after a timeout asks again, or after the pause that the test is given."""
+    """What a process knows of a server; who comes after a timeout asks again, or after the pause that the test is
+    given."""
     return Away(patience=2.0, pause=getattr(request, "param", 0.0))
 
 
@@ -427,7 +452,9 @@ def answers(made: Engine, statement: str = "SELECT 1") -> bool:
 
 @pytest.mark.database
 @pytest.mark.parametrize("away", [300.0], indirect=True)
-def test_a_server_that_stands_still_is_waited_for_once_and_then_by_nobody(mariadb: MariaDB, two: list[Engine], waits: list[BaseException]) -> None:
+def test_a_server_that_stands_still_is_waited_for_once_and_then_by_nobody(
+    mariadb: MariaDB, two: list[Engine], waits: list[BaseException]
+) -> None:
     with standing_still(mariadb.pid):
         assert not answers(two[0]) and len(waits) == 1, "for the ping, and not for a new connection"
         assert not any(answers(one) for one in two * 10) and len(waits) == 1
@@ -472,9 +499,15 @@ def test_an_engine_for_reading_refuses_to_write(past: History, database: str) ->
 # ---- what a question costs --------------------------------------------------------------------------------------
 
 TABLE_NAMES = {"messages": "messages", "transfers": "transfers", "jobs": "jobs", "workers": "processes"}
-QUESTIONS = [(table, example) for table in TABLES for example in ["", "text", *(field.example for field in FIELDS[table])]]
+QUESTIONS = [
+    (table, example) for table in TABLES for example in ["", "text", *(field.example for field in FIELDS[table])]
+]
 QUESTIONS += [("messages", text) for text in ("fds:>=2", "fds:1", "fds:>0 size:>1", "kind:task fds:>0")]
-QUESTIONS += [("messages", "kind:result size:>1"), ("messages", "kind:result worker:2"), ("transfers", "object:memfd proof:same")]
+QUESTIONS += [
+    ("messages", "kind:result size:>1"),
+    ("messages", "kind:result worker:2"),
+    ("transfers", "object:memfd proof:same"),
+]
 
 
 def statements(past: History, ask: Any) -> list[tuple[str, Any]]:
@@ -503,7 +536,9 @@ def asked(table: str, text: str) -> Any:
 
 
 @pytest.mark.parametrize(("table", "text"), QUESTIONS)
-def test_sqlite_answers_every_filter_from_an_index(past: History, monkeypatch: pytest.MonkeyPatch, table: str, text: str) -> None:
+def test_sqlite_answers_every_filter_from_an_index(
+    past: History, monkeypatch: pytest.MonkeyPatch, table: str, text: str
+) -> None:
     monkeypatch.setattr(queries, "BOUND", 5)
     monkeypatch.setattr(queries, "PATIENCE", 0)
     past.jobs(30)
@@ -519,7 +554,7 @@ def test_sqlite_answers_every_filter_from_an_index(past: History, monkeypatch: p
 @pytest.fixture(scope="module")
 def large(mariadb: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[History]:
     """100,000 messages in MariaDB."""
-    from app.store import migrate
+    from pairscope.store import migrate
 
     directory = tmp_path_factory.mktemp("large")
     made = History(Settings(state=directory, run=directory, history_url=mariadb.fresh()))
@@ -536,12 +571,18 @@ def large(mariadb: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hi
 
 def read_rows(connection: Connection) -> int:
     """Rows that the server has read for this connection since FLUSH STATUS."""
-    return sum(int(value) for name, value in connection.exec_driver_sql("SHOW SESSION STATUS LIKE 'Handler_read%%'") if "deleted" not in name)
+    return sum(
+        int(value)
+        for name, value in connection.exec_driver_sql("SHOW SESSION STATUS LIKE 'Handler_read%%'")
+        if "deleted" not in name
+    )
 
 
 @pytest.mark.database
 @pytest.mark.parametrize(("table", "text"), QUESTIONS)
-def test_mariadb_answers_every_filter_from_an_index_within_bounds(large: History, monkeypatch: pytest.MonkeyPatch, table: str, text: str) -> None:
+def test_mariadb_answers_every_filter_from_an_index_within_bounds(
+    large: History, monkeypatch: pytest.MonkeyPatch, table: str, text: str
+) -> None:
     """EXPLAIN names an index for every statement, and what it reads does not grow with the table."""
     monkeypatch.setattr(queries, "BOUND", 1000)
     monkeypatch.setattr(queries, "PATIENCE", 0)

@@ -6,18 +6,19 @@ import errno
 import fcntl
 import io
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 import pytest
 from flask import Flask, request
 from flask.testing import FlaskClient
 
-from app import create_app
-from app.config import KIB, Settings
-from app.ipc import memfd
-from app.web import upload
-from app.web.access import open_to_all
+from pairscope import create_app
+from pairscope.config import KIB, Settings
+from pairscope.ipc import memfd
+from pairscope.web import upload
+from pairscope.web.access import open_to_all
 from tests import plausible
 
 pytestmark = pytest.mark.web

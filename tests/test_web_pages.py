@@ -13,11 +13,12 @@ import shutil
 import signal
 import sqlite3
 import time
+from collections.abc import Iterator
 from gettext import NullTranslations
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any, Iterator, NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -32,28 +33,42 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from werkzeug.test import TestResponse
 
-import app as package
-from app import create_app
-from app.config import Settings
-from app.ipc import vocabulary
-from app.ipc.identity import Issuer
-from app.ipc.vocabulary import REFUSALS
-from app.client.client import Refused
-from app.work.jobs import catalogue
-from app.store import migrate, queries
-from app.store.filter import FIELDS
-from app.store.models import PACE_SECONDS
-from app.web import assets, export, face, listing, problems, reach, unknown, words
+import pairscope as package
+from pairscope import create_app
+from pairscope.client.client import Refused
+from pairscope.config import Settings
+from pairscope.ipc import vocabulary
+from pairscope.ipc.identity import Issuer
+from pairscope.ipc.vocabulary import REFUSALS
+from pairscope.store import migrate, queries
+from pairscope.store.filter import FIELDS
+from pairscope.store.models import PACE_SECONDS
+from pairscope.web import assets, export, face, listing, problems, reach, unknown, words
+from pairscope.work.jobs import catalogue
 from tests import plausible, pools
 from tests.database import MariaDB
 from tests.eventually import eventually
-from tests.plausible import CATALOGUE, MS, S, History
+from tests.plausible import CATALOGUE, MS, History, S
 from tests.refusing import refusing_relay
 
 pytestmark = pytest.mark.web
 
 WEB = Path(package.__file__).parent / "web"
-PAGES = ("/", "/messages", "/transfers", "/workers", "/jobs", "/workers/1", "/lab", "/lab/edit", "/lab/compare", "/lab/scenarios/parent-and-child", "/database", "/database/messages", "/login")
+PAGES = (
+    "/",
+    "/messages",
+    "/transfers",
+    "/workers",
+    "/jobs",
+    "/workers/1",
+    "/lab",
+    "/lab/edit",
+    "/lab/compare",
+    "/lab/scenarios/parent-and-child",
+    "/database",
+    "/database/messages",
+    "/login",
+)
 
 
 @pytest.fixture(scope="module")
@@ -204,14 +219,27 @@ def test_each_kind_of_page_describes_itself_in_a_sentence_of_its_own(client: Fla
 
 
 def test_each_static_file_that_a_page_names_is_kept_until_it_changes(client: FlaskClient) -> None:
-    named = {path for _path, page in every_page(client) for path in re.findall(r'(?:href|src)="(/static/[^"]+)"', page.text)}
-    assert {path.partition("?")[0] for path in named} >= {"/static/pairscope.css", "/static/face.js", "/static/live.js", "/static/mark.svg"}
+    named = {
+        path for _path, page in every_page(client) for path in re.findall(r'(?:href|src)="(/static/[^"]+)"', page.text)
+    }
+    assert {path.partition("?")[0] for path in named} >= {
+        "/static/pairscope.css",
+        "/static/face.js",
+        "/static/live.js",
+        "/static/mark.svg",
+    }
     for path in named:
         assert client.get(path).headers["Cache-Control"] == "public, max-age=31536000, immutable", path
         bare = path.partition("?")[0]
-        assert client.get(bare).headers["Cache-Control"] == client.get(bare + "?v=0123").headers["Cache-Control"] == "no-cache"
+        assert (
+            client.get(bare).headers["Cache-Control"]
+            == client.get(bare + "?v=0123").headers["Cache-Control"]
+            == "no-cache"
+        )
     for module in (WEB / "static").glob("*.js"):
-        assert not re.search(r"""^import .*["']\./""", module.read_text(), re.MULTILINE), f"{module.name} asks for another module without its version"
+        assert not re.search(r"""^import .*["']\./""", module.read_text(), re.MULTILINE), (
+            f"{module.name} asks for another module without its version"
+        )
 
 
 def test_the_version_of_the_static_files_is_another_one_when_one_of_them_is(tmp_path: Path) -> None:
@@ -229,7 +257,9 @@ def test_each_drawing_is_described_in_words(client: FlaskClient) -> None:
             drawn += 1
             assert re.search(r"<title id=[^>]+>[^<]{4,}</title><desc id=[^>]+>[^<]{10,}</desc>", found[0]), path
             role = "group" if "<a " in found[0] else "img"
-            assert f'role="{role}"' in found[0] and "aria-labelledby=" in found[0] and "aria-describedby=" in found[0], path
+            assert (
+                f'role="{role}"' in found[0] and "aria-labelledby=" in found[0] and "aria-describedby=" in found[0]
+            ), path
     assert drawn > 10
 
 
@@ -259,9 +289,11 @@ def test_the_drawing_is_the_same_from_whichever_web_process_it_comes(
         begun = step()
         page = client.get("/")
         with monkeypatch.context() as elsewhere:
-            elsewhere.setattr("app.web.strip.os.getpid", lambda: 12345)
+            elsewhere.setattr("pairscope.web.strip.os.getpid", lambda: 12345)
             answer, again = update(client, page), client.get("/")
-    drawn, drawn_again = (re.findall(r'<svg class="drawing.*?</svg>', found.text, re.DOTALL)[:2] for found in (page, again))
+    drawn, drawn_again = (
+        re.findall(r'<svg class="drawing.*?</svg>', found.text, re.DOTALL)[:2] for found in (page, again)
+    )
     assert answer.status_code == 204 and drawn_again == drawn
 
 
@@ -336,7 +368,9 @@ def test_a_page_ends_and_its_links_lead_to_older_rows_and_back(client: FlaskClie
     )  # type: ignore[index]
     assert older.status_code == 200
     assert min(rows_of(newest.text)) > max(rows_of(older.text))
-    assert "data-cursor=" not in older.text.partition("<main")[0] and 'data-live="/live/strip"' in older.text, "an older page does not get new rows"
+    assert "data-cursor=" not in older.text.partition("<main")[0] and 'data-live="/live/strip"' in older.text, (
+        "an older page does not get new rows"
+    )
     back = client.get(re.search(r'href="(/messages\?after=[^"]+)"', older.text)[1])  # type: ignore[index]
     assert set(rows_of(back.text)) == set(rows_of(newest.text))
 
@@ -427,7 +461,9 @@ def test_a_wrong_filter_is_explained_at_its_place(client: FlaskClient) -> None:
     assert client.get("/live/messages?q=kind:tusk&cursor=x").status_code == 400
 
 
-def test_a_search_that_did_not_reach_the_end_says_how_far_it_came_and_leads_on(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_search_that_did_not_reach_the_end_says_how_far_it_came_and_leads_on(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(queries, "BOUND", 20)
     monkeypatch.setattr(queries, "PATIENCE", 0)
     for path in ("/messages?q=kind:task,submit", "/messages?q=nowhere-to-be-found", "/transfers?q=fd:9999"):
@@ -470,28 +506,57 @@ def test_a_descriptor_tells_its_object_its_inode_and_its_access_to_whom_points_a
     message = re.search(r"/messages/\d+", client.get("/messages?q=kind:submit+fds:1").text)
     assert job and message
     for path in ("/transfers", job[0], message[0]):
-        assert re.search(r'<a class="crossing" href="/transfers/\d+-\d" title="[a-z ]+, inode \d+, read(-write)?">', client.get(path).text), path
+        assert re.search(
+            r'<a class="crossing" href="/transfers/\d+-\d" title="[a-z ]+, inode \d+, read(-write)?">',
+            client.get(path).text,
+        ), path
 
 
 def test_a_message_shows_its_descriptors_its_payload_and_its_bytes(client: FlaskClient) -> None:
     text = client.get(first(client, "/messages?q=kind:submit fds:>0", r"/messages/\d+")).text
     assert "SCM_RIGHTS" in text and "MSG_CMSG_CLOEXEC" in text
     assert re.search(r'<span class="key">kind</span>\s*<bdi class="mono value">digest</bdi>', text)
-    assert "84 a4 6b 69 6e 64" in text, "msgpack: a map of the four fields that have not their default, then the text kind"
+    assert "84 a4 6b 69 6e 64" in text, (
+        "msgpack: a map of the four fields that have not their default, then the text kind"
+    )
     for word in ("observed", "reported", "derived"):
         assert word in text
 
 
-def test_a_message_says_which_of_its_bytes_are_its_header_and_why_it_failed_in_a_sentence(client: FlaskClient, history: History) -> None:
-    made = history.message("cancel", history.web, history.supervisor, vocabulary.Cancel(7), job=7, at=time.time_ns(), latency=None, state="unknown", reason="the supervisor of epoch 3 died")
+def test_a_message_says_which_of_its_bytes_are_its_header_and_why_it_failed_in_a_sentence(
+    client: FlaskClient, history: History
+) -> None:
+    made = history.message(
+        "cancel",
+        history.web,
+        history.supervisor,
+        vocabulary.Cancel(7),
+        job=7,
+        at=time.time_ns(),
+        latency=None,
+        state="unknown",
+        reason="the supervisor of epoch 3 died",
+    )
     history.commit()
     text = client.get(f"/messages/{made.id}").text
-    assert f"The payload, {len(made.preview)} bytes, as it travelled. The other {made.size - len(made.preview)} of the message’s bytes are its header." in text
+    assert (
+        f"The payload, {len(made.preview)} bytes, as it travelled. The other {made.size - len(made.preview)} "
+        "of the message’s bytes are its header." in text
+    )
     assert '<p class="reason">The supervisor of epoch 3 died.</p>' in text
 
 
-@pytest.mark.parametrize(("path", "word"), [("/messages", "Nothing has crossed yet."), ("/transfers", "No descriptor has crossed yet."), ("/jobs", "There is no job yet.")])
-def test_an_empty_table_says_how_to_fill_it_and_one_that_was_asked_too_much_says_so(tmp_path_factory: pytest.TempPathFactory, path: str, word: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "word"),
+    [
+        ("/messages", "Nothing has crossed yet."),
+        ("/transfers", "No descriptor has crossed yet."),
+        ("/jobs", "There is no job yet."),
+    ],
+)
+def test_an_empty_table_says_how_to_fill_it_and_one_that_was_asked_too_much_says_so(
+    tmp_path_factory: pytest.TempPathFactory, path: str, word: str
+) -> None:
     settings = plausible.settings_in(tmp_path_factory.mktemp("empty"))
     History(settings).close()
     client = create_app(settings).test_client()
@@ -519,8 +584,12 @@ def test_a_transfer_shows_both_numbers_the_proof_and_the_control_message(client:
     assert "killed by SIGKILL" in unproved or "was killed for it" in unproved
 
 
-@pytest.mark.parametrize(("proof", "words"), [("unproved", "was not asked: no number"), ("pending", "was not asked yet")])
-def test_a_transfer_whose_receiver_reported_no_number_shows_no_call_and_no_received_bytes(client: FlaskClient, proof: str, words: str) -> None:
+@pytest.mark.parametrize(
+    ("proof", "words"), [("unproved", "was not asked: no number"), ("pending", "was not asked yet")]
+)
+def test_a_transfer_whose_receiver_reported_no_number_shows_no_call_and_no_received_bytes(
+    client: FlaskClient, proof: str, words: str
+) -> None:
     text = client.get(first(client, f"/transfers?q=proof:{proof}", r"/transfers/\d+-\d+")).text
     assert words in text and "KCMP_FILE" not in text and "arrived as" not in text and "both name" not in text
     table = text.partition("Receiver’s bytes")[2].partition("</table>")[0]
@@ -532,13 +601,18 @@ def test_a_mark_stands_with_the_file_and_its_inode_and_not_with_the_description(
     table = client.get("/transfers").text
     assert "not always the same open file description" in table
     marked: dict[tuple[str, str], set[str]] = {}
-    for object, inode, mark in re.findall(r'title="([a-z ]+), inode (\d+), [a-z-]+">.*?<path d="([^"]+)"/></svg><span class="inode">\2</span>', table):
+    for object, inode, mark in re.findall(
+        r'title="([a-z ]+), inode (\d+), [a-z-]+">.*?<path d="([^"]+)"/></svg><span class="inode">\2</span>', table
+    ):
         marked.setdefault((object, inode), set()).add(mark)
     assert len(marked) > 10 and all(len(marks) == 1 for marks in marked.values())
     text = client.get(first(client, "/transfers?q=proof:same", r"/transfers/\d+-0")).text
     for drawing in re.findall(r'<svg class="drawing.*?</svg>', text, re.DOTALL):
         marks = [float(y) for y in re.findall(r'translate\([\d.]+ ([\d.]+)\)" class="glyph"', drawing)]
-        (description,), (file,) = ([float(y) for y in re.findall(rf'y="([\d.]+)"[^>]*>{words}', drawing)] for words in ("open file description", "[a-z ]+  /"))
+        (description,), (file,) = (
+            [float(y) for y in re.findall(rf'y="([\d.]+)"[^>]*>{words}', drawing)]
+            for words in ("open file description", "[a-z ]+  /")
+        )
         assert len(marks) == 1 and abs(marks[0] - file) < 10 < abs(marks[0] - description)
 
 
@@ -562,17 +636,27 @@ def test_what_followed_upon_another_has_another_label() -> None:
     assert words.after([0, 4_010_000, 4_040_000, 9_000_000]) == ["0", "+4.01\u00a0ms", "+4.04\u00a0ms", "+9.0\u00a0ms"]
     assert words.after([0, 120_000_000, 120_004_000]) == ["0", "+120.000\u00a0ms", "+120.004\u00a0ms"]
     assert words.after([0, 3_100_210_000, 3_100_390_000]) == ["0", "+3.1002\u00a0s", "+3.1003\u00a0s"]
-    assert words.after([0, 0, 5_000, 5_000]) == ["0", "0", "+5.0\u00a0µs", "+5.0\u00a0µs"], "what is one moment has one label"
+    assert words.after([0, 0, 5_000, 5_000]) == ["0", "0", "+5.0\u00a0µs", "+5.0\u00a0µs"], (
+        "what is one moment has one label"
+    )
     assert words.after([0, 7_200_000_000_000, 7_200_000_000_001])[2] == "+7200.000000001\u00a0s"
 
 
 def test_no_packet_of_a_jobs_drawing_lies_on_the_lane_of_another_process(client: FlaskClient, history: History) -> None:
     at = time.time_ns()
-    job = history.job("compress", "long.tar", 4000, at=at, state="cancelled", until="task", reason="cancelled through web 2")
-    history.message("cancel", ("web", 2, 41870), history.supervisor, vocabulary.Cancel(job.id), job=job.id, at=at + S, latency=MS)
+    job = history.job(
+        "compress", "long.tar", 4000, at=at, state="cancelled", until="task", reason="cancelled through web 2"
+    )
+    history.message(
+        "cancel", ("web", 2, 41870), history.supervisor, vocabulary.Cancel(job.id), job=job.id, at=at + S, latency=MS
+    )
     history.commit()
     for layout in ("wide", "narrow"):
-        found = re.search(rf'<svg class="drawing {layout}" [^>]*aria-labelledby="way.*?</svg>', client.get(f"/jobs/{job.id}").text, re.DOTALL)
+        found = re.search(
+            rf'<svg class="drawing {layout}" [^>]*aria-labelledby="way.*?</svg>',
+            client.get(f"/jobs/{job.id}").text,
+            re.DOTALL,
+        )
         assert found
         lanes = sorted({float(x) for x in re.findall(r'<line x1="([\d.]+)" [^>]*class="lane', found[0])})
         packets = re.findall(r'<rect x="([\d.]+)" y="[\d.]+" width="([\d.]+)" [^>]*class="packet', found[0])
@@ -580,13 +664,17 @@ def test_no_packet_of_a_jobs_drawing_lies_on_the_lane_of_another_process(client:
         assert not [(x, lane) for x, width in packets for lane in lanes if float(x) <= lane <= float(x) + float(width)]
 
 
-def test_bytes_that_a_job_answers_with_are_dumped_beside_the_result_the_first_256_at_once(client: FlaskClient, history: History) -> None:
+def test_bytes_that_a_job_answers_with_are_dumped_beside_the_result_the_first_256_at_once(
+    client: FlaskClient, history: History
+) -> None:
     data = bytes(range(256)) * 20
     job = history.job("echo", "noise.bin", len(data), at=time.time_ns(), result={"bytes": len(data), "hex": data.hex()})
     history.commit()
     text = client.get(f"/jobs/{job.id}").text
-    before, _folded, after = text.partition("<details class=\"twin\"><summary>and the 3.8\u00a0KiB after them</summary>")
-    assert before.count('<th scope="row">0') == 16 and after.count('<th scope="row">0') == 240, "4 KiB: nobody reads more on a page"
+    before, _folded, after = text.partition('<details class="twin"><summary>and the 3.8\u00a0KiB after them</summary>')
+    assert before.count('<th scope="row">0') == 16 and after.count('<th scope="row">0') == 240, (
+        "4 KiB: nobody reads more on a page"
+    )
     assert "4.0\u00a0KiB of 5.0\u00a0KiB stand here" in text and data.hex()[:64] not in text
 
 
@@ -610,7 +698,11 @@ def test_an_output_of_an_earlier_pool_is_not_offered(client: FlaskClient, histor
     assert "Download" in client.get(f"/jobs/{job.id}").text
     history.snapshot(epoch=4)
     text = client.get(f"/jobs/{job.id}").text
-    assert "the pool of epoch 3, which kept it, has ended" in text and "Download" not in text and '<img src="/jobs' not in text
+    assert (
+        "the pool of epoch 3, which kept it, has ended" in text
+        and "Download" not in text
+        and '<img src="/jobs' not in text
+    )
 
 
 def test_a_dead_worker_is_in_history_with_its_exit_and_not_among_the_living(client: FlaskClient) -> None:
@@ -621,7 +713,9 @@ def test_a_dead_worker_is_in_history_with_its_exit_and_not_among_the_living(clie
     assert '<span class="state attention">killed</span>' in rest and "died</span>" not in rest
 
 
-def test_a_stopped_worker_is_said_to_be_stopped_wherever_it_is_shown_and_neither_idle_nor_busy(client: FlaskClient, history: History) -> None:
+def test_a_stopped_worker_is_said_to_be_stopped_wherever_it_is_shown_and_neither_idle_nor_busy(
+    client: FlaskClient, history: History
+) -> None:
     one, other = history.snapshot().workers
     history.snapshot(workers=[msgspec.structs.replace(one, state="busy", kind="digest", stopped=True), other])
     for path, count in (("/", 1), ("/workers", 1), (f"/workers/{one.serial}", 1)):
@@ -632,11 +726,24 @@ def test_a_stopped_worker_is_said_to_be_stopped_wherever_it_is_shown_and_neither
     assert client.get("/").text.count(">stopped</text>") == 2, "in both drawings"
 
 
-def test_a_client_is_never_said_to_have_died_because_only_its_pairs_end_is_seen(client: FlaskClient, history: History) -> None:
-    for serial, (role, exit) in enumerate((("web", "its pair ended with supervisor 2"), ("lab", "job 7 was cancelled"), ("tool", "the pool stopped"), ("supervisor", "epoch 3 found it gone")), 70):
+def test_a_client_is_never_said_to_have_died_because_only_its_pairs_end_is_seen(
+    client: FlaskClient, history: History
+) -> None:
+    for serial, (role, exit) in enumerate(
+        (
+            ("web", "its pair ended with supervisor 2"),
+            ("lab", "job 7 was cancelled"),
+            ("tool", "the pool stopped"),
+            ("supervisor", "epoch 3 found it gone"),
+        ),
+        70,
+    ):
         history._process(role, serial, 40000 + serial, "", ended=time.time_ns(), exit=exit)
     history.commit()
-    told = {role: client.get(f"/workers?q=role:{role}").text.partition("History of processes")[2] for role in ("web", "lab", "tool", "supervisor")}
+    told = {
+        role: client.get(f"/workers?q=role:{role}").text.partition("History of processes")[2]
+        for role in ("web", "lab", "tool", "supervisor")
+    }
     assert all("ended</span>" in told[role] and "died</span>" not in told[role] for role in ("web", "lab", "tool"))
     assert "its pair ended with supervisor 2" in told["web"] and "died</span>" in told["supervisor"]
 
@@ -660,21 +767,34 @@ def test_a_worker_of_another_node_has_a_page_of_its_own(client: FlaskClient, his
 
 
 @pytest.mark.parametrize(("word", "shape"), [("died", "failed"), ("killed", "attention")])
-def test_the_filter_finds_as_died_or_killed_exactly_who_is_shown_so(client: FlaskClient, settings: Settings, history: History, word: str, shape: str) -> None:
+def test_the_filter_finds_as_died_or_killed_exactly_who_is_shown_so(
+    client: FlaskClient, settings: Settings, history: History, word: str, shape: str
+) -> None:
     history.commit()
     with contextlib.closing(sqlite3.connect(settings.state / "history.sqlite")) as database:
         rows = database.execute("SELECT * FROM processes WHERE role = 'worker' AND ended IS NOT NULL").fetchall()
         columns = [name for _, name, *_ in database.execute("PRAGMA table_info(processes)")]
-        for serial, exit in ((901, "killed by SIGKILL"), (902, "exited 1"), (903, "exited 0"), (904, "killed by SIGKILL, to cancel job 5")):
+        for serial, exit in (
+            (901, "killed by SIGKILL"),
+            (902, "exited 1"),
+            (903, "exited 0"),
+            (904, "killed by SIGKILL, to cancel job 5"),
+        ):
             row = dict(zip(columns, rows[0])) | {"serial": serial, "exit": exit, "asked": 0}
             database.execute(f"INSERT INTO processes VALUES ({','.join('?' * len(columns))})", list(row.values()))
         database.commit()
 
     def shown(path: str) -> set[str]:
-        return {id for id, row in rows_of(client.get(path).text).items() if f'<span class="state {shape}">{word}</span>' in row}
+        return {
+            id
+            for id, row in rows_of(client.get(path).text).items()
+            if f'<span class="state {shape}">{word}</span>' in row
+        }
 
     found = rows_of(client.get(f"/workers?q=state:{word}").text)
-    assert len(found) >= (2 if word == "died" else 1) and set(found) == shown("/workers?q=state:ended") == shown("/workers")
+    assert len(found) >= (2 if word == "died" else 1) and set(found) == shown("/workers?q=state:ended") == shown(
+        "/workers"
+    )
 
 
 # ---- errors
@@ -694,7 +814,15 @@ def test_errors_are_pages_in_words_with_a_way_on(client: FlaskClient) -> None:
         assert words in page.text and "To the overview" in page.text, path
     assert client.post("/jobs").status_code == 401
     for number in ("9" * 19, "9" * 20, "9" * 5000):
-        for path in ("/messages/{}", "/jobs/{}", "/jobs/{}/output", "/live/jobs/{}", "/transfers/{}-0", "/transfers/1-{}", "/workers/{}"):
+        for path in (
+            "/messages/{}",
+            "/jobs/{}",
+            "/jobs/{}/output",
+            "/live/jobs/{}",
+            "/transfers/{}-0",
+            "/transfers/1-{}",
+            "/workers/{}",
+        ):
             assert client.get(path.format(number)).status_code == 404, path
     assert client.post("/messages").status_code == 405
 
@@ -702,7 +830,11 @@ def test_errors_are_pages_in_words_with_a_way_on(client: FlaskClient) -> None:
 def test_only_what_history_kept_is_said_to_be_pruned(client: FlaskClient) -> None:
     for path in ("/messages/12345", "/transfers/12345-0", "/workers/99999"):
         assert "It may have been pruned" in client.get(path).text, path
-    for path, words in (("/nowhere", "a slip in it"), ("/lab/scenarios/nope", "shows the gallery"), ("/lab/runs/aaaaaaaaaaaaa", "last runs")):
+    for path, words in (
+        ("/nowhere", "a slip in it"),
+        ("/lab/scenarios/nope", "shows the gallery"),
+        ("/lab/runs/aaaaaaaaaaaaa", "last runs"),
+    ):
         text = client.get(path).text
         assert "pruned" not in text and words in text, path
     assert client.get("/nowhere").text.count("nothing at this address") == 1
@@ -721,7 +853,11 @@ def test_a_database_that_is_away_is_said_and_the_pages_recover_by_themselves(
     assert away.status_code == 503
     assert "The database does not answer" in away.text and "Jobs still run" in away.text
     assert "lamp failed" in away.text, "the strip says it, too"
-    assert '<noscript><meta http-equiv="refresh" content="5"></noscript>' in away.text and 'data-again="5"' in away.text and "loads itself again" in away.text
+    assert (
+        '<noscript><meta http-equiv="refresh" content="5"></noscript>' in away.text
+        and 'data-again="5"' in away.text
+        and "loads itself again" in away.text
+    )
     assert "http-equiv" not in client.get("/nowhere").text
     assert update(client, page).status_code == 503
     place.rmdir()
@@ -730,7 +866,9 @@ def test_a_database_that_is_away_is_said_and_the_pages_recover_by_themselves(
     assert update(client, page).status_code in (200, 204)
 
 
-def test_readiness_tells_missing_tables_from_a_database_that_is_away(client: FlaskClient, settings: Settings, history: History) -> None:
+def test_readiness_tells_missing_tables_from_a_database_that_is_away(
+    client: FlaskClient, settings: Settings, history: History
+) -> None:
     history.commit()
     with contextlib.closing(sqlite3.connect(settings.state / "history.sqlite")) as database:
         database.execute("ALTER TABLE positions RENAME TO elsewhere")
@@ -741,7 +879,9 @@ def test_readiness_tells_missing_tables_from_a_database_that_is_away(client: Fla
 
 
 @pytest.mark.database
-def test_a_connection_that_is_lost_in_the_midst_of_a_page_is_a_database_that_is_away(mariadb: MariaDB, tmp_path: Path) -> None:
+def test_a_connection_that_is_lost_in_the_midst_of_a_page_is_a_database_that_is_away(
+    mariadb: MariaDB, tmp_path: Path
+) -> None:
     """The session whose connection it was refuses every further query: the strip of the error page made a 500 of it."""
     settings = Settings(state=tmp_path / "state", run=tmp_path / "run", history_url=mariadb.fresh())
     migrate.upgrade(settings)
@@ -767,11 +907,17 @@ def test_a_connection_that_is_lost_in_the_midst_of_a_page_is_a_database_that_is_
 
 
 @pytest.mark.database
-def test_a_database_that_says_not_now_is_503_with_the_reason_and_one_line_of_log(mariadb: MariaDB, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_database_that_says_not_now_is_503_with_the_reason_and_one_line_of_log(
+    mariadb: MariaDB, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """Its ROLLBACK is refused, too: closing a session raised, and every page, /readyz among them, was a bare 500."""
     with refusing_relay(mariadb.port) as relay:
         direct = mariadb.fresh()
-        settings = Settings(state=tmp_path / "state", run=tmp_path / "run", history_url=mariadb.url(str(make_url(direct).database), relay.port))
+        settings = Settings(
+            state=tmp_path / "state",
+            run=tmp_path / "run",
+            history_url=mariadb.url(str(make_url(direct).database), relay.port),
+        )
         migrate.upgrade(settings)
         site = create_app(settings)
         try:
@@ -787,12 +933,26 @@ def test_a_database_that_says_not_now_is_503_with_the_reason_and_one_line_of_log
                     if not greets:
                         for made in site.extensions["pairscope"]._engines.values():
                             made.dispose()
-                    for path in ("/", "/messages", f"/live/messages?cursor={cursor}", "/jobs", "/database", "/api/v1/messages", "/jobs/export.csv"):
+                    for path in (
+                        "/",
+                        "/messages",
+                        f"/live/messages?cursor={cursor}",
+                        "/jobs",
+                        "/database",
+                        "/api/v1/messages",
+                        "/jobs/export.csv",
+                    ):
                         answer = client.get(path)
                         assert answer.status_code == 503, (number, path, answer.text)
-                        assert words in answer.text and f"not now ({number})" in answer.text, (number, path, answer.text)
+                        assert words in answer.text and f"not now ({number})" in answer.text, (
+                            number,
+                            path,
+                            answer.text,
+                        )
                     ready = client.get("/readyz")
-                    assert ready.status_code == 503 and f"not now ({number})" in ready.json["checks"]["database"]["detail"]
+                    assert (
+                        ready.status_code == 503 and f"not now ({number})" in ready.json["checks"]["database"]["detail"]
+                    )
                 assert client.get("/messages").status_code == 200, number
         finally:
             site.extensions["pairscope"].close()
@@ -814,9 +974,23 @@ def test_what_the_database_refuses_for_its_value_is_not_told_as_away(mariadb: Ma
     try:
         client = site.test_client()
         for value in ("\u00e9", "\U0001d11e", "\0", "x" * 3000):
-            for path in ("/lab/runs/{}", "/lab/embed/{}", "/lab/runs/{}/export/c", "/api/v1/lab/runs/{}", "/lab/scenarios/{}", "/database/{}", "/api/v1/messages/{}"):
+            for path in (
+                "/lab/runs/{}",
+                "/lab/embed/{}",
+                "/lab/runs/{}/export/c",
+                "/api/v1/lab/runs/{}",
+                "/lab/scenarios/{}",
+                "/database/{}",
+                "/api/v1/messages/{}",
+            ):
                 assert client.get(path.format(quote(value))).status_code == 404, path
-            for path in ("/messages?q={}", "/messages?q=kind:{}", "/jobs?q=state:{}", "/workers?q=role:{}", "/transfers?q=object:{}"):
+            for path in (
+                "/messages?q={}",
+                "/messages?q=kind:{}",
+                "/jobs?q=state:{}",
+                "/workers?q=role:{}",
+                "/transfers?q=object:{}",
+            ):
                 assert client.get(path.format(quote(value))).status_code in (200, 400), path
         with site.test_request_context():  # what is not caught before it is asked
             with pytest.raises(DBAPIError) as raised:
@@ -831,14 +1005,48 @@ def test_what_the_database_refuses_for_its_value_is_not_told_as_away(mariadb: Ma
 
 
 DEEP = tuple('{"a":' * depth + "1" + "}" * depth for depth in (990, 100))
-ODD_TOLD = (*DEEP, "{nope", '{"a":NaN}', '{"a":1e999}', '{"a":"\\ud800"}', '{"a":' + "9" * 5000 + "}", "[1,2]", "7", '{"landlock":5,"seccomp":7,"limits":[1],"microseconds":"x","missing":3}', b"\xff\xfe")
+ODD_TOLD = (
+    *DEEP,
+    "{nope",
+    '{"a":NaN}',
+    '{"a":1e999}',
+    '{"a":"\\ud800"}',
+    '{"a":' + "9" * 5000 + "}",
+    "[1,2]",
+    "7",
+    '{"landlock":5,"seccomp":7,"limits":[1],"microseconds":"x","missing":3}',
+    b"\xff\xfe",
+)
 """What may stand in a column of JSON, by an older version, another hand or a fault."""
 ODD = ("abc", 1e300, -5, -(2**63), 2**63 - 1, b"\xff\xfe", b"\xed\xa0\x80", "\0")
 """SQLite keeps any of them in any column."""
 HELD_BY = {
-    "messages": ("/", "/messages", "/messages/{0}", "/api/v1/messages", "/api/v1/messages/{0}", "/messages/export.csv", "/messages/export.jsonl"),
-    "transfers": ("/transfers", "/transfers/{0}-{1}", "/messages/{0}", "/api/v1/transfers", "/transfers/export.csv", "/transfers/export.jsonl"),
-    "jobs": ("/jobs", "/jobs/{0}", "/api/v1/jobs", "/api/v1/jobs/{0}", "/jobs/export.csv", "/jobs/export.jsonl", "/live/jobs/{0}"),
+    "messages": (
+        "/",
+        "/messages",
+        "/messages/{0}",
+        "/api/v1/messages",
+        "/api/v1/messages/{0}",
+        "/messages/export.csv",
+        "/messages/export.jsonl",
+    ),
+    "transfers": (
+        "/transfers",
+        "/transfers/{0}-{1}",
+        "/messages/{0}",
+        "/api/v1/transfers",
+        "/transfers/export.csv",
+        "/transfers/export.jsonl",
+    ),
+    "jobs": (
+        "/jobs",
+        "/jobs/{0}",
+        "/api/v1/jobs",
+        "/api/v1/jobs/{0}",
+        "/jobs/export.csv",
+        "/jobs/export.jsonl",
+        "/live/jobs/{0}",
+    ),
     "processes": ("/workers", "/workers/{0}", "/api/v1/workers", "/workers/export.csv", "/workers/export.jsonl"),
     "rates": ("/",),
     "positions": ("/", "/messages", "/database"),
@@ -853,7 +1061,13 @@ def odd(settings: Settings, history: History) -> Iterator[sqlite3.Connection]:
         yield database
 
 
-KEYS = {"transfers": ("message", "position"), "processes": ("serial", "role", "node"), "rates": ("node", "at"), "positions": ("node",), "quarantine": ("node", "position")}
+KEYS = {
+    "transfers": ("message", "position"),
+    "processes": ("serial", "role", "node"),
+    "rates": ("node", "at"),
+    "positions": ("node",),
+    "quarantine": ("node", "position"),
+}
 
 
 class Spoilt(NamedTuple):
@@ -868,9 +1082,13 @@ def put(database: sqlite3.Connection, table: str, column: str, value: object) ->
     """Puts a value into the newest row of a table."""
     keys = KEYS.get(table, ("id",))
     newest = "WHERE role = 'worker' " if table == "processes" else ""
-    *key, before = database.execute(f'SELECT {", ".join(keys)}, "{column}" FROM {table} {newest}ORDER BY {keys[0]} DESC LIMIT 1').fetchone()
+    *key, before = database.execute(
+        f'SELECT {", ".join(keys)}, "{column}" FROM {table} {newest}ORDER BY {keys[0]} DESC LIMIT 1'
+    ).fetchone()
     statement = f'UPDATE {table} SET "{column}" = ? WHERE {" AND ".join(f"{name} = ?" for name in keys)}'
-    as_text = statement.replace("= ?", "= CAST(? AS TEXT)", 1) if isinstance(value, bytes) else statement  # text that is no UTF-8
+    as_text = (
+        statement.replace("= ?", "= CAST(? AS TEXT)", 1) if isinstance(value, bytes) else statement
+    )  # text that is no UTF-8
     assert database.execute(as_text, (value, *key)).rowcount == 1
     return Spoilt(tuple(key), statement, before)
 
@@ -884,7 +1102,9 @@ def holds_up(client: FlaskClient, path: str) -> str:
 
 
 @pytest.mark.parametrize(("table", "column"), [("jobs", "result"), ("processes", "detail")])
-def test_what_was_told_and_cannot_be_shown_says_so_in_its_place(client: FlaskClient, settings: Settings, odd: sqlite3.Connection, table: str, column: str) -> None:
+def test_what_was_told_and_cannot_be_shown_says_so_in_its_place(
+    client: FlaskClient, settings: Settings, odd: sqlite3.Connection, table: str, column: str
+) -> None:
     settings.snapshot.unlink()  # of a living worker the page shows what the supervisor knows
     for value in ODD_TOLD:
         spoilt = put(odd, table, column, value)
@@ -896,7 +1116,8 @@ def test_what_was_told_and_cannot_be_shown_says_so_in_its_place(client: FlaskCli
 
 @pytest.mark.parametrize("table", HELD_BY)
 def test_no_row_takes_down_what_holds_it(client: FlaskClient, odd: sqlite3.Connection, table: str) -> None:
-    """One value after the other through the columns, so that each column holds one that it should not, and each value stands in several."""
+    """One value after the other through the columns, so that each column holds one that it should not, and each value
+    stands in several."""
     columns = [row[1] for row in odd.execute(f"PRAGMA table_info({table})") if row[1] not in KEYS.get(table, ("id",))]
     if not odd.execute(f"SELECT 1 FROM {table}").fetchone():
         odd.execute(f"INSERT INTO {table} VALUES (1, 1, 1, 'x', x'')")
@@ -908,11 +1129,15 @@ def test_no_row_takes_down_what_holds_it(client: FlaskClient, odd: sqlite3.Conne
         odd.execute(spoilt.statement, (spoilt.before, *spoilt.key))
 
 
-def test_a_row_of_a_wrong_type_is_named_in_lists_exports_and_the_api(client: FlaskClient, odd: sqlite3.Connection) -> None:
+def test_a_row_of_a_wrong_type_is_named_in_lists_exports_and_the_api(
+    client: FlaskClient, odd: sqlite3.Connection
+) -> None:
     (key,) = put(odd, "jobs", "size", "abc").key
     why = "it holds 'abc', expected a whole number"
     assert f"size: {escape(why)}" in rows_of(client.get("/jobs").text)[f"j{key}"]
-    assert next(item for item in client.get("/api/v1/jobs").json["items"] if item["id"] == str(key))["unreadable"] == {"size": why}
+    assert next(item for item in client.get("/api/v1/jobs").json["items"] if item["id"] == str(key))["unreadable"] == {
+        "size": why
+    }
     assert f"size: {escape(why)}" in client.get(f"/jobs/{key}").text
     for form in ("csv", "jsonl"):
         assert f"cannot be shown: {why}" in client.get(f"/jobs/export.{form}").text
@@ -950,7 +1175,10 @@ def test_an_export_writes_ids_times_and_durations_as_the_api_does(client: FlaskC
     for name in ("messages", "transfers"):
         row = client.get(f"/api/v1/{name}?q=state:received&limit=1").json["items"][0]
         line = json.loads(client.get(f"/{name}/export.jsonl?q=state:received").text.partition("\n")[0])
-        same = {"messages": ("id", "job", "sent", "received", "latency_ns"), "transfers": ("message", "job", "device", "inode", "sent", "received")}[name]
+        same = {
+            "messages": ("id", "job", "sent", "received", "latency_ns"),
+            "transfers": ("message", "job", "device", "inode", "sent", "received"),
+        }[name]
         assert {key: line[key] for key in same} == {key: row[key] for key in same}
         table = next(csv.DictReader(io.StringIO(client.get(f"/{name}/export.csv?q=state:received").text, newline="")))
         assert {key: table[key] for key in same} == {key: "" if row[key] is None else str(row[key]) for key in same}
@@ -1017,23 +1245,35 @@ def test_no_more_is_said_of_an_output_than_is_known(site: Flask, history: Histor
     assert said(running.id)[0] == "no-output" and "has not ended" in said(running.id)[1]
     assert said(none.id)[0] == "no-output" and "what it found is in its result" in said(none.id)[1]
     foreign = Issuer(7).issue()
-    assert said(foreign)[0] == "unknown-job" and "node 7" in said(foreign)[1] and "never accepted" not in said(foreign)[1]
+    assert (
+        said(foreign)[0] == "unknown-job" and "node 7" in said(foreign)[1] and "never accepted" not in said(foreign)[1]
+    )
     mine = Issuer(1).issue()
-    assert said(mine)[0] == "undecided" and "the pool cannot be asked" in said(mine)[1], "its record may wait in the journal"
+    assert said(mine)[0] == "undecided" and "the pool cannot be asked" in said(mine)[1], (
+        "its record may wait in the journal"
+    )
     with site.test_request_context():
         assert [unknown.without_row(id).kind for id in (mine, foreign)] == ["undecided", "unknown-job"]
     page = site.test_client().get(f"/jobs/{elsewhere.id}").text
-    assert "only that node knows whether it still does" in page and "not kept any longer" not in page and ">Download<" not in page
+    assert (
+        "only that node knows whether it still does" in page
+        and "not kept any longer" not in page
+        and ">Download<" not in page
+    )
     page = site.test_client().get(f"/jobs/{before.id}").text
     assert "epoch 2, which kept it, has ended" in page and ">Download<" not in page
 
 
 @pytest.mark.pool
-def test_of_a_job_that_the_pool_has_and_that_has_no_row_yet_its_output_is_said_to_be_what_the_pool_knows(tmp_path: Path) -> None:
+def test_of_a_job_that_the_pool_has_and_that_has_no_row_yet_its_output_is_said_to_be_what_the_pool_knows(
+    tmp_path: Path,
+) -> None:
     """The recorder is stopped while the jobs are done, and the pool has no room for outputs."""
     path, file = tmp_path / "settings.toml", tmp_path / "a.txt"
     file.write_text("what is packed")
-    path.write_text(f'state = "{tmp_path}"\nrun = "{tmp_path}/run"\nweb_state = "{tmp_path}"\nresults_bytes = 0\nworkers = 1\n')
+    path.write_text(
+        f'state = "{tmp_path}"\nrun = "{tmp_path}/run"\nweb_state = "{tmp_path}"\nresults_bytes = 0\nworkers = 1\n'
+    )
     with pools.running(tmp_path, PAIRSCOPE_SETTINGS=str(path)) as pool:
         site = create_app(pool.settings)
         try:
@@ -1050,32 +1290,54 @@ def test_of_a_job_that_the_pool_has_and_that_has_no_row_yet_its_output_is_said_t
                 with file.open("rb") as given:
                     packed = pool.client.submit("compress", given.fileno(), want="ended")
                     digest = pool.client.submit("digest", given.fileno(), want="ended").job
-                    assert packed.state == "done" and client.get(f"/api/v1/jobs/{packed.job}").get_json()["state"] == "recording"
+                    assert (
+                        packed.state == "done"
+                        and client.get(f"/api/v1/jobs/{packed.job}").get_json()["state"] == "recording"
+                    )
                     eventually(lambda: pool.view().results.count == 0, "its output is kept no longer")
-                    words = f"This pool has job {packed.job} and keeps no output of it; its row, which says why, is on its way to history."
+                    words = (
+                        f"This pool has job {packed.job} and keeps no output of it; its row, which says why, is on "
+                        "its way to history."
+                    )
                     assert output(packed.job) == (410, "expired", words)
                     assert words in unescape(client.get(f"/jobs/{packed.job}/output").text)
                     assert output(digest) == (404, "no-output", "The job has no output.")
                     os.kill(view.workers[0].pid, signal.SIGSTOP)
                     under_way = pool.client.submit("digest", given.fileno()).job
-                    assert output(under_way) == (404, "no-output", "It has not ended."), "the title says that it has none"
+                    assert output(under_way) == (404, "no-output", "It has not ended."), (
+                        "the title says that it has none"
+                    )
             finally:
                 os.kill(view.recorder.pid, signal.SIGCONT)
                 os.kill(view.workers[0].pid, signal.SIGCONT)
-            why = f"The output of job {packed.job} is not kept any longer: newer outputs needed its place: at most 0 bytes are kept."
+            why = (
+                f"The output of job {packed.job} is not kept any longer: newer outputs needed its place: at most 0 "
+                "bytes are kept."
+            )
             eventually(lambda: output(packed.job)[2] == why, "its row says why")
         finally:
             site.extensions["pairscope"].close()
 
 
-@pytest.mark.parametrize("id", ["é", "ABCDEFGHJKMNP", "a" * 12, "a" * 14, "a" * 5000, "l" * 13, "a%00bcdefghijkm", "%F0%9F%9A%80", "1' OR '1'='1"])
+@pytest.mark.parametrize(
+    "id",
+    ["é", "ABCDEFGHJKMNP", "a" * 12, "a" * 14, "a" * 5000, "l" * 13, "a%00bcdefghijkm", "%F0%9F%9A%80", "1' OR '1'='1"],
+)
 def test_an_id_that_no_run_can_have_is_not_there_and_the_database_is_not_asked(site: Flask, id: str) -> None:
     asked: list[str] = []
     client = site.test_client()
     client.get("/lab")
     own = site.extensions["pairscope"].engine(site.extensions["pairscope"].settings.web_url, read_only=False)
     event.listen(own, "before_cursor_execute", lambda *told: asked.append(told[2]))
-    for path in (f"/lab/runs/{id}", f"/lab/embed/{id}", f"/lab/runs/{id}/export/c", f"/lab/edit?run={id}", f"/lab/compare?a={id}&b={id}", f"/api/v1/lab/runs/{id}", f"/api/v1/lab/runs/{id}/export/json"):
+    for path in (
+        f"/lab/runs/{id}",
+        f"/lab/embed/{id}",
+        f"/lab/runs/{id}/export/c",
+        f"/lab/edit?run={id}",
+        f"/lab/compare?a={id}&b={id}",
+        f"/api/v1/lab/runs/{id}",
+        f"/api/v1/lab/runs/{id}/export/json",
+    ):
         answer = client.get(path)
         assert answer.status_code == 404 and "There is no run" in answer.text, path
     assert not [text for text in asked if "FROM runs" in text]
@@ -1085,7 +1347,18 @@ def test_a_host_is_ours_in_whatever_letters_it_is_written(filled: Path, tmp_path
     shutil.copytree(filled, tmp_path, dirs_exist_ok=True)
     made = create_app(plausible.settings_in(tmp_path, trusted_hosts=("localhost", "MyBox", "[::1]", "127.0.0.1")))
     try:
-        for host in ("localhost", "LOCALHOST", "LocalHost:8080", "localhost.", "localhost.:8080", "mybox", "MYBOX:80", "[::1]", "[::1]:8080", "127.0.0.1:8080"):
+        for host in (
+            "localhost",
+            "LOCALHOST",
+            "LocalHost:8080",
+            "localhost.",
+            "localhost.:8080",
+            "mybox",
+            "MYBOX:80",
+            "[::1]",
+            "[::1]:8080",
+            "127.0.0.1:8080",
+        ):
             assert made.test_client().get("/jobs", headers={"Host": host}).status_code == 200, host
         for host in ("elsewhere", "localhost.evil", "localhost..", "local host", ".", "xlocalhost"):
             assert made.test_client().get("/jobs", headers={"Host": host}).status_code == 400, host
@@ -1104,7 +1377,9 @@ def test_every_example_of_the_apis_description_is_taken(site: Flask, client: Fla
             address = re.sub(r"\{\w+\}", "1", path)
             for parameter in operation.get("parameters", []):
                 if (example := parameter.get("example", parameter.get("schema", {}).get("example"))) is not None:
-                    answer = client.open(f"{address}?{urlencode({parameter['name']: example})}", method=method, headers=bearer)
+                    answer = client.open(
+                        f"{address}?{urlencode({parameter['name']: example})}", method=method, headers=bearer
+                    )
                     assert answer.status_code == 200, f"{method} {path} {parameter['name']}={example}: {answer.text}"
                     tried.append((path, parameter["name"]))
             for media, content in operation.get("requestBody", {}).get("content", {}).items():
@@ -1115,15 +1390,41 @@ def test_every_example_of_the_apis_description_is_taken(site: Flask, client: Fla
                     body = {**needed, name: example}
                     sent = {"json": body} if media == "application/json" else {"data": body, "content_type": media}
                     answer = client.open(address, method=method, headers=bearer, **sent)
-                    assert answer.status_code in (404, 503), f"{method} {path} {body}: {answer.status_code} {answer.text}"
+                    assert answer.status_code in (404, 503), (
+                        f"{method} {path} {body}: {answer.status_code} {answer.text}"
+                    )
                     tried.append((path, name))
-    assert {("/api/v1/workers", "q"), ("/api/v1/jobs", "q"), ("/api/v1/jobs", "kind"), ("/api/v1/jobs", "data"), ("/api/v1/lab/runs", "text")} <= set(tried)
+    assert {
+        ("/api/v1/workers", "q"),
+        ("/api/v1/jobs", "q"),
+        ("/api/v1/jobs", "kind"),
+        ("/api/v1/jobs", "data"),
+        ("/api/v1/lab/runs", "text"),
+    } <= set(tried)
 
 
 def test_a_duration_of_a_result_is_told_as_a_duration(site: Flask) -> None:
     with site.test_request_context():
-        found = dict(face.facts_of({"took_ns": 77_031_522, "wait_ms": 12.5, "idle_seconds": 90, "steps": 11, "verdict": "held", "inner": {"lag_us": 1500}}))
-    assert found == {"took": "77\u00a0ms", "wait": "12\u00a0ms", "idle": "90\u00a0s", "steps": "11", "verdict": "as expected", "inner · lag": "1.5\u00a0ms"}
+        found = dict(
+            face.facts_of(
+                {
+                    "took_ns": 77_031_522,
+                    "wait_ms": 12.5,
+                    "idle_seconds": 90,
+                    "steps": 11,
+                    "verdict": "held",
+                    "inner": {"lag_us": 1500},
+                }
+            )
+        )
+    assert found == {
+        "took": "77\u00a0ms",
+        "wait": "12\u00a0ms",
+        "idle": "90\u00a0s",
+        "steps": "11",
+        "verdict": "as expected",
+        "inner · lag": "1.5\u00a0ms",
+    }
 
 
 # ---- the style sheet and the words
@@ -1177,7 +1478,9 @@ def test_each_colour_of_a_role_or_a_state_can_be_read_on_every_ground(theme: int
 def test_what_other_processes_say_of_themselves_is_known_to_gettext() -> None:
     """As pybabel reads it, by babel.cfg."""
     methods, options = parse_mapping_cfg((WEB / "babel.cfg").open())
-    known = {found[2] for found in extract_from_dir(WEB.parent.parent, methods, options, {**DEFAULT_KEYWORDS, "_l": None})}
+    known = {
+        found[2] for found in extract_from_dir(WEB.parent.parent, methods, options, {**DEFAULT_KEYWORDS, "_l": None})
+    }
     assert set(REFUSALS.values()) | {kind.meaning for kind in vocabulary.KINDS} <= known
     specs = [job.spec() for job in catalogue().values()]
     assert {spec.summary for spec in specs} <= known and len(specs) >= 5
@@ -1187,7 +1490,9 @@ def test_what_other_processes_say_of_themselves_is_known_to_gettext() -> None:
     assert "Correct the filter above: nothing was looked for." in known and "Drop a file here" in known
 
 
-def test_what_other_processes_say_of_themselves_is_translated_where_it_is_shown(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_other_processes_say_of_themselves_is_translated_where_it_is_shown(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Marked(NullTranslations):
         def gettext(self, message: str) -> str:
             return f"«{message}»"
@@ -1203,7 +1508,10 @@ def test_what_other_processes_say_of_themselves_is_translated_where_it_is_shown(
         assert f"«{escape(spec.summary)}»" in jobs
         assert all(f"«{escape(meaning)}»" in jobs for meaning in spec.parameters.values())
     assert "«What is to be done.»" in jobs
-    assert "<h1>«There is no such message, or history does not keep it any more.»</h1>" in client.get("/messages/12345").text
+    assert (
+        "<h1>«There is no such message, or history does not keep it any more.»</h1>"
+        in client.get("/messages/12345").text
+    )
     message = re.search(r"/messages/\d+", client.get("/messages?q=kind:submit").text)
     assert message and "«A client asks for a job.»" in client.get(message[0]).text
 

@@ -7,10 +7,11 @@ import json
 import re
 import shutil
 import sqlite3
+from collections.abc import Iterator
 from gettext import NullTranslations
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 import msgspec
 import pytest
@@ -18,15 +19,15 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
-from app import create_app
-from app.config import Settings
-from app.lab import gallery
-from app.lab.language import parse
-from app.lab.reasons import Reason
-from app.lab.stage import manager
-from app.store import errors, runs
-from app.store.engine import engine
-from app.web import recorded, sentences
+from pairscope import create_app
+from pairscope.config import Settings
+from pairscope.lab import gallery
+from pairscope.lab.language import parse
+from pairscope.lab.reasons import Reason
+from pairscope.lab.stage import manager
+from pairscope.store import errors, runs
+from pairscope.store.engine import engine
+from pairscope.web import recorded, sentences
 from tests import plausible
 from tests.plausible import History
 
@@ -59,12 +60,33 @@ class Wide(NullTranslations):
     ugettext, ungettext = gettext, ngettext
 
 
-_ENGLISH = re.compile(r"(?<![\w-])(the|is|are|was|were|not|no|of|to|and|in|it|its|has|have|had|may|cannot|for|with|from|by|at|on|which|that|this|nobody|expected|line)(?![\w-])", re.IGNORECASE)
+_ENGLISH = re.compile(
+    r"(?<![\w-])(the|is|are|was|were|not|no|of|to|and|in|it|its|has|have|had|may|cannot|for|with|from|by|at|on|which|that|this|nobody|expected|line)(?![\w-])",
+    re.IGNORECASE,
+)
 _PROGRAM = ("pre", "code", "script", "style", "textarea", "option", "kbd")
 _CLASSES = {"mono", "id", "call", "script-panel", "dump", "tokens"}
 """Elements that show a program's text, a scenario or bytes."""
 _SAID = ("title", "aria-label", "alt", "placeholder", "aria-description", "data-words")
-_VOID = ("area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr", "path", "line", "rect", "circle")
+_VOID = (
+    "area",
+    "base",
+    "br",
+    "col",
+    "embed",
+    "hr",
+    "img",
+    "input",
+    "link",
+    "meta",
+    "source",
+    "track",
+    "wbr",
+    "path",
+    "line",
+    "rect",
+    "circle",
+)
 
 
 class Read(HTMLParser):
@@ -97,7 +119,8 @@ class Read(HTMLParser):
 
 
 def english(page: str, *others: str) -> list[str]:
-    """Texts of a page that are English; `others` are patterns of what somebody else said, and the page shows as it is."""
+    """Texts of a page that are English; `others` are patterns of what somebody else said, and the page shows as it
+    is."""
     texts = {re.sub("|".join(others), "", text) if others else text for text in Read(page).found}
     return sorted(text for text in texts if _ENGLISH.search(text) and re.search(r"[A-Za-z]{2}\W+[A-Za-z]{2}", text))
 
@@ -139,7 +162,19 @@ def client(site: Flask) -> FlaskClient:
     return site.test_client()
 
 
-_VALUES = {"line": "3", "who": "child", "call": "read", "last": "write", "seconds": "5", "text": '"a; b, (c"', "host": "127.0.0.1", "signal": "SIGKILL", "errno": "EAGAIN", "protocol": "TCP", "kind": "bytes"}
+_VALUES = {
+    "line": "3",
+    "who": "child",
+    "call": "read",
+    "last": "write",
+    "seconds": "5",
+    "text": '"a; b, (c"',
+    "host": "127.0.0.1",
+    "signal": "SIGKILL",
+    "errno": "EAGAIN",
+    "protocol": "TCP",
+    "kind": "bytes",
+}
 """Values as they come; where no other is given: a number, which every value may be."""
 
 
@@ -164,22 +199,44 @@ def test_each_sentence_that_is_recorded_is_told_to_gettext() -> None:
     [
         ("line %(line)s: ", "expected %(wanted)s, observed %(came)s", "; ", "at the end %(why)s"),
         ("%(who)s is blocked in %(call)s", ", ", "%(who)s is blocked in %(call)s and stopped"),
-        ("expected %(wanted)s, observed %(came)s", "; ", "expected no error, observed %(came)s", "; ", "expected %(wanted)s, observed %(came)s"),
+        (
+            "expected %(wanted)s, observed %(came)s",
+            "; ",
+            "expected no error, observed %(came)s",
+            "; ",
+            "expected %(wanted)s, observed %(came)s",
+        ),
         ("what is recorded here cannot be shown: %(why)s",),
     ],
 )
 def test_sentences_in_a_row_are_known_each_for_itself(site: Flask, parts: tuple[str, ...]) -> None:
-    inner = {"why": "nobody: the values of a disk, 3; and more", "wanted": '"a, b; c', "came": '"a, b" (4 bytes; the call returned 3)'}
+    inner = {
+        "why": "nobody: the values of a disk, 3; and more",
+        "wanted": '"a, b; c',
+        "came": '"a, b" (4 bytes; the call returned 3)',
+    }
     given = {**_VALUES, **inner, "wanted": 'iov=["a, b", "c; d"]'}
     with site.test_request_context():
-        came = wide("%(text)s (%(count)s bytes; the call returned %(number)s)") % {"text": '"a, b"', "count": 4, "number": 3}
+        came = wide("%(text)s (%(count)s bytes; the call returned %(number)s)") % {
+            "text": '"a, b"',
+            "count": 4,
+            "number": 3,
+        }
         expected = "".join(wide(part) % {**given, "came": came} for part in parts)
         assert recorded.translated("".join(part % given for part in parts)) == expected
 
 
 def test_what_nobody_here_says_is_shown_as_it_was_recorded(site: Flask) -> None:
     with site.test_request_context():
-        for text in ("", "; , ", "Duplicate entry '1, 2; 3' for key (x", "line of a poem", '"expected 3, observed 4"', "line 7: " * 400, "x" * 100_000):
+        for text in (
+            "",
+            "; , ",
+            "Duplicate entry '1, 2; 3' for key (x",
+            "line of a poem",
+            '"expected 3, observed 4"',
+            "line 7: " * 400,
+            "x" * 100_000,
+        ):
             shown = recorded.translated(text)
             assert shown.endswith("line 7: ") if text.startswith("line 7") else shown == text
 
@@ -198,18 +255,20 @@ def run_of(settings: Settings, text: str) -> tuple[str, dict[str, Any]]:
 
 
 REFUSED = {
-    "a limit": ("m: memfd_create \"x\" 0 -> f\nm: ftruncate f 2M\n", "may have"),
+    "a limit": ('m: memfd_create "x" 0 -> f\nm: ftruncate f 2M\n', "may have"),
     "a limit that the kernel told": ("m: pipe -> r w\nm: dup2 r 900\n", "numbers"),
-    "reach": ("m: socket AF_INET SOCK_STREAM 0 -> s\nm: connect s \"127.0.0.1:9\"\n", "no process of this run"),
+    "reach": ('m: socket AF_INET SOCK_STREAM 0 -> s\nm: connect s "127.0.0.1:9"\n', "no process of this run"),
     "every network": ("m: socket AF_INET SOCK_STREAM 0 -> s\nm: listen s 1\n", "every network"),
-    "an expectation": ("m: pipe -> r w\nm: write w \"abc\" => 4\nm: read r 3 => \"a, b; c\"\n", "observed"),
+    "an expectation": ('m: pipe -> r w\nm: write w "abc" => 4\nm: read r 3 => "a, b; c"\n', "observed"),
     "a deadlock": ("m: pipe -> r w\nm: read r 1\n", "no process can move"),
-    "a step that was not made": ("m: pipe -> r w\nm: read r 1\nm: write w \"a\"\n", "cannot take this step"),
+    "a step that was not made": ('m: pipe -> r w\nm: read r 1\nm: write w "a"\n', "cannot take this step"),
 }
 
 
 @pytest.mark.parametrize("kind", REFUSED)
-def test_why_a_run_ended_as_it_did_is_translated_where_it_is_shown(client: FlaskClient, settings: Settings, kind: str) -> None:
+def test_why_a_run_ended_as_it_did_is_translated_where_it_is_shown(
+    client: FlaskClient, settings: Settings, kind: str
+) -> None:
     text, word = REFUSED[kind]
     identity, run = run_of(settings, text)
     assert word in run["reason"], run["reason"]
@@ -218,7 +277,9 @@ def test_why_a_run_ended_as_it_did_is_translated_where_it_is_shown(client: Flask
         assert english(page) == [] and wide(word) in page, step
 
 
-def test_what_of_a_row_cannot_be_shown_is_translated_where_it_is_shown(client: FlaskClient, settings: Settings, history: History) -> None:
+def test_what_of_a_row_cannot_be_shown_is_translated_where_it_is_shown(
+    client: FlaskClient, settings: Settings, history: History
+) -> None:
     history.commit()
     with contextlib.closing(sqlite3.connect(settings.state / "history.sqlite", isolation_level=None)) as table:
         job = table.execute("SELECT id FROM jobs WHERE state = 'done' LIMIT 1").fetchone()[0]
@@ -227,17 +288,25 @@ def test_what_of_a_row_cannot_be_shown_is_translated_where_it_is_shown(client: F
         table.execute("UPDATE processes SET detail = '{no JSON' WHERE role = 'worker'")
         settings.snapshot.unlink()  # of a living worker the page shows what the supervisor knows
         worker = client.get("/workers/1").text
-        assert wide("what is recorded here cannot be shown: it is no JSON: ") in worker and wide("not in force") not in worker
+        assert (
+            wide("what is recorded here cannot be shown: it is no JSON: ") in worker
+            and wide("not in force") not in worker
+        )
         table.execute("UPDATE jobs SET size = 'no number' WHERE id = ?", (job,))
         for page in (f"/jobs/{job}", "/jobs"):
             assert wide("expected a whole number") in client.get(page).text
 
 
-def test_a_database_that_is_away_is_told_in_the_language_of_the_page(client: FlaskClient, settings: Settings, history: History) -> None:
+def test_a_database_that_is_away_is_told_in_the_language_of_the_page(
+    client: FlaskClient, settings: Settings, history: History
+) -> None:
     waits = errors.SAID[errors.Kind.ROOM] % {"words": "Disk full (1021)"}
     history.snapshot(recorder=msgspec.structs.replace(history.snapshot().recorder, state="away", database=waits))
     page = client.get("/").text
-    assert wide("the database cannot be used: there is no room left: ") + "Disk full (1021)" in page and english(page, *RECORDED, TERM) == []
+    assert (
+        wide("the database cannot be used: there is no room left: ") + "Disk full (1021)" in page
+        and english(page, *RECORDED, TERM) == []
+    )
     for made in client.application.extensions["pairscope"]._engines.values():
         made.dispose()
     place = settings.state / "history.sqlite"
@@ -245,7 +314,11 @@ def test_a_database_that_is_away_is_told_in_the_language_of_the_page(client: Fla
     place.mkdir()  # a file would be made anew
     for path in ("/", "/messages", "/jobs", "/workers", "/database/messages"):
         page = client.get(path)
-        assert page.status_code in (200, 503) and wide("away") in page.text and english(page.text, "unable to open database file") == []
+        assert (
+            page.status_code in (200, 503)
+            and wide("away") in page.text
+            and english(page.text, "unable to open database file") == []
+        )
 
 
 def test_a_pool_that_is_away_is_told_in_the_language_of_the_page(client: FlaskClient, settings: Settings) -> None:
@@ -255,10 +328,24 @@ def test_a_pool_that_is_away_is_told_in_the_language_of_the_page(client: FlaskCl
 
 def of_the_gallery() -> list[str]:
     """A scenario is a text of its author, as is a run's."""
-    return sorted({re.escape(text) for entry in gallery.entries() for text in (entry.title, entry.ask, entry.notice, entry.quirk) if text}, key=len, reverse=True)
+    return sorted(
+        {
+            re.escape(text)
+            for entry in gallery.entries()
+            for text in (entry.title, entry.ask, entry.notice, entry.quirk)
+            if text
+        },
+        key=len,
+        reverse=True,
+    )
 
 
-RECORDED = ("reason=.*", r"the input is not an image.*", r"worker \d+ \(pid \d+\) was killed by SIGKILL while it had the job", "killed by SIGKILL, for job .*")
+RECORDED = (
+    "reason=.*",
+    r"the input is not an image.*",
+    r"worker \d+ \(pid \d+\) was killed by SIGKILL while it had the job",
+    "killed by SIGKILL, for job .*",
+)
 """Why a job failed and how a worker ended, which stay as they were recorded."""
 TERM = "^in flight$"
 PAGES = (
@@ -269,16 +356,31 @@ PAGES = (
 
 def test_no_page_has_english_that_gettext_was_not_asked_for(client: FlaskClient) -> None:
     paths = [*PAGES]
-    for listed, pattern in (("/messages?q=fds:>0", r"/messages/\d+"), ("/transfers?q=proof:same", r"/transfers/\d+-\d+"), ("/transfers?q=proof:unproved", r"/transfers/\d+-\d+"), *((f"/jobs?q=state:{state}", r"/jobs/\d+") for state in ("queued", "running", "done", "failed"))):
+    for listed, pattern in (
+        ("/messages?q=fds:>0", r"/messages/\d+"),
+        ("/transfers?q=proof:same", r"/transfers/\d+-\d+"),
+        ("/transfers?q=proof:unproved", r"/transfers/\d+-\d+"),
+        *((f"/jobs?q=state:{state}", r"/jobs/\d+") for state in ("queued", "running", "done", "failed")),
+    ):
         found = re.search(pattern, client.get(listed).text)
         assert found, listed
         paths.append(found[0])
     for path in paths:
         page = client.get(path).text
-        assert wide("Messages") in page and english(page, *(of_the_gallery() if path.startswith("/lab") else ()), *RECORDED, TERM) == [], path
+        assert (
+            wide("Messages") in page
+            and english(page, *(of_the_gallery() if path.startswith("/lab") else ()), *RECORDED, TERM) == []
+        ), path
 
 
-def test_why_something_is_not_shown_and_how_a_caller_ended_are_translated_on_a_runs_page(client: FlaskClient, settings: Settings) -> None:
-    identity, run = run_of(settings, 'm: socket AF_UNIX SOCK_STREAM 0 -> s\nm: bind s "\\0of a test of words"\nm: listen s 1\nm: exit 3\n')
+def test_why_something_is_not_shown_and_how_a_caller_ended_are_translated_on_a_runs_page(
+    client: FlaskClient, settings: Settings
+) -> None:
+    identity, run = run_of(
+        settings, 'm: socket AF_UNIX SOCK_STREAM 0 -> s\nm: bind s "\\0of a test of words"\nm: listen s 1\nm: exit 3\n'
+    )
     assert wide("connections wait here, not bytes") in client.get(f"/lab/runs/{identity}?step=3").text
-    assert run["steps"][3]["result"]["ended"] == "exit status 3" and wide("exit status") + " 3" in client.get(f"/lab/runs/{identity}?step=4").text
+    assert (
+        run["steps"][3]["result"]["ended"] == "exit status 3"
+        and wide("exit status") + " 3" in client.get(f"/lab/runs/{identity}?step=4").text
+    )

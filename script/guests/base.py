@@ -12,8 +12,19 @@ from script.guests.place import PLACE, run, say
 
 SUITE = "bookworm"
 
-PACKAGES = ("systemd", "systemd-sysv", "dbus", "ca-certificates", "iproute2", "ifupdown", "isc-dhcp-client", "openssh-server", "sudo")
-"""What a Debian has that was installed as a server: systemd, a network, sshd and sudo. No Python, no git, none of what the project installs."""
+PACKAGES = (
+    "systemd",
+    "systemd-sysv",
+    "dbus",
+    "ca-certificates",
+    "iproute2",
+    "ifupdown",
+    "isc-dhcp-client",
+    "openssh-server",
+    "sudo",
+)
+"""What a Debian has that was installed as a server: systemd, a network, sshd and sudo. No Python, no git, none of what
+the project installs."""
 
 AGE = 14 * 86400
 """Seconds after which it is made again: a fresh machine is one of today's packages."""
@@ -25,18 +36,33 @@ def recipe() -> str:
 
 
 def base() -> Path:
-    """The tree, made first if there is none, if its recipe has changed or if it is old. One process at a time makes it; nobody sees it half made."""
+    """The tree, made first if there is none, if its recipe has changed or if it is old. One process at a time makes it;
+    nobody sees it half made."""
     place.ready()
     tree, stamp = PLACE / SUITE, PLACE / f"{SUITE}.stamp"
     with place.lock(SUITE):
-        if tree.is_dir() and stamp.is_file() and stamp.read_text() == recipe() and time.time() - stamp.stat().st_mtime < AGE:
+        if (
+            tree.is_dir()
+            and stamp.is_file()
+            and stamp.read_text() == recipe()
+            and time.time() - stamp.stat().st_mtime < AGE
+        ):
             return tree
         say(f"Making the base tree {tree} by debootstrap; it is kept for the next runs")
         new, old = PLACE / f"{SUITE}.new", PLACE / f"{SUITE}.old"
         place.remove(new)
         # In namespaces of its own: however this ends, no process and no mount of debootstrap's stays.
         apart = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
-        run(*apart, "debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", SUITE, new, *host.mirror(SUITE), timeout=1200)
+        run(
+            *apart,
+            "debootstrap",
+            "--variant=minbase",
+            f"--include={','.join(PACKAGES)}",
+            SUITE,
+            new,
+            *host.mirror(SUITE),
+            timeout=1200,
+        )
         _finish(new)
         place.remove(old)
         stamp.unlink(missing_ok=True)
@@ -67,4 +93,6 @@ def copy(tree: Path) -> None:
         run("cp", "-a", "--reflink=auto", f"{source}/.", tree)
     host.settle(tree, SUITE)
     run("chroot", tree, "/usr/bin/ssh-keygen", "-A")
-    (tree / place.HERE_IS_A_GUEST.relative_to("/")).write_text("A guest of Pairscope's proofs, removed when they end.\n")
+    (tree / place.HERE_IS_A_GUEST.relative_to("/")).write_text(
+        "A guest of Pairscope's proofs, removed when they end.\n"
+    )

@@ -1,4 +1,5 @@
-"""script/fresh-test: the README's two commands, the provisioning or the guide, the checks, and what breaks, on a machine that was never used."""
+"""script/fresh-test: the README's two commands, the provisioning or the guide, the checks, and what breaks, on a
+machine that was never used."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ ROOT = Path(__file__).resolve().parents[2]
 CHECKOUT = "/root/pairscope"
 GUIDES = ("deploy/README.md", "deploy/apache/README.md", "deploy/mysql/README.md")
 SOME_TESTS = "tests/test_docs.py tests/test_ipc.py tests/test_journal.py tests/test_proofs.py"
-"""What the second command is asked for where it is one proof of many: the whole takes as long as all the rest, and is --tests."""
+"""What the second command is asked for where it is one proof of many: the whole takes as long as all the rest, and is
+--tests."""
 _began = time.monotonic()
 
 
@@ -36,18 +38,28 @@ def expect(holds: object, claim: str) -> None:
 def checkout(guest: Machine, target: str, user: str = "root") -> None:
     """A clean checkout of what is committed here, with its history."""
     with tempfile.TemporaryDirectory(prefix="pairscope-clone") as directory:
-        # With hard links a second clone would change the times of the first one's files, and tar stops at a file that changes.
+        # With hard links a second clone would change the times of the first one's files, and tar stops at a file that
+        # changes.
         run("git", "clone", "--quiet", "--no-hardlinks", ROOT, f"{directory}/clone")
         guest.put(Path(directory, "clone"), target, user)
 
 
 def readme(guest: Machine) -> None:
     """The README's two commands, by somebody who is not root."""
-    guest.run("apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -qy install --no-install-recommends git python3 python3-venv")
+    guest.run(
+        "apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -qy install --no-install-recommends git "
+        "python3 python3-venv"
+    )
     guest.run("useradd --create-home --shell /bin/bash visitor")
     checkout(guest, "/home/visitor/pairscope", "visitor")
     with open(guest.log, "a") as log:
-        server = subprocess.Popen(guest.command("cd pairscope && exec script/server", "visitor"), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True)
+        server = subprocess.Popen(
+            guest.command("cd pairscope && exec script/server", "visitor"),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
     try:
         assert server.stdout is not None
         said = []
@@ -57,11 +69,14 @@ def readme(guest: Machine) -> None:
                 break
         address = re.search(r"http://127\.0\.0\.1:\d+/", "".join(said))
         expect(address, "script/server prints its address and a login link, without root")
-        tell = guest.run("cd pairscope && .venv/bin/python -m app submit digest README.md", "visitor")
+        tell = guest.run("cd pairscope && .venv/bin/python -m pairscope submit digest README.md", "visitor")
         expect("sha256" in tell, "a job is submitted from the command line and done")
-        tell = guest.run("cd pairscope && .venv/bin/python -m app lab run parent-and-child", "visitor")
-        expect(re.search("^as expected in", tell, re.MULTILINE), "a scenario of the lab is run by real processes, and holds")
-        tell = guest.run("cd pairscope && .venv/bin/python -m app tail -n 20 --json", "visitor")
+        tell = guest.run("cd pairscope && .venv/bin/python -m pairscope lab run parent-and-child", "visitor")
+        expect(
+            re.search("^as expected in", tell, re.MULTILINE),
+            "a scenario of the lab is run by real processes, and holds",
+        )
+        tell = guest.run("cd pairscope && .venv/bin/python -m pairscope tail -n 20 --json", "visitor")
         expect('"task"' in tell and '"result"' in tell, "its messages are in the record")
     finally:
         guest.attempt("pkill -INT -u visitor -f 'app serve'")
@@ -74,17 +89,28 @@ def readme(guest: Machine) -> None:
     expect(not guest.attempt("pgrep -u visitor -f app.").stdout.strip(), "nothing of it is left")
     said = guest.attempt(f"cd pairscope && script/test -q -rs {SOME_TESTS}", "visitor", timeout=900)
     last = said.stdout.strip().splitlines()[-1] if said.stdout.strip() else ""
-    expect(said.returncode == 0, f"script/test passes for what needs no further package: {last}" + ("" if not said.returncode else f"\n{place.tail(said.stdout, 60)}"))
+    expect(
+        said.returncode == 0,
+        f"script/test passes for what needs no further package: {last}"
+        + ("" if not said.returncode else f"\n{place.tail(said.stdout, 60)}"),
+    )
     expect("needs root: it boots guests" in said.stdout, "and says why the proofs on fresh machines are left out")
 
 
 def tests(guest: Machine) -> None:
     """The README's second command as it stands there, by root. Inside a guest the proofs leave themselves out."""
-    guest.run("apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -qy install --no-install-recommends git python3 python3-venv")
+    guest.run(
+        "apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -qy install --no-install-recommends git "
+        "python3 python3-venv"
+    )
     checkout(guest, CHECKOUT)
     said = guest.attempt(f"cd {CHECKOUT} && script/test -q -rs", timeout=3000)
     last = said.stdout.strip().splitlines()[-1] if said.stdout.strip() else ""
-    expect(said.returncode == 0, f"script/test passes on a fresh machine: {last}" + ("" if not said.returncode else f"\n{place.tail(said.stdout, 60)}"))
+    expect(
+        said.returncode == 0,
+        f"script/test passes on a fresh machine: {last}"
+        + ("" if not said.returncode else f"\n{place.tail(said.stdout, 60)}"),
+    )
     expect("this is a guest itself" in said.stdout, "and says why the proofs on fresh machines are left out")
 
 
@@ -105,33 +131,61 @@ def provision(guest: Machine, **more: str) -> int:
 def refusals(guest: Machine) -> None:
     """What the provisioning says where it cannot do its work; nothing is changed by it."""
     before = guest.run("ls /opt /etc; dpkg-query -f '${Package}\\n' -W")
-    guest.run("useradd --create-home stranger && cp -r /root/pairscope /home/stranger/ && chown -R stranger /home/stranger/pairscope")
+    guest.run(
+        "useradd --create-home stranger && cp -r /root/pairscope /home/stranger/ && chown -R stranger "
+        "/home/stranger/pairscope"
+    )
     said = guest.attempt("/home/stranger/pairscope/deploy/provision.sh", "stranger")
     expect(said.returncode == 1 and "needs root" in said.stdout, "without root the provisioning says that it needs it")
     said = guest.attempt(f"PAIRSCOPE_PORT=eighty {CHECKOUT}/deploy/provision.sh")
     expect(said.returncode == 1 and "expected a number" in said.stdout, "a port that is none is refused")
-    guest.run("systemd-run --quiet --unit=squatter python3 -m http.server 8080 && for i in $(seq 50); do ss -Hltn 'sport = :8080' | grep -q . && break; sleep 0.1; done")
+    guest.run(
+        "systemd-run --quiet --unit=squatter python3 -m http.server 8080 && for i in $(seq 50); do ss -Hltn "
+        "'sport = :8080' | grep -q . && break; sleep 0.1; done"
+    )
     said = guest.attempt(f"{CHECKOUT}/deploy/provision.sh")
-    expect(said.returncode == 1 and "port 8080 is held by python3" in said.stdout, "a port that is taken is told with its holder")
+    expect(
+        said.returncode == 1 and "port 8080 is held by python3" in said.stdout,
+        "a port that is taken is told with its holder",
+    )
     guest.run("systemctl stop squatter; userdel --remove stranger")
-    guest.run("printf 'ID=fedora\nPRETTY_NAME=\"Fedora Linux 40\"\n' > /run/other-release && mount --bind /run/other-release /etc/os-release")
+    guest.run(
+        "printf 'ID=fedora\n"
+        'PRETTY_NAME="Fedora Linux 40"\n'
+        "' > /run/other-release && mount --bind /run/other-release /etc/os-release"
+    )
     said = guest.attempt(f"{CHECKOUT}/deploy/provision.sh")
     guest.run("umount /etc/os-release")
-    expect(said.returncode == 1 and "this is Fedora Linux 40; expected Debian or Ubuntu" in said.stdout, "an unsupported system is told by its name")
+    expect(
+        said.returncode == 1 and "this is Fedora Linux 40; expected Debian or Ubuntu" in said.stdout,
+        "an unsupported system is told by its name",
+    )
     guest.run("mount -t tmpfs -o size=100m none /opt")
     said = guest.attempt(f"{CHECKOUT}/deploy/provision.sh")
     guest.run("umount /opt")
-    expect(said.returncode == 1 and "the disk of /opt has 100 MiB left; expected at least" in said.stdout, "a disk that is too small is told before anything is begun")
-    expect(before == guest.run("ls /opt /etc; dpkg-query -f '${Package}\\n' -W"), "a refused provisioning has changed nothing")
+    expect(
+        said.returncode == 1 and "the disk of /opt has 100 MiB left; expected at least" in said.stdout,
+        "a disk that is too small is told before anything is begun",
+    )
+    expect(
+        before == guest.run("ls /opt /etc; dpkg-query -f '${Package}\\n' -W"),
+        "a refused provisioning has changed nothing",
+    )
 
 
 def full_disk(guest: Machine) -> None:
     """A disk that fills up while the libraries are installed."""
     guest.run("mount -t tmpfs -o size=700m none /opt")
     # Whatever pip writes meets a full disk from the moment at which its environment is there.
-    guest.run("systemd-run --quiet --unit=filler sh -c 'until [ -x /opt/pairscope/venv/bin/pip ]; do sleep 0.1; done; cat /dev/zero > /opt/filler; sleep inf'")
+    guest.run(
+        "systemd-run --quiet --unit=filler sh -c 'until [ -x /opt/pairscope/venv/bin/pip ]; do sleep 0.1; "
+        "done; cat /dev/zero > /opt/filler; sleep inf'"
+    )
     said = guest.attempt(f"{CHECKOUT}/deploy/provision.sh", timeout=900)
-    expect(said.returncode == 1 and "the disk of /opt is full, so the step 'Install its libraries' failed" in said.stdout, "a disk that fills up half-way is told with the step that failed")
+    expect(
+        said.returncode == 1 and "the disk of /opt is full, so the step 'Install its libraries' failed" in said.stdout,
+        "a disk that fills up half-way is told with the step that failed",
+    )
     guest.run("systemctl stop filler; rm /opt/filler")
 
 
@@ -149,19 +203,35 @@ def by_guide(guest: Machine) -> None:
 
 def box(guest: Machine, site: Site) -> str:
     """The box from outside: the checks, a job, its rows, the lab. The operator's token."""
-    expect(site.get("/readyz")["ready"], f"the dashboard answers at {site.address}, and pool, journal and database are ready")
+    expect(
+        site.get("/readyz")["ready"],
+        f"the dashboard answers at {site.address}, and pool, journal and database are ready",
+    )
     said = guest.attempt("pairscope checks --all")
-    expect(said.returncode == 0, "pairscope checks finds everything as the guides say" + ("" if not said.returncode else f":\n{said.stdout}"))
+    expect(
+        said.returncode == 0,
+        "pairscope checks finds everything as the guides say" + ("" if not said.returncode else f":\n{said.stdout}"),
+    )
     bad = [row for row in site.findings().values() if row["verdict"] in ("critical", "recommended")]
     expect(not bad, f"and so does the page, asked over HTTP {bad or ''}")
     token = json.loads(guest.run("pairscope token create fresh-test --json 2>/dev/null"))["token"]
     job = site.submit(token)
-    rows = until("the job's rows are in MariaDB", lambda: int(guest.run(f"mariadb -N -e 'SELECT COUNT(*) FROM pairscope.messages WHERE job = {job}'")) >= 4)
+    rows = until(
+        "the job's rows are in MariaDB",
+        lambda: int(guest.run(f"mariadb -N -e 'SELECT COUNT(*) FROM pairscope.messages WHERE job = {job}'")) >= 4,
+    )
     expect(rows, "a job is submitted from outside, and MariaDB's own client counts its messages")
     run_ = site.get("/api/v1/lab/runs", {"scenario": "parent-and-child"})
     expect(run_["verdict"] == "held", "a scenario of the lab holds")
-    users = set(guest.run("ps -eo user:20,args | grep -E 'wsgi:web|app\\.(pool|lab|recorder)' | grep -v grep | cut -d' ' -f1").split())
-    expect(users == {"pairscope-web", "pairscope-pool", "pairscope-lab"}, "web, pool and lab run as users of their own, and nothing of it as root")
+    users = set(
+        guest.run(
+            "ps -eo user:20,args | grep -E 'wsgi:web|pairscope\\.(pool|lab|recorder)' | grep -v grep | cut -d' ' -f1"
+        ).split()
+    )
+    expect(
+        users == {"pairscope-web", "pairscope-pool", "pairscope-lab"},
+        "web, pool and lab run as users of their own, and nothing of it as root",
+    )
     return token
 
 
@@ -171,35 +241,59 @@ def breakage(guest: Machine, site: Site, token: str) -> None:
     def told(title: str, words: str, at: Site = site) -> str:
         def look() -> str:
             row = at.findings(token).get(title) or {}
-            return row.get("drift", "") if row.get("verdict") in ("critical", "recommended") and words in row.get("drift", "") else ""
+            return (
+                row.get("drift", "")
+                if row.get("verdict") in ("critical", "recommended") and words in row.get("drift", "")
+                else ""
+            )
 
         return until(f"{title} is told: {words}", look, 10)
 
     def mended(*titles: str) -> bool:
-        return until(f"{titles} are good again", lambda: all(site.findings(token).get(title, {}).get("verdict") == "good" for title in titles), 30)
+        return until(
+            f"{titles} are good again",
+            lambda: all(site.findings(token).get(title, {}).get("verdict") == "good" for title in titles),
+            30,
+        )
 
     guest.run("systemctl stop mariadb")
     expect(told("MariaDB", "cannot be asked"), "MariaDB stopped: the stack page says so within ten seconds")
     guest.run("systemctl start mariadb")
     expect(mended("MariaDB", "Recorder"), "started again: it is good by itself")
     guest.run("mariadb -e \"REVOKE INSERT ON pairscope.runs FROM 'pairscope-web'@'localhost'\"")
-    expect(told("Rights of pairscope-web", "lacks INSERT on pairscope.runs"), "a grant taken away: the stack page names it within ten seconds, to operators")
+    expect(
+        told("Rights of pairscope-web", "lacks INSERT on pairscope.runs"),
+        "a grant taken away: the stack page names it within ten seconds, to operators",
+    )
     guest.run("mariadb -e \"REVOKE INSERT ON pairscope.messages FROM 'pairscope-pool'@'localhost'\"")
-    expect(told("Rights of pairscope-pool", "lacks INSERT on pairscope.messages"), "and one of the recorder's, which only MariaDB's root could look up")
+    expect(
+        told("Rights of pairscope-pool", "lacks INSERT on pairscope.messages"),
+        "and one of the recorder's, which only MariaDB's root could look up",
+    )
     expect(provision(guest) == 1, "provisioning gives both again, and changes nothing else")
     expect(mended("Rights of pairscope-web", "Rights of pairscope-pool", "Recorder"), "and all is good")
-    guest.run("sed -i s/8080/8081/ /etc/apache2/conf-available/pairscope-port.conf && sed -i 's/:8080>/:8081>/' /etc/apache2/sites-available/pairscope.conf && systemctl reload apache2")
+    guest.run(
+        "sed -i s/8080/8081/ /etc/apache2/conf-available/pairscope-port.conf && sed -i 's/:8080>/:8081>/' "
+        "/etc/apache2/sites-available/pairscope.conf && systemctl reload apache2"
+    )
     moved = Site(site.address.replace("8080", "8081"))
     guest.run("ufw allow 8081/tcp")
     until("it answers at the other port", lambda: moved.get("/readyz")["ready"])
-    expect("8081" in told("Port", "The guide says 8080, Apache is told to listen on 8081", moved), "the port moved: it is told in these words")
+    expect(
+        "8081" in told("Port", "The guide says 8080, Apache is told to listen on 8081", moved),
+        "the port moved: it is told in these words",
+    )
     provision(guest)
     until("the dashboard is back at its port", lambda: site.get("/readyz")["ready"])
     expect(mended("Port", "Site"), "provisioned again: port and site are good")
     guest.run("ufw delete allow 8081/tcp")
     pool = "/var/lib/pairscope/pool"
     small, stop = "/mnt/small", "systemctl stop apache2 && while pgrep -u pairscope-pool >/dev/null; do sleep 0.1; done"
-    guest.run(f"{stop} && mkdir -p {small} && mount -t tmpfs -o size=300m none {small} && cp -a {pool}/. {small}/ && chmod --reference={pool} {small} && chown --reference={pool} {small} && mount --bind {small} {pool} && systemctl start apache2")
+    guest.run(
+        f"{stop} && mkdir -p {small} && mount -t tmpfs -o size=300m none {small} && cp -a {pool}/. {small}/ && "
+        f"chmod --reference={pool} {small} && chown --reference={pool} {small} && mount --bind {small} {pool} "
+        "&& systemctl start apache2"
+    )
     until("the pool is back", lambda: site.get("/readyz")["ready"])
     guest.run(f"fallocate -l 200M {pool}/filler")
     expect(told("Disk of the journal", "nearly full"), "the journal's disk nearly full: it is told")
@@ -213,7 +307,10 @@ def breakage(guest: Machine, site: Site, token: str) -> None:
         return False
 
     until("a job is refused", refused, 30)
-    expect(told("Journal", "Nothing can be appended"), "wholly full: nothing is accepted that cannot be recorded, and the stack page says so within ten seconds")
+    expect(
+        told("Journal", "Nothing can be appended"),
+        "wholly full: nothing is accepted that cannot be recorded, and the stack page says so within ten seconds",
+    )
     guest.run(f"rm {pool}/filler {pool}/rest")
     expect(mended("Journal", "Recorder", "Supervisor"), "with room again it is good by itself")
     site.submit(token)
@@ -224,11 +321,17 @@ def breakage(guest: Machine, site: Site, token: str) -> None:
 def upgrade(guest: Machine, site: Site, token: str) -> None:
     """Newer code over the old box: restarted gracefully, nothing lost."""
     before = int(guest.run("mariadb -N -e 'SELECT COUNT(*) FROM pairscope.jobs'"))
-    guest.run(f"echo '# newer' >> {CHECKOUT}/app/web/words.py")
+    guest.run(f"echo '# newer' >> {CHECKOUT}/app/pairscope/web/words.py")
     expect(provision(guest) == 2, "newer code: it is copied, and the pool is restarted gracefully")
     until("the new pool is ready", lambda: site.get("/readyz")["ready"])
     site.submit(token)
-    expect(until("the record goes on", lambda: int(guest.run("mariadb -N -e 'SELECT COUNT(*) FROM pairscope.jobs'")) == before + 1), "every job of before is still there, and a new one beside them")
+    expect(
+        until(
+            "the record goes on",
+            lambda: int(guest.run("mariadb -N -e 'SELECT COUNT(*) FROM pairscope.jobs'")) == before + 1,
+        ),
+        "every job of before is still there, and a new one beside them",
+    )
     expect(provision(guest) == 0, "a second run changes nothing")
 
 
@@ -237,7 +340,11 @@ def gone(guest: Machine) -> None:
     said = guest.attempt(f"{CHECKOUT}/deploy/unprovision.sh")
     expect(said.returncode == 1 and "--yes" in said.stdout, "unprovision asks for --yes")
     guest.run(f"{CHECKOUT}/deploy/unprovision.sh --yes --purge")
-    left = guest.attempt("ls -d /opt/pairscope /etc/pairscope /var/lib/pairscope /run/pairscope /var/log/pairscope /usr/local/bin/pairscope 2>/dev/null; getent passwd | grep pairscope; mariadb -N -e 'SHOW DATABASES' | grep pairscope").stdout
+    left = guest.attempt(
+        "ls -d /opt/pairscope /etc/pairscope /var/lib/pairscope /run/pairscope /var/log/pairscope "
+        "/usr/local/bin/pairscope 2>/dev/null; getent passwd | grep pairscope; mariadb -N -e 'SHOW DATABASES' "
+        "| grep pairscope"
+    ).stdout
     expect(not left.strip(), f"after unprovision nothing of Pairscope is left {left}")
     guest.run("systemctl is-active apache2 mariadb")
     expect("Debian" in guest.run("curl -fsS http://127.0.0.1/"), "Apache's first page stands as before")
@@ -246,23 +353,54 @@ def gone(guest: Machine) -> None:
 def among_others(guest: Machine, site: Site) -> None:
     """A machine whose Apache and MariaDB serve others already, and whose MariaDB's root has a password."""
     guest.run("ufw --force disable && mkdir /srv/other && echo 'the other site' > /srv/other/index.html")
-    conf = "<VirtualHost *:80>\nDocumentRoot /srv/other\n<Directory /srv/other>\nRequire all granted\n</Directory>\n</VirtualHost>\n"
-    guest.run(f"printf '{conf}' > /etc/apache2/sites-available/other.conf && a2dissite -q 000-default && a2ensite -q other && systemctl reload apache2")
-    guest.run("mariadb -e \"CREATE DATABASE other; CREATE TABLE other.kept (a INT); INSERT INTO other.kept VALUES (7); ALTER USER root@localhost IDENTIFIED BY 'their-own-Word-1'\"")
-    settings = guest.run("cd /etc && md5sum mysql/mariadb.conf.d/* apache2/apache2.conf apache2/ports.conf apache2/sites-available/other.conf")
+    conf = (
+        "<VirtualHost *:80>\n"
+        "DocumentRoot /srv/other\n"
+        "<Directory /srv/other>\n"
+        "Require all granted\n"
+        "</Directory>\n"
+        "</VirtualHost>\n"
+    )
+    guest.run(
+        f"printf '{conf}' > /etc/apache2/sites-available/other.conf && a2dissite -q 000-default && a2ensite -q "
+        "other && systemctl reload apache2"
+    )
+    guest.run(
+        'mariadb -e "CREATE DATABASE other; CREATE TABLE other.kept (a INT); INSERT INTO other.kept VALUES '
+        "(7); ALTER USER root@localhost IDENTIFIED BY 'their-own-Word-1'\""
+    )
+    settings = guest.run(
+        "cd /etc && md5sum mysql/mariadb.conf.d/* apache2/apache2.conf apache2/ports.conf "
+        "apache2/sites-available/other.conf"
+    )
 
     def stands() -> bool:
         rows = guest.run("MYSQL_PWD=their-own-Word-1 mariadb -N -e 'SELECT a FROM other.kept'")
-        same = guest.run("cd /etc && md5sum mysql/mariadb.conf.d/* apache2/apache2.conf apache2/ports.conf apache2/sites-available/other.conf") == settings
+        same = (
+            guest.run(
+                "cd /etc && md5sum mysql/mariadb.conf.d/* apache2/apache2.conf apache2/ports.conf "
+                "apache2/sites-available/other.conf"
+            )
+            == settings
+        )
         return guest.run("curl -fsS http://127.0.0.1/") == "the other site\n" and rows.strip() == "7" and same
 
     said = guest.attempt(f"{CHECKOUT}/deploy/provision.sh")
-    expect(said.returncode == 1 and "MariaDB does not let root in: its root has a password" in said.stdout, "a MariaDB whose root has a password: it is told, with what to do")
+    expect(
+        said.returncode == 1 and "MariaDB does not let root in: its root has a password" in said.stdout,
+        "a MariaDB whose root has a password: it is told, with what to do",
+    )
     expect(guest.attempt("ls /opt/pairscope").returncode, "and nothing was begun")
     guest.run("umask 077 && printf '[client]\npassword=their-own-Word-1\n' > /root/.my.cnf")
     said = guest.attempt(f"{CHECKOUT}/deploy/provision.sh", timeout=900)
-    for left in ("the firewall would cut off what this machine serves already: 80/tcp (apache2)", "MariaDB serves other databases, too (other)"):
-        expect(left in said.stdout, f"with the password where it asks for it the box is set up, and leaves alone what is others': {left}")
+    for left in (
+        "the firewall would cut off what this machine serves already: 80/tcp (apache2)",
+        "MariaDB serves other databases, too (other)",
+    ):
+        expect(
+            left in said.stdout,
+            f"with the password where it asks for it the box is set up, and leaves alone what is others': {left}",
+        )
     expect(said.returncode == 0 and until("the box is ready", lambda: site.get("/readyz")["ready"]), "and it answers")
     expect(provision(guest) == 0, "a second run changes nothing")
     expect(stands(), "the other site, the other database and their settings are as before")
@@ -285,11 +423,19 @@ def hardened(guest: Machine, site: Site) -> None:
     for title in ("Processes of web", "Managed process pool", "seccomp", "Workers of Apache", "Port", "Supervisor"):
         say(f"           {title}: {rows[title]['observed']}")
     # A supervisor that is killed is no power failure, though the kernel's id of the boot is hidden.
-    old = guest.run("pgrep -u pairscope-pool -f 'app.pool$'").strip()
+    old = guest.run("pgrep -u pairscope-pool -f 'pairscope.pool$'").strip()
     guest.run(f"kill -9 {old}")
-    until("the next supervisor is ready", lambda: f"supervisor pid {old}" not in (said := site.get("/readyz"))["checks"]["pool"]["detail"] and said["ready"])
+    until(
+        "the next supervisor is ready",
+        lambda: (
+            f"supervisor pid {old}" not in (said := site.get("/readyz"))["checks"]["pool"]["detail"] and said["ready"]
+        ),
+    )
     site.submit(token)
-    expect(guest.run("mariadb -N -e 'SELECT COUNT(*) FROM pairscope.quarantine'").strip() == "0", "a killed supervisor is replaced, and nothing is said to be lost")
+    expect(
+        guest.run("mariadb -N -e 'SELECT COUNT(*) FROM pairscope.quarantine'").strip() == "0",
+        "a killed supervisor is replaced, and nothing is said to be lost",
+    )
     breakage(guest, site, token)
     confine.harden(guest, confine.STRICT)
     guest.run("systemctl stop apache2")
@@ -298,7 +444,10 @@ def hardened(guest: Machine, site: Site) -> None:
     count = provision(guest)
     expect(1 <= count <= 3, f"provisioned again it may: {count} changes")
     until("the box is ready", lambda: site.get("/readyz")["ready"])
-    expect(guest.run("cat /etc/systemd/system/apache2.service.d/pairscope.conf").count("\nReadWritePaths=") == 1, "by one setting in a drop-in of its own")
+    expect(
+        guest.run("cat /etc/systemd/system/apache2.service.d/pairscope.conf").count("\nReadWritePaths=") == 1,
+        "by one setting in a drop-in of its own",
+    )
     expect(provision(guest) == 0, "a second run changes nothing")
     box(guest, site)
     works(guest)
@@ -323,8 +472,16 @@ def main(arguments: list[str]) -> int:
     """Exit status: 0 all holds, 1 something does not, and which, 2 no guest can be made."""
     parser = argparse.ArgumentParser(prog="script/fresh-test")
     parser.add_argument("--guide", action="store_true", help="the guide's commands by hand instead of the script")
-    parser.add_argument("--hardened", action="store_true", help="a box whose apache2.service hides /proc and forbids more, and nothing else")
-    parser.add_argument("--tests", action="store_true", help="the README's second command, script/test, with every test, and nothing else")
+    parser.add_argument(
+        "--hardened",
+        action="store_true",
+        help="a box whose apache2.service hides /proc and forbids more, and nothing else",
+    )
+    parser.add_argument(
+        "--tests",
+        action="store_true",
+        help="the README's second command, script/test, with every test, and nothing else",
+    )
     asked = parser.parse_args(arguments)
     place.end_in_order()
     directory = Path(tempfile.mkdtemp(prefix="pairscope-fresh"))
@@ -338,7 +495,10 @@ def main(arguments: list[str]) -> int:
                 checkout(guest, CHECKOUT)
                 hardened(guest, site)
             elif asked.guide:
-                guest.run("apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -qy install --no-install-recommends python3")
+                guest.run(
+                    "apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -qy install "
+                    "--no-install-recommends python3"
+                )
                 checkout(guest, CHECKOUT)
                 by_guide(guest)
                 box(guest, site)
@@ -347,7 +507,10 @@ def main(arguments: list[str]) -> int:
                 checkout(guest, CHECKOUT)
                 refusals(guest)
                 said = guest.attempt(f"timeout --signal=INT 9 {CHECKOUT}/deploy/provision.sh")
-                expect(said.returncode and "Run it again: it goes on where it stopped" in said.stdout, "interrupted half-way, it says that it goes on where it stopped")
+                expect(
+                    said.returncode and "Run it again: it goes on where it stopped" in said.stdout,
+                    "interrupted half-way, it says that it goes on where it stopped",
+                )
                 full_disk(guest)
                 count = provision(guest)
                 expect(count >= 15, f"run again, deploy/provision.sh sets up the box with {count} changes")

@@ -1,4 +1,5 @@
-"""What Debian's next release puts into apache2.service, for the unit of Debian 12, and what is stricter still. systemd.exec(5)."""
+"""What Debian's next release puts into apache2.service, for the unit of Debian 12, and what is stricter still.
+systemd.exec(5)."""
 
 from __future__ import annotations
 
@@ -43,7 +44,10 @@ STRICT = "ProtectSystem=strict\nRuntimeDirectory=apache2\nReadWritePaths=/run/lo
 
 def harden(guest: Machine, more: str = "") -> None:
     """Gives the guest's apache2.service the settings, before Apache is installed or at its next start."""
-    guest.run(f"mkdir -p $(dirname {DROP_IN}) && printf %s '[Service]\n{SETTINGS}{more}' > {DROP_IN} && systemctl daemon-reload")
+    guest.run(
+        f"mkdir -p $(dirname {DROP_IN}) && printf %s '[Service]\n"
+        f"{SETTINGS}{more}' > {DROP_IN} && systemctl daemon-reload"
+    )
 
 
 def holds(guest: Machine) -> None:

@@ -1,4 +1,5 @@
-"""A guest by systemd-nspawn: a copy of the base tree that boots its own systemd in namespaces of its own, and is removed afterwards."""
+"""A guest by systemd-nspawn: a copy of the base tree that boots its own systemd in namespaces of its own, and is
+removed afterwards."""
 
 from __future__ import annotations
 
@@ -11,9 +12,9 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator
 
 from script.guests import base, network, place
 from script.guests.network import Link
@@ -24,6 +25,7 @@ PREFIX = "ps-"
 
 BOOT = 120.0
 """Seconds until a guest has booted; 2 to 4 were seen."""
+
 
 @dataclass
 class Machine:
@@ -42,11 +44,22 @@ class Machine:
         return self.link.there
 
     def command(self, script: str, user: str = "root") -> list[str]:
-        """The words that run the shell script in the guest, in a login of that user: nothing of this process's environment comes along."""
-        enter = ["nsenter", f"--target={self.leader}", "--all", "env", "-i", "TERM=dumb", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"]
+        """The words that run the shell script in the guest, in a login of that user: nothing of this process's
+        environment comes along."""
+        enter = [
+            "nsenter",
+            f"--target={self.leader}",
+            "--all",
+            "env",
+            "-i",
+            "TERM=dumb",
+            "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
+        ]
         return [*enter, "runuser", "--login", "--shell=/bin/bash", user, "--command", script]
 
-    def attempt(self, script: str, user: str = "root", timeout: float = place.LIMIT) -> subprocess.CompletedProcess[str]:
+    def attempt(
+        self, script: str, user: str = "root", timeout: float = place.LIMIT
+    ) -> subprocess.CompletedProcess[str]:
         """Runs it and gives how it ended."""
         began = time.monotonic()
         done = run(*self.command(script, user), check=False, timeout=timeout)
@@ -62,18 +75,22 @@ class Machine:
         return done.stdout
 
     def put(self, source: Path, target: str, user: str = "root") -> None:
-        """Copies a file or a folder of this host into the guest, as that user's. Through its namespaces, so that no link in it leads outside."""
+        """Copies a file or a folder of this host into the guest, as that user's. Through its namespaces, so that no
+        link in it leads outside."""
         into = shlex.quote(target)
         with subprocess.Popen(["tar", "-C", str(source), "-c", "."], stdout=subprocess.PIPE) as packed:
             words = self.command(f"mkdir -p {into} && tar -C {into} --no-same-owner -x", user)
-            unpacked = subprocess.run(words, stdin=packed.stdout, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+            unpacked = subprocess.run(
+                words, stdin=packed.stdout, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+            )
         if packed.returncode or unpacked.returncode:
             raise GuestError(f"{source} could not be copied to {target}:\n{tail(unpacked.stdout)}")
 
 
 @contextlib.contextmanager
 def machine(log: Path) -> Iterator[Machine]:
-    """A freshly booted guest. Afterwards it is gone, with its processes, its network and its tree. `log` gets what it said."""
+    """A freshly booted guest. Afterwards it is gone, with its processes, its network and its tree. `log` gets what it
+    said."""
     place.ready()
     place.sweep(PREFIX, _clear)
     name = PREFIX + secrets.token_hex(3)
@@ -88,17 +105,25 @@ def machine(log: Path) -> Iterator[Machine]:
             network.open_(link)
         guest = Machine(name, tree, link, leader, log)
         # Its network must be up before a command asks for a package.
-        guest.run("/usr/lib/systemd/systemd-networkd-wait-online --interface=host0 --timeout=30 && systemctl is-system-running --wait || true")
+        guest.run(
+            "/usr/lib/systemd/systemd-networkd-wait-online --interface=host0 --timeout=30 && systemctl "
+            "is-system-running --wait || true"
+        )
         say(f"The guest {name} runs at {guest.address}")
         yield guest
 
 
 def _clear(tree: Path) -> None:
-    """Ends what runs in the tree of a run that was killed, and its network. An init outlives its nspawn; all in its namespace dies with it."""
+    """Ends what runs in the tree of a run that was killed, and its network. An init outlives its nspawn; all in its
+    namespace dies with it."""
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            roots = [line.split()[3] for line in (process / "mountinfo").read_text().splitlines() if line.split()[4] == "/"]
-            if not any(root.endswith(f"/{tree.name}") for root in roots):  # a root is told from the top of its file system
+            roots = [
+                line.split()[3] for line in (process / "mountinfo").read_text().splitlines() if line.split()[4] == "/"
+            ]
+            if not any(
+                root.endswith(f"/{tree.name}") for root in roots
+            ):  # a root is told from the top of its file system
                 continue
             pidfd = os.pidfd_open(int(process.name))
             try:
@@ -115,10 +140,27 @@ def _booted(name: str, tree: Path, log: Path) -> Iterator[int]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told, open(log, "a") as said:
         # An abstract address: nothing of it can stay.
         told.bind(f"\0pairscope-{name}-{secrets.token_hex(4)}")
-        words = ["systemd-nspawn", "--quiet", f"--directory={tree}", f"--machine={name}", "--boot", "--register=no", "--keep-unit"]
-        words += ["--network-veth", "--resolv-conf=off", "--timezone=off", "--link-journal=no", "--notify-ready=yes", "--console=read-only"]
+        words = [
+            "systemd-nspawn",
+            "--quiet",
+            f"--directory={tree}",
+            f"--machine={name}",
+            "--boot",
+            "--register=no",
+            "--keep-unit",
+        ]
+        words += [
+            "--network-veth",
+            "--resolv-conf=off",
+            "--timezone=off",
+            "--link-journal=no",
+            "--notify-ready=yes",
+            "--console=read-only",
+        ]
         # What a virtual machine allows, and nspawn by itself does not: the sandbox and the proofs need them.
-        words += ["--system-call-filter=kcmp pidfd_getfd landlock_create_ruleset landlock_add_rule landlock_restrict_self"]
+        words += [
+            "--system-call-filter=kcmp pidfd_getfd landlock_create_ruleset landlock_add_rule landlock_restrict_self"
+        ]
         environment = {**os.environ, "NOTIFY_SOCKET": "@" + told.getsockname()[1:].decode()}
         process = subprocess.Popen(
             words,
@@ -167,4 +209,6 @@ def forget(name: str) -> bool:
     links = run("ip", "-brief", "link").stdout
     tables = run("nft", "list", "tables").stdout
     commands = run("ps", "-eo", "args").stdout
-    return not (PLACE / name).exists() and name not in links and name not in tables and f"--machine={name}" not in commands
+    return (
+        not (PLACE / name).exists() and name not in links and name not in tables and f"--machine={name}" not in commands
+    )

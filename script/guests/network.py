@@ -37,7 +37,9 @@ class Link:
 def choose(name: str) -> Link:
     """Addresses that nobody here uses. Between this and `open` nobody else may choose: the caller holds a lock."""
     routes = json.loads(run("ip", "-json", "-4", "route", "show", "table", "all").stdout)
-    used = [ipaddress.ip_network(route["dst"], strict=False) for route in routes if route.get("dst", "default") != "default"]
+    used = [
+        ipaddress.ip_network(route["dst"], strict=False) for route in routes if route.get("dst", "default") != "default"
+    ]
     for candidate in ADDRESSES.subnets(new_prefix=30):
         if not any(candidate.overlaps(network) for network in used):
             return Link(name, candidate)
@@ -67,7 +69,8 @@ def open_(link: Link) -> None:
 
 
 def close(name: str) -> None:
-    """Takes away what `open_` made and what is left of it. The interface goes with the guest's namespace, or here if that never came up."""
+    """Takes away what `open_` made and what is left of it. The interface goes with the guest's namespace, or here if
+    that never came up."""
     table = f"pairscope_{name}"
     run("nft", f"add table ip {table}; delete table ip {table}")
     run("ip", "link", "delete", name, check=False)

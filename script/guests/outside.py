@@ -6,7 +6,8 @@ import json
 import time
 import urllib.error
 import urllib.request
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 from script.guests.place import GuestError
 
@@ -33,7 +34,9 @@ class Site:
             with urllib.request.urlopen(request, timeout=30) as answer:
                 return json.load(answer)
         except urllib.error.HTTPError as error:
-            raise GuestError(f"{request.full_url}: {error.code} {error.read().decode(errors='replace')[:500]}") from None
+            raise GuestError(
+                f"{request.full_url}: {error.code} {error.read().decode(errors='replace')[:500]}"
+            ) from None
         except OSError as error:
             raise GuestError(f"{request.full_url}: {error}") from None
 
@@ -42,7 +45,11 @@ class Site:
         boundary = "pairscope-boundary"
         body = (
             f'--{boundary}\r\nContent-Disposition: form-data; name="kind"\r\n\r\ndigest\r\n'
-            f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="fresh.txt"\r\n\r\nfresh from outside\r\n--{boundary}--\r\n'
+            f"--{boundary}\r\n"
+            'Content-Disposition: form-data; name="file"; filename="fresh.txt"\r\n'
+            "\r\n"
+            "fresh from outside\r\n"
+            f"--{boundary}--\r\n"
         ).encode()
         headers = {"Authorization": f"Bearer {token}", "Content-Type": f"multipart/form-data; boundary={boundary}"}
         job = self._open(urllib.request.Request(self.address + "/api/v1/jobs?wait=20", body, headers))

@@ -10,8 +10,9 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Callable, Iterator
+from typing import Any
 
 PLACE = Path(os.environ.get("PAIRSCOPE_GUESTS") or "/var/tmp/pairscope-guests")
 """Holds the base trees, which are kept, and the guests, which are not."""
@@ -34,12 +35,22 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def run(*command: object, check: bool = True, timeout: float = LIMIT, **further: Any) -> subprocess.CompletedProcess[str]:
-    """Runs a program of this host with no input and gives what it printed, both streams in one. GuestError with its last lines if it fails."""
+def run(
+    *command: object, check: bool = True, timeout: float = LIMIT, **further: Any
+) -> subprocess.CompletedProcess[str]:
+    """Runs a program of this host with no input and gives what it printed, both streams in one. GuestError with its
+    last lines if it fails."""
     words = [str(word) for word in command]
     try:
         done = subprocess.run(
-            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", timeout=timeout, **further
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+            **further,
         )
     except FileNotFoundError:
         raise GuestError(f"{words[0]} is not installed: script/packages guest says of which package it is") from None
@@ -62,7 +73,9 @@ def tail(text: str, lines: int = 40) -> str:
 def ready() -> None:
     """Makes the place. GuestError where no guest can be."""
     if os.geteuid():
-        raise GuestError("A guest needs root: it is a tree of files of many users, with namespaces and a network of its own.")
+        raise GuestError(
+            "A guest needs root: it is a tree of files of many users, with namespaces and a network of its own."
+        )
     if HERE_IS_A_GUEST.exists():
         raise GuestError("This is a guest itself: guests are started from their host.")
     PLACE.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,5 @@
-"""script/vagrant-test: a real ``vagrant up`` in a container, from a box made of the base tree, looked at from outside."""
+"""script/vagrant-test: a real ``vagrant up`` in a container, from a box made of the base tree, looked at from
+outside."""
 
 from __future__ import annotations
 
@@ -13,8 +14,8 @@ import sys
 import tarfile
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator
 
 from script.guests import base, place
 from script.guests.fresh import changes, expect
@@ -35,7 +36,9 @@ def box(directory: Path) -> Path:
     tree = directory / "rootfs"
     tree.mkdir()
     base.copy(tree)
-    (tree / place.HERE_IS_A_GUEST.relative_to("/")).write_text("A guest of Pairscope's proofs, removed when they end.\n")
+    (tree / place.HERE_IS_A_GUEST.relative_to("/")).write_text(
+        "A guest of Pairscope's proofs, removed when they end.\n"
+    )
     run("chroot", tree, "/usr/sbin/useradd", "--create-home", "--shell", "/bin/bash", "vagrant")
     run("chroot", tree, "/bin/sh", "-c", "echo vagrant:vagrant | chpasswd")
     ssh = tree / "home/vagrant/.ssh"
@@ -46,7 +49,9 @@ def box(directory: Path) -> Path:
     run("chroot", tree, "/bin/chown", "-R", "vagrant:vagrant", "/home/vagrant")
     (tree / "etc/network/interfaces").write_text("auto lo\niface lo inet loopback\n\nauto eth0\niface eth0 inet dhcp\n")
     (directory / "metadata.json").write_text(json.dumps({"provider": "lxc", "version": "1.0.0"}))
-    (directory / "lxc-config").write_text("lxc.include = /usr/share/lxc/config/common.conf\nlxc.arch = amd64\nlxc.apparmor.profile = unconfined\n")
+    (directory / "lxc-config").write_text(
+        "lxc.include = /usr/share/lxc/config/common.conf\nlxc.arch = amd64\nlxc.apparmor.profile = unconfined\n"
+    )
     run("tar", "--numeric-owner", "-C", directory, "-czf", directory / "rootfs.tar.gz", "./rootfs")
     place.remove(tree)
     made = directory / "pairscope.box"
@@ -58,7 +63,11 @@ def box(directory: Path) -> Path:
 
 def _key() -> Path:
     """Vagrant's well-known public key, which it replaces by one of the guest's own at the first start."""
-    for found in (KEY, *Path("/usr/share").glob("rubygems-integration/**/vagrant*/keys/vagrant.pub"), *Path("/usr").glob("share/**/keys/vagrant.pub")):
+    for found in (
+        KEY,
+        *Path("/usr/share").glob("rubygems-integration/**/vagrant*/keys/vagrant.pub"),
+        *Path("/usr").glob("share/**/keys/vagrant.pub"),
+    ):
         if found.exists():
             return found
     raise GuestError("Vagrant's public key was not found below /usr/share")
@@ -66,7 +75,8 @@ def _key() -> Path:
 
 @contextlib.contextmanager
 def bridge(directory: Path) -> Iterator[None]:
-    """LXC's bridge with its name and address server; taken down again if it was not up before, which a file in the directory says."""
+    """LXC's bridge with its name and address server; taken down again if it was not up before, which a file in the
+    directory says."""
     up = "lxcbr0" in run("ip", "-brief", "link").stdout
     if not up:
         (directory / "bridge").touch()
@@ -87,7 +97,8 @@ def clear(directory: Path) -> None:
 
 
 def vagrant(directory: Path, *words: str, log: Path, fails: bool = False, **more: str) -> str:
-    """What ``vagrant ...`` prints, with the project as its directory and a home of its own. `more` is its environment; `fails`: it shall."""
+    """What ``vagrant ...`` prints, with the project as its directory and a home of its own. `more` is its environment;
+    `fails`: it shall."""
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("VAGRANT", "PAIRSCOPE"))},
         "VAGRANT_HOME": str(directory / "home"),
@@ -124,34 +135,58 @@ def prove(directory: Path, log: Path) -> None:
     expect(True, "a box was made by debootstrap")
     vagrant(directory, "validate", "--ignore-provider", log=log)
     said = vagrant(directory, "validate", "--ignore-provider", log=log, fails=True, PAIRSCOPE_PORT="eighty")
-    expect('PAIRSCOPE_PORT is "eighty"; expected a number' in said, "the Vagrantfile is valid, and a port that is none is refused in words")
+    expect(
+        'PAIRSCOPE_PORT is "eighty"; expected a number' in said,
+        "the Vagrantfile is valid, and a port that is none is refused in words",
+    )
     try:
         said = vagrant(directory, "up", "--provider=lxc", log=log)
         expect(changes(said) >= 20, "vagrant up makes the machine and provisions it")
         address = _address(directory, log)
         links = re.findall(r"http\S+/login\?token=", said)
-        expect(f"Pairscope answers at http://{address}:8080/" in said and links == [f"http://{address}:8080/login?token="], "it tells the real address, and one login link with it")
+        expect(
+            f"Pairscope answers at http://{address}:8080/" in said and links == [f"http://{address}:8080/login?token="],
+            "it tells the real address, and one login link with it",
+        )
         link = _ssh(directory, "sudo pairscope token create somebody --once 2>/dev/null", log)
         expect(f"http://{address}:8080/login?token=" in link, "the guest knows its address: a new login link has it")
         site = Site(f"http://{address}:8080")
         until("the box is ready", lambda: site.get("/readyz")["ready"])
         expect(True, f"the dashboard is reached from outside at {site.address}")
-        bad = [f"{row['title']}: {row['drift']}" for row in site.findings().values() if row["verdict"] in ("critical", "recommended")]
+        bad = [
+            f"{row['title']}: {row['drift']}"
+            for row in site.findings().values()
+            if row["verdict"] in ("critical", "recommended")
+        ]
         expect(not bad, f"every check is good {bad or ''}")
         token = json.loads(_ssh(directory, "sudo pairscope token create vagrant-test --json 2>/dev/null", log))["token"]
         job = site.submit(token)
         count = f"sudo mariadb -N -e 'SELECT COUNT(*) FROM pairscope.messages WHERE job = {job}'"
-        expect(until("its rows are in MariaDB", lambda: int(_ssh(directory, count, log).split()[-1]) >= 4), "a job is submitted from outside, and MariaDB counts its messages")
-        expect(site.get("/api/v1/lab/runs", {"scenario": "parent-and-child"})["verdict"] == "held", "a scenario of the lab holds")
+        expect(
+            until("its rows are in MariaDB", lambda: int(_ssh(directory, count, log).split()[-1]) >= 4),
+            "a job is submitted from outside, and MariaDB counts its messages",
+        )
+        expect(
+            site.get("/api/v1/lab/runs", {"scenario": "parent-and-child"})["verdict"] == "held",
+            "a scenario of the lab holds",
+        )
         said = vagrant(directory, "provision", log=log)
-        expect(changes(said) == 0 and f"Pairscope answers at http://{address}:8080/" in said and "token=" not in said, "vagrant provision again changes nothing")
+        expect(
+            changes(said) == 0 and f"Pairscope answers at http://{address}:8080/" in said and "token=" not in said,
+            "vagrant provision again changes nothing",
+        )
         vagrant(directory, "reload", log=log)
         site = Site(f"http://{_address(directory, log)}:8080")
         until("it is back", lambda: site.get("/readyz")["ready"], 90)
-        expect(site.get(f"/api/v1/jobs/{job}")["state"] == "done", "vagrant reload: it comes back by itself, with its record")
+        expect(
+            site.get(f"/api/v1/jobs/{job}")["state"] == "done",
+            "vagrant reload: it comes back by itself, with its record",
+        )
     finally:
         vagrant(directory, "destroy", "--force", log=log)
-    left = [name for name in run("lxc-ls", "-1", check=False).stdout.split() if "project" in name or "pairscope" in name]
+    left = [
+        name for name in run("lxc-ls", "-1", check=False).stdout.split() if "project" in name or "pairscope" in name
+    ]
     expect(not left, "vagrant destroy leaves no container")
 
 

@@ -1,6 +1,6 @@
 """A child that confines itself as a worker does, then attacks or works as it is told, over its end of a socketpair.
 
-Arguments: one JSON object. ``how``: ``closed`` (app.sandbox.close), ``landlock`` (that part alone) or ``bare``
+Arguments: one JSON object. ``how``: ``closed`` (pairscope.sandbox.close), ``landlock`` (that part alone) or ``bare``
 (only the user). ``end``: the number of its end. Each order is one packet of JSON, with descriptors; so is each answer.
 """
 
@@ -19,11 +19,12 @@ import signal
 import socket
 import struct
 import sys
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
-from app import sandbox
-from app.work.job import JobFailed, Task
-from app.sandbox import landlock
+from pairscope import sandbox
+from pairscope.sandbox import landlock
+from pairscope.work.job import JobFailed, Task
 
 libc = ctypes.CDLL(None, use_errno=True)
 libc.syscall.restype = ctypes.c_long
@@ -531,7 +532,10 @@ def serve(end: socket.socket, jobs: dict[str, Any], apart: bool) -> None:
             send(end, {**answer, "passed": outcome(lambda: os.set_blocking(fds[0], False))})
         elif "log" in told:
             os.write(2, told["log"].encode())
-            answer = {"overwrite": outcome(lambda: os.pwrite(2, b"#", 0)), "truncate": outcome(lambda: os.ftruncate(2, 0))}
+            answer = {
+                "overwrite": outcome(lambda: os.pwrite(2, b"#", 0)),
+                "truncate": outcome(lambda: os.ftruncate(2, 0)),
+            }
             send(end, {**answer, "read": outcome(lambda: os.pread(2, 10, 0))})
         elif "abort" in told:
             os.abort()
@@ -545,7 +549,7 @@ def main(told: dict[str, Any]) -> None:
     end = socket.socket(fileno=told["end"])
     jobs: dict[str, Any] = {}
     if told["jobs"]:
-        from app.work.jobs import catalogue
+        from pairscope.work.jobs import catalogue
 
         jobs = catalogue()
         for job in jobs.values():
@@ -556,7 +560,9 @@ def main(told: dict[str, Any]) -> None:
         deny(told["deny"])
     if told["how"] == "closed":
         try:
-            level = sandbox.close(end.fileno(), told["user"], told["output_max"], told["parent"] or os.getppid(), told["most"])
+            level = sandbox.close(
+                end.fileno(), told["user"], told["output_max"], told["parent"] or os.getppid(), told["most"]
+            )
         except sandbox.SandboxError as error:
             send(end, {"error": str(error)})
             return

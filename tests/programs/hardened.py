@@ -1,7 +1,9 @@
-"""As systemd's ProtectProc=invisible, ProcSubset=pid and MemoryDenyWriteExecute=yes: ``python hardened.py COMMAND ...``, as root, runs it so.
+"""As systemd's ProtectProc=invisible, ProcSubset=pid and MemoryDenyWriteExecute=yes: ``python hardened.py COMMAND
+...``, as root, runs it so.
 
-It sees of /proc its own user's processes and nothing else (proc(5), hidepid and subset), and cannot make memory executable (PR_SET_MDWE of prctl(2), Linux 6.3; where
-that is not there, it is left out). Exits with 77 where this machine makes no such mount.
+It sees of /proc its own user's processes and nothing else (proc(5), hidepid and subset), and cannot make memory
+executable (PR_SET_MDWE of prctl(2), Linux 6.3; where that is not there, it is left out). Exits with 77 where this
+machine makes no such mount.
 """
 
 from __future__ import annotations

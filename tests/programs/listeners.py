@@ -1,4 +1,5 @@
-"""Listens where a machine's services, resolvers and links listen, and prints what the provisioning would call cut off: ``unshare --net python listeners.py PROVISION``."""
+"""Listens where a machine's services, resolvers and links listen, and prints what the provisioning would call cut off:
+``unshare --net python listeners.py PROVISION``."""
 
 from __future__ import annotations
 

@@ -1,0 +1,121 @@
+"""The command line: serve, and look at, use and administer an installation.
+
+Each command imports what it needs when it runs: ``status`` and ``submit`` talk to the pool and know no database,
+``tail`` reads the database and knows no pool. An error is one sentence on standard error, and a status that says of
+what kind it is.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shlex
+import sys
+import traceback
+from typing import Any
+
+import click
+
+OK, FAILED, USAGE, POOL_AWAY, DATABASE_AWAY, MISTAKE, INTERRUPTED = 0, 1, 2, 3, 4, 70, 130
+
+EPILOG = """\b
+Exit status:
+  0    done
+  1    refused, or the job failed, or something is not ready
+  2    wrong usage, or wrong settings
+  3    the pool is away
+  4    the database is away
+  70   a mistake of Pairscope
+  130  interrupted
+
+The installation is the one whose settings file PAIRSCOPE_SETTINGS names, or the embedded one under PAIRSCOPE_STATE
+(default: var)."""
+
+COMMANDS = ("serve", "status", "submit", "tail", "lab", "checks", "migrate", "token")
+"""Each is a module of this package with a command of the same name."""
+
+
+class Failure(click.ClickException):
+    """A command that could not do what was asked: one sentence, and the exit status."""
+
+    def __init__(self, message: str, status: int = FAILED) -> None:
+        super().__init__(message)
+        self.exit_code = status
+
+    def show(self, file: Any = None) -> None:
+        click.echo(f"pairscope: {self.format_message()}", file=file or sys.stderr)
+
+
+class Commands(click.Group):
+    """The group of all commands; turns what they raise into one sentence and a status."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        return getattr(importlib.import_module(f"pairscope.cli.{name}"), name) if name in COMMANDS else None
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise
+        except KeyboardInterrupt:
+            raise click.exceptions.Exit(INTERRUPTED) from None
+        except Exception as error:
+            if os.environ.get("PAIRSCOPE_TRACEBACK"):
+                traceback.print_exc()
+            raise _failure(error) from None
+
+
+def _failure(error: Exception) -> Failure:
+    """The one sentence that an exception means."""
+    from pairscope.client.client import PoolAway, Refused
+    from pairscope.config import SettingsError
+
+    if isinstance(error, SettingsError):
+        return Failure(str(error), USAGE)
+    if isinstance(error, PoolAway):
+        return pool_away(str(error))
+    if isinstance(error, Refused):
+        return Failure(error.reason)
+    if "sqlalchemy" in sys.modules and not (isinstance(error, OSError) and error.strerror):
+        from pairscope.store import errors
+
+        if (fault := errors.of(error)) is not None:
+            if fault.kind is errors.Kind.VALUE:
+                return Failure(f"the database cannot look for that: {fault.words}", USAGE)
+            hint = " (are the tables there? python -m pairscope migrate)" if fault.kind is errors.Kind.TABLES else ""
+            return Failure(f"the database does not do it: {fault.words}{hint}", DATABASE_AWAY)
+    if isinstance(error, OSError) and error.strerror:
+        return Failure(f"{error.filename}: {error.strerror}" if error.filename else error.strerror)
+    return Failure(f"{type(error).__name__}: {error} (PAIRSCOPE_TRACEBACK=1 shows where)", MISTAKE)
+
+
+def pool_away(why: str) -> Failure:
+    """That the pool is away, and where another one may be."""
+    hint = beside()
+    return Failure(f"the pool is away: {why}" + (f" ({hint})" if hint else ""), POOL_AWAY)
+
+
+def beside() -> str:
+    """How to reach the private Apache and MariaDB whose settings stand beside those of the embedded run; empty where
+    there are none."""
+    from pairscope import config
+
+    settings = config.load()
+    private = str(settings.state / "lamp" / "conf" / "web.toml")
+    if settings.source != "embedded" or not os.path.exists(private):
+        return ""
+    return f"this is the embedded run; for that of script/lamp set PAIRSCOPE_SETTINGS={shlex.quote(private)}"
+
+
+@click.group(
+    cls=Commands, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120}
+)
+@click.version_option(package_name=None, version=__import__("app").__version__, prog_name="pairscope")
+def main() -> None:
+    """Pairscope: Unix inter-process communication, seen while it really happens."""
+
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Answer in JSON, for programs.")

@@ -1,0 +1,59 @@
+"""The stack, step by step, on a terminal."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+
+import click
+from rich.text import Text
+
+from pairscope import config
+from pairscope.cli import FAILED, USAGE, Failure, as_json
+from pairscope.cli.output import console, put_json, table
+
+STYLES = {"good": "green", "recommended": "yellow", "critical": "bold red", "unknown": "dim", "unused": "dim"}
+
+
+@click.command()
+@click.option("--all", "everything", is_flag=True, help="Also what is as it should be.")
+@as_json
+def checks(everything: bool, as_json: bool) -> None:
+    """Look at every layer of the stack, and say where it is not as the guides have it.
+
+    The exit status is 0 where all is good or not to be seen by this user, 1 where something is not, 2 where nothing
+    could be looked at.
+    """
+    try:
+        settings = config.load()
+    except config.SettingsError as error:
+        raise Failure(str(error), USAGE) from None
+    from pairscope.stack.checks import run
+    from pairscope.stack.step import Verdict
+
+    report = run(settings, fresh=True)
+    wrong = report.count(Verdict.RECOMMENDED) + report.count(Verdict.CRITICAL)
+    if as_json:
+        put_json({"at": report.at, "rows": [dataclasses.asdict(row) for row in report.rows]})
+    else:
+        shown = table("", "what", "expected", "observed")
+        for row in report.rows:
+            if everything or row.verdict is not Verdict.GOOD:
+                shown.add_row(
+                    Text(row.verdict.value, STYLES[row.verdict.value]),
+                    f"{row.chapter}: {row.title}",
+                    row.expected,
+                    Text("\n".join((row.observed, *row.detail)), overflow="fold"),
+                )
+        out = console()
+        if shown.row_count:
+            out.print(shown)
+        for row in report.rows:
+            if row.drift and row.verdict not in (Verdict.UNKNOWN, Verdict.UNUSED):
+                out.print(Text(row.drift, STYLES[row.verdict.value]), soft_wrap=True)
+        out.print(
+            f"{len(report.rows)} looked at: "
+            + ", ".join(f"{report.count(verdict)} {verdict.value}" for verdict in Verdict if report.count(verdict))
+        )
+    if wrong:
+        sys.exit(FAILED)

@@ -1,0 +1,156 @@
+"""The supervisor and the lab's stations as children of the server command, in the server's own loop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pairscope
+from pairscope.cli import Failure, leash
+from pairscope.cli.output import announce
+from pairscope.config import Settings
+from pairscope.pool.lifecycle import Backoff
+
+HOPELESS = {2: "its settings are wrong", 3: "another supervisor holds its journal"}
+"""Exit statuses of the supervisor after which another try would end the same way."""
+
+
+class Watched:
+    """A descriptor in waitress's loop beside its sockets: `then` is called when it is readable."""
+
+    accepting = False
+
+    def __init__(self, fd: int, poll: dict[int, Any], then: Callable[[], object]) -> None:
+        self._fd, self._poll, self._then = fd, poll, then
+        poll[fd] = self
+
+    def readable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return False
+
+    def handle_read_event(self) -> None:
+        self._then()
+
+    def handle_close(self) -> None:
+        self._then()
+
+    def handle_error(self) -> None:
+        raise
+
+    def close(self) -> None:
+        self._poll.pop(self._fd, None)
+
+
+class Keeper:
+    """A child that is started again when it dies, after a pause that grows while it dies at birth."""
+
+    module = ""
+    name = ""
+
+    def __init__(self, settings: Settings, poll: dict[int, Any]) -> None:
+        self._settings = settings
+        self._poll = poll
+        self._backoff = Backoff()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pidfd = -1
+        self._stopping = False
+        self.due: float | None = None
+        """When it is to be started (monotonic); None: it runs, or is to run no more."""
+
+    @property
+    def runs(self) -> bool:
+        return self._process is not None
+
+    @property
+    def pid(self) -> int:
+        """0: it does not run."""
+        return self._process.pid if self._process else 0
+
+    def start(self) -> None:
+        """Starts it. Called from the main thread, which lives as long as the process: see leash.py."""
+        environment = {
+            name: value for name, value in os.environ.items() if name not in ("PAIRSCOPE_OPERATOR_TOKEN", "PORT")
+        }
+        if self._settings.source == "embedded":
+            environment["PAIRSCOPE_STATE"] = str(self._settings.state)
+        else:
+            environment["PAIRSCOPE_SETTINGS"] = os.path.abspath(self._settings.source)
+        self.due = None
+        self._process = subprocess.Popen(
+            [sys.executable, "-IS", leash.__file__, str(os.getpid()), sys.executable, "-m", self.module],
+            env=environment,
+            cwd=Path(pairscope.__file__).parents[1],
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        self._pidfd = os.pidfd_open(self._process.pid)
+        Watched(self._pidfd, self._poll, self._died)
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Asks it to stop, or kills it. Its death is seen by the loop."""
+        self._stopping, self.due = True, None
+        if self._process is not None:
+            try:
+                signal.pidfd_send_signal(self._pidfd, number)
+            except ProcessLookupError:
+                pass
+
+    def _died(self) -> None:
+        assert self._process is not None
+        status = self._process.wait()
+        del self._poll[self._pidfd]
+        os.close(self._pidfd)
+        self._process = None
+        if self._stopping:
+            return
+        self._judge(status)
+        now = time.monotonic()
+        self.due = self._backoff.died_at_birth(now)
+        how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+        announce(f"{self.name} {how}. It is started again in {self.due - now:.2g} s; {self._meanwhile}.")
+
+    _meanwhile = ""
+
+    def _judge(self, status: int) -> None:
+        """Raises Failure where another try would end the same way."""
+
+
+class Pool(Keeper):
+    """The supervisor."""
+
+    module, name = "pairscope.pool", "The pool"
+    _meanwhile = "pages show what is recorded meanwhile"
+
+    def __init__(self, settings: Settings, poll: dict[int, Any]) -> None:
+        super().__init__(settings, poll)
+        self._lived = False
+        self.ready = False
+        """True from :meth:`is_ready` to its death."""
+
+    def is_ready(self) -> None:
+        """It has said that it is ready: its next death is not one at birth."""
+        self.ready = self._lived = True
+        self._backoff.lived()
+
+    def _died(self) -> None:
+        self.ready = False
+        super()._died()
+
+    def _judge(self, status: int) -> None:
+        if status in HOPELESS and not self._lived:
+            raise Failure(f"the pool could not start: {HOPELESS[status]}; its own words stand above")
+
+
+class Station(Keeper):
+    """A station of the lab."""
+
+    module, name = "pairscope.lab.station", "A station of the lab"
+    _meanwhile = "scenarios wait"

@@ -1,0 +1,308 @@
+"""The lab from the command line: list the gallery, run a scenario, show a run step by step, export it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.text import Text
+
+import pairscope
+from pairscope import config
+from pairscope.cli import FAILED, USAGE, Failure, as_json
+from pairscope.cli.output import console, duration, put_json, table
+from pairscope.lab import TIMES_MAX
+
+FORMS = ("c", "python", "transcript", "json")
+STYLES = {"held": "green", "failed": "red"}
+"""Of a run's verdict; the others are yellow."""
+
+
+@click.group()
+def lab() -> None:
+    """Scenarios: small programs of system calls that real processes carry out, with what the kernel held after each
+    step."""
+
+
+@lab.command("list")
+@as_json
+def list_(as_json: bool) -> None:
+    """The gallery."""
+    from pairscope.lab import gallery
+
+    if as_json:
+        return put_json(
+            [
+                {"name": entry.name, "number": entry.number, "title": entry.title, "ask": entry.ask}
+                for entry in gallery.entries()
+            ]
+        )
+    shown = table("", "name", "title", right=("",))
+    for entry in gallery.entries():
+        shown.add_row(str(entry.number), Text(entry.name, "bold"), entry.title)
+    console().print(shown)
+
+
+@lab.command()
+@click.argument("scenario")
+@click.option("--here", is_flag=True, help="Without the pool: by a process of this command's own.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False),
+    metavar="PATH",
+    help="Write the run as JSON there: show and export read it, and every Pairscope opens it.",
+)
+@click.option(
+    "--times",
+    type=click.IntRange(1, TIMES_MAX),
+    default=1,
+    metavar="N",
+    help=f"Run it N times, at most {TIMES_MAX}, one after the other, and count the outcomes.",
+)
+@as_json
+def run(scenario: str, here: bool, output: str | None, times: int, as_json: bool) -> None:
+    """Run SCENARIO, a name of the gallery, a file or - for standard input, and show what happened.
+
+    \b
+    python -m pairscope lab run parent-and-child
+    python -m pairscope lab run --here my.scenario -o my.run.json
+    python -m pairscope lab run --here --times 20 my.scenario
+
+    The exit status is 0 where all came as expected, 1 where it did not.
+    """
+    text, name = _text(scenario)
+    if times > 1:
+        if output:
+            raise Failure("-o writes one run; without --times", USAGE)
+        return _often(text, name, here, times, as_json)
+    found = _here(text) if here else _through_the_pool(text, name)
+    if output:
+        import msgspec
+
+        Path(output).write_bytes(msgspec.json.encode(found) + b"\n")
+    put_json(found) if as_json else _show(found)
+    if found["verdict"] != "held":
+        sys.exit(FAILED)
+
+
+@lab.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False))
+@click.option("--step", type=click.IntRange(1), help="What was held after this step; without it, all steps.")
+def show(file: str, step: int | None) -> None:
+    """Show a run that `run -o` or a page has written."""
+    found = _run_of(Path(file))
+    if step is None:
+        return _show(found)
+    if step > len(found["steps"]):
+        raise Failure(f"--step is {step}; the run has {len(found['steps'])} steps", USAGE)
+    _show_step(found, step)
+
+
+@lab.command()
+@click.argument("scenario")
+@click.option(
+    "--as",
+    "form",
+    type=click.Choice(FORMS),
+    required=True,
+    help="c and python: a program that does the same. transcript and json: of a run, which is made now unless "
+    "SCENARIO is the file of one.",
+)
+def export(scenario: str, form: str) -> None:
+    """Write SCENARIO (a name, a file, - or the file of a run) to standard output in another form."""
+    from pairscope.lab import exports
+    from pairscope.lab.language import parse
+
+    path = Path(scenario)
+    stored = _run_of(path) if path.suffix == ".json" and path.is_file() else None
+    if form in ("c", "python"):
+        text = stored["text"] if stored else _text(scenario)[0]
+        made: str | bytes = (exports.c if form == "c" else exports.python)(parse(text))
+    else:
+        found = stored or _here(_text(scenario)[0])
+        made = exports.transcript(found) if form == "transcript" else exports.json(found)
+    sys.stdout.buffer.write(made.encode() if isinstance(made, str) else made)
+
+
+# ---- where a text or a run comes from
+
+
+def _text(scenario: str) -> tuple[str, str]:
+    """The text of a name, a file or standard input, checked; and what to call it."""
+    from pairscope.lab import gallery
+    from pairscope.lab.language import parse
+    from pairscope.lab.model import ScenarioError
+
+    try:
+        if scenario == "-":
+            text, name = sys.stdin.buffer.read().decode(), "standard input"
+        elif scenario in gallery.names():
+            text, name = gallery.text(scenario), scenario
+        elif os.path.exists(scenario):
+            text, name = Path(scenario).read_bytes().decode(), scenario
+        else:
+            raise Failure(
+                f"{scenario} is neither a file nor in the gallery; `python -m pairscope lab list` shows the gallery",
+                USAGE,
+            )
+        parse(text)
+    except ScenarioError as error:
+        raise Failure(f"{name}:{error}", USAGE) from None
+    except UnicodeDecodeError as error:
+        raise Failure(f"{scenario} is not UTF-8: {error.reason} at byte {error.start}", USAGE) from None
+    return text, name
+
+
+def _run_of(path: Path) -> dict[str, Any]:
+    from pairscope.lab import exports
+
+    try:
+        return exports.load(path.read_bytes())
+    except exports.NoRun as error:
+        raise Failure(f"{path} is no run: {error}", USAGE) from None
+
+
+def _here(text: str) -> dict[str, Any]:
+    """Has a runner of its own do it."""
+    import msgspec
+
+    root = Path(pairscope.__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-m", "pairscope.lab.runner"], input=text.encode(), capture_output=True, cwd=root
+    )
+    try:
+        found = msgspec.json.decode(done.stdout)
+    except msgspec.DecodeError:
+        raise Failure(
+            f"the runner ended with status {done.returncode}: {done.stderr.decode(errors='replace').strip()[-300:]}"
+        ) from None
+    if "error" in found:
+        raise Failure(found["error"])
+    return found
+
+
+def _through_the_pool(text: str, name: str) -> dict[str, Any]:
+    import msgspec
+
+    from pairscope.client.client import Client
+    from pairscope.ipc import memfd
+    from pairscope.ipc.vocabulary import LAB
+
+    client = Client(config.load(), role="tool")
+    fd = memfd.sealed("scenario", text.encode())
+    try:
+        accepted = client.submit(LAB, fd, name=os.path.basename(name), size=len(text.encode()), want="both")
+        answer = client.answer(accepted.job, 60)
+        if answer is None:
+            client.cancel(accepted.job)
+            raise Failure("the run did not end within 60 s and was cancelled")
+        if answer.state != "done":
+            raise Failure(f"the run did not come to its end: {answer.reason}")
+        found, output = client.fetch(accepted.job)
+        try:
+            return msgspec.json.decode(memfd.read_all(output, found.size))
+        finally:
+            os.close(output)
+    finally:
+        os.close(fd)
+        client.settle()
+        client.close()
+
+
+# ---- what is shown
+
+
+def _often(text: str, name: str, here: bool, times: int, as_json: bool) -> None:
+    """Several runs: each outcome with its count, and the lines that tell it from the others."""
+    from pairscope.lab.exports import tally
+
+    outcomes = tally(_here(text) if here else _through_the_pool(text, name) for _ in range(times))
+    if as_json:
+        put_json(
+            [
+                {"count": one.count, "verdict": one.run["verdict"], "apart": one.apart, "lines": one.lines}
+                for one in outcomes
+            ]
+        )
+    else:
+        out = console()
+        for one in outcomes:
+            out.print(Text(f"{one.count} of {times}", "bold"), _verdict(one.run), soft_wrap=True)
+            for line in one.apart if len(outcomes) > 1 else one.lines:
+                out.print(Text(f"  {line}"), soft_wrap=True)
+        _show_open(outcomes[0].run)
+    if any(one.run["verdict"] != "held" for one in outcomes):
+        sys.exit(FAILED)
+
+
+def _verdict(found: dict[str, Any]) -> Text:
+    from pairscope.lab.exports.lines import VERDICTS
+
+    return Text(VERDICTS.get(found["verdict"], found["verdict"]), f"bold {STYLES.get(found['verdict'], 'yellow')}")
+
+
+def _show_open(found: dict[str, Any]) -> None:
+    """The steps of a run whose outcome another run may not repeat."""
+    ways = {
+        "readers": "{} wait for the same; which of them gets it is the kernel's choice",
+        "writers": "{} wait for the same room; whose bytes come next is the kernel's choice",
+        "children": "{} have ended; of which child wait takes leave first is the kernel's choice",
+        "stopped": "{} stops its own process by a signal that another thread takes; whether its call returns before is "
+        "the kernel's choice",
+        "collector": "descriptors are in flight to each other alone; when the kernel's garbage collector frees them is open",
+    }
+    for number, step in enumerate(found["steps"], 1):
+        for way in step.get("open") or ():
+            said = ways.get(way["kind"], "the kernel may choose otherwise").format(" and ".join(way["who"]))
+            console().print(Text(f"step {number} is open: {said}", "yellow"), soft_wrap=True)
+
+
+def _show(found: dict[str, Any]) -> None:
+    from pairscope.lab.exports import result_lines
+
+    out = console()
+    lines = result_lines(found)
+    for line in lines:
+        out.print(Text(line), soft_wrap=True)
+    for number, step in enumerate(found["steps"], 1):
+        if step["verdict"] == "failed":
+            out.print(Text(f"step {number}: {step['reason']}", "red"), soft_wrap=True)
+    _show_open(found)
+    out.print(_verdict(found), Text(f"in {duration(found['took_ns'])}"), Text(found["reason"]), soft_wrap=True)
+
+
+def _show_step(found: dict[str, Any], number: int) -> None:
+    from pairscope.lab.constants import signal_name
+
+    out = console()
+    after = found["steps"][number - 1]["after"] or {"processes": [], "objects": []}
+    for process in after["processes"]:
+        blocked, ended = process.get("blocked"), process.get("exit")
+        standing = f"blocked in {blocked['call']} ({blocked['wchan']})" if blocked else process["state"]
+        if ended:
+            standing += (
+                f", killed by {signal_name(ended['killed'])}"
+                if ended["killed"] is not None
+                else f", exited {'?' if ended['status'] is None else ended['status']}"
+            )
+        out.print(Text(process["name"], "bold"), Text(f"pid {process['pid']}"), Text(standing))
+        for row in process["descriptors"]:
+            out.print(
+                Text(
+                    f"  {row['number']:4}  {(row['names'] or [''])[-1]:12} {row['object']:13} inode "
+                    f"{row['inode']:<10} {row['access']:10} description {row['description']}  "
+                    f"{row['flags'] if row['flags'] != '0' else ''}{'  FD_CLOEXEC' if row['cloexec'] else ''}".rstrip()
+                )
+            )
+    for item in after["objects"]:
+        waits = item.get("queued")
+        out.print(
+            Text(f"{item['kind']} {item['inode']}", "dim"),
+            Text(f"{waits} bytes wait" if waits else ""),
+            Text(f"{item['in_flight']} in flight" if item.get("in_flight") else ""),
+        )

@@ -1,0 +1,29 @@
+"""The tables, brought up to date."""
+
+from __future__ import annotations
+
+import click
+
+from pairscope import config
+from pairscope.cli import Failure, as_json
+from pairscope.cli.output import put_json
+from pairscope.store.migrate import HISTORY, OWN, is_current, upgrade
+
+
+@click.command()
+@click.option("--check", is_flag=True, help="Only say whether there is anything to do: exit status 1 if so.")
+@as_json
+def migrate(check: bool, as_json: bool) -> None:
+    """Create or upgrade the tables: history's and web's own. Does nothing where nothing is to be done."""
+    if check:
+        settings = config.load()
+        if not (is_current(settings.migrate_url, HISTORY) and is_current(settings.web_url, OWN)):
+            raise Failure("the tables are not up to date: python -m pairscope migrate")
+        return print("The tables are up to date.")
+    applied = upgrade(config.load())
+    if as_json:
+        put_json({"applied": applied})
+    elif applied:
+        print(f"Applied: {', '.join(applied)}")
+    else:
+        print("The tables are up to date.")

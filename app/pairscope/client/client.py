@@ -1,0 +1,381 @@
+"""A client's side of the pool: connect to the control socket, receive one end of a pair, talk over that.
+
+One pair for each thread. Every call borrows the descriptors it is given and returns when the supervisor has answered:
+until then both ends hold the descriptor, so that the supervisor can prove that its number and ours are one open file.
+"""
+
+from __future__ import annotations
+
+import enum
+import itertools
+import os
+import socket
+import threading
+import time
+from typing import Any
+
+from pairscope.config import Settings
+from pairscope.ipc.address import short
+from pairscope.ipc.channel import TOGETHER, Arrival, Channel, ChannelBroken, ChannelClosed, Outgoing
+from pairscope.ipc.passing import PassingError, close_all, receive
+from pairscope.ipc.spin import Spin
+from pairscope.ipc.vocabulary import (
+    Accepted,
+    Answer,
+    Cancel,
+    Enter,
+    Fetch,
+    Known,
+    Leave,
+    Lookup,
+    Output,
+    Scale,
+    Signal,
+    Submit,
+    Welcome,
+)
+
+_forks = 0
+"""How many forks lie between this process and the one that imported this: the pair of a thread belongs to the process
+that made it."""
+
+
+def _forked() -> None:
+    global _forks
+    _forks += 1
+
+
+# Asked by getpid(2), every request would pay for a system call.
+os.register_at_fork(after_in_child=_forked)
+
+WANT = {"accepted": 1, "ended": 2, "both": 3}
+TIMEOUT = 10.0
+SPIN = 200e-6
+"""Seconds: an echo through the pool and back takes a little more than half of it."""
+
+
+class Away(enum.StrEnum):
+    """Why the pool cannot be asked: sentences with names for their values."""
+
+    CONNECTING = "the pool went away while connecting: %(fault)s"
+    NOT_IN = "the pool did not let this process in: %(why)s"
+    NOTHING = "nothing within %(seconds)s s"
+    NO_ANSWER = "the supervisor did not answer at %(path)s within %(seconds)s s"
+    NOBODY = "no supervisor listens at %(path)s"
+    OUT_OF_REACH = "the supervisor at %(path)s cannot be reached: %(fault)s"
+    CLOSED = "the supervisor at %(path)s closed the connection"
+    SENT = "the pool went away; whether what was begun was sent is not known"
+    NOT_ALL = "the pool took nothing for %(seconds)s s; what was begun was not all sent"
+    NOT_SENT = "the pool went away; nothing was sent"
+    TOOK_NOTHING = "the pool took nothing for %(seconds)s s; nothing was sent"
+    SENT_NOTHING = "nothing was sent to the pool: %(fault)s"
+    LATE = "the pool did not answer within %(seconds)s s; whether it did what was asked is not known"
+    FOREIGN = "the pool said something that is not in the vocabulary: %(fault)s"
+    GONE = "the pool went away before it answered; whether it did what was asked is not known"
+
+    def say(self, **values: Any) -> str:
+        """The sentence with its values."""
+        return self.value % values
+
+
+class PoolAway(Exception):
+    """There is no supervisor to talk to, or it did not answer in time; the text says which."""
+
+
+class Refused(Exception):
+    """The supervisor refused; nothing has changed. `code` is one of vocabulary.REFUSALS."""
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+class _Line:
+    """One thread's pair."""
+
+    def __init__(self, channel: Channel, welcome: Welcome) -> None:
+        self.channel = channel
+        self.welcome = welcome
+        self.answers: dict[int, Answer] = {}
+        self.awaited: set[int] = set()
+        """Jobs whose answer is still to come."""
+        self.begun: list[Outgoing] = []
+        self.spin = Spin(SPIN)
+        self.forks = _forks
+
+
+def connect(settings: Settings, role: str) -> tuple[Channel, Welcome]:
+    """A pair of one's own with the supervisor, on which it has welcomed this process as `role`. Raises PoolAway."""
+    channel = attach(settings)
+    try:
+        channel.post("enter", Enter(role), timeout=TIMEOUT)
+        arrivals = channel.wait(TIMEOUT)
+    except (ChannelClosed, ChannelBroken, TimeoutError) as error:
+        channel.close()
+        raise PoolAway(Away.CONNECTING.say(fault=error)) from None
+    if not arrivals or arrivals[0].kind.name != "welcome":
+        channel.close()
+        said = arrivals[0].payload.reason if arrivals else Away.NOTHING.say(seconds=f"{TIMEOUT:.0f}")
+        raise PoolAway(Away.NOT_IN.say(why=said))
+    return channel, arrivals[0].payload
+
+
+def attach(settings: Settings) -> Channel:
+    """A pair of one's own with the supervisor, on which nothing has been said. Raises PoolAway."""
+    path = settings.control
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
+            connection.settimeout(TIMEOUT)
+            with short(path) as address:
+                connection.connect(address)
+            packet = receive(connection)
+    except TimeoutError:
+        raise PoolAway(Away.NO_ANSWER.say(path=path, seconds=f"{TIMEOUT:.0f}")) from None
+    except (FileNotFoundError, ConnectionRefusedError):
+        raise PoolAway(Away.NOBODY.say(path=path)) from None
+    except (OSError, PassingError) as error:
+        raise PoolAway(Away.OUT_OF_REACH.say(path=path, fault=error)) from None
+    if packet is None:
+        raise PoolAway(Away.CLOSED.say(path=path))
+    said, fds, _ = packet
+    if len(fds) != 1:
+        close_all(fds)
+        raise PoolAway(said.decode("utf-8", "replace"))
+    return Channel(socket.socket(fileno=fds[0]), hears="supervisor")
+
+
+class Client:
+    """Talks to the supervisor. Safe to share between threads: each gets a pair of its own, on its first call."""
+
+    def __init__(self, settings: Settings, role: str = "web") -> None:
+        self._settings = settings
+        self._role = role
+        self._local = threading.local()
+        self._sequence = itertools.count(1)
+
+    # ---- requests
+
+    def submit(
+        self,
+        kind: str,
+        fd: int | None = None,
+        *,
+        name: str = "",
+        size: int = 0,
+        parameters: dict[str, Any] | None = None,
+        data: bytes = b"",
+        want: str = "accepted",
+        timeout: float = TIMEOUT,
+    ) -> Accepted | Answer:
+        """Asks for a job on `fd` (borrowed) or on `data`. `want`: answer when ``accepted`` (an Accepted), when
+        ``ended`` (an Answer), or ``both``: then Accepted is returned, and the Answer by :meth:`answer`.
+
+        Raises Refused, PoolAway.
+        """
+        payload = Submit(kind, name, size, parameters or {}, data, WANT[want])
+        said = self._ask("submit", payload, [] if fd is None else [fd], timeout).payload
+        if want == "both":
+            line = self._line()
+            if said.job not in line.answers:
+                line.awaited.add(said.job)
+        return said
+
+    def answer(self, job: int, timeout: float) -> Answer | None:
+        """The end of a job submitted by this thread with ``both``; None if it has not ended within `timeout`
+        seconds."""
+        line = self._line()
+        deadline = time.monotonic() + timeout
+        while job not in line.answers:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return None
+            for arrival in self._wait(line, left):
+                self._keep(line, arrival)
+        return line.answers.pop(job)
+
+    def cancel(self, job: int, timeout: float = TIMEOUT) -> str:
+        """Ends a job now; what was done, in words."""
+        return self._ask("cancel", Cancel(job), [], timeout).payload.what
+
+    def fetch(self, job: int, timeout: float = TIMEOUT) -> tuple[Output, int]:
+        """A job's output: what it is, and a read-only descriptor with an offset of its own, which the caller owns."""
+        line = self._line()
+        arrival = self._ask("fetch", Fetch(job), [], timeout)
+        try:
+            # Both ends keep the descriptor until the proof is made: say what arrived, and wait for the release.
+            if (
+                self._post(line, "receipt", None, [], 0, timeout) is line
+            ):  # over a new pair: who had to prove it has gone
+                self._until(
+                    line,
+                    lambda other: other.kind.name == "release" and other.payload.message == arrival.envelope.id,
+                    timeout,
+                )
+        except BaseException:
+            arrival.close()
+            raise
+        (fd,) = arrival.take()
+        return arrival.payload, fd
+
+    def scale(self, workers: int, timeout: float = TIMEOUT) -> str:
+        """Asks for another number of workers; what was done, in words."""
+        return self._ask("scale", Scale(workers), [], timeout).payload.what
+
+    def signal(self, worker: int, name: str, timeout: float = TIMEOUT) -> str:
+        """Sends TERM, KILL, STOP or CONT to the worker with that serial; what was done, in words."""
+        return self._ask("signal", Signal(worker, name), [], timeout).payload.what
+
+    def lookup(self, job: int, timeout: float = TIMEOUT) -> Known:
+        """Whether the supervisor knows a job that is in no table yet."""
+        return self._ask("lookup", Lookup(job), [], timeout).payload
+
+    # ---- many at once
+
+    def begin(
+        self, kind: str, fd: int | None = None, *, data: bytes = b"", name: str = "", timeout: float = TIMEOUT
+    ) -> int:
+        """Submits without waiting; returns the request's number, which its Answer will carry in :meth:`ended`.
+
+        Requests without a descriptor may travel together: what was begun is sent by :meth:`flush` or :meth:`ended`.
+        """
+        seq = next(self._sequence)
+        payload = Submit(kind, name, len(data), {}, data, WANT["ended"])
+        line = self._line()
+        if fd is None:
+            line.begun.append(line.channel.prepare("submit", payload, seq=seq))
+            if len(line.begun) >= TOGETHER // 2:
+                self._send_begun(line, timeout)
+        else:
+            self._send_begun(line, timeout)
+            self._post(line, "submit", payload, [fd], seq, timeout)
+        return seq
+
+    def ended(self, timeout: float = TIMEOUT) -> list[tuple[int, Answer | Refused]]:
+        """The requests of :meth:`begin` that have ended since; waits for the first at most `timeout` seconds."""
+        found: list[tuple[int, Answer | Refused]] = []
+        line = self._line()
+        self._send_begun(line, timeout)
+        for arrival in self._wait(line, timeout):
+            if arrival.kind.name == "answer":
+                found.append((arrival.envelope.seq, arrival.payload))
+            elif arrival.kind.name == "refused":
+                found.append((arrival.envelope.seq, Refused(arrival.payload.code, arrival.payload.reason)))
+        return found
+
+    def flush(self, timeout: float = TIMEOUT) -> None:
+        """Sends what this thread has begun."""
+        self._send_begun(self._line(), timeout)
+
+    def _send_begun(self, line: _Line, timeout: float) -> None:
+        outs, line.begun = line.begun, []
+        try:
+            line.channel.send(outs, timeout)
+        except ChannelClosed:
+            self.close()
+            raise PoolAway(Away.SENT.say()) from None
+        except TimeoutError:
+            raise PoolAway(Away.NOT_ALL.say(seconds=f"{timeout:.0f}")) from None
+
+    # ---- the pair
+
+    def settle(self) -> None:
+        """Ends a request of this thread: reports what was received, so that the record need not wait for the next one,
+        and waits for no answer any longer."""
+        line: _Line | None = getattr(self._local, "line", None)
+        if line is None or line.forks != _forks:
+            return
+        try:
+            while arrivals := line.channel.wait(0):
+                for arrival in arrivals:
+                    self._keep(line, arrival)
+            line.answers.clear()
+            if line.awaited:
+                jobs, line.awaited = sorted(line.awaited), set()
+                line.channel.post("leave", Leave(jobs), timeout=1.0)
+            elif line.channel.receipts:
+                line.channel.post("receipt", timeout=1.0)
+        except (ChannelClosed, ChannelBroken, TimeoutError, OSError):
+            self.close()
+
+    def close(self) -> None:
+        """Closes this thread's pair."""
+        line: _Line | None = getattr(self._local, "line", None)
+        if line is not None:
+            line.channel.close()
+            self._local.line = None
+
+    @property
+    def serial(self) -> int:
+        """The serial by which the record names this thread's pair."""
+        return self._line().welcome.serial
+
+    def _line(self) -> _Line:
+        line: _Line | None = getattr(self._local, "line", None)
+        if line is not None and line.forks != _forks:
+            self.close()
+            line = None
+        if line is None:
+            line = self._local.line = _Line(*connect(self._settings, self._role))
+        return line
+
+    def _ask(self, kind: str, payload: Any, fds: list[int], timeout: float) -> Arrival:
+        seq = next(self._sequence)
+        line = self._post(self._line(), kind, payload, fds, seq, timeout)
+        arrival = self._until(line, lambda other: other.envelope.seq == seq, timeout)
+        if arrival.kind.name == "refused":
+            raise Refused(arrival.payload.code, arrival.payload.reason)
+        return arrival
+
+    def _post(self, line: _Line, kind: str, payload: Any, fds: list[int], seq: int, timeout: float) -> _Line:
+        """Sends; over a new pair if the old one turns out to be dead before anything was sent."""
+        for attempt in (1, 2):
+            try:
+                line.channel.post(kind, payload, fds=fds, seq=seq, timeout=timeout)
+                return line
+            except ChannelClosed:
+                self.close()
+                if attempt == 2:
+                    raise PoolAway(Away.NOT_SENT.say()) from None
+                line = self._line()
+            except TimeoutError:
+                raise PoolAway(Away.TOOK_NOTHING.say(seconds=f"{timeout:.0f}")) from None
+            except OSError as error:  # ETOOMANYREFS, EMFILE
+                raise PoolAway(Away.SENT_NOTHING.say(fault=error.strerror)) from None
+        raise AssertionError("unreachable")
+
+    def _until(self, line: _Line, wanted: Any, timeout: float) -> Arrival:
+        deadline = time.monotonic() + timeout
+        left = timeout
+        while left > 0:
+            found = None
+            for arrival in self._wait(line, left, line.spin):
+                if found is None and wanted(arrival):
+                    found = arrival
+                else:
+                    self._keep(line, arrival)
+            if found is not None:
+                return found
+            left = deadline - time.monotonic()
+        self.close()
+        raise PoolAway(Away.LATE.say(seconds=f"{timeout:.0f}"))
+
+    def _wait(self, line: _Line, timeout: float, spin: Spin | None = None) -> list[Arrival]:
+        try:
+            return line.channel.wait(timeout, spin)
+        except (ChannelClosed, ChannelBroken) as error:
+            raise self._lost(error) from None
+
+    def _lost(self, error: ChannelClosed | ChannelBroken) -> PoolAway:
+        self.close()
+        if isinstance(error, ChannelBroken):
+            return PoolAway(Away.FOREIGN.say(fault=error))
+        return PoolAway(Away.GONE.say())
+
+    @staticmethod
+    def _keep(line: _Line, arrival: Arrival) -> None:
+        """An answer to an earlier request is kept for :meth:`answer`; descriptors that nobody waits for are closed."""
+        arrival.close()
+        if arrival.kind.name == "answer":
+            line.answers[arrival.payload.job] = arrival.payload
+            line.awaited.discard(arrival.payload.job)

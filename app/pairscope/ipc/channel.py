@@ -1,0 +1,460 @@
+"""A channel: one end of a SOCK_SEQPACKET pair that speaks the vocabulary.
+
+Who owns a descriptor is in the verb. :meth:`Channel.prepare` and :meth:`Channel.post` *borrow* what they send; an
+:class:`Arrival` owns what came until :meth:`Arrival.take`; :meth:`Arrival.close` closes the rest.
+
+Distrust the peer: what does not fit the vocabulary raises :class:`ChannelBroken` with a sentence, all descriptors
+that came with it closed, and ends this one channel.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import struct
+from collections import Counter, deque
+from collections.abc import Sequence
+from itertools import islice
+from time import monotonic, monotonic_ns
+from typing import Any
+
+import msgspec
+
+from pairscope.ipc import memfd
+from pairscope.ipc.passing import PACKET_MAX, PassingError, close_all, receive, send
+from pairscope.ipc.spin import Spin
+from pairscope.ipc.vocabulary import BY_CODE, BY_NAME, Envelope, Kind, Receipt
+
+SPILL = 64 * 1024
+"""Bytes of payload beyond which it travels as a sealed memfd."""
+PATIENCE = 2
+"""Seconds after which a call that blocks looks at its deadline."""
+SPILL_MAX = 16 * 1024 * 1024
+SEVERAL = b"\xdc"
+"""With this byte (msgpack's array 16) begins a packet of several messages; one that travels alone is its own packet."""
+TOGETHER = 64
+"""Messages that may travel in one packet: one wake-up then brings many. Only those without descriptors do."""
+RECEIPTS_MAX = 512
+"""Receipts that ride on one message: enough for a full socket queue of about 278 small ones."""
+CHANNEL_FD = 3
+"""The number under which a child of the supervisor finds its end."""
+
+
+class ChannelClosed(Exception):
+    """The peer's end is closed and everything it had sent has been read."""
+
+
+class ChannelBroken(Exception):
+    """The peer said something that the vocabulary does not allow."""
+
+
+class Arrival(msgspec.Struct, eq=False, gc=False):
+    """One message that came, with its descriptors."""
+
+    kind: Kind
+    envelope: Envelope
+    payload: Any
+    raw: Any
+    """The payload as it travelled."""
+    fds: list[int]
+    received: int
+    """CLOCK_MONOTONIC in ns."""
+    flags: int
+    size: int
+    """Bytes of the message, header and payload, and of its spill."""
+
+    def take(self) -> list[int]:
+        """The descriptors; the caller owns them now."""
+        fds, self.fds = self.fds, []
+        return fds
+
+    def close(self) -> None:
+        """Closes the descriptors that nobody took."""
+        fds, self.fds = self.fds, []
+        for fd in fds:
+            os.close(fd)
+
+
+class Outgoing(msgspec.Struct, eq=False, gc=False):
+    """A message ready to be sent: borrows its descriptors, owns its spill."""
+
+    kind: Kind
+    envelope: Envelope
+    raw: bytes
+    fds: Sequence[int] = ()
+    spill: int = -1
+    """A sealed memfd, or -1."""
+    data: bytes = b""
+    """The message, once it is encoded."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of the message, header and payload, and of its spill."""
+        return len(self.data) + (len(self.raw) if self.spill >= 0 else 0)
+
+    def close(self) -> None:
+        """Closes the spill."""
+        if self.spill >= 0:
+            os.close(self.spill)
+            self.spill = -1
+
+
+_several = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
+_envelope = msgspec.msgpack.Decoder(Envelope).decode
+_encode = msgspec.msgpack.Encoder().encode
+_NOTHING = _encode({})
+_Raw = msgspec.Raw
+_NIL = _Raw(b"\xc0")
+_UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What the decoder raises: the two latter, for bytes that are no UTF-8 and for deep nesting, are no MsgspecError."""
+_KINDS = {kind.code: (kind, msgspec.msgpack.Decoder(kind.payload).decode) for kind in BY_CODE.values()}
+
+
+class Channel:
+    """One end. `hears` names the roles whose kinds may arrive here, as in the vocabulary's `sender` column.
+
+    Channels of one thread may share a `buffer` of PACKET_MAX bytes.
+    """
+
+    def __init__(
+        self, sock: socket.socket, hears: str = "supervisor", blocking: bool = True, buffer: memoryview | None = None
+    ) -> None:
+        self.sock = sock
+        # A fresh buffer for each packet would be 96 KiB from the heap, cleared and given back, a hundred thousand times
+        # a second.
+        self._buffer = memoryview(bytearray(PACKET_MAX)) if buffer is None else buffer
+        sock.setblocking(blocking)
+        self._patient = blocking
+        if blocking:
+            # Whoever blocks in the kernel must look at its deadline now and then.
+            for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+                sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", PATIENCE, 0))
+        self._poll = select.poll()
+        self._poll.register(sock, select.POLLIN)
+        self._accepted = {code: entry for code, entry in _KINDS.items() if hears in entry[0].sender.split()}
+        self.held: list[Arrival | ChannelBroken] = []
+        """What is left of a packet that was read: messages, and the fault of the one behind them. The socket need not
+        be readable for it."""
+        self.receipts: list[Receipt] = []
+        """What came from the supervisor and is not yet reported."""
+        self.housekeeping: Counter[str] = Counter()
+        """Messages of housekeeping kinds, by name, both ways."""
+        self.spare = -1
+        """An empty memfd, lent by the supervisor, for a long reply of a process that may make none."""
+
+    def fileno(self) -> int:
+        return self.sock.fileno()
+
+    def close(self) -> None:
+        self.sock.close()
+
+    # ---- sending
+
+    def prepare(
+        self, kind: str, payload: Any = None, fds: Sequence[int] = (), id: int = 0, job: int = 0, seq: int = 0
+    ) -> Outgoing:
+        """Encodes a message without sending it; borrows `fds` until it is sent.
+
+        Raises ValueError if the vocabulary forbids it, OSError if no memfd can be had for a long payload,
+        RecursionError if it is nested too deeply.
+        """
+        entry = BY_NAME[kind]
+        raw = _NOTHING if payload is None else _encode(payload)
+        if not fds:
+            envelope = Envelope(entry.code, id, job, seq, 0, _Raw(raw))
+        elif len(fds) <= entry.most_fds:
+            envelope = Envelope(entry.code, id, job, seq, 0, _Raw(raw), list(fds))
+        else:
+            raise ValueError(f"{kind} carries at most {entry.most_fds} descriptors, not {len(fds)}")
+        if len(raw) <= SPILL:
+            return Outgoing(entry, envelope, raw, fds)
+        return Outgoing(entry, envelope, raw, fds, self._spill(kind, envelope, raw))
+
+    def _spill(self, kind: str, envelope: Envelope, raw: bytes) -> int:
+        """Takes a long payload out of the message: into the spare that was lent, or a sealed memfd, which is returned
+        (-1: none)."""
+        if len(raw) > SPILL_MAX:
+            raise ValueError(f"the payload has {len(raw)} bytes; at most {SPILL_MAX} can travel")
+        envelope.payload = _NIL
+        if self.spare >= 0:
+            memfd.write_all(self.spare, raw)
+            envelope.spill = -len(raw)
+            return -1
+        envelope.spill = len(raw)
+        return memfd.sealed(f"spill of {kind}", raw)
+
+    def stamp(self, out: Outgoing) -> int:
+        """Encodes the message with its time of sending and what is to be reported; returns that time (CLOCK_MONOTONIC,
+        ns)."""
+        envelope = out.envelope
+        if receipts := self.receipts:
+            if len(receipts) <= RECEIPTS_MAX:
+                envelope.receipts, self.receipts = receipts, []
+            else:
+                envelope.receipts, self.receipts = receipts[:RECEIPTS_MAX], receipts[RECEIPTS_MAX:]
+        envelope.sent = now = monotonic_ns()
+        out.data = _encode(envelope)
+        return now
+
+    def transmit(self, outs: deque[Outgoing]) -> None:
+        """Sends from the head of `outs`, as many in a packet as may travel together; what is sent is no longer in
+        `outs`.
+
+        Raises BlockingIOError (no room now), BrokenPipeError, OSError: what is in `outs` then was not sent.
+        """
+        while outs:
+            out = outs[0]
+            if len(outs) > 1 and not out.fds and out.spill < 0:
+                found = self._together(outs)
+                send(self.sock, b"".join((SEVERAL, len(found).to_bytes(2, "big"), *found)))
+                for _ in found:
+                    kind = outs.popleft().kind
+                    if kind.housekeeping:
+                        self.housekeeping[kind.name] += 1
+            else:
+                self._alone(out)
+                outs.popleft()
+
+    def _alone(self, out: Outgoing) -> None:
+        """Sends one message in a packet of its own. Raises as :meth:`transmit`: it was then not sent."""
+        if not out.data:
+            self.stamp(out)
+        if out.spill < 0:
+            send(self.sock, out.data, out.fds)
+        else:
+            send(self.sock, out.data, [*out.fds, out.spill])
+            out.close()
+        if out.kind.housekeeping:
+            self.housekeeping[out.kind.name] += 1
+
+    def _together(self, outs: deque[Outgoing]) -> list[bytes]:
+        """The messages from the head of `outs` that travel in one packet, at least one: those with descriptors travel
+        alone."""
+        found: list[bytes] = []
+        size = 0
+        for out in islice(outs, TOGETHER):
+            if out.fds or out.spill >= 0:
+                break
+            if not out.data:
+                self.stamp(out)
+            data = out.data
+            size += len(data)
+            if size > SPILL and found:
+                break
+            found.append(data)
+        return found
+
+    def post(
+        self,
+        kind: str,
+        payload: Any = None,
+        *,
+        fds: Sequence[int] = (),
+        job: int = 0,
+        seq: int = 0,
+        timeout: float | None = None,
+    ) -> None:
+        """Prepares and sends, waiting for room. Raises ChannelClosed, or TimeoutError after `timeout` seconds: it is
+        then not sent."""
+        deadline = None if timeout is None else monotonic() + timeout
+        out = self.prepare(kind, payload, fds, 0, job, seq)
+        if timeout is None or timeout >= PATIENCE:  # else it may block for longer than it has
+            try:
+                return self._alone(out)
+            except OSError:
+                pass  # no room now, or what the second try will say
+        self._send((out,), deadline)
+
+    def send(self, outs: Sequence[Outgoing], timeout: float | None = None) -> None:
+        """Sends prepared messages in order, waiting for room. Raises as :meth:`post`; what was sent before then is
+        sent."""
+        deadline = None if timeout is None else monotonic() + timeout
+        if len(outs) == 1 and (timeout is None or timeout >= PATIENCE):
+            try:
+                return self._alone(outs[0])
+            except OSError:
+                pass  # as in post
+        self._send(outs, deadline)
+
+    def _send(self, outs: Sequence[Outgoing], deadline: float | None) -> None:
+        left = deque(outs)
+        waits = (
+            deadline is not None and deadline - monotonic() < PATIENCE
+        )  # else it may block for longer than it has; asking first is one more system call for each packet
+        try:
+            while left:
+                if waits:
+                    self._await(
+                        select.POLLOUT,
+                        None if deadline is None else deadline - monotonic(),
+                        f"room for {left[0].kind.name}",
+                    )
+                waits = True
+                try:
+                    self.transmit(left)
+                except BlockingIOError:
+                    pass
+        except (BrokenPipeError, ConnectionResetError):
+            raise ChannelClosed("the peer has closed its end") from None
+        finally:
+            for out in left:
+                out.close()
+            if left:
+                self.receipts[:0] = [receipt for out in left for receipt in out.envelope.receipts]
+
+    # ---- receiving
+
+    def packet(self) -> list[Arrival]:
+        """The messages of the next packet, at least one. Raises BlockingIOError (nothing there), ChannelClosed,
+        ChannelBroken.
+
+        What comes before a message that does not fit the vocabulary is returned first.
+        """
+        if self.held:
+            return self._take_held()
+        try:
+            packet = receive(self.sock, self._buffer)
+        except PassingError as error:
+            raise ChannelBroken(str(error)) from None
+        now = monotonic_ns()
+        if packet is None:
+            raise ChannelClosed("the peer has closed its end")
+        data, fds, flags = packet
+        try:
+            if data[:1] != SEVERAL:
+                return [self._arrival(_envelope(data), fds, now, flags, len(data))]
+            messages = _several(data)
+            if fds or not 0 < len(messages) <= TOGETHER:
+                raise ChannelBroken(
+                    f"a packet of {len(messages)} messages with {len(fds)} descriptors; several come without "
+                    f"any, at most {TOGETHER}"
+                )
+            hold, arrival = self.held.append, self._arrival
+            for message in messages:
+                hold(arrival(_envelope(message), [], now, flags, len(memoryview(message))))
+        except _UNDECODABLE as error:
+            close_all(fds)
+            self.held.append(ChannelBroken(f"what came does not fit the vocabulary: {error}"))
+        except ChannelBroken as error:
+            close_all(fds)
+            self.held.append(error)
+        return self._take_held()
+
+    def _take_held(self) -> list[Arrival]:
+        """The messages that are held. Where there are none, but a fault: raises it, now and ever after."""
+        last = self.held[-1]
+        if not isinstance(last, ChannelBroken):
+            found, self.held = self.held, []
+        else:
+            found, self.held = self.held[:-1], [last]
+            if not found:
+                raise last
+        return found  # type: ignore[return-value] what is no fault is a message
+
+    def _arrival(self, envelope: Envelope, fds: list[int], received: int, flags: int, size: int) -> Arrival:
+        """The message of `envelope`, if the vocabulary allows it here. Descriptors are the caller's if not."""
+        accepted = self._accepted.get(envelope.kind)
+        if accepted is None:
+            known = BY_CODE.get(envelope.kind)
+            raise ChannelBroken(f"{known.name if known else f'kind {envelope.kind}'} may not arrive here")
+        kind, decode = accepted
+        raw: Any = envelope.payload
+        if fds or envelope.fds or envelope.spill:
+            if envelope.spill or not len(envelope.fds) == len(fds) <= kind.most_fds:
+                raw, size = self._passed(kind, envelope, fds, size)
+        payload = decode(raw)
+        if kind.housekeeping:
+            self.housekeeping[kind.name] += 1
+        elif envelope.id:
+            self.receipts.append(Receipt(envelope.id, received, flags, [*fds]))
+        return Arrival(kind, envelope, payload, raw, fds, received, flags, size)
+
+    def _passed(self, kind: Kind, envelope: Envelope, fds: list[int], size: int) -> tuple[Any, int]:
+        """The payload of a message beside which it travelled, or something that its header does not announce; and the
+        message's size with that."""
+        spilled = envelope.spill
+        announced = len(envelope.fds)
+        if announced > kind.most_fds or len(fds) != announced + (spilled > 0):
+            raise ChannelBroken(
+                f"{kind.name} announced {announced + (spilled > 0)} descriptors (at most {kind.most_fds}), "
+                f"{len(fds)} came"
+            )
+        if spilled > 0:
+            return self._unspill(fds.pop(), spilled), size + spilled
+        if self.spare < 0 or -spilled > SPILL_MAX:
+            raise ChannelBroken(f"{kind.name} announced a reply in a spare that it was not lent")
+        return memfd.read_all(self.spare, -spilled), size - spilled
+
+    def receive(self) -> Arrival:
+        """The next message alone. Raises as :meth:`packet`."""
+        found = self.packet()
+        if len(found) > 1:
+            self.held[:0] = found[1:]
+        return found[0]
+
+    def wait(self, timeout: float | None = None, spin: Spin | None = None) -> list[Arrival]:
+        """The messages of the next packet, after waiting for it at most `timeout` seconds (None: for ever); [] if none
+        comes.
+
+        With `spin` it asks again before it sleeps, where that pays. Raises as :meth:`packet`.
+        """
+        if timeout is None and self._patient and spin is None:
+            while True:
+                try:
+                    return self.packet()
+                except BlockingIOError:  # PATIENCE is over
+                    pass
+        if self.held:
+            return self._take_held()
+        begun = now = monotonic()
+        until = None if timeout is None else begun + timeout
+        if spin is not None:
+            spin.ask(self._poll.poll, begun)
+        while until is None or now <= until:
+            # A call that blocks in the kernel saves the poll(2) before it.
+            if (self._patient and (until is None or until - now >= PATIENCE)) or self._await(
+                select.POLLIN, None if until is None else until - now
+            ):
+                try:
+                    found = self.packet()
+                    if spin is not None:
+                        spin.waited(monotonic() - begun)
+                    return found
+                except BlockingIOError:
+                    pass
+            now = monotonic()
+        return []
+
+    @property
+    def readable(self) -> bool:
+        """True: a packet, or the end, is there."""
+        return bool(self._poll.poll(0))
+
+    def _await(self, event: int, timeout: float | None, what: str = "") -> bool:
+        poll = self._poll
+        if event != select.POLLIN:
+            poll = select.poll()
+            poll.register(self.sock, event)
+        ready = poll.poll(None if timeout is None else max(0, timeout) * 1000)
+        if not ready and what:
+            raise TimeoutError(f"no {what} within the time")
+        return bool(ready)
+
+    @staticmethod
+    def _unspill(fd: int, size: int) -> bytes:
+        try:
+            if not memfd.is_sealed(fd):
+                raise ChannelBroken("a long payload came in a memfd that is not sealed")
+            if size > SPILL_MAX or os.fstat(fd).st_size != size:
+                raise ChannelBroken(f"a long payload announced {size} bytes, its memfd has {os.fstat(fd).st_size}")
+            return memfd.read_all(fd, size)
+        except OSError as error:
+            raise ChannelBroken(f"a long payload cannot be read: {error.strerror}") from None
+        finally:
+            os.close(fd)
+
+
+def pair() -> tuple[socket.socket, socket.socket]:
+    """The two ends of a fresh socketpair(AF_UNIX, SOCK_SEQPACKET), both close-on-exec."""
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

@@ -1,0 +1,264 @@
+"""What both programs need to know of a scenario: who takes which step, how long a step may sleep, which names there
+are."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import struct
+from collections.abc import Callable, Iterator
+
+from pairscope.lab.calls import CALLS
+from pairscope.lab.constants import NUMBERS, number
+from pairscope.lab.language import format as canonical
+from pairscope.lab.language import quoted, shown
+from pairscope.lab.model import Constants, Items, Number, Scenario, Step, Text, Value
+
+PATIENCE = 250
+"""Milliseconds that an expected return may take of itself, as the stage waits."""
+SECONDS = 10
+"""What a program takes at most: twice the stage's own."""
+NUMBERS_MAX = 256
+"""RLIMIT_NOFILE, as on the stage."""
+CONTROL_ROOM = 1152
+"""Bytes of control buffer where a recvmsg says nothing, as on the stage."""
+_TIMEOUTS = {NUMBERS["SO_RCVTIMEO"], NUMBERS["SO_SNDTIMEO"]}
+_POINTERS = ("NULL", "BADPTR")
+
+
+@dataclasses.dataclass(slots=True)
+class Turn:
+    """A step as a program takes it."""
+
+    number: int
+    """From 1."""
+    step: Step
+    binds: tuple[str, ...]
+    """Its own names, or those that its return gives."""
+    back: int = 0
+    """The number of the step that tells its return; 0: none does."""
+    back_step: Step | None = None
+
+
+@dataclasses.dataclass(slots=True)
+class Actor:
+    name: str
+    thread: bool
+    turns: list[Turn] = dataclasses.field(default_factory=list)
+    """Up to its exit; no call follows that."""
+
+    @property
+    def exits(self) -> bool:
+        return bool(self.turns) and self.turns[-1].step.call == "exit"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Line:
+    """A step as whoever gives the turns sees it."""
+
+    actor: str
+    call: str
+    patience: int
+    """Milliseconds that it may sleep, before it is said to block."""
+    returned: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Plan:
+    scenario: Scenario
+    actors: tuple[Actor, ...]
+    lines: tuple[Line, ...]
+    descriptors: tuple[str, ...]
+    """The names of descriptors, in the order of their binding."""
+    handles: bool
+    """Whether a signal is given to a handler: then a call may end with EINTR."""
+    pidfds: bool
+    """Whether messages may carry a pidfd beside the descriptors that were sent."""
+    credentials: bool
+    """Whether messages may carry the credentials of their senders."""
+    waits: bool
+    """Whether a socket is given a time-out: such a call is not taken up again after a handler."""
+
+    def turns(self) -> Iterator[Turn]:
+        for actor in self.actors:
+            yield from actor.turns
+
+
+def plan(scenario: Scenario) -> Plan:
+    """Reads the scenario once. Raises nothing: what could not be said was refused when it was parsed."""
+    actors = {scenario.steps[0].actor: Actor(scenario.steps[0].actor, False)}
+    descriptors: dict[str, None] = {}
+    for index, step in enumerate(scenario.steps, 1):
+        actor = actors[step.actor]
+        if step.returned:
+            if actor.turns and not actor.turns[-1].back:
+                turn = actor.turns[-1]
+                turn.binds, turn.back, turn.back_step = turn.binds or step.binds, index, step
+            descriptors |= dict.fromkeys(step.binds)
+            continue
+        if CALLS[step.call].binds == "process":
+            for name in step.binds:
+                actors[name] = Actor(name, step.call == "thread")
+        else:
+            descriptors |= dict.fromkeys(step.binds)
+        if not actor.exits:
+            actor.turns.append(Turn(index, step, step.binds))
+    return Plan(
+        scenario, tuple(actors.values()), tuple(_lines(scenario)), tuple(descriptors),
+        any(step.call == "signal" and word(step.arguments[1]) == "HANDLER" for step in scenario.steps),
+        _sets(scenario, "SO_PASSPIDFD"),
+        _sets(scenario, "SO_PASSCRED"),
+        any(_timeout(step) for step in scenario.steps),
+    )  # fmt: skip
+
+
+def _lines(scenario: Scenario) -> Iterator[Line]:
+    """As the stage's patience goes, in app/pairscope/lab/stage/manager.py."""
+    longest = 0
+    last: dict[str, Step] = {}
+    for step in scenario.steps:
+        longest = max(longest, _timeout(step))
+        made = last.get(step.actor, step) if step.returned else step
+        last[step.actor] = made
+        patience = longest
+        if made.call == "poll" and not made.returned and isinstance(made.arguments[2], Number):
+            patience = max(patience, narrow(made.arguments[2].value))
+        blocks = step.expectation is not None and step.expectation.first == "blocks" and not step.returned
+        if blocks or not (step.expectation or patience or step.returned):
+            yield Line(step.actor, step.call, 0, step.returned)
+        else:
+            yield Line(step.actor, step.call, min(patience, SECONDS * 1000) + PATIENCE, step.returned)
+
+
+def _sets(scenario: Scenario, option: str) -> bool:
+    return any(step.call == "setsockopt" and integer(step.arguments[2]) == NUMBERS[option] for step in scenario.steps)
+
+
+def _timeout(step: Step) -> int:
+    """Milliseconds that the step gives to a socket's calls; 0: it gives none."""
+    if (
+        step.call != "setsockopt"
+        or not isinstance(step.arguments[3], Text)
+        or integer(step.arguments[2]) not in _TIMEOUTS
+    ):
+        return 0
+    data = step.arguments[3].bytes
+    if len(data) != 16:
+        return 0
+    seconds, micro = struct.unpack("=qq", data)
+    return max(0, min(5000, seconds * 1000 + micro // 1000))
+
+
+def integer(value: Value) -> int | None:
+    """The number that a value stands for; None: only a run knows it."""
+    if isinstance(value, Number):
+        return value.value
+    return number(value) if isinstance(value, Constants) else None
+
+
+def word(value: Value) -> str:
+    """The constant's name, of one that stands alone: ``BADPTR``."""
+    return value.names[0] if isinstance(value, Constants) and len(value.names) == 1 else ""
+
+
+def pointer(value: Value) -> str:
+    """``NULL`` or ``BADPTR``, where one of them stands for an address."""
+    return word(value) if word(value) in _POINTERS else ""
+
+
+def narrow(value: int, bits: int = 32) -> int:
+    """The number as an int of C holds it."""
+    value &= (1 << bits) - 1
+    return value - (1 << bits) if value >> bits - 1 else value
+
+
+def items(value: Value | None) -> tuple[Value, ...]:
+    """The values of a list; of a single value itself; of None nothing."""
+    return () if value is None else value.values if isinstance(value, Items) else (value,)
+
+
+def named(step: Step) -> dict[str, Value]:
+    return dict(step.named)
+
+
+def expected(turn: Turn) -> str:
+    """What the scenario expects, in its own words, on one line of ASCII; empty: nothing."""
+    said = _expected(turn.step)
+    if turn.back_step is not None:
+        said = (
+            f"{said}; step {turn.back}: returns {_expected(turn.back_step)}".rstrip()
+            if said
+            else f"step {turn.back} tells what it returned"
+        )
+    return said if len(said) <= 90 else said[:87] + "..."
+
+
+def _expected(step: Step) -> str:
+    expectation = step.expectation
+    if expectation is None:
+        return ""
+    first = expectation.first
+    words = [] if first is None else [first if isinstance(first, str) else _ascii(first)]
+    words += [] if expectation.data is None else [_ascii(expectation.data)]
+    return " ".join([*words, *(f"{key}={_ascii(value)}" for key, value in expectation.keys)])
+
+
+def _ascii(value: Value) -> str:
+    if isinstance(value, Text) and not value.hexadecimal:
+        plain = "".join(
+            letter if letter.isascii() else "".join(f"\\x{byte:02x}" for byte in letter.encode())
+            for letter in quoted(value.data)
+        )
+        return plain if value.times == 1 else f"{plain} * {value.times}"
+    if isinstance(value, Items):
+        return f"[{', '.join(map(_ascii, value.values))}]"
+    return shown(value)
+
+
+def steps(scenario: Scenario) -> list[str]:
+    """The steps as the scenario has them, numbered, with its comments; none longer than a line of a comment."""
+    found, number = [], 0
+    for line in canonical(scenario).splitlines():
+        if line and not line.startswith("@"):
+            number += not line.startswith("#")
+            shown = f"{'' if line.startswith('#') else number:3} {line}"
+            found.append(shown if len(shown) <= 116 else shown[:113] + "...")
+    return found
+
+
+def apart(names: tuple[str, ...], reserved: Callable[[str], bool]) -> dict[str, str]:
+    """Each name as the language may have it: with ``_`` behind it where it is a word of the language. No two become
+    one."""
+    found: dict[str, str] = {}
+    for name in names:
+        other = name
+        while reserved(other) or (other != name and other in names) or other in found.values():
+            other += "_"
+        found[name] = other
+    return found
+
+
+def content(value: Value | None) -> bytes:
+    """The bytes of an argument that is a text."""
+    assert isinstance(value, Text)
+    return value.bytes
+
+
+def address(value: Value) -> tuple[str, bytes, int]:
+    """``unix`` and the path, or ``inet`` or ``inet6`` and the port."""
+    data = content(value)
+    if match := re.fullmatch(rb"(127\.0\.0\.1|\[::1\]):([0-9]+)", data):
+        return "inet" if match[1].startswith(b"1") else "inet6", b"", int(match[2])
+    return "unix", data, 0
+
+
+def makes_files(scenario: Scenario) -> bool:
+    """Whether a step may leave a file in the directory it is taken in."""
+    return any(
+        step.call == "open"
+        or step.call in ("bind", "connect")
+        and address(step.arguments[1])[0] == "unix"
+        and not content(step.arguments[1]).startswith(b"\0")
+        for step in scenario.steps
+        if not step.returned
+    )

@@ -1,0 +1,185 @@
+"""A station of the lab: takes one scenario after the other from the pool, and has each run by a process of its own.
+
+It comes over the control socket like web, as whoever it was started by: under Apache a managed process with a user of
+its own, in the embedded run a child of the server. A scenario arrives as a descriptor with a task; the run goes into
+the task's empty memfd. The process of a run is forked, not executed: it has everything imported, and a Python that
+starts anew takes longer than ten steps.
+
+It reads no scenario itself. When the supervisor closes the pair (a job was cancelled or is late, or the supervisor is
+gone), it kills what it has in hand and comes again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import sys
+import time
+from typing import Any
+
+import msgspec
+
+from pairscope import config
+from pairscope.client.client import PoolAway, connect
+from pairscope.ipc import memfd, passing
+from pairscope.ipc.channel import Arrival, Channel, ChannelBroken, ChannelClosed
+from pairscope.ipc.vocabulary import LAB, Hello, JobSpec, Result
+from pairscope.lab import runner
+
+RUN_MAX = 16 * 1024 * 1024
+"""Bytes of one run."""
+DEADLINE = 160.0
+"""Seconds after which the supervisor ends a run that has not ended itself: the runner's alarm, and what surrounds it.
+Who asked waits less, and cancels."""
+SPEC = JobSpec(
+    name=LAB,
+    summary="Runs a scenario of the lab with real processes.",
+    deadline=DEADLINE,
+    output=True,
+    media="application/json",
+    suffix=".run.json",
+)
+FIRST_PAUSE, MOST_PAUSE = 0.05, 1.0
+"""Seconds between two tries to reach a supervisor that is not there; the pause doubles."""
+
+
+def main() -> int:
+    """Works until it is told to stop by SIGTERM."""
+    settings = config.load()
+    level, detail = _rehearse(settings.lab_user)
+    pause = FIRST_PAUSE
+    while True:
+        try:
+            channel, _ = connect(settings, LAB)
+        except PoolAway:
+            time.sleep(pause)
+            pause = min(MOST_PAUSE, 2 * pause)
+            continue
+        pause = FIRST_PAUSE
+        with contextlib.suppress(ChannelClosed, ChannelBroken, OSError):
+            channel.post("hello", Hello(os.getpid(), level, detail, [SPEC]))
+            _serve(channel, settings.lab_user)
+        channel.close()
+
+
+def _rehearse(user: str) -> tuple[str, dict[str, Any]]:
+    """How a run is confined here, found out by one: the level, and the particulars."""
+    text = memfd.sealed("rehearsal", b"p: pipe -> r w\n")
+    try:
+        _data, said, _status = _have_run(None, text, user)
+    finally:
+        os.close(text)
+    found = dict((said or {}).get("sandbox") or {})
+    return str(found.pop("level", "none")), found
+
+
+def _serve(channel: Channel, user: str) -> None:
+    """Tasks, one after the other. Raises ChannelClosed when the supervisor ends the pair."""
+    held: dict[int, list[int]] = {}
+    try:
+        while True:
+            for arrival in channel.wait():
+                if arrival.kind.name == "task":
+                    fds = held[arrival.envelope.id] = arrival.take()
+                    channel.post("result", _run(channel, arrival, fds[0], fds[1], user), job=arrival.envelope.job)
+                elif arrival.kind.name == "release":
+                    passing.close_all(held.pop(arrival.payload.message, []))
+    finally:
+        for fds in held.values():
+            passing.close_all(fds)
+
+
+def _run(channel: Channel, arrival: Arrival, scenario: int, output: int, user: str) -> Result:
+    """Runs the scenario behind one descriptor and writes the run to the other. Raises ChannelClosed if the supervisor
+    has had enough."""
+    try:
+        data, said, status = _have_run(channel, scenario, user)
+    except OSError as error:
+        return Result(False, reason=f"no process could be made for the run: {error.strerror}")
+    if data is None:
+        return Result(False, reason=f"the run has more than {RUN_MAX} bytes")
+    if said is None:
+        return Result(False, reason=f"the process of the run ended without a word, with status {status}")
+    if "error" in said:
+        return Result(False, reason=said["error"])
+    for at in range(0, len(data), 1 << 20):
+        os.pwrite(output, data[at : at + (1 << 20)], at)
+    return Result(
+        True,
+        {"verdict": said["verdict"], "steps": len(said["steps"]), "took_ns": said["took_ns"]}
+        | ({"reason": said["reason"]} if said["reason"] else {}),
+    )
+
+
+def _have_run(channel: Channel | None, scenario: int, user: str) -> tuple[bytes | None, dict[str, Any] | None, int]:
+    """Has a forked runner do it: what it wrote (None: too much), the same decoded (None: no word), its status. Raises
+    ChannelClosed, OSError."""
+    out, into = os.pipe2(os.O_CLOEXEC)
+    try:
+        pid = os.fork()
+    except OSError:
+        os.close(out)
+        os.close(into)
+        raise
+    if not pid:
+        _become_runner(scenario, into, user)
+    os.close(into)
+    pidfd = os.pidfd_open(pid)
+    try:
+        data = _collect(channel, out)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        os.close(pidfd)
+        os.close(out)
+    try:
+        return data, msgspec.json.decode(data or b""), status
+    except msgspec.DecodeError:
+        return data, None, status
+
+
+def _become_runner(scenario: int, into: int, user: str) -> None:
+    """In the child: the runner's standard streams and nothing else of this process's. Never returns."""
+    status = 70
+    try:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.dup2(
+            os.open(f"/proc/self/fd/{scenario}", os.O_RDONLY), 0
+        )  # an offset of its own: the scenario's is its sender's
+        os.dup2(into, 1)
+        os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+        os.environ["PAIRSCOPE_LAB_USER"] = user
+        status = runner.main()
+    except BaseException as error:
+        os.write(
+            1, msgspec.json.encode({"error": f"the run ended by a fault of its own: {type(error).__name__}: {error}"})
+        )
+    finally:
+        os._exit(status)
+
+
+def _collect(channel: Channel | None, out: int) -> bytes | None:
+    """Everything that the runner writes; None: too much. Raises ChannelClosed when the supervisor closes the pair."""
+    data = bytearray()
+    poller = select.poll()
+    poller.register(out, select.POLLIN)
+    if channel is not None:
+        poller.register(channel, 0)  # poll(2) tells of the end of a pair unasked; what is said meanwhile waits
+    while True:
+        ready = dict(poller.poll())
+        if channel is not None and channel.fileno() in ready:
+            raise ChannelClosed("the supervisor has closed its end")
+        if out in ready:
+            piece = os.read(out, 1 << 16)
+            if not piece:
+                return bytes(data)
+            data += piece
+            if len(data) > RUN_MAX:
+                return None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

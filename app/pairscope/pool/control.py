@@ -1,0 +1,134 @@
+"""The control socket: it checks who connects and hands over one end of a fresh socketpair. Nothing else is said there.
+
+Whoever connects is judged by SO_PEERCRED, unix(7): the kernel's word on the process that called connect(2). From then
+on all traffic goes over the pair.
+"""
+
+from __future__ import annotations
+
+import errno
+import grp
+import os
+import pwd
+import socket
+import struct
+from typing import NamedTuple
+
+from pairscope.config import Settings, SettingsError
+from pairscope.ipc.address import short
+from pairscope.ipc.channel import pair
+from pairscope.ipc.passing import send
+
+_UCRED = struct.Struct("iII")
+BACKLOG = 128
+
+
+FULL = b"refused: the pool has no descriptor left for another client"
+
+
+def _reserve() -> int:
+    """A descriptor to be closed when one is needed; -1 where none is left."""
+    try:
+        return os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return -1
+
+
+class Caller(NamedTuple):
+    """A process that was let in: our end of its pair, and what the kernel says of it."""
+
+    end: socket.socket
+    pid: int
+    uid: int
+
+
+class Control:
+    """The listening socket. Binding replaces a stale one: whoever holds the journal's lock is the only supervisor."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._path = settings.control
+        self._allowed = {0, os.geteuid()}
+        for name in settings.control_users:
+            try:
+                self._allowed.add(pwd.getpwnam(name).pw_uid)
+            except KeyError:
+                raise SettingsError(f"control_users names {name!r}; expected a user of this system") from None
+        settings.run.mkdir(parents=True, exist_ok=True, mode=0o750)
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.sock.setblocking(False)
+        self._path.unlink(missing_ok=True)
+        with short(self._path) as address:
+            self.sock.bind(address)
+        self._inode = self._path.stat().st_ino
+        if settings.socket_group:
+            try:
+                os.chown(self._path, -1, grp.getgrnam(settings.socket_group).gr_gid)
+            except KeyError:
+                raise SettingsError(
+                    f"socket_group is {settings.socket_group!r}; expected a group of this system"
+                ) from None
+        self._path.chmod(0o660)
+        self.sock.listen(BACKLOG)
+        self._reserve = _reserve()
+
+    def accept(self, closed: str = "") -> Caller | None:
+        """Lets one caller in, or refuses it with a sentence, that of `closed` if it has one. None: nobody there, or
+        refused.
+
+        Raises nothing for a caller's fault.
+        """
+        try:
+            connection, _ = self.sock.accept()
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                self._turn_away()
+            return None
+        with connection:
+            connection.setblocking(False)
+            pid, uid, _ = _UCRED.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+            try:
+                if uid not in self._allowed:
+                    send(connection, f"refused: user {uid} may not connect to the pool".encode())
+                    return None
+                if closed:
+                    send(connection, f"refused: {closed}".encode())
+                    return None
+                try:
+                    ours, theirs = pair()
+                except OSError:
+                    send(connection, FULL)
+                    return None
+                with theirs:
+                    try:
+                        send(connection, b"pair", [theirs.fileno()])
+                    except OSError:
+                        ours.close()
+                        return None
+            except OSError:
+                return None
+        ours.setblocking(False)
+        return Caller(ours, pid, uid)
+
+    def _turn_away(self) -> None:
+        """No descriptor is left: the reserve makes room to refuse one caller, who would else stay and keep the selector
+        ready for ever."""
+        if self._reserve >= 0:
+            os.close(self._reserve)
+        try:
+            connection, _ = self.sock.accept()
+            with connection:
+                send(connection, FULL)
+        except OSError:
+            pass
+        self._reserve = _reserve()
+
+    def close(self) -> None:
+        """Stops listening, and removes the name unless another has taken it."""
+        self.sock.close()
+        if self._reserve >= 0:
+            os.close(self._reserve)
+        try:
+            if self._path.stat().st_ino == self._inode:
+                self._path.unlink()
+        except FileNotFoundError:
+            pass

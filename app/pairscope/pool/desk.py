@@ -1,0 +1,349 @@
+"""The desk: jobs, from a client's submit to the answer. Here they are taken or refused, given to whoever does them, and
+ended."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+import msgspec
+
+from pairscope.ipc import memfd
+from pairscope.ipc.channel import Arrival, ChannelBroken
+from pairscope.ipc.nesting import excess
+from pairscope.ipc.passing import close_all
+from pairscope.ipc.vocabulary import LAB, REFUSALS, Accepted, Answer, Refused, Stop, Task
+from pairscope.journal.records import Job, JobEnded, Message, OutputGone
+from pairscope.pool import agenda as dates
+from pairscope.pool import lifecycle
+from pairscope.pool.agenda import Agenda
+from pairscope.pool.board import EndedJob, Entry
+from pairscope.pool.floor import Floor
+from pairscope.pool.lifecycle import State
+from pairscope.pool.lines import REASON_MOST, Lines
+from pairscope.pool.members import ChildMember, Hand, Member
+
+RESULT_MOST = 8 * 1024
+QUICK_MOST = 32 * 1024
+"""Bytes of data beyond which a job gets a spare for its reply, and is not quick."""
+SCENARIOS_MOST = 32
+"""Scenarios that may wait for a station: with two of them the last one begins within the time that a page waits."""
+STATION_PAUSE = 5.0
+"""Seconds that a scenario waits while no station is there."""
+HANDS_ALONE = "it is for a worker or a lab station to send"
+"""Why a hello or a result of another client is refused."""
+EMPTY = b"{}"
+
+
+def as_json(said: dict[str, Any]) -> bytes:
+    """What a worker said, for the record. Raises ChannelBroken for what msgpack can say and JSON cannot: extensions,
+    odd keys, deep nesting."""
+    try:
+        return msgspec.json.encode(said)
+    except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
+        raise ChannelBroken(f"what it said cannot be written as JSON: {error}") from None
+
+
+class Desk:
+    """Its methods `submit` and `result` are the handlers of these kinds of messages."""
+
+    hears = ("submit", "result")
+
+    def __init__(self, floor: Floor, lines: Lines, agenda: Agenda) -> None:
+        self._floor, self._lines, self._agenda = floor, lines, agenda
+        self._settings, self._tap, self._board, self._results = floor.settings, floor.tap, floor.board, floor.results
+        self.ended: list[EndedJob] = []
+        """Jobs whose end is among the records of this turn."""
+
+    # ---- refusing
+
+    def refusal(self, code: str) -> str:
+        """The sentence for a refusal, with its particulars."""
+        settings = self._settings
+        particulars = {
+            "unknown-kind": f"Known are: {', '.join(sorted(self._floor.catalogue.keys() - {LAB}))}.",
+            "queue-full": f"At most {settings.queue_max} may, with at most {settings.queue_bytes} bytes together.",
+            "journal-full": f"Its bound is {settings.journal_limit} bytes; jobs that run are not affected.",
+            "too-large": f"At most {settings.upload_max} bytes.",
+        }
+        return " ".join(filter(None, (REFUSALS[code], particulars.get(code))))
+
+    def refuse(self, member: Member, arrival: Arrival, code: str, more: str = "", job: int = 0) -> None:
+        reason = " ".join(filter(None, (self.refusal(code), more)))
+        self._lines.say(member, "refused", Refused(code, reason), job=job, seq=arrival.envelope.seq)
+
+    def not_for(self, member: Member, arrival: Arrival, why: str) -> None:
+        """Refuses a recorded message of a kind that is declared, and not for this peer to send."""
+        if isinstance(member, ChildMember) or not member.role:
+            raise ChannelBroken(f"{arrival.kind.name} came, and {why}")
+        self.refuse(member, arrival, "bad-request", f"{arrival.kind.name} came: {why}.")
+
+    def _unfit(self, entry: Entry) -> tuple[str, str] | None:
+        """Why nobody can do this job: (code, sentence). None: somebody can, and the entry says whether it is quick."""
+        floor = self._floor
+        spec = floor.catalogue.get(entry.kind)
+        if entry.kind == LAB:
+            if not floor.stations and time.monotonic() > floor.station_left + STATION_PAUSE:
+                return "lab-away", self.refusal("lab-away")
+        elif spec is None:
+            return "unknown-kind", self.refusal("unknown-kind")
+        if entry.input < 0:
+            if spec is None or spec.needs_input:
+                return "needs-input", self.refusal("needs-input")
+            entry.quick = spec.quick and not spec.output and len(entry.data) <= QUICK_MOST
+        return None
+
+    # ---- taking
+
+    def submit(self, member: Member, arrival: Arrival, seen: Message) -> None:
+        payload = arrival.payload
+        identity = seen.id
+        if self._floor.stopping is not None:
+            return self.refuse(member, arrival, "stopping", job=identity)
+        board, settings = self._board, self._settings
+        kind, data, fds = payload.kind[:16], payload.data, arrival.fds
+        if len(board.queue) + len(board.scenarios) >= settings.queue_max:
+            return self.refuse(member, arrival, "queue-full", job=identity)
+        if kind == LAB and len(board.scenarios) >= SCENARIOS_MOST:
+            return self.refuse(
+                member, arrival, "queue-full", f"Of scenarios at most {SCENARIOS_MOST} may.", job=identity
+            )
+        if not 1 <= payload.want <= 3:
+            return self.refuse(
+                member, arrival, "bad-request", f"want is {payload.want}; expected 1, 2 or 3.", job=identity
+            )
+        if payload.parameters and (why := excess(payload.parameters)):
+            return self.refuse(
+                member, arrival, "bad-request", f"Its parameters cannot be recorded: {why}.", job=identity
+            )
+        size = len(data)
+        held = arrival.size
+        input = -1
+        if fds:
+            input = fds[0]
+            found = seen.transfers[0]
+            if found.object not in ("regular file", "memfd") or found.access not in ("read", "read-write"):
+                return self.refuse(
+                    member,
+                    arrival,
+                    "bad-request",
+                    f"The input is a {found.object} open for {found.access}; expected a file open for reading.",
+                    job=identity,
+                )
+            if found.access != "read" and not memfd.is_sealed(input):
+                return self.refuse(
+                    member,
+                    arrival,
+                    "bad-request",
+                    "The input can be written to; expected a read-only file or a sealed memfd.",
+                    job=identity,
+                )
+            size = found.size
+            if size > settings.upload_max:
+                return self.refuse(member, arrival, "too-large", f"The input has {size}.", job=identity)
+            held += size
+        if board.bytes + held > settings.queue_bytes and board.bytes:
+            return self.refuse(
+                member, arrival, "queue-full", f"They have {board.bytes}, this one {held}.", job=identity
+            )
+        name, want, seq = payload.name[:255], payload.want, arrival.envelope.seq
+        entry = Entry(identity, kind, name, size, payload.parameters, data, input, held, member, seq, want)
+        # Without a worker's hello nobody knows what workers can do: the job waits for one.
+        if (self._floor.heard or kind == LAB) and (refusal := self._unfit(entry)) is not None:
+            entry.input = -1
+            return self.refuse(member, arrival, refusal[0], job=identity)
+        if fds:
+            arrival.take()
+        tap = self._tap
+        tap.records.append(
+            Job(identity, kind, name, size, arrival.received + tap.offset, member.role, member.serial, member.pid)
+        )
+        if want & 1:
+            self._lines.say(member, "accepted", Accepted(identity, board.waiting), job=identity, seq=seq)
+        board.add(entry)
+
+    # ---- giving
+
+    def assign(self) -> None:
+        """Gives jobs to workers, and scenarios to stations, for as long as both are there."""
+        board, floor = self._board, self._floor
+        queue, scenarios = board.queue, board.scenarios
+        while queue and (hand := board.hand_for(queue[0], floor.workers.values())) is not None:
+            self._give(hand, queue.popleft())
+        while scenarios and (hand := board.hand_for(scenarios[0], floor.stations.values())) is not None:
+            self._give(hand, scenarios.popleft())
+
+    def _give(self, hand: Hand, entry: Entry) -> None:
+        spec = self._floor.catalogue[entry.kind]
+        channel = hand.channel
+        try:
+            if entry.quick:
+                out = channel.prepare(
+                    "task", Task(entry.kind, entry.name, entry.parameters, entry.data), (), 0, entry.id
+                )
+            else:
+                if spec.output and entry.output < 0:
+                    entry.output = memfd.empty(f"output of {entry.kind}")
+                if len(entry.data) > QUICK_MOST and entry.spare < 0:
+                    entry.spare = memfd.empty(f"spare of {entry.kind}")
+                fds = [fd for fd in (entry.input, entry.output, entry.spare) if fd >= 0]
+                task = Task(
+                    entry.kind,
+                    entry.name,
+                    entry.parameters,
+                    entry.data,
+                    entry.input >= 0,
+                    entry.output >= 0,
+                    entry.spare >= 0,
+                )
+                out = channel.prepare("task", task, fds=fds, job=entry.id)
+        except (OSError, ValueError, RecursionError) as error:
+            # No descriptor left for a memfd, a payload that grew beyond the bound with its new header, parameters
+            # nested too deeply.
+            self.end(entry, "failed", f"it could not be given to a worker: {error}")
+            return
+        self._tap.sending(hand, out)
+        self._lines.put(hand, out)
+        if not hand.in_flight:
+            entry.started = now = time.monotonic()
+            self._agenda.put(hand, now + spec.deadline)
+            channel.spare = entry.spare
+        entry.state, entry.worker = "running", hand.serial
+        self._agenda.changed = True
+        hand.in_flight.append(entry)
+
+    def late(self, entry: Entry) -> None:
+        """Says in the words of the job's end that its deadline is over, unless something else is to be said."""
+        entry.late = entry.late or f"it exceeded its deadline of {self._floor.catalogue[entry.kind].deadline:g} s"
+
+    # ---- ending
+
+    def result(self, member: Hand, arrival: Arrival, _: Message) -> None:
+        in_flight = member.in_flight
+        if not in_flight or in_flight[0].id != arrival.envelope.job:
+            if not member.is_hand:
+                return self.not_for(member, arrival, HANDS_ALONE)
+            raise ChannelBroken(f"a result for job {arrival.envelope.job}, which it has not in hand")
+        payload = arrival.payload
+        if not payload.ok:
+            failure = payload.reason[:REASON_MOST] or "the worker gave no reason"
+        elif why := excess(payload.result):
+            failure = f"its answer cannot be recorded: {why}"
+        else:
+            failure = ""
+        result, told = (EMPTY, {}) if failure else (as_json(payload.result), payload.result)
+        entry = in_flight.popleft()
+        if in_flight:
+            head = in_flight[0]
+            head.started = now = time.monotonic()
+            self._agenda.put(member, now + self._floor.catalogue[head.kind].deadline)
+            member.channel.spare = head.spare
+        else:
+            self._agenda.strike(member)
+            member.channel.spare = -1
+        if failure:
+            state, reason = "failed", failure
+        elif entry.output >= 0:
+            state, reason = self._keep_output(entry, time.monotonic())
+        else:
+            state, reason = "done", ""
+        if state == "done":
+            member.done += 1
+        else:
+            member.failed += 1
+        self.end(entry, state, reason, result, told)
+        if not in_flight and member.state is State.STOPPING:
+            self._agenda.put(member, time.monotonic() + lifecycle.GRACE)
+            self._agenda.look()
+            self._lines.say(member, "stop", Stop("it is no longer wanted"))
+
+    def _keep_output(self, entry: Entry, now: float) -> tuple[str, str]:
+        """Seals the output and keeps it for download; the state and reason of the job."""
+        try:
+            memfd.seal(entry.output)
+        except OSError as error:
+            return "failed", f"its output could not be sealed: {error.strerror}"
+        size = os.fstat(entry.output).st_size
+        if size > self._settings.output_max:
+            return "failed", f"its output has {size} bytes; at most {self._settings.output_max} are kept"
+        entry.output_size = size
+        spec = self._floor.catalogue[entry.kind]
+        self._results.add(entry.id, entry.output, size, spec.media, (entry.name or entry.kind) + spec.suffix, now)
+        entry.output = -1
+        self._agenda.look()
+        return "done", ""
+
+    def end(self, entry: Entry, state: str, reason: str, result: bytes = EMPTY, told: dict[str, Any] = {}) -> None:  # noqa: B006 never changed
+        """Ends a job, exactly once: in the record, and to the client that waits. `result` is what the client is `told`,
+        as JSON."""
+        if len(result) > RESULT_MOST:
+            shown = msgspec.json.encode(
+                {"note": f"a result of {len(result)} bytes; at most {RESULT_MOST} are recorded"}
+            )
+        else:
+            shown = result
+        now = self._tap.now()
+        ended = JobEnded(entry.id, state, now, reason, shown)
+        if not entry.quick and (kept := self._results.get(entry.id)) is not None:
+            ended.output, ended.media, ended.output_name = kept.size, kept.media, kept.name
+            ended.expires = now + int(self._results.age * 1e9)
+        self._tap.records.append(ended)
+        client = entry.client
+        if client is not None and client.open and entry.want & 2:
+            answer = Answer(entry.id, state, told, reason, entry.worker, entry.output_size)
+            self._lines.say(client, "answer", answer, entry.id, entry.seq)
+        if not entry.quick:  # a quick one has no descriptors
+            close_all(entry.take_fds())
+        self.ended.append(self._board.end(entry, state, reason, b"" if result is EMPTY else shown))
+        self._agenda.changed = True
+
+    def bereave(self, hand: Hand, how: str, cost: str) -> None:
+        """Somebody who takes jobs is gone: what it had in hand ends, what waited behind that goes back to the queue."""
+        self._agenda.strike(hand)
+        if hand.in_flight:
+            head = hand.in_flight.popleft()
+            if head.cancelled:
+                self.end(head, "cancelled", f"{head.cancelled}; {cost}")
+            elif head.late:
+                self.end(head, "failed", f"{head.late}; {cost}")
+            else:
+                self.end(head, "failed", f"{hand.role} {hand.serial} died with the job in hand: {how}")
+            for entry in hand.in_flight:
+                close_all([fd for fd in (entry.output, entry.spare) if fd >= 0])
+                entry.output = entry.spare = -1
+            self._board.give_back(hand.in_flight)
+            hand.in_flight.clear()
+
+    def orphan(self, client: Member) -> None:
+        """A client is gone: nobody waits for the ends of its jobs any more."""
+        for entry in self._board.entries.values():
+            if entry.client is client:
+                entry.client = None
+
+    def look_again(self) -> None:
+        """Ends what waits and can be done by nobody, now that a worker has said what workers can do."""
+        for entry in list(self._board.queue):
+            if (refusal := self._unfit(entry)) is not None:
+                self.end(entry, "failed", refusal[1])
+
+    def abandon(self) -> None:
+        """The pool stops and waits no longer: jobs that nobody has begun end."""
+        for entry in [*self._board.queue, *self._board.scenarios]:
+            self.end(entry, "failed", "the pool stopped before it began")
+
+    def pass_time(self, now: float) -> None:
+        """Ends scenarios that have waited for a station in vain, and lets outputs go that are kept no longer."""
+        floor = self._floor
+        if self._board.scenarios and not floor.stations:
+            until = floor.station_left + STATION_PAUSE
+            if until <= now:
+                for entry in list(self._board.scenarios):
+                    self.end(entry, "failed", self.refusal("lab-away"))
+            else:
+                self._agenda.put(dates.LAB, until)
+        for job, reason in self._results.expire(now):
+            self._tap.records.append(OutputGone(job, self._tap.now(), reason))
+            self._agenda.look()
+        if (end := self._results.next_end()) is not None:
+            self._agenda.put(dates.OUTPUTS, end)

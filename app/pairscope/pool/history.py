@@ -1,0 +1,84 @@
+"""History, as far as the supervisor knows of it: how far the recorder has come, and when it is told that there is
+more."""
+
+from __future__ import annotations
+
+import time
+
+from pairscope.ipc.channel import Arrival
+from pairscope.ipc.vocabulary import More
+from pairscope.pool.agenda import MORE, Agenda
+from pairscope.pool.crew import Crew
+from pairscope.pool.floor import Floor
+from pairscope.pool.lifecycle import State
+from pairscope.pool.lines import Lines
+from pairscope.pool.members import Member
+
+MORE_EVERY = 0.05
+"""Seconds between two times that an idle recorder is told of more: it commits twenty batches a second, not one for each
+message."""
+
+
+class History:
+    """Its method `progress` is the handler of that kind of message, which is housekeeping."""
+
+    hears = ("progress",)
+
+    def __init__(self, floor: Floor, lines: Lines, agenda: Agenda, crew: Crew) -> None:
+        self._floor, self._lines, self._agenda, self._crew = floor, lines, agenda, crew
+        self._told = 0.0
+        """When the recorder was last told that there is more (s of the monotonic clock)."""
+
+    def progress(self, _: Member, arrival: Arrival, __: None) -> None:
+        floor, progress = self._floor, arrival.payload
+        if (recorder := floor.recorder) is not None and recorder.state is State.STARTING:
+            self._crew.listens(recorder)
+            floor.moved = recorder.ready
+        before = floor.progress
+        if before is None or (progress.database, progress.stalled, progress.gaps) != (
+            before.database,
+            before.stalled,
+            before.gaps,
+        ):
+            self._agenda.look()
+        if before is None or progress.position != before.position:
+            floor.moved = floor.tap.now()
+        floor.progress = progress
+        floor.progress_heard = floor.tap.now()
+        floor.recorder_idle = progress.idle
+        floor.journal.forget(progress.position)
+        floor.board.forget(progress.position)
+        while floor.marks and floor.marks[0][0] <= progress.position:
+            floor.marks.popleft()
+
+    def more(self) -> None:
+        """Tells an idle recorder that the journal has grown, if it has, and if it was not told just now."""
+        floor = self._floor
+        recorder, progress = floor.recorder, floor.progress
+        if recorder is None or progress is None or floor.journal.position <= progress.position:
+            return
+        now = time.monotonic()
+        if now < self._told + MORE_EVERY:
+            self._agenda.put(MORE, self._told + MORE_EVERY)
+        else:
+            floor.recorder_idle = False
+            self._told = now
+            self._lines.put(recorder, recorder.channel.prepare("more", More(floor.journal.position)))
+
+    def mark(self, at: int) -> None:
+        """Notes how far the journal has come at that time (ns since 1970), unless it has not grown since the last
+        mark."""
+        floor = self._floor
+        position = floor.journal.position
+        if (floor.marks[-1][0] if floor.marks else self.drained) < position:
+            floor.marks.append((position, at))
+
+    @property
+    def drained(self) -> int:
+        """Up to this position the record has everything; 0: not known yet."""
+        return self._floor.progress.position if self._floor.progress is not None else 0
+
+    @property
+    def behind(self) -> bool:
+        """Whether something waits for the recorder, or it has said nothing yet."""
+        return self._floor.progress is None or self.drained < self._floor.journal.position

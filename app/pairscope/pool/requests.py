@@ -1,0 +1,158 @@
+"""What clients may ask for beside jobs: to cancel one, to have its output, to signal a worker, to scale the pool, to
+look a job up."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import msgspec
+
+from pairscope.ipc import memfd
+from pairscope.ipc.channel import Arrival, ChannelBroken
+from pairscope.ipc.identity import node_of
+from pairscope.ipc.vocabulary import LAB, Done, Known, Output
+from pairscope.journal.records import Message
+from pairscope.pool import children
+from pairscope.pool.agenda import Agenda
+from pairscope.pool.crew import Crew
+from pairscope.pool.desk import Desk
+from pairscope.pool.floor import Floor
+from pairscope.pool.lines import Lines
+from pairscope.pool.members import Hand, Member, Station
+
+KEPT_MOST = 64
+"""Outputs, each a descriptor kept for its proof, that a client may leave without a receipt."""
+SIGNALS = {"TERM": signal.SIGTERM, "KILL": signal.SIGKILL, "STOP": signal.SIGSTOP, "CONT": signal.SIGCONT}
+
+
+class Requests:
+    """Each answers in the same turn, done or refused. A method is the handler of the kind of messages whose name it
+    has."""
+
+    hears = ("cancel", "fetch", "signal", "scale", "lookup")
+
+    def __init__(self, floor: Floor, lines: Lines, agenda: Agenda, desk: Desk, crew: Crew) -> None:
+        self._floor, self._lines, self._agenda, self._desk, self._crew = floor, lines, agenda, desk, crew
+
+    def cancel(self, member: Member, arrival: Arrival, _: Message) -> None:
+        job = arrival.payload.job
+        entry = self._floor.board.entries.get(job)
+        if entry is None:
+            if (ended := self._floor.board.ended.get(job)) is None:
+                return self._desk.refuse(member, arrival, "unknown-job", job=job)
+            self._lines.say(
+                member, "done", Done(f"The job had ended before: {ended.state}."), job=job, seq=arrival.envelope.seq
+            )
+            return
+        who = f"through {member.role} {member.serial}"  # it stands behind the word cancelled
+        if entry.state == "queued":
+            self._desk.end(entry, "cancelled", who)
+            what = "The job was cancelled before it began."
+        else:
+            worker: Hand = (self._floor.stations if entry.kind == LAB else self._floor.workers)[entry.worker]
+            if isinstance(worker, Station):
+                entry.cancelled = who
+                self._lines.fail(worker, f"job {entry.id} was cancelled")
+                what = f"Lab station {worker.serial} kills the run."
+            elif worker.in_flight[0] is entry:
+                entry.cancelled = who
+                children.send_signal(worker.child, signal.SIGKILL)
+                what = f"Worker {worker.serial} is being killed for it."
+            else:
+                # Only quick jobs wait in a worker's socket, and a message that is sent cannot be recalled.
+                what = "The job takes microseconds and is on its way: it will have ended before it could be cancelled."
+        self._lines.say(member, "done", Done(what), job=entry.id, seq=arrival.envelope.seq)
+
+    def fetch(self, member: Member, arrival: Arrival, _: Message) -> None:
+        job = arrival.payload.job
+        kept = self._floor.results.get(job)
+        if kept is None:
+            board = self._floor.board
+            entry = board.entries.get(job) or board.ended.get(job)
+            if entry is None:
+                code = "expired" if self._ours(job) else "unknown-job"
+            else:
+                code = "expired" if entry.output_size else "no-output"
+            return self._desk.refuse(
+                member, arrival, code, "It has not ended." if job in board.entries else "", job=job
+            )
+        try:
+            fd = memfd.read_only(kept.fd)
+        except OSError as error:
+            return self._desk.refuse(member, arrival, "expired", f"It could not be opened: {error.strerror}.", job=job)
+        if sum(bool(sent.kept) for sent in member.unreported.values()) >= KEPT_MOST:
+            os.close(fd)
+            raise ChannelBroken(f"it reported nothing of {KEPT_MOST} outputs")
+        self._lines.say(
+            member,
+            "output",
+            Output(job, kept.size, kept.media, kept.name),
+            fds=[fd],
+            kept=[fd],
+            job=job,
+            seq=arrival.envelope.seq,
+        )
+
+    def signal(self, member: Member, arrival: Arrival, _: Message) -> None:
+        payload = arrival.payload
+        worker = self._floor.workers.get(payload.worker)
+        if worker is None:
+            alive = ", ".join(str(serial) for serial in self._floor.workers) or "none"
+            return self._desk.refuse(member, arrival, "unknown-worker", f"Alive: {alive}.")
+        if payload.signal not in SIGNALS:
+            return self._desk.refuse(
+                member,
+                arrival,
+                "out-of-range",
+                f"The signal is {payload.signal[:20]!r}; expected {', '.join(SIGNALS)}.",
+            )
+        children.send_signal(worker.child, SIGNALS[payload.signal])
+        self._agenda.look()  # the snapshot is to tell soon whether it has stopped
+        self._lines.say(
+            member,
+            "done",
+            Done(f"SIG{payload.signal} was sent to worker {worker.serial} (pid {worker.pid})."),
+            seq=arrival.envelope.seq,
+        )
+
+    def scale(self, member: Member, arrival: Arrival, _: Message) -> None:
+        wanted = arrival.payload.workers
+        if not 1 <= wanted <= self._floor.settings.workers_max:
+            return self._desk.refuse(
+                member,
+                arrival,
+                "out-of-range",
+                f"{wanted} workers are asked for; expected 1 to {self._floor.settings.workers_max}.",
+            )
+        before = self._floor.wanted
+        self._crew.want(wanted)
+        self._lines.say(
+            member,
+            "done",
+            Done(f"The pool goes from {before} to {wanted} workers, until it is started again."),
+            seq=arrival.envelope.seq,
+        )
+
+    def lookup(self, member: Member, arrival: Arrival, _: None) -> None:
+        """Says whether a job is known. Housekeeping: nothing of it is recorded."""
+        job = arrival.payload.job
+        board = self._floor.board
+        if (ended := board.ended.get(job)) is not None:
+            result = msgspec.json.decode(board.result(job) or b"{}")
+            known = Known(job, True, ended.state, ended.kind, result, ended.reason, ended.output_size)
+        elif (entry := board.entries.get(job)) is not None:
+            known = Known(job, True, entry.state, entry.kind)
+        else:
+            # An earlier epoch's job whose records still wait in the journal: it may be one.
+            drained = self._floor.progress.position if self._floor.progress is not None else 0
+            known = Known(
+                job,
+                drained < self._floor.first_position
+                and 0 < job <= self._floor.first_id
+                and node_of(job) == self._floor.settings.node,
+            )
+        self._lines.say(member, "known", known, seq=arrival.envelope.seq)
+
+    def _ours(self, job: int) -> bool:
+        return 0 < job <= self._floor.issuer.last and node_of(job) == self._floor.settings.node

@@ -1,0 +1,222 @@
+"""The snapshot: how the pool is, in one small JSON file that the supervisor replaces at most twice a second.
+
+Pages read it instead of asking: looking costs the supervisor nothing. A file older than :data:`STALE` seconds
+means that there is no supervisor, whatever the file says.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+from typing import Any
+
+import msgspec
+
+from pairscope.config import Settings
+from pairscope.ipc.vocabulary import JobSpec
+
+EVERY = 0.5
+"""Seconds between two snapshots while anything changes."""
+HEARTBEAT = 2.0
+"""Seconds between two snapshots while nothing does."""
+STALE = 6.0
+
+
+class SupervisorView(msgspec.Struct, frozen=True):
+    serial: int
+    pid: int
+    born: int
+    fds: int
+    pids: int = 0
+    """The namespace in which `pid` is its number: the inode of /proc/self/ns/pid, namespaces(7). 0: not known."""
+
+
+class WorkerView(msgspec.Struct, frozen=True):
+    serial: int
+    pid: int
+    state: str
+    """``starting``, ``idle``, ``busy`` or ``stopping``, as the supervisor deals with it."""
+    born: int
+    ready: int
+    job: str = ""
+    kind: str = ""
+    sandbox: str = ""
+    detail: dict[str, Any] = {}
+    done: int = 0
+    failed: int = 0
+    in_flight: int = 0
+    stopped: bool | None = False
+    """True: a signal has stopped the process, whatever it has in hand. State T of proc_pid_stat(5). None: the
+    supervisor may not see it."""
+
+    @property
+    def standing(self) -> str:
+        """``stopped``, or its state."""
+        return "stopped" if self.stopped else self.state
+
+
+class RecorderView(msgspec.Struct, frozen=True):
+    serial: int
+    pid: int
+    state: str
+    """``starting``, ``ok``, ``away`` (the database is), ``stopped`` (by a signal), ``stalled`` (it cannot go on) or
+    ``dead``."""
+    database: str
+    position: int
+    rows: int
+    lag: int
+    """Records that wait."""
+    lag_ns: int
+    """Age of the oldest of them, to half a second."""
+    heard: int
+    quarantined: int
+    history: int
+    bound: int
+    gaps: int = 0
+    """Entries in quarantine that stand for what is missing in the journal."""
+    gap: str = ""
+    """Why the newest of them is there, with its positions."""
+    stalled: str = ""
+    """Why it cannot go on, in words, although the database is there."""
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong, in words; empty: nothing is."""
+        return self.stalled or ("" if self.database == "ok" else self.database)
+
+
+class JournalView(msgspec.Struct, frozen=True):
+    position: int
+    first: int
+    bytes: int
+    limit: int
+    segments: int
+    refusals: int
+    """Messages refused because it was full; they alone are not recorded."""
+    sync: str
+    drained: int
+    stuck: str = ""
+    """Why nothing can be appended, if so."""
+
+
+class ClientView(msgspec.Struct, frozen=True):
+    serial: int
+    role: str
+    pid: int
+    uid: int
+    messages: int
+
+
+class JobsView(msgspec.Struct, frozen=True):
+    queued: int
+    running: int
+    done: int
+    failed: int
+    cancelled: int
+
+
+class ResultsView(msgspec.Struct, frozen=True):
+    count: int
+    bytes: int
+    limit: int
+    age: int
+
+
+class MessagesView(msgspec.Struct, frozen=True):
+    journaled: int
+    housekeeping: dict[str, int]
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """How the pool is. Times in ns since 1970."""
+
+    at: int
+    node: int
+    node_name: str
+    epoch: int
+    version: str
+    state: str
+    """``running`` or ``stopping``."""
+    supervisor: SupervisorView
+    workers: list[WorkerView]
+    wanted: int
+    workers_max: int
+    recorder: RecorderView
+    journal: JournalView
+    clients: list[ClientView]
+    jobs: JobsView
+    results: ResultsView
+    messages: MessagesView
+    transfers: int
+    catalogue: list[JobSpec]
+    stations: list[WorkerView] = []
+    """Of the lab."""
+
+
+def held() -> int:
+    """How many descriptors this process holds; its limit, where none is left to count them with."""
+    try:
+        return len(os.listdir("/proc/self/fd")) - 1
+    except OSError:
+        return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def pid_namespace() -> int:
+    """The pid namespace of this process, as an inode number; 0 where that is not to be known. namespaces(7)."""
+    try:
+        return os.stat("/proc/self/ns/pid").st_ino
+    except OSError:
+        return 0
+
+
+def write(settings: Settings, snapshot: Snapshot) -> None:
+    """Replaces the file in one step. A full disk leaves the old one, which grows stale: that is the truth."""
+    temporary = settings.run / f".snapshot.{os.getpid()}"
+    try:
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        try:
+            data = msgspec.json.encode(snapshot)
+            whole = os.write(fd, data) == len(data)
+        finally:
+            os.close(fd)
+        if whole:
+            os.replace(temporary, settings.snapshot)
+            return
+    except OSError:
+        pass
+    with contextlib.suppress(OSError):
+        temporary.unlink()
+
+
+def read(settings: Settings, now: int) -> Snapshot | None:
+    """The snapshot, or None if there is no supervisor: no file, an unreadable one, one older than STALE at `now` (ns
+    since 1970), or one that was left by a process that has died.
+
+    Nobody's /proc but this process's own is needed for it: systemd's ProtectProc=invisible hides that of other users.
+    """
+    try:
+        snapshot = msgspec.json.decode(settings.snapshot.read_bytes(), type=Snapshot)
+    except (OSError, msgspec.MsgspecError):
+        return None
+    return snapshot if now - snapshot.at < STALE * 1e9 and not _gone(snapshot.supervisor) else None
+
+
+def _gone(supervisor: SupervisorView) -> bool:
+    """Whether it is certain that the process has ended. A pid of another namespace says nothing here: then the
+    snapshot's age alone tells."""
+    if supervisor.pids and supervisor.pids != pid_namespace():
+        return False
+    return not exists(supervisor.pid)
+
+
+def exists(pid: int) -> bool:
+    """Whether there is a process of that number, whoever's it is. Signal 0 is answered for those, too, that /proc does
+    not show. kill(2)."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

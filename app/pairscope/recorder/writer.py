@@ -1,0 +1,465 @@
+"""The writer: puts a batch of records and the position that it reaches into the database, in one transaction.
+
+Every transaction begins by locking the node's row of ``positions`` and reading it. Whether the last commit came through
+although its answer was lost, whether a newer supervisor's recorder has taken over, where the database really stands:
+it all stands there.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Engine, Row, Table, and_, delete, func, insert, or_, select, update
+
+from pairscope.ipc.identity import time_of
+from pairscope.journal.reader import Begun, follows
+from pairscope.journal.records import Epoch, Record
+from pairscope.recorder.fold import (
+    Batch,
+    Fold,
+    JobRow,
+    MessageRow,
+    Needs,
+    Place,
+    ProcessRow,
+    Rows,
+    TransferRow,
+    needs,
+    words,
+)
+from pairscope.recorder.upsert import SIZES, Block, Upsert, send
+from pairscope.store import errors, histogram, models
+from pairscope.store.errors import Kind
+
+MESSAGES: Table = models.Message.__table__  # type: ignore[assignment]
+TRANSFERS: Table = models.Transfer.__table__  # type: ignore[assignment]
+JOBS: Table = models.Job.__table__  # type: ignore[assignment]
+PROCESSES: Table = models.Process.__table__  # type: ignore[assignment]
+POSITIONS: Table = models.Position.__table__  # type: ignore[assignment]
+RATES: Table = models.Rate.__table__  # type: ignore[assignment]
+QUARANTINE: Table = models.Quarantine.__table__  # type: ignore[assignment]
+
+PORTION = 300
+"""Records that are folded at once, while the server works on the messages that those before have completed."""
+SLICE = 2000
+"""Messages that one transaction deletes at most."""
+KEYS = 1000
+"""Keys that one SELECT names at most."""
+RECOUNTED = 2_000_000
+"""Messages that are counted at the start; more would take too long."""
+RATES_KEPT = 24 * 3600 * 1_000_000_000
+QUARANTINE_KEPT = 10_000
+
+Work = tuple[Table, list[Any]]
+"""Rows for a table."""
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Fenced(Exception):
+    """The recorder of a newer supervisor writes this node's history: this one must not."""
+
+
+class Behind(Exception):
+    """The database is not as far as these records need it: it was replaced by an older copy. Read on from where it
+    is."""
+
+
+class _TakenBack(Exception):
+    """Ends a rehearsal."""
+
+
+class Writer:
+    """Writes the history of one node, for the supervisor whose epoch begins at the position `begin`."""
+
+    def __init__(self, engine: Engine, node: int, node_name: str, begin: int) -> None:
+        self._engine = engine
+        self._node = node
+        self._node_name = words(node_name, 64)
+        self._begin = begin
+        self._mariadb = engine.dialect.name != "sqlite"
+        self._upserts = {table: Upsert(table) for table in (MESSAGES, TRANSFERS, JOBS, PROCESSES, RATES, QUARANTINE)}
+        self._most = 0
+        """Bytes of values in one statement; 0: the server was not asked yet."""
+        self._tidy_at = 0.0
+        self.position = 0
+        """The last position that is known to be committed."""
+        self.rows = 0
+        """Rows inserted or brought up to date since this writer began."""
+        self.kept = 0
+        """Messages in the database, of all nodes."""
+        self.quarantined = 0
+        """Entries of this node in quarantine."""
+        self.gaps = 0
+        """How many of them are gaps in the journal."""
+        self.gap = ""
+        """Why the newest of these is there."""
+
+    def close(self) -> None:
+        """Ends the connections."""
+        self._engine.dispose()
+
+    def open(self) -> int:
+        """Where the journal is to be read from: the position that is committed. Raises Fenced, and what a database
+        raises.
+
+        From now on the recorder of an older supervisor cannot commit.
+        """
+        with self._transaction() as (connection, row):
+            self._recount(connection, row)
+            self._count_quarantine(connection)
+        return self.position
+
+    def commit(self, batch: Batch, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Writes a batch. What of it is committed already is left out, so that it may be tried again after any failure.
+
+        `meanwhile` is called while the server works, again and again.
+
+        Raises Fenced, Behind, what a database raises, and what a record that makes no sense raises; nothing is written
+        then.
+        """
+        with self._transaction() as (connection, row):
+            if batch[0][0] <= row.position:
+                batch = [entry for entry in batch if entry[0] > row.position]
+            if not batch:
+                return
+            if row.position and not follows(*batch[0], row.position):
+                raise Behind(f"the database is at position {row.position}, these records begin at {batch[0][0]}")
+            fold = self._fold(connection, row, batch)
+            written = self._write(connection, fold, batch, meanwhile)
+            self._advance(connection, batch[-1][0], fold)
+        self.position = batch[-1][0]
+        self.rows += written
+
+    def rehearse(self, batch: Batch) -> None:
+        """Writes records, wherever they stand in the journal, and takes all of it back: whether the database takes them
+        now.
+
+        Raises as :meth:`commit`.
+        """
+        with suppress(_TakenBack), self._transaction() as (connection, row):
+            self._write(connection, self._fold(connection, row, batch), batch, lambda: None)
+            raise _TakenBack
+
+    def put_aside(
+        self, position: int, record: Record | None, reason: str, reached: int = 0, begun: Begun | None = None
+    ) -> None:
+        """Puts a record into quarantine and goes on behind it. None: records from `position` to `reached` are missing.
+
+        `begun`: the epoch of what follows. If it is not the one before, its beginning is among what is missing, and
+        decides what was open all the same.
+        """
+        reached = reached or position
+        with self._transaction() as (connection, row):
+            if reached <= row.position:
+                return
+            now = time.time_ns()
+            fields = QUARANTINE.c.node == self._node, QUARANTINE.c.position == position
+            if connection.execute(select(QUARANTINE.c.position).where(*fields)).first() is None:
+                body = b"" if record is None else _encode(record)
+                entry = {
+                    "node": self._node,
+                    "position": position,
+                    "at": now,
+                    "reason": words(reason, 400),
+                    "record": body,
+                }
+                connection.execute(insert(QUARANTINE), entry)
+                self.quarantined += 1
+                if record is None:
+                    self.gaps, self.gap = self.gaps + 1, entry["reason"]
+            if begun is not None and (begun.epoch or row.journal_epoch + 1) > row.journal_epoch:
+                epoch = begun.epoch or row.journal_epoch + 1
+                # A position is no less than the microseconds at which its epoch began. Its pid nobody knows any more.
+                at = min(now, begun.position * 1000)
+                batch = [
+                    (
+                        reached,
+                        Epoch(
+                            self._node, self._node_name, epoch, 0, begun.supervisor or row.supervisor + 1, at, 0, True
+                        ),
+                    )
+                ]
+                fold = self._fold(connection, row, batch)
+                self._write(connection, fold, batch, lambda: None)
+                self._advance(connection, reached, fold)
+            else:
+                connection.execute(update(POSITIONS).where(*self._mine()).values(position=reached, at=now))
+        self.position = reached
+
+    def prune(self, bound: int) -> bool:
+        """Deletes the oldest messages beyond `bound`, at most SLICE, and what belongs to the same time; True: there is
+        more to delete."""
+        if self.kept <= bound:
+            self._tidy()
+            return False
+        with self._transaction() as (connection, _row):
+            kept = self._count_kept(connection)
+            oldest = select(MESSAGES.c.id).order_by(MESSAGES.c.id).limit(min(SLICE, kept - bound)).subquery()
+            cut = connection.scalar(select(func.max(oldest.c.id))) if kept > bound else None
+            if cut is None:
+                self.kept = kept
+                return False
+            gone = {
+                "pruned_messages": delete(MESSAGES).where(MESSAGES.c.id <= cut),
+                "pruned_transfers": delete(TRANSFERS).where(TRANSFERS.c.message <= cut),
+                "pruned_jobs": delete(JOBS).where(JOBS.c.id <= cut, JOBS.c.ended.is_not(None)),
+                "pruned_processes": delete(PROCESSES).where(PROCESSES.c.ended < time_of(cut)),
+            }
+            counted = {name: connection.execute(statement).rowcount for name, statement in gone.items()}
+            values = {name: POSITIONS.c[name] + number for name, number in counted.items() if number}
+            if values:  # none where another node's recorder was first
+                connection.execute(update(POSITIONS).where(*self._mine()).values(values))
+        self.kept = kept - counted["pruned_messages"]
+        return self.kept > bound
+
+    # ---- the node's position
+
+    @contextmanager
+    def _transaction(self) -> Iterator[tuple[Connection, Row[Any]]]:
+        """A transaction that holds the node's position."""
+        with self._engine.connect() as connection, connection.begin():
+            mine = select(POSITIONS).where(POSITIONS.c.node == self._node).with_for_update()
+            row = connection.execute(mine).first()
+            if row is None:
+                connection.execute(insert(POSITIONS), self._unborn())
+                row = connection.execute(mine).one()
+            if row.epoch > self._begin:
+                raise Fenced(
+                    f"the history of node {self._node} is written for the supervisor that began at position "
+                    f"{row.epoch}, and this recorder's"
+                    f" began at {self._begin}, before it: it stops; what it has not written stays in the journal"
+                )
+            if row.epoch < self._begin:
+                connection.execute(update(POSITIONS).where(POSITIONS.c.node == self._node).values(epoch=self._begin))
+            self.position = row.position
+            try:
+                yield connection, row
+            except (Fenced, Behind, _TakenBack):
+                raise
+            except Exception as error:
+                fault = errors.of(error)
+                if fault is not None and fault.kind not in (Kind.VALUE, Kind.BUSY):
+                    # its ROLLBACK may be refused, too: the server does it when the connection ends
+                    connection.invalidate()
+                raise
+
+    def _mine(self) -> tuple[Any, ...]:
+        return POSITIONS.c.node == self._node, POSITIONS.c.epoch <= self._begin
+
+    def _unborn(self) -> dict[str, Any]:
+        columns = {column.name: 0 for column in POSITIONS.columns}
+        return columns | {"node": self._node, "node_name": self._node_name, "epoch": self._begin}
+
+    def _advance(self, connection: Connection, position: int, fold: Fold) -> None:
+        inserted, place = fold.inserted, fold.place
+        moved = connection.execute(
+            update(POSITIONS)
+            .where(*self._mine())
+            .values(
+                position=position,
+                node_name=place.node_name,
+                at=time.time_ns(),
+                supervisor=place.supervisor,
+                supervisor_pid=place.supervisor_pid,
+                journal_epoch=place.epoch,
+                rows=POSITIONS.c.rows + inserted["messages"],
+                transfers=POSITIONS.c.transfers + inserted["transfers"],
+                jobs=POSITIONS.c.jobs + inserted["jobs"],
+                processes=POSITIONS.c.processes + inserted["processes"],
+            )
+        )
+        if moved.rowcount != 1:
+            raise Fenced(f"the position of node {self._node} is no longer this recorder's")
+        self.kept = self._count_kept(connection)
+
+    @staticmethod
+    def _count_kept(connection: Connection) -> int:
+        return int(connection.scalar(select(func.sum(POSITIONS.c.rows - POSITIONS.c.pruned_messages))) or 0)
+
+    def _count_quarantine(self, connection: Connection) -> None:
+        mine = QUARANTINE.c.node == self._node
+        gaps = and_(mine, func.length(QUARANTINE.c.record) == 0)
+        self.quarantined = connection.scalar(select(func.count()).where(mine)) or 0
+        self.gaps = connection.scalar(select(func.count()).where(gaps)) or 0
+        self.gap = (
+            connection.scalar(select(QUARANTINE.c.reason).where(gaps).order_by(QUARANTINE.c.position.desc()).limit(1))
+            or ""
+        )
+
+    def _recount(self, connection: Connection, row: Row[Any]) -> None:
+        """Where rows were deleted or brought back by hand the count is wrong, and pruning would follow it."""
+        self.kept = self._count_kept(connection)
+        some = select(MESSAGES.c.id).limit(RECOUNTED + 1).subquery()
+        found = connection.scalar(select(func.count()).select_from(some)) or 0 if self.kept <= RECOUNTED else self.kept
+        if found != self.kept and found <= RECOUNTED:
+            values = {"pruned_messages": POSITIONS.c.pruned_messages + self.kept - found}
+            connection.execute(update(POSITIONS).where(POSITIONS.c.node == row.node).values(values))
+            self.kept = found
+
+    # ---- rows
+
+    def _fold(self, connection: Connection, row: Row[Any], batch: Batch) -> Fold:
+        """A fold over the rows that a batch touches."""
+        place = Place(self._node, self._node_name, row.journal_epoch, row.supervisor, row.supervisor_pid)
+        return Fold(self._load(connection, needs(batch)), place)
+
+    def _load(self, connection: Connection, wanted: Needs) -> Rows:
+        known = Rows()
+        mine = MESSAGES.c.node == self._node
+
+        def read(table: Table, row_type: Any, *conditions: Any) -> Iterator[Any]:
+            for row in connection.execute(select(table).where(*conditions)):
+                yield row_type(*row)
+
+        for keys in _slices(wanted.messages):
+            known.messages |= {row.id: row for row in read(MESSAGES, MessageRow, MESSAGES.c.id.in_(keys))}
+        for keys in _slices(wanted.jobs):
+            known.jobs |= {row.id: row for row in read(JOBS, JobRow, JOBS.c.id.in_(keys))}
+        if wanted.all_open:
+            kept = and_(JOBS.c.output > 0, JOBS.c.output_gone.is_(None))
+            is_open = or_(JOBS.c.state.in_(("queued", "running")), kept), JOBS.c.node == self._node
+            known.messages |= {row.id: row for row in read(MESSAGES, MessageRow, MESSAGES.c.state == "sent", mine)}
+            known.jobs |= {row.id: row for row in read(JOBS, JobRow, *is_open)}
+            known.transfers |= _by_place(
+                read(TRANSFERS, TransferRow, TRANSFERS.c.proof == "", TRANSFERS.c.node == self._node)
+            )
+            is_open = PROCESSES.c.ended.is_(None), PROCESSES.c.node == self._node
+            known.processes |= {(row.role, row.serial): row for row in read(PROCESSES, ProcessRow, *is_open)}
+        carrying = wanted.transfers | {row.id for row in known.messages.values() if row.fds}
+        for keys in _slices(carrying):
+            known.transfers |= _by_place(read(TRANSFERS, TransferRow, TRANSFERS.c.message.in_(keys)))
+        for role, serials in _grouped(wanted.processes).items():
+            chosen = PROCESSES.c.node == self._node, PROCESSES.c.role == role, PROCESSES.c.serial.in_(serials)
+            known.processes |= {(row.role, row.serial): row for row in read(PROCESSES, ProcessRow, *chosen)}
+        return known
+
+    def _write(self, connection: Connection, fold: Fold, batch: Batch, meanwhile: Callable[[], None]) -> int:
+        """Folds a batch and upserts what it makes, each portion in the order of its keys; returns how many rows these
+        are.
+
+        Unsorted batches of several writers deadlocked; of two sorted ones the second waits.
+        """
+        if self._mariadb:
+            work = self._as_it_settles(fold, batch)
+        else:
+            fold.feed(batch)
+            work = iter([(MESSAGES, [*fold.take_settled(), *fold.unsettled()])])
+        written = self._upsert(connection, itertools.chain(work, self._others(fold)), meanwhile)
+        self._upsert(connection, [(RATES, self._rates(connection, fold))])
+        return written
+
+    @staticmethod
+    def _as_it_settles(fold: Fold, batch: Batch) -> Iterator[Work]:
+        """Messages as they are completed: the server begins while the rest of the batch is still to be folded."""
+        waiting: list[Any] = []
+        for start in range(0, len(batch), PORTION):
+            fold.feed(batch[start : start + PORTION])
+            waiting += fold.take_settled()
+            full = len(waiting) - len(waiting) % SIZES[0]
+            yield MESSAGES, waiting[:full]
+            del waiting[:full]
+        yield MESSAGES, waiting + fold.unsettled()
+
+    @staticmethod
+    def _others(fold: Fold) -> Iterator[Work]:
+        for table, rows in ((TRANSFERS, fold.rows.transfers), (JOBS, fold.rows.jobs), (PROCESSES, fold.rows.processes)):
+            yield table, [rows[key] for key in sorted(rows)]
+
+    def _upsert(
+        self, connection: Connection, work: Iterable[Work], meanwhile: Callable[[], None] = lambda: None
+    ) -> int:
+        """Writes rows, and returns how many."""
+        written = 0
+
+        def counted() -> Iterator[Work]:
+            nonlocal written
+            for table, rows in work:
+                written += len(rows)
+                if rows:
+                    yield table, rows
+
+        if self._mariadb:
+            self._most = self._most or self._longest(connection)
+            send(connection, self._blocks(counted()), meanwhile)
+        else:
+            for table, rows in counted():
+                connection.exec_driver_sql(self._upserts[table].sqlite, [msgspec.structs.astuple(row) for row in rows])
+        return written
+
+    def _rates(self, connection: Connection, fold: Fold) -> list[Any]:
+        """The steps of the pace that a batch adds to, with what was counted before."""
+        paces = fold.paces
+        for times in _slices(paces):
+            counted = select(RATES.c.at, RATES.c.messages, RATES.c.latencies).where(
+                RATES.c.node == self._node, RATES.c.at.in_(times)
+            )
+            for at, messages, latencies in connection.execute(counted):
+                paces[at].messages += messages
+                for step, number in histogram.decode(latencies).items():
+                    paces[at].latencies[step] = paces[at].latencies.get(step, 0) + number
+        return [
+            _RateRow(self._node, at, paces[at].messages, histogram.encode(paces[at].latencies)) for at in sorted(paces)
+        ]
+
+    @staticmethod
+    def _longest(connection: Connection) -> int:
+        """A packet beyond the server's limit is not refused: the connection breaks. What is not the values has room in
+        the rest."""
+        return int(connection.exec_driver_sql("SELECT @@max_allowed_packet").scalar_one()) // 2
+
+    def _blocks(self, work: Iterable[Work]) -> Iterator[Block]:
+        for table, rows in work:
+            yield from self._upserts[table].blocks(rows, self._most)
+
+    def _tidy(self) -> None:
+        """Once in a while: what is bounded by age or number and grows slowly."""
+        now = time.monotonic()
+        if now < self._tidy_at:
+            return
+        self._tidy_at = now + 600
+        with self._transaction() as (connection, _row):
+            connection.execute(
+                delete(RATES).where(RATES.c.node == self._node, RATES.c.at < time.time_ns() - RATES_KEPT)
+            )
+            if self.quarantined > QUARANTINE_KEPT:
+                mine = QUARANTINE.c.node == self._node
+                newest = (
+                    select(QUARANTINE.c.position)
+                    .where(mine)
+                    .order_by(QUARANTINE.c.position.desc())
+                    .limit(QUARANTINE_KEPT)
+                    .subquery()
+                )
+                oldest = connection.scalar(select(func.min(newest.c.position)))
+                connection.execute(delete(QUARANTINE).where(mine, QUARANTINE.c.position < oldest))
+            self._count_quarantine(connection)  # somebody may have read and deleted an entry
+
+
+class _RateRow(msgspec.Struct):
+    node: int
+    at: int
+    messages: int
+    latencies: bytes
+
+
+def _by_place(rows: Iterable[Any]) -> dict[tuple[int, int], Any]:
+    return {(row.message, row.position): row for row in rows}
+
+
+def _slices(keys: Iterable[int]) -> Iterator[Sequence[int]]:
+    ordered = sorted(keys)
+    for start in range(0, len(ordered), KEYS):
+        yield ordered[start : start + KEYS]
+
+
+def _grouped(keys: Iterable[tuple[str, int]]) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for role, serial in sorted(keys):
+        found.setdefault(role, []).append(serial)
+    return found

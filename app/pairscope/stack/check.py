@@ -1,0 +1,119 @@
+"""A check: a look at what a step of the guide has made, or at what the guide needs."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine
+
+import pairscope
+from pairscope.config import Settings
+from pairscope.pool import snapshot as snapshots
+from pairscope.stack import system
+from pairscope.stack.guides import CHAPTERS
+from pairscope.stack.step import Finding, Verdict, bad, good
+
+CODE = Path(pairscope.__file__).resolve().parents[1]
+
+
+@dataclasses.dataclass(frozen=True)
+class Scene:
+    """What a check may look at."""
+
+    settings: Settings
+    said: snapshots.Snapshot | None
+    box: dict[str, Any] | None
+    """What the box has chosen; None: this is none, but the embedded run or a private instance."""
+    engine: Engine | None
+    """Of the database; None: it is SQLite."""
+    away: list[str] = dataclasses.field(default_factory=list)
+    """Why the database cannot be asked, once that is known: nobody waits for it twice."""
+
+    def asks(self) -> bool:
+        """Whether there is a database that answers."""
+        return self.engine is not None and not self.away
+
+    def typed(self, command: str) -> str:
+        """A command as a person would type it here. The guide's are a box's, which has the command pairscope and one
+        MariaDB."""
+        if self.box is not None:
+            return command.replace("localhost:PORT", f"localhost:{self.box.get('port', 8080)}")
+        embedded = self.settings.source == "embedded"
+        if command.startswith("pairscope "):
+            name, place = (
+                ("PAIRSCOPE_STATE", str(self.settings.state))
+                if embedded
+                else ("PAIRSCOPE_SETTINGS", self.settings.source)
+            )
+            python = shlex.quote(str(Path(sys.prefix) / "bin" / "python"))
+            return (
+                f"cd {shlex.quote(str(CODE))} && {name}={shlex.quote(place)} {python} -m pairscope "
+                f"{command.removeprefix('pairscope ')}"
+            )
+        if command.startswith("mariadb ") and (client := self.settings.client) is not None:
+            return f"mariadb --defaults-file={shlex.quote(str(client))} {command.removeprefix('mariadb ')}"
+        return command
+
+
+Look = Callable[[Scene], Iterator[Finding]]
+CHECKS: list[tuple[str, str, str, Look]] = []
+"""(chapter, step or nothing, what a person would type, the look) in the order of the page."""
+TITLES = {step.id: step.title for chapter in CHAPTERS for step in chapter.steps}
+
+
+def check(chapter: str, step: str, command: str) -> Callable[[Look], Look]:
+    """Marks a function as a look at a step of the guide. Of the command, a page replaces http://localhost:PORT/ by its
+    own address."""
+
+    def mark(look: Look) -> Look:
+        assert not step or step in TITLES, step
+        CHECKS.append((chapter, step, command, look))
+        return look
+
+    return mark
+
+
+def standing(what: str, path: Path, user: str, group: str, mode: int) -> Finding:
+    """Whether a file or a directory is whose it should be, and as closed."""
+    expected = f"{user}:{group} {mode:o}"
+    try:
+        observed = system.standing(path)
+    except FileNotFoundError:
+        return bad(
+            what, expected, "missing", f"The guide makes {path}, and it is not there: deploy/provision.sh makes it."
+        )
+    if observed == expected:
+        return good(what, expected, observed)
+    return bad(
+        what,
+        expected,
+        observed,
+        f"The guide says {path} is {expected}, it is {observed}: deploy/provision.sh puts it right.",
+    )
+
+
+def copied(what: str, name: str, path: Path) -> Finding:
+    """Whether a file of the system is the one of deploy/."""
+    if not path.exists():
+        return bad(
+            what,
+            str(path),
+            "missing",
+            f"The guide installs {path}, and it is not there: deploy/provision.sh installs it.",
+            Verdict.RECOMMENDED,
+        )
+    if system.read(path) == system.read(CODE / "deploy" / name):
+        return good(what, str(path), f"as deploy/{name}")
+    return bad(
+        what,
+        str(path),
+        "changed",
+        f"{path} is not what deploy/{name} says: deploy/provision.sh installs it again.",
+        Verdict.RECOMMENDED,
+    )

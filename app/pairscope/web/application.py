@@ -1,0 +1,51 @@
+"""The application factory: settings, reach, words, languages, then each part that registers itself."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+
+from flask import Flask, request
+from flask_babel import Babel
+from werkzeug.routing import IntegerConverter, Map
+
+from pairscope import config
+from pairscope.web import reach, words
+from pairscope.web.upload import FIELD_MAX, Request, plain_host
+
+PARTS = ("access", "assets", "errors", "guard", "pages", "live", "export", "api", "health")
+"""Modules of pairscope.web with a ``register(app)`` each, in the order of their request hooks: access comes first."""
+
+LANGUAGES = ("en",)
+
+
+class Number(IntegerConverter):
+    """A number in an address: one that no column holds is no address of ours. 19 digits at most, so that none is too
+    long to be read."""
+
+    regex = r"[0-9]{1,19}"
+
+    def __init__(self, map: Map) -> None:
+        super().__init__(map, max=2**63 - 1)
+
+
+def create(settings: config.Settings | None = None) -> Flask:
+    """A new application for these settings, or for those of the environment."""
+    settings = settings or config.load()
+    app = Flask("pairscope.web")
+    app.request_class = Request
+    app.url_map.converters["int"] = Number
+    app.config.update(
+        TRUSTED_HOSTS=[plain_host(name) for name in settings.trusted_hosts] or None,
+        MAX_FORM_PARTS=100,
+        MAX_FORM_MEMORY_SIZE=FIELD_MAX,
+        BABEL_TRANSLATION_DIRECTORIES="translations",
+    )
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    reach.register(app, settings)
+    Babel(app, locale_selector=lambda: request.accept_languages.best_match(LANGUAGES) or LANGUAGES[0])
+    words.register(app)
+    for name in PARTS:
+        if importlib.util.find_spec(f"pairscope.web.{name}"):
+            importlib.import_module(f"pairscope.web.{name}").register(app)
+    return app

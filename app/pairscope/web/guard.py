@@ -1,0 +1,52 @@
+"""A part of a page that cannot be made says so in its place, and the rest of the page stands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from flask import Flask, current_app, render_template
+from jinja2.runtime import Context
+from jinja2.utils import pass_context
+from markupsafe import Markup
+from werkzeug.exceptions import HTTPException
+
+from pairscope.store import errors
+from pairscope.web.recorded import translated
+
+
+@pass_context
+def guarded(context: Context, name: str, instead: str, **more: Any) -> Markup:
+    """The template `name` with what the page has and `more`; where that fails the template `instead`.
+
+    What is wrong with the whole (a database that is away) is raised all the same.
+    """
+    given = {**context.get_all(), **more}
+    try:
+        unreadable = getattr(more.get("row"), "unreadable", None)
+        if not unreadable:
+            return Markup(context.environment.get_template(name).render(given))
+        why = "; ".join(f"{column}: {translated(reason)}" for column, reason in unreadable.items())
+    except HTTPException:
+        raise
+    except Exception as error:
+        if errors.of(error) is not None:
+            raise
+        current_app.logger.warning("%s cannot be shown: %s: %s", name, type(error).__name__, error)
+        why = type(error).__name__
+    return Markup(context.environment.get_template(instead).render({**given, "why": why}))
+
+
+def drawn(draw: Callable[..., Any], *what: Any) -> Any:
+    """A drawing; where it cannot be made from what is recorded, a sentence in its place."""
+    try:
+        return draw(*what)
+    except Exception as error:
+        if isinstance(error, HTTPException) or errors.of(error) is not None:
+            raise
+        current_app.logger.warning("a drawing cannot be made: %s: %s", type(error).__name__, error)
+        return Markup(render_template("parts/unreadable.html", why=type(error).__name__))
+
+
+def register(app: Flask) -> None:
+    app.jinja_env.globals["guarded"] = guarded

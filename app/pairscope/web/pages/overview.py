@@ -1,0 +1,185 @@
+"""The overview: the running system, one thing to do, what has just happened, and where to go on."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from flask import render_template, url_for
+from flask_babel import gettext as _
+from flask_babel import ngettext
+
+from pairscope.store import queries
+from pairscope.store.filter import parse
+from pairscope.web import listing, reach, strip
+from pairscope.web.access import reader_required
+from pairscope.web.drawing import chart, system
+from pairscope.web.guard import drawn
+from pairscope.web.pages import blueprint
+from pairscope.web.pages.jobs import catalogue, chosen_kind
+from pairscope.web.tables import MESSAGES
+from pairscope.web.words import number, size
+
+LAST = 12
+MINUTES = 10
+
+
+class Row(NamedTuple):
+    """One line of the drawing's table."""
+
+    role: str
+    name: str
+    serial: int
+    pid: int
+    shape: str
+    word: str
+    count: str
+
+
+@blueprint.get("/")
+@reader_required
+def overview() -> Any:
+    recent = listing.look(reach.history(), MESSAGES, parse("", "messages"), None, None, LAST)
+    crossed = queries.page(reach.history(), "transfers", parse("", "transfers"), limit=1).rows
+    points = rates()
+    return render_template(
+        "overview.html",
+        **system_context(),
+        **rates_context(points),
+        catalogue=catalogue(),
+        chosen_kind=chosen_kind(),
+        last_transfer=crossed[0] if crossed else None,
+        table=MESSAGES,
+        rows=recent.rows,
+        limit=LAST,
+        empty=_("Nothing has crossed yet. Send a file above: its messages appear here by themselves."),
+        live_url=url_for("live.overview"),
+        live_cursor=recent.cursor,
+        live_seen=f"strip:{strip.signature()},system:{system_signature()},rates:{rates_signature(points)}",
+    )
+
+
+def system_context() -> dict[str, Any]:
+    """The drawing and its table."""
+    snapshot, around = reach.snapshot(), strip.surroundings()
+    rows = [Row("", around.server, 0, around.pid, "good", _("answers"), "")]
+    for web in system.web_processes(snapshot, around.pid):
+        pairs = ngettext("%(num)s pair", "%(num)s pairs", web.pairs)
+        rows.append(
+            Row(
+                web.role,
+                "",
+                0,
+                web.pid,
+                "good",
+                _("connected") if web.pairs else _("no pair yet"),
+                f"{pairs}, {_messages(web.messages)}",
+            )
+        )
+    if snapshot:
+        rows.append(
+            Row(
+                "supervisor",
+                "",
+                snapshot.supervisor.serial,
+                snapshot.supervisor.pid,
+                "good",
+                snapshot.state,
+                _("%(count)s descriptors", count=snapshot.supervisor.fds),
+            )
+        )
+        for worker in snapshot.workers:
+            rows.append(
+                Row(
+                    "worker",
+                    "",
+                    worker.serial,
+                    worker.pid,
+                    *system.worker_state(worker),
+                    _("%(done)s done, %(failed)s failed", done=number(worker.done), failed=number(worker.failed)),
+                )
+            )
+        recorder = snapshot.recorder
+        rows.append(
+            Row(
+                "recorder",
+                "",
+                recorder.serial,
+                recorder.pid,
+                *system.recorder_state(recorder),
+                _("%(count)s behind", count=number(recorder.lag)),
+            )
+        )
+        rows.append(
+            Row(
+                "",
+                _("journal"),
+                0,
+                0,
+                "good",
+                _("%(bytes)s on disk", bytes=size(snapshot.journal.bytes)),
+                _("position %(position)s", position=number(snapshot.journal.position)),
+            )
+        )
+    rows.append(
+        Row(
+            "",
+            around.database,
+            0,
+            0,
+            around.database_state,
+            _("answers") if around.database_state != "failed" else _("away"),
+            _("%(count)s rows", count=number(snapshot.recorder.history)) if snapshot else "",
+        )
+    )
+    return {"system_drawing": drawn(system.draw, snapshot, around), "system_rows": rows}
+
+
+def system_signature() -> int:
+    """Another number when the drawing would be another one."""
+    snapshot = reach.snapshot()
+    if snapshot is None:
+        return 0
+    shown = (
+        snapshot.state,
+        snapshot.epoch,
+        snapshot.supervisor,
+        [
+            (
+                worker.serial,
+                worker.pid,
+                worker.standing,
+                worker.kind,
+                worker.done,
+                worker.failed,
+                worker.in_flight,
+                worker.sandbox,
+            )
+            for worker in snapshot.workers
+        ],
+        system.web_processes(snapshot, 0),
+        (snapshot.recorder.pid, snapshot.recorder.state, snapshot.recorder.lag, snapshot.recorder.history),
+        (snapshot.jobs.queued, snapshot.jobs.running, snapshot.journal.bytes),
+        strip.surroundings()._replace(pid=0),
+    )
+    return strip.digest(shown)
+
+
+def rates() -> list[chart.Point]:
+    """Messages per second and latencies of the last minutes."""
+    return [
+        chart.Point(pace.at, pace.messages / queries.PACE_SECONDS, pace.p50, pace.p99)
+        for pace in queries.rates(reach.history(), MINUTES)
+    ]
+
+
+def rates_context(points: list[chart.Point]) -> dict[str, Any]:
+    """The charts and their table."""
+    return {"rates_drawing": drawn(chart.draw, points), "rates_points": points}
+
+
+def rates_signature(points: list[chart.Point]) -> int:
+    return strip.digest(points)
+
+
+def _messages(count: int) -> str:
+    return ngettext("%(count)s message", "%(count)s messages", count, count=number(count))

@@ -1,0 +1,117 @@
+"""What a request can reach: the settings, history, the pool's client and its last snapshot."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import suppress
+from typing import Any
+
+import flask
+from flask import Flask, g
+from sqlalchemy import Engine
+from sqlalchemy.engine import make_url
+from sqlalchemy.orm import Session
+
+from pairscope.client.client import Client
+from pairscope.config import Settings
+from pairscope.pool import snapshot as snapshots
+from pairscope.store import errors
+from pairscope.store.engine import Away, engine
+
+
+class Reach:
+    """One for each application. Connects to nothing before the first use."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._lock = threading.Lock()
+        self._engines: dict[str, Engine] = {}
+        self._away: dict[object, Away] = {}
+        self.client = Client(settings, role="web")
+        """Gives each thread a pair of its own."""
+
+    def engine(self, url: str, *, read_only: bool) -> Engine:
+        """The one engine of a database; reading history and writing web's own tables are different users of it, and of
+        what is known of its server."""
+        key = f"{read_only} {url}"
+        with self._lock:
+            if key not in self._engines:
+                place = make_url(url)
+                away = self._away.setdefault((place.host, place.port, place.query.get("unix_socket")), Away())
+                self._engines[key] = engine(url, read_only=read_only, away=away)
+            return self._engines[key]
+
+    def close(self) -> None:
+        """Closes this thread's pair and all idle database connections."""
+        self.client.close()
+        for made in self._engines.values():
+            made.dispose()
+
+
+def _reach() -> Reach:
+    return flask.current_app.extensions["pairscope"]
+
+
+def settings() -> Settings:
+    """The settings of this application."""
+    return _reach().settings
+
+
+def history() -> Session:
+    """A session on history for this request; SELECT only. Closed when the request ends."""
+    return _session("history", settings().history_url, read_only=True)
+
+
+def own() -> Session:
+    """A session on web's own tables for this request; the caller commits."""
+    return _session("own", settings().web_url, read_only=False)
+
+
+def client() -> Client:
+    """The pool's client; this thread's pair in it."""
+    return _reach().client
+
+
+def snapshot() -> snapshots.Snapshot | None:
+    """What the supervisor last said of itself, read once for each request; None: it never did."""
+    if "snapshot" not in g:
+        g.snapshot = snapshots.read(settings(), time.time_ns())
+    return g.snapshot
+
+
+def _session(name: str, url: str, *, read_only: bool) -> Session:
+    if name not in g:
+        g.setdefault(name, Session(_reach().engine(url, read_only=read_only)))
+    return g.get(name)
+
+
+def give_up() -> None:
+    """Ends the sessions of this request, whatever state they are in; the next use begins new ones.
+
+    A server that says 'not now' says it to the ROLLBACK, too: closing a session then raised, and the answer became a
+    bare 500.
+    """
+    for name in ("history", "own"):
+        session: Any = g.pop(name, None)
+        if session is None:
+            continue
+        try:
+            session.close()
+        except Exception as error:
+            if errors.of(error) is None:
+                raise
+            with suppress(Exception):
+                session.invalidate()
+
+
+def _leave(_error: BaseException | None) -> None:
+    give_up()
+    _reach().client.settle()
+
+
+def register(app: Flask, configured: Settings) -> Reach:
+    """Gives the application its reach and closes at the end of each request what it opened."""
+    app.extensions["pairscope"] = reach = Reach(configured)
+    app.teardown_appcontext(_leave)
+    return reach

@@ -1,0 +1,49 @@
+"""Sentences that other parts of Pairscope say of themselves and pages show: gettext learns them here, as babel.cfg
+asks.
+
+They stand where they belong (a refusal in the vocabulary, a job's summary in its docstring), without gettext, which
+those processes do not import. A page translates one as it shows it; those that are recorded with values in them it
+knows again by their templates (recorded.py). Why a job failed and how a worker ended stay as they were recorded.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pairscope.work
+from pairscope.ipc import vocabulary
+from pairscope.lab.calls import CALLS
+from pairscope.store.filter import FIELDS
+from pairscope.store.inventory import DESCRIPTIONS
+from pairscope.web import problems, recorded
+
+
+def all_of_them() -> Iterator[str]:
+    """Each once or more."""
+    yield from recorded.templates()
+    yield from (kind.meaning for kind in vocabulary.KINDS)
+    yield from (call.summary for call in CALLS.values())
+    yield from DESCRIPTIONS.values()
+    yield from (kind.title for kind in problems.KINDS.values())
+    yield from (field.explanation for fields in FIELDS.values() for field in fields)
+    for path in sorted((Path(pairscope.work.__file__).parent / "jobs").glob("*.py")):
+        yield from _of_job(ast.parse(path.read_text()))
+
+
+def _of_job(tree: ast.Module) -> Iterator[str]:
+    """The summaries and the parameters' meanings in a job's source: its code is a worker's alone to import."""
+    for job in (node for node in tree.body if isinstance(node, ast.ClassDef)):
+        if any(isinstance(base, ast.Name) and base.id == "Job" for base in job.bases):
+            yield (ast.get_docstring(job) or "").partition("\n")[0]
+        for line in job.body:
+            if isinstance(line, ast.Assign) and [ast.unparse(target) for target in line.targets] == ["parameters"]:
+                yield from ast.literal_eval(line.value).values()
+
+
+def extract(fileobj: Any, keywords: Any, comment_tags: Any, options: Any) -> Iterator[tuple[int, None, str, list[str]]]:
+    """As Babel calls it for this file, whose own words the other entries of babel.cfg would find if there were any."""
+    for sentence in dict.fromkeys(all_of_them()):
+        yield 1, None, sentence, []
