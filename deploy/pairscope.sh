@@ -7,11 +7,10 @@ settings=web user=pairscope-web
 case ${1:-} in
 migrate) settings=migrate user=pairscope-migrate ;;
 esac
-export PAIRSCOPE_SETTINGS="${PAIRSCOPE_SETTINGS:-/etc/pairscope/$settings.toml}" PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=/opt/pairscope/code
+export PAIRSCOPE_SETTINGS="${PAIRSCOPE_SETTINGS:-/etc/pairscope/$settings.toml}" PYTHONDONTWRITEBYTECODE=1
 # Where people open it, for login links; Vagrant writes it.
 [ -n "${PAIRSCOPE_SITE:-}" ] || PAIRSCOPE_SITE=$(cat /var/lib/pairscope/site 2>/dev/null) || PAIRSCOPE_SITE=''
 export PAIRSCOPE_SITE
-# -P: whatever stands in the current directory is not imported.
-set -- /opt/pairscope/venv/bin/python -P -m pairscope "$@"
+set -- /opt/pairscope/venv/bin/pairscope "$@"
 [ "$(id -u)" = 0 ] && [ -n "$user" ] && set -- setpriv --reuid="$user" --regid="$user" --init-groups -- "$@"
 exec "$@"

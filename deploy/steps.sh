@@ -88,7 +88,7 @@ do_python_packages() {
 
 title_python_code='Copy the code'
 done_python_code() ( {
-    [ -d /opt/pairscope/code/app ] && [ -z "$(rsync -rl --checksum --delete --chmod=ugo=rX,u+w --exclude=/.git --exclude=/.venv --exclude=/.vagrant --exclude=/var --exclude=/shots --exclude=__pycache__ --exclude=.pytest_cache --dry-run --out-format=%n "$source/" /opt/pairscope/code/ | grep -v "/$")" ]
+    [ -d /opt/pairscope/code/app/pairscope ] && [ -z "$(rsync -rl --checksum --delete --chmod=ugo=rX,u+w --exclude=/.git --exclude=/.venv --exclude=/.vagrant --exclude=/var --exclude=/shots --exclude=__pycache__ --exclude=.pytest_cache --dry-run --out-format=%n "$source/" /opt/pairscope/code/ | grep -v "/$")" ]
 } >/dev/null 2>&1 )
 leave_python_code() {
     :
@@ -99,7 +99,7 @@ do_python_code() {
 
 title_python_environment='Install its libraries'
 done_python_environment() ( {
-    (cd /opt/pairscope/code && [ "$(cat requirements*.txt requirements.txt | cksum)" = "$(cat /opt/pairscope/venv/installed-requirements.txt)" ])
+    (cd /opt/pairscope/code && [ "$(cat requirements*.txt requirements.txt | cksum)" = "$(cat /opt/pairscope/venv/installed-requirements.txt)" ] && [ "$(cksum <pyproject.toml)" = "$(cat /opt/pairscope/venv/installed-pairscope)" ])
 } >/dev/null 2>&1 )
 leave_python_environment() {
     :
@@ -122,13 +122,13 @@ do_python_choices() {
 
 title_python_settings='Make the settings from it'
 done_python_settings() ( {
-    cd /opt/pairscope/code && /opt/pairscope/venv/bin/python -m pairscope.lamp.box same settings
+    /opt/pairscope/venv/bin/python -P -m pairscope.lamp.box same settings
 } >/dev/null 2>&1 )
 leave_python_settings() {
     :
 }
 do_python_settings() {
-    (cd /opt/pairscope/code && /opt/pairscope/venv/bin/python -m pairscope.lamp.box write settings) || return
+    /opt/pairscope/venv/bin/python -P -m pairscope.lamp.box write settings || return
 }
 
 title_python_command='Install the command'
@@ -200,25 +200,25 @@ do_apache_places() {
 
 title_apache_port='Listen on port 8080'
 done_apache_port() ( {
-    [ -e /etc/apache2/conf-enabled/pairscope-port.conf ] && cd /opt/pairscope/code && /opt/pairscope/venv/bin/python -m pairscope.lamp.box same port
+    [ -e /etc/apache2/conf-enabled/pairscope-port.conf ] && /opt/pairscope/venv/bin/python -P -m pairscope.lamp.box same port
 } >/dev/null 2>&1 )
 leave_apache_port() {
     :
 }
 do_apache_port() {
-    (cd /opt/pairscope/code && /opt/pairscope/venv/bin/python -m pairscope.lamp.box write port) || return
+    /opt/pairscope/venv/bin/python -P -m pairscope.lamp.box write port || return
     a2enconf -q pairscope-port || return
 }
 
 title_apache_site='Deploy the application as a site'
 done_apache_site() ( {
-    [ -e /etc/apache2/sites-enabled/pairscope.conf ] && cd /opt/pairscope/code && /opt/pairscope/venv/bin/python -m pairscope.lamp.box same site && apache2ctl configtest
+    [ -e /etc/apache2/sites-enabled/pairscope.conf ] && /opt/pairscope/venv/bin/python -P -m pairscope.lamp.box same site && apache2ctl configtest
 } >/dev/null 2>&1 )
 leave_apache_site() {
     :
 }
 do_apache_site() {
-    (cd /opt/pairscope/code && /opt/pairscope/venv/bin/python -m pairscope.lamp.box write site) || return
+    /opt/pairscope/venv/bin/python -P -m pairscope.lamp.box write site || return
     a2ensite -q pairscope || return
     apache2ctl configtest || return
 }
@@ -261,37 +261,37 @@ do_mysql_secure() {
 
 title_mysql_passwords='Set the password policy'
 done_mysql_passwords() ( {
-    cd /opt/pairscope/code && /opt/pairscope/venv/bin/python -m pairscope.lamp.box same passwords && since mariadb /etc/mysql/mariadb.conf.d/91-pairscope-passwords.cnf
+    /opt/pairscope/venv/bin/python -P -m pairscope.lamp.box same passwords && since mariadb /etc/mysql/mariadb.conf.d/91-pairscope-passwords.cnf
 } >/dev/null 2>&1 )
 leave_mysql_passwords() {
     others=$(shared); [ -z "$others" ] || echo "MariaDB serves other databases, too ($others): its rules for passwords stay as they are"
 }
 do_mysql_passwords() {
-    (cd /opt/pairscope/code && /opt/pairscope/venv/bin/python -m pairscope.lamp.box write passwords) || return
+    /opt/pairscope/venv/bin/python -P -m pairscope.lamp.box write passwords || return
     systemctl restart mariadb || return
 }
 
 title_mysql_settings='Set what matters for the record'
 done_mysql_settings() ( {
-    cd /opt/pairscope/code && /opt/pairscope/venv/bin/python -m pairscope.lamp.box same server && since mariadb /etc/mysql/mariadb.conf.d/90-pairscope.cnf
+    /opt/pairscope/venv/bin/python -P -m pairscope.lamp.box same server && since mariadb /etc/mysql/mariadb.conf.d/90-pairscope.cnf
 } >/dev/null 2>&1 )
 leave_mysql_settings() {
     others=$(shared); [ -z "$others" ] || echo "MariaDB serves other databases, too ($others): its settings stay as they are"
 }
 do_mysql_settings() {
-    (cd /opt/pairscope/code && /opt/pairscope/venv/bin/python -m pairscope.lamp.box write server) || return
+    /opt/pairscope/venv/bin/python -P -m pairscope.lamp.box write server || return
     systemctl restart mariadb || return
 }
 
 title_mysql_database='Create the database and its users'
 done_mysql_database() ( {
-    cd /opt/pairscope/code && /opt/pairscope/venv/bin/python -m pairscope.lamp.box granted database
+    /opt/pairscope/venv/bin/python -P -m pairscope.lamp.box granted database
 } >/dev/null 2>&1 )
 leave_mysql_database() {
     :
 }
 do_mysql_database() {
-    (cd /opt/pairscope/code && /opt/pairscope/venv/bin/python -m pairscope.lamp.box sql database | mariadb) || return
+    /opt/pairscope/venv/bin/python -P -m pairscope.lamp.box sql database | mariadb || return
 }
 
 title_mysql_tables='Make the tables'
@@ -307,13 +307,13 @@ do_mysql_tables() {
 
 title_mysql_grants='Give each user its rights, table by table'
 done_mysql_grants() ( {
-    cd /opt/pairscope/code && /opt/pairscope/venv/bin/python -m pairscope.lamp.box granted grants
+    /opt/pairscope/venv/bin/python -P -m pairscope.lamp.box granted grants
 } >/dev/null 2>&1 )
 leave_mysql_grants() {
     :
 }
 do_mysql_grants() {
-    (cd /opt/pairscope/code && /opt/pairscope/venv/bin/python -m pairscope.lamp.box sql grants | mariadb) || return
+    /opt/pairscope/venv/bin/python -P -m pairscope.lamp.box sql grants | mariadb || return
 }
 
 title_pool_restart='Start it with what was set up'

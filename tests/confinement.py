@@ -41,7 +41,7 @@ class Confined:
         }  # fmt: skip
         environment = {
             "PATH": os.environ.get("PATH", ""),
-            "PYTHONPATH": os.pathsep.join((*path, str(ROOT))),
+            "PYTHONPATH": os.pathsep.join((*path, str(ROOT / "app"), str(ROOT))),
             **(env or {}),
         }
         for mark in ("PAIRSCOPE_TEST", "TMPDIR"):

@@ -20,6 +20,7 @@ from tests.browser import FONTS
 from tests.database import history, mariadb  # noqa: F401 fixtures: one server for the whole session
 from tests.lamp import lamp, running_lamp  # noqa: F401
 from tests.running import running_server, server  # noqa: F401 fixtures for every test
+from tests.wheel import installed, wheel  # noqa: F401
 
 ORDER = ("unit", "database", "pool", "web", "browser", "lamp", "guest")
 

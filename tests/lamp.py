@@ -14,9 +14,10 @@ import pytest
 
 from pairscope import config
 from pairscope.config import Settings
-from pairscope.lamp.__main__ import free_port
+from pairscope.files import SOURCE
 from pairscope.lamp.place import choose
 from pairscope.lamp.private import Private
+from pairscope.lamp.serve import free_port
 from pairscope.lamp.server import ServerError
 from pairscope.pool import snapshot
 from tests import leaks
@@ -134,7 +135,7 @@ def running_lamp(temporary_directory: Path) -> Iterator[Lamp]:
     umask = os.umask(0o022)  # as pairscope.lamp's own
     directory = Path(tempfile.mkdtemp(prefix="lamp"))
     directory.chmod(0o711)  # as root the instance's users pass through it
-    place = choose(PROJECT, Path(sys.prefix), directory / "lamp", lambda _: None)
+    place = choose(SOURCE, Path(sys.prefix), directory / "lamp", lambda _: None)
     private = Private(place, lambda _: None, port=free_port("0"), operator_token=TOKEN)
     lamp = Lamp(private)
     leaks.kept.append(lamp.processes)

@@ -1,4 +1,4 @@
-"""A real embedded server for tests: ``python -m pairscope serve`` on a free port, spoken to over HTTP as a stranger
+"""A real embedded server for tests: ``pairscope serve`` on a free port, spoken to over HTTP as a stranger
 would."""
 
 from __future__ import annotations
@@ -193,14 +193,17 @@ def environment(state: Path, **more: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def running(state: Path, *, ready: bool = True, **more: str) -> Iterator[Server]:
-    """A server with its state under `state` and `more` in its environment; stopped at the end, however that comes."""
+def running(
+    state: Path, *, ready: bool = True, python: str | Path = sys.executable, cwd: Path = PROJECT, **more: str
+) -> Iterator[Server]:
+    """A server with its state under `state` and `more` in its environment; stopped at the end, however that comes.
+    `python`: of the environment that it is installed in."""
     state.mkdir(parents=True, exist_ok=True)
     log = state / "server.log"
     with log.open("w") as errors:
         process = subprocess.Popen(
-            [sys.executable, "-m", "pairscope", "serve"],
-            cwd=PROJECT,
+            [python, "-m", "pairscope", "serve"],
+            cwd=cwd,
             env=environment(state, **more),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -267,7 +267,7 @@ def test_tail_of_a_wrong_query_and_of_no_database(server: Server, tmp_path: Path
     assert "expected one of kind" in one_sentence(run(server.settings.state, "tail", "-q", "foo:1"), 2)
     empty = tmp_path / "empty"
     empty.mkdir()
-    assert "app migrate" in one_sentence(run(empty, "tail"), 4)
+    assert "pairscope migrate" in one_sentence(run(empty, "tail"), 4)
 
 
 # ---- migrate and token

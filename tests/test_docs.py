@@ -64,7 +64,9 @@ def test_every_file_and_every_variable_that_a_page_names_is_there(page):
         name
         for name in files
         if not any(ROOT.glob(name))
-        and not any((place / name).exists() for place in (page.parent, ROOT / "app", ROOT / "app/pairscope/web"))
+        and not any(
+            (place / name).exists() for place in (page.parent, ROOT / "app/pairscope", ROOT / "app/pairscope/web")
+        )
     ]
     assert not lost, f"{page.name} names {lost}"
     known = "\n".join(path.read_text() for path in TEXTS if path != Path(__file__))
@@ -79,7 +81,7 @@ def layout() -> dict[str, set[str]]:
     rows = {}
     for line in (ROOT / "docs/layout.md").read_text().splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
-        if line.startswith("| `app") and len(cells) == 3:
+        if line.startswith("| `pairscope") and len(cells) == 3:
             rows[cells[0].strip("`")] = set(re.findall(r"`([^`]+)`", cells[2]))
     return rows
 
@@ -101,22 +103,23 @@ def imports_of(path: Path, module: str) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert not node.level, f"{module}: a relative import"
             found |= {
-                f"{node.module}.{name.name}" if node.module.startswith("app") else node.module for name in node.names
+                f"{node.module}.{name.name}" if node.module.startswith("pairscope") else node.module
+                for name in node.names
             }
     return found
 
 
-FILES = sorted(path for path in (ROOT / "app").rglob("*.py") if "versions" not in path.parts)
+FILES = sorted(path for path in (ROOT / "app/pairscope").rglob("*.py") if "versions" not in path.parts)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_part_imports_only_what_the_table_of_parts_allows(path):
     parts = layout()
-    module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    module = ".".join(path.relative_to(ROOT / "app").with_suffix("").parts).removesuffix(".__init__")
     own = part_of(module, parts)
     assert own, f"{module} belongs to no part in docs/layout.md"
     for name in imports_of(path, module):
-        if name.startswith("app"):
+        if name.startswith("pairscope"):
             other = part_of(name, parts)
             assert other == own or other in parts[own], (
                 f"{module} imports {name}, of {other}; {own} may import {sorted(parts[own])}"

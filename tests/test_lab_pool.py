@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from pairscope.client.client import Refused
+from pairscope.files import SOURCE
 from pairscope.ipc import memfd
 from pairscope.ipc.vocabulary import BY_CODE, REFUSALS, Accepted, Answer
 from pairscope.journal.records import Born, Message, Ready
@@ -109,7 +110,7 @@ def test_jobs_that_come_when_a_station_has_said_what_it_can_do_and_no_worker_yet
     with (tmp_path / "gate").open("w") as gate:
         fcntl.flock(gate, fcntl.LOCK_EX)
         with running(
-            tmp_path, PYTHONPATH=f"{tmp_path}{os.pathsep}{os.getcwd()}", PAIRSCOPE_SANDBOX="none", PAIRSCOPE_WORKERS="1"
+            tmp_path, PYTHONPATH=f"{tmp_path}{os.pathsep}{SOURCE}", PAIRSCOPE_SANDBOX="none", PAIRSCOPE_WORKERS="1"
         ) as pool:
             with stations(pool):
                 assert [spec.name for spec in pool.view().catalogue] == ["lab"]

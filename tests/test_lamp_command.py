@@ -51,7 +51,13 @@ def checkout(request: pytest.FixtureRequest) -> Iterator[Checkout]:
     project = home / "p".ljust(LENGTH - len(str(home)) - 1, "x")
     project.mkdir()
     assert len(str(project)) == LENGTH
-    for source in (PROJECT / "app", PROJECT / "deploy", PROJECT / "script", *PROJECT.glob("requirements*.txt")):
+    for source in (
+        PROJECT / "app",
+        PROJECT / "deploy",
+        PROJECT / "script",
+        PROJECT / "pyproject.toml",
+        *PROJECT.glob("requirements*.txt"),
+    ):
         subprocess.run(["cp", "-a", source, project / source.name], check=True)
     environment = {
         "PATH": os.environ["PATH"],
@@ -154,8 +160,11 @@ def state(temporary_directory: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def started(state: Path, **environment: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """The command without the script around it, and what it said up to the end of its greeting."""
+def started(
+    state: Path, python: str | Path = sys.executable, **environment: str
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The command without the script around it, and what it said up to the end of its greeting. `python`: of the
+    environment that it is installed in."""
     environment = {
         "PORT": "0",
         "PAIRSCOPE_STATE": str(state),
@@ -163,10 +172,10 @@ def started(state: Path, **environment: str) -> Iterator[tuple[subprocess.Popen[
         leaks.MARK: os.environ[leaks.MARK],
         **environment,
     }
-    command = [sys.executable, "-m", "pairscope.lamp"]
+    command = [python, "-m", "pairscope", "lamp"]
     with subprocess.Popen(
         command,
-        cwd=PROJECT,
+        cwd="/",
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -201,6 +210,14 @@ def of_instance(state: Path) -> list[str]:
         for pid in leaks.pids()
         if str(state / "lamp") in (told := command(pid)) or place_name(state / "lamp") in told
     ]
+
+
+def test_an_installed_wheel_has_all_that_apache_and_mariadb_are_configured_from(state: Path, installed: Path) -> None:
+    with started(state, installed) as (process, said):
+        visitor = Visitor(re.search(r"Pairscope +(http://\S+)/\n", said)[1])  # type: ignore[index]
+        eventually(lambda: visitor.get("/readyz").status == 200, "everything is ready", 30)
+        assert "Pairscope" in visitor.get("/stack").text
+        assert visitor.submit("digest", b"from a wheel", wait=20).json["result"]["sha256"]
 
 
 def test_a_mariadb_that_dies_is_started_again_and_the_rows_are_still_there(state: Path) -> None:

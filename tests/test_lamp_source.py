@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from pairscope.lamp.__main__ import free_port
+from pairscope.files import SOURCE
 from pairscope.lamp.place import choose
 from pairscope.lamp.private import Private
+from pairscope.lamp.serve import free_port
 from tests.lamp import PROJECT, Lamp
 from tests.running import TOKEN
 
@@ -48,7 +49,7 @@ def test_a_module_built_from_source_serves_the_site_with_its_pool(tmp_path: Path
     directory = Path(tempfile.mkdtemp(prefix="source"))
     directory.chmod(0o711)
     own = shutil.copy(module[1], directory / "mod_wsgi.so")
-    place = choose(PROJECT, Path(sys.prefix), directory / "lamp", lambda _: None)
+    place = choose(SOURCE, Path(sys.prefix), directory / "lamp", lambda _: None)
     private = Private(place, lambda _: None, port=free_port("0"), operator_token=TOKEN, wsgi=Path(own))
     lamp = Lamp(private)
     try:

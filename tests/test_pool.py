@@ -30,6 +30,7 @@ from sqlalchemy import func, select
 from pairscope.client.client import Client, PoolAway, Refused, attach, connect
 from pairscope.client.readiness import checks
 from pairscope.config import embedded
+from pairscope.files import SOURCE
 from pairscope.ipc import memfd
 from pairscope.ipc.channel import CHANNEL_FD, TOGETHER, Channel, ChannelClosed, pair
 from pairscope.ipc.identity import LARGEST, first_id_at, time_of
@@ -834,7 +835,7 @@ if "pairscope.work.worker" in sys.orig_argv:
 def test_what_was_counted_of_a_channel_is_counted_once_when_it_is_closed_and_when_its_process_is_gone(tmp_path, file):
     (tmp_path / "sitecustomize.py").write_text(LEAVING)
     with running(
-        tmp_path, PYTHONPATH=f"{tmp_path}{os.pathsep}{os.getcwd()}", PAIRSCOPE_SANDBOX="none", PAIRSCOPE_WORKERS="1"
+        tmp_path, PYTHONPATH=f"{tmp_path}{os.pathsep}{SOURCE}", PAIRSCOPE_SANDBOX="none", PAIRSCOPE_WORKERS="1"
     ) as pool:
         for _ in range(3):  # after each of them the worker's channel carries one release
             pool.client.submit("digest", file, want="ended")
@@ -990,7 +991,7 @@ if "pairscope.work.worker" in sys.orig_argv:
 
 def test_no_result_of_a_worker_stops_the_supervisor_and_each_job_ends(tmp_path):
     (tmp_path / "sitecustomize.py").write_text(HOSTILE)
-    with running(tmp_path, PYTHONPATH=f"{tmp_path}{os.pathsep}{os.getcwd()}", PAIRSCOPE_SANDBOX="none") as pool:
+    with running(tmp_path, PYTHONPATH=f"{tmp_path}{os.pathsep}{SOURCE}", PAIRSCOPE_SANDBOX="none") as pool:
         pool.ready()
         for number in range(12):
             answer = pool.client.submit("echo", data=b"%d" % number, want="ended", timeout=20)
@@ -1027,7 +1028,7 @@ if "pairscope.work.worker" in sys.orig_argv:
 def test_a_worker_that_says_too_much_of_its_sandbox_is_replaced_and_the_pool_lives_on(tmp_path):
     (tmp_path / "sitecustomize.py").write_text(BOASTING)
     with running(
-        tmp_path, PYTHONPATH=f"{tmp_path}{os.pathsep}{os.getcwd()}", PAIRSCOPE_SANDBOX="none", PAIRSCOPE_WORKERS="1"
+        tmp_path, PYTHONPATH=f"{tmp_path}{os.pathsep}{SOURCE}", PAIRSCOPE_SANDBOX="none", PAIRSCOPE_WORKERS="1"
     ) as pool:
         answer = pool.client.submit("echo", data=b"x", want="ended")
         assert (answer.state, answer.worker) == ("done", 2)

@@ -273,7 +273,7 @@ def test_tables_that_are_not_there_yet_are_waited_for(database: str, mariadb: Ma
     with journal(settings) as log, recorder(settings) as running:
         told = written(log, Story(begin=time.time_ns()), 10)
         said = running.hear(lambda progress: "migrate" in progress.database, "it says what is missing").database
-        assert said.startswith("the tables are not as expected (python -m pairscope migrate makes them): ")
+        assert said.startswith("the tables are not as expected (pairscope migrate makes them): ")
         migrate.upgrade(settings)
         running.drained(log.position)
         is_exactly_once(settings, told)

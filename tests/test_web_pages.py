@@ -873,7 +873,7 @@ def test_readiness_tells_missing_tables_from_a_database_that_is_away(
     with contextlib.closing(sqlite3.connect(settings.state / "history.sqlite")) as database:
         database.execute("ALTER TABLE positions RENAME TO elsewhere")
         detail = client.get("/readyz").json["checks"]["database"]["detail"]
-        assert detail.startswith("it answers, but its tables are missing") and "app migrate" in detail
+        assert detail.startswith("it answers, but its tables are missing") and "pairscope migrate" in detail
         database.execute("ALTER TABLE elsewhere RENAME TO positions")
     assert client.get("/readyz").json["checks"]["database"]["ok"]
 

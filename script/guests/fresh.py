@@ -69,24 +69,24 @@ def readme(guest: Machine) -> None:
                 break
         address = re.search(r"http://127\.0\.0\.1:\d+/", "".join(said))
         expect(address, "script/server prints its address and a login link, without root")
-        tell = guest.run("cd pairscope && .venv/bin/python -m pairscope submit digest README.md", "visitor")
+        tell = guest.run("cd pairscope && .venv/bin/pairscope submit digest README.md", "visitor")
         expect("sha256" in tell, "a job is submitted from the command line and done")
-        tell = guest.run("cd pairscope && .venv/bin/python -m pairscope lab run parent-and-child", "visitor")
+        tell = guest.run("cd pairscope && .venv/bin/pairscope lab run parent-and-child", "visitor")
         expect(
             re.search("^as expected in", tell, re.MULTILINE),
             "a scenario of the lab is run by real processes, and holds",
         )
-        tell = guest.run("cd pairscope && .venv/bin/python -m pairscope tail -n 20 --json", "visitor")
+        tell = guest.run("cd pairscope && .venv/bin/pairscope tail -n 20 --json", "visitor")
         expect('"task"' in tell and '"result"' in tell, "its messages are in the record")
     finally:
-        guest.attempt("pkill -INT -u visitor -f 'app serve'")
+        guest.attempt("pkill -INT -u visitor -f 'pairscope serve'")
         try:
             server.wait(30)
         except subprocess.TimeoutExpired:
             server.kill()
             server.wait()
     expect(server.returncode in (0, 130), "Ctrl-C stops it")
-    expect(not guest.attempt("pgrep -u visitor -f app.").stdout.strip(), "nothing of it is left")
+    expect(not guest.attempt("pgrep -u visitor -f pairscope").stdout.strip(), "nothing of it is left")
     said = guest.attempt(f"cd pairscope && script/test -q -rs {SOME_TESTS}", "visitor", timeout=900)
     last = said.stdout.strip().splitlines()[-1] if said.stdout.strip() else ""
     expect(

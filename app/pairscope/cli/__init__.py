@@ -31,7 +31,7 @@ Exit status:
 The installation is the one whose settings file PAIRSCOPE_SETTINGS names, or the embedded one under PAIRSCOPE_STATE
 (default: var)."""
 
-COMMANDS = ("serve", "status", "submit", "tail", "lab", "checks", "migrate", "token")
+COMMANDS = ("serve", "lamp", "status", "submit", "tail", "lab", "checks", "migrate", "token")
 """Each is a module of this package with a command of the same name."""
 
 
@@ -85,7 +85,7 @@ def _failure(error: Exception) -> Failure:
         if (fault := errors.of(error)) is not None:
             if fault.kind is errors.Kind.VALUE:
                 return Failure(f"the database cannot look for that: {fault.words}", USAGE)
-            hint = " (are the tables there? python -m pairscope migrate)" if fault.kind is errors.Kind.TABLES else ""
+            hint = " (are the tables there? pairscope migrate)" if fault.kind is errors.Kind.TABLES else ""
             return Failure(f"the database does not do it: {fault.words}{hint}", DATABASE_AWAY)
     if isinstance(error, OSError) and error.strerror:
         return Failure(f"{error.filename}: {error.strerror}" if error.filename else error.strerror)
@@ -113,7 +113,7 @@ def beside() -> str:
 @click.group(
     cls=Commands, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120}
 )
-@click.version_option(package_name=None, version=__import__("app").__version__, prog_name="pairscope")
+@click.version_option(package_name=None, version=__import__("pairscope").__version__, prog_name="pairscope")
 def main() -> None:
     """Pairscope: Unix inter-process communication, seen while it really happens."""
 

@@ -8,13 +8,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import pairscope
 from pairscope.cli import Failure, leash
 from pairscope.cli.output import announce
 from pairscope.config import Settings
+from pairscope.files import SOURCE
 from pairscope.pool.lifecycle import Backoff
 
 HOPELESS = {2: "its settings are wrong", 3: "another supervisor holds its journal"}
@@ -87,7 +86,7 @@ class Keeper:
         self._process = subprocess.Popen(
             [sys.executable, "-IS", leash.__file__, str(os.getpid()), sys.executable, "-m", self.module],
             env=environment,
-            cwd=Path(pairscope.__file__).parents[1],
+            cwd=SOURCE,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )

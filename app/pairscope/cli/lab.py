@@ -11,10 +11,10 @@ from typing import Any
 import click
 from rich.text import Text
 
-import pairscope
 from pairscope import config
 from pairscope.cli import FAILED, USAGE, Failure, as_json
 from pairscope.cli.output import console, duration, put_json, table
+from pairscope.files import SOURCE
 from pairscope.lab import TIMES_MAX
 
 FORMS = ("c", "python", "transcript", "json")
@@ -69,9 +69,9 @@ def run(scenario: str, here: bool, output: str | None, times: int, as_json: bool
     """Run SCENARIO, a name of the gallery, a file or - for standard input, and show what happened.
 
     \b
-    python -m pairscope lab run parent-and-child
-    python -m pairscope lab run --here my.scenario -o my.run.json
-    python -m pairscope lab run --here --times 20 my.scenario
+    pairscope lab run parent-and-child
+    pairscope lab run --here my.scenario -o my.run.json
+    pairscope lab run --here --times 20 my.scenario
 
     The exit status is 0 where all came as expected, 1 where it did not.
     """
@@ -147,7 +147,7 @@ def _text(scenario: str) -> tuple[str, str]:
             text, name = Path(scenario).read_bytes().decode(), scenario
         else:
             raise Failure(
-                f"{scenario} is neither a file nor in the gallery; `python -m pairscope lab list` shows the gallery",
+                f"{scenario} is neither a file nor in the gallery; `pairscope lab list` shows the gallery",
                 USAGE,
             )
         parse(text)
@@ -171,9 +171,8 @@ def _here(text: str) -> dict[str, Any]:
     """Has a runner of its own do it."""
     import msgspec
 
-    root = Path(pairscope.__file__).parents[1]
     done = subprocess.run(
-        [sys.executable, "-m", "pairscope.lab.runner"], input=text.encode(), capture_output=True, cwd=root
+        [sys.executable, "-m", "pairscope.lab.runner"], input=text.encode(), capture_output=True, cwd=SOURCE
     )
     try:
         found = msgspec.json.decode(done.stdout)

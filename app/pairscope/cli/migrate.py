@@ -18,7 +18,7 @@ def migrate(check: bool, as_json: bool) -> None:
     if check:
         settings = config.load()
         if not (is_current(settings.migrate_url, HISTORY) and is_current(settings.web_url, OWN)):
-            raise Failure("the tables are not up to date: python -m pairscope migrate")
+            raise Failure("the tables are not up to date: pairscope migrate")
         return print("The tables are up to date.")
     applied = upgrade(config.load())
     if as_json:

@@ -58,9 +58,9 @@ def submit(
     """Have the job KIND done on FILE (- for standard input), and show the result.
 
     \b
-    python -m pairscope submit digest /etc/os-release
-    python -m pairscope submit thumbnail photo.jpg -p size=200 -o small.png
-    python -m pairscope submit echo --data hello
+    pairscope submit digest /etc/os-release
+    pairscope submit thumbnail photo.jpg -p size=200 -o small.png
+    pairscope submit echo --data hello
     """
     if file is not None and data is not None:
         raise click.UsageError("FILE and --data cannot be given both.")

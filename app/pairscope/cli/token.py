@@ -76,7 +76,7 @@ def list_(as_json: bool) -> None:
     rows = table("number", "name", "made", "expires", right=("number",))
     for row in found:
         rows.add_row(str(row.id), row.name, f"{age((now - row.created) / 1e9)} ago", _expiry(row, now))
-    console().print(rows if found else "There is no token. Make one with: python -m pairscope token create NAME")
+    console().print(rows if found else "There is no token. Make one with: pairscope token create NAME")
 
 
 def _expiry(row: Any, now: int) -> str:
@@ -98,6 +98,6 @@ def revoke(number: int, as_json: bool) -> None:
 
     with _own() as own:
         if not revoke_token(own, number):
-            raise Failure(f"there is no token {number}: python -m pairscope token list shows them")
+            raise Failure(f"there is no token {number}: pairscope token list shows them")
         own.commit()
     put_json({"revoked": number}) if as_json else print(f"Token {number} is revoked.")

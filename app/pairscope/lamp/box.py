@@ -63,7 +63,7 @@ def installation(chosen: dict[str, Any], addresses: tuple[str, ...] = ()) -> Ins
     given = {name: chosen[name] for name in ("port", "workers", "node", "node_name") if name in chosen}
     hosts = ["localhost", "127.0.0.1", "[::1]", socket.gethostname(), *addresses, *chosen.get("hosts", [])]
     return Installation(
-        code=Path("/opt/pairscope/code"),
+        code=Path("/opt/pairscope/code/app"),
         venv=Path("/opt/pairscope/venv"),
         conf=BOX,
         log=Path("/var/log/pairscope"),

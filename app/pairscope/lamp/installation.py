@@ -25,7 +25,7 @@ class Installation:
     """Everything that the templates of ``deploy/`` are filled in with."""
 
     code: Path
-    """Directory that holds ``app/`` and ``deploy/``."""
+    """Directory that holds the package: what stands on Python's path."""
     venv: Path
     conf: Path
     """Directory of the generated files that daemons read."""
@@ -88,7 +88,7 @@ class Installation:
 
     @property
     def static(self) -> Path:
-        return self.code / "app" / "web" / "static"
+        return self.code / "pairscope" / "web" / "static"
 
     @property
     def migrate_url(self) -> str:

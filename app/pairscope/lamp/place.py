@@ -22,6 +22,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
+from pairscope.files import DEPLOY, REQUIREMENTS
+
 WEB, POOL, LAB, DATABASE = ("www-data",), ("daemon",), ("nobody",), ("mysql", "nobody")
 LONGEST = 60
 """Of the run directory: socket names are added to it, and an AF_UNIX path holds 107 bytes."""
@@ -186,8 +188,11 @@ def _copy(code: Path, venv: Path, to: Path) -> tuple[Path, Path]:
     if to.exists():
         shutil.rmtree(to)
     to.mkdir(mode=0o755)
-    for source, name in ((code / "app", "app"), (code / "deploy", "deploy"), (venv, "venv")):
-        subprocess.run(["cp", "-a", "--", source, to / name], check=True)
+    package = to / "pairscope"
+    copies = (code / "pairscope", package), (DEPLOY, package / "deploy"), (REQUIREMENTS, package / "requirements.txt")
+    for source, copy in (*copies, (venv, to / "venv")):
+        if not copy.exists():  # where the code is an installed wheel's these two stand in it
+            subprocess.run(["cp", "-a", "--", source, copy], check=True)
     subprocess.run(["chown", "-R", "root:root", "--", to], check=True)
     subprocess.run(["chmod", "-R", "u=rwX,go=rX", "--", to], check=True)
     return to, to / "venv"

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from pairscope.files import DEPLOY
 from pairscope.lamp.installation import Installation
 from pairscope.store.models import History, Own
-
-DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 
 
 def apache(value: object) -> str:

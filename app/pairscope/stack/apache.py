@@ -2,7 +2,7 @@
 
 from pairscope.stack.step import Chapter, Step
 
-BOX = "cd /opt/pairscope/code && /opt/pairscope/venv/bin/python -m pairscope.lamp.box"
+BOX = "/opt/pairscope/venv/bin/python -P -m pairscope.lamp.box"
 MODULES = "alias authz_core deflate filter headers mime reqtimeout setenvif wsgi"
 PLACES = "/etc/systemd/system/apache2.service.d/pairscope.conf"
 

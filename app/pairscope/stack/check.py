@@ -12,14 +12,12 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-import pairscope
 from pairscope.config import Settings
+from pairscope.files import DEPLOY, SOURCE
 from pairscope.pool import snapshot as snapshots
 from pairscope.stack import system
 from pairscope.stack.guides import CHAPTERS
 from pairscope.stack.step import Finding, Verdict, bad, good
-
-CODE = Path(pairscope.__file__).resolve().parents[1]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,11 +49,13 @@ class Scene:
                 if embedded
                 else ("PAIRSCOPE_SETTINGS", self.settings.source)
             )
-            python = shlex.quote(str(Path(sys.prefix) / "bin" / "python"))
-            return (
-                f"cd {shlex.quote(str(CODE))} && {name}={shlex.quote(place)} {python} -m pairscope "
-                f"{command.removeprefix('pairscope ')}"
-            )
+            program = Path(sys.prefix) / "bin" / "pairscope"
+            if embedded and program.exists():
+                typed = shlex.quote(str(program))
+            else:  # a private instance's environment may be a copy, whose programs name the Python of the first one
+                python = shlex.quote(str(Path(sys.prefix) / "bin" / "python"))
+                typed = f"PYTHONPATH={shlex.quote(str(SOURCE))} {python} -m pairscope"
+            return f"{name}={shlex.quote(place)} {typed} {command.removeprefix('pairscope ')}"
         if command.startswith("mariadb ") and (client := self.settings.client) is not None:
             return f"mariadb --defaults-file={shlex.quote(str(client))} {command.removeprefix('mariadb ')}"
         return command
@@ -108,7 +108,7 @@ def copied(what: str, name: str, path: Path) -> Finding:
             f"The guide installs {path}, and it is not there: deploy/provision.sh installs it.",
             Verdict.RECOMMENDED,
         )
-    if system.read(path) == system.read(CODE / "deploy" / name):
+    if system.read(path) == system.read(DEPLOY / name):
         return good(what, str(path), f"as deploy/{name}")
     return bad(
         what,

@@ -7,10 +7,10 @@ import re
 import sys
 from pathlib import Path
 
+from pairscope.files import DEPLOY
 from pairscope.stack import apache, linux, mysql, pool, python
 from pairscope.stack.step import NOT_RUN, VARIABLES, Chapter, Step
 
-DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 CHAPTERS: tuple[Chapter, ...] = (linux.CHAPTER, python.CHAPTER, apache.CHAPTER, mysql.CHAPTER, pool.CHAPTER)
 """In the order in which a box is set up."""
 

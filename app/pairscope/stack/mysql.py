@@ -2,7 +2,7 @@
 
 from pairscope.stack.step import Chapter, Step
 
-BOX = "cd /opt/pairscope/code && /opt/pairscope/venv/bin/python -m pairscope.lamp.box"
+BOX = "/opt/pairscope/venv/bin/python -P -m pairscope.lamp.box"
 CONF = "/etc/mysql/mariadb.conf.d"
 
 CHAPTER = Chapter(

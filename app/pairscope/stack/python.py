@@ -40,7 +40,7 @@ CHAPTER = Chapter(
             purpose="What runs is root's and readable for all; the checkout can be changed, or removed, without "
             "touching it.",
             commands=f'{SYNC} "{{source}}/" /opt/pairscope/code/',
-            done=f'[ -d /opt/pairscope/code/app ] && [ -z "$({SYNC} --dry-run --out-format=%n "{{source}}/" '
+            done=f'[ -d /opt/pairscope/code/app/pairscope ] && [ -z "$({SYNC} --dry-run --out-format=%n "{{source}}/" '
             '/opt/pairscope/code/ | grep -v "/$")" ]',
             see="nothing; `ls /opt/pairscope/code` shows app, deploy and script",
             wrong=(
@@ -50,13 +50,15 @@ CHAPTER = Chapter(
         Step(
             id="python-environment",
             title="Install its libraries",
-            purpose="requirements.txt names each library with its version; they go into an environment of their own.",
+            purpose="requirements.txt names each library with its version; they go into an environment of their own, which "
+            "also gets the command.",
             commands="VENV=/opt/pairscope/venv PYTHON=/usr/bin/python3 /opt/pairscope/code/script/environment",
             done=(
                 '(cd /opt/pairscope/code && [ "$(cat requirements*.txt requirements.txt | cksum)" = '
-                '"$(cat /opt/pairscope/venv/installed-requirements.txt)" ])'
+                '"$(cat /opt/pairscope/venv/installed-requirements.txt)" ] && '
+                '[ "$(cksum <pyproject.toml)" = "$(cat /opt/pairscope/venv/installed-pairscope)" ])'
             ),
-            see="`Successfully installed ... flask ... sqlalchemy`",
+            see="`Successfully installed ... flask ... sqlalchemy`, and then `Successfully installed pairscope`",
             wrong=(("`No matching distribution found`", "PyPI cannot be reached: a proxy goes into /etc/pip.conf"),),
         ),
         Step(
@@ -81,8 +83,8 @@ CHAPTER = Chapter(
             id="python-settings",
             title="Make the settings from it",
             purpose="One file for each part, readable for that part alone.",
-            commands="cd /opt/pairscope/code && /opt/pairscope/venv/bin/python -m pairscope.lamp.box write settings",
-            done="cd /opt/pairscope/code && /opt/pairscope/venv/bin/python -m pairscope.lamp.box same settings",
+            commands="/opt/pairscope/venv/bin/python -P -m pairscope.lamp.box write settings",
+            done="/opt/pairscope/venv/bin/python -P -m pairscope.lamp.box same settings",
             see="`/etc/pairscope/web.toml: written`, and so on",
             wrong=(
                 (

@@ -50,7 +50,7 @@ SAID: dict[Kind, str] = {
     **{kind: f"the database cannot be used: {kind.value}: %(words)s" for kind in Kind},
     Kind.VALUE: "%(words)s",
     Kind.BUSY: "the database is busy: %(words)s",
-    Kind.TABLES: "the tables are not as expected (python -m pairscope migrate makes them): %(words)s",
+    Kind.TABLES: "the tables are not as expected (pairscope migrate makes them): %(words)s",
     Kind.SERVER: CANNOT,
     Kind.ABSENT: CANNOT,
 }

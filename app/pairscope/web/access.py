@@ -249,7 +249,7 @@ def _operator() -> Operator | None:
                 "wrong-token",
                 _(
                     "The bearer token is not an operator's, or was revoked, or has expired. Make one with: "
-                    "python -m pairscope token create NAME"
+                    "pairscope token create NAME"
                 ),
                 headers={"WWW-Authenticate": 'Bearer realm="pairscope", error="invalid_token"'},
             )

@@ -55,10 +55,7 @@ def ready() -> tuple[Response, int]:
 def _why(fault: errors.Fault) -> str:
     """Whether the database is away, it answers and has no such tables, or says 'not now'."""
     if fault.kind in (errors.Kind.TABLES, errors.Kind.RIGHTS):
-        return (
-            "it answers, but its tables are missing or not to be read: python -m pairscope migrate; it says: "
-            f"{fault.words}"
-        )
+        return f"it answers, but its tables are missing or not to be read: pairscope migrate; it says: {fault.words}"
     if fault.answered:
         return f"it cannot be used now, {fault.kind.value}: {fault.words}"
     return f"it does not answer: {fault.words}"

@@ -167,7 +167,7 @@ def database_trouble(fault: Fault) -> str:
     told = {
         Cause.BUSY: _("Somebody else holds what was asked for."),
         Cause.TABLES: _(
-            "It answers, but its tables are missing, or others than expected: python -m pairscope migrate makes them."
+            "It answers, but its tables are missing, or others than expected: pairscope migrate makes them."
         ),
         Cause.RIGHTS: _("It answers, but a right is missing."),
         Cause.LOGIN: _("It refuses the login."),

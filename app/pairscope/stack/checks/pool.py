@@ -9,8 +9,9 @@ from pathlib import Path
 
 from sqlalchemy import text
 
+from pairscope.files import SOURCE
 from pairscope.stack import system
-from pairscope.stack.check import CODE, Scene, check
+from pairscope.stack.check import Scene, check
 from pairscope.stack.step import Finding, Verdict, bad, good, unknown
 
 LATE_NS = 5_000_000_000
@@ -29,9 +30,7 @@ def _started(scene: Scene) -> Iterator[Finding]:
         began = os.stat(scene.settings.control).st_ctime
     except FileNotFoundError:
         return  # told of the supervisor
-    newest, path = system.newest(
-        [CODE / "app", Path("/etc/pairscope"), Path("/etc/apache2/sites-available/pairscope.conf")]
-    )
+    newest, path = system.newest([SOURCE, Path("/etc/pairscope"), Path("/etc/apache2/sites-available/pairscope.conf")])
     since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(began))
     if newest <= began:
         yield good("Running since", "after the last change", since)

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pairscope
+from pairscope.files import REQUIREMENTS
 from pairscope.lamp import box
 from pairscope.stack import scoreboard, system
-from pairscope.stack.check import CODE, Scene, check, copied, standing
+from pairscope.stack.check import Scene, check, copied, standing
 from pairscope.stack.step import Finding, Verdict, bad, good
 
 
@@ -41,11 +42,7 @@ def _python(scene: Scene) -> Iterator[Finding]:
 
 @check("python", "python-environment", "pip list")
 def _libraries(scene: Scene) -> Iterator[Finding]:
-    pinned = dict(
-        re.findall(
-            r"^([A-Za-z0-9_.-]+)(?:\[[^\]]*\])?==([^\s;#]+)", (CODE / "requirements.txt").read_text(), re.MULTILINE
-        )
-    )
+    pinned = dict(re.findall(r"^([A-Za-z0-9_.-]+)(?:\[[^\]]*\])?==([^\s;#]+)", REQUIREMENTS.read_text(), re.MULTILINE))
     differing = []
     for name, wanted in pinned.items():
         try:

@@ -51,7 +51,7 @@ def register(app: Flask) -> None:
         {
             "type": "http",
             "scheme": "bearer",
-            "description": "An operator's token: python -m pairscope token create NAME",
+            "description": "An operator's token: pairscope token create NAME",
         },
     )
     api.register_blueprint(blueprint)

@@ -1,4 +1,4 @@
-"""``python -m pairscope.lamp``: Pairscope under a private Apache and a private MariaDB, until Ctrl-C."""
+"""Pairscope under a private Apache and a private MariaDB, until Ctrl-C: what ``pairscope lamp`` runs."""
 
 from __future__ import annotations
 
@@ -14,24 +14,31 @@ from types import FrameType
 from urllib.parse import quote
 
 from pairscope import config
+from pairscope.files import SOURCE
 from pairscope.lamp.place import PlaceError, choose
 from pairscope.lamp.private import Private
 from pairscope.lamp.server import ServerError
 
-CODE = Path(__file__).resolve().parents[2]
+DEBIAN = Path("/usr/bin/python3")
 PAUSE = 5.0
 """Seconds before MariaDB is started again: long enough to see what pages say while it is away."""
 
 
 def main() -> int:
     """Exit status: 0 stopped when asked, 1 a server failed, 2 the instance cannot stand here."""
+    if not DEBIAN.exists() or not DEBIAN.samefile(sys._base_executable):
+        print(
+            f"mod_wsgi is linked with {DEBIAN}, but {sys.prefix} was made from another Python: remove it and start again.",
+            file=sys.stderr,
+        )
+        return 1
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     os.umask(0o022)  # other users pass through the directories; what is secret says its mode itself
     try:
         asked = config.embedded()
         port = free_port(os.environ.get("PORT"))
-        place = choose(CODE, Path(sys.prefix), asked.state / "lamp", tell)
+        place = choose(SOURCE, Path(sys.prefix), asked.state / "lamp", tell)
     except (PlaceError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
@@ -127,7 +134,3 @@ def tell(what: str) -> None:
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
-
-
-if __name__ == "__main__":
-    sys.exit(main())
