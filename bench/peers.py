@@ -233,8 +233,12 @@ class CeleryWithRedis(Peer):
                     "prefork",
                     "--concurrency",
                     str(WORKERS),
+                    "--without-gossip",
+                    "--without-mingle",
+                    "--without-heartbeat",
+                    "--loglevel",
+                    "ERROR",
                 ]
-                + ["--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "ERROR"]
             )
             self.call("x")
         except BaseException:

@@ -45,8 +45,10 @@ class MariaDB:
                 "--no-defaults",
                 f"--datadir={directory}/data",
                 "--auth-root-authentication-method=normal",
-            ]
-            + ["--skip-test-db", "--skip-name-resolve", *self._user],
+                "--skip-test-db",
+                "--skip-name-resolve",
+                *self._user,
+            ],
             check=True,
             stdout=subprocess.DEVNULL,
         )

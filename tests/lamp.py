@@ -162,4 +162,4 @@ def lamp(running_lamp: Lamp) -> Iterator[Lamp]:
     """The session's instance with a fresh visitor, everything ready."""
     running_lamp.visitor.cookies = {}
     running_lamp.ready()
-    yield running_lamp
+    return running_lamp

@@ -41,9 +41,12 @@ FIRST, LAST = 210, 256
 LONGEST = 8.0
 """Seconds that one play may take."""
 CALL = {
-    "read": 0, "write": 1, "close": 3, "poll": 7, "lseek": 8, "pread": 17, "pwrite": 18, "pipe": 22, "dup": 32, "dup2": 33, "socket": 41, "connect": 42, "accept": 43,
-    "send": 44, "recv": 45, "sendmsg": 46, "recvmsg": 47, "shutdown": 48, "bind": 49, "listen": 50, "socketpair": 53, "setsockopt": 54, "getsockopt": 55, "wait": 61,
-    "waitpid": 61, "kill": 62, "fcntl": 72, "ftruncate": 77, "open": 257, "eventfd": 290, "dup3": 292, "pipe2": 293, "kcmp": 312, "memfd_create": 319,
+    "read": 0, "write": 1, "close": 3, "poll": 7, "lseek": 8, "pread": 17, "pwrite": 18, "pipe": 22, "dup": 32,
+    "dup2": 33, "socket": 41, "connect": 42, "accept": 43,
+    "send": 44, "recv": 45, "sendmsg": 46, "recvmsg": 47, "shutdown": 48, "bind": 49, "listen": 50, "socketpair": 53,
+    "setsockopt": 54, "getsockopt": 55, "wait": 61,
+    "waitpid": 61, "kill": 62, "fcntl": 72, "ftruncate": 77, "open": 257, "eventfd": 290, "dup3": 292, "pipe2": 293,
+    "kcmp": 312, "memfd_create": 319,
     "pidfd_send_signal": 424, "pidfd_open": 434, "pidfd_getfd": 438,
 }  # fmt: skip
 """arch/x86/entry/syscalls/syscall_64.tbl"""
@@ -51,9 +54,12 @@ OURS = {"NULL": 0, "BADPTR": 1, "SIG_DFL": 0, "SIG_IGN": 1, "HANDLER": 2, "SCM_R
 """Words of the language that are no constant of a module of Python; of kernel headers beside them. linux/socket.h,
 linux/memfd.h, linux/fcntl.h"""
 HEADERS = {
-    "SO_PEEK_OFF": 42, "SO_PASSCRED": 16, "SO_PEERCRED": 17, "SO_PASSPIDFD": 76, "SO_PEERPIDFD": 77, "SO_PASSRIGHTS": 83, "SCM_SECURITY": 3, "SCM_PIDFD": 4,
-    "F_ADD_SEALS": 1033, "F_GET_SEALS": 1034, "F_SEAL_SEAL": 1, "F_SEAL_SHRINK": 2, "F_SEAL_GROW": 4, "F_SEAL_WRITE": 8, "F_SEAL_FUTURE_WRITE": 16,
-    "F_SETPIPE_SZ": 1031, "F_GETPIPE_SZ": 1032, "MFD_CLOEXEC": 1, "MFD_ALLOW_SEALING": 2, "EFD_SEMAPHORE": 1, "EFD_NONBLOCK": 0o4000, "EFD_CLOEXEC": 0o2000000,
+    "SO_PEEK_OFF": 42, "SO_PASSCRED": 16, "SO_PEERCRED": 17, "SO_PASSPIDFD": 76, "SO_PEERPIDFD": 77,
+    "SO_PASSRIGHTS": 83, "SCM_SECURITY": 3, "SCM_PIDFD": 4,
+    "F_ADD_SEALS": 1033, "F_GET_SEALS": 1034, "F_SEAL_SEAL": 1, "F_SEAL_SHRINK": 2, "F_SEAL_GROW": 4,
+    "F_SEAL_WRITE": 8, "F_SEAL_FUTURE_WRITE": 16,
+    "F_SETPIPE_SZ": 1031, "F_GETPIPE_SZ": 1032, "MFD_CLOEXEC": 1, "MFD_ALLOW_SEALING": 2, "EFD_SEMAPHORE": 1,
+    "EFD_NONBLOCK": 0o4000, "EFD_CLOEXEC": 0o2000000,
     "MSG_CMSG_CLOEXEC": 0x40000000, "MSG_NOSIGNAL": 0x4000, "O_LARGEFILE": 0o100000,
 }  # fmt: skip
 libc = ctypes.CDLL(None, use_errno=True)
@@ -89,7 +95,8 @@ class Room:
     def __init__(self, size: int) -> None:
         self.size = size
         self._before = bytes((at * 151 + 89) & 0xFF for at in range(256)) * (size // 256 + 1)
-        self.memory = ctypes.create_string_buffer(self._before[: size + 64], size + 64) if size + 64 <= len(self._before) else ctypes.create_string_buffer(
+        self.memory = ctypes.create_string_buffer(self._before[: size + 64],
+        size + 64) if size + 64 <= len(self._before) else ctypes.create_string_buffer(
             self._before + bytes(size + 64 - len(self._before)), size + 64
         )  # fmt: skip
         self._start = self.memory.raw
@@ -578,7 +585,7 @@ class Play:
         """A call may return though nobody moves: when its time is up, or by the kernel's own work."""
         own = step.arguments[2].value / 1000 if step.call == "poll" and isinstance(step.arguments[2], Number) else 0.0
         expected = step.expectation.first if step.expectation else None
-        if expected == "blocks" and not returned or not (step.expectation or own > 0 or returned):
+        if (expected == "blocks" and not returned) or not (step.expectation or own > 0 or returned):
             return
         until = min(self._until, time.monotonic() + max(own, 0) + 0.25)
         while part.pending and not part.ended and time.monotonic() < until:
@@ -626,7 +633,7 @@ class Play:
         except (FileNotFoundError, ProcessLookupError):
             return None
         wanted = CALL[part.pending[1].call] if part.pending and part.pending[1].call in CALL else CALL["read"]
-        if state == "T" or state == "S" and where == str(wanted):
+        if state == "T" or (state == "S" and where == str(wanted)):
             return state, *switches
         return None
 
@@ -733,7 +740,8 @@ class Play:
         link = os.readlink(f"/proc/{pid}/fd/{number}")
         flags = int(lines["flags"], 8)
         row = {
-            "pid": pid, "number": number, "inode": int(lines["ino"]), "cloexec": bool(flags & os.O_CLOEXEC), "flags": flags & ~os.O_CLOEXEC & ~os.O_ACCMODE, "access": flags & os.O_ACCMODE,
+            "pid": pid, "number": number, "inode": int(lines["ino"]), "cloexec": bool(flags & os.O_CLOEXEC),
+            "flags": flags & ~os.O_CLOEXEC & ~os.O_ACCMODE, "access": flags & os.O_ACCMODE,
             "kind": kind_of(link), "offset": int(lines["pos"]), "in_flight": int(lines.get("scm_fds", -1)),
             "count": int(lines["eventfd-count"], 16) if "eventfd-count" in lines else None,
         }  # fmt: skip
@@ -837,7 +845,7 @@ def emptied(own: int) -> dict[str, Any]:
             except OSError as error:
                 found["error"] = 0 if error.errno == errno.EAGAIN else error.errno
                 return found
-            if not data and (sock.type == socket.SOCK_STREAM or not control and sock.family == socket.AF_UNIX):
+            if not data and (sock.type == socket.SOCK_STREAM or (not control and sock.family == socket.AF_UNIX)):
                 return found
             fds = array.array("i")
             for level, kind, body in control:

@@ -192,9 +192,12 @@ class History:
         self.now = max(self.now, at)
         identity = id or self._issuer.issue()
         row = Message(
-            id=identity, node=self.settings.node, epoch=3, change=self.touch(), job=job or (identity if kind == "submit" else None), kind=kind,
-            sender_role=sender[0], sender_serial=sender[1], sender_pid=sender[2], receiver_role=receiver[0], receiver_serial=receiver[1], receiver_pid=receiver[2],
-            worker=worker, size=size or len(raw) + 48, fds=fds, flags=0x40000000 if fds else 0, sent=at, received=None if latency is None else at + latency, latency=latency,
+            id=identity, node=self.settings.node, epoch=3, change=self.touch(),
+            job=job or (identity if kind == "submit" else None), kind=kind,
+            sender_role=sender[0], sender_serial=sender[1], sender_pid=sender[2], receiver_role=receiver[0],
+            receiver_serial=receiver[1], receiver_pid=receiver[2],
+            worker=worker, size=size or len(raw) + 48, fds=fds, flags=0x40000000 if fds else 0, sent=at,
+            received=None if latency is None else at + latency, latency=latency,
             state=state, reason=reason, preview=raw[:PREVIEW],
         )  # fmt: skip
         self.messages += 1
@@ -229,8 +232,10 @@ class History:
             *(f"{side}_{what}" for side in ("sender", "receiver") for what in ("role", "serial", "pid")),
         )
         row = Transfer(
-            message=message.id, position=position, change=self.touch(), sender_fd=sender_fd, receiver_fd=receiver_fd, object=object, device=1 if object == "memfd" else 65025, inode=inode, access=access,
-            flags=0o100000 | {"read": 0, "write": 1, "read-write": 2}[access], offset=0 if object in ("memfd", "regular file") else None, size=size, link=link, proof=proof, proof_reason=reason,
+            message=message.id, position=position, change=self.touch(), sender_fd=sender_fd, receiver_fd=receiver_fd,
+            object=object, device=1 if object == "memfd" else 65025, inode=inode, access=access,
+            flags=0o100000 | {"read": 0, "write": 1, "read-write": 2}[access], offset=0 if object in ("memfd",
+            "regular file") else None, size=size, link=link, proof=proof, proof_reason=reason,
             **{name: getattr(message, name) for name in names},
         )  # fmt: skip
         self.session.add(row)
@@ -289,8 +294,10 @@ class History:
             "accepted", self.supervisor, self.web, vocabulary.Accepted(job, 0), job=job, at=here, latency=soon()
         )
         row = Job(
-            id=job, node=self.settings.node, epoch=3, change=self.touch(), kind=kind, name=name, size=size, client_role="web", client_serial=1, client_pid=41870,
-            state="queued", worker=None, submitted=sent + latency, started=None, ended=None, reason="", result="", output=0, output_media="", output_name="", expires=None, output_gone=None, gone_reason="",
+            id=job, node=self.settings.node, epoch=3, change=self.touch(), kind=kind, name=name, size=size,
+            client_role="web", client_serial=1, client_pid=41870,
+            state="queued", worker=None, submitted=sent + latency, started=None, ended=None, reason="", result="",
+            output=0, output_media="", output_name="", expires=None, output_gone=None, gone_reason="",
         )  # fmt: skip
         self.session.add(row)
         if until == "accepted":
@@ -300,8 +307,10 @@ class History:
         makes = bool(spec and spec.output)
         lost = until == "task"
         task = self.message(
-            "task", self.supervisor, party, vocabulary.Task(kind, name, {}, b"", bool(size), makes, True), job=job, at=here, latency=None if lost else soon(), fds=bool(size) + makes + 1,
-            state=("unknown" if state != "done" else "sent") if lost else "received", reason=reason if lost and state != "done" else "",
+            "task", self.supervisor, party, vocabulary.Task(kind, name, {}, b"", bool(size), makes, True), job=job,
+            at=here, latency=None if lost else soon(), fds=bool(size) + makes + 1,
+            state=("unknown" if state != "done" else "sent") if lost else "received",
+            reason=reason if lost and state != "done" else "",
         )  # fmt: skip
         proof = (
             {"proof": "unproved" if state != "done" else "", "reason": reason[:200] if state != "done" else ""}
@@ -408,13 +417,19 @@ class History:
             for serial, party in self.workers.items()
         ]
         values: dict[str, Any] = {
-            "at": now, "node": self.settings.node, "node_name": "hostname", "epoch": 3, "version": "0.1.0", "state": "running",
-            "supervisor": snapshots.SupervisorView(3, os.getpid(), now - 3600 * S, 23), "workers": workers, "wanted": len(workers), "workers_max": 32,
-            "recorder": snapshots.RecorderView(3, 41876, "ok", "ok", self.change, self.messages, 0, 0, now, 0, self.messages, 1_000_000),
+            "at": now, "node": self.settings.node, "node_name": "hostname", "epoch": 3, "version": "0.1.0",
+            "state": "running",
+            "supervisor": snapshots.SupervisorView(3, os.getpid(), now - 3600 * S, 23), "workers": workers,
+            "wanted": len(workers), "workers_max": 32,
+            "recorder": snapshots.RecorderView(3, 41876, "ok", "ok", self.change, self.messages, 0, 0, now, 0,
+            self.messages, 1_000_000),
             "journal": snapshots.JournalView(self.change, 1, 12 * 1024, 256 << 20, 1, 0, "none", self.change),
-            "clients": [snapshots.ClientView(1, "web", self.web[2], 0, self.messages // 2), snapshots.ClientView(2, "web", self.web[2], 0, 14), snapshots.ClientView(3, "tool", 42011, 0, 6)],
-            "jobs": snapshots.JobsView(0, 0, sum(self.done.values()), sum(self.failed.values()), 1), "results": snapshots.ResultsView(2, 80_000, 512 << 20, 3600),
-            "messages": snapshots.MessagesView(self.messages, {"progress": 40}), "transfers": 60, "catalogue": CATALOGUE,
+            "clients": [snapshots.ClientView(1, "web", self.web[2], 0, self.messages // 2), snapshots.ClientView(2,
+            "web", self.web[2], 0, 14), snapshots.ClientView(3, "tool", 42011, 0, 6)],
+            "jobs": snapshots.JobsView(0, 0, sum(self.done.values()), sum(self.failed.values()), 1),
+            "results": snapshots.ResultsView(2, 80_000, 512 << 20, 3600),
+            "messages": snapshots.MessagesView(self.messages, {"progress": 40}), "transfers": 60,
+            "catalogue": CATALOGUE,
         }  # fmt: skip
         made = snapshots.Snapshot(**(values | more))
         self.settings.run.mkdir(parents=True, exist_ok=True)

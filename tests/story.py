@@ -44,7 +44,8 @@ class Story:
         transfers = [self.transfer(position) for position in range(fds)]
         received = sent + 40_000 if inbound else 0
         return Message(
-            self.id(), job, BY_NAME[kind].code, inbound, role, serial, 4000 + serial, 90 + len(preview), fds, 0x40000000, sent, received, preview, transfers
+            self.id(), job, BY_NAME[kind].code, inbound, role, serial, 4000 + serial, 90 + len(preview), fds,
+            0x40000000, sent, received, preview, transfers
         )  # fmt: skip
 
     def transfer(self, position: int, link: str = "/tmp/upload (deleted)") -> Transfer:
@@ -85,7 +86,8 @@ class Story:
             Proof(task.id, 1, "same", ""),
             Proof(submit.id, 0, "same", ""),
             result,
-            JobEnded(job, "done", self.step(), "", json.dumps({"size": 4096, "number": number}).encode(), 100, "image/png", name + ".png", self.now + 10**12),
+            JobEnded(job, "done", self.step(), "", json.dumps({"size": 4096, "number": number}).encode(), 100,
+            "image/png", name + ".png", self.now + 10**12),
             answer,
             self.outcome(answer),
         ]  # fmt: skip

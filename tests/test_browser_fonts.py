@@ -72,7 +72,7 @@ def test_the_sets_differ_and_each_shows_letters() -> None:
 
 def test_what_can_be_pressed_in_a_drawing_is_one_surface_and_its_letters_stay_within(
     browser: Chrome, site: Site, paths: list[str]
-) -> None:  # noqa: F811
+) -> None:
     pressed = 0
     for path in ("/", *(path for path in paths if path.startswith(("/transfers/", "/jobs/")))):
         browser.get(site.address + path)
@@ -82,7 +82,7 @@ def test_what_can_be_pressed_in_a_drawing_is_one_surface_and_its_letters_stay_wi
     assert pressed > 10
 
 
-def test_a_cell_of_the_timeline_is_one_surface_in_whatever_lane_it_stands(browser: Chrome, lab: Server) -> None:  # noqa: F811
+def test_a_cell_of_the_timeline_is_one_surface_in_whatever_lane_it_stands(browser: Chrome, lab: Server) -> None:
     browser.get(ran(lab, "nginx-channel") + "?step=1")
     seen, holes = browser.execute_script(HOLES)
     assert seen > 10 and holes == []

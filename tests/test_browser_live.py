@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 import threading
 import time
@@ -391,7 +392,7 @@ def test_an_idle_page_asks_ever_less_often_and_a_hidden_one_not_at_all(browser: 
     path = "/live/transfers"
     eventually(lambda: len(site.asked(path, begin)) >= 3, "asked three times", timeout=20)
     times = site.asked(path, begin)
-    gaps = [after - before for before, after in zip(times, times[1:])]
+    gaps = [after - before for before, after in itertools.pairwise(times)]
     assert stale(browser) == "", "to ask seldom is not to have no answer"
     assert gaps[-1] > gaps[0] and all(gap > 0.9 for gap in gaps), gaps
     first = browser.current_window_handle

@@ -71,7 +71,8 @@ def paths(site: Site) -> list[str]:
         "/nowhere",
         "/messages?q=kind:tusk",
     ]
-    return fixed + [
+    return [
+        *fixed,
         first("/messages?q=fds:%3E0", r"/messages/\d+"),
         first("/transfers?q=proof:same", r"/transfers/\d+-\d+"),
         first("/transfers?q=proof:unproved", r"/transfers/\d+-\d+"),
@@ -102,7 +103,7 @@ def test_the_page_that_is_open_is_seen_in_the_line_of_pages(phone: Chrome, site:
             "const box = document.querySelector('.rail nav [aria-current]').getBoundingClientRect(); return "
             "[box.left, box.right]"
         )
-        assert 0 <= left and right <= 375, path
+        assert left >= 0 and right <= 375, path
 
 
 def test_no_words_run_into_their_neighbours(phone: Chrome, site: Site, paths: list[str]) -> None:

@@ -447,7 +447,7 @@ def test_a_pool_that_another_one_keeps_out_ends_the_server_in_words(tmp_path: Pa
             [sys.executable, "-m", "pairscope.pool"], cwd=PROJECT, env=environment(state), stderr=log
         )
     try:
-        eventually(lambda: (state / "run" / "control.sock").exists(), "the other pool runs")
+        eventually((state / "run" / "control.sock").exists, "the other pool runs")
         done = run(state, "serve")
         assert done.returncode == 1 and "another supervisor holds its journal" in done.stderr.splitlines()[-1]
     finally:

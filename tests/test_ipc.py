@@ -177,7 +177,7 @@ def test_descriptors_in_flight_count_for_the_user_and_root_is_exempt(null):
     if pid == 0:
         try:
             os.setresuid(54321, 54321, 54321)
-            ours, theirs = pair()
+            ours, _theirs = pair()
             ours.setblocking(False)
             resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
             for _ in range(70):
@@ -503,7 +503,7 @@ def raw(kind, payload, **header):
 
 
 @pytest.mark.parametrize(
-    "packet, descriptors, words",
+    ("packet", "descriptors", "words"),
     [
         (b"not msgpack at all", 0, "does not fit the vocabulary"),
         (b"\xdc\0\0", 0, "a packet of 0 messages"),
@@ -598,7 +598,8 @@ def test_nobody_asks_for_a_while_where_others_need_the_core_or_there_is_but_one(
     one = Spin(60.0)
     begun = time.monotonic()
     late = Asked(1 << 60, 2 * spin.TAKEN)
-    assert one.ask(late, begun, sure=True) == [] and (asked := late.calls) <= 2
+    assert one.ask(late, begun, sure=True) == [] and late.calls <= 2
+    asked = late.calls
     poll = Asked(1)
     assert one.ask(poll, begun + spin.REST_LEAST / 2, sure=True) == [] and poll.calls == 0
     while late.calls == asked:  # it tries again when it has rested

@@ -193,7 +193,7 @@ def test_a_result_is_small_json(bench: Bench, kind: str) -> None:
 # ---- echo
 
 
-@pytest.mark.parametrize("data, answer", [
+@pytest.mark.parametrize(("data", "answer"), [
     (b"", {"bytes": 0, "text": ""}),
     ("Grüße\n".encode(), {"bytes": 8, "text": "Grüße\n"}),
     (b"\xff\x00", {"bytes": 2, "hex": "ff00"}),
@@ -250,7 +250,7 @@ def test_compress_is_understood_by_gzip_itself(bench: Bench) -> None:
     )
 
 
-@pytest.mark.parametrize("level, flag", [("1", 4), (6, 0), (9, 2)])
+@pytest.mark.parametrize(("level", "flag"), [("1", 4), (6, 0), (9, 2)])
 def test_compress_takes_a_level(bench: Bench, level: Any, flag: int) -> None:
     outcome = bench("compress", b"data", level=level)
     assert outcome["result"]["level"] == int(level)
@@ -275,7 +275,7 @@ def test_an_output_beyond_its_bound_fails_in_words(bench: Bench) -> None:
 # ---- inspect
 
 
-@pytest.mark.parametrize("data, expected", [
+@pytest.mark.parametrize(("data", "expected"), [
     (b"", {"bytes": 0, "media_type": "inode/x-empty", "text": False, "encoding": None, "lines": 0, "words": 0}),
     (b"a", {"bytes": 1, "media_type": "text/plain", "text": True, "encoding": "ascii", "lines": 0, "words": 1}),
     (b"\n\n\n", {"bytes": 3, "media_type": "text/plain", "encoding": "ascii", "lines": 3, "words": 0}),
@@ -292,12 +292,14 @@ def test_an_output_beyond_its_bound_fails_in_words(bench: Bench) -> None:
     (b"ab " * 1_000_000, {"lines": 0, "words": 1_000_000}),
     (b"a" * 100_000 + "ü\n".encode(), {"encoding": "utf-8", "encoding_from": "whole", "lines": 1}),
     (b"a" * 100_000 + "ü".encode()[:1], {"encoding": "utf-8", "encoding_from": "sample", "text": True}),
-    (b"a" * 3_000_000 + b"\n" + "schöne Grüße für später\n".encode("latin-1") * 9, {"encoding": "iso8859-1", "lines": 10}),
+    (b"a" * 3_000_000 + b"\n" + "schöne Grüße für später\n".encode("latin-1") * 9, {"encoding": "iso8859-1",
+    "lines": 10}),
     (b"A plain line.\n" * 99 + "El señor Muñoz\n".encode("latin-1"), {"encoding": "iso8859-1"}),
     (b"A plain line.\n" * 99 + "It’s a “quote”\n".encode("cp1252"), {"encoding": "cp1252"}),
     (b"\x1b[31mred\x1b[0m\n", {"encoding": "ascii", "text": True}),
     ("日本語".encode("iso2022_jp") * 9, {"encoding": "iso2022_jp", "text": True}),
-    (b"plain\n" * 20_000 + "schöne Grüße für später\n".encode("latin-1") * 9, {"encoding": "iso8859-1", "encoding_from": "sample"}),
+    (b"plain\n" * 20_000 + "schöne Grüße für später\n".encode("latin-1") * 9, {"encoding": "iso8859-1",
+    "encoding_from": "sample"}),
     (b"plain\n" * 20_000 + b"\0", {"text": False, "encoding": None, "media_type": "application/octet-stream"}),
     (b"\x01\x02\x03 hello", {"text": False, "encoding": None}),
     (bytes(range(256)) * 100, {"text": False, "encoding": None, "media_type": "application/octet-stream"}),
@@ -405,7 +407,8 @@ def test_thumbnail_is_upright(bench: Bench, orientation: int) -> None:
     upright.paste(128, (0, 100, 200, 200))
     how = {
         2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
-        5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_90, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_270,
+        5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_90, 7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
     }.get(orientation)  # fmt: skip
     stored = upright.transpose(how) if how is not None else upright
     exif = Image.Exif()
@@ -448,7 +451,8 @@ def test_thumbnail_of_nothing_fails_in_words(bench: Bench) -> None:
     assert bench("thumbnail", b"")["failed"] == "the input is empty; expected an image: PNG, JPEG, GIF, WebP or BMP"
 
 
-@pytest.mark.parametrize("data", [b"I am none", gzip.compress(b"x" * 999), b"<svg xmlns='http://www.w3.org/2000/svg'/>", bytes(5000),
+@pytest.mark.parametrize("data", [b"I am none", gzip.compress(b"x" * 999),
+b"<svg xmlns='http://www.w3.org/2000/svg'/>", bytes(5000),
                                   image("TIFF"), image("ICO")])  # fmt: skip
 def test_what_is_no_image_of_a_kind_that_is_read_fails_in_words(bench: Bench, data: bytes) -> None:
     outcome = bench("thumbnail", data)
@@ -472,7 +476,7 @@ def test_damage_anywhere_gives_a_picture_or_words(bench: Bench) -> None:
             for _ in range(chance.randint(1, 8)):
                 damaged[chance.randrange(len(damaged))] = chance.randrange(256)
             outcome = bench("thumbnail", bytes(damaged))
-            assert "result" in outcome or "; " in outcome["failed"] and len(outcome["failed"]) < 300, outcome
+            assert "result" in outcome or ("; " in outcome["failed"] and len(outcome["failed"]) < 300), outcome
 
 
 # ---- bombs

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -278,7 +277,7 @@ def test_what_a_call_gave_is_told_in_the_words_of_c():
 
 
 @pytest.mark.parametrize(
-    "number, name",
+    ("number", "name"),
     [
         (13, "SIGPIPE"),
         (25, "SIGXFSZ"),

@@ -879,17 +879,21 @@ def test_a_transcript_tells_of_a_call_that_blocked_twice_and_of_the_end_of_a_pro
 
 
 @pytest.mark.parametrize(
-    "name, words",
+    ("name", "words"),
     [
         (
             "it-is-a-test",
-            'msg_iov=[{iov_base="it is", iov_len=5}, {iov_base=" a test", iov_len=7}], msg_iovlen=2, '
-            "msg_controllen=0, msg_flags=0}, 0) = 12",
+            (
+                'msg_iov=[{iov_base="it is", iov_len=5}, {iov_base=" a test", iov_len=7}], msg_iovlen=2, '
+                "msg_controllen=0, msg_flags=0}, 0) = 12"
+            ),
         ),
         (
             "a-file-handed-over",
-            "msg_control=[{cmsg_len=20, cmsg_level=SOL_SOCKET, cmsg_type=SCM_RIGHTS, cmsg_data=[4]}], "
-            "msg_controllen=24, msg_flags=0}, 0) = 6",
+            (
+                "msg_control=[{cmsg_len=20, cmsg_level=SOL_SOCKET, cmsg_type=SCM_RIGHTS, cmsg_data=[4]}], "
+                "msg_controllen=24, msg_flags=0}, 0) = 6"
+            ),
         ),
         ("sigpipe", "--- SIGPIPE {si_signo=SIGPIPE, si_code=SI_USER, si_pid="),
         ("sigpipe", "+++ killed by SIGPIPE +++"),
@@ -967,7 +971,7 @@ def test_a_file_is_the_same_bytes_whatever_the_order_of_the_runs_members(run):
 
 
 @pytest.mark.parametrize(
-    "data, words",
+    ("data", "words"),
     [
         (b"", "it is not a run"),
         (b"[]", "Expected `object`"),
@@ -993,7 +997,7 @@ def test_arguments_that_nest_without_end_are_refused(run):
 
 
 @pytest.mark.parametrize(
-    "path, value, words",
+    ("path", "value", "words"),
     [
         ("format", 2, "$.format"),
         ("verdict", "fine", "$.verdict"),

@@ -233,7 +233,7 @@ def test_a_descriptor_cannot_be_made_to_signal_anybody(command):
 
 
 @pytest.mark.parametrize(
-    "text, words",
+    ("text", "words"),
     [
         ('a: connect s "127.0.0.1:22"', "no process of this run has port 22 of 127.0.0.1"),
         ('a: connect s "127.0.0.1:0"', "no process of this run has port 0 of 127.0.0.1"),
@@ -275,7 +275,7 @@ class Stranger:
 
 
 @pytest.mark.parametrize(
-    "bound, connected",
+    ("bound", "connected"),
     [
         (UDP4 + "u\na: bind u {4}", TCP4 + "s\na: connect s {4}"),
         (TCP6 + 't\na: bind t {6} => 0\na: listen t 1', TCP4 + "s\na: connect s {4}"),
@@ -298,7 +298,7 @@ def test_a_port_is_bound_only_with_its_protocol_and_its_host(bound, connected):
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::", "::ffff:127.0.0.1"])
 @pytest.mark.parametrize(
-    "kind, more", [(socket.SOCK_STREAM, "a: listen t 1\n"), (socket.SOCK_DGRAM, "")], ids=["TCP", "UDP"]
+    ("kind", "more"), [(socket.SOCK_STREAM, "a: listen t 1\n"), (socket.SOCK_DGRAM, "")], ids=["TCP", "UDP"]
 )
 def test_a_port_that_was_bound_and_closed_is_anybodys(kind, more, host):
     socket_of = f"a: socket AF_INET {kind.name} 0 -> "
@@ -317,7 +317,9 @@ def test_a_port_that_was_bound_and_closed_is_anybodys(kind, more, host):
         )
 
 
-@pytest.mark.parametrize("family, host", [("AF_INET", "127.0.0.1"), ("AF_INET6", "[::1]"), ("AF_INET6", "127.0.0.1")])
+@pytest.mark.parametrize(
+    ("family", "host"), [("AF_INET", "127.0.0.1"), ("AF_INET6", "[::1]"), ("AF_INET6", "127.0.0.1")]
+)
 @pytest.mark.parametrize("send", ['write s "x"', 'send s "x" 0', 'sendmsg s iov=["x"]'])
 def test_what_is_sent_to_a_port_that_is_a_strangers_by_now_does_not_leave(family, host, send):
     own = f"AF_INET{'6' if ':' in host else ''}"
@@ -464,7 +466,8 @@ def test_a_child_that_was_stopped_or_let_go_on_is_told_by_wait(stop):
         "held",
     )
     number = int(getattr(signal, stop))
-    assert [{key: step["result"].get(key) for key in ("stopped", "continued", "status")} for step in told["steps"] if step["call"].startswith("wait")] == [
+    assert [{key: step["result"].get(key) for key in ("stopped", "continued",
+    "status")} for step in told["steps"] if step["call"].startswith("wait")] == [
         {"stopped": number, "continued": None, "status": None}, {"stopped": None, "continued": None, "status": None},
         {"stopped": None, "continued": 18, "status": None}, {"stopped": None, "continued": None, "status": 3},
     ]  # fmt: skip
@@ -514,7 +517,7 @@ CREW = PAIR + PIPE + "a: fork -> p\na: fork -> q\np: thread -> t\n"
 
 
 @pytest.mark.parametrize("call", ["read r 4", "recvmsg x iov=[4]", "poll r POLLIN -1", 'write w "x" * 100000', "wait"])
-@pytest.mark.parametrize("end, how", [("q: kill p SIGTERM", "killed=SIGTERM"), ("p: exit 3", "status=3")])
+@pytest.mark.parametrize(("end", "how"), [("q: kill p SIGTERM", "killed=SIGTERM"), ("p: exit 3", "status=3")])
 def test_a_call_whose_thread_died_with_its_process_never_returned(call, end, how):
     """However it died, and whoever made the others die: neither was nothing written nor an end of file read."""
     child = "p: fork -> c\n" if call == "wait" else ""
@@ -643,7 +646,7 @@ FILE = 'a: open "f" O_RDWR|O_CREAT -> f\na: memfd_create "m" 0 -> m\na: open "f"
 
 
 @pytest.mark.parametrize(
-    "text, words",
+    ("text", "words"),
     [
         ("b: ftruncate m 2M => ok", "the file would have 2097152 bytes, and may have 1048576 here"),
         (
@@ -682,7 +685,7 @@ def test_what_the_kernel_would_answer_to_anybody_it_answers_here(line):
 
 
 @pytest.mark.parametrize(
-    "number, words",
+    ("number", "words"),
     [
         (signal.SIGXCPU, "10 seconds of processor time"),
         (signal.SIGKILL, "or the machine had no memory left"),

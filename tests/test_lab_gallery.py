@@ -84,7 +84,7 @@ def test_the_gallery_has_each_scenario_at_its_number():
     assert gallery.names() == tuple(name for name, _ in SHOWS.values())
 
 
-@pytest.mark.parametrize("name, words", SHOWS.values(), ids=[name for name, _ in SHOWS.values()])
+@pytest.mark.parametrize(("name", "words"), SHOWS.values(), ids=[name for name, _ in SHOWS.values()])
 def test_a_scenario_shows_what_it_is_there_for(name, words):
     missing = [word for word in words.split() if word not in gallery.text(name)]
     assert not missing

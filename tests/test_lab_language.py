@@ -66,7 +66,7 @@ def test_the_pending_return_may_be_told_in_more_words():
 
 
 @pytest.mark.parametrize(
-    "text, value",
+    ("text", "value"),
     [
         ("128", 128),
         ("0x10", 16),
@@ -83,7 +83,7 @@ def test_the_pending_return_may_be_told_in_more_words():
         ("0xffffffffffffffff", (1 << 64) - 1),
         ("18446744073709551615", (1 << 64) - 1),
         ("01777777777777777777777", (1 << 64) - 1),
-    ],  # fmt: skip
+    ],
 )
 def test_a_number_keeps_its_value_and_how_it_was_written(text, value):
     assert parse(PIPE + f"p: ftruncate a {text}").steps[1].arguments[1] == Number(value, text)
@@ -146,7 +146,7 @@ def test_a_constant_has_the_number_of_this_kernel():
 
 
 @pytest.mark.parametrize(
-    "prefix, value, shown",
+    ("prefix", "value", "shown"),
     [
         ("O_", 0o104002, "O_RDWR|O_NONBLOCK|O_LARGEFILE"),
         ("O_", 0, "O_RDONLY"),
@@ -398,7 +398,7 @@ MALFORMED = [
 ]
 
 
-@pytest.mark.parametrize("text, line, column, found, expected", MALFORMED)
+@pytest.mark.parametrize(("text", "line", "column", "found", "expected"), MALFORMED)
 def test_an_error_says_where_it_is_and_what_was_found_and_expected(text, line, column, found, expected):
     with pytest.raises(ScenarioError) as caught:
         parse(text)
@@ -472,7 +472,8 @@ def test_ten_thousand_malformed_texts_give_a_scenario_or_an_error_that_lies_with
     rng = random.Random(2718)
     sources = (documented(), EVERY_CALL)
     source = "".join(sources)
-    pieces = re.findall(r"\w+|\W", source) + [
+    pieces = [
+        *re.findall(r"\w+|\W", source),
         "=>",
         "->",
         "[",
@@ -480,7 +481,7 @@ def test_ten_thousand_malformed_texts_give_a_scenario_or_an_error_that_lies_with
         '"',
         "\\",
         "|",
-        "\0",
+        "\x00",
         "é",
         "\u2028",
         "\x0c",

@@ -93,7 +93,8 @@ def unix_sockets() -> dict[int, dict[str, Any]]:
         assert match, line
         users = {(int(pid), int(fd)) for pid, fd in re.findall(r"pid=(\d+),fd=(\d+)", match[8] or "")}
         found[int(match[6])] = {
-            "type": match[1], "state": match[2], "queued": int(match[3]), "bound": int(match[4]), "address": match[5].strip(), "peer": int(match[7]),
+            "type": match[1], "state": match[2], "queued": int(match[3]), "bound": int(match[4]),
+            "address": match[5].strip(), "peer": int(match[7]),
             "users": {(pid, fd) for pid, fd in users if fd < HIDDEN},
         }  # fmt: skip
     return found
@@ -224,7 +225,8 @@ class Trace:
 
 
 STRACED = {
-    "read", "write", "close", "socketpair", "sendmsg", "recvmsg", "shutdown", "lseek", "pread", "poll", "fcntl", "wait", "send", "recv", "dup", "memfd_create",
+    "read", "write", "close", "socketpair", "sendmsg", "recvmsg", "shutdown", "lseek", "pread", "poll", "fcntl",
+    "wait", "send", "recv", "dup", "memfd_create",
     "pwrite", "bind", "connect", "accept", "listen",
 }  # fmt: skip
 
@@ -261,7 +263,7 @@ def test_strace_saw_the_same_calls_with_the_same_results_on_the_same_objects(nam
             )  # taken up again after a handler
         compared += 1
         if result["errno"]:
-            assert told.startswith(f"-1 {result['errno']} ") or told.startswith("? ERESTART"), (step, told)
+            assert told.startswith((f"-1 {result['errno']} ", "? ERESTART")), (step, told)
         elif result["value"] is not None:
             assert re.match(rf"{result['value']}\b", told), (step, told)
         else:

@@ -109,19 +109,20 @@ def test_jobs_that_come_when_a_station_has_said_what_it_can_do_and_no_worker_yet
     (tmp_path / "sitecustomize.py").write_text(GATE)
     with (tmp_path / "gate").open("w") as gate:
         fcntl.flock(gate, fcntl.LOCK_EX)
-        with running(
-            tmp_path, PYTHONPATH=f"{tmp_path}{os.pathsep}{SOURCE}", PAIRSCOPE_SANDBOX="none", PAIRSCOPE_WORKERS="1"
-        ) as pool:
-            with stations(pool):
-                assert [spec.name for spec in pool.view().catalogue] == ["lab"]
-                jobs = {
-                    kind: pool.client.submit(kind, data=b"x", want="both").job
-                    for kind in ("echo", "nonsense", "digest")
-                }
-                assert ask(pool, gallery.text("one-process")).state == "done"
-                assert {pool.client.lookup(job).state for job in jobs.values()} == {"queued"}
-                fcntl.flock(gate, fcntl.LOCK_UN)
-                answers = {kind: pool.client.answer(job, 20) for kind, job in jobs.items()}
+        with (
+            running(
+                tmp_path, PYTHONPATH=f"{tmp_path}{os.pathsep}{SOURCE}", PAIRSCOPE_SANDBOX="none", PAIRSCOPE_WORKERS="1"
+            ) as pool,
+            stations(pool),
+        ):
+            assert [spec.name for spec in pool.view().catalogue] == ["lab"]
+            jobs = {
+                kind: pool.client.submit(kind, data=b"x", want="both").job for kind in ("echo", "nonsense", "digest")
+            }
+            assert ask(pool, gallery.text("one-process")).state == "done"
+            assert {pool.client.lookup(job).state for job in jobs.values()} == {"queued"}
+            fcntl.flock(gate, fcntl.LOCK_UN)
+            answers = {kind: pool.client.answer(job, 20) for kind, job in jobs.items()}
     assert {kind: (answer.state, answer.reason.partition(".")[0]) for kind, answer in answers.items() if answer} == {
         "echo": ("done", ""),
         "nonsense": ("failed", REFUSALS["unknown-kind"].rstrip(".")),

@@ -688,7 +688,7 @@ KINDS = [
 
 
 @pytest.mark.parametrize(
-    "kind, flags",
+    ("kind", "flags"),
     [(kind, "MSG_TRUNC") for kind in KINDS]
     + [(kind, flags) for kind in KINDS[:2] for flags in ("MSG_OOB", "MSG_OOB|MSG_TRUNC")],
 )

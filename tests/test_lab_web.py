@@ -13,7 +13,6 @@ import pytest
 from sqlalchemy.orm import Session
 
 from pairscope.lab import gallery
-from pairscope.lab.language import parse
 from pairscope.lab.stage import manager
 from pairscope.store import runs
 from pairscope.store.engine import engine

@@ -207,7 +207,7 @@ def test_a_graceful_restart_brings_a_new_supervisor_and_every_request_an_answer(
         visitor.join()
     assert answers[-1].status == 200
     for answer in answers:
-        assert answer.status == 200 or answer.status == 503 and answer.headers["Retry-After"] == "1", answer.text
+        assert answer.status == 200 or (answer.status == 503 and answer.headers["Retry-After"] == "1"), answer.text
     assert lamp.web_epoch() == epoch + 1
     assert lamp.supervisors() == [lamp.supervisor()]
 

@@ -213,7 +213,7 @@ def of_instance(state: Path) -> list[str]:
 
 
 def test_an_installed_wheel_has_all_that_apache_and_mariadb_are_configured_from(state: Path, installed: Path) -> None:
-    with started(state, installed) as (process, said):
+    with started(state, installed) as (_process, said):
         visitor = Visitor(re.search(r"Pairscope +(http://\S+)/\n", said)[1])  # type: ignore[index]
         eventually(lambda: visitor.get("/readyz").status == 200, "everything is ready", 30)
         assert "Pairscope" in visitor.get("/stack").text

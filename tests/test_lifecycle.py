@@ -6,10 +6,8 @@ from collections import deque
 
 import pytest
 
-from pairscope.ipc import memfd
 from pairscope.pool.board import DEPTH, RESULTS_MOST, Board, Entry
 from pairscope.pool.lifecycle import TABLE, Action, Backoff, Event, State, step
-from pairscope.pool.results import Results
 
 
 @pytest.mark.parametrize("state", [State.STARTING, State.READY, State.STOPPING])

@@ -376,7 +376,7 @@ def test_what_stands_before_nonsense_is_answered_and_the_nonsense_ends_the_chann
 
 
 @pytest.mark.parametrize(
-    "kind, payload",
+    ("kind", "payload"),
     [("result", fields(ok=True)), ("hello", fields(pid=1, sandbox="none", sandbox_detail={}, catalogue=[]))],
 )
 def test_what_is_not_for_a_client_to_send_is_refused_and_both_messages_are_recorded(shared, kind, payload):
@@ -419,7 +419,7 @@ sys.exit(main())
         )
     pool = Pool(settings, process, tmp_path / "log")
     try:
-        eventually(lambda: settings.control.exists(), "it listens")
+        eventually(settings.control.exists, "it listens")
         assert refusal(pool.client.scale, 2) == (
             "bad-request",
             "The request does not fit its kind. scale came: nobody here has an answer to it.",
@@ -561,7 +561,7 @@ def test_an_answer_beyond_the_bounds_is_a_failure_that_its_worker_tells_itself()
         ({"a": {1: 2}}, "a name that is no text"),
         ([], "no object"),
     ):
-        odd = SimpleNamespace(run=lambda task: answer)  # noqa: B023 called at once
+        odd = SimpleNamespace(run=lambda task: answer)
         told = work({"odd": odd}, SimpleNamespace(payload=Task("odd")), [])
         assert not told.ok and words in told.reason
 
@@ -937,7 +937,7 @@ def test_a_worker_that_dies_in_a_job_fails_it_once_in_words_and_is_replaced(pool
         for record in pool.records()
         if type(record) is Ended and record.serial == busy.serial and record.role == "worker"
     ] == ["killed by SIGKILL"]
-    task = [message for message in of_job(pool, accepted.job) if BY_CODE[message.kind].name == "task"][0]
+    task = next(message for message in of_job(pool, accepted.job) if BY_CODE[message.kind].name == "task")
     outcome = [record for record in pool.records() if type(record) is Outcome and record.message == task.id]
     assert [(record.state, record.reason) for record in outcome] == [
         ("unknown", f"worker {busy.serial} ended before it reported")
@@ -1045,7 +1045,7 @@ def test_a_worker_that_says_too_much_of_its_sandbox_is_replaced_and_the_pool_liv
 
 
 @pytest.mark.parametrize(
-    "detail, words",
+    ("detail", "words"),
     [
         (
             fields(a="x" * 9000),
@@ -1262,7 +1262,7 @@ def test_a_recorder_that_dies_while_the_disk_is_full_is_replaced(pool):
 
 
 @pytest.mark.parametrize(
-    "trouble, reason",
+    ("trouble", "reason"),
     [("outbox", "it read nothing while 8192 messages waited"), ("sendmsg", "sendmsg to it failed: Message too long")],
     ids=["an outbox that is full", "a sendmsg that fails"],
 )
@@ -1504,7 +1504,7 @@ def test_an_end_nobody_asked_for_is_in_the_record_of_a_job_whose_client_has_gone
         lambda: [record for record in pool.records() if type(record) is JobEnded and record.id == job],
         "the job has ended",
     )
-    assert [record for record in pool.records() if type(record) is Job and record.id == job][0].role == "tool"
+    assert next(record for record in pool.records() if type(record) is Job and record.id == job).role == "tool"
 
 
 def test_a_killed_recorder_is_replaced_and_nothing_is_missing(pool):

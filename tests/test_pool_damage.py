@@ -193,22 +193,21 @@ def test_damage_anywhere_costs_the_jobs_of_its_frames_and_no_other(tmp_path: Pat
 
 def test_a_stopped_recorder_is_said_within_seconds_and_dies_with_its_supervisor(tmp_path: Path) -> None:
     """And the next one records within seconds from when its supervisor is there."""
-    with running(tmp_path) as pool:
-        with recorder_stopped(pool) as recorder:
-            view = eventually(
-                lambda: (seen := pool.view()).recorder.state == "stopped" and seen, "it is said to be stopped", SOON
-            )
-            assert not checks(view)["database"].ok and "SIGCONT" in checks(view)["database"].detail
-            [finding] = [found for found in _record(Scene(pool.settings, view, None, None)) if found.what == "Recorder"]
-            assert finding.verdict is Verdict.CRITICAL and finding.observed == "stopped"
-            jobs = submit(pool, 5)
-            workers = [worker.pid for worker in view.workers]
-            for pid in workers:
-                os.kill(pid, signal.SIGSTOP)
-            pool.process.kill()
-            pool.process.wait()
-            for pid in (recorder, *workers):
-                eventually(lambda: not leaks.runs(pid), "what is stopped dies with its supervisor", SOON)
+    with running(tmp_path) as pool, recorder_stopped(pool) as recorder:
+        view = eventually(
+            lambda: (seen := pool.view()).recorder.state == "stopped" and seen, "it is said to be stopped", SOON
+        )
+        assert not checks(view)["database"].ok and "SIGCONT" in checks(view)["database"].detail
+        [finding] = [found for found in _record(Scene(pool.settings, view, None, None)) if found.what == "Recorder"]
+        assert finding.verdict is Verdict.CRITICAL and finding.observed == "stopped"
+        jobs = submit(pool, 5)
+        workers = [worker.pid for worker in view.workers]
+        for pid in workers:
+            os.kill(pid, signal.SIGSTOP)
+        pool.process.kill()
+        pool.process.wait()
+        for pid in (recorder, *workers):
+            eventually(lambda: not leaks.runs(pid), "what is stopped dies with its supervisor", SOON)
     with running(tmp_path) as pool:
         eventually(
             lambda: jobs <= {row[0] for row in ask(pool, "SELECT id FROM jobs")}, "the next recorder records", SOON

@@ -82,7 +82,7 @@ class Recorder:
     def end(self) -> str:
         """Waits for its end and says how it was."""
         if not self.exit:
-            eventually(lambda: self._ended(), "the recorder ends", 30)
+            eventually(self._ended, "the recorder ends", 30)
             self.exit = children.reap(self._child)
         return self.exit
 
@@ -166,7 +166,7 @@ def test_a_recorder_killed_again_and_again_in_mid_drain_writes_each_record_once(
     settings = filed(history)
     with journal(settings) as log:
         told = written(log, Story(begin=time.time_ns()), 1500)
-        for kill in range(4):
+        for _ in range(4):
             with recorder(settings) as victim:
                 begun = victim.hear(lambda progress: progress.database == "ok", "it has opened the database").position
                 victim.hear(lambda progress: progress.position > begun, "it has committed something more")
@@ -413,7 +413,7 @@ def test_records_that_the_journal_has_lost_are_told_and_passed(history: Settings
             running.drained(log.position)
         done = log.position
         lost = written(log, story, 30)
-        for first, path in segment.listed(settings.journal)[:-1]:
+        for _first, path in segment.listed(settings.journal)[:-1]:
             path.unlink()
         [(first, _path)] = segment.listed(settings.journal)
         with recorder(settings) as running:
@@ -734,7 +734,8 @@ def test_a_successor_records_within_seconds_although_a_recorder_was_stopped_with
 import sys
 from pairscope.config import load
 from pairscope.pool import children
-child = children.spawn("pairscope.recorder", "recorder", [], children.recorder_environment(load(), 1), memoryview(bytearray(1 << 20)))
+room = memoryview(bytearray(1 << 20))
+child = children.spawn("pairscope.recorder", "recorder", [], children.recorder_environment(load(), 1), room)
 print(child.pid, flush=True)
 sys.stdin.read()
 """
@@ -1035,10 +1036,10 @@ def test_a_servers_errors_are_told_apart(mariadb: MariaDB, tmp_path: Path, state
     migrate.upgrade(settings)
     from pairscope.store.engine import engine
 
-    with pytest.raises(Exception) as raised:
-        with engine(settings.history_url, poolclass=NullPool, pool_recycle=-1).begin() as connection:
-            connection.exec_driver_sql(statement)
-            connection.exec_driver_sql("SELECT 1")
+    made = engine(settings.history_url, poolclass=NullPool, pool_recycle=-1)
+    with pytest.raises(Exception) as raised, made.begin() as connection:
+        connection.exec_driver_sql(statement)
+        connection.exec_driver_sql("SELECT 1")
     assert judge(raised.value)[0] is trouble
 
 

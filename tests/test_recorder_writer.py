@@ -22,7 +22,7 @@ from pairscope.store.engine import engine
 from tests.database import MariaDB, both
 from tests.story import BEGIN, MESSAGES_OF_A_JOB, RECORDS_OF_A_JOB, TRANSFERS_OF_A_JOB, Story
 
-HISTORY = [table for table in models.History.metadata.sorted_tables]
+HISTORY = list(models.History.metadata.sorted_tables)
 
 
 def writer(settings: Settings, begin: int = 1) -> closing[Writer]:
@@ -93,7 +93,7 @@ def test_awkward_values_come_back_as_they_were(history: Settings, database: str)
         row for row in rows(history, writers.MESSAGES, "preview", "reason") if row[1].startswith("broken")
     ]
     assert (preview, reason) == (bytes(range(256)), "broken pipe: '%'")
-    [(link, inode, offset)] = [
+    [(link, _inode, offset)] = [
         row for row in rows(history, writers.TRANSFERS, "link", "inode", "offset") if row[1] == -1
     ]
     assert (link, offset) == ("/tmp/%s 'quoted' \\ ünïcode \U0001f4f7 ␀", None)

@@ -102,7 +102,9 @@ def test_a_drop_in_is_written_where_apaches_service_is_read_only_and_nowhere_els
     (tmp_path / "steps.sh").write_text(steps)
     said = f"""
 since() {{ grep -q restart {asked}; }}
-systemctl() {{ case "$*" in *ProtectSystem*) echo {protects};; *NeedDaemonReload*) echo no;; *) echo "$*" >> {asked};; esac; }}
+systemctl() {{
+    case "$*" in *ProtectSystem*) echo {protects};; *NeedDaemonReload*) echo no;; *) echo "$*" >> {asked};; esac
+}}
 . {tmp_path}/steps.sh
 done_apache_places; echo $?; do_apache_places; echo $?; done_apache_places; echo $?
 """
@@ -118,6 +120,9 @@ done_apache_places; echo $?; do_apache_places; echo $?; done_apache_places; echo
         Path(word)
         for step in (step for chapter in guides.CHAPTERS for step in chapter.steps)
         for word in re.findall(r"/(?:var/lib|var/log|run)/pairscope\b", step.commands)
+    } | {
+        Path(word)
+        for word in re.findall(r"^d (/run/pairscope) ", (ROOT / "deploy/tmpfiles.conf").read_text(), re.MULTILINE)
     }
     places = written.split()
     assert all(place.startswith("-/") for place in places), "one that is not there yet keeps no Apache from starting"
@@ -169,7 +174,7 @@ def test_another_version_of_a_library_is_told_with_both_versions(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     (tmp_path / "requirements.txt").write_text("flask==0.1\nno-such-library==9.9\n")
-    monkeypatch.setattr("pairscope.stack.checks.python.CODE", tmp_path)
+    monkeypatch.setattr("pairscope.stack.checks.python.REQUIREMENTS", tmp_path / "requirements.txt")
     drifts = [row.drift for row in checks.run(settings, fresh=True).rows if row.step == "python-environment"]
     assert (
         "requirements.txt says flask 0.1, and it is" in drifts[0]
@@ -317,11 +322,11 @@ def test_lists_of_packages_are_as_old_as_the_archive_made_them_whatever_apt_does
     ]
 
 
-@pytest.mark.parametrize("days, verdict", [(0, Verdict.GOOD), (29, Verdict.GOOD), (40, Verdict.RECOMMENDED)])
+@pytest.mark.parametrize(("days", "verdict"), [(0, Verdict.GOOD), (29, Verdict.GOOD), (40, Verdict.RECOMMENDED)])
 def test_the_check_tells_the_lists_own_age(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, days: int, verdict: Verdict
 ):
-    monkeypatch.setattr(checks, "_box", lambda: {})
+    monkeypatch.setattr(checks, "_box", dict)
     monkeypatch.setattr(system, "LISTS", tmp_path)
     for name in ("a_InRelease", "a_main_Packages.lz4", "older_InRelease"):
         (tmp_path / name).touch()
@@ -341,7 +346,7 @@ from pairscope.config import embedded
 from pairscope.stack import checks, system
 from tests.programs import hardened
 
-checks.python.CODE = pathlib.Path("/root")
+checks.python.REQUIREMENTS = pathlib.Path("/root/requirements.txt")
 settings = dataclasses.replace(embedded({"PAIRSCOPE_STATE": sys.argv[1]}), source="box")
 checks._box = lambda: {"port": int(sys.argv[2])}
 system.listen_directives = lambda _apache: {int(sys.argv[2])}

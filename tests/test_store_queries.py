@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -378,7 +379,7 @@ def test_the_pace_of_the_last_minutes_has_no_gaps(past: History, database: str) 
     with asking(past) as session:
         steps = queries.rates(session, minutes=10)
     assert len(steps) == 60
-    assert [later.at - earlier.at for earlier, later in zip(steps, steps[1:])] == [10 * 10**9] * 59
+    assert [later.at - earlier.at for earlier, later in itertools.pairwise(steps)] == [10 * 10**9] * 59
     assert sum(step.messages for step in steps) == 150
     busy = max(steps, key=lambda step: step.messages)
     assert busy.p50 == pytest.approx(60_000, rel=0.05) and busy.p99 == pytest.approx(60_000, rel=0.05)
@@ -548,7 +549,7 @@ def test_sqlite_answers_every_filter_from_an_index(
             if table != "workers":
                 assert not any("TEMP B-TREE FOR ORDER BY" in step for step in plan), (statement, plan)
             scans = [step for step in plan if step.startswith(f"SCAN {TABLE_NAMES[table]}")]
-            assert not scans or "LIMIT" in statement and "WHERE" not in statement, (statement, plan)
+            assert not scans or ("LIMIT" in statement and "WHERE" not in statement), (statement, plan)
 
 
 @pytest.fixture(scope="module")

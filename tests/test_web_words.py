@@ -349,7 +349,8 @@ RECORDED = (
 """Why a job failed and how a worker ended, which stay as they were recorded."""
 TERM = "^in flight$"
 PAGES = (
-    "/", "/messages", "/transfers", "/workers", "/jobs", "/workers/1", "/lab", "/lab/edit", "/lab/compare", "/lab/scenarios/parent-and-child", "/database", "/database/messages",
+    "/", "/messages", "/transfers", "/workers", "/jobs", "/workers/1", "/lab", "/lab/edit", "/lab/compare",
+    "/lab/scenarios/parent-and-child", "/database", "/database/messages",
     "/login", "/nowhere", "/messages/77", "/jobs/5", "/workers/900", "/lab/runs/aaaaaaaaaaaaa", "/lab/scenarios/nope",
 )  # fmt: skip
 

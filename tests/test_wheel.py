@@ -18,9 +18,11 @@ pytestmark = pytest.mark.web
 
 @pytest.fixture(scope="module")
 def server(installed: Path, temporary_directory: Path) -> Iterator[Server]:
-    with tempfile.TemporaryDirectory(prefix="state", dir=temporary_directory) as state:
-        with running(Path(state), python=installed, cwd=Path("/")) as server:
-            yield server
+    with (
+        tempfile.TemporaryDirectory(prefix="state", dir=temporary_directory) as state,
+        running(Path(state), python=installed, cwd=Path("/")) as server,
+    ):
+        yield server
 
 
 def test_a_wheel_holds_all_that_git_has_of_the_package_and_of_deploy(wheel: Path) -> None:

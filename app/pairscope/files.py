@@ -1,7 +1,7 @@
 """Where the program's own files stand: in a checkout, in a copy of it, in an installed wheel.
 
-A checkout has ``app/pairscope/`` and, beside ``app/``, ``deploy/`` and ``requirements.txt``. A wheel, and the copy that a
-private instance makes of a checkout, have both of these inside the package.
+A checkout has ``app/pairscope/`` and, beside ``app/``, ``deploy/`` and ``requirements.txt``. A wheel, and the copy that
+a private instance makes of a checkout, have both of these inside the package.
 """
 
 from __future__ import annotations

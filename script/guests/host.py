@@ -33,9 +33,8 @@ def sources(suite: str) -> list[tuple[str, str]]:
             and words[0] == "Packages"
             and words[4] == "main"
             and re.fullmatch(rf"{suite}(-security|-updates)?", words[1])
-        ):
-            if (words[2], words[3]) not in found:
-                found.append((words[2], words[3]))
+        ) and (words[2], words[3]) not in found:
+            found.append((words[2], words[3]))
     return found
 
 

@@ -169,7 +169,7 @@ def _booted(name: str, tree: Path, log: Path) -> Iterator[int]:
             stderr=said,
             env=environment,
             start_new_session=True,  # Ctrl-C is for the tests, which then end it in order
-            preexec_fn=place.die_with_the_parent,
+            preexec_fn=place.die_with_the_parent,  # noqa: PLW1509 this program has one thread
         )
         try:
             yield _wait_for_boot(process, told, log)

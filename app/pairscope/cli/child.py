@@ -42,7 +42,7 @@ class Watched:
         self._then()
 
     def handle_error(self) -> None:
-        raise
+        raise  # noqa: PLE0704 asyncore calls it in an except clause
 
     def close(self) -> None:
         self._poll.pop(self._fd, None)

@@ -45,6 +45,7 @@ def list_(as_json: bool) -> None:
     for entry in gallery.entries():
         shown.add_row(str(entry.number), Text(entry.name, "bold"), entry.title)
     console().print(shown)
+    return None
 
 
 @lab.command()
@@ -88,6 +89,7 @@ def run(scenario: str, here: bool, output: str | None, times: int, as_json: bool
     put_json(found) if as_json else _show(found)
     if found["verdict"] != "held":
         sys.exit(FAILED)
+    return None
 
 
 @lab.command()
@@ -101,6 +103,7 @@ def show(file: str, step: int | None) -> None:
     if step > len(found["steps"]):
         raise Failure(f"--step is {step}; the run has {len(found['steps'])} steps", USAGE)
     _show_step(found, step)
+    return None
 
 
 @lab.command()
@@ -253,7 +256,8 @@ def _show_open(found: dict[str, Any]) -> None:
         "children": "{} have ended; of which child wait takes leave first is the kernel's choice",
         "stopped": "{} stops its own process by a signal that another thread takes; whether its call returns before is "
         "the kernel's choice",
-        "collector": "descriptors are in flight to each other alone; when the kernel's garbage collector frees them is open",
+        "collector": "descriptors are in flight to each other alone; when the kernel's garbage collector frees them "
+        "is open",
     }
     for number, step in enumerate(found["steps"], 1):
         for way in step.get("open") or ():

@@ -27,3 +27,4 @@ def migrate(check: bool, as_json: bool) -> None:
         print(f"Applied: {', '.join(applied)}")
     else:
         print("The tables are up to date.")
+    return None

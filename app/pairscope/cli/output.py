@@ -25,7 +25,8 @@ ROLES = {
 }
 GOOD, ATTENTION, BAD = "green", "yellow", "red"
 STATES = {
-    "idle": GOOD, "busy": ATTENTION, "starting": ATTENTION, "stopping": ATTENTION, "stopped": ATTENTION, "received": GOOD, "sent": ATTENTION, "failed": BAD,
+    "idle": GOOD, "busy": ATTENTION, "starting": ATTENTION, "stopping": ATTENTION, "stopped": ATTENTION,
+    "received": GOOD, "sent": ATTENTION, "failed": BAD,
     "unknown": BAD, "done": GOOD, "queued": ATTENTION, "running": ATTENTION, "cancelled": BAD,
 }  # fmt: skip
 

@@ -85,7 +85,8 @@ def _show(said: Snapshot) -> None:
     for worker in sorted(said.workers, key=lambda worker: worker.serial):
         job = f"{worker.kind} {worker.job}" if worker.job else "-"
         rows.add_row(
-            str(worker.serial), str(worker.pid), state(worker.standing), job, worker.sandbox or "-", str(worker.done), str(worker.failed),
+            str(worker.serial), str(worker.pid), state(worker.standing), job, worker.sandbox or "-", str(worker.done),
+            str(worker.failed),
             age((now - worker.born) / 1e9),
         )  # fmt: skip
     out.print(rows)

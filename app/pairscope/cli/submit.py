@@ -150,10 +150,9 @@ def _copy(source: BinaryIO, name: str, settings: Settings) -> tuple[int, str, in
 def _save(client: Client, job: int, path: str) -> None:
     """Copies the output from the descriptor that the supervisor hands over."""
     found, fd = client.fetch(job)
-    with os.fdopen(fd, "rb", buffering=0) as source:
-        with click.open_file(path, "wb") as sink:
-            while block := source.read(BLOCK):
-                sink.write(block)
+    with os.fdopen(fd, "rb", buffering=0) as source, click.open_file(path, "wb") as sink:
+        while block := source.read(BLOCK):
+            sink.write(block)
     if path != "-":
         say(f"{path}: {size(found.size)}, {found.media}")
 

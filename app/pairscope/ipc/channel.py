@@ -265,6 +265,7 @@ class Channel:
             except OSError:
                 pass  # no room now, or what the second try will say
         self._send((out,), deadline)
+        return None
 
     def send(self, outs: Sequence[Outgoing], timeout: float | None = None) -> None:
         """Sends prepared messages in order, waiting for room. Raises as :meth:`post`; what was sent before then is
@@ -276,6 +277,7 @@ class Channel:
             except OSError:
                 pass  # as in post
         self._send(outs, deadline)
+        return None
 
     def _send(self, outs: Sequence[Outgoing], deadline: float | None) -> None:
         left = deque(outs)

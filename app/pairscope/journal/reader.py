@@ -44,7 +44,7 @@ class JournalGap(Exception):
 
 def follows(position: int, record: Record, last: int) -> bool:
     """Whether nothing is missing between position `last` and a record: it is the next one, or begins the next epoch."""
-    return position <= last + 1 or type(record) is Epoch and record.after == last and not record.lost
+    return position <= last + 1 or (type(record) is Epoch and record.after == last and not record.lost)
 
 
 class Reader:
@@ -168,7 +168,7 @@ class Reader:
 
     def _begun(self) -> Begun | None:
         """The epoch of this segment, where its own record is behind `last` and was not read."""
-        if self.last >= self._first or self._head is None and not self._stepped:
+        if self.last >= self._first or (self._head is None and not self._stepped):
             return None
         head = self._head
         return Begun(self._first, head.epoch if head else 0, head.serials.get("supervisor", 0) if head else 0)

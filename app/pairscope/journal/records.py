@@ -8,7 +8,7 @@ position that last touched a row of history is that row's ``change``.
 
 from __future__ import annotations
 
-from typing import Any, Union
+from typing import Any
 
 import msgspec
 
@@ -185,4 +185,4 @@ class OutputGone(msgspec.Struct, array_like=True, gc=False, tag=11):
     reason: str
 
 
-Record = Union[Epoch, Born, Ready, Ended, Message, Outcome, Proof, Job, JobStarted, JobEnded, OutputGone]
+Record = Epoch | Born | Ready | Ended | Message | Outcome | Proof | Job | JobStarted | JobEnded | OutputGone

@@ -181,7 +181,7 @@ def torn(tail: bytes, expected: int, head: bool = False) -> bool:
     if len(tail) < FRAME.size:
         return True
     length, crc, position, count = FRAME.unpack_from(tail)
-    if position != expected and not head or not len(tail) - FRAME.size < length <= BODY_MAX or count > length:
+    if (position != expected and not head) or not len(tail) - FRAME.size < length <= BODY_MAX or count > length:
         return False
     return crc32(tail[FRAME.size :], crc32(tail[8 : FRAME.size])) != crc  # else it is whole, and its length has changed
 
@@ -195,7 +195,7 @@ def _held(bad: bytes, expected: int, head: bool) -> int:
         inner = _announced(bad[at + FRAME.size : at + FRAME.size + 5])
         if inner and crc32(bad[at + FRAME.size :], crc32(_COVERED.pack(expected + count, inner))) == crc:
             return count + inner
-        if not (0 < said <= min(length, len(bad) - at) or head and at == 0 and said == 0 and position == expected):
+        if not (0 < said <= min(length, len(bad) - at) or (head and at == 0 and said == 0 and position == expected)):
             return count + len(bad) - at
         count += said
         at += FRAME.size + length

@@ -200,8 +200,8 @@ class Writer:
             self._learn_segment(first, pieces)
         after = self._position if any(piece.whole for _first, pieces in read for piece in pieces) else None
         running = boot.names()
-        known = self._boot_before == "" or self._boot_before is not None and boot.same(self._boot_before, running)
-        self.lost = after is None or not known and not self._stopped
+        known = self._boot_before == "" or (self._boot_before is not None and boot.same(self._boot_before, running))
+        self.lost = after is None or (not known and not self._stopped)
         self.epoch = self._epoch_before + 1
         now = time.time_ns()
         furthest = max(found[-1][0] if found else 0, self._position)
@@ -259,8 +259,7 @@ class Writer:
     def _learn(self, records: list[Record]) -> None:
         for record in records:
             if type(record) is Message:
-                if record.id > self.last_id:
-                    self.last_id = record.id
+                self.last_id = max(self.last_id, record.id)
             elif type(record) is Born:
                 self.serials[record.role] = max(record.serial, self.serials.get(record.role, 0))
             elif type(record) is Epoch:

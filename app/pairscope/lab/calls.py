@@ -10,7 +10,8 @@ from pairscope.lab.constants import NUMBERS
 
 DOMAINS = ("AF_UNIX", "AF_INET", "AF_INET6")
 COMMANDS = (
-    "F_DUPFD", "F_DUPFD_CLOEXEC", "F_GETFD", "F_SETFD", "F_GETFL", "F_SETFL", "F_GETPIPE_SZ", "F_SETPIPE_SZ", "F_GET_SEALS", "F_ADD_SEALS",
+    "F_DUPFD", "F_DUPFD_CLOEXEC", "F_GETFD", "F_SETFD", "F_GETFL", "F_SETFL", "F_GETPIPE_SZ", "F_SETPIPE_SZ",
+    "F_GET_SEALS", "F_ADD_SEALS",
 )  # fmt: skip
 """Of fcntl. Others signal somebody, or take an address."""
 OPTIONS = tuple(
@@ -112,7 +113,8 @@ def _arguments(text: str) -> tuple[Argument, ...]:
 
 
 def _call(
-    name: str, arguments: str, binds: str, manual: str, summary: str, *, sysno: str = "", blocks: bool = False, named: str = "",
+    name: str, arguments: str, binds: str, manual: str, summary: str, *, sysno: str = "", blocks: bool = False,
+    named: str = "",
     binds_for: tuple[str, ...] = (),
 ) -> Call:  # fmt: skip
     return Call(
@@ -325,7 +327,8 @@ EXPECTED = {
     "flags": "msg_flags of what came",
     "fds": "how many descriptors came",
     "status": "the exit status that wait gave",
-    "killed": "the signal that ended the child, from wait; of any other call, the signal that its caller did not survive",
+    "killed": "the signal that ended the child, from wait; of any other call, the signal that its caller did not "
+    "survive",
     "stopped": "the signal that stopped the child, from wait with WUNTRACED",
     "continued": "SIGCONT, from wait with WCONTINUED, where the child was let go on",
     "revents": "what poll found",
@@ -334,7 +337,8 @@ EXPECTED = {
 }
 """Keys of an expectation."""
 EXPECTED_OF = {
-    "flags": ("recvmsg",), "fds": ("recvmsg",), "creds": ("recvmsg",), "status": ("wait", "waitpid", "exit"), "killed": (),
+    "flags": ("recvmsg",), "fds": ("recvmsg",), "creds": ("recvmsg",), "status": ("wait", "waitpid", "exit"),
+    "killed": (),
     "stopped": ("wait", "waitpid"), "continued": ("wait", "waitpid"),
     "revents": ("poll",), "value": ("getsockopt", "read"),
 }  # fmt: skip

@@ -42,7 +42,8 @@ ABOUT = {"title": False, "notice": True, "man": False, "ask": False, "quirk": Fa
 _TOKEN = re.compile(
     r"""(?P<space>[ \t]+) | (?P<comment>\#.*) | (?P<arrow>->) | (?P<expect>=>)
       | (?P<hex>x"[^"]*") | (?P<text>"(?:[^"\\]|\\.)*") | (?P<number>-?(?:0x[0-9A-Fa-f]+|[0-9]+)[KM]?(?![A-Za-z0-9_]))
-      | (?P<constant>[A-Z][A-Z0-9_]*(?![A-Za-z])) | (?P<word>[a-z][A-Za-z0-9_]*) | (?P<mixed>[A-Za-z_][A-Za-z0-9_]*) | (?P<mark>[:=|*,\[\]()])""",
+      | (?P<constant>[A-Z][A-Z0-9_]*(?![A-Za-z])) | (?P<word>[a-z][A-Za-z0-9_]*)
+      | (?P<mixed>[A-Za-z_][A-Za-z0-9_]*) | (?P<mark>[:=|*,\[\]()])""",
     re.VERBOSE,
 )
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,15}\Z")
@@ -388,7 +389,8 @@ class _Line:
         total = sum(
             len(value.data) * value.times if isinstance(value, Text) else value.value
             for value in items.values
-            if argument.of == "text" and isinstance(value, Text) or argument.of == "size" and isinstance(value, Number)
+            if (argument.of == "text" and isinstance(value, Text))
+            or (argument.of == "size" and isinstance(value, Number))
         )
         if total > BYTES_MAX:
             raise ScenarioError(place, f"{total} bytes in one list", f"at most {BYTES_MAX}")
@@ -526,6 +528,7 @@ class _Line:
         self._wrong(
             "a number, a constant, a name, a text in double quotes" + ("" if inside else " or a list in brackets")
         )
+        return None
 
     def _items(self) -> Items:
         self._take()

@@ -4,7 +4,6 @@ words."""
 from __future__ import annotations
 
 import dataclasses
-from typing import Union
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -52,7 +51,7 @@ class Items:
     values: tuple[Value, ...]
 
 
-Value = Union[Number, Text, Name, Constants, Items]
+Value = Number | Text | Name | Constants | Items
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

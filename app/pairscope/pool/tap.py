@@ -172,8 +172,7 @@ class Tap:
         now = time.monotonic_ns()
         for receipt in receipts:
             message, received = receipt.message, receipt.received
-            if received > now:
-                received = now
+            received = min(received, now)
             sent = sent_before(message, None)
             if sent is PLAIN:  # as most are
                 records.append(Outcome(message, "received", received + offset, receipt.flags, []))

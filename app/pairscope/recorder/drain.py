@@ -143,6 +143,7 @@ class Drain:
             return self._wait_for_journal(f"what the journal has damaged cannot be set aside: {error.strerror}")
         log.error("%s; going on behind it", gap)
         self._insist(lambda: self._writer.put_aside(gap.after + 1, None, str(gap), gap.reached, gap.begun))
+        return None
 
     def _wait_for_journal(self, reason: str) -> None:
         """Lets time pass before the next try. Raises Finished where the supervisor wants no other."""

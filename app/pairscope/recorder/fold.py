@@ -126,10 +126,9 @@ def needs(batch: Batch) -> Needs:
                 found.jobs.add(record.job)
         elif kind is Born:
             processes.add((record.role, record.serial))
-        elif kind is Ready or kind is Ended:
-            if (record.role, record.serial) not in processes:
-                found.processes.add((record.role, record.serial))
-        if kind is Epoch or kind is Ended and record.role == "supervisor":
+        elif (kind is Ready or kind is Ended) and (record.role, record.serial) not in processes:
+            found.processes.add((record.role, record.serial))
+        if kind is Epoch or (kind is Ended and record.role == "supervisor"):
             found.all_open = True
     return found
 

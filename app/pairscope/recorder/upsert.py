@@ -116,7 +116,7 @@ class Upsert:
     def _unfit(self, rows: Sequence[msgspec.Struct]) -> Unfit:
         for row in rows:
             for column, value in zip(self._columns, msgspec.structs.astuple(row)):
-                if _sort(column) == "numbers" or _sort(column) == "nullable" and value is not None:
+                if _sort(column) == "numbers" or (_sort(column) == "nullable" and value is not None):
                     try:
                         struct.pack(_integer(column)[0], value)
                     except struct.error:

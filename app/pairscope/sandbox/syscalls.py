@@ -66,11 +66,16 @@ CONDITIONS: dict[str, str] = {
 DENIED: tuple[str, ...] = (
     "open", "openat", "openat2", "creat", "socket", "socketpair", "connect", "bind", "listen", "accept", "accept4",
     "fork", "vfork", "clone", "clone3", "execve", "execveat", "kill", "tkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo",
-    "ptrace", "kcmp", "pidfd_open", "pidfd_getfd", "pidfd_send_signal", "process_vm_readv", "process_vm_writev", "process_madvise",
-    "memfd_create", "memfd_secret", "io_uring_setup", "io_uring_enter", "io_uring_register", "userfaultfd", "bpf", "perf_event_open",
-    "prctl", "setuid", "setresuid", "setgroups", "capset", "unshare", "setns", "mount", "chroot", "pivot_root", "personality",
-    "ftruncate", "fallocate", "flock", "dup2", "dup3", "splice", "sendfile", "copy_file_range", "shmget", "shmat", "mq_open",
-    "pkey_mprotect", "pwritev", "pwritev2", "keyctl", "add_key", "seccomp", "landlock_create_ruleset", "setrlimit", "reboot", "kexec_load",
+    "ptrace", "kcmp", "pidfd_open", "pidfd_getfd", "pidfd_send_signal", "process_vm_readv", "process_vm_writev",
+    "process_madvise",
+    "memfd_create", "memfd_secret", "io_uring_setup", "io_uring_enter", "io_uring_register", "userfaultfd", "bpf",
+    "perf_event_open",
+    "prctl", "setuid", "setresuid", "setgroups", "capset", "unshare", "setns", "mount", "chroot", "pivot_root",
+    "personality",
+    "ftruncate", "fallocate", "flock", "dup2", "dup3", "splice", "sendfile", "copy_file_range", "shmget", "shmat",
+    "mq_open",
+    "pkey_mprotect", "pwritev", "pwritev2", "keyctl", "add_key", "seccomp", "landlock_create_ruleset", "setrlimit",
+    "reboot", "kexec_load",
 )  # fmt: skip
 """Calls whose refusal is a promise. They are refused because they are not allowed; a test holds the lists apart."""
 

@@ -43,8 +43,10 @@ CHAPTER = Chapter(
             wrong=(
                 (
                     "`Module wsgi does not exist`",
-                    "the package of the step before is missing, or wsgi is built from source: see the last "
-                    "chapter of this page",
+                    (
+                        "the package of the step before is missing, or wsgi is built from source: see the last "
+                        "chapter of this page"
+                    ),
                 ),
             ),
             elsewhere=(("RHEL family", "modules are on by default: /etc/httpd/conf.modules.d"),),
@@ -90,8 +92,10 @@ CHAPTER = Chapter(
             wrong=(
                 (
                     "`Read-only file system` in the journal of apache2",
-                    "another drop-in takes ReadWritePaths back with an empty line: `systemctl cat apache2` "
-                    "shows all of them",
+                    (
+                        "another drop-in takes ReadWritePaths back with an empty line: `systemctl cat apache2` "
+                        "shows all of them"
+                    ),
                 ),
             ),
         ),
@@ -105,15 +109,19 @@ CHAPTER = Chapter(
             wrong=(
                 (
                     "`could not bind to address 0.0.0.0:{port}` at the start below",
-                    "`ss -ltnp` shows who has the port: stop that, or choose another in "
-                    "/etc/pairscope/box.toml and repeat the steps from there",
+                    (
+                        "`ss -ltnp` shows who has the port: stop that, or choose another in "
+                        "/etc/pairscope/box.toml and repeat the steps from there"
+                    ),
                 ),
             ),
             elsewhere=(
                 (
                     "RHEL family",
-                    "the file goes to /etc/httpd/conf.d; SELinux: semanage port -a -t http_port_t -p tcp "
-                    "{port} where it is not one already",
+                    (
+                        "the file goes to /etc/httpd/conf.d; SELinux: semanage port -a -t http_port_t -p tcp "
+                        "{port} where it is not one already"
+                    ),
                 ),
             ),
         ),
@@ -128,8 +136,10 @@ CHAPTER = Chapter(
             elsewhere=(
                 (
                     "RHEL family",
-                    "SELinux: setsebool -P httpd_can_network_connect_db 1, and a label for the socket in "
-                    "/run/pairscope",
+                    (
+                        "SELinux: setsebool -P httpd_can_network_connect_db 1, and a label for the socket in "
+                        "/run/pairscope"
+                    ),
                 ),
             ),
         ),

@@ -23,8 +23,10 @@ CHAPTER = Chapter(
             wrong=(
                 (
                     "`the pool is away`",
-                    "/var/log/pairscope/error.log says why the supervisor ended; Apache starts it again within "
-                    "a second",
+                    (
+                        "/var/log/pairscope/error.log says why the supervisor ended; Apache starts it again within "
+                        "a second"
+                    ),
                 ),
             ),
         ),
@@ -49,8 +51,10 @@ CHAPTER = Chapter(
                 ("`This token is not an operator's`", "it was used, or is older than a day: the command makes another"),
                 (
                     "a page that does not load",
-                    "the browser is on another machine: open the link with this machine's name or address in "
-                    "the place of localhost",
+                    (
+                        "the browser is on another machine: open the link with this machine's name or address in "
+                        "the place of localhost"
+                    ),
                 ),
             ),
         ),

@@ -29,8 +29,10 @@ CHAPTER = Chapter(
                 ("Ubuntu", "24.04 has 3.12, which serves; 22.04 has 3.10, which is too old"),
                 (
                     "RHEL family",
-                    "dnf -y install python3.11; mod_wsgi must then be built for it, see the last chapter of "
-                    "the Apache guide",
+                    (
+                        "dnf -y install python3.11; mod_wsgi must then be built for it, see the last chapter of "
+                        "the Apache guide"
+                    ),
                 ),
             ),
         ),
@@ -50,8 +52,8 @@ CHAPTER = Chapter(
         Step(
             id="python-environment",
             title="Install its libraries",
-            purpose="requirements.txt names each library with its version; they go into an environment of their own, which "
-            "also gets the command.",
+            purpose="requirements.txt names each library with its version; they go into an environment of their own, "
+            "which also gets the command.",
             commands="VENV=/opt/pairscope/venv PYTHON=/usr/bin/python3 /opt/pairscope/code/script/environment",
             done=(
                 '(cd /opt/pairscope/code && [ "$(cat requirements*.txt requirements.txt | cksum)" = '
@@ -89,8 +91,10 @@ CHAPTER = Chapter(
             wrong=(
                 (
                     "`unknown choice`, or `expected`",
-                    "box.toml holds something else than port, hosts, workers, node and node_name; the sentence "
-                    "says what",
+                    (
+                        "box.toml holds something else than port, hosts, workers, node and node_name; the sentence "
+                        "says what"
+                    ),
                 ),
                 ("`ModuleNotFoundError`", "the libraries are not whole: repeat the step before the last"),
             ),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import grp
 import ipaddress
+import itertools
 import os
 import pwd
 import re
@@ -132,7 +133,9 @@ def addresses() -> list[str]:
     """The IPv4 addresses of this machine, without those of its loopback. Raises OSError. /proc/self/net stays where
     ProcSubset=pid hides /proc/net."""
     lines = Path("/proc/self/net/fib_trie").read_text().splitlines()
-    found = {line.split()[-1] for line, after in zip(lines, lines[1:]) if "|--" in line and "/32 host LOCAL" in after}
+    found = {
+        line.split()[-1] for line, after in itertools.pairwise(lines) if "|--" in line and "/32 host LOCAL" in after
+    }
     return sorted(address for address in found if not address.startswith("127."))
 
 

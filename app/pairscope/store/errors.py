@@ -137,7 +137,7 @@ class Fault(NamedTuple):
         """Whether a server said it; False: nobody is there, or the connection ended."""
         if self.kind in (Kind.HOST, Kind.ABSENT):
             return False
-        return isinstance(self.number, str) or self.number not in _ENDED and not 2000 <= self.number < 3000
+        return isinstance(self.number, str) or (self.number not in _ENDED and not 2000 <= self.number < 3000)
 
 
 def of(error: BaseException) -> Fault | None:
@@ -156,8 +156,7 @@ def of(error: BaseException) -> Fault | None:
         return None  # a statement that this program has made wrongly
     if (
         isinstance(error, exc.SQLAlchemyError)
-        or isinstance(error, OSError)
-        and _through_a_driver(error)
+        or (isinstance(error, OSError) and _through_a_driver(error))
         or _from_a_driver(error)
     ):
         # A driver that stumbles (AttributeError, IndexError) has been told something that it does not understand, or

@@ -15,7 +15,7 @@ import dataclasses
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, false, func, not_, or_
@@ -170,10 +170,8 @@ def _identity(attribute: InstrumentedAttribute[Any]) -> Read:
     whole = _number(attribute)
 
     def read(operator: str, value: str, column: int) -> ColumnElement[bool]:
-        if (
-            re.fullmatch(r"(\u2026|\.\.\.)\d+", value, re.ASCII)
-            or re.fullmatch(r"\d{1,7}", value, re.ASCII)
-            and int(value) < SHORTEST
+        if re.fullmatch(r"(\u2026|\.\.\.)\d+", value, re.ASCII) or (
+            re.fullmatch(r"\d{1,7}", value, re.ASCII) and int(value) < SHORTEST
         ):
             where = "it ends the address of the job's page, to which the short one links"
             raise FilterError(
@@ -186,7 +184,7 @@ def _identity(attribute: InstrumentedAttribute[Any]) -> Read:
 
 def _amount(value: str, column: int, units: Mapping[str, int], expected: str) -> int:
     found = re.fullmatch(r"(\d{1,19})(\.\d{1,9})?\s*([a-zA-Zµ]*)", value, re.ASCII if not units else 0)
-    if not found or (found[3] or found[2]) and not units or found[3].lower() not in {"", *units}:
+    if not found or ((found[3] or found[2]) and not units) or found[3].lower() not in {"", *units}:
         raise FilterError(f"{value!r} is not {expected}", column)
     whole, fraction, unit = found.groups()
     factor = units.get(unit.lower(), 1)
@@ -332,7 +330,8 @@ def _ends(model: type[Message] | type[Transfer]) -> list[Field]:
 
 def _messages() -> list[Field]:
     states = _one_of(Message.state, _with_shown(MESSAGE_STATES))
-    return _ends(Message) + [
+    return [
+        *_ends(Message),
         Field(
             "state",
             "What became of it; in flight is sent.",
@@ -355,15 +354,50 @@ def _messages() -> list[Field]:
 def _transfers() -> list[Field]:
     proofs = {**_with_shown((*PROOFS, "")), "pending": ""}
     del proofs[""]
-    return _ends(Transfer) + [
-        Field("object", "What the descriptor refers to.", "object:memfd", _one_of(Transfer.object, _OBJECTS), index="ix_transfers_object_message_position"),
-        Field("proof", "Whether both numbers are one open file description; proved is same, not made yet pending.", "proof:same", _one_of(Transfer.proof, proofs), index="ix_transfers_proof_message_position"),
-        Field("inode", "The object's inode number.", "inode:1042", _number(Transfer.inode), index="ix_transfers_inode_message_position"),
-        Field("access", "What the descriptor allows.", "access:read", _one_of(Transfer.access, ("read", "write", "read-write"))),
-        Field("fd", "Its number at either end.", "fd:7", _either(_number(Transfer.sender_fd), _number(Transfer.receiver_fd)), True),
+    return [
+        *_ends(Transfer),
+        Field(
+            "object",
+            "What the descriptor refers to.",
+            "object:memfd",
+            _one_of(Transfer.object, _OBJECTS),
+            index="ix_transfers_object_message_position",
+        ),
+        Field(
+            "proof",
+            "Whether both numbers are one open file description; proved is same, not made yet pending.",
+            "proof:same",
+            _one_of(Transfer.proof, proofs),
+            index="ix_transfers_proof_message_position",
+        ),
+        Field(
+            "inode",
+            "The object's inode number.",
+            "inode:1042",
+            _number(Transfer.inode),
+            index="ix_transfers_inode_message_position",
+        ),
+        Field(
+            "access",
+            "What the descriptor allows.",
+            "access:read",
+            _one_of(Transfer.access, ("read", "write", "read-write")),
+        ),
+        Field(
+            "fd",
+            "Its number at either end.",
+            "fd:7",
+            _either(_number(Transfer.sender_fd), _number(Transfer.receiver_fd)),
+            True,
+        ),
         Field("size", "Bytes of the object.", "size:>1MiB", _size(Transfer.size), True),
-        Field("state", "What became of the message.", "state:received", _one_of(Transfer.state, _with_shown(MESSAGE_STATES))),
-    ]  # fmt: skip
+        Field(
+            "state",
+            "What became of the message.",
+            "state:received",
+            _one_of(Transfer.state, _with_shown(MESSAGE_STATES)),
+        ),
+    ]
 
 
 def _jobs() -> list[Field]:

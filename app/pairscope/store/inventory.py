@@ -84,7 +84,7 @@ def tables(history: Session, own: Session) -> list[TableInfo]:
                     size.get("partitions", 0),
                     _definitions(table),
                     _last_hour(session, table),
-                )  # fmt: skip
+                )
             )
     return found
 

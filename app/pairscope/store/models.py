@@ -375,7 +375,7 @@ def _check(row: History, _context: object) -> None:
     held = row.__dict__
     for name, kind, nullable in _columns(type(row)):
         value = held.get(name, held)
-        if type(value) is kind or value is held or value is None and nullable:
+        if type(value) is kind or value is held or (value is None and nullable):
             continue
         attributes.set_committed_value(row, name, None if nullable else _EMPTY[kind])
         row.unreadable = {**row.unreadable, name: UNFIT % {"found": f"{value!r:.60}", "expected": EXPECTED[kind]}}  # type: ignore[misc]

@@ -320,10 +320,8 @@ def quarantined(session: Session, most: int = 50) -> Sequence[Quarantine]:
 
 
 def _committed(session: Session) -> dict[int, int]:
-    return {
-        node: position
-        for node, position in session.execute(select(Position.node, Position.position).order_by(Position.node))
-    }
+    found = session.execute(select(Position.node, Position.position).order_by(Position.node))
+    return {node: position for node, position in found}  # noqa: C416 dict() would take a Result for a mapping
 
 
 def _changes_of_node(

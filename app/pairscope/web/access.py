@@ -149,7 +149,7 @@ def _stored(condition: Any, expected: str) -> Verified | None:
             memory[expected] = verified, time.monotonic() + REMEMBERED
         else:
             memory.pop(expected, None)
-    if verified is None or verified.expires is not None and verified.expires <= time.time_ns():
+    if verified is None or (verified.expires is not None and verified.expires <= time.time_ns()):
         return None
     return verified
 

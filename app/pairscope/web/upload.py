@@ -238,7 +238,7 @@ def receive(request: flask.Request, field: str = "file") -> Iterator[Upload | No
     if len(parts) > 1:
         raise BadRequest(_("%(count)s files came, and a job works on one. Send each by itself.", count=len(parts)))
     part = parts[0] if parts else None
-    if part is None or not (part.filename or isinstance(part.stream, Landing) and part.stream.size):
+    if part is None or not (part.filename or (isinstance(part.stream, Landing) and part.stream.size)):
         yield None
         return
     landing = part.stream

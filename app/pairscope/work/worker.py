@@ -44,7 +44,7 @@ def work(jobs: dict[str, Job], arrival: Arrival, fds: list[int]) -> Result:
         return Result(False, reason=str(error))
     except MemoryError:
         return Result(False, reason="it needed more memory than a worker may have")
-    except Exception as error:  # noqa: BLE001 a fault of one job must not end the worker
+    except Exception as error:  # a fault of one job must not end the worker
         return Result(False, reason=f"the job failed by a fault of its own: {type(error).__name__}: {error}")
 
 

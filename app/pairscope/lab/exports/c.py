@@ -365,7 +365,8 @@ class _Program:
         size = step.arguments[2] if step.call == "read" and len(step.arguments) > 2 else room
         more = step.arguments[2:] if step.call != "read" else ()
         where = self._address(room) or "text"
-        call = f"{step.call}({', '.join([self._int(step.arguments[0]), where, self._int(size), *(self._int(value, 64) for value in more)])})"
+        arguments = [self._int(step.arguments[0]), where, self._int(size), *(self._int(value, 64) for value in more)]
+        call = f"{step.call}({', '.join(arguments)})"
         if step.call == "recv":
             self._headers.add("sys/socket.h")
             flags = integer(more[0]) or 0

@@ -256,9 +256,11 @@ def makes_files(scenario: Scenario) -> bool:
     """Whether a step may leave a file in the directory it is taken in."""
     return any(
         step.call == "open"
-        or step.call in ("bind", "connect")
-        and address(step.arguments[1])[0] == "unix"
-        and not content(step.arguments[1]).startswith(b"\0")
+        or (
+            step.call in ("bind", "connect")
+            and address(step.arguments[1])[0] == "unix"
+            and not content(step.arguments[1]).startswith(b"\0")
+        )
         for step in scenario.steps
         if not step.returned
     )

@@ -134,8 +134,7 @@ class _Program:
             else "",
             "CLEAN": '        os.chdir("/")\n        shutil.rmtree(scratch)\n' if files else "",
         }
-        text = re.sub("@([A-Z_]+)@", lambda found: marks[found[1]], text)
-        return text
+        return re.sub("@([A-Z_]+)@", lambda found: marks[found[1]], text)
 
     def _files(self) -> bool:
         files = planning.makes_files(self._plan.scenario)
@@ -312,8 +311,10 @@ class _Program:
             told = f"tell(count, {self._use('quoted')}(data))"
             return [
                 *([f"kept = {self._use('keeps')}({self._int(fd)})"] if truncates else []),
-                f"count, data = {self._use('raw_read')}(libc.recv, {self._int(fd)}, {self._int(size)}, "
-                f"{self._int(flags)})",
+                (
+                    f"count, data = {self._use('raw_read')}(libc.recv, {self._int(fd)}, {self._int(size)}, "
+                    f"{self._int(flags)})"
+                ),
                 *(["if kept or not count:", f"    {told}", "else:", "    tell(count)"] if truncates else [told]),
             ]
         return [*self._borrowed(fd), f"tell(sock.recv({self._int(size)}, {self._int(flags)}))"]
@@ -338,8 +339,10 @@ class _Program:
         fd, data, flags = turn.step.arguments
         if self._interrupted:
             return [
-                f"tell({self._raw('send')}, {self._int(fd)}, {self._text(data)}, "
-                f"ctypes.c_size_t({len(content(data))}), {self._int(flags)}))"
+                (
+                    f"tell({self._raw('send')}, {self._int(fd)}, {self._text(data)}, "
+                    f"ctypes.c_size_t({len(content(data))}), {self._int(flags)}))"
+                )
             ]
         return [*self._borrowed(fd), *self._over("tell(sock.send(", self._text(data), f", {self._int(flags)}))")]
 
@@ -413,8 +416,10 @@ class _Program:
             address = "0" if pointer(given["bad_iov"]) == "NULL" else "1"
             more = f", flags={flags}" if flags else ""
             return [
-                f"tell(raw_message(libc.recvmsg, {self._int(step.arguments[0])}, {sent}, bytes({room}){more}, "
-                f"iov={address}))"
+                (
+                    f"tell(raw_message(libc.recvmsg, {self._int(step.arguments[0])}, {sent}, bytes({room}){more}, "
+                    f"iov={address}))"
+                )
             ]
         self._use("message")
         names = "".join(f', "{self._members[name]}"' for name in turn.binds)
@@ -423,10 +428,7 @@ class _Program:
         if (integer(given["flags"]) or 0 if flags else 0) & NUMBERS["MSG_TRUNC"]:  # TCP copies nothing then: tcp(7)
             shown_pieces = "pieces if sock.proto != socket.IPPROTO_TCP else None"
         made = f"pieces = [{', '.join(f'bytearray({size})' for size in sizes)}]"
-        if room in (20, 24):
-            shown = f"socket.CMSG_{'LEN' if room == 20 else 'SPACE'}(4)"
-        else:
-            shown = str(room)
+        shown = f"socket.CMSG_{'LEN' if room == 20 else 'SPACE'}(4)" if room in (20, 24) else str(room)
         more = f", {shown}" if room or flags else ""
         more += f", {flags}" if flags else ""
         if self._interrupted:
@@ -585,8 +587,10 @@ class _Program:
         entries = [f"PollFd({self._int(fd)}, {self._int(mask, 16)})" for fd, mask in zip(numbers, wanted)]
         return [
             *f"fds = (PollFd * {len(numbers)})({self._list(entries)[1:-1]})".split("\n"),
-            f"tell({self._raw('poll')}, fds, ctypes.c_ulong({len(numbers)}), {self._int(timeout)}), "
-            "revents(entry.revents for entry in fds))",
+            (
+                f"tell({self._raw('poll')}, fds, ctypes.c_ulong({len(numbers)}), {self._int(timeout)}), "
+                "revents(entry.revents for entry in fds))"
+            ),
         ]
 
     def _pidfd_open(self, actor: Actor, turn: Turn) -> list[str]:
@@ -624,8 +628,10 @@ class _Program:
         if not arguments:
             return ["tell(*ended(*os.wait()))"]
         return [
-            f"tell(*ended(*os.waitpid({self._process(arguments[0])}, "
-            f"{self._int(arguments[1]) if len(arguments) > 1 else 0})))"
+            (
+                f"tell(*ended(*os.waitpid({self._process(arguments[0])}, "
+                f"{self._int(arguments[1]) if len(arguments) > 1 else 0})))"
+            )
         ]
 
     _wait = _waitpid

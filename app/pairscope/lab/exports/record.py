@@ -104,10 +104,8 @@ def _plain(where: str, value: Any, depth: int) -> None:
             _plain(where, inner, depth + 1)
     elif (
         isinstance(value, (list, dict, float))
-        or isinstance(value, str)
-        and len(value) > 4096
-        or isinstance(value, int)
-        and not -(1 << 63) <= value < 1 << 64
+        or (isinstance(value, str) and len(value) > 4096)
+        or (isinstance(value, int) and not -(1 << 63) <= value < 1 << 64)
     ):
         raise NoRun(f"{where} holds what is neither a word nor a number")
 
@@ -171,7 +169,7 @@ class _Result(_Shape):
     bytes: _Int | msgspec.UnsetType = msgspec.UNSET
     made: _Many | msgspec.UnsetType = msgspec.UNSET
     fds: _Many | msgspec.UnsetType = msgspec.UNSET
-    creds: Annotated[list[_Int], msgspec.Meta(min_length=3, max_length=3)] | None | msgspec.UnsetType = msgspec.UNSET
+    creds: Annotated[list[_Int], msgspec.Meta(min_length=3, max_length=3)] | msgspec.UnsetType | None = msgspec.UNSET
     msg_flags: _Int | msgspec.UnsetType = msgspec.UNSET
     revents: _Many | msgspec.UnsetType = msgspec.UNSET
     before: _Word | msgspec.UnsetType = msgspec.UNSET
@@ -242,7 +240,7 @@ class _Process(_Shape):
     how: dict[_Word, _Word]
     state: _Word
     threads: list[_Task] | msgspec.UnsetType = msgspec.UNSET
-    blocked: _Blocked | None | msgspec.UnsetType = msgspec.UNSET
+    blocked: _Blocked | msgspec.UnsetType | None = msgspec.UNSET
     exit: _Exit | msgspec.UnsetType = msgspec.UNSET
     signals: _Signals | msgspec.UnsetType = msgspec.UNSET
     handled: dict[_Word, _Int] | msgspec.UnsetType = msgspec.UNSET
@@ -261,7 +259,7 @@ class _Carried(_Shape):
 class _Piece(_Shape):
     bytes: _Int
     data: str
-    carried: list[_Carried | None] | None | msgspec.UnsetType = msgspec.UNSET
+    carried: list[_Carried | None] | msgspec.UnsetType | None = msgspec.UNSET
     oob: bool | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -289,11 +287,11 @@ class _Object(_Shape):
     family: _Word | msgspec.UnsetType = msgspec.UNSET
     type: _Word | msgspec.UnsetType = msgspec.UNSET
     listens: bool | msgspec.UnsetType = msgspec.UNSET
-    peer: _Inode | None | msgspec.UnsetType = msgspec.UNSET
-    peer_held: bool | None | msgspec.UnsetType = msgspec.UNSET
-    in_flight: _Int | None | msgspec.UnsetType = msgspec.UNSET
-    queued: _Int | None | msgspec.UnsetType = msgspec.UNSET
-    contents: list[_Piece] | None | msgspec.UnsetType = msgspec.UNSET
+    peer: _Inode | msgspec.UnsetType | None = msgspec.UNSET
+    peer_held: bool | msgspec.UnsetType | None = msgspec.UNSET
+    in_flight: _Int | msgspec.UnsetType | None = msgspec.UNSET
+    queued: _Int | msgspec.UnsetType | None = msgspec.UNSET
+    contents: list[_Piece] | msgspec.UnsetType | None = msgspec.UNSET
     borders: bool | msgspec.UnsetType = msgspec.UNSET
     error: bool | msgspec.UnsetType = msgspec.UNSET
     options: dict[_Word, _Int | _Many] | msgspec.UnsetType = msgspec.UNSET
@@ -304,15 +302,15 @@ class _Object(_Shape):
     capacity: _Int | msgspec.UnsetType = msgspec.UNSET
     count: _Inode | msgspec.UnsetType = msgspec.UNSET
     process: _Int | msgspec.UnsetType = msgspec.UNSET
-    address: _Short | None | msgspec.UnsetType = msgspec.UNSET
-    peer_address: _Short | None | msgspec.UnsetType = msgspec.UNSET
-    credentials: _Credentials | None | msgspec.UnsetType = msgspec.UNSET
-    shut: list[_Word] | None | msgspec.UnsetType = msgspec.UNSET
-    waiting: _Int | None | msgspec.UnsetType = msgspec.UNSET
-    backlog: _Int | None | msgspec.UnsetType = msgspec.UNSET
-    waiting_from: _Many | None | msgspec.UnsetType = msgspec.UNSET
-    flying: list[_Int | None] | None | msgspec.UnsetType = msgspec.UNSET
-    carried: list[_Carried | None] | None | msgspec.UnsetType = msgspec.UNSET
+    address: _Short | msgspec.UnsetType | None = msgspec.UNSET
+    peer_address: _Short | msgspec.UnsetType | None = msgspec.UNSET
+    credentials: _Credentials | msgspec.UnsetType | None = msgspec.UNSET
+    shut: list[_Word] | msgspec.UnsetType | None = msgspec.UNSET
+    waiting: _Int | msgspec.UnsetType | None = msgspec.UNSET
+    backlog: _Int | msgspec.UnsetType | None = msgspec.UNSET
+    waiting_from: _Many | msgspec.UnsetType | None = msgspec.UNSET
+    flying: list[_Int | None] | msgspec.UnsetType | None = msgspec.UNSET
+    carried: list[_Carried | None] | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class _After(_Shape):

@@ -262,8 +262,10 @@ class _Given:
             return [fd, f'{{sa_family=AF_INET, sin_port=htons({port}), sin_addr=inet_addr("127.0.0.1")}}', "16"]
         return [
             fd,
-            f"{{sa_family=AF_INET6, sin6_port=htons({port}), sin6_flowinfo=htonl(0), inet_pton(AF_INET6, "
-            f'"::1", &sin6_addr), sin6_scope_id=0}}',
+            (
+                f"{{sa_family=AF_INET6, sin6_port=htons({port}), sin6_flowinfo=htonl(0), inet_pton(AF_INET6, "
+                f'"::1", &sin6_addr), sin6_scope_id=0}}'
+            ),
             "28",
         ]
 
@@ -277,8 +279,11 @@ class _Given:
 
     def thread(self) -> Iterable[str | None]:
         return [
-            "{flags=CLONE_VM|CLONE_FS|CLONE_FILES|CLONE_SIGHAND|CLONE_THREAD|CLONE_SYSVSEM|CLONE_SETTLS|CLONE_PARENT_SETTID|CLONE_CHILD_CLEARTID, "
-            "...}",
+            (
+                "{flags=CLONE_VM|CLONE_FS|CLONE_FILES|CLONE_SIGHAND|CLONE_THREAD|CLONE_SYSVSEM|"
+                "CLONE_SETTLS|CLONE_PARENT_SETTID|CLONE_CHILD_CLEARTID, "
+                "...}"
+            ),
             "88",
         ]
 

@@ -34,8 +34,10 @@ BOTH, LANDLOCK, SECCOMP, NONE = LEVELS = ("landlock+seccomp", "landlock", "secco
 """What a run can be confined by."""
 ALLOWED: dict[str, tuple[str, ...]] = {
     "the calls of scenarios": (
-        "bind", "listen", "connect", "accept", "accept4", "close", "dup", "dup2", "dup3", "pipe", "pipe2", "read", "write", "sendto", "recvfrom",
-        "sendmsg", "recvmsg", "shutdown", "getsockopt", "openat", "memfd_create", "ftruncate", "lseek", "pread64", "pwrite64", "eventfd2", "poll",
+        "bind", "listen", "connect", "accept", "accept4", "close", "dup", "dup2", "dup3", "pipe", "pipe2", "read",
+        "write", "sendto", "recvfrom",
+        "sendmsg", "recvmsg", "shutdown", "getsockopt", "openat", "memfd_create", "ftruncate", "lseek", "pread64",
+        "pwrite64", "eventfd2", "poll",
         "ppoll", "pidfd_open", "pidfd_send_signal", "kill", "wait4", "rt_sigaction", "exit", "exit_group",
     ),
     "wait": ("select", "pselect6", "restart_syscall", "clock_nanosleep", "sched_yield", "futex"),
@@ -43,7 +45,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "threads": ("set_robust_list", "rseq", "set_tid_address", "sched_getaffinity"),
     "time and chance": ("clock_gettime", "clock_getres", "gettimeofday", "time", "getrandom"),
     "signals to itself": ("rt_sigprocmask", "rt_sigreturn", "sigaltstack", "tgkill"),
-    "know itself": ("getpid", "gettid", "getppid", "getuid", "geteuid", "getgid", "getegid", "getsockname", "getpeername", "fstat", "close_range"),
+    "know itself": ("getpid", "gettid", "getppid", "getuid", "geteuid", "getgid", "getegid", "getsockname",
+    "getpeername", "fstat", "close_range"),
 }  # fmt: skip
 """What an actor may call, whatever the arguments."""
 CONDITIONS = {
@@ -58,16 +61,21 @@ CONDITIONS = {
 }
 """What an actor may call with certain arguments."""
 STAGE: dict[str, tuple[str, ...]] = {
-    "look at actors": ("kcmp", "pidfd_getfd", "newfstatat", "statx", "readlink", "readlinkat", "getdents64", "tee", "ioctl", "setsockopt"),
-    "make the first actor": ("setsid", "setpgid", "chdir", "prctl", "seccomp", "landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self", "prlimit64", "setitimer", "alarm"),
+    "look at actors": ("kcmp", "pidfd_getfd", "newfstatat", "statx", "readlink", "readlinkat", "getdents64", "tee",
+    "ioctl", "setsockopt"),
+    "make the first actor": ("setsid", "setpgid", "chdir", "prctl", "seccomp", "landlock_create_ruleset",
+    "landlock_add_rule", "landlock_restrict_self", "prlimit64", "setitimer", "alarm"),
     "take leave": ("waitid",),
     "know the machine": ("uname", "getcwd", "access", "getrlimit", "getrusage", "sysinfo"),
 }  # fmt: skip
 """What the stage may call besides."""
 DENIED = (
-    "execve", "execveat", "ptrace", "process_vm_readv", "process_vm_writev", "process_madvise", "io_uring_setup", "io_uring_enter", "userfaultfd", "bpf",
-    "perf_event_open", "unshare", "setns", "mount", "umount2", "chroot", "pivot_root", "setuid", "setresuid", "capset", "keyctl", "add_key", "clone3",
-    "shmget", "mq_open", "personality", "open_by_handle_at", "mknodat", "symlinkat", "linkat", "renameat2", "fchmod", "fchown", "reboot", "kexec_load",
+    "execve", "execveat", "ptrace", "process_vm_readv", "process_vm_writev", "process_madvise", "io_uring_setup",
+    "io_uring_enter", "userfaultfd", "bpf",
+    "perf_event_open", "unshare", "setns", "mount", "umount2", "chroot", "pivot_root", "setuid", "setresuid",
+    "capset", "keyctl", "add_key", "clone3",
+    "shmget", "mq_open", "personality", "open_by_handle_at", "mknodat", "symlinkat", "linkat", "renameat2", "fchmod",
+    "fchown", "reboot", "kexec_load",
 )  # fmt: skip
 """Calls whose refusal is a promise, to both. A test holds the lists apart."""
 DENIED_ACTORS = ("kcmp", "pidfd_getfd", "prctl", "seccomp", "getdents64", "tee", "waitid")
@@ -205,7 +213,7 @@ def _landlock(scratch: bool, networks: _Networks, *, stage: bool) -> landlock.Ha
         if stage:
             beneath[os.open("/proc", os.O_PATH | os.O_DIRECTORY)] = ("read_file", "read_dir")
             beneath[os.open("/dev/null", os.O_PATH)] = ("read_file", "write_file")
-        ports = {port: ("bind_tcp",) for port in networks.ports}
+        ports = dict.fromkeys(networks.ports, ("bind_tcp",))
         return landlock.restrict(beneath=beneath, ports=ports, free=("connect_tcp",) if networks.connects else ())
     finally:
         for fd in beneath:

@@ -120,7 +120,7 @@ def _key(
     if came == wanted:
         return []
     if isinstance(whole, list) and (
-        key == "creds" or key == "value" and len(base64.b64decode(result.get("option") or "")) == 12
+        key == "creds" or (key == "value" and len(base64.b64decode(result.get("option") or "")) == 12)
     ):  # struct ucred
         return [Reason.OTHER.say(wanted=f"{key}={shown(value)}", came=credentials(whole, names))]
     if (

@@ -141,10 +141,12 @@ def uses_files(scenario: Scenario) -> bool:
     """Whether a call names a file of the scratch directory."""
     return any(
         argument.takes == "file"
-        or argument.takes == "address"
-        and isinstance(value, Text)
-        and not value.data.startswith(b"\0")
-        and b":" not in value.data
+        or (
+            argument.takes == "address"
+            and isinstance(value, Text)
+            and not value.data.startswith(b"\0")
+            and b":" not in value.data
+        )
         for step in scenario.steps
         for argument, value in zip(CALLS[step.call].arguments, step.arguments)
     )

@@ -71,7 +71,7 @@ def along(sock: socket.socket, borders: bool, empties: int, descriptors: int) ->
             found.fds.append(fds)
             # TCP stops once, in front of the mark. Behind a byte that was taken out of band it counts one less than it
             # goes on by, and would tell the last one twice.
-            if not walks or not unix and len(found.parts) > 1 and len(data) < _ROOM:
+            if not walks or (not unix and len(found.parts) > 1 and len(data) < _ROOM):
                 break
     if urgent:
         found.urgent = _place(found, urgent, _at_mark(sock)) if walks else None

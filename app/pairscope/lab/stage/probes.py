@@ -20,7 +20,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from pairscope.ipc import descriptor, passing
+from pairscope.ipc import descriptor
 from pairscope.lab.constants import NUMBERS, decode
 from pairscope.lab.language import quoted
 from pairscope.lab.named import SEALS
@@ -447,7 +447,7 @@ def _beyond(found: list[dict[str, Any]], look: _Look) -> list[dict[str, Any]]:
         ]
         told = before | {"held": False, "flies_in": flies_in, "peer": said.peer or None, "shut": list(said.shut)}
         told["peer_held"] = None if not said.peer else said.peer in look.held
-        told["how"] = {key: "derived" for key in before["how"]} | {
+        told["how"] = dict.fromkeys(before["how"], "derived") | {
             "held": "observed",
             "flies_in": "derived",
             "peer": "observed",
@@ -474,7 +474,7 @@ def _beyond(found: list[dict[str, Any]], look: _Look) -> list[dict[str, Any]]:
             | {
                 "held": False,
                 "flies_in": carriers,
-                "how": {key: "derived" for key in before["how"]} | {"held": "observed", "flies_in": "derived"},
+                "how": dict.fromkeys(before["how"], "derived") | {"held": "observed", "flies_in": "derived"},
             }
         )
     return beyond

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import ipaddress
-import os
 import platform
 import signal
 import socket
@@ -167,7 +166,7 @@ def _read(name: str, fd: int, size: int | str, count: int | None, *more: int) ->
     room = ctypes.create_string_buffer(max(size, 1))
     kept = name != "recv" or _keeps(fd, more[0])
     made = _make(name, fd, room, size if count is None else count, *more)
-    if made["value"] == 0 or made["value"] > 0 and kept:
+    if made["value"] == 0 or (made["value"] > 0 and kept):
         made["data"] = room.raw[: min(made["value"], size)]
     return made
 
@@ -239,7 +238,8 @@ def _sendmsg(
     room = ctypes.create_string_buffer(sent, max(length, len(sent)) + 64)
     array = _iovecs(parts)
     header = Msghdr(
-        iov=ctypes.addressof(array) if bad_iov is None else NUMBERS[bad_iov], iovlen=len(parts) or (1 if bad_iov else 0),
+        iov=ctypes.addressof(array) if bad_iov is None else NUMBERS[bad_iov],
+        iovlen=len(parts) or (1 if bad_iov else 0),
         control=ctypes.addressof(room) if length else None, controllen=length,
     )  # fmt: skip
     made = _make("sendmsg", fd, ctypes.byref(header), flags)
@@ -278,7 +278,8 @@ def _recvmsg(fd: int, iov: Any = (), control: int | None = None, flags: int = 0,
     length = CONTROL_ROOM if control is None else control
     room = ctypes.create_string_buffer(length + 64)
     header = Msghdr(
-        iov=ctypes.addressof(array) if bad_iov is None else NUMBERS[bad_iov], iovlen=len(parts) or (1 if bad_iov else 0),
+        iov=ctypes.addressof(array) if bad_iov is None else NUMBERS[bad_iov],
+        iovlen=len(parts) or (1 if bad_iov else 0),
         control=ctypes.addressof(room) if length else None, controllen=length,
     )  # fmt: skip
     kept = _keeps(fd, flags)

@@ -18,7 +18,7 @@ from pairscope.config import Settings
 from pairscope.lamp import box
 from pairscope.pool import snapshot as snapshots
 from pairscope.stack.check import CHECKS, TITLES, Scene
-from pairscope.stack.checks import apache, linux, mysql, pool, python  # noqa: F401, I001 each says what it looks at, in the order of the page
+from pairscope.stack.checks import apache, linux, mysql, pool, python  # noqa: F401 each says what it looks at, in the order of the page
 from pairscope.stack.step import Verdict
 from pairscope.store import errors
 from pairscope.store.engine import Away, engine

@@ -77,7 +77,7 @@ def _activity(
         x = middle[hop.sender]
         drawing.rect(x - 4, begin, 8, y - begin, f"activity {hop.sender.role}", 3)
         last = x == max(middle.values())
-        side = -1 if narrow and last or x != min(middle.values()) and not last else 1
+        side = -1 if (narrow and last) or (x != min(middle.values()) and not last) else 1
         side = 1 if not narrow and last else side
         drawing.text(
             x + 10 * side,

@@ -431,7 +431,7 @@ def _queue(drawing: Drawing, item: dict[str, Any], x: float, y: float, room: flo
     for index, ((count, text), width) in enumerate(zip(waiting, shown)):
         more = len(waiting) - index
         left = right - x
-        if left < 24 or more > 1 and left < width + 26 and index:
+        if left < 24 or (more > 1 and left < width + 26 and index):
             drawing.text(x, y + 15, f"+{more}", "mono tiny soft")
             break
         width = min(width, left - (26 if more > 1 else 0))

@@ -25,13 +25,16 @@ BORN = {
     "process": {"pid", "parent", "state", "blocked", "threads", "exit", "signals", "handled"},
     "descriptor": {"names", "object", "inode", "access", "cloexec", "flags", "offset", "description"},
     "object": {
-        "kind", "link", "descriptions", "family", "type", "listens", "borders", "why", "peer", "peer_held", "credentials", "capacity", "options", "process",
+        "kind", "link", "descriptions", "family", "type", "listens", "borders", "why", "peer", "peer_held",
+        "credentials", "capacity", "options", "process",
     },
 }  # fmt: skip
 """Keys that are told by saying that a thing is there: what it is, and how things of its kind begin."""
 EMPTY: dict[str, tuple[Any, ...]] = {
-    "queued": (0, None), "contents": ([], None), "in_flight": (0, None), "flying": ([], None), "carried": ([], None), "shut": ([], None), "error": (False,),
-    "waiting": (0, None), "waiting_from": ([], None), "backlog": (None,), "size": (0,), "crc32": (0,), "count": (0,), "seals": ("0", "F_SEAL_SEAL"),
+    "queued": (0, None), "contents": ([], None), "in_flight": (0, None), "flying": ([], None), "carried": ([], None),
+    "shut": ([], None), "error": (False,),
+    "waiting": (0, None), "waiting_from": ([], None), "backlog": (None,), "size": (0,), "crc32": (0,), "count": (0,),
+    "seals": ("0", "F_SEAL_SEAL"),
     "address": (None, "0.0.0.0:0", "[::]:0"), "peer_address": (None,),
     "held": (True, None), "flies_in": ([], None), "used_by": ([], None), "ahead": ([], None),
 }  # fmt: skip

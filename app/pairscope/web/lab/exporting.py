@@ -21,6 +21,6 @@ class Form(NamedTuple):
 FORMS: dict[str, Form] = {
     "c": Form("C", ".c", "text/x-c; charset=utf-8", lambda run: exports.c(parse(run["text"]))),
     "python": Form("Python", ".py", "text/x-python; charset=utf-8", lambda run: exports.python(parse(run["text"]))),
-    "transcript": Form("strace", ".txt", "text/plain; charset=utf-8", lambda run: exports.transcript(run)),
-    "json": Form("JSON", ".run.json", "application/json", lambda run: exports.json(run)),
+    "transcript": Form("strace", ".txt", "text/plain; charset=utf-8", exports.transcript),
+    "json": Form("JSON", ".run.json", "application/json", exports.json),
 }

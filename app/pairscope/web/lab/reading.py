@@ -336,7 +336,7 @@ _TOKEN = re.compile(
 def _tokens(line: str) -> Iterator[tuple[str, str]]:
     """The parts of a line, each with its class."""
     if line.lstrip().startswith("@"):
-        word, _space, rest = line.partition(" ")
+        word, _space, _rest = line.partition(" ")
         yield "about", word
         yield "said", line[len(word) :]
         return

@@ -92,7 +92,7 @@ def stack_text() -> Response:
 @reader_required
 def guide() -> Any:
     """Every step of the guides, as they stand in deploy/."""
-    report, seen = rows()
+    _report, seen = rows()
     worst = {}
     for row in seen:
         worst[row.step] = max((worst.get(row.step, Verdict.GOOD), row.verdict), key=list(SHAPES).index)

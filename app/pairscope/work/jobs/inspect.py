@@ -183,6 +183,6 @@ def _media_type(ends: bytes, text: bool) -> str:
         return plain
     top = matches[0].confidence
     named = [match.mime_type for match in matches if match.confidence == top and match.mime_type]
-    if not named or text and top < SURE and named[0] != "application/json":
+    if not named or (text and top < SURE and named[0] != "application/json"):
         return plain
     return STANDARD.get(named[0], named[0])
