@@ -380,7 +380,7 @@ def test_credentials_that_were_not_expected_are_told_in_words():
 
 
 @pytest.mark.parametrize(
-    "step, words",
+    ("step", "words"),
     [
         ("fcntl a F_GETFL => 2", "expected 2, observed 2050 (O_RDWR|O_NONBLOCK)"),
         ("fcntl a F_GETFL => EBADF", "expected EBADF, observed 2050 (O_RDWR|O_NONBLOCK)"),

@@ -93,7 +93,7 @@ def test_to_look_is_to_look_now():
 
 
 @pytest.mark.parametrize(
-    "jobs, late, workers, recorder, left",
+    ("jobs", "late", "workers", "recorder", "left"),
     [
         (True, False, True, True, Left.JOBS),
         (True, True, True, True, Left.LATE_JOBS),
@@ -150,7 +150,8 @@ def test_a_stop_ends_whatever_is_there():
 
 
 @pytest.mark.parametrize(
-    "wanted, alive, pauses, born", [(2, 0, 0, 2), (2, 1, 0, 1), (2, 1, 1, 0), (2, 2, 0, 0), (1, 3, 0, 0), (4, 1, 1, 2)]
+    ("wanted", "alive", "pauses", "born"),
+    [(2, 0, 0, 2), (2, 1, 0, 1), (2, 1, 1, 0), (2, 2, 0, 0), (1, 3, 0, 0), (4, 1, 1, 2)],
 )
 def test_as_many_are_born_as_are_wanted_and_a_pause_keeps_a_place_empty(wanted, alive, pauses, born):
     assert births.missing(wanted, alive, pauses) == born

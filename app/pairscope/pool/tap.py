@@ -30,7 +30,7 @@ def issuer(journal: Writer, node: int) -> Issuer:
     """Ids that go on after those in the journal, and after those that it may have lost."""
     last_id = journal.last_id
     damaged = journal.gaps or journal.cut
-    if journal.lost or damaged and last_id >= first_id_at(time.time_ns(), node):
+    if journal.lost or (damaged and last_id >= first_id_at(time.time_ns(), node)):
         # Of damage alone only where the clock does not make ids grow: else each would put them a minute ahead of the
         # time that they tell. The database may have ids that the journal has not, and a clock that was set back would
         # issue them again.
