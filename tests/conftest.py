@@ -83,9 +83,8 @@ def temporary_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pa
     directory.chmod(0o711)  # as root, servers of other users pass through it
     os.environ["TMPDIR"] = tempfile.tempdir = str(directory)
     os.environ[leaks.MARK] = directory.name
-    base = (
-        tmp_path_factory.getbasetemp()
-    )  # pytest's own, made now: the first test that asks for tmp_path did not leave it
+    # pytest's own, made now: the first test that asks for tmp_path did not leave it
+    base = tmp_path_factory.getbasetemp()
     yield directory
     os.environ.pop(leaks.MARK)
     os.environ.pop("TMPDIR") if before[0] is None else os.environ.update(TMPDIR=before[0])

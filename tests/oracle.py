@@ -833,9 +833,8 @@ def emptied(own: int) -> dict[str, Any]:
                     found["connections"] += 1
             return found
         if sock.family == socket.AF_UNIX:
-            sock.setsockopt(
-                socket.SOL_SOCKET, HEADERS["SO_PASSCRED"], 1
-            )  # an empty message comes with credentials, the end without
+            # an empty message comes with credentials, the end without
+            sock.setsockopt(socket.SOL_SOCKET, HEADERS["SO_PASSCRED"], 1)
         if sock.type == socket.SOCK_STREAM:
             with contextlib.suppress(OSError):
                 found["oob"] = sock.recv(1, socket.MSG_OOB | socket.MSG_DONTWAIT)

@@ -81,9 +81,8 @@ class Refusing:
                 while True:
                     header = await client.readexactly(4)
                     packet = await client.readexactly(int.from_bytes(header[:3], "little"))
-                    if (
-                        self.number and header[3] == 0 and self.what(packet)
-                    ):  # a login is no command: it goes on with the greeting's number
+                    # a login is no command: it goes on with the greeting's number
+                    if self.number and header[3] == 0 and self.what(packet):
                         self.refused += 1
                         to_client.write(self._error(1))
                     else:

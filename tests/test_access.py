@@ -102,12 +102,13 @@ def test_whatever_changes_something_needs_an_operator(app: Flask) -> None:
     for rule in app.url_map.iter_rules():
         if rule.methods and rule.methods - {"GET", "HEAD", "OPTIONS"} and rule.endpoint not in harmless:
             said = getattr(app.view_functions[rule.endpoint], "reach", None)
+            # what they may is said by the views, tests/test_lab_web.py
             visitors = {
                 "/lab/runs",
                 "/lab/often",
                 "/lab/runs/<id>/share",
                 "/api/v1/lab/runs",
-            }  # what they may is said by the views, tests/test_lab_web.py
+            }
             assert (
                 said == "operator"
                 or (said == "all" and rule.rule == "/theme")

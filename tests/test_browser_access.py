@@ -291,9 +291,10 @@ def test_nothing_moves_when_the_scripts_come_and_each_of_them_comes_once(browser
                 lambda: browser.execute_script("return Boolean(document.querySelector(arguments[0]))", shown),
                 "the script has run",
             )
+            # painted
             browser.execute_async_script(
                 "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(() => done()))"
-            )  # painted
+            )
             assert browser.execute_script("return shifts.reduce((sum, one) => sum + one, 0)") < 0.01, path
             named = browser.execute_script("return performance.getEntriesByType('resource').map((one) => one.name)")
             files = [

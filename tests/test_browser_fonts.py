@@ -44,9 +44,8 @@ HOLES = """
 hit."""
 
 
-@pytest.fixture(
-    scope="module", params=["fallback", pytest.param("own", marks=pytest.mark.long)]
-)  # the other tests have their own
+# the other tests have their own
+@pytest.fixture(scope="module", params=["fallback", pytest.param("own", marks=pytest.mark.long)])
 def browser(request: pytest.FixtureRequest) -> Iterator[Chrome]:
     with chromium(1440, 900, letters=request.param) as made:
         yield made

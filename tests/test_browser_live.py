@@ -563,9 +563,8 @@ def test_a_server_that_takes_requests_and_answers_none_is_told_within_5_s_too(br
     browser.get(site.address + "/stack")
     site.answering.clear()
     try:
-        eventually(
-            lambda: stale(browser).startswith("No answer; trying again"), "the page says so", timeout=5 + 1
-        )  # an answer may have been on the way
+        # an answer may have been on the way
+        eventually(lambda: stale(browser).startswith("No answer; trying again"), "the page says so", timeout=5 + 1)
     finally:
         site.answering.set()
     eventually(lambda: stale(browser) == "", "it goes on where it waited")

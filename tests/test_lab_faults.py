@@ -149,9 +149,10 @@ def test_processor_time_is_counted_and_nothing_lasts_for_ever(monkeypatch):
     ended(PIPE, "timed out")
     monkeypatch.setattr(manager, "WALL", 0.5)
     told = ended(PIPE + "a: poll r POLLIN 4000\n", "timed out")
+    # the latter where it is so busy
     assert (
         "the machine is too busy, 0.5 seconds have passed" in told["reason"] or "never came to life" in told["reason"]
-    )  # the latter where it is so busy
+    )
 
 
 def test_who_cannot_move_takes_no_step():

@@ -258,9 +258,8 @@ def test_strace_saw_the_same_calls_with_the_same_results_on_the_same_objects(nam
         by_number = number if step["call"] not in ("socketpair", "wait", "poll") else None
         arguments, told = trace.next(tasks[step["actor"]], CALLS[step["call"]].sysno, by_number)
         while told.startswith("? ERESTARTSYS") and result["value"] is not None and result["value"] >= 0:
-            arguments, told = trace.next(
-                tasks[step["actor"]], CALLS[step["call"]].sysno, by_number
-            )  # taken up again after a handler
+            # taken up again after a handler
+            arguments, told = trace.next(tasks[step["actor"]], CALLS[step["call"]].sysno, by_number)
         compared += 1
         if result["errno"]:
             assert told.startswith((f"-1 {result['errno']} ", "? ERESTART")), (step, told)

@@ -163,10 +163,11 @@ def _beside(
         if os.WIFEXITED(status) or os.WIFSIGNALED(status):
             mine = result.get("killed") if os.WIFSIGNALED(status) else result.get("status")
             yield "status", mine, os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+    # of the process of the other end: it has another number
     if "option" in other and step["arguments"][2] not in (
         17,
         77,
-    ):  # of the process of the other end: it has another number
+    ):
         yield "option", base64.b64decode(result["option"]), other["option"]
 
 
@@ -222,9 +223,8 @@ def _row(
     for word in words:
         flags |= int(word, 16) if word.startswith("0x") else constant(word)
     yield "flags", flags & ~constant("O_CLOEXEC"), other["flags"]
-    if (
-        not flags & os.O_PATH
-    ):  # by that nothing is read, and lseek(2) fails: there is no offset to tell, though /proc writes 0
+    # by that nothing is read, and lseek(2) fails: there is no offset to tell, though /proc writes 0
+    if not flags & os.O_PATH:
         yield "access", row["access"], {0: "read", 1: "write", 2: "read-write"}.get(other["access"], "none")
     if other["kind"] in ("regular file", "memfd") and not flags & os.O_PATH:
         yield "offset", row["offset"], other["offset"]

@@ -419,9 +419,8 @@ def test_a_user_of_the_database_can_do_no_more_than_its_part(lamp: Lamp, who: st
     finally:
         made.dispose()
     assert isinstance(refused.value.__cause__, pymysql.err.Error)
-    assert refused.value.__cause__.args[0] in (1044, 1142, 1370), (
-        refused.value
-    )  # access denied, to a database or a table
+    # access denied, to a database or a table
+    assert refused.value.__cause__.args[0] in (1044, 1142, 1370), refused.value
 
 
 def test_web_sees_what_each_user_of_the_database_may_do_and_no_password(lamp: Lamp) -> None:

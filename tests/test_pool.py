@@ -633,9 +633,8 @@ def test_a_pool_without_a_free_descriptor_refuses_callers_in_words_and_recovers(
     pid = pool.process.pid
     assert pool.client.submit("echo", data=b"x", want="ended").state == "done"
     limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-    held = set.intersection(
-        *(set(os.listdir(f"/proc/{pid}/fd")) for _ in range(20))
-    )  # without a snapshot that is just being written
+    # without a snapshot that is just being written
+    held = set.intersection(*(set(os.listdir(f"/proc/{pid}/fd")) for _ in range(20)))
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (min(set(range(1000)) - {int(name) for name in held}), limits[1]))
     other = Client(pool.settings, "tool")
     for _ in range(3):
@@ -1242,9 +1241,8 @@ def test_a_full_disk_with_room_again_loses_nothing(pool):
 def test_a_recorder_that_dies_while_the_disk_is_full_is_replaced(pool):
     """It alone can make room."""
     for _ in range(100):
-        pool.client.submit(
-            "echo", data=b"x" * 200, want="ended"
-        )  # then the bound on files leaves room for the snapshot
+        # then the bound on files leaves room for the snapshot
+        pool.client.submit("echo", data=b"x" * 200, want="ended")
     recorder = pool.drained().recorder
     journal = max(pool.settings.journal.glob("*.journal"))
     resource.prlimit(pool.process.pid, resource.RLIMIT_FSIZE, (journal.stat().st_size, resource.RLIM_INFINITY))
@@ -1292,9 +1290,8 @@ def test_what_is_decided_when_another_cannot_be_written_to_is_not_sent_before_it
         eventually(lambda: station.readable, "the scenario is in the station's socket")
         if trouble == "sendmsg":
             with socket.socket(fileno=end_of(pid, stations_other_end)) as end:
-                end.setsockopt(
-                    socket.SOL_SOCKET, socket.SO_SNDBUF, 0
-                )  # the kernel's least, 4.5 KiB: 64 answers have more
+                # the kernel's least, 4.5 KiB: 64 answers have more
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 0)
         else:
             for _ in range(OUTBOX_MOST // TOGETHER):
                 ask(station, TOGETHER)

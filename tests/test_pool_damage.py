@@ -252,9 +252,8 @@ def test_nothing_is_deleted_before_it_is_committed_whether_the_recorder_is_stopp
         has_all(pool, jobs)
         eventually(lambda: len(segment.listed(pool.settings.journal)) <= 2, "what is committed goes")
         with contextlib.closing(sqlite3.connect(pool.settings.state / "history.sqlite", isolation_level=None)) as other:
-            other.execute(
-                "UPDATE positions SET epoch = epoch + 1000000000000"
-            )  # as if a newer supervisor's recorder had been here
+            # as if a newer supervisor's recorder had been here
+            other.execute("UPDATE positions SET epoch = epoch + 1000000000000")
         [(drained,)] = ask(pool, "SELECT position FROM positions")
         jobs |= submit_together(pool, 300)
         eventually(lambda: pool.view().recorder.state == "dead", "the recorder is fenced and ends", SOON)

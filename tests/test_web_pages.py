@@ -1086,9 +1086,8 @@ def put(database: sqlite3.Connection, table: str, column: str, value: object) ->
         f'SELECT {", ".join(keys)}, "{column}" FROM {table} {newest}ORDER BY {keys[0]} DESC LIMIT 1'
     ).fetchone()
     statement = f'UPDATE {table} SET "{column}" = ? WHERE {" AND ".join(f"{name} = ?" for name in keys)}'
-    as_text = (
-        statement.replace("= ?", "= CAST(? AS TEXT)", 1) if isinstance(value, bytes) else statement
-    )  # text that is no UTF-8
+    # text that is no UTF-8
+    as_text = statement.replace("= ?", "= CAST(? AS TEXT)", 1) if isinstance(value, bytes) else statement
     assert database.execute(as_text, (value, *key)).rowcount == 1
     return Spoilt(tuple(key), statement, before)
 

@@ -121,9 +121,8 @@ def _clear(tree: Path) -> None:
             roots = [
                 line.split()[3] for line in (process / "mountinfo").read_text().splitlines() if line.split()[4] == "/"
             ]
-            if not any(
-                root.endswith(f"/{tree.name}") for root in roots
-            ):  # a root is told from the top of its file system
+            # a root is told from the top of its file system
+            if not any(root.endswith(f"/{tree.name}") for root in roots):
                 continue
             pidfd = os.pidfd_open(int(process.name))
             try:

@@ -47,9 +47,8 @@ def tail(lines: int, follow: bool, query: str, as_json: bool) -> None:
     try:
         with Session(made) as history:
             cursor = queries.live_cursor(history)
-            rows = list(queries.every(history, "messages", wanted, most=max(lines, 1)))[
-                :lines
-            ]  # searches on to the end
+            # searches on to the end
+            rows = list(queries.every(history, "messages", wanted, most=max(lines, 1)))[:lines]
             if not as_json and not follow and not rows:
                 raise Failure(
                     "no message is recorded" + (" that fits the query" if query else " yet; submit a job first")

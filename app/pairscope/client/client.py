@@ -204,9 +204,8 @@ class Client:
         arrival = self._ask("fetch", Fetch(job), [], timeout)
         try:
             # Both ends keep the descriptor until the proof is made: say what arrived, and wait for the release.
-            if (
-                self._post(line, "receipt", None, [], 0, timeout) is line
-            ):  # over a new pair: who had to prove it has gone
+            # over a new pair: who had to prove it has gone
+            if self._post(line, "receipt", None, [], 0, timeout) is line:
                 self._until(
                     line,
                     lambda other: other.kind.name == "release" and other.payload.message == arrival.envelope.id,

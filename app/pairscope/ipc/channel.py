@@ -281,9 +281,8 @@ class Channel:
 
     def _send(self, outs: Sequence[Outgoing], deadline: float | None) -> None:
         left = deque(outs)
-        waits = (
-            deadline is not None and deadline - monotonic() < PATIENCE
-        )  # else it may block for longer than it has; asking first is one more system call for each packet
+        # else it may block for longer than it has; asking first is one more system call for each packet
+        waits = deadline is not None and deadline - monotonic() < PATIENCE
         try:
             while left:
                 if waits:

@@ -86,11 +86,12 @@ class Reader:
             self._read(records, most_records, appended)
         except (OSError, msgspec.MsgspecError):
             if not records:
+                # what stands there may have been mended when it is tried again
                 self._offset, self._buffer, self._at = (
                     self._offset + self._at,
                     b"",
                     0,
-                )  # what stands there may have been mended when it is tried again
+                )
                 raise  # else the next call does
         return records
 

@@ -190,9 +190,8 @@ class Writer:
         self.damage: list[segment.Stretch] = []
         """The bytes of `gaps`."""
         read: list[tuple[int, list[segment.Piece]]] = []
-        for first, path in reversed(
-            found
-        ):  # to the newest that has a head: what it says makes those before it needless
+        # to the newest that has a head: what it says makes those before it needless
+        for first, path in reversed(found):
             read.append((first, list(segment.pieces(path.read_bytes(), first))))
             if any(piece.whole and not piece.count for piece in read[-1][1]):
                 break
@@ -241,9 +240,8 @@ class Writer:
                 self.damage.append(stretch := segment.Stretch(first, piece.offset, len(piece.body)))
                 if piece.count:
                     self.gaps.append((piece.position, piece.position + piece.count - 1))
-                with contextlib.suppress(
-                    OSError
-                ):  # it still stands in the segment, and the recorder does the same before that may go
+                # it still stands in the segment, and the recorder does the same before that may go
+                with contextlib.suppress(OSError):
                     segment.set_aside(self._directory, stretch)
                 self._position = piece.position + piece.count - 1
             elif piece.count == 0:
@@ -300,9 +298,8 @@ class Writer:
             os.close(self._fd)
             self._segments[-1] = (self._segments[-1][0], self._size)
             self._older += self._size
-        with contextlib.suppress(
-            OSError
-        ):  # ENFILE: the whole machine has none left; the segment has begun all the same
+        # ENFILE: the whole machine has none left; the segment has begun all the same
+        with contextlib.suppress(OSError):
             self._spare = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
         self._fd = fd
         self._size = len(data)

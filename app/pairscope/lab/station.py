@@ -146,9 +146,8 @@ def _become_runner(scenario: int, into: int, user: str) -> None:
     status = 70
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        os.dup2(
-            os.open(f"/proc/self/fd/{scenario}", os.O_RDONLY), 0
-        )  # an offset of its own: the scenario's is its sender's
+        # an offset of its own: the scenario's is its sender's
+        os.dup2(os.open(f"/proc/self/fd/{scenario}", os.O_RDONLY), 0)
         os.dup2(into, 1)
         os.closerange(3, os.sysconf("SC_OPEN_MAX"))
         os.environ["PAIRSCOPE_LAB_USER"] = user

@@ -143,8 +143,7 @@ class Lines:
 
     def died(self, child: ChildMember) -> None:
         """Marks a child whose process has ended. Everything that it had sent has been read."""
-        self.part(
-            child, "ended"
-        )  # somebody else may hold its end as well, a debugger perhaps: end-of-file need never come
+        # somebody else may hold its end as well, a debugger perhaps: end-of-file need never come
+        self.part(child, "ended")
         child.dead = True
         self.lost[child] = None

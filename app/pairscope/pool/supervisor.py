@@ -134,9 +134,8 @@ class Supervisor:
                 if lines.reports:
                     few = len(entries) <= FEW and len(lines.reports) <= REPORTS_MOST
                     if few and not ready:
-                        now = spin.give_way(
-                            now
-                        )  # whoever was told something in this turn may need this core, and answer
+                        # whoever was told something in this turn may need this core, and answer
+                        now = spin.give_way(now)
                         ready = poll(0)
                     if not (few and ready):
                         lines.report()  # its records are appended with the next turn's, or before this process sleeps

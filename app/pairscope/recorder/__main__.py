@@ -34,9 +34,8 @@ def main() -> int:
         logging.error("%s", error)
         return 2
     try:
-        die_with(
-            int(os.environ["PAIRSCOPE_SUPERVISOR"])
-        )  # one that a signal has stopped would not see the end of its channel
+        # one that a signal has stopped would not see the end of its channel
+        die_with(int(os.environ["PAIRSCOPE_SUPERVISOR"]))
     except ParentGone as gone:
         logging.warning("%s; what is not drained stays in the journal", gone)
         return 0

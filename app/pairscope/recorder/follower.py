@@ -48,9 +48,8 @@ class Follower:
     def look_ahead(self) -> None:
         """Reads some of what the next :meth:`read` returns: the time is there while a server works."""
         if len(self._ahead) < BATCH:
-            with suppress(
-                JournalGap, OSError
-            ):  # told by the next read: here a transaction is under way, which it is not about
+            # told by the next read: here a transaction is under way, which it is not about
+            with suppress(JournalGap, OSError):
                 self._ahead += self._reader.read(AHEAD, self.appended)
 
     def pass_gap(self, gap: JournalGap) -> None:

@@ -108,9 +108,8 @@ class Away:
             now = time.monotonic()
             if now < self._until:
                 raise dialect.loaded_dbapi.OperationalError(*_REFUSED)
-            self._until = (
-                now + 2 * self.patience
-            )  # this one looks; the greeting and what comes next may each be waited for
+            # this one looks; the greeting and what comes next may each be waited for
+            self._until = now + 2 * self.patience
 
     def _answered(self, *_connection: object) -> None:
         with self._lock:

@@ -71,6 +71,7 @@ NUMBERS: dict[Kind, frozenset[int]] = {
     ),
     Kind.BUSY: frozenset(
         (
+            # a row that changed, a lock that was not got, a deadlock
             *(
                 1020,
                 1205,
@@ -80,7 +81,7 @@ NUMBERS: dict[Kind, frozenset[int]] = {
                 1614,
                 3101,
                 3572,
-            ),  # a row that changed, a lock that was not got, a deadlock
+            ),
             *(1243, 1615, 1412),  # a prepared statement, or a table under it, is another one now
         )
     ),

@@ -34,9 +34,8 @@ def page(error: Exception) -> Any:
         strip.say_away()
     if problems.wanted():
         return problems.answer(problem)
-    again = (
-        AGAIN if problem.code == 503 and request.method == "GET" else 0
-    )  # what sent something must not send it again
+    # what sent something must not send it again
+    again = AGAIN if problem.code == 503 and request.method == "GET" else 0
     body = render_template("error.html", problem=problem, advice=_advice(problem), again=again)
     headers = [
         (name, value)

@@ -121,9 +121,8 @@ def main() -> int:
     secrets."""
     user, output_max, supervisor = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     try:
-        die_with(
-            supervisor
-        )  # until the sandbox is closed, too, which asks again: a change of user makes the kernel forget it
+        # until the sandbox is closed, too, which asks again: a change of user makes the kernel forget it
+        die_with(supervisor)
     except ParentGone:
         return 1
     channel = Channel(socket.socket(fileno=CHANNEL_FD), hears="supervisor")

@@ -58,9 +58,8 @@ class Asker:
             self._socket.send(
                 _HEADER.pack(_HEADER.size + len(wanted), _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, 1, 0) + wanted
             )
-            answer = self._socket.recv(
-                1 << 16
-            )  # the answer is there when send returns: the kernel makes it in that very call
+            # the answer is there when send returns: the kernel makes it in that very call
+            answer = self._socket.recv(1 << 16)
         except OSError:
             return None
         length, kind = _HEADER.unpack_from(answer)[:2]

@@ -119,9 +119,10 @@ def _key(
         came = came[: len(wanted)]
     if came == wanted:
         return []
+    # struct ucred
     if isinstance(whole, list) and (
         key == "creds" or (key == "value" and len(base64.b64decode(result.get("option") or "")) == 12)
-    ):  # struct ucred
+    ):
         return [Reason.OTHER.say(wanted=f"{key}={shown(value)}", came=credentials(whole, names))]
     if (
         "option" in result

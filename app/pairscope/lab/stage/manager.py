@@ -99,14 +99,12 @@ def run(
         os.chown(scratch, *account)
     subreaper = ctypes.c_int(0)
     _libc.prctl(_PR_GET_CHILD_SUBREAPER, ctypes.byref(subreaper), 0, 0, 0)
-    _libc.prctl(
-        _PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0
-    )  # whoever loses a parent becomes a child of this process, and is reaped
+    # whoever loses a parent becomes a child of this process, and is reaped
+    _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     stage = _Stage(scenario, scratch, account, sandbox)
     try:
-        with (
-            contextlib.nullcontext() if sandbox else apart(scenario)
-        ):  # a sandbox leaves no way to the lock: its runner holds it
+        # a sandbox leaves no way to the lock: its runner holds it
+        with contextlib.nullcontext() if sandbox else apart(scenario):
             return stage.run(after_step or (lambda step: None))
     finally:
         stage.clear()
@@ -580,9 +578,8 @@ class _Stage:
         ):
             to = -pending.inode  # nobody has accepted the connection
         if call in _SENDING and to:
-            fds = (
-                _passed(named) if call == "sendmsg" and abs(to) in self._memory.unix else []
-            )  # other families pass none
+            # other families pass none
+            fds = _passed(named) if call == "sendmsg" and abs(to) in self._memory.unix else []
             texts = named["iov"] if call == "sendmsg" else [arguments[1]]
             size = sum(len(text[0]) * text[1] for text in texts if isinstance(text, list))
             if call == "write" and len(arguments) > 2:
@@ -899,9 +896,8 @@ class _Stage:
         step, made = pending.step, result.get("made") or []
         if CALLS[step.call].binds != "process":
             actor.process.names.update(zip(step.binds, made))
-        if not (
-            step.call == "dup2" and result["value"] == pending.first
-        ):  # dup2(2): to a number that is the same it does nothing
+        # dup2(2): to a number that is the same it does nothing
+        if not (step.call == "dup2" and result["value"] == pending.first):
             self._memory.fresh.update((actor.process.pid, number) for number in made)
         if step.call == "socketpair" and len(made) == 2:
             here, there = (probes.inode(actor.process.pid, number) for number in made)

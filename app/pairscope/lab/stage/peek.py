@@ -184,9 +184,8 @@ def _copy(pipe: int, capacity: int) -> Iterator[int]:
     try:
         with contextlib.suppress(OSError):  # EPERM: a user's pipes have their bounds, pipe(7); then it holds less
             fcntl.fcntl(into, NUMBERS["F_SETPIPE_SZ"], capacity)
-        if (
-            _libc.tee(pipe, into, ctypes.c_size_t(capacity), 2) < 0 and ctypes.get_errno() != errno.EAGAIN
-        ):  # SPLICE_F_NONBLOCK
+        # SPLICE_F_NONBLOCK
+        if _libc.tee(pipe, into, ctypes.c_size_t(capacity), 2) < 0 and ctypes.get_errno() != errno.EAGAIN:
             raise OSError(ctypes.get_errno(), "tee")
         yield out
     finally:

@@ -281,9 +281,8 @@ def _number(groups: list[_Description], memory: Memory) -> None:
 
 
 def _fdinfo(pid: int, number: int) -> dict[str, str]:
-    fd = os.open(
-        f"/proc/{pid}/fdinfo/{number}", os.O_RDONLY | os.O_CLOEXEC
-    )  # a file object costs three times as much, and there may be 500
+    # a file object costs three times as much, and there may be 500
+    fd = os.open(f"/proc/{pid}/fdinfo/{number}", os.O_RDONLY | os.O_CLOEXEC)
     try:
         text = os.read(fd, 4096).decode(errors="replace")
     finally:
@@ -600,9 +599,8 @@ def _address(found: Any) -> str:
     """As a scenario writes it; empty: there is none."""
     if isinstance(found, tuple):
         return f"[{found[0]}]:{found[1]}" if ":" in found[0] else f"{found[0]}:{found[1]}"
-    return quoted(os.fsencode(found))[
-        1:-1
-    ]  # an abstract name comes as bytes, a file's with bytes that are no text as lone surrogates
+    # an abstract name comes as bytes, a file's with bytes that are no text as lone surrogates
+    return quoted(os.fsencode(found))[1:-1]
 
 
 def _see_waiting(told: dict[str, Any], sock: socket.socket, inode: int, look: _Look) -> None:
@@ -699,9 +697,8 @@ def _see_queue(told: dict[str, Any], borders: bool, queue: _Queue, parts: list[l
         if parts is not None and len(parts) == len(sent):
             which = parts
         elif parts is not None and sum(map(len, parts)) == sum(len(each.carried) for each in sent):
-            seen = iter(
-                [one for part in parts for one in part]
-            )  # the look ended at a message without a byte, and has seen all that is carried
+            # the look ended at a message without a byte, and has seen all that is carried
+            seen = iter([one for part in parts for one in part])
             which = [[next(seen) for _ in each.carried] for each in sent]
         else:
             which = [[told_carried(one) for one in each.carried] for each in sent]

@@ -113,9 +113,8 @@ def _latency(points: Sequence[Point], width: int, layout: str) -> Markup:
             if before or after:
                 path.append(f"{'L' if before else 'M'}{x + step / 2:.1f} {height_of(value):.1f}")
             else:
-                drawing.dot(
-                    x + step / 2, height_of(value), 2.5, f"alone {name}"
-                )  # a line from nowhere to nowhere is not seen
+                # a line from nowhere to nowhere is not seen
+                drawing.dot(x + step / 2, height_of(value), 2.5, f"alone {name}")
         drawing.path("".join(path) or "M0 0", f"trace {name}")
     return drawing.svg()
 

@@ -343,10 +343,11 @@ def _box(item: dict[str, Any], names: dict[int, str], rows: dict[int, dict[str, 
         return Thing(_("pipe"), f"inode {inode}", ports, fresh)
     if kind in ("regular file", "memfd"):
         note = ngettext("%(num)s byte", "%(num)s bytes", item.get("size") or 0)
+        # the latter is a memfd's that was made without MFD_ALLOW_SEALING
         if item.get("seals") and item["seals"] not in (
             "0",
             "F_SEAL_SEAL",
-        ):  # the latter is a memfd's that was made without MFD_ALLOW_SEALING
+        ):
             note += " · " + item["seals"].replace("F_SEAL_", "").lower()
         ports = [
             Port(
@@ -454,9 +455,8 @@ def _described(run: Reading, number: int, facts: dict[str, Any]) -> str:
     names = run.names(number)
     parts = []
     for process in facts["processes"]:
-        held = ", ".join(
-            f"{row['number']} {' '.join(row['names'][-1:])}".strip() for row in process["descriptors"]
-        )  # earlier names are its parent's
+        # earlier names are its parent's
+        held = ", ".join(f"{row['number']} {' '.join(row['names'][-1:])}".strip() for row in process["descriptors"])
         parts.append(f"{process['name']}: {words.process_state(process)[1]}; {held or _('no descriptor')}.")
     for item in facts["objects"]:
         if gist := words.gist(item):

@@ -176,9 +176,8 @@ def waiting(item: dict[str, Any] | None) -> int:
     """Bytes that wait to be read from an object."""
     if item is None:
         return 0
-    if (
-        item["kind"] == "socket" and item.get("contents") is not None
-    ):  # the kernel counts of datagrams the first alone, and of TCP none behind an urgent byte
+    # the kernel counts of datagrams the first alone, and of TCP none behind an urgent byte
+    if item["kind"] == "socket" and item.get("contents") is not None:
         return sum(message["bytes"] for message in item["contents"])
     return item.get("queued") or 0
 
