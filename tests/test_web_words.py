@@ -226,6 +226,14 @@ def test_sentences_in_a_row_are_known_each_for_itself(site: Flask, parts: tuple[
         assert recorded.translated("".join(part % given for part in parts)) == expected
 
 
+def test_a_text_with_more_parts_than_a_sentence_has_is_shown_as_it_was_recorded(site: Flask) -> None:
+    known = filled_in(Reason.STATUS.value)
+    with site.test_request_context():
+        few, many = ("; ".join([known] * count) for count in (2, recorded.JOINTS + 2))
+        assert len(many) <= recorded.LONGEST and recorded.translated(many) == many
+        assert recorded.translated(few) != few
+
+
 def test_what_nobody_here_says_is_shown_as_it_was_recorded(site: Flask) -> None:
     with site.test_request_context():
         for text in (
