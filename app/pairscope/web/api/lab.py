@@ -15,7 +15,7 @@ from pairscope.web.access import reader_required, visitor_allowed
 from pairscope.web.api.routes import blueprint
 from pairscope.web.api.shapes import RunArguments, RunShape, RunWait, RunWithSteps, ScenarioShape, items_of
 from pairscope.web.lab import running
-from pairscope.web.pages.lab import exported
+from pairscope.web.lab.exporting import exported
 from pairscope.web.problems import Problem
 
 RECENT = 50

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from flask import Response
+from flask_babel import gettext as _
+
 from pairscope.lab import exports
 from pairscope.lab.language import parse
+from pairscope.store import runs
+from pairscope.store.models import Run
+from pairscope.web.problems import Problem
 
 
 class Form(NamedTuple):
@@ -24,3 +31,17 @@ FORMS: dict[str, Form] = {
     "transcript": Form("strace", ".txt", "text/plain; charset=utf-8", exports.transcript),
     "json": Form("JSON", ".run.json", "application/json", exports.json),
 }
+
+
+def exported(row: Run, name: str) -> Response:
+    """A run as a file. Raises Problem (404) for a form that there is not."""
+    form = FORMS.get(name)
+    if form is None:
+        raise Problem(
+            "not-found",
+            _("There is no export %(name)r; expected one of %(known)s.", name=name[:20], known=", ".join(FORMS)),
+        )
+    response = Response(form.make(runs.opened(row)), content_type=form.media)
+    title = re.sub(r"[^a-z0-9]+", "-", (row.scenario or row.title or "scenario").lower()).strip("-")[:40] or "scenario"
+    response.headers.set("Content-Disposition", "attachment", filename=title + form.suffix)
+    return response

@@ -11,7 +11,8 @@ from typing import Any
 from flask_babel import gettext as _
 
 from pairscope.lab.exports.lines import process_names
-from pairscope.web.lab.changes import Difference, differences
+from pairscope.web.lab.changes import differences
+from pairscope.web.lab.difference import Difference
 from pairscope.web.lab.words import open_way, outcome
 from pairscope.web.recorded import translated
 

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Flask, Response
+from flask import Flask
 
-blueprint = Blueprint("pages", __name__)
+from pairscope.web import face, glossary
+from pairscope.web.pages import (
+    appearance,
+    compare,
+    database,
+    editor,
+    jobs,
+    lab,
+    messages,
+    overview,
+    stack,
+    transfers,
+    workers,
+)
+from pairscope.web.pages.routes import blueprint
 
-
-@blueprint.after_request
-def _fresh(response: Response) -> Response:
-    """A page is asked for again each time; only what says otherwise is kept."""
-    response.headers.setdefault("Cache-Control", "private, no-cache")
-    return response
+VIEWS = (appearance, compare, database, editor, jobs, lab, messages, overview, stack, transfers, workers)
+"""The modules that add their views to the blueprint when they are imported."""
 
 
 def register(app: Flask) -> None:
-    from pairscope.web import face, glossary
-    from pairscope.web.pages import appearance, database, jobs, lab, messages, overview, stack, transfers, workers  # noqa: F401 they add their views
-
     face.register(app)
     glossary.register(app)
     app.register_blueprint(blueprint)

@@ -7,7 +7,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from pairscope.web.access import local, open_to_all
 from pairscope.web.face import THEMES
-from pairscope.web.pages import blueprint
+from pairscope.web.pages.routes import blueprint
 
 YEAR = 365 * 86400
 

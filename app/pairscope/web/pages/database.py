@@ -12,7 +12,7 @@ from pairscope.store import inventory
 from pairscope.store.cursor import CursorError
 from pairscope.web import reach
 from pairscope.web.access import is_operator, reader_required
-from pairscope.web.pages import blueprint
+from pairscope.web.pages.routes import blueprint
 from pairscope.web.problems import Problem
 from pairscope.web.words import clip, moment, visible
 

@@ -16,7 +16,7 @@ from pairscope.web import access, download, face, listing, payload, reach, strip
 from pairscope.web.access import operator_required, reader_required
 from pairscope.web.drawing import job as drawing
 from pairscope.web.guard import drawn
-from pairscope.web.pages import blueprint
+from pairscope.web.pages.routes import blueprint
 from pairscope.web.problems import Problem
 from pairscope.web.upload import receive, takes_upload
 

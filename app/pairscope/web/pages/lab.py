@@ -1,39 +1,30 @@
-"""The lab: the gallery, a scenario, a run step by step, its exports; the editor; two runs side by side."""
+"""The lab: the gallery, a scenario, a run step by step, its exports."""
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from flask import Response, flash, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 
-from pairscope.lab import TIMES_MAX, exports, gallery
-from pairscope.lab.calls import CALLS, usage
-from pairscope.lab.language import TEXT_MAX, format, parse
-from pairscope.lab.model import ScenarioError
+from pairscope.lab import TIMES_MAX, gallery
+from pairscope.lab.language import TEXT_MAX
 from pairscope.store import runs
 from pairscope.store.models import Run
 from pairscope.web import reach
-from pairscope.web.access import CONTENT_SECURITY_POLICY, operator_required, reader_required, visitor_allowed
-from pairscope.web.drawing import lab as drawing
+from pairscope.web.access import CONTENT_SECURITY_POLICY, reader_required, visitor_allowed
 from pairscope.web.lab import bytes as panes
 from pairscope.web.lab import running
-from pairscope.web.lab.exporting import FORMS
+from pairscope.web.lab.drawing.moment import draw
+from pairscope.web.lab.drawing.timeline import timeline
+from pairscope.web.lab.exporting import FORMS, exported
 from pairscope.web.lab.reading import SHAPES, Reading
 from pairscope.web.lab.words import afloat, flags, gist, process_state, standing, waiting
-from pairscope.web.pages import blueprint
+from pairscope.web.pages.editor import editor_page, formatted
+from pairscope.web.pages.routes import blueprint
 from pairscope.web.problems import Problem
-from pairscope.web.upload import receive, takes_upload
 
 RECENT = 12
-BEGINNING = """@title My scenario
-
-parent: socketpair AF_UNIX SOCK_STREAM 0 -> sv0 sv1
-parent: fork -> child
-parent: write sv0 "hello" => 5
-child: read sv1 16 => "hello"
-"""
 
 
 @blueprint.get("/lab")
@@ -88,11 +79,11 @@ def run_scenario() -> Any:
     else:
         text = request.form.get("text", "").replace("\r\n", "\n")
         if request.form.get("do") == "format":
-            return _editor(_formatted(text), parent=parent)
+            return editor_page(formatted(text), parent=parent)
         try:
             running.check(text)
         except Problem as problem:
-            return _editor(text, problem, parent=parent)
+            return editor_page(text, problem, parent=parent)
         row = running.perform(text, parent=parent)
     if request.form.get("predict"):
         return redirect(url_for("pages.run", id=row.id, step=1, predict=1), 303)
@@ -172,8 +163,8 @@ def moment(row: Run) -> dict[str, Any]:
         "address": address,
         "embedding": f'<iframe src="{url_for("pages.embedded", id=row.id, step=number, _external=True)}" width="800" '
         'height="700"></iframe>',
-        "picture": drawing.draw(reading, shown),
-        "timeline": drawing.timeline(reading, number, address, ahead),
+        "picture": draw(reading, shown),
+        "timeline": timeline(reading, number, address, ahead),
         "untold": 0 < ahead <= reading.count,
         "facts": reading.facts(shown),
         "names": reading.names(shown),
@@ -230,179 +221,3 @@ def share(id: str) -> Any:
 @reader_required
 def export_run(id: str, form: str) -> Any:
     return exported(running.find(id), form)
-
-
-def exported(row: Run, name: str) -> Response:
-    """A run as a file. Raises Problem (404) for a form that there is not."""
-    form = FORMS.get(name)
-    if form is None:
-        raise Problem(
-            "not-found",
-            _("There is no export %(name)r; expected one of %(known)s.", name=name[:20], known=", ".join(FORMS)),
-        )
-    response = Response(form.make(runs.opened(row)), content_type=form.media)
-    title = re.sub(r"[^a-z0-9]+", "-", (row.scenario or row.title or "scenario").lower()).strip("-")[:40] or "scenario"
-    response.headers.set("Content-Disposition", "attachment", filename=title + form.suffix)
-    return response
-
-
-# ---- one's own text
-
-
-@blueprint.get("/lab/edit")
-@reader_required
-def edit() -> Any:
-    """The editor, with a scenario of the gallery, the text of a run, or a beginning."""
-    parent = ""
-    if name := request.args.get("scenario"):
-        text = running.scenario_text(name)
-    elif id := request.args.get("run"):
-        text, parent = runs.opened(running.find(id))["text"], id
-    else:
-        text = format(parse(BEGINNING))
-    return _editor(text, parent=parent)
-
-
-def _editor(text: str, problem: Problem | None = None, parent: str = "") -> Any:
-    if problem is None:
-        try:
-            running.check(text)
-        except Problem as found:
-            problem = found
-    page = render_template(
-        "lab_edit.html",
-        text=text,
-        problem=problem,
-        where=problem.members if problem else {},
-        bad_line=_line(text, problem),
-        values=_values(),
-        parent=parent,
-        most=TEXT_MAX,
-        calls=[(usage(call), _(call.summary), call.manual) for call in CALLS.values()],
-        may_write=running.may_write(),
-        section="pages.lab",
-    )
-    return page, 400 if problem and request.method == "POST" else 200
-
-
-def _values() -> list[tuple[str, str]]:
-    """What can stand in a line, by example."""
-    return [
-        ("128  0x10  0644  -1  1K", _("numbers")),
-        ('"a\\0b"  "x" * 70000  x"00ff"', _("texts, repeated texts, bytes")),
-        ("MSG_PEEK|MSG_DONTWAIT", _("constants")),
-        ('iov=["it is", " a test"] fds=[a, b]', _("lists, as named arguments of sendmsg and recvmsg")),
-        ("-> sv0 sv1", _("names for the descriptors or the process that the call made")),
-        ('=> 17  => "text"  => 6 "text"  => EAGAIN  => blocks  => ok', _("what is expected")),
-        ("=> ok flags=MSG_CTRUNC fds=2 status=0 killed=SIGPIPE revents=POLLHUP value=1", _("and more of it")),
-        ('child: (read returns) => ""', _("what a call that had blocked gave")),
-    ]
-
-
-def _line(text: str, problem: Problem | None) -> str:
-    """The line that a problem is about."""
-    if problem is None or "line" not in problem.members:
-        return ""
-    lines = text.splitlines()
-    at = problem.members["line"] - 1
-    return lines[at][:200] if 0 <= at < len(lines) else ""
-
-
-def _formatted(text: str) -> str:
-    """The text in canonical form, or as it is where it is no scenario."""
-    try:
-        return format(parse(text))
-    except ScenarioError:
-        return text
-
-
-@blueprint.post("/lab/open")
-@takes_upload
-@operator_required
-def open_run() -> Any:
-    """Stores a run that was exported elsewhere as JSON; nothing is run."""
-    with receive(request) as upload:
-        if upload is None:
-            raise Problem("bad-request", _("No file was sent; expected a run that was exported as JSON."))
-        with open(f"/proc/self/fd/{upload.fd}", "rb") as file:
-            try:
-                found = exports.load(file.read(exports.LOAD_MAX + 1))
-            except exports.NoRun as error:
-                raise Problem("wrong-run", _("%(name)s is no run: %(why)s", name=upload.name, why=str(error))) from None
-    row = runs.store(reach.own(), found, keep=reach.settings().lab_runs)
-    return redirect(url_for("pages.run", id=row.id, step=1), 303)
-
-
-# ---- two runs
-
-
-@blueprint.get("/lab/compare")
-@reader_required
-def compare() -> Any:
-    """Two runs step by step."""
-    first, second = request.args.get("a", ""), request.args.get("b", "")
-    if not first or not second:
-        return render_template(
-            "lab_compare.html",
-            both=None,
-            first=first,
-            second=second,
-            recent=runs.newest(reach.own(), 40),
-            shape_of=SHAPES,
-            section="pages.lab",
-        )
-    rows = [running.find(first), running.find(second)]
-    readings = [Reading(runs.opened(row)) for row in rows]
-    count = max(reading.count for reading in readings)
-    plain = [_Plain(reading) for reading in readings]
-    steps = []
-    for number in range(1, count + 1):
-        sides = [
-            (reading.source(number), reading.outcome(number), reading.changes(number))
-            if number <= reading.count
-            else ("", "", [])
-            for reading in readings
-        ]
-        gave = [side.gave(number) for side in plain]
-        steps.append((number, sides, gave[0] == gave[1] and bool(sides[0][0] and sides[1][0])))
-    return render_template(
-        "lab_compare.html",
-        both=list(zip(rows, readings)),
-        steps=steps,
-        same=sum(same for _number, _sides, same in steps),
-        otherwise=sum(same and sides[0][0] != sides[1][0] for _number, sides, same in steps),
-        shape_of=SHAPES,
-        section="pages.lab",
-    )
-
-
-class _Plain:
-    """A run without what says nothing of what its steps gave: numbers that are other ones in each run, and the names
-    that its text chose."""
-
-    def __init__(self, reading: Reading) -> None:
-        self._reading = reading
-        names = [
-            *reading.actors,
-            *dict.fromkeys(
-                name
-                for number in range(1, reading.count + 1)
-                for process in reading.facts(number)["processes"]
-                for row in process["descriptors"]
-                for name in row["names"]
-            ),
-        ]
-        self._words = {name: f"#{index}" for index, name in enumerate(dict.fromkeys(names))} | dict.fromkeys(
-            reading.volatile(), "#"
-        )
-
-    def gave(self, number: int) -> tuple[str, list[str]] | None:
-        """What a step gave and changed; None: there is no such step."""
-        if number > self._reading.count:
-            return None
-        return self._bare(self._reading.outcome(number)), [
-            self._bare(change) for change in self._reading.changes(number)
-        ]
-
-    def _bare(self, text: str) -> str:
-        return re.sub(r"\w+", lambda word: self._words.get(word[0], word[0]), text)

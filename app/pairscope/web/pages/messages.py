@@ -13,7 +13,7 @@ from pairscope.store import queries
 from pairscope.store.models import PREVIEW, Message
 from pairscope.web import listing, payload, reach
 from pairscope.web.access import reader_required
-from pairscope.web.pages import blueprint
+from pairscope.web.pages.routes import blueprint
 from pairscope.web.problems import Problem
 
 FLAGS = {

@@ -14,8 +14,8 @@ from pairscope.web import listing, reach, strip
 from pairscope.web.access import reader_required
 from pairscope.web.drawing import chart, system
 from pairscope.web.guard import drawn
-from pairscope.web.pages import blueprint
 from pairscope.web.pages.jobs import catalogue, chosen_kind
+from pairscope.web.pages.routes import blueprint
 from pairscope.web.tables import MESSAGES
 from pairscope.web.words import number, size
 

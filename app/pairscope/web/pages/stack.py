@@ -15,7 +15,7 @@ from pairscope.stack.guides import CHAPTERS, shown
 from pairscope.stack.step import NOT_RUN, Verdict
 from pairscope.web import reach
 from pairscope.web.access import is_operator, reader_required
-from pairscope.web.pages import blueprint
+from pairscope.web.pages.routes import blueprint
 
 SHAPES = {
     Verdict.GOOD: "good",

@@ -15,8 +15,8 @@ from pairscope.web import listing, reach
 from pairscope.web.access import reader_required
 from pairscope.web.drawing import transfer as drawing
 from pairscope.web.guard import drawn
-from pairscope.web.pages import blueprint
 from pairscope.web.pages.messages import flag_names
+from pairscope.web.pages.routes import blueprint
 from pairscope.web.problems import Problem
 from pairscope.web.words import NOTHING
 

@@ -17,7 +17,7 @@ from pairscope.web import listing, reach, strip
 from pairscope.web.access import operator_required, reader_required
 from pairscope.web.drawing.system import worker_state
 from pairscope.web.face import process_state
-from pairscope.web.pages import blueprint
+from pairscope.web.pages.routes import blueprint
 from pairscope.web.problems import Problem
 from pairscope.web.tables import MESSAGES
 
