@@ -355,7 +355,7 @@ def test_the_session_cookie_is_out_of_reach_of_scripts_and_other_sites(app: Flas
 
 
 def test_two_installations_on_one_host_do_not_share_a_cookie(tmp_path: Path) -> None:
-    one, two = (access._cookie_name(Settings(state=tmp_path / name, run=tmp_path / name)) for name in ("one", "two"))
+    one, two = (access.cookie_name(Settings(state=tmp_path / name, run=tmp_path / name)) for name in ("one", "two"))
     assert one != two
 
 

@@ -88,7 +88,7 @@ def test_apache_compresses_what_a_page_is_made_of_and_nothing_that_holds_a_secre
 
 
 @pytest.mark.parametrize(
-    "path", ["/static/", "/static/../access.py", "/static/..%2faccess.py", "/static/.%2e/access.py", "/conf/web.toml"]
+    "path", ["/static/", "/static/../words.py", "/static/..%2fwords.py", "/static/.%2e/words.py", "/conf/web.toml"]
 )
 def test_nothing_beside_the_static_files_can_be_fetched(lamp: Lamp, path: str) -> None:
     assert lamp.visitor.get(path).status in (400, 403, 404)
