@@ -8,6 +8,7 @@ import base64
 import concurrent.futures
 import contextlib
 import copy
+import importlib
 import json
 import os
 import pwd
@@ -31,6 +32,8 @@ from pairscope.lab.language import parse, quoted
 from pairscope.lab.stage import manager
 from pairscope.lab.stage.apart import apart
 
+c_program, python_program = (importlib.import_module(f"pairscope.lab.exports.{name}") for name in ("c", "python"))
+"""The modules: the package has functions of the same names."""
 COMPILE = ("gcc", "-std=c11", "-Wall", "-Wextra", "-Werror", "-O2")
 
 MORE = {
@@ -1094,3 +1097,12 @@ def change(run: dict[str, Any], dice: random.Random) -> None:
     else:
         holder[key] = dice.choice(VALUES)
     run.setdefault("steps", [])
+
+
+@pytest.mark.parametrize("language", ["c", "py"])
+def test_each_file_of_pieces_is_a_part_of_programs_and_names_only_pieces(language: str) -> None:
+    module = {"c": c_program, "py": python_program}[language]
+    files = {path.stem for path in (Path(module.__file__).parent / "pieces").glob(f"*.{language}")}
+    assert files == set(module.PIECES) | set(module.STAGE)
+    lost = {name: need for name, each in module.PIECES.items() for need in each.needs if need not in module.PIECES}
+    assert not lost, "what a piece needs is a piece"

@@ -3,14 +3,13 @@ of the steps."""
 
 from __future__ import annotations
 
-import re
 import textwrap
 from collections.abc import Iterable
 
 from pairscope.lab import named as naming
 from pairscope.lab.constants import NUMBERS
+from pairscope.lab.exports import piece
 from pairscope.lab.exports import plan as planning
-from pairscope.lab.exports.c_pieces import ACTING, BEFORE, CREDENTIALS, MAIN, PIECES, PROTOTYPES, STAGE, TOLD
 from pairscope.lab.exports.lines import SHOWN
 from pairscope.lab.exports.plan import (
     CONTROL_ROOM,
@@ -69,6 +68,28 @@ _STAGE_HEADERS = (
     *("sys/mman.h", "sys/prctl.h", "sys/resource.h", "sys/wait.h", "time.h", "unistd.h"),
 )
 
+_BEFORE = ("BADPTR", "nowhere", "handler", "repeated", "attach", "received", "keeps")
+"""Pieces that stand before the steps: what the lesson itself is about."""
+_BEHIND = (
+    "stay", "say", "tell", "tell_fd", "tell_pair", "tell_birth", "tell_thread", "say_data", "tell_data",
+    "tell_cut", "name_of", "say_creds", "say_bits", "say_number", "tell_message", "tell_poll", "tell_child",
+    "LARGEFILE", "tell_status_flags", "tell_descriptor_flags", "tell_seals", "tell_type", "tell_family",
+    "tell_protocol", "tell_error", "tell_option", "tell_peer", "tell_handler", "datagrams", "tell_bound",
+    "bound_port", "pid_of",
+)  # fmt: skip
+"""Those behind the steps: what they tell."""
+PIECES = piece.read("c", (*_BEFORE, *_BEHIND))
+"""In the order in which they stand in a program."""
+STAGE = {name: each.body for name, each in piece.read("c", ("prototypes", "stage", "acting", "main")).items()}
+"""The parts of a program that are no pieces: each program has them all."""
+_TOLD = "/* What the call returned (-1: and errno), and what it gave beside that. Here a descriptor gets its name. */"
+_CREDENTIALS = """\
+	for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(message); cmsg; cmsg = CMSG_NXTHDR(message, cmsg))
+		if (cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SCM_CREDENTIALS && cmsg->cmsg_len == CMSG_LEN(sizeof(struct ucred)))
+			say_creds("creds", CMSG_DATA(cmsg));
+"""  # noqa: E501 a line of C
+"""What tell_message has where credentials may come."""
+
 
 def c(scenario: Scenario) -> str:
     """The scenario as a C program: C11, GNU C library 2.34, Linux. What it prints is
@@ -92,12 +113,10 @@ class _Program:
     def text(self) -> str:
         functions = [self._function(actor) for actor in self._plan.actors]
         self._close_needs()
-        stage = self._filled(STAGE)
-        main = self._filled(MAIN)
-        behind = [
-            self._piece(name) for name in PIECES if name in self._pieces and name not in BEFORE and PIECES[name].body
-        ]
-        before = [self._piece(name) for name in PIECES if name in self._pieces and name in BEFORE]
+        stage = self._filled(STAGE["stage"])
+        main = self._filled(STAGE["main"])
+        behind = [self._piece(name) for name in _BEHIND if name in self._pieces]
+        before = [self._piece(name) for name in _BEFORE if name in self._pieces]
         return "\n".join(
             [
                 self._head(),
@@ -105,7 +124,7 @@ class _Program:
                 *before,
                 *functions,
                 stage,
-                ACTING.replace("@LONGER@", str(SECONDS + 2)),
+                self._filled(STAGE["acting"]),
                 *behind,
                 main,
             ]
@@ -116,10 +135,10 @@ class _Program:
             self._use("say_creds")
         waiting = list(self._pieces)
         while waiting:
-            piece = PIECES[waiting.pop()]
-            self._headers.update(piece.headers)
-            waiting += [name for name in piece.needs if name not in self._pieces]
-            self._pieces.update(piece.needs)
+            needed = PIECES[waiting.pop()]
+            self._headers.update(needed.imports)
+            waiting += [name for name in needed.needs if name not in self._pieces]
+            self._pieces.update(needed.needs)
         if "received" in self._pieces and self._plan.pidfds:
             self._constants.add("SCM_PIDFD")
 
@@ -132,7 +151,7 @@ class _Program:
             "ROOM": str(max(self._room, 64)),
             "SHOWN": str(SHOWN),
             "MOST_FDS": str(CONTROL_ROOM // 4),
-            "CREDS": CREDENTIALS if self._plan.credentials else "",
+            "CREDS": _CREDENTIALS if self._plan.credentials else "",
             "RIGHTS": "(cmsg->cmsg_type != SCM_RIGHTS && cmsg->cmsg_type != SCM_PIDFD)"
             if self._plan.pidfds
             else "cmsg->cmsg_type != SCM_RIGHTS",
@@ -140,6 +159,7 @@ class _Program:
             **{kind.key.upper(): _bits(kind.names) for kind in naming.KINDS},
             "LINE": str(self._line_room()),
             "SECONDS": str(SECONDS),
+            "LONGER": str(SECONDS + 2),
             "NUMBERS_MAX": str(NUMBERS_MAX),
             "NAMES": ", ".join(f'"{actor.name}"' for actor in self._plan.actors),
             "SCRIPT": "\n".join(
@@ -151,6 +171,7 @@ class _Program:
             if self._port
             else "",
             "FIRST": _function_name(self._plan.actors[0]),
+            "SCRATCH": 'static char scratch[] = "/tmp/lab.XXXXXX";      /* where files are made */' if files else "",
             "SCRATCH_WORDS": ", and removes the files" if files else "",
             "ENTER": " || !mkdtemp(scratch) || chdir(scratch)" if files else "",
             "CLEAN": "".join(f"\tunlink({_literal(name)});\n" for name in files)
@@ -158,10 +179,7 @@ class _Program:
             if files
             else "",
         }
-        text = re.sub("@([A-Z_]+)@", lambda found: marks[found[1]], text)
-        if files and text.startswith("static volatile sig_atomic_t over;"):
-            text = 'static char scratch[] = "/tmp/lab.XXXXXX";      /* where files are made */\n' + text
-        return text
+        return piece.fill("c", text, marks)
 
     def _files(self) -> list[bytes]:
         """Names of the files that steps may make."""
@@ -242,10 +260,10 @@ class _Program:
             ]
         told = [PIECES[name].prototype for name in PIECES if name in self._pieces and PIECES[name].prototype]
         told = [
-            PROTOTYPES.rstrip(),
+            STAGE["prototypes"].rstrip(),
             *(line for line in told if "tell" not in line),
             "",
-            TOLD.rstrip(),
+            _TOLD,
             *(line for line in told if "tell" in line),
         ]
         parts += ["", *told, ""]

@@ -18,6 +18,7 @@ from collections.abc import Iterable
 
 from pairscope.lab import named as naming
 from pairscope.lab.constants import FROM_HEADERS, NUMBERS
+from pairscope.lab.exports import piece
 from pairscope.lab.exports import plan as planning
 from pairscope.lab.exports.lines import SHOWN
 from pairscope.lab.exports.plan import (
@@ -35,7 +36,6 @@ from pairscope.lab.exports.plan import (
     pointer,
     word,
 )
-from pairscope.lab.exports.python_pieces import BEFORE, CREDENTIALS, MAIN, PIECES, STAGE
 from pairscope.lab.model import Constants, Name, Number, Scenario, Text, Value
 
 _MODULES = {"socket": socket, "os": os, "fcntl": fcntl, "select": select, "signal": signal}
@@ -70,6 +70,26 @@ _STAGE_IMPORTS = (
     "traceback",
 )
 
+_BEFORE = (
+    "libc", "call", "BADPTR", "borrow", "plain", "handler", "pollfd", "raw_read", "keeps", "msghdr",
+    "raw_message", "raw_recvmsg", "cmsg",
+)  # fmt: skip
+"""Pieces that stand before the steps: what the lesson itself is about."""
+_BEHIND = (
+    "quoted", "pid_of", "name_of", "born", "ended", "creds", "bits", "status_flags", "descriptor_flags",
+    "seals", "named", "TYPE", "FAMILY", "PROTOCOL", "message", "revents", "option", "before", "raw_signal",
+    "bound", "bound_port",
+)  # fmt: skip
+"""Those behind the steps: what they tell."""
+PIECES = piece.read("py", (*_BEFORE, *_BEHIND))
+"""In the order in which they stand in a program."""
+STAGE = {name: each.body for name, each in piece.read("py", ("stage", "main")).items()}
+"""The parts of a program that are no pieces: each program has them all."""
+_CREDENTIALS = """\
+    words += [f"creds={creds(data)}" for level, kind, data in control if (level, kind, len(data)) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS, 12)]
+"""  # noqa: E501 a line of the program
+"""What message() has where credentials may come."""
+
 
 def python(scenario: Scenario) -> str:
     """The scenario as a Python program. What it prints is :func:`pairscope.lab.exports.result_lines`."""
@@ -96,15 +116,15 @@ class _Program:
             self._use("creds")
         waiting = list(self._pieces)
         while waiting:
-            piece = PIECES[waiting.pop()]
-            self._imports.update(piece.imports)
-            waiting += [name for name in piece.needs if name not in self._pieces]
-            self._pieces.update(piece.needs)
-        before = [self._filled(PIECES[name].body) for name in PIECES if name in self._pieces and name in BEFORE]
-        behind = [self._filled(PIECES[name].body) for name in PIECES if name in self._pieces and name not in BEFORE]
+            needed = PIECES[waiting.pop()]
+            self._imports.update(needed.imports)
+            waiting += [name for name in needed.needs if name not in self._pieces]
+            self._pieces.update(needed.needs)
+        before = [self._filled(PIECES[name].body) for name in _BEFORE if name in self._pieces]
+        behind = [self._filled(PIECES[name].body) for name in _BEHIND if name in self._pieces]
         short = [text for text in before if not text.startswith(("def ", "class ", "@"))]
         long = [text for text in before if text not in short]
-        parts = [*long, *functions, self._filled(STAGE), *behind, self._filled(MAIN)]
+        parts = [*long, *functions, self._filled(STAGE["stage"]), *behind, self._filled(STAGE["main"])]
         return "\n".join([self._head(), *short]) + "\n\n" + "\n\n".join(parts)
 
     def _filled(self, text: str) -> str:
@@ -114,7 +134,7 @@ class _Program:
             "LINE": str(self._line_room()),
             "ACCESS": ", ".join(f'"{name}"' for name in naming.ACCESS),
             **{kind.key.upper(): _rows(kind.names) for kind in naming.KINDS},
-            "CREDS": CREDENTIALS if self._plan.credentials else "",
+            "CREDS": _CREDENTIALS if self._plan.credentials else "",
             "RIGHTS": "kind in (socket.SCM_RIGHTS, 4)" if self._plan.pidfds else "kind == socket.SCM_RIGHTS",
             "TOLD": (
                 'f"{len(word)} {quoted(word)}" if isinstance(word, bytes) else "0" if word is None else str(word)'
@@ -134,7 +154,7 @@ class _Program:
             else "",
             "CLEAN": '        os.chdir("/")\n        shutil.rmtree(scratch)\n' if files else "",
         }
-        return re.sub("@([A-Z_]+)@", lambda found: marks[found[1]], text)
+        return piece.fill("py", text, marks)
 
     def _files(self) -> bool:
         files = planning.makes_files(self._plan.scenario)

@@ -1,0 +1,6 @@
+# needs: named
+import socket
+
+FAMILY = [
+    __FAMILY__
+]

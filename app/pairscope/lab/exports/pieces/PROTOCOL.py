@@ -1,0 +1,6 @@
+# needs: named
+import socket
+
+PROTOCOL = [
+    __PROTOCOL__
+]

@@ -1,0 +1,6 @@
+# needs: named
+import socket
+
+TYPE = [
+    __TYPE__
+]

@@ -1,0 +1,3 @@
+import ctypes
+
+libc = ctypes.CDLL(None, use_errno=True)

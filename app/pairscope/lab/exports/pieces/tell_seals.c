@@ -1,0 +1,17 @@
+/* needs: say_bits */
+#include <fcntl.h>
+
+static void tell_seals(int value);
+
+static void tell_seals(int value)
+{
+	static const struct bit bits[] = {
+@SEALS@
+	};
+
+	if (came(value)) {
+		me->line[0] = '\0';
+		say_bits((unsigned int)value, bits, sizeof(bits) / sizeof(*bits));
+	}
+	done();
+}
