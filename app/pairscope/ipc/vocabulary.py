@@ -33,8 +33,8 @@ class Role(str, enum.Enum):
 
 
 CALLERS = frozenset((Role.WEB.value, Role.LAB.value, Role.TOOL.value))
-"""Roles of those who come over the control socket: the supervisor sees the end of such a one's pair, not that of its
-process."""
+"""Roles of clients, who come over the control socket. The supervisor sees the end of a client's pair, not the end of
+its process."""
 
 
 Whole = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
@@ -139,8 +139,10 @@ class Accepted(msgspec.Struct):
 
 
 class Task(msgspec.Struct, omit_defaults=True):
-    """The supervisor gives a worker a job. Descriptors in order: the input, the output's memfd, the spare for a long
-    reply; each if its flag is set."""
+    """The supervisor gives a worker a job. Its descriptors, in order: the input, the output's memfd, the spare.
+
+    Each comes if its flag is set. The spare is a memfd for a reply that is too long for a message.
+    """
 
     kind: str
     name: str = ""
@@ -279,7 +281,7 @@ class Progress(msgspec.Struct):
     """Rows of messages kept, and the bound, below."""
     bound: int = 0
     gaps: int = 0
-    """Of those in quarantine, the stretches that are missing in the journal, and why the newest is."""
+    """How many entries in quarantine are stretches missing in the journal; below, why the newest is."""
     gap: str = ""
     stalled: str = ""
     """Why the journal cannot be read on, in words; empty: it can."""
@@ -292,8 +294,7 @@ class More(msgspec.Struct):
 
 
 class Leave(msgspec.Struct):
-    """A client waits no longer for the ends of these jobs: an answer that nobody takes would be in flight until
-    somebody does."""
+    """A client waits no longer for the ends of these jobs; an answer that nobody takes would stay in flight."""
 
     jobs: list[int]
 
@@ -395,10 +396,10 @@ class Unhandled(Exception):
 
 
 def complete(receiver: str, handled: Iterable[str]) -> None:
-    """Whoever receives asks this before it hears anybody: a message that nobody looks at would be swallowed.
-    `receiver`: as the kinds name it.
+    """Sees that each kind for `receiver` (as the kinds name it) has a handler, and each handler a kind.
 
-    Raises Unhandled, which names the kinds.
+    A receiver calls this before it hears anybody, because a message without a handler would be swallowed. Raises
+    Unhandled, which names the kinds.
     """
     declared = {kind.name for kind in BY_CODE.values() if receiver in kind.receiver.split()}
     if missing := declared - set(handled):
