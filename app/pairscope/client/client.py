@@ -12,6 +12,7 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from pairscope.config import Settings
@@ -23,6 +24,7 @@ from pairscope.ipc.vocabulary import (
     Accepted,
     Answer,
     Cancel,
+    Done,
     Enter,
     Fetch,
     Known,
@@ -174,7 +176,7 @@ class Client:
         Raises Refused, PoolAway.
         """
         payload = Submit(kind, name, size, parameters or {}, data, WANT[want])
-        said = self._ask("submit", payload, [] if fd is None else [fd], timeout).payload
+        said: Accepted | Answer = self._ask("submit", payload, [] if fd is None else [fd], timeout).payload
         if want == "both":
             line = self._line()
             if said.job not in line.answers:
@@ -196,7 +198,7 @@ class Client:
 
     def cancel(self, job: int, timeout: float = TIMEOUT) -> str:
         """Ends a job now; what was done, in words."""
-        return self._ask("cancel", Cancel(job), [], timeout).payload.what
+        return self._done("cancel", Cancel(job), timeout)
 
     def fetch(self, job: int, timeout: float = TIMEOUT) -> tuple[Output, int]:
         """A job's output: what it is, and a read-only descriptor with an offset of its own, which the caller owns."""
@@ -219,15 +221,16 @@ class Client:
 
     def scale(self, workers: int, timeout: float = TIMEOUT) -> str:
         """Asks for another number of workers; what was done, in words."""
-        return self._ask("scale", Scale(workers), [], timeout).payload.what
+        return self._done("scale", Scale(workers), timeout)
 
     def signal(self, worker: int, name: str, timeout: float = TIMEOUT) -> str:
         """Sends TERM, KILL, STOP or CONT to the worker with that serial; what was done, in words."""
-        return self._ask("signal", Signal(worker, name), [], timeout).payload.what
+        return self._done("signal", Signal(worker, name), timeout)
 
     def lookup(self, job: int, timeout: float = TIMEOUT) -> Known:
         """Whether the supervisor knows a job that is in no table yet."""
-        return self._ask("lookup", Lookup(job), [], timeout).payload
+        found: Known = self._ask("lookup", Lookup(job), [], timeout).payload
+        return found
 
     # ---- many at once
 
@@ -326,6 +329,10 @@ class Client:
             raise Refused(arrival.payload.code, arrival.payload.reason)
         return arrival
 
+    def _done(self, kind: str, payload: Any, timeout: float) -> str:
+        done: Done = self._ask(kind, payload, [], timeout).payload
+        return done.what
+
     def _post(self, line: _Line, kind: str, payload: Any, fds: list[int], seq: int, timeout: float) -> _Line:
         """Sends; over a new pair if the old one turns out to be dead before anything was sent."""
         for attempt in (1, 2):
@@ -343,7 +350,7 @@ class Client:
                 raise PoolAway(Away.SENT_NOTHING.say(fault=error.strerror)) from None
         raise AssertionError("unreachable")
 
-    def _until(self, line: _Line, wanted: Any, timeout: float) -> Arrival:
+    def _until(self, line: _Line, wanted: Callable[[Arrival], bool], timeout: float) -> Arrival:
         deadline = time.monotonic() + timeout
         left = timeout
         while left > 0:

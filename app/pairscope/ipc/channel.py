@@ -14,7 +14,7 @@ import select
 import socket
 import struct
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 from time import monotonic, monotonic_ns
 from typing import Any
@@ -108,7 +108,9 @@ _Raw = msgspec.Raw
 _NIL = _Raw(b"\xc0")
 _UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What the decoder raises: the two latter, for bytes that are no UTF-8 and for deep nesting, are no MsgspecError."""
-_KINDS = {kind.code: (kind, msgspec.msgpack.Decoder(kind.payload).decode) for kind in BY_CODE.values()}
+_KINDS: dict[int, tuple[Kind, Callable[[Any], Any]]] = {
+    kind.code: (kind, msgspec.msgpack.Decoder(kind.payload).decode) for kind in BY_CODE.values()
+}
 
 
 class Channel:
@@ -351,7 +353,7 @@ class Channel:
             found, self.held = self.held[:-1], [last]
             if not found:
                 raise last
-        return found  # type: ignore[return-value] what is no fault is a message
+        return found  # type: ignore[return-value]  # only the last is ever a fault
 
     def _arrival(self, envelope: Envelope, fds: list[int], received: int, flags: int, size: int) -> Arrival:
         """The message of `envelope`, if the vocabulary allows it here. Descriptors are the caller's if not."""

@@ -101,7 +101,7 @@ class Piece(NamedTuple):
     offset: int
     position: int
     """Of its first record; of a piece that is not whole, the position that comes next there."""
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple.count(), which nobody asks
     """Records; 0: a head, or a torn tail. Of damage: how many it held, and where nobody can tell, as many as there is
     room for."""
     whole: bool
@@ -139,7 +139,7 @@ def whole_behind(data: bytes, at: int, expected: int) -> int:
     length at `at` leads to such a frame, that is believed first: a payload may hold the copy of a frame.
     """
     if at + FRAME.size <= len(data):
-        next_one = at + FRAME.size + FRAME.unpack_from(data, at)[0]
+        next_one: int = at + FRAME.size + FRAME.unpack_from(data, at)[0]
         if _comes(data, next_one, expected):
             return next_one
     # The upper five bytes of a position are the same for sixteen million of them: to look for them is 200 times as fast
@@ -180,6 +180,7 @@ def torn(tail: bytes, expected: int, head: bool = False) -> bool:
     """
     if len(tail) < FRAME.size:
         return True
+    crc: int
     length, crc, position, count = FRAME.unpack_from(tail)
     if (position != expected and not head) or not len(tail) - FRAME.size < length <= BODY_MAX or count > length:
         return False

@@ -72,6 +72,13 @@ class Writer:
         self._lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         self._place = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._fd = -1
+        self._size: int
+        """Bytes of the segment that is written."""
+        self._older: int
+        """Of those before it."""
+        self._position: int
+        self._segments: list[tuple[int, int]]
+        """First position and bytes of each, the last one's as it began."""
         self._spare = -1
         """Makes room for a new segment's descriptor where no other is left."""
         try:

@@ -107,7 +107,8 @@ def restrict(
         for since, names in table
         if since > version
     ]
-    return Handled(version, *([name for name in names if name not in free] for names in known), missing)
+    files, network, scopes = ([name for name in names if name not in free] for names in known)
+    return Handled(version, files, network, scopes, missing)
 
 
 def _allow(ruleset: int, kind: int, rule: bytes) -> None:

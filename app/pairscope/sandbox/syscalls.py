@@ -12,12 +12,15 @@ import mmap
 import os
 import termios
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+seccomp: Any = None
+"""libseccomp; None: it cannot be used."""
 try:
-    import pyseccomp as seccomp
+    import pyseccomp
+
+    seccomp = pyseccomp
 except Exception as error:  # no libseccomp.so.2 is a RuntimeError, one without an expected symbol an AttributeError
-    seccomp = None
     _why = f"libseccomp cannot be used: {error}"
 
 ALLOWED: dict[str, tuple[str, ...]] = {
@@ -85,6 +88,10 @@ _F_DUPFD, _F_GET_SEALS = 0, 1034
 _UNSIGNED_INT = 0xFFFF_FFFF
 
 
+Rule = tuple[Any, ...]
+"""A call's name, and what has to hold of its arguments, each as `seccomp.Arg` makes it."""
+
+
 class Unavailable(Exception):
     """No filter could be loaded; the text says why."""
 
@@ -106,7 +113,7 @@ def load(keep: int) -> Loaded:
     return Loaded(sum(map(len, ALLOWED.values())), len(CONDITIONS), missing)
 
 
-def install(names: Iterable[str], conditions: Callable[[], Iterable[tuple]], refused: Mapping[str, int]) -> list[str]:
+def install(names: Iterable[str], conditions: Callable[[], Iterable[Rule]], refused: Mapping[str, int]) -> list[str]:
     """Allows this thread the calls `names`, and those of `conditions` with the arguments that stand there; `refused`
     calls are answered with an errno of their own, all others with EPERM. Returns what this libseccomp does not know.
     Raises Unavailable."""
@@ -135,13 +142,13 @@ def install(names: Iterable[str], conditions: Callable[[], Iterable[tuple]], ref
     return missing
 
 
-def _conditional(keep: int) -> list[tuple]:
+def _conditional(keep: int) -> list[Rule]:
     """Rules that look at arguments. A mask wherever the kernel reads fewer than 64 bits and a match would be let
     through."""
     equal, masked = seccomp.EQ, seccomp.MASKED_EQ
     arg = seccomp.Arg
     private = arg(3, masked, _MAP_TYPE, mmap.MAP_PRIVATE)
-    rules: list[tuple] = [
+    rules: list[Rule] = [
         # a shared mapping that is only read could be made writable by mprotect, and would keep the supervisor from
         # sealing
         ("mmap", arg(2, masked, mmap.PROT_EXEC, 0), private),

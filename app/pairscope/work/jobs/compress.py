@@ -22,6 +22,7 @@ class Compress(Job):
 
     def run(self, task: Task) -> dict[str, Any]:
         self.expect(task)
+        assert task.input is not None and task.output is not None
         level = task.whole_number("level", 6, 1, 9)
         packer = zlib.compressobj(level, zlib.DEFLATED, GZIP)
         sink = Sink(task.output)

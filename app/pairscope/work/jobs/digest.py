@@ -14,6 +14,7 @@ class Digest(Job):
 
     def run(self, task: Task) -> dict[str, Any]:
         self.expect(task)
+        assert task.input is not None
         digest = hashlib.sha256()
         total = 0
         for piece in pieces(task.input):

@@ -18,13 +18,12 @@ HEAD, FOOT = puremagic.main.max_head, puremagic.main.max_foot
 LIKELY = ("ascii", "utf_8", "latin_1", "cp1252", "cp1251", "koi8_r", "shift_jis", "euc_jp", "gb18030", "big5", "euc_kr")
 """Which is named where several fit equally well; charset-normalizer would take the first in the alphabet."""
 WIDE = ("utf_16", "utf_16_be", "utf_16_le", "utf_32", "utf_32_be", "utf_32_le")
-_ONLY_WIDE = {"cp_isolation": list(WIDE)}
-_LEGACY = (
+_ONLY_WIDE = list(WIDE)
+_NOT_WIDE = (
     "ascii utf_8 latin_1 cp1250 cp1251 cp1252 cp1253 cp1254 cp1255 cp1256 cp1257 cp1258 cp866 cp874 iso8859_2 "
     "iso8859_5 iso8859_6 "
     "iso8859_7 iso8859_8 iso8859_9 iso8859_15 koi8_r koi8_u shift_jis cp932 euc_jp iso2022_jp gb18030 big5 euc_kr cp949"
 ).split()
-_NOT_WIDE = {"cp_isolation": _LEGACY}
 """What browsers still read (encoding.spec.whatwg.org). Asked for all 99 that it knows, charset-normalizer took Spanish
 in Latin-1 for cp1006, which is Urdu, and German for mac-latin2."""
 STANDARD = {"application/x-gzip": "application/gzip", "image/x-ms-bmp": "image/bmp"}
@@ -48,6 +47,7 @@ class Inspect(Job):
 
     def run(self, task: Task) -> dict[str, Any]:
         self.expect(task)
+        assert task.input is not None
         total = size(task.input)
         head = os.pread(task.input, max(HEAD, SAMPLE), 0)
         if not head:
@@ -156,7 +156,11 @@ def _encoding(sample: bytes, whole: bool) -> str | None:
     if not wide:  # what is plain in every encoding only thins the evidence out
         sample = b"\n".join(line for line in sample.split(b"\n") if not line.isascii()) or sample
     cuts = range(1 if whole else 4)  # the sample may end within a character
-    matches = [match for cut in cuts for match in charset_normalizer.from_bytes(sample[: len(sample) - cut], **choice)]
+    matches = [
+        match
+        for cut in cuts
+        for match in charset_normalizer.from_bytes(sample[: len(sample) - cut], cp_isolation=choice)
+    ]
     if not matches:
         return None
     order = min(map(_order, matches))
@@ -182,7 +186,7 @@ def _media_type(ends: bytes, text: bool) -> str:
     except puremagic.PureError:
         return plain
     top = matches[0].confidence
-    named = [match.mime_type for match in matches if match.confidence == top and match.mime_type]
+    named: list[str] = [match.mime_type for match in matches if match.confidence == top and match.mime_type]
     if not named or (text and top < SURE and named[0] != "application/json"):
         return plain
     return STANDARD.get(named[0], named[0])

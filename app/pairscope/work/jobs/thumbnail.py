@@ -56,6 +56,7 @@ class Thumbnail(Job):
 
     def run(self, task: Task) -> dict[str, Any]:
         self.expect(task)
+        assert task.input is not None and task.output is not None
         edge = task.whole_number("size", 320, 16, 1024)
         if not size(task.input):
             raise JobFailed(f"the input is empty; {EXPECTED}")
@@ -66,7 +67,7 @@ class Thumbnail(Job):
                 with Image.open(io.BufferedReader(Source(task.input), 64 * 1024), formats=FORMATS) as image:
                     original, kind = image.size, image.format
                     small, turn = _shrink(image, edge)
-                    small.save(sink, "PNG")
+                    small.save(sink, "PNG")  # type: ignore[arg-type]  # it calls write() and no more
         except JobFailed:
             raise
         except UnidentifiedImageError:
