@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
@@ -34,6 +34,9 @@ SLICES = 4
 
 Entry: TypeAlias = tuple[int, Any]
 """A record behind its position."""
+
+
+Done = TypeVar("Done")
 
 
 class Ears(Protocol):
@@ -213,7 +216,7 @@ class Drain:
             raise Finished
         self._pause(LONGEST_WAIT)
 
-    def _insist(self, attempt: Callable[[], Any], refusable: bool = False) -> Any:
+    def _insist(self, attempt: Callable[[], Done], refusable: bool = False) -> Done:
         """Tries until the database does it. Raises _Refused where the attempt is `refusable` and the records may be to
         blame."""
         wait = FIRST_WAIT

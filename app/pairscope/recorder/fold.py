@@ -105,31 +105,33 @@ def needs(batch: Batch) -> Needs:
     jobs: set[int] = set()
     processes: set[tuple[str, int]] = set()
     for _position, record in batch:
-        kind = type(record)
-        if kind is Message:
+        if type(record) is Message:
             messages.add(record.id)
             if record.kind == TASK and record.job not in jobs and record.job:
                 found.jobs.add(record.job)
-        elif kind is Outcome:
+        elif type(record) is Outcome:
             if record.message not in messages:
                 found.messages.add(record.message)
-        elif kind is Proof:
+        elif type(record) is Proof:
             if record.message not in messages:
                 found.transfers.add(record.message)
-        elif kind is Job:
+        elif type(record) is Job:
             jobs.add(record.id)
-        elif kind is JobEnded or kind is JobStarted:
+        elif type(record) is JobEnded or type(record) is JobStarted:
             if record.id not in jobs:
                 found.jobs.add(record.id)
-        elif kind is OutputGone:
+        elif type(record) is OutputGone:
             if record.job not in jobs:
                 found.jobs.add(record.job)
-        elif kind is Born:
+        elif type(record) is Born:
             processes.add((record.role, record.serial))
-        elif (kind is Ready or kind is Ended) and (record.role, record.serial) not in processes:
-            found.processes.add((record.role, record.serial))
-        if kind is Epoch or (kind is Ended and record.role == "supervisor"):
+        elif type(record) is Epoch:
             found.all_open = True
+        elif type(record) is Ready or type(record) is Ended:
+            if (record.role, record.serial) not in processes:
+                found.processes.add((record.role, record.serial))
+            if type(record) is Ended and record.role == "supervisor":
+                found.all_open = True
     return found
 
 

@@ -47,7 +47,7 @@ class Upsert:
     def __init__(self, table: Table) -> None:
         columns = self._columns = list(table.columns)
         key = [column.name for column in table.primary_key]
-        self._places = {name: [] for name in ("numbers", "nullable", "words", "bytes")}
+        self._places: dict[str, list[int]] = {name: [] for name in ("numbers", "nullable", "words", "bytes")}
         for place, column in enumerate(columns):
             self._places[_sort(column)].append(place)
         # What has a fixed length comes first: it is packed at once.
@@ -159,6 +159,7 @@ def send(connection: Connection, blocks: Iterable[Block], meanwhile: Callable[[]
 def _prepare(driver: Any, statement: bytes) -> int:
     """The server's number of the prepared statement."""
     driver._execute_command(PREPARE, statement)
+    number: int
     number, columns, parameters = struct.unpack_from("<xIHH", driver._read_packet().get_all_data())
     for definitions in (parameters, columns):
         for _ in range(definitions + 1 if definitions else 0):  # and the end of their list

@@ -11,7 +11,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from sqlalchemy import Connection, Engine, Row, Table, and_, delete, func, insert, or_, select, update
@@ -36,13 +36,13 @@ from pairscope.recorder.upsert import SIZES, Block, Upsert, send
 from pairscope.store import errors, histogram, models
 from pairscope.store.errors import Kind
 
-MESSAGES: Table = models.Message.__table__  # type: ignore[assignment]
-TRANSFERS: Table = models.Transfer.__table__  # type: ignore[assignment]
-JOBS: Table = models.Job.__table__  # type: ignore[assignment]
-PROCESSES: Table = models.Process.__table__  # type: ignore[assignment]
-POSITIONS: Table = models.Position.__table__  # type: ignore[assignment]
-RATES: Table = models.Rate.__table__  # type: ignore[assignment]
-QUARANTINE: Table = models.Quarantine.__table__  # type: ignore[assignment]
+MESSAGES = models.Message.__table__
+TRANSFERS = models.Transfer.__table__
+JOBS = models.Job.__table__
+PROCESSES = models.Process.__table__
+POSITIONS = models.Position.__table__
+RATES = models.Rate.__table__
+QUARANTINE = models.Quarantine.__table__
 
 PORTION = 300
 """Records that are folded at once, while the server works on the messages that those before have completed."""
@@ -55,6 +55,8 @@ RECOUNTED = 2_000_000
 RATES_KEPT = 24 * 3600 * 1_000_000_000
 QUARANTINE_KEPT = 10_000
 
+Key = TypeVar("Key", int, tuple[int, int], tuple[str, int])
+"""Of a row in its table."""
 Work = tuple[Table, list[Any]]
 """Rows for a table."""
 
@@ -162,17 +164,12 @@ class Writer:
             fields = QUARANTINE.c.node == self._node, QUARANTINE.c.position == position
             if connection.execute(select(QUARANTINE.c.position).where(*fields)).first() is None:
                 body = b"" if record is None else _encode(record)
-                entry = {
-                    "node": self._node,
-                    "position": position,
-                    "at": now,
-                    "reason": words(reason, 400),
-                    "record": body,
-                }
+                reason = words(reason, 400)
+                entry = {"node": self._node, "position": position, "at": now, "reason": reason, "record": body}
                 connection.execute(insert(QUARANTINE), entry)
                 self.quarantined += 1
                 if record is None:
-                    self.gaps, self.gap = self.gaps + 1, entry["reason"]
+                    self.gaps, self.gap = self.gaps + 1, reason
             if begun is not None and (begun.epoch or row.journal_epoch + 1) > row.journal_epoch:
                 epoch = begun.epoch or row.journal_epoch + 1
                 # A position is no less than the microseconds at which its epoch began. Its pid nobody knows any more.
@@ -368,8 +365,9 @@ class Writer:
 
     @staticmethod
     def _others(fold: Fold) -> Iterator[Work]:
-        for table, rows in ((TRANSFERS, fold.rows.transfers), (JOBS, fold.rows.jobs), (PROCESSES, fold.rows.processes)):
-            yield table, [rows[key] for key in sorted(rows)]
+        yield TRANSFERS, _in_order(fold.rows.transfers)
+        yield JOBS, _in_order(fold.rows.jobs)
+        yield PROCESSES, _in_order(fold.rows.processes)
 
     def _upsert(
         self, connection: Connection, work: Iterable[Work], meanwhile: Callable[[], None] = lambda: None
@@ -446,6 +444,11 @@ class _RateRow(msgspec.Struct):
     at: int
     messages: int
     latencies: bytes
+
+
+def _in_order(rows: dict[Key, Any]) -> list[Any]:
+    """Rows in the order of their keys."""
+    return [rows[key] for key in sorted(rows)]
 
 
 def _by_place(rows: Iterable[Any]) -> dict[tuple[int, int], Any]:

@@ -87,7 +87,10 @@ def follows_changes(text: str) -> bool:
 
 def _read(text: str) -> Row | Known:
     try:
-        return _decode(base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True))
+        found: Row | Known = _decode(
+            base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        )
+        return found
     except (UnicodeEncodeError, binascii.Error, msgspec.MsgspecError, RecursionError):
         raise CursorError("this is not a cursor: take one from a page or an answer, whole and unchanged") from None
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Column, Index, LargeBinary, Table, func, select, text, tuple_
+from sqlalchemy import Column, Index, LargeBinary, Table, UniqueConstraint, func, select, text, tuple_
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -95,7 +95,7 @@ def _definitions(table: Table) -> tuple[IndexInfo, ...]:
     unique = [
         IndexInfo(str(constraint.name or "unique"), tuple(column.name for column in constraint.columns), True)
         for constraint in table.constraints
-        if constraint.__visit_name__ == "unique_constraint"
+        if isinstance(constraint, UniqueConstraint)
     ]
     return (primary, *(_info(index) for index in others), *unique)
 

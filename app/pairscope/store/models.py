@@ -14,7 +14,19 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from sqlalchemy import BigInteger, Boolean, Index, Integer, LargeBinary, MetaData, SmallInteger, String, Text, event
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    event,
+)
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import DeclarativeBase, Mapped, attributes, mapped_column
 
@@ -76,6 +88,8 @@ class History(DeclarativeBase):
 
     metadata = MetaData(naming_convention=NAMING)
 
+    __table__: ClassVar[Table]
+
     unreadable: ClassVar[Mapping[str, str]] = MappingProxyType({})
     """By column, why its value cannot be shown."""
 
@@ -84,6 +98,8 @@ class Own(DeclarativeBase):
     """Tables that web writes: with SQLite a file of their own."""
 
     metadata = MetaData(naming_convention=NAMING)
+
+    __table__: ClassVar[Table]
 
 
 class Message(History):
@@ -378,7 +394,7 @@ def _check(row: History, _context: object) -> None:
         if type(value) is kind or value is held or (value is None and nullable):
             continue
         attributes.set_committed_value(row, name, None if nullable else _EMPTY[kind])
-        row.unreadable = {**row.unreadable, name: UNFIT % {"found": f"{value!r:.60}", "expected": EXPECTED[kind]}}  # type: ignore[misc]
+        row.unreadable = {**row.unreadable, name: UNFIT % {"found": f"{value!r:.60}", "expected": EXPECTED[kind]}}  # type: ignore[misc]  # this row's own
 
 
 UNFIT = "it holds %(found)s, expected %(expected)s"

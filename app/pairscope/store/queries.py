@@ -405,7 +405,7 @@ def _walk(found: Select[Any], listing: _Listing, filter: Filter) -> Select[Any]:
     if filter.descriptor is not None:
         # Transfers first, then each one's message: STRAIGHT_JOIN says so to MariaDB, the plus sign (no index for that
         # side) to SQLite.
-        theirs = UnaryExpression(Transfer.message, operator=operators.custom_op("+"))
+        theirs: UnaryExpression[int] = UnaryExpression(Transfer.message.expression, operator=operators.custom_op("+"))
         found = (
             found.select_from(Transfer)
             .join(Message, Message.id == theirs)

@@ -92,7 +92,7 @@ def share(own: Session, identity: str) -> bool:
     """Keeps a run for good; False: there is no such run."""
     if not identity.isascii():
         return False
-    found = own.execute(update(Run).where(Run.id == identity).values(kept=True)).rowcount
+    found = own.execute(update(Run).where(Run.id == identity).values(kept=True)).rowcount  # type: ignore[attr-defined]  # an UPDATE's result counts them
     own.commit()
     return bool(found)
 
