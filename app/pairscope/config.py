@@ -38,7 +38,7 @@ class Settings:
     """Directory of everything that outlives a process: journal, SQLite files, and web_state's unless that is told."""
     run: Path
     """Directory of what lives only while the pool does: control socket, snapshot."""
-    web_state: Path | None = None
+    web_state: Path = None  # type: ignore[assignment]  # a Path in every Settings: __post_init__ sees to it
     """Directory of what web alone may read: secret key, spool, its own SQLite file. Default: ``state``; under Apache
     web is another user than the pool."""
     node: int = 1

@@ -40,7 +40,7 @@ class Failure(click.ClickException):
 
     def __init__(self, message: str, status: int = FAILED) -> None:
         super().__init__(message)
-        self.exit_code = status
+        self.exit_code = status  # type: ignore[misc]  # click declares it for the class, and reads the instance's
 
     def show(self, file: Any = None) -> None:
         click.echo(f"pairscope: {self.format_message()}", file=file or sys.stderr)

@@ -56,19 +56,21 @@ class Parser(HTTPRequestParser):
 
 
 def server(
-    application: Callable[..., Any], sockets: list[socket.socket], bound: int, threads: int, poll: dict[int, Any]
+    application: Callable[..., Any], listener: socket.socket, bound: int, threads: int, poll: dict[int, Any]
 ) -> TcpWSGIServer:
-    """A server on listening sockets that keeps at most `bound` bytes of a body. Its descriptors stand in `poll`."""
+    """A server on a listening socket that keeps at most `bound` bytes of a body. Its descriptors stand in `poll`."""
     made = create_server(
         application,
         map=poll,
-        sockets=sockets,
+        sockets=[listener],
         threads=threads,
         ident="pairscope",
         max_request_body_size=PATIENCE * bound,
         asyncore_use_poll=True,
         clear_untrusted_proxy_headers=True,
     )
+    # Of several sockets it would be another class, which hands no class of channels on: bodies would have no bound.
+    assert isinstance(made, TcpWSGIServer)
     parser = type("Parser", (Parser,), {"bound": bound})
     made.channel_class = type("Channel", (HTTPChannel,), {"parser_class": parser})
     return made

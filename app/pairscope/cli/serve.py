@@ -175,7 +175,7 @@ class Run:
         tempfile.tempdir = str(self._settings.spool)  # where waitress keeps a body while it comes: /tmp may be memory
         application = Compressed(pairscope.create_app(self._settings))
         self._server = bounded_server(
-            application, [self._listener], self._settings.upload_max + FORM_MAX, THREADS, self._poll
+            application, self._listener, self._settings.upload_max + FORM_MAX, THREADS, self._poll
         )
 
     def _serve(self) -> None:

@@ -386,12 +386,7 @@ class _Line:
             )
         if argument.name in ("creds", "value") and whose != "sendmsg" and not 1 <= len(items.values) <= 4:
             raise ScenarioError(place, f"{len(items.values)} values", "one to four")
-        total = sum(
-            len(value.data) * value.times if isinstance(value, Text) else value.value
-            for value in items.values
-            if (argument.of == "text" and isinstance(value, Text))
-            or (argument.of == "size" and isinstance(value, Number))
-        )
+        total = sum(_length(value) for value in items.values) if argument.of in ("text", "size") else 0
         if total > BYTES_MAX:
             raise ScenarioError(place, f"{total} bytes in one list", f"at most {BYTES_MAX}")
 
@@ -411,9 +406,9 @@ class _Line:
                 if not counts:
                     self._wrong(f"count, how many bytes to {call.name} at {buffer.names[0]}")
                 return
-            held = buffer.value if isinstance(buffer, Number) else len(buffer.data) * buffer.times
+            held = _length(buffer)
             for count in counts:
-                if count.value > held:
+                if _length(count) > held:
                     raise ScenarioError(places[2], shown(count), f"at most {held}, which the buffer has")
         elif call.name in ("socket", "socketpair"):
             if _integer(arguments[0]) != socket.AF_UNIX and _integer(arguments[2]) not in _PROTOCOLS:
@@ -630,6 +625,11 @@ def _integer(value: Value) -> int:
     """What the kernel gets: 32 bits of a number or of constants."""
     whole = value.value if isinstance(value, Number) else number(value) if isinstance(value, Constants) else 0
     return whole & 0xFFFFFFFF
+
+
+def _length(value: Value) -> int:
+    """Bytes of a text, or as many as a size says."""
+    return len(value.data) * value.times if isinstance(value, Text) else value.value if isinstance(value, Number) else 0
 
 
 def _number(token: _Token) -> Number:

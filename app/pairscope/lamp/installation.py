@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import socket
 from pathlib import Path
+from socket import gethostname
 from urllib.parse import quote
 
 from pairscope.config import MIB
@@ -60,7 +60,7 @@ class Installation:
     lab_group: str = ""
 
     node: int = 1
-    node_name: str = dataclasses.field(default_factory=socket.gethostname)
+    node_name: str = dataclasses.field(default_factory=gethostname)
     web_processes: int = 2
     web_threads: int = 5
     workers: int = 2

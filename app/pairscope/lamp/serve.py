@@ -26,7 +26,7 @@ PAUSE = 5.0
 
 def main() -> int:
     """Exit status: 0 stopped when asked, 1 a server failed, 2 the instance cannot stand here."""
-    if not DEBIAN.exists() or not DEBIAN.samefile(sys._base_executable):
+    if not DEBIAN.exists() or not DEBIAN.samefile(sys._base_executable):  # type: ignore[attr-defined]  # not documented
         print(
             f"mod_wsgi is linked with {DEBIAN}, but {sys.prefix} was made from another Python: "
             "remove it and start again.",

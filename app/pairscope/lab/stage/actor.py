@@ -41,7 +41,8 @@ def send(control: socket.socket, message: Any, fds: tuple[int, ...] = ()) -> Non
 
 def receive(control: socket.socket) -> tuple[Any, list[int]] | None:
     """The next message, with its descriptors; None when the other end is gone."""
-    body, fds = bytearray(), []
+    body = bytearray()
+    fds: list[int] = []
     while True:
         packet = passing.receive(control)
         if packet is None:

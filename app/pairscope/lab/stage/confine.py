@@ -220,7 +220,7 @@ def _landlock(scratch: bool, networks: _Networks, *, stage: bool) -> landlock.Ha
             os.close(fd)
 
 
-def _conditions(stage: bool = False) -> Iterable[tuple]:
+def _conditions(stage: bool = False) -> Iterable[syscalls.Rule]:
     """Rules that look at arguments: as the kernel reads them, 32 bits where it reads an int."""
     seccomp = syscalls.seccomp
     arg, masked, equal = seccomp.Arg, seccomp.MASKED_EQ, seccomp.EQ
@@ -233,8 +233,8 @@ def _conditions(stage: bool = False) -> Iterable[tuple]:
         yield "socketpair", word(0, NUMBERS[domain])
     for command in COMMANDS:
         yield "fcntl", word(1, NUMBERS[command])
-    for command in (_F_SETOWN, _F_SETSIG):
-        yield "fcntl", arg(0, seccomp.GE, HIDDEN), arg(1, equal, command)
+    for owner in (_F_SETOWN, _F_SETSIG):
+        yield "fcntl", arg(0, seccomp.GE, HIDDEN), arg(1, equal, owner)
     yield "clone", arg(0, masked, _NEW_NAMESPACES, 0)
     yield "mmap", arg(2, masked, _PROT_EXEC, 0), arg(3, masked, _MAP_TYPE, _MAP_PRIVATE)
     yield "mprotect", arg(2, masked, _PROT_EXEC, 0)

@@ -20,10 +20,9 @@ _SHOWN = 120
 def told(expectation: Expectation) -> dict[str, Any]:
     """The expectation, JSON-able: ``first`` and ``keys`` as the scenario writes them."""
     first = expectation.first
+    wanted = first if first is None or isinstance(first, str) else shown(first)
     return {
-        "first": (first if first is None or isinstance(first, str) else shown(first))
-        if expectation.data is None
-        else f"{shown(first)} {shown(expectation.data)}",
+        "first": wanted if expectation.data is None else f"{wanted} {shown(expectation.data)}",
         "keys": {key: shown(value) for key, value in expectation.keys},
     }
 
@@ -57,7 +56,7 @@ def observed(result: dict[str, Any], raw: bytes | None) -> str:
     if _never_returned(result):
         return Reason.ENDED.say(how=result["ended"])
     if result["errno"]:
-        return result["errno"]
+        return str(result["errno"])
     if raw is not None:
         sentence = Reason.BYTES if result["value"] == len(raw) else Reason.BYTES_RETURNED
         return sentence.say(text=_clip(quoted(raw[:_SHOWN])), count=len(raw), number=result["value"])
@@ -101,7 +100,7 @@ def _key(
     resolve: Callable[[Value], Any],
     names: Mapping[int, str],
 ) -> list[str]:
-    wanted = [resolve(item) for item in value.values] if isinstance(value, Items) else resolve(value)
+    wanted: Any = [resolve(item) for item in value.values] if isinstance(value, Items) else resolve(value)
     came: Any = result.get({"flags": "msg_flags"}.get(key, key))
     if key == "flags" and came is not None:
         # The kernel hands the caller's own MSG_CMSG_CLOEXEC back among the flags.

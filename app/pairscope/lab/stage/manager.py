@@ -471,7 +471,7 @@ class _Stage:
     def _seen(self, who: Actor, fd: Any) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
         """The descriptor, and what it stands for, as the last look found them; None: there was none."""
         facts = self._steps[-2]["after"] if len(self._steps) > 1 else None
-        table = next(
+        table: list[dict[str, Any]] = next(
             (
                 process["descriptors"]
                 for process in (facts or {"processes": []})["processes"]

@@ -225,7 +225,7 @@ def _look_along(sock: socket.socket, inode: int, memory: Memory, descriptors: in
     )
     if events & (select.POLLIN | select.POLLPRI) and not queue.error:
         queue.waits = peek.along(
-            sock, borders, sum(not one.bytes for one in queue.sent) if queue.ends else MESSAGES, descriptors
+            sock, borders, sum(not one.size for one in queue.sent) if queue.ends else MESSAGES, descriptors
         )
     return queue
 
@@ -411,7 +411,7 @@ def _see_ahead(found: list[dict[str, Any]], memory: Memory) -> None:
         ):
             continue
         pieces = [
-            _piece(one.data) | {"bytes": one.bytes, "carried": [told_carried(which) for which in one.carried]}
+            _piece(one.data) | {"bytes": one.size, "carried": [told_carried(which) for which in one.carried]}
             for one in sent
         ]
         doors[0].setdefault("ahead", []).extend(piece | {"from": sender} for piece in pieces[:MESSAGES])
@@ -488,12 +488,12 @@ def _add_sent(told: dict[str, Any], sent: list[Sent]) -> None:
         carried = [told_carried(which) for which in one.carried]
         if told.get("borders") or not contents:
             contents.append(
-                _piece(one.data) | {"bytes": one.bytes} | ({"carried": carried} if told.get("borders") else {})
+                _piece(one.data) | {"bytes": one.size} | ({"carried": carried} if told.get("borders") else {})
             )
         else:
             last = contents[-1]
             data = base64.b64decode(last["data"]) + (one.data if last["bytes"] < SHOWN else b"")
-            contents[-1] = last | {"bytes": last["bytes"] + one.bytes, "data": base64.b64encode(data[:SHOWN]).decode()}
+            contents[-1] = last | {"bytes": last["bytes"] + one.size, "data": base64.b64encode(data[:SHOWN]).decode()}
         told["carried"] = [*(told.get("carried") or ()), *carried]
         told["flying"] = [*(told.get("flying") or ()), *(which.number for which in one.carried)]
         told["in_flight"] = (told.get("in_flight") or 0) + len(carried)
@@ -570,8 +570,8 @@ def _see_peer(told: dict[str, Any], sock: socket.socket, inode: int, look: _Look
     told["peer_held"] = None if peer is None else peer in look.held
     for key, ask in (("address", sock.getsockname), ("peer_address", sock.getpeername)):
         with contextlib.suppress(OSError):
-            if said := _address(ask()):
-                told[key] = said
+            if found := _address(ask()):
+                told[key] = found
                 told["how"][key] = "observed"
     if sock.family == socket.AF_UNIX:
         pid, uid, gid = struct.unpack("=iII", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
@@ -691,9 +691,9 @@ def _see_queue(told: dict[str, Any], borders: bool, queue: _Queue, parts: list[l
         return
     found = waits.parts
     bodies = [data for data in found if data]
-    if [len(data) for data in bodies] == [one.bytes for one in sent if one.bytes]:
+    if [len(data) for data in bodies] == [one.size for one in sent if one.size]:
         left = iter(bodies)
-        found = [next(left) if one.bytes else b"" for one in sent]
+        found = [next(left) if one.size else b"" for one in sent]
         if parts is not None and len(parts) == len(sent):
             which = parts
         elif parts is not None and sum(map(len, parts)) == sum(len(each.carried) for each in sent):

@@ -29,7 +29,8 @@ class Sent:
 
     to: int
     """The inode of the socket in whose queue it lands."""
-    bytes: int
+    size: int
+    """Bytes."""
     carried: tuple[Carried, ...]
     messages: bool
     """The socket keeps the borders of messages."""
@@ -94,7 +95,7 @@ class Queues:
             self._drop(sent)
             sent.carried = ()
         elif not sent.messages:
-            sent.bytes, sent.data = value, sent.data[:value]
+            sent.size, sent.data = value, sent.data[:value]
         sent.returned = True
 
     def received(self, inode: int, descriptors: int, peeked: bool) -> tuple[Carried, ...]:

@@ -106,7 +106,8 @@ def _inode(process: dict[str, Any], fd: Any) -> int:
     found = next((row for row in process["descriptors"] if row["number"] == fd), None)
     if found is None:
         return 0
-    return -found["description"] if found["object"] == "anonymous inode" else found["inode"]
+    inode: int = -found["description"] if found["object"] == "anonymous inode" else found["inode"]
+    return inode
 
 
 def _returned(step: dict[str, Any], one: _Waiting) -> bool:

@@ -52,8 +52,8 @@ def protocol(item: dict[str, Any] | None) -> str:
 def leaves(item: dict[str, Any], host: bytes) -> bool:
     """Whether the kernel would take this socket to that host at all: to another family's it answers with an error, but
     for UDP of AF_INET6, which reaches IPv4 through mapped addresses. ipv6(7)"""
-    six = host.startswith(b"[")
-    return (item["family"] == "AF_INET6") == six or (item["family"] == "AF_INET6" and item["type"] == "SOCK_DGRAM")
+    six = bool(item["family"] == "AF_INET6")
+    return six == host.startswith(b"[") or (six and bool(item["type"] == "SOCK_DGRAM"))
 
 
 def own(objects: list[dict[str, Any]], over: str, host: bytes, port: int) -> bool:
@@ -100,9 +100,9 @@ def named(name: bytes) -> set[int]:
 
 def peer(item: dict[str, Any] | None) -> tuple[bytes, int] | None:
     """Host and port to which a UDP socket is connected; None: it is none, or to nobody."""
-    if protocol(item) != "udp" or not (item or {}).get("peer_address"):
+    if item is None or protocol(item) != "udp" or not item.get("peer_address"):
         return None
-    host, _, port = item["peer_address"].rpartition(":")  # type: ignore[index]
+    host, _, port = item["peer_address"].rpartition(":")
     mapped = host.removeprefix("[::ffff:")
     return (mapped.rstrip("]") if mapped != host else host).encode(), int(port)
 

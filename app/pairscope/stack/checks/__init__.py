@@ -65,7 +65,7 @@ def run(settings: Settings, fresh: bool = False) -> Report:
     if kept and not fresh and time.monotonic() < kept[0] + KEPT:
         return kept[1]
     if not _lock.acquire(blocking=fresh or kept is None):
-        return kept[1]  # type: ignore[index] a database that does not answer holds one thread of web, not all
+        return kept[1]  # type: ignore[index]  # a database that does not answer holds one thread of web, not all
     try:
         kept = _kept.get(name)
         if kept and not fresh and time.monotonic() < kept[0] + KEPT:
