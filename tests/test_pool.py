@@ -489,6 +489,25 @@ def test_what_a_worker_may_not_say_ends_it_and_its_row_says_why(pool):
     assert exit_of(pool, worker.serial) == "killed by SIGKILL, for its fault: progress may not arrive here"
 
 
+def test_of_a_packet_nothing_is_heard_behind_what_cost_its_sender_the_channel(pool):
+    with contextlib.closing(attach(pool.settings)) as channel:
+        channel.send(
+            [
+                channel.prepare("enter", Enter("tool")),
+                channel.prepare("enter", Enter("tool")),
+                channel.prepare("submit", Submit("echo", data=b"x")),
+            ]
+        )
+        with pytest.raises(ChannelClosed):
+            while True:
+                channel.wait(10)
+    assert "a client calls itself 'tool'; expected web, lab or tool, once" in pool.log.read_text()
+    pool.client.scale(2)  # when it is answered, whatever came before is in the journal
+    assert not [
+        record for record in pool.records() if type(record) is Message and record.kind == BY_NAME["submit"].code
+    ]
+
+
 def test_what_a_child_said_before_it_died_is_read_to_the_end(pool):
     """Of the recorder one packet is read in a turn, and its death is in the same turn."""
     recorder = pool.drained().recorder

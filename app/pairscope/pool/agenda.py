@@ -35,6 +35,8 @@ class Agenda:
         self._every, self._heartbeat = every, heartbeat
         self._shown = -math.inf
         """When the last snapshot was written."""
+        self.soon = -math.inf
+        """When the next one may be."""
 
     def put(self, what: Hashable, when: float) -> None:
         """`what` is due at that time, and no longer when it was before."""
@@ -76,14 +78,14 @@ class Agenda:
 
     def heed(self) -> None:
         """What has changed is to be shown soon."""
-        if self.changed and self._shown + self._every < self.next:
-            self.next = self._shown + self._every
+        if self.changed and self.soon < self.next:
+            self.next = self.soon
 
     def to_show(self, now: float) -> bool:
         """Whether a snapshot is to be written."""
-        return now >= self._shown + (self._every if self.changed else self._heartbeat)
+        return now >= (self.soon if self.changed else self._shown + self._heartbeat)
 
     def shown(self, now: float, changed: bool) -> None:
         """A snapshot was written. `changed`: the next one will differ even if nothing happens, so that it is to follow
         soon."""
-        self._shown, self.changed = now, changed
+        self._shown, self.soon, self.changed = now, now + self._every, changed

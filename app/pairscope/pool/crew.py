@@ -68,7 +68,6 @@ class Crew:
         """A recorder, if there is none and its birth is due."""
         floor = self._floor
         if floor.recorder is None and self._agenda.due(RECORDER, now):
-            floor.recorder_idle = False
             environment = children.recorder_environment(floor.settings, floor.journal.begin)
             floor.recorder = self._spawn("pairscope.recorder", "recorder", ChildMember, [], environment)
             if floor.recorder is None:
@@ -131,7 +130,7 @@ class Crew:
         self.step(member, Event.HELLO)
         floor.tap.records.append(Ready("worker", member.serial, member.ready, member.sandbox, member.detail))
         # Never less than before: jobs that an older worker has in hand still need their deadline.
-        floor.catalogue |= {spec.name: spec for spec in hello.catalogue}
+        floor.catalogue.update({spec.name: spec for spec in hello.catalogue})
         floor.heard = True
         self._desk.look_again()
 
@@ -144,7 +143,7 @@ class Crew:
         station.ready, station.able = floor.tap.now(), True
         station.sandbox, station.detail = hello.sandbox, hello.sandbox_detail
         floor.tap.records.append(Ready(station.role, station.serial, station.ready, station.sandbox, station.detail))
-        floor.catalogue |= {LAB: hello.catalogue[0]}
+        floor.catalogue[LAB] = hello.catalogue[0]
         self._agenda.look()
 
     def listens(self, recorder: ChildMember) -> None:
@@ -241,7 +240,6 @@ class Crew:
             self._desk.bereave(member, exit_words, f"worker {member.serial} was killed for it")
         else:
             floor.recorder = None
-            floor.recorder_idle = False
 
     # ---- the end of the pool
 

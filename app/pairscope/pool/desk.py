@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import os
 import time
+from collections import deque
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -52,7 +54,8 @@ class Desk:
 
     def __init__(self, floor: Floor, lines: Lines, agenda: Agenda) -> None:
         self._floor, self._lines, self._agenda = floor, lines, agenda
-        self._settings, self._tap, self._board, self._results = floor.settings, floor.tap, floor.board, floor.results
+        self._settings, self._catalogue = floor.settings, floor.catalogue
+        self._tap, self._board, self._results = floor.tap, floor.board, floor.results
         self.ended: list[EndedJob] = []
         """Jobs whose end is among the records of this turn."""
 
@@ -62,7 +65,7 @@ class Desk:
         """The sentence for a refusal, with its particulars."""
         settings = self._settings
         particulars = {
-            "unknown-kind": f"Known are: {', '.join(sorted(self._floor.catalogue.keys() - {LAB}))}.",
+            "unknown-kind": f"Known are: {', '.join(sorted(self._catalogue.keys() - {LAB}))}.",
             "queue-full": f"At most {settings.queue_max} may, with at most {settings.queue_bytes} bytes together.",
             "journal-full": f"Its bound is {settings.journal_limit} bytes; jobs that run are not affected.",
             "too-large": f"At most {settings.upload_max} bytes.",
@@ -73,6 +76,13 @@ class Desk:
         reason = " ".join(filter(None, (self.refusal(code), more)))
         self._lines.say(member, "refused", Refused(code, reason), job=job, seq=arrival.envelope.seq)
 
+    def turn_away(self, member: Member, arrival: Arrival) -> None:
+        """The journal is at its bound: refused, counted, and alone of all messages not recorded."""
+        self._floor.refusals += 1
+        self._agenda.look()
+        refused = Refused("journal-full", self.refusal("journal-full"))
+        self._lines.put(member, member.channel.prepare("refused", refused, seq=arrival.envelope.seq))
+
     def not_for(self, member: Member, arrival: Arrival, why: str) -> None:
         """Refuses a recorded message of a kind that is declared, and not for this peer to send."""
         if isinstance(member, ChildMember) or not member.role:
@@ -81,9 +91,9 @@ class Desk:
 
     def _unfit(self, entry: Entry) -> tuple[str, str] | None:
         """Why nobody can do this job: (code, sentence). None: somebody can, and the entry says whether it is quick."""
-        floor = self._floor
-        spec = floor.catalogue.get(entry.kind)
+        spec = self._catalogue.get(entry.kind)
         if entry.kind == LAB:
+            floor = self._floor
             if not floor.stations and time.monotonic() > floor.station_left + STATION_PAUSE:
                 return "lab-away", self.refusal("lab-away")
         elif spec is None:
@@ -165,17 +175,14 @@ class Desk:
 
     # ---- giving
 
-    def assign(self) -> None:
-        """Gives jobs to workers, and scenarios to stations, for as long as both are there."""
-        board, floor = self._board, self._floor
-        queue, scenarios = board.queue, board.scenarios
-        while queue and (hand := board.hand_for(queue[0], floor.workers.values())) is not None:
+    def assign(self, queue: deque[Entry], hands: Collection[Hand]) -> None:
+        """Gives jobs to workers, or scenarios to stations, for as long as both are there."""
+        hand_for = self._board.hand_for
+        while queue and (hand := hand_for(queue[0], hands)) is not None:
             self._give(hand, queue.popleft())
-        while scenarios and (hand := board.hand_for(scenarios[0], floor.stations.values())) is not None:
-            self._give(hand, scenarios.popleft())
 
     def _give(self, hand: Hand, entry: Entry) -> None:
-        spec = self._floor.catalogue[entry.kind]
+        spec = self._catalogue[entry.kind]
         channel = hand.channel
         try:
             if entry.quick:
@@ -215,7 +222,7 @@ class Desk:
 
     def late(self, entry: Entry) -> None:
         """Says in the words of the job's end that its deadline is over, unless something else is to be said."""
-        entry.late = entry.late or f"it exceeded its deadline of {self._floor.catalogue[entry.kind].deadline:g} s"
+        entry.late = entry.late or f"it exceeded its deadline of {self._catalogue[entry.kind].deadline:g} s"
 
     # ---- ending
 
@@ -237,7 +244,7 @@ class Desk:
         if in_flight:
             head = in_flight[0]
             head.started = now = time.monotonic()
-            self._agenda.put(member, now + self._floor.catalogue[head.kind].deadline)
+            self._agenda.put(member, now + self._catalogue[head.kind].deadline)
             member.channel.spare = head.spare
         else:
             self._agenda.strike(member)
@@ -268,7 +275,7 @@ class Desk:
         if size > self._settings.output_max:
             return "failed", f"its output has {size} bytes; at most {self._settings.output_max} are kept"
         entry.output_size = size
-        spec = self._floor.catalogue[entry.kind]
+        spec = self._catalogue[entry.kind]
         self._results.add(entry.id, entry.output, size, spec.media, (entry.name or entry.kind) + spec.suffix, now)
         entry.output = -1
         self._agenda.look()

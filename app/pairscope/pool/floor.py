@@ -43,18 +43,19 @@ class Floor:
         self.station_left = time.monotonic()
         """When a station was last lost, or this process began: one that went comes again in a moment."""
         self.workers: dict[int, Worker] = {}
-        """Of the crew, as are the next five."""
+        """Of the crew, as are the next four."""
         self.recorder: ChildMember | None = None
         self.wanted = settings.workers
         self.catalogue: dict[str, JobSpec] = {}
         self.heard = False
         """A worker has said what workers can do."""
-        self.recorder_idle = False
-        """It waits to be told that there is more. History writes it as well."""
 
         self.board = Board()
         """Of the desk, as are the results. History forgets of it what the record has."""
         self.results = Results(settings.results_bytes, settings.results_age, descriptors)
+
+        self.refusals = 0
+        """Messages refused because the journal was full. Of the desk."""
 
         self.progress: Progress | None = None
         """What the recorder said last. Of history, as are the next three."""
@@ -66,9 +67,7 @@ class Floor:
         """(position, time in ns) at each snapshot, to tell how old the oldest record is that waits."""
 
         self.housekeeping: Counter[str] = Counter()
-        """Messages of channels that are closed. Of the supervisor, as are the next two."""
-        self.refusals = 0
-        """Messages refused because the journal was full."""
+        """Messages of channels that are closed. Of the supervisor, as is the next."""
         self.stuck = ""
         """Why nothing can be appended, if so."""
         self.stopping: float | None = None

@@ -26,6 +26,8 @@ class History:
 
     def __init__(self, floor: Floor, lines: Lines, agenda: Agenda, crew: Crew) -> None:
         self._floor, self._lines, self._agenda, self._crew = floor, lines, agenda, crew
+        self.to_tell = False
+        """The recorder waits to be told that there is more, and may be told now."""
         self._told = 0.0
         """When the recorder was last told that there is more (s of the monotonic clock)."""
 
@@ -45,25 +47,31 @@ class History:
             floor.moved = floor.tap.now()
         floor.progress = progress
         floor.progress_heard = floor.tap.now()
-        floor.recorder_idle = progress.idle
+        self.to_tell = progress.idle
         floor.journal.forget(progress.position)
         floor.board.forget(progress.position)
         while floor.marks and floor.marks[0][0] <= progress.position:
             floor.marks.popleft()
 
     def more(self) -> None:
-        """Tells an idle recorder that the journal has grown, if it has, and if it was not told just now."""
+        """Tells the recorder that the journal has grown, once it has; not now, if it was told just now."""
         floor = self._floor
-        recorder, progress = floor.recorder, floor.progress
-        if recorder is None or progress is None or floor.journal.position <= progress.position:
-            return
-        now = time.monotonic()
-        if now < self._told + MORE_EVERY:
-            self._agenda.put(MORE, self._told + MORE_EVERY)
-        else:
-            floor.recorder_idle = False
-            self._told = now
-            self._lines.put(recorder, recorder.channel.prepare("more", More(floor.journal.position)))
+        recorder = floor.recorder
+        if recorder is None or recorder.state is State.STARTING:
+            self.to_tell = False  # who waited has gone
+        elif floor.journal.position > self.drained:
+            self.to_tell = False
+            now = time.monotonic()
+            if now < self._told + MORE_EVERY:
+                self._agenda.put(MORE, self._told + MORE_EVERY)
+            else:
+                self._told = now
+                self._lines.put(recorder, recorder.channel.prepare("more", More(floor.journal.position)))
+
+    def pass_time(self, now: float) -> None:
+        """It was told long enough ago."""
+        if self._agenda.due(MORE, now):
+            self.to_tell = True
 
     def mark(self, at: int) -> None:
         """Notes how far the journal has come at that time (ns since 1970), unless it has not grown since the last

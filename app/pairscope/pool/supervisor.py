@@ -24,7 +24,7 @@ from pairscope.ipc.channel import Arrival, ChannelBroken, ChannelClosed
 from pairscope.ipc.identity import LARGEST
 from pairscope.ipc.passing import PACKET_MAX, close_all
 from pairscope.ipc.spin import Spin
-from pairscope.ipc.vocabulary import Refused, Role, complete
+from pairscope.ipc.vocabulary import Role, complete
 from pairscope.journal.records import Born, Ready, Record
 from pairscope.journal.writer import JournalFull, Writer
 from pairscope.pool import snapshot
@@ -182,27 +182,32 @@ class Supervisor:
     def _settle(self) -> None:
         """What follows from what came: the lost are lost, jobs given out, all of it is journaled, and only then sent.
         Until nothing follows."""
-        floor, lines, tap, board = self.floor, self.lines, self.tap, self.floor.board
+        floor, lines, tap, history, agenda = self.floor, self.lines, self.tap, self.history, self.agenda
+        board = floor.board
         while True:
             if lines.lost:
                 self._lose()
-            if board.queue or board.scenarios:
-                self.desk.assign()
+            if board.queue:
+                self.desk.assign(board.queue, floor.workers.values())
+            if board.scenarios:
+                self.desk.assign(board.scenarios, floor.stations.values())
             if tap.records:
                 self._append(tap.take())
-            if floor.recorder_idle:
-                self.history.more()
+            if history.to_tell:
+                history.more()
             if lines.writable:
                 lines.write()
             if not (tap.records or lines.writable or lines.lost):
                 break
         self.crowded = self.journal.beyond(1.0)
-        self.agenda.heed()
+        if agenda.changed and agenda.soon < agenda.next:
+            agenda.heed()
 
     def _on_time(self, now: float) -> None:
         """What is due."""
         self.crew.late(now)
         self.desk.pass_time(now)
+        self.history.pass_time(now)
         if self.floor.stopping is not None:
             self.stop.further(now)
         else:
@@ -255,8 +260,9 @@ class Supervisor:
             self.lines.reports.append((member, envelope.receipts))
             if name not in URGENT:
                 self.lines.report()
-        handler = self.handlers.get(name)
-        if handler is None:
+        try:
+            handler = self.handlers[name]
+        except KeyError:
             if member.role:
                 self.tap.arrived(member, arrival, 0)
             return self.desk.not_for(member, arrival, "nobody here has an answer to it")
@@ -270,7 +276,7 @@ class Supervisor:
             and self.floor.stopping is None
             and self.journal.beyond(1.0 if name == "submit" else RESERVE)
         ):
-            return self._turn_away(member, arrival)
+            return self.desk.turn_away(member, arrival)
         job: int | None
         if name == "submit":
             job = None
@@ -281,13 +287,6 @@ class Supervisor:
             if not 0 <= job <= LARGEST:
                 job = arrival.payload.job = 0
         handler(member, arrival, self.tap.arrived(member, arrival, job))
-
-    def _turn_away(self, member: Member, arrival: Arrival) -> None:
-        """The journal is at its bound: refused, counted, and alone of all messages not recorded."""
-        self.floor.refusals += 1
-        self.agenda.look()
-        refused = Refused("journal-full", self.desk.refusal("journal-full"))
-        self.lines.put(member, member.channel.prepare("refused", refused, seq=arrival.envelope.seq))
 
     def _died(self, member: ChildMember) -> None:
         """The pidfd says so. What it had sent is read first: it may have ended jobs."""
@@ -329,11 +328,11 @@ class Supervisor:
     # ---- the journal
 
     def _append(self, records: list[Record]) -> None:
-        self.journal.last_id = self.floor.issuer.last
-        floor = self.floor
+        floor, journal, ended = self.floor, self.journal, self.desk.ended
+        journal.last_id = floor.issuer.last
         while True:
             try:
-                position = self.journal.append(records)
+                position = journal.append(records)
                 break
             except JournalFull as error:
                 if not floor.stuck:
@@ -348,10 +347,10 @@ class Supervisor:
             log.warning("the journal can be written again")
             floor.stuck = ""
             self.agenda.look()
-        if self.desk.ended:
-            for ended in self.desk.ended:
-                ended.position = position
-            self.desk.ended.clear()
+        if ended:
+            for job in ended:
+                job.position = position
+            ended.clear()
 
     def _wait_for_room(self) -> None:
         """The disk is full: only the recorder is heard, for what it has drained can be deleted, and whoever asks to
