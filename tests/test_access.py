@@ -19,12 +19,12 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from pairscope import create_app
 from pairscope.config import Settings
 from pairscope.store.engine import engine
 from pairscope.store.migrate import upgrade
 from pairscope.store.models import Token
 from pairscope.web import access
+from pairscope.web.application import create_app
 from tests.running import csrf_token
 
 pytestmark = pytest.mark.web

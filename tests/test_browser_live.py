@@ -19,8 +19,8 @@ from selenium.webdriver import ActionChains, Chrome, Keys
 from selenium.webdriver.common.by import By
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from pairscope import create_app
-from pairscope.web import listing
+from pairscope.web.application import create_app
+from pairscope.web.shell import listing
 from tests import plausible
 from tests.browser import chromium, text_of
 from tests.eventually import eventually

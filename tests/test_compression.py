@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from pairscope import create_app
+from pairscope.web.application import create_app
 from pairscope.web.compression import MOST, Compressed
 from tests import plausible
 from tests.plausible import History

@@ -24,7 +24,7 @@ from pairscope.stack.check import CHECKS, Scene
 from pairscope.stack.step import Verdict
 from pairscope.store.engine import Away, engine
 from pairscope.store.migrate import upgrade
-from pairscope.web.pages.stack import PRIVATE
+from pairscope.web.checks import PRIVATE
 from tests.database import MariaDB
 from tests.plausible import History
 from tests.programs import hardened

@@ -14,11 +14,11 @@ import pytest
 from flask import Flask, request
 from flask.testing import FlaskClient
 
-from pairscope import create_app
 from pairscope.config import KIB, Settings
 from pairscope.ipc import memfd
 from pairscope.web import upload
 from pairscope.web.access import open_to_all
+from pairscope.web.application import create_app
 from tests import plausible
 
 pytestmark = pytest.mark.web

@@ -34,7 +34,6 @@ from sqlalchemy.exc import DBAPIError
 from werkzeug.test import TestResponse
 
 import pairscope as package
-from pairscope import create_app
 from pairscope.client.client import Refused
 from pairscope.config import Settings
 from pairscope.ipc import vocabulary
@@ -43,7 +42,10 @@ from pairscope.ipc.vocabulary import REFUSALS
 from pairscope.store import migrate, queries
 from pairscope.store.filter import FIELDS
 from pairscope.store.models import PACE_SECONDS
-from pairscope.web import assets, export, face, listing, problems, reach, unknown, words
+from pairscope.web import problems, reach, unknown, words
+from pairscope.web.application import create_app
+from pairscope.web.pages import export
+from pairscope.web.shell import assets, face, listing
 from pairscope.work.jobs import catalogue
 from tests import plausible, pools
 from tests.database import MariaDB
@@ -289,7 +291,7 @@ def test_the_drawing_is_the_same_from_whichever_web_process_it_comes(
         begun = step()
         page = client.get("/")
         with monkeypatch.context() as elsewhere:
-            elsewhere.setattr("pairscope.web.strip.os.getpid", lambda: 12345)
+            elsewhere.setattr("pairscope.web.shell.strip.os.getpid", lambda: 12345)
             answer, again = update(client, page), client.get("/")
     drawn, drawn_again = (
         re.findall(r'<svg class="drawing.*?</svg>', found.text, re.DOTALL)[:2] for found in (page, again)
@@ -1477,9 +1479,7 @@ def test_each_colour_of_a_role_or_a_state_can_be_read_on_every_ground(theme: int
 def test_what_other_processes_say_of_themselves_is_known_to_gettext() -> None:
     """As pybabel reads it, by babel.cfg."""
     methods, options = parse_mapping_cfg((WEB / "babel.cfg").open())
-    known = {
-        found[2] for found in extract_from_dir(WEB.parent.parent, methods, options, {**DEFAULT_KEYWORDS, "_l": None})
-    }
+    known = {found[2] for found in extract_from_dir(WEB.parents[2], methods, options, {**DEFAULT_KEYWORDS, "_l": None})}
     assert set(REFUSALS.values()) | {kind.meaning for kind in vocabulary.KINDS} <= known
     specs = [job.spec() for job in catalogue().values()]
     assert {spec.summary for spec in specs} <= known and len(specs) >= 5

@@ -19,7 +19,6 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
-from pairscope import create_app
 from pairscope.config import Settings
 from pairscope.lab import gallery
 from pairscope.lab.language import parse
@@ -28,6 +27,7 @@ from pairscope.lab.stage import manager
 from pairscope.store import errors, runs
 from pairscope.store.engine import engine
 from pairscope.web import recorded, sentences
+from pairscope.web.application import create_app
 from tests import plausible
 from tests.plausible import History
 

@@ -168,12 +168,13 @@ class Run:
         for child in self._children:
             child.start()
         # The pool starts meanwhile: importing Flask takes as long.
+        from pairscope.web.application import create_app
         from pairscope.web.compression import Compressed
         from pairscope.web.upload import FORM_MAX
 
         self._settings.spool.mkdir(parents=True, exist_ok=True, mode=0o700)
         tempfile.tempdir = str(self._settings.spool)  # where waitress keeps a body while it comes: /tmp may be memory
-        application = Compressed(pairscope.create_app(self._settings))
+        application = Compressed(create_app(self._settings))
         self._server = bounded_server(
             application, self._listener, self._settings.upload_max + FORM_MAX, THREADS, self._poll
         )

@@ -37,7 +37,7 @@ SHORTEST = 1 << TIME_SHIFT
 """No id is smaller, but those of the first millisecond that ids count: what is, is the end of one that was copied from
 a table."""
 SHOWN = {"in flight": "sent", "waiting": "queued", "proved": "same", "not made yet": ""}
-"""What a page shows instead of a state's or a proof's own word: app/pairscope/web/face.py."""
+"""What a page shows instead of a state's or a proof's own word: app/pairscope/web/shell/face.py."""
 SHOWN_SANDBOXES = {"Landlock + seccomp": "landlock+seccomp", "seccomp only": "seccomp", "not said yet": ""}
 
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-
 from flask import Flask, request
 from flask_babel import Babel
 from werkzeug.routing import IntegerConverter, Map
 
 from pairscope import config
-from pairscope.web import reach, words
+from pairscope.web import access, api, health, live, pages, reach, shell, words
 from pairscope.web.upload import FIELD_MAX, Request, plain_host
 
-PARTS = ("access", "assets", "errors", "guard", "pages", "live", "export", "api", "health")
-"""Modules of pairscope.web with a ``register(app)`` each, in the order of their request hooks: access comes first."""
+PARTS = (access, shell, pages, live, api, health)
+"""Each registers itself, in the order of its hooks on a request: access comes first. One that cannot be imported is an
+error, at start and not when somebody asks for its pages."""
 
 LANGUAGES = ("en",)
 
@@ -29,8 +27,8 @@ class Number(IntegerConverter):
         super().__init__(map, max=2**63 - 1)
 
 
-def create(settings: config.Settings | None = None) -> Flask:
-    """A new application for these settings, or for those of the environment."""
+def create_app(settings: config.Settings | None = None) -> Flask:
+    """The WSGI application for these settings, or for those of the environment."""
     settings = settings or config.load()
     app = Flask("pairscope.web")
     app.request_class = Request
@@ -45,7 +43,6 @@ def create(settings: config.Settings | None = None) -> Flask:
     reach.register(app, settings)
     Babel(app, locale_selector=lambda: request.accept_languages.best_match(LANGUAGES) or LANGUAGES[0])
     words.register(app)
-    for name in PARTS:
-        if importlib.util.find_spec(f"pairscope.web.{name}"):
-            importlib.import_module(f"pairscope.web.{name}").register(app)
+    for part in PARTS:
+        part.register(app)
     return app

@@ -22,7 +22,7 @@ from pairscope.pool import snapshot as snapshots
 from pairscope.store import errors
 from pairscope.web import problems, reach
 from pairscope.web.access import open_to_all, reader_required
-from pairscope.web.errors import outage
+from pairscope.web.shell.errors import outage
 
 blueprint = Blueprint("health", __name__)
 

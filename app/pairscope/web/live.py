@@ -15,10 +15,11 @@ from flask import Blueprint, Flask, Response, render_template, request
 
 from pairscope.store.cursor import CursorError
 from pairscope.store.filter import FilterError, parse
-from pairscope.web import listing, reach, strip
+from pairscope.web import reach
 from pairscope.web.access import reader_required
 from pairscope.web.pages import jobs, overview, workers
 from pairscope.web.problems import Problem
+from pairscope.web.shell import listing, strip
 from pairscope.web.tables import PAGE, TABLES
 
 blueprint = Blueprint("live", __name__, url_prefix="/live")

@@ -11,15 +11,9 @@ from pairscope.store.cursor import CursorError
 from pairscope.store.filter import FilterError, parse
 from pairscope.web import reach
 from pairscope.web.access import reader_required
+from pairscope.web.api.arguments import list_arguments
 from pairscope.web.api.routes import blueprint, number
-from pairscope.web.api.shapes import (
-    MessageShape,
-    MessageWithTransfers,
-    TransferShape,
-    WorkerShape,
-    list_arguments,
-    list_of,
-)
+from pairscope.web.api.shapes import MessageShape, MessageWithTransfers, TransferShape, WorkerShape, list_of
 from pairscope.web.problems import Problem
 
 

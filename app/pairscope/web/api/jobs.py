@@ -14,17 +14,10 @@ from pairscope.ipc.vocabulary import LAB, Answer, JobSpec
 from pairscope.store import queries
 from pairscope.web import download, problems, reach, unknown
 from pairscope.web.access import operator_required, reader_required
+from pairscope.web.api.arguments import JobArguments, WaitArguments, list_arguments
 from pairscope.web.api.history import listed
 from pairscope.web.api.routes import blueprint, number
-from pairscope.web.api.shapes import (
-    DoneShape,
-    JobArguments,
-    JobShape,
-    WaitArguments,
-    list_arguments,
-    list_of,
-    output_address,
-)
+from pairscope.web.api.shapes import DoneShape, JobShape, list_of, output_address
 from pairscope.web.problems import Problem
 from pairscope.web.upload import receive, takes_upload
 

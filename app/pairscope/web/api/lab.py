@@ -12,8 +12,9 @@ from pairscope.store import runs
 from pairscope.store.models import Run
 from pairscope.web import reach
 from pairscope.web.access import reader_required, visitor_allowed
+from pairscope.web.api.arguments import RunArguments, RunWait
 from pairscope.web.api.routes import blueprint
-from pairscope.web.api.shapes import RunArguments, RunShape, RunWait, RunWithSteps, ScenarioShape, items_of
+from pairscope.web.api.shapes import RunShape, RunWithSteps, ScenarioShape, items_of
 from pairscope.web.lab import running
 from pairscope.web.lab.exporting import exported
 from pairscope.web.problems import Problem

@@ -6,9 +6,10 @@ from typing import Any
 
 from pairscope.web import reach
 from pairscope.web.access import operator_required
+from pairscope.web.api.arguments import ScaleArguments, SignalArguments
 from pairscope.web.api.jobs import OPERATOR
 from pairscope.web.api.routes import blueprint
-from pairscope.web.api.shapes import DoneShape, ScaleArguments, SignalArguments
+from pairscope.web.api.shapes import DoneShape
 from pairscope.web.problems import Problem
 
 

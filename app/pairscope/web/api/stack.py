@@ -7,7 +7,7 @@ from typing import Any
 from pairscope.web.access import reader_required
 from pairscope.web.api.routes import blueprint
 from pairscope.web.api.shapes import ChecksShape
-from pairscope.web.pages.stack import rows
+from pairscope.web.checks import rows
 
 
 @blueprint.get("/checks")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from flask import Flask
 
-from pairscope.web import face, glossary
 from pairscope.web.pages import (
     appearance,
     compare,
     database,
     editor,
+    export,
     jobs,
     lab,
     messages,
@@ -25,6 +25,6 @@ VIEWS = (appearance, compare, database, editor, jobs, lab, messages, overview, s
 
 
 def register(app: Flask) -> None:
-    face.register(app)
-    glossary.register(app)
+    """Adds the pages to the application, and the files of what their tables show."""
     app.register_blueprint(blueprint)
+    export.register(app)

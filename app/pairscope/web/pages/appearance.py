@@ -6,8 +6,8 @@ from flask import Response, redirect, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from pairscope.web.access import local, open_to_all
-from pairscope.web.face import THEMES
 from pairscope.web.pages.routes import blueprint
+from pairscope.web.shell.face import THEMES
 
 YEAR = 365 * 86400
 

@@ -12,12 +12,13 @@ from pairscope.client.client import PoolAway
 from pairscope.ipc.vocabulary import LAB, JobSpec
 from pairscope.store import queries, runs
 from pairscope.store.models import Job
-from pairscope.web import access, download, face, listing, payload, reach, strip, timeline, unknown
+from pairscope.web import access, download, payload, reach, timeline, unknown
 from pairscope.web.access import operator_required, reader_required
 from pairscope.web.drawing import job as drawing
-from pairscope.web.guard import drawn
 from pairscope.web.pages.routes import blueprint
 from pairscope.web.problems import Problem
+from pairscope.web.shell import face, listing, strip
+from pairscope.web.shell.guard import drawn
 from pairscope.web.upload import receive, takes_upload
 
 PATIENCE = 2.0

@@ -11,10 +11,11 @@ from flask_babel import gettext as _
 from pairscope.ipc.vocabulary import BY_NAME, KINDS
 from pairscope.store import queries
 from pairscope.store.models import PREVIEW, Message
-from pairscope.web import listing, payload, reach
+from pairscope.web import payload, reach
 from pairscope.web.access import reader_required
 from pairscope.web.pages.routes import blueprint
 from pairscope.web.problems import Problem
+from pairscope.web.shell import listing
 
 FLAGS = {
     value: name

@@ -10,12 +10,13 @@ from flask_babel import ngettext
 
 from pairscope.store import queries
 from pairscope.store.filter import parse
-from pairscope.web import listing, reach, strip
+from pairscope.web import reach
 from pairscope.web.access import reader_required
 from pairscope.web.drawing import chart, system
-from pairscope.web.guard import drawn
 from pairscope.web.pages.jobs import catalogue, chosen_kind
 from pairscope.web.pages.routes import blueprint
+from pairscope.web.shell import listing, strip
+from pairscope.web.shell.guard import drawn
 from pairscope.web.tables import MESSAGES
 from pairscope.web.words import number, size
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from typing import Any
 
-from flask import Response, render_template, request
+from flask import Response, render_template
 from flask_babel import gettext as _
 from markupsafe import Markup, escape
 
 from pairscope.stack import checks
 from pairscope.stack.guides import CHAPTERS, shown
 from pairscope.stack.step import NOT_RUN, Verdict
-from pairscope.web import reach
-from pairscope.web.access import is_operator, reader_required
+from pairscope.web.access import reader_required
+from pairscope.web.checks import rows
 from pairscope.web.pages.routes import blueprint
 
 SHAPES = {
@@ -24,20 +23,6 @@ SHAPES = {
     Verdict.UNUSED: "unknown",
     Verdict.UNKNOWN: "unknown",
 }
-PRIVATE = ("mysql-grants", "linux-users")
-"""Steps whose findings are for operators."""
-
-
-def rows() -> tuple[checks.Report, list[checks.Row]]:
-    """What was found, and of it what this visitor may see."""
-    report = checks.run(reach.settings())
-    found = [
-        dataclasses.replace(row, command=row.command.replace("http://localhost:PORT/", request.url_root))
-        for row in report.rows
-    ]
-    if is_operator():
-        return report, found
-    return report, [dataclasses.replace(row, detail=()) for row in found if row.step not in PRIVATE]
 
 
 @blueprint.get("/stack")

@@ -11,13 +11,14 @@ from flask_babel import gettext as _
 
 from pairscope.store import queries
 from pairscope.store.models import Transfer
-from pairscope.web import listing, reach
+from pairscope.web import reach
 from pairscope.web.access import reader_required
 from pairscope.web.drawing import transfer as drawing
-from pairscope.web.guard import drawn
 from pairscope.web.pages.messages import flag_names
 from pairscope.web.pages.routes import blueprint
 from pairscope.web.problems import Problem
+from pairscope.web.shell import listing
+from pairscope.web.shell.guard import drawn
 from pairscope.web.words import NOTHING
 
 STATUS = {

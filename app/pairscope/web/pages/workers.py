@@ -13,12 +13,13 @@ from pairscope.store import queries
 from pairscope.store.filter import parse
 from pairscope.store.models import Process
 from pairscope.store.told import told
-from pairscope.web import listing, reach, strip
+from pairscope.web import reach
 from pairscope.web.access import operator_required, reader_required
 from pairscope.web.drawing.system import worker_state
-from pairscope.web.face import process_state
 from pairscope.web.pages.routes import blueprint
 from pairscope.web.problems import Problem
+from pairscope.web.shell import listing, strip
+from pairscope.web.shell.face import process_state
 from pairscope.web.tables import MESSAGES
 
 RECENT = 20

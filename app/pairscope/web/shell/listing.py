@@ -13,8 +13,9 @@ from sqlalchemy.orm import Session
 from pairscope.store import queries
 from pairscope.store.cursor import CursorError
 from pairscope.store.filter import FIELDS, Filter, FilterError, parse
-from pairscope.web import reach, strip
+from pairscope.web import reach
 from pairscope.web.problems import Problem
+from pairscope.web.shell import strip
 from pairscope.web.tables import PAGE, TABLES, Table
 
 MOST_CHANGES = 200

@@ -13,11 +13,12 @@ import pairscope as package
 from pairscope.ipc.vocabulary import CALLERS
 from pairscope.store.models import IN_ORDER, KILLED_FOR, Job, Process
 from pairscope.store.told import told
-from pairscope.web import access, payload, reach, strip
+from pairscope.web import access, payload, reach
 from pairscope.web.drawing.shapes import GLYPHS, glyph_of
 from pairscope.web.drawing.system import worker_state
 from pairscope.web.lab.reading import verdict
 from pairscope.web.recorded import translated
+from pairscope.web.shell import strip
 from pairscope.web.words import ago, clip, duration, number, size
 
 THEMES = ("light", "dark")

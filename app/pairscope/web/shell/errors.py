@@ -12,7 +12,8 @@ from werkzeug.exceptions import HTTPException, InternalServerError
 from pairscope.client.client import PoolAway, Refused
 from pairscope.store.outage import Outage
 from pairscope.store.runs import Unreadable
-from pairscope.web import problems, strip
+from pairscope.web import problems
+from pairscope.web.shell import strip
 
 AGAIN = 5
 """Seconds after which a page that could not be shown for now asks again."""

@@ -1,0 +1,33 @@
+"""What the shapes of the API are made of: ids, times and bytes as JSON has them, and what a field says of itself."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from marshmallow import fields
+
+from pairscope.web.words import stamp
+
+
+def about(text: str, **more: Any) -> dict[str, Any]:
+    return {"metadata": {"description": text, **more}}
+
+
+class Id(fields.String):
+    """A signed 63-bit number as a string: JSON's readers keep 53 bits."""
+
+    def _serialize(self, value: Any, *args: Any, **kwargs: Any) -> str | None:
+        return None if value is None else str(value)
+
+
+class Time(fields.String):
+    """ns since 1970 as RFC 3339 in UTC with nine digits."""
+
+    def _serialize(self, value: int | None, *args: Any, **kwargs: Any) -> str | None:
+        return stamp(value)
+
+
+class Bytes(fields.String):
+    def _serialize(self, value: bytes | None, *args: Any, **kwargs: Any) -> str | None:
+        return None if value is None else base64.b64encode(value).decode()
