@@ -1,11 +1,8 @@
-"""The documents are true: what is derived is current, what is linked exists, and the code keeps to the table of its
-parts."""
+"""The documents are true: what is derived is current, and what is linked or named exists."""
 
 from __future__ import annotations
 
-import ast
 import re
-import sys
 from pathlib import Path
 
 import pytest
@@ -74,58 +71,3 @@ def test_every_file_and_every_variable_that_a_page_names_is_there(page):
     assert not (lost := [name for name in variables if not re.search(rf"\b{name}\b", known)]), (
         f"{page.name} names {lost}"
     )
-
-
-def layout() -> dict[str, set[str]]:
-    """From the table in docs/layout.md: each part, and what it may import."""
-    rows = {}
-    for line in (ROOT / "docs/layout.md").read_text().splitlines():
-        cells = [cell.strip() for cell in line.strip("|").split("|")]
-        if line.startswith("| `pairscope") and len(cells) == 3:
-            rows[cells[0].strip("`")] = set(re.findall(r"`([^`]+)`", cells[2]))
-    return rows
-
-
-def part_of(module: str, parts: dict[str, set[str]]) -> str:
-    return max((part for part in parts if module == part or module.startswith(part + ".")), key=len, default="")
-
-
-def imports_of(path: Path, module: str) -> set[str]:
-    """Every module that the file imports, wherever in it; those for type checkers alone do not count."""
-    tree = ast.parse(path.read_text())
-    for node in ast.walk(tree):
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            node.body = []
-    found = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found |= {name.name for name in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert not node.level, f"{module}: a relative import"
-            found |= {
-                f"{node.module}.{name.name}" if node.module.startswith("pairscope") else node.module
-                for name in node.names
-            }
-    return found
-
-
-FILES = sorted(path for path in (ROOT / "app/pairscope").rglob("*.py") if "versions" not in path.parts)
-
-
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_part_imports_only_what_the_table_of_parts_allows(path):
-    parts = layout()
-    module = ".".join(path.relative_to(ROOT / "app").with_suffix("").parts).removesuffix(".__init__")
-    own = part_of(module, parts)
-    assert own, f"{module} belongs to no part in docs/layout.md"
-    for name in imports_of(path, module):
-        if name.startswith("pairscope"):
-            other = part_of(name, parts)
-            assert other == own or other in parts[own], (
-                f"{module} imports {name}, of {other}; {own} may import {sorted(parts[own])}"
-            )
-        else:
-            top = name.partition(".")[0]
-            assert top in sys.stdlib_module_names or top in parts[own], (
-                f"{module} imports {top}; {own} may import {sorted(parts[own])}"
-            )

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import importlib
 import os
-import shlex
 import sys
 import traceback
 from typing import Any
 
 import click
 
-OK, FAILED, USAGE, POOL_AWAY, DATABASE_AWAY, MISTAKE, INTERRUPTED = 0, 1, 2, 3, 4, 70, 130
+from pairscope import __version__
+from pairscope.cli.command import DATABASE_AWAY, INTERRUPTED, MISTAKE, USAGE, Failure, pool_away
 
 EPILOG = """\b
 Exit status:
@@ -33,17 +33,6 @@ The installation is the one whose settings file PAIRSCOPE_SETTINGS names, or the
 
 COMMANDS = ("serve", "lamp", "status", "submit", "tail", "lab", "checks", "migrate", "token")
 """Each is a module of this package with a command of the same name."""
-
-
-class Failure(click.ClickException):
-    """A command that could not do what was asked: one sentence, and the exit status."""
-
-    def __init__(self, message: str, status: int = FAILED) -> None:
-        super().__init__(message)
-        self.exit_code = status  # type: ignore[misc]  # click declares it for the class, and reads the instance's
-
-    def show(self, file: Any = None) -> None:
-        click.echo(f"pairscope: {self.format_message()}", file=file or sys.stderr)
 
 
 class Commands(click.Group):
@@ -92,30 +81,9 @@ def _failure(error: Exception) -> Failure:
     return Failure(f"{type(error).__name__}: {error} (PAIRSCOPE_TRACEBACK=1 shows where)", MISTAKE)
 
 
-def pool_away(why: str) -> Failure:
-    """That the pool is away, and where another one may be."""
-    hint = beside()
-    return Failure(f"the pool is away: {why}" + (f" ({hint})" if hint else ""), POOL_AWAY)
-
-
-def beside() -> str:
-    """How to reach the private Apache and MariaDB whose settings stand beside those of the embedded run; empty where
-    there are none."""
-    from pairscope import config
-
-    settings = config.load()
-    private = str(settings.state / "lamp" / "conf" / "web.toml")
-    if settings.source != "embedded" or not os.path.exists(private):
-        return ""
-    return f"this is the embedded run; for that of script/lamp set PAIRSCOPE_SETTINGS={shlex.quote(private)}"
-
-
 @click.group(
     cls=Commands, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120}
 )
-@click.version_option(package_name=None, version=__import__("pairscope").__version__, prog_name="pairscope")
+@click.version_option(package_name=None, version=__version__, prog_name="pairscope")
 def main() -> None:
     """Pairscope: Unix inter-process communication, seen while it really happens."""
-
-
-as_json = click.option("--json", "as_json", is_flag=True, help="Answer in JSON, for programs.")

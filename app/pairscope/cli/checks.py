@@ -9,7 +9,7 @@ import click
 from rich.text import Text
 
 from pairscope import config
-from pairscope.cli import FAILED, USAGE, Failure, as_json
+from pairscope.cli.command import FAILED, USAGE, Failure, as_json
 from pairscope.cli.output import console, put_json, table
 
 STYLES = {"good": "green", "recommended": "yellow", "critical": "bold red", "unknown": "dim", "unused": "dim"}

@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from pairscope.cli import Failure, leash
+from pairscope.cli import leash
+from pairscope.cli.command import Failure
 from pairscope.cli.output import announce
 from pairscope.config import Settings
 from pairscope.files import SOURCE

@@ -12,7 +12,7 @@ import click
 from rich.text import Text
 
 from pairscope import config
-from pairscope.cli import FAILED, USAGE, Failure, as_json
+from pairscope.cli.command import FAILED, USAGE, Failure, as_json
 from pairscope.cli.output import console, duration, put_json, table
 from pairscope.files import SOURCE
 from pairscope.lab import TIMES_MAX

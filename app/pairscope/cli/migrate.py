@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from pairscope import config
-from pairscope.cli import Failure, as_json
+from pairscope.cli.command import Failure, as_json
 from pairscope.cli.output import put_json
 from pairscope.store.migrate import HISTORY, OWN, is_current, upgrade
 

@@ -30,9 +30,9 @@ from waitress.server import TcpWSGIServer
 
 import pairscope
 from pairscope import config
-from pairscope.cli import USAGE, Failure
 from pairscope.cli.bounded import server as bounded_server
 from pairscope.cli.child import Keeper, Pool, Station, Watched
+from pairscope.cli.command import USAGE, Failure
 from pairscope.cli.output import announce
 from pairscope.client.readiness import checks
 from pairscope.config import Settings

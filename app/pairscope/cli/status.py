@@ -10,7 +10,7 @@ import msgspec
 from rich.text import Text
 
 from pairscope import config
-from pairscope.cli import DATABASE_AWAY, FAILED, as_json, pool_away
+from pairscope.cli.command import DATABASE_AWAY, FAILED, as_json, pool_away
 from pairscope.cli.output import BAD, GOOD, age, console, put_json, size, state, table
 from pairscope.client.readiness import checks
 from pairscope.pool import snapshot as snapshots

@@ -11,7 +11,7 @@ import click
 from rich.text import Text
 
 from pairscope import config
-from pairscope.cli import FAILED, USAGE, Failure, as_json
+from pairscope.cli.command import FAILED, USAGE, Failure, as_json
 from pairscope.cli.output import console, put_json, say, size, state
 from pairscope.client.client import Client
 from pairscope.config import Settings

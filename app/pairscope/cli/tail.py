@@ -12,7 +12,7 @@ from rich.text import Text
 from sqlalchemy.orm import Session
 
 from pairscope import config
-from pairscope.cli import USAGE, Failure, as_json, beside
+from pairscope.cli.command import USAGE, Failure, as_json, beside
 from pairscope.cli.output import console, duration, process, put_json, size, state
 from pairscope.store import filter as filters
 from pairscope.store import queries

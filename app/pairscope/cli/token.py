@@ -13,7 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pairscope import config
-from pairscope.cli import Failure, as_json
+from pairscope.cli.command import Failure, as_json
 from pairscope.cli.output import age, console, put_json, say, table
 from pairscope.store.engine import engine
 from pairscope.store.models import Token

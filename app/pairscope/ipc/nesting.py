@@ -1,5 +1,5 @@
 """Nested values that a peer hands in (a job's answer, its parameters): how deep they may go, how many they may hold,
-and of what kinds.
+and of what kinds. Pure.
 
 What is accepted is recorded and shown to everybody. An answer nested 990 deep could be decoded by the supervisor, a few
 calls below the bottom of its stack, and by no page that showed it: each list that held the job was an error for all.

@@ -1,5 +1,4 @@
-"""The agenda: what is due when, in one list. It decides about time, and the clock is an argument: nothing here asks for
-it.
+"""The agenda: what is due when, in one list. Pure: it decides about time, and the clock is an argument.
 
 Nobody else keeps a time at which something is due. Whoever puts something on the list is not called back: when the
 earliest time has come, the supervisor's turn looks at everything that may be due.

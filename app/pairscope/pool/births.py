@@ -1,5 +1,5 @@
-"""How many workers are to be born, who is asked to go, and when a child that died is replaced. It decides; the crew
-does.
+"""How many workers are to be born, who is asked to go, and when a child that died is replaced. Pure: it decides; the
+crew does.
 
 The clock is an argument, as in the lifecycle.
 """

@@ -1,5 +1,5 @@
-"""The board: every job that the supervisor knows, who has it, and which worker gets the next. It decides; it does no
-I/O."""
+"""The board: every job that the supervisor knows, who has it, and which worker gets the next. Pure: it decides; it does
+no I/O."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The orderly stop as a table: what it still waits for, and what is done about that. It decides; the supervisor does.
+"""The orderly stop as a table: what it still waits for, and what is done about that. Pure: it decides; the supervisor
+does.
 
 Jobs end first, then the workers, then the recorder, then this process. What it waits for can become more again: jobs
 that waited behind the one for which a worker was killed come back to the queue. So nothing is remembered: each turn

@@ -1,4 +1,5 @@
-"""The life of a child as a table: in this state, at this event, go there and do that. It decides; children.py does.
+"""The life of a child as a table: in this state, at this event, go there and do that. Pure: it decides; children.py
+does.
 
 The clock is an argument, so that every life can be told in a test without waiting.
 """

@@ -1,4 +1,4 @@
-"""From journal records to rows, without a database: what a batch needs to know, and what it makes of it.
+"""From journal records to rows, without a database: what a batch needs to know, and what it makes of it. Pure.
 
 A batch is folded over the rows that it touches: a message that is sent and received within one batch becomes one
 complete row. Folding the same batch over the same rows gives the same rows.

@@ -1,4 +1,4 @@
-"""Cursors: opaque text that says where a page ends, or up to which change each node's rows are known.
+"""Cursors: opaque text that says where a page ends, or up to which change each node's rows are known. Pure.
 
 A cursor is base64url of msgpack. It is no secret and needs none: whatever it says, it only chooses a place in
 what may be read anyway. It is checked all the same, so that a mangled one is an error and not an empty page.

@@ -1,4 +1,4 @@
-"""A histogram of durations: eight steps to each doubling, so that a quantile read from it is at most 5 % off."""
+"""A histogram of durations: eight steps to each doubling, so that a quantile read from it is at most 5 % off. Pure."""
 
 from __future__ import annotations
 

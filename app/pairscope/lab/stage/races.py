@@ -1,5 +1,5 @@
 """Which steps are open: the kernel chose one of several outcomes, and another run may show another. docs/lab.md lists
-the kinds.
+the kinds. Pure.
 
 Everything is read from the steps themselves, so the rule is the same for the run as it is made and for one that is
 looked at later.

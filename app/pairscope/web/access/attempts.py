@@ -1,4 +1,4 @@
-"""Wrong tokens are counted, and whoever sends too many waits."""
+"""Wrong tokens are counted, and whoever sends too many waits. Pure: the clock is an argument."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The facts of a moment by their paths, and what a difference between two moments is.
+"""The facts of a moment by their paths, and what a difference between two moments is. Pure.
 
 A fact has a path: ``("process", name, key)``, ``("thread", process, name)``, ``("descriptor", process, number, key)``,
 ``("object", inode, key)``.
