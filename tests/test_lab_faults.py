@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from pairscope.lab import exports
+from pairscope.lab.calls import CALLS, MACHINE
 from pairscope.lab.language import parse
 from pairscope.lab.model import Place, ScenarioError
 from pairscope.lab.stage import manager
@@ -755,7 +756,7 @@ def busy(process: subprocess.Popen) -> list[int]:
             for pid in found
             for task in os.listdir(f"/proc/{pid}/task")
         ]
-        polls = calls.count(str(manager.watch.NUMBERS_OF_CALLS["poll"]))
+        polls = calls.count(str(CALLS["poll"].kernel[MACHINE].number))
         return found if len(found) == 4 and polls == 2 and "T" in map(state, found) else []
 
     return eventually(four_and_the_last_polls, "all four processes stand where they should")

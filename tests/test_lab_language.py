@@ -9,7 +9,7 @@ import re
 
 import pytest
 
-from pairscope.lab import absent, calls, constants
+from pairscope.lab import absent, calls, constants, tables
 from pairscope.lab.language import BYTES_MAX, STEPS_MAX, TEXT_MAX, format, parse, quoted
 from pairscope.lab.model import Constants, Items, Name, Number, Place, Scenario, ScenarioError, Text
 
@@ -508,4 +508,4 @@ def test_ten_thousand_malformed_texts_give_a_scenario_or_an_error_that_lies_with
 
 
 def test_the_documents_table_of_calls_is_the_table():
-    assert calls.fill(DOCUMENT) == DOCUMENT, "run: python -m pairscope.lab.calls docs/lab.md"
+    assert tables.fill(DOCUMENT) == DOCUMENT, "run: python -m pairscope.lab.tables docs/lab.md"

@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from pairscope.lab import calls, exports, gallery
+from pairscope.lab import exports, gallery, tables
 from pairscope.lab.constants import NUMBERS
 from pairscope.lab.language import parse
 from pairscope.lab.stage import confine, manager
@@ -322,7 +322,7 @@ def test_what_the_sandbox_promises_to_refuse_it_does_not_allow():
 
 
 def test_the_documents_table_of_allowed_calls_is_the_table():
-    assert calls.fill(DOCUMENT, "sandbox", confine.table()) == DOCUMENT, (
+    assert tables.fill(DOCUMENT, "sandbox", confine.table()) == DOCUMENT, (
         "run: python -m pairscope.lab.stage.confine docs/lab.md"
     )
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import NoReturn
 
 from pairscope.lab.absent import absent
-from pairscope.lab.calls import CALLS, COMMANDS, DOMAINS, EXPECTED_OF, EXPECTED_TAKES, OPTIONS, Argument, Call, usage
+from pairscope.lab.calls import CALLS, CHOICES, EXPECTED_OF, EXPECTED_TAKES, Argument, Call, usage
 from pairscope.lab.constants import ERRNOS, HANDLERS, NUMBERS, POINTERS, number
 from pairscope.lab.model import (
     Comment,
@@ -69,10 +69,6 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "size": (Number,),
     "any": (Number, Constants, Text),
     "text": (Text,),
-    "domain": (Number, Constants),
-    "level": (Number, Constants),
-    "option": (Number, Constants),
-    "command": (Number, Constants),
     "file": (Text,),
     "address": (Text,),
     "process": (Name,),
@@ -83,6 +79,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "handler": (Constants,),
     "signal": (Constants,),
     "list": (),
+    **dict.fromkeys(CHOICES, (Number, Constants)),
 }
 """What a single value of each kind may be."""
 _WORDS = {
@@ -93,10 +90,7 @@ _WORDS = {
     "signal": tuple(name for name in NUMBERS if name.startswith("SIG") and name not in HANDLERS),
 }
 """Kinds for which a constant must be one of these."""
-_ONLY = {
-    kind: frozenset(NUMBERS[name] for name in names)
-    for kind, names in (("domain", DOMAINS), ("level", ("SOL_SOCKET",)), ("option", OPTIONS), ("command", COMMANDS))
-}
+_ONLY = {kind: frozenset(NUMBERS[name] for name in names) for kind, names in CHOICES.items()}
 """Kinds for which only some numbers will do, whether they are written as numbers or as constants."""
 _PROTOCOLS = (0, socket.IPPROTO_TCP, socket.IPPROTO_UDP)
 """Of sockets for the network. Others would have the kernel load modules."""

@@ -7,25 +7,16 @@ import textwrap
 from collections.abc import Iterable
 
 from pairscope.lab import named as naming
+from pairscope.lab.calls import CALLS
+from pairscope.lab.calls.message import CONTROL_ROOM
+from pairscope.lab.calls.programs import Actor, Turn
 from pairscope.lab.constants import NUMBERS
 from pairscope.lab.exports import piece
 from pairscope.lab.exports import plan as planning
 from pairscope.lab.exports.lines import SHOWN
-from pairscope.lab.exports.plan import (
-    CONTROL_ROOM,
-    NUMBERS_MAX,
-    SECONDS,
-    Actor,
-    Turn,
-    content,
-    expected,
-    integer,
-    items,
-    named,
-    narrow,
-    pointer,
-)
-from pairscope.lab.model import Constants, Name, Number, Scenario, Step, Text, Value
+from pairscope.lab.exports.plan import NUMBERS_MAX, SECONDS, expected
+from pairscope.lab.given import address, content, items, narrow, pointer
+from pairscope.lab.model import Constants, Name, Number, Scenario, Text, Value
 
 _RESERVED = frozenset(
     "auto break case char const continue default do double else enum extern float for goto if inline int long "
@@ -55,13 +46,8 @@ OLD = frozenset(
 it."""
 _LARGE = 16 * 1024
 """A larger array is static: a thread's stack has its bounds."""
-_SPACES = {20: "CMSG_LEN(sizeof(int))", 24: "CMSG_SPACE(sizeof(int))"}
-"""Lengths of control data that say more as what they are."""
-_PLAIN_COMMANDS = (
-    *("F_DUPFD", "F_DUPFD_CLOEXEC", "F_GETFD", "F_SETFD", "F_GETFL", "F_SETFL", "F_ADD_SEALS", "F_GET_SEALS"),
-    *("F_SETPIPE_SZ", "F_GETPIPE_SZ", "F_GETOWN", "F_SETOWN", "F_GETSIG", "F_SETSIG"),
-)
-"""Of fcntl, those whose argument is a number."""
+_DECLARED = ("pid_t pid;", "pthread_t thread;", "int pair[2];")
+"""In this order; others behind them."""
 _ESCAPES = {7: "\\a", 8: "\\b", 9: "\\t", 10: "\\n", 11: "\\v", 12: "\\f", 13: "\\r", 34: '\\"', 92: "\\\\"}
 _STAGE_HEADERS = (
     *("fcntl.h", "errno.h", "semaphore.h", "signal.h", "stdatomic.h", "stdbool.h", "stdio.h", "stdlib.h", "string.h"),
@@ -94,13 +80,13 @@ _CREDENTIALS = """\
 def c(scenario: Scenario) -> str:
     """The scenario as a C program: C11, GNU C library 2.34, Linux. What it prints is
     :func:`pairscope.lab.exports.result_lines`."""
-    return _Program(scenario).text()
+    return _Program(scenario).whole()
 
 
 class _Program:
     def __init__(self, scenario: Scenario) -> None:
-        self._plan = planning.plan(scenario)
-        self._members = planning.apart(self._plan.descriptors, reserved)
+        self.plan = planning.plan(scenario)
+        self._members = planning.apart(self.plan.descriptors, reserved)
         self._pieces: set[str] = {"say"}
         self._headers = set(_STAGE_HEADERS)
         self._constants: set[str] = set()
@@ -110,8 +96,8 @@ class _Program:
 
     # ---- the whole
 
-    def text(self) -> str:
-        functions = [self._function(actor) for actor in self._plan.actors]
+    def whole(self) -> str:
+        functions = [self._function(actor) for actor in self.plan.actors]
         self._close_needs()
         stage = self._filled(STAGE["stage"])
         main = self._filled(STAGE["main"])
@@ -131,15 +117,15 @@ class _Program:
         )
 
     def _close_needs(self) -> None:
-        if "tell_message" in self._pieces and self._plan.credentials:
-            self._use("say_creds")
+        if "tell_message" in self._pieces and self.plan.credentials:
+            self.use("say_creds")
         waiting = list(self._pieces)
         while waiting:
             needed = PIECES[waiting.pop()]
             self._headers.update(needed.imports)
             waiting += [name for name in needed.needs if name not in self._pieces]
             self._pieces.update(needed.needs)
-        if "received" in self._pieces and self._plan.pidfds:
+        if "received" in self._pieces and self.plan.pidfds:
             self._constants.add("SCM_PIDFD")
 
     def _piece(self, name: str) -> str:
@@ -151,9 +137,9 @@ class _Program:
             "ROOM": str(max(self._room, 64)),
             "SHOWN": str(SHOWN),
             "MOST_FDS": str(CONTROL_ROOM // 4),
-            "CREDS": _CREDENTIALS if self._plan.credentials else "",
+            "CREDS": _CREDENTIALS if self.plan.credentials else "",
             "RIGHTS": "(cmsg->cmsg_type != SCM_RIGHTS && cmsg->cmsg_type != SCM_PIDFD)"
-            if self._plan.pidfds
+            if self.plan.pidfds
             else "cmsg->cmsg_type != SCM_RIGHTS",
             "ACCESS": ", ".join(f'"{name}"' for name in naming.ACCESS),
             **{kind.key.upper(): _bits(kind.names) for kind in naming.KINDS},
@@ -161,16 +147,16 @@ class _Program:
             "SECONDS": str(SECONDS),
             "LONGER": str(SECONDS + 2),
             "NUMBERS_MAX": str(NUMBERS_MAX),
-            "NAMES": ", ".join(f'"{actor.name}"' for actor in self._plan.actors),
+            "NAMES": ", ".join(f'"{actor.name}"' for actor in self.plan.actors),
             "SCRIPT": "\n".join(
                 f"\t/* {number:2} */ {{ {_actor(line.actor)}, {_literal(line.call.encode())}, {line.patience}, "
                 f"{'true' if line.returned else 'false'} }},"
-                for number, line in enumerate(self._plan.lines, 1)
+                for number, line in enumerate(self.plan.lines, 1)
             ),
             "PORT": "\n\tint port[2][2];         /* of IPv4 and of IPv6; of TCP and of UDP; in the network's order */"
             if self._port
             else "",
-            "FIRST": _function_name(self._plan.actors[0]),
+            "FIRST": _function_name(self.plan.actors[0]),
             "SCRATCH": 'static char scratch[] = "/tmp/lab.XXXXXX";      /* where files are made */' if files else "",
             "SCRATCH_WORDS": ", and removes the files" if files else "",
             "ENTER": " || !mkdtemp(scratch) || chdir(scratch)" if files else "",
@@ -184,12 +170,12 @@ class _Program:
     def _files(self) -> list[bytes]:
         """Names of the files that steps may make."""
         found: dict[bytes, None] = {}
-        for turn in self._plan.turns():
+        for turn in self.plan.turns():
             step = turn.step
             if step.call == "open":
                 found[content(step.arguments[0])] = None
             elif step.call in ("bind", "connect"):
-                kind, path, _ = planning.address(step.arguments[1])
+                kind, path, _ = address(step.arguments[1])
                 if kind == "unix" and not path.startswith(b"\0"):
                     found[path] = None
         return list(found)
@@ -197,14 +183,14 @@ class _Program:
     def _line_room(self) -> int:
         """A line holds the data shown, every descriptor that may come, and what is found of each that is polled."""
         polled = max(
-            (len(items(turn.step.arguments[0])) for turn in self._plan.turns() if turn.step.call == "poll"), default=0
+            (len(items(turn.step.arguments[0])) for turn in self.plan.turns() if turn.step.call == "poll"), default=0
         )
         return 512 + 5 * CONTROL_ROOM // 4 * ("tell_message" in self._pieces) + 128 * polled
 
     # ---- in front
 
     def _head(self) -> str:
-        said = self._plan.scenario.said
+        said = self.plan.scenario.said
         lines = _wrapped(said("title") or "A scenario", "")
         for word, what in (
             ("quirk", "Unexpected: "),
@@ -212,9 +198,9 @@ class _Program:
             ("ask", "Question: "),
             ("man", "Manual pages: "),
         ):
-            texts = [text for key, text in self._plan.scenario.about if key == word]
+            texts = [text for key, text in self.plan.scenario.about if key == word]
             lines += ["", *(line for text in texts for line in _wrapped(text, what))] if texts else []
-        steps = planning.steps(self._plan.scenario)
+        steps = planning.steps(self.plan.scenario)
         lines += [
             "",
             *(_comment(line) for line in steps),
@@ -245,7 +231,7 @@ class _Program:
             parts.append(f"#ifndef {name}\n#define {name} {NUMBERS[name]:#x}\n#endif")
         if missing:
             parts.append("")
-        parts.append(f"enum {{ {', '.join(_actor(actor.name) for actor in self._plan.actors)}, ACTORS }};")
+        parts.append(f"enum {{ {', '.join(_actor(actor.name) for actor in self.plan.actors)}, ACTORS }};")
         if self._members:
             rows = textwrap.wrap(", ".join(self._members.values()) + ";", 100, break_long_words=False)
             parts += [
@@ -267,7 +253,7 @@ class _Program:
             *(line for line in told if "tell" in line),
         ]
         parts += ["", *told, ""]
-        declared = [f"{_heading(actor)};" for actor in self._plan.actors[1:]]
+        declared = [f"{_heading(actor)};" for actor in self.plan.actors[1:]]
         return "\n".join([*parts, *([*declared, ""] if declared else [])])
 
     # ---- the steps
@@ -279,32 +265,22 @@ class _Program:
         lines += ["\t(void)unused;"] if actor.thread else []
         lines += [f"\tbegin({_actor(actor.name)});", *body]
         if not actor.exits:
-            lines += ["", f"\t{self._use('stay')}();"]
+            lines += ["", f"\t{self.use('stay')}();"]
         return "\n".join([*lines, "}"]) + "\n"
 
     def _declarations(self, actor: Actor) -> list[str]:
-        calls = {turn.step.call for turn in actor.turns}
-        found = []
-        if "fork" in calls:
-            found.append("\tpid_t pid;")
-        if "thread" in calls:
-            found.append("\tpthread_t thread;")
-        if calls & {"socketpair", "pipe", "pipe2"}:
-            found.append("\tint pair[2];")
-        if calls & {"wait", "waitpid"}:
-            found.append("\tint status = 0;")
-        if room := max((_text_room(turn) for turn in actor.turns), default=0):
+        declared = {CALLS[turn.step.call].declares for turn in actor.turns} - {""}
+        found = [f"\t{line}" for line in sorted(declared, key=_declared)]
+        if room := max((CALLS[turn.step.call].room(turn.step) for turn in actor.turns), default=0):
             found.append(f"\t{'static ' if room > _LARGE else ''}char text[{room}];")
-        if room := max((_control_room(turn) for turn in actor.turns), default=0):
+        if room := max((CALLS[turn.step.call].control_room(turn.step) for turn in actor.turns), default=0):
             self._headers.add("stdalign.h")
             found.append(f"\talignas(struct cmsghdr) {'static ' if room > _LARGE else ''}char control[{room}];")
         return found
 
     def _turn(self, actor: Actor, turn: Turn) -> list[str]:
         said = _comment(expected(turn))
-        call = turn.step.call
-        made = getattr(self, f"_{call}", None)
-        lines = made(actor, turn) if made else [self._told("tell", self._plain(turn))]
+        lines = CALLS[turn.step.call].c(self, actor, turn)
         head = f"turn({turn.number});"
         return [
             "",
@@ -312,378 +288,67 @@ class _Program:
             *(f"\t{line}" if line else "" for line in lines),
         ]
 
-    def _told(self, piece: str, *arguments: str) -> str:
+    def told(self, piece: str, *arguments: str) -> str:
         self._pieces.add(piece)
         return f"{piece}({', '.join(arguments)});"
 
-    def _use(self, piece: str) -> str:
+    def use(self, piece: str) -> str:
         self._pieces.add(piece)
         return piece
 
-    def _plain(self, turn: Turn) -> str:
-        """A call whose arguments are integers alone."""
-        step = turn.step
-        wide = {"ftruncate": 1, "lseek": 1}.get(step.call)
-        arguments = [self._int(value, 64 if index == wide else 32) for index, value in enumerate(step.arguments)]
-        self._headers.update(
-            {
-                "socket": ["sys/socket.h"],
-                "listen": ["sys/socket.h"],
-                "shutdown": ["sys/socket.h"],
-                "eventfd": ["sys/eventfd.h"],
-            }.get(step.call, [])
-        )
-        return f"{step.call}({', '.join(arguments)})"
-
-    def _fd(self, actor: Actor, turn: Turn) -> list[str]:
-        return [self._named(turn, self._plain(turn))]
-
-    _socket = _dup = _dup2 = _dup3 = _eventfd = _fd
-
-    def _named(self, turn: Turn, call: str) -> str:
+    def named(self, turn: Turn, call: str) -> str:
         """A call that makes a descriptor, and the name that it gets."""
-        return (
-            self._told("tell_fd", call, f"&{self._member(turn.binds[0])}") if turn.binds else self._told("tell", call)
-        )
+        return self.told("tell_fd", call, f"&{self.member(turn.binds[0])}") if turn.binds else self.told("tell", call)
 
-    def _pair(self, turn: Turn, call: str) -> list[str]:
-        first, second = (f"&{self._member(name)}" for name in turn.binds) if turn.binds else ("&pair[0]", "&pair[1]")
-        return [self._told("tell_pair", call, "pair", first, second)]
+    def pair(self, turn: Turn, call: str) -> list[str]:
+        first, second = (f"&{self.member(name)}" for name in turn.binds) if turn.binds else ("&pair[0]", "&pair[1]")
+        return [self.told("tell_pair", call, "pair", first, second)]
 
-    def _socketpair(self, actor: Actor, turn: Turn) -> list[str]:
-        self._headers.add("sys/socket.h")
-        return self._pair(turn, f"socketpair({', '.join(map(self._int, turn.step.arguments))}, pair)")
+    def header(self, *names: str) -> None:
+        self._headers.update(names)
 
-    def _pipe2(self, actor: Actor, turn: Turn) -> list[str]:
-        return self._pair(turn, f"pipe2(pair, {self._int(turn.step.arguments[0])})")
+    def constants(self, *names: str) -> None:
+        self._constants.update(names)
 
-    def _pipe(self, actor: Actor, turn: Turn) -> list[str]:
-        return self._pair(turn, "pipe(pair)")
+    def control_space(self, size: int) -> None:
+        self._room = max(self._room, size)
 
-    def _fork(self, actor: Actor, turn: Turn) -> list[str]:
-        child = turn.step.binds[0]
-        return [
-            "pid = fork();",
-            "if (pid == 0)",
-            f"\t{child}_process();",
-            self._told("tell_birth", _actor(child), "pid"),
-        ]
-
-    def _thread(self, actor: Actor, turn: Turn) -> list[str]:
-        self._headers.add("pthread.h")
-        name = turn.step.binds[0]
-        return [self._told("tell_thread", _actor(name), f"pthread_create(&thread, NULL, {name}_thread, NULL)")]
-
-    def _exit(self, actor: Actor, turn: Turn) -> list[str]:
-        return ["return NULL;"] if actor.thread else [f"_exit({self._int(turn.step.arguments[0])});"]
-
-    def _read(self, actor: Actor, turn: Turn) -> list[str]:
-        step = turn.step
-        room = step.arguments[1]
-        size = step.arguments[2] if step.call == "read" and len(step.arguments) > 2 else room
-        more = step.arguments[2:] if step.call != "read" else ()
-        where = self._address(room) or "text"
-        arguments = [self._int(step.arguments[0]), where, self._int(size), *(self._int(value, 64) for value in more)]
-        call = f"{step.call}({', '.join(arguments)})"
-        if step.call == "recv":
-            self._headers.add("sys/socket.h")
-            flags = integer(more[0]) or 0
-            if flags & NUMBERS["MSG_TRUNC"]:
-                return _block(
-                    [*self._kept(step), "", self._told("tell_cut", call, "kept ? text : NULL", self._int(size))]
-                )
-            if flags & NUMBERS["MSG_OOB"]:  # AF_UNIX gives 1 where there is room for none
-                return [self._told("tell_cut", call, "text", self._int(size))]
-        return [self._told("tell", call) if where != "text" else self._told("tell_data", call, "text")]
-
-    _recv = _pread = _read
-
-    def _kept(self, step: Step) -> list[str]:
-        return [f"bool kept = {self._use('keeps')}({self._int(step.arguments[0])});"]
-
-    def _write(self, actor: Actor, turn: Turn) -> list[str]:
-        step = turn.step
-        data = step.arguments[1]
-        where = self._address(data) or self._text(data)
-        count, more = None, step.arguments[2:]
-        if step.call == "write":
-            count, more = (more[0] if more else None), ()
-        elif step.call == "send":
-            self._headers.add("sys/socket.h")
-        size = self._int(count) if count is not None else str(len(content(data)))
-        arguments = [
-            self._int(step.arguments[0]),
-            where,
-            size,
-            *(self._int(value, 64 if step.call == "pwrite" else 32) for value in more),
-        ]
-        lines = where.split("\n")
-        if len(lines) == 1:
-            return [self._told("tell", f"{step.call}({', '.join(arguments)})")]
-        # A text of several lines stands under itself.
-        self._pieces.add("tell")
-        rows = [f"tell({step.call}({arguments[0]},", *(f"\t{line}" for line in lines)]
-        return [*rows[:-1], f"{rows[-1]}, {', '.join(arguments[2:])}));"]
-
-    _send = _pwrite = _write
-
-    def _sendmsg(self, actor: Actor, turn: Turn) -> list[str]:
-        step = turn.step
-        given = named(step)
-        self._headers.update(("sys/socket.h", "sys/uio.h"))
-        lines, message = self._gathered(items(given["iov"]), pointer(given["bad_iov"]) if "bad_iov" in given else "")
-        bodies, sent = [], 0
-        length = integer(given["control"]) if "control" in given else None
-        told = integer(given["cmsg_len"]) if "cmsg_len" in given else None
-        if fds := items(given.get("fds")):
-            lines += self._numbers(fds)
-            bodies.append(("SCM_RIGHTS", "fds", "sizeof(fds)"))
-            sent += 16 + (4 * len(fds) + 7 & ~7)
-        if "creds" in given:
-            pid, uid, gid = items(given["creds"])
-            lines.append(
-                f"struct ucred creds = {{ {self._process(pid)}, (uid_t){self._int(uid)}, (gid_t){self._int(gid)} }};"
-            )
-            bodies.append(("SCM_CREDENTIALS", "&creds", "sizeof(creds)"))
-            sent += 32
-        attached = []
-        if "raw" in given:
-            data = content(given["raw"])
-            claimed = len(data) if length is None else length
-            room = max(len(data), claimed)
-            if data:
-                lines += [f"unsigned char raw[{room if room > len(data) else ''}] = {{", *_rows(data, 8), "};"]
-            elif room:
-                lines.append(f"unsigned char raw[{room}] = {{ 0 }};")
-            message += [f".msg_control = raw, .msg_controllen = {claimed}"] if claimed else []
-        else:
-            for kind, where, size in bodies:
-                attached.append(
-                    f"attach(&message, {kind}, {where}, {size})"
-                    + (f"->cmsg_len = {_number(told)};" if told is not None else ";")
-                )
-                self._use("attach")
-            self._room = max(self._room, sent, length or 0)
-            if length is not None:
-                if not bodies and length:
-                    lines.append(f"static char zeros[{length}];")
-                    attached.append("message.msg_control = zeros;")
-                attached.append(f"message.msg_controllen = {length};")
-        lines += _list("struct msghdr message = {", message, 80)
-        flags = self._int(given["flags"]) if "flags" in given else "0"
-        return _block(
-            [*lines, "", *attached, self._told("tell", f"sendmsg({self._int(step.arguments[0])}, &message, {flags})")]
-        )
-
-    def _gathered(self, parts: tuple[Value, ...], bad: str) -> tuple[list[str], list[str]]:
-        """The lines before, and the first fields of the message."""
-        lines: list[str] = []
-        if bad:
-            return lines, [f".msg_iov = {self._address(Constants((bad,)))}, .msg_iovlen = {max(len(parts), 1)}"]
-        if not parts:
-            return lines, [".msg_iov = NULL, .msg_iovlen = 0"]
-        pieces = []
-        for index, part in enumerate(parts):
-            assert isinstance(part, Text)
-            if part.hexadecimal and part.times == 1 and len(part.data) > 4:
-                name = "bytes" if len(parts) == 1 else f"bytes{index}"
-                lines += [f"unsigned char {name}[] = {{", *_rows(part.data, 8 if len(part.data) <= 64 else 16), "};"]
-                pieces.append(f"{{ {name}, sizeof({name}) }}")
-            else:
-                pieces.append(f"{{ {self._text(part)}, {len(part.bytes)} }}")
-        return [*lines, *_list("struct iovec iov[] = {", pieces)], [f".msg_iov = iov, .msg_iovlen = {len(parts)}"]
-
-    def _numbers(self, fds: tuple[Value, ...]) -> list[str]:
-        """The array of descriptors to pass."""
-        shown = [self._int(value) for value in fds]
-        if len(shown) > 8 and len(set(shown)) == 1:
-            return [f"int fds[{len(shown)}];", "", f"for (int i = 0; i < {len(shown)}; i++)", f"\tfds[i] = {shown[0]};"]
-        return _list("int fds[] = {", shown)
-
-    def _recvmsg(self, actor: Actor, turn: Turn) -> list[str]:
-        step = turn.step
-        given = named(step)
-        self._headers.update(("sys/socket.h", "sys/uio.h"))
-        sizes = [integer(value) or 0 for value in items(given["iov"])]
-        bad = pointer(given["bad_iov"]) if "bad_iov" in given else ""
-        lines: list[str] = []
-        if bad:
-            message = [f".msg_iov = {self._address(Constants((bad,)))}, .msg_iovlen = {max(len(sizes), 1)}"]
-        elif not sizes:
-            message = [".msg_iov = NULL, .msg_iovlen = 0"]
-        else:
-            pieces, at = [], 0
-            for size in sizes:
-                pieces.append(f"{{ text{f' + {at}' if at else ''}, {size} }}")
-                at += size
-            lines = _list("struct iovec iov[] = {", pieces)
-            message = [f".msg_iov = iov, .msg_iovlen = {len(sizes)}"]
-        if room := _control_room(turn):
-            whole = "control" not in given and _most_control(actor) == room
-            message.append(
-                f".msg_control = control, .msg_controllen = {'sizeof(control)' if whole else _SPACES.get(room, room)}"
-            )
-        lines += _list("struct msghdr message = {", message, 80)
-        flags = self._int(given["flags"]) if "flags" in given else "0"
-        call = f"recvmsg({self._int(step.arguments[0])}, &message, {flags})"
-        if bad:
-            return _block([*lines, "", self._told("tell", call)])
-        names = [f"&{self._member(name)}" for name in turn.binds]
-        if sizes and (integer(given["flags"]) or 0 if "flags" in given else 0) & NUMBERS["MSG_TRUNC"]:
-            lines += [*self._kept(step), f"ssize_t count = {call};"]
-            return _block(
-                [
-                    *lines,
-                    "",
-                    "message.msg_iov = kept ? iov : NULL;",
-                    self._told("tell_message", "count", "&message", *names, "NULL"),
-                ]
-            )
-        return _block([*lines, "", self._told("tell_message", call, "&message", *names, "NULL")])
-
-    def _setsockopt(self, actor: Actor, turn: Turn) -> list[str]:
-        self._headers.add("sys/socket.h")
-        *first, value = turn.step.arguments
-        if isinstance(value, Text):
-            last = f"{self._text(value)}, {len(value.bytes)}"
-        else:
-            last = f"&(int){{ {self._int(value)} }}, sizeof(int)"
-        return [self._told("tell", f"setsockopt({', '.join(map(self._int, first))}, {last})")]
-
-    def _getsockopt(self, actor: Actor, turn: Turn) -> list[str]:
-        self._headers.add("sys/socket.h")
-        arguments = turn.step.arguments
-        first = ", ".join(map(self._int, arguments))
-        if [integer(value) for value in arguments[1:]] == [NUMBERS["SOL_SOCKET"], NUMBERS["SO_PEERCRED"]]:
-            lines = ["struct ucred peer;", "socklen_t length = sizeof(peer);", ""]
-            return _block([*lines, self._told("tell_peer", f"getsockopt({first}, &peer, &length)", "&peer")])
-        if kind := naming.of_option([integer(value) for value in arguments]):
-            lines = [f"int {kind.key};", f"socklen_t length = sizeof({kind.key});", ""]
-            return _block(
-                [*lines, self._told(f"tell_{kind.key}", f"getsockopt({first}, &{kind.key}, &length)", f"&{kind.key}")]
-            )
-        lines = ["char option[256];", "socklen_t length = sizeof(option);", ""]
-        return _block([*lines, self._told("tell_option", f"getsockopt({first}, option, &length)", "option", "&length")])
-
-    def _fcntl(self, actor: Actor, turn: Turn) -> list[str]:
-        fd, command, *argument = turn.step.arguments
-        shown = [self._int(fd), self._int(command), *map(self._int, argument)]
-        if integer(command) not in [NUMBERS[name] for name in _PLAIN_COMMANDS]:
-            # It may take an address: all bits of it are given.
-            shown = [*shown[:2], f"(long){shown[2]}" if argument else "0L"]
-        call = f"fcntl({', '.join(shown)})"
-        if kind := naming.of_return("fcntl", [integer(value) for value in turn.step.arguments]):
-            self._constants.update(set(kind.names) - {"O_LARGEFILE"})
-            return [self._told(f"tell_{kind.key}", call)]
-        return [self._named(turn, call)]
-
-    def _open(self, actor: Actor, turn: Turn) -> list[str]:
-        name, flags, *mode = turn.step.arguments
-        return [
-            self._named(turn, f"open({self._text(name)}, {self._int(flags)}, {_octal(mode[0]) if mode else '0600'})")
-        ]
-
-    def _memfd_create(self, actor: Actor, turn: Turn) -> list[str]:
-        name, flags = turn.step.arguments
-        return [self._named(turn, f"memfd_create({self._text(name)}, {self._int(flags)})")]
-
-    def _accept(self, actor: Actor, turn: Turn) -> list[str]:
-        self._headers.add("sys/socket.h")
-        return [self._named(turn, f"accept({self._int(turn.step.arguments[0])}, NULL, NULL)")]
-
-    def _bind(self, actor: Actor, turn: Turn) -> list[str]:
-        return self._addressed(turn)
-
-    _connect = _bind
-
-    def _addressed(self, turn: Turn) -> list[str]:
-        step = turn.step
-        fd = self._int(step.arguments[0])
-        kind, path, port = planning.address(step.arguments[1])
-        self._headers.add("sys/socket.h")
-        if kind == "unix":
-            self._headers.update(("sys/un.h", "stddef.h"))
-            length = len(path) + (not path.startswith(b"\0"))
-            line = f"struct sockaddr_un address = {{ .sun_family = AF_UNIX, .sun_path = {_literal(path)} }};"
-            call = f"{step.call}({fd}, (struct sockaddr *)&address, offsetof(struct sockaddr_un, sun_path) + {length})"
-            return _block([line, "", self._told("tell", call)])
-        self._headers.add("netinet/in.h")
+    def ports(self) -> None:
         self._port = True
-        chosen = step.call == "connect" and port == 0
-        self._pieces.update({"bound_port"} if chosen else ())
-        shown = f"bound_port(AF_INET{'6' if kind == 'inet6' else ''}, {fd})" if chosen else f"htons({port & 0xFFFF})"
-        if kind == "inet":
-            line = (
-                f"struct sockaddr_in address = {{ .sin_family = AF_INET, .sin_port = {shown}, .sin_addr = {{ "
-                f"htonl(INADDR_LOOPBACK) }} }};"
-            )
-        else:
-            line = (
-                f"struct sockaddr_in6 address = {{ .sin6_family = AF_INET6, .sin6_port = {shown}, .sin6_addr = "
-                f"IN6ADDR_LOOPBACK_INIT }};"
-            )
-        call = f"{step.call}({fd}, (struct sockaddr *)&address, sizeof(address))"
-        return _block(
-            [line, "", self._told("tell_bound", call, fd) if step.call == "bind" else self._told("tell", call)]
-        )
-
-    def _poll(self, actor: Actor, turn: Turn) -> list[str]:
-        self._headers.add("poll.h")
-        fds, events, timeout = turn.step.arguments
-        numbers = items(fds)
-        wanted = items(events) if len(items(events)) == len(numbers) else items(events) * len(numbers)
-        if not numbers:
-            return [self._told("tell_poll", f"poll(NULL, 0, {self._int(timeout)})", "NULL", "0")]
-        entries = [f"{{ .fd = {self._int(fd)}, .events = {self._int(mask, 16)} }}" for fd, mask in zip(numbers, wanted)]
-        count = len(numbers)
-        lines = [*_list("struct pollfd fds[] = {", entries), ""]
-        return _block([*lines, self._told("tell_poll", f"poll(fds, {count}, {self._int(timeout)})", "fds", str(count))])
-
-    def _pidfd_open(self, actor: Actor, turn: Turn) -> list[str]:
-        self._headers.add("sys/syscall.h")
-        process, flags = turn.step.arguments
-        return [self._named(turn, f"syscall(SYS_pidfd_open, {self._process(process)}, {self._int(flags)})")]
-
-    def _pidfd_send_signal(self, actor: Actor, turn: Turn) -> list[str]:
-        self._headers.add("sys/syscall.h")
-        fd, number = turn.step.arguments
-        return [self._told("tell", f"syscall(SYS_pidfd_send_signal, {self._int(fd)}, {self._int(number)}, NULL, 0)")]
-
-    def _signal(self, actor: Actor, turn: Turn) -> list[str]:
-        number, handler = turn.step.arguments
-        shown = planning.word(handler)
-        return [
-            self._told(
-                "tell_handler", f"signal({self._int(number)}, {self._use('handler') if shown == 'HANDLER' else shown})"
-            )
-        ]
-
-    def _kill(self, actor: Actor, turn: Turn) -> list[str]:
-        process, number = turn.step.arguments
-        return [self._told("tell", f"kill({self._process(process)}, {self._int(number)})")]
-
-    def _waitpid(self, actor: Actor, turn: Turn) -> list[str]:
-        arguments = turn.step.arguments
-        if not arguments:
-            return [self._told("tell_child", "wait(&status)", "&status")]
-        options = self._int(arguments[1]) if len(arguments) > 1 else "0"
-        return [self._told("tell_child", f"waitpid({self._process(arguments[0])}, &status, {options})", "&status")]
-
-    _wait = _waitpid
 
     # ---- values
 
-    def _member(self, name: str) -> str:
+    def actor(self, name: str) -> str:
+        return _actor(name)
+
+    def literal(self, data: bytes) -> str:
+        return _literal(data)
+
+    def rows(self, data: bytes, width: int) -> list[str]:
+        return [
+            "\t" + " ".join(f"0x{byte:02x}," for byte in data[at : at + width]) for at in range(0, len(data), width)
+        ]
+
+    def decimal(self, value: int) -> str:
+        return _number(value)
+
+    def block(self, lines: list[str]) -> list[str]:
+        return ["{", *(f"\t{line}" if line else "" for line in lines), "}"]
+
+    def listed(self, head: str, entries: list[str], width: int = 90) -> list[str]:
+        return _list(head, entries, width)
+
+    def member(self, name: str) -> str:
         return f"fd.{self._members[name]}"
 
-    def _process(self, value: Value) -> str:
+    def process(self, value: Value) -> str:
         if isinstance(value, Name):
-            return f"{self._use('pid_of')}({_actor(value.text)})"
-        return self._int(value)
+            return f"{self.use('pid_of')}({_actor(value.text)})"
+        return self.number(value)
 
-    def _int(self, value: Value, bits: int = 32) -> str:
+    def number(self, value: Value, bits: int = 32) -> str:
         if isinstance(value, Name):
-            return self._member(value.text)
+            return self.member(value.text)
         if isinstance(value, Constants):
             self._constants.update(value.names)
             return " | ".join(value.names)
@@ -691,20 +356,15 @@ class _Program:
         number = narrow(value.value, bits)
         return _number(number) if number != value.value else _written(value)
 
-    def _address(self, value: Value) -> str:
+    def address(self, value: Value) -> str:
         """What stands for NULL or BADPTR; empty: the value is neither."""
-        return {"": "", "NULL": "nowhere", "BADPTR": "BADPTR"}[self._pointer(value)]
-
-    def _pointer(self, value: Value) -> str:
         found = pointer(value)
-        if found:
-            self._use({"NULL": "nowhere", "BADPTR": "BADPTR"}[found])
-        return found
+        return self.use({"NULL": "nowhere", "BADPTR": "BADPTR"}[found]) if found else ""
 
-    def _text(self, value: Value) -> str:
+    def text(self, value: Value) -> str:
         assert isinstance(value, Text)
         if value.times > 1:
-            return f"{self._use('repeated')}({_literal(value.data)}, {len(value.data)}, {value.times})"
+            return f"{self.use('repeated')}({_literal(value.data)}, {len(value.data)}, {value.times})"
         if value.hexadecimal and len(value.data) > 16:
             rows = [value.data[at : at + 16] for at in range(0, len(value.data), 16)]
             return "\n".join('"' + "".join(f"\\x{byte:02x}" for byte in row) + '"' for row in rows)
@@ -735,11 +395,6 @@ def _literal(data: bytes) -> str:
     return f'"{"".join(found)}"'
 
 
-def _rows(data: bytes, width: int) -> Iterable[str]:
-    for at in range(0, len(data), width):
-        yield "\t" + " ".join(f"0x{byte:02x}," for byte in data[at : at + width])
-
-
 def _number(value: int) -> str:
     return "(-9223372036854775807 - 1)" if value == -(1 << 63) else str(value)
 
@@ -758,15 +413,6 @@ def _written(value: Number) -> str:
     return shown if "x" in shown or shown.lstrip("-").startswith("0") else _number(value.value)
 
 
-def _octal(value: Value) -> str:
-    found = integer(value)
-    return f"0{found:o}" if found is not None and found > 0 else str(found or 0)
-
-
-def _block(lines: list[str]) -> list[str]:
-    return ["{", *(f"\t{line}" if line else "" for line in lines), "}"]
-
-
 def _list(head: str, entries: list[str], width: int = 90) -> list[str]:
     """An initialiser, on one line if it fits."""
     whole = f"{head} {', '.join(entries)} }};"
@@ -779,6 +425,11 @@ def _list(head: str, entries: list[str], width: int = 90) -> list[str]:
             row = ""
         row += f"{' ' if row else ''}{entry},"
     return [head, *(f"\t{line}" for row in [*rows, row] for line in row.split("\n")), "};"]
+
+
+def _declared(line: str) -> tuple[int, str]:
+    """Where a variable that steps share is declared."""
+    return _DECLARED.index(line) if line in _DECLARED else len(_DECLARED), line
 
 
 def _bits(names: Iterable[str]) -> str:
@@ -817,27 +468,3 @@ def _heading(actor: Actor) -> str:
         if actor.thread
         else f"static _Noreturn void {_function_name(actor)}(void)"
     )
-
-
-def _text_room(turn: Turn) -> int:
-    """Bytes that a step may read into."""
-    step = turn.step
-    if step.call in ("read", "recv", "pread"):
-        return 0 if pointer(step.arguments[1]) else max(1, integer(step.arguments[1]) or 0)
-    if step.call == "recvmsg" and "bad_iov" not in named(step):
-        return (
-            max(1, sum(integer(value) or 0 for value in items(named(step)["iov"]))) if items(named(step)["iov"]) else 0
-        )
-    return 0
-
-
-def _control_room(turn: Turn) -> int:
-    """Bytes of control buffer that a step gives."""
-    if turn.step.call != "recvmsg":
-        return 0
-    given = named(turn.step)
-    return integer(given["control"]) or 0 if "control" in given else CONTROL_ROOM
-
-
-def _most_control(actor: Actor) -> int:
-    return max(map(_control_room, actor.turns))

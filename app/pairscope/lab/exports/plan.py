@@ -3,16 +3,16 @@ are."""
 
 from __future__ import annotations
 
-import dataclasses
-import re
 import struct
 from collections.abc import Callable, Iterator
 
 from pairscope.lab.calls import CALLS
-from pairscope.lab.constants import NUMBERS, number
+from pairscope.lab.calls.programs import Actor, Line, Plan, Turn
+from pairscope.lab.constants import NUMBERS
+from pairscope.lab.given import address, content, integer, narrow, word
 from pairscope.lab.language import format as canonical
 from pairscope.lab.language import quoted, shown
-from pairscope.lab.model import Constants, Items, Number, Scenario, Step, Text, Value
+from pairscope.lab.model import Items, Number, Scenario, Step, Text, Value
 
 PATIENCE = 250
 """Milliseconds that an expected return may take of itself, as the stage waits."""
@@ -20,68 +20,7 @@ SECONDS = 10
 """What a program takes at most: twice the stage's own."""
 NUMBERS_MAX = 256
 """RLIMIT_NOFILE, as on the stage."""
-CONTROL_ROOM = 1152
-"""Bytes of control buffer where a recvmsg says nothing, as on the stage."""
 _TIMEOUTS = {NUMBERS["SO_RCVTIMEO"], NUMBERS["SO_SNDTIMEO"]}
-_POINTERS = ("NULL", "BADPTR")
-
-
-@dataclasses.dataclass(slots=True)
-class Turn:
-    """A step as a program takes it."""
-
-    number: int
-    """From 1."""
-    step: Step
-    binds: tuple[str, ...]
-    """Its own names, or those that its return gives."""
-    back: int = 0
-    """The number of the step that tells its return; 0: none does."""
-    back_step: Step | None = None
-
-
-@dataclasses.dataclass(slots=True)
-class Actor:
-    name: str
-    thread: bool
-    turns: list[Turn] = dataclasses.field(default_factory=list)
-    """Up to its exit; no call follows that."""
-
-    @property
-    def exits(self) -> bool:
-        return bool(self.turns) and self.turns[-1].step.call == "exit"
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Line:
-    """A step as whoever gives the turns sees it."""
-
-    actor: str
-    call: str
-    patience: int
-    """Milliseconds that it may sleep, before it is said to block."""
-    returned: bool
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Plan:
-    scenario: Scenario
-    actors: tuple[Actor, ...]
-    lines: tuple[Line, ...]
-    descriptors: tuple[str, ...]
-    """The names of descriptors, in the order of their binding."""
-    handles: bool
-    """Whether a signal is given to a handler: then a call may end with EINTR."""
-    pidfds: bool
-    """Whether messages may carry a pidfd beside the descriptors that were sent."""
-    credentials: bool
-    """Whether messages may carry the credentials of their senders."""
-    waits: bool
-    """Whether a socket is given a time-out: such a call is not taken up again after a handler."""
-
-    def turns(self) -> Iterator[Turn]:
-        for actor in self.actors:
-            yield from actor.turns
 
 
 def plan(scenario: Scenario) -> Plan:
@@ -149,38 +88,6 @@ def _timeout(step: Step) -> int:
     return max(0, min(5000, seconds * 1000 + micro // 1000))
 
 
-def integer(value: Value) -> int | None:
-    """The number that a value stands for; None: only a run knows it."""
-    if isinstance(value, Number):
-        return value.value
-    return number(value) if isinstance(value, Constants) else None
-
-
-def word(value: Value) -> str:
-    """The constant's name, of one that stands alone: ``BADPTR``."""
-    return value.names[0] if isinstance(value, Constants) and len(value.names) == 1 else ""
-
-
-def pointer(value: Value) -> str:
-    """``NULL`` or ``BADPTR``, where one of them stands for an address."""
-    return word(value) if word(value) in _POINTERS else ""
-
-
-def narrow(value: int, bits: int = 32) -> int:
-    """The number as an int of C holds it."""
-    value &= (1 << bits) - 1
-    return value - (1 << bits) if value >> bits - 1 else value
-
-
-def items(value: Value | None) -> tuple[Value, ...]:
-    """The values of a list; of a single value itself; of None nothing."""
-    return () if value is None else value.values if isinstance(value, Items) else (value,)
-
-
-def named(step: Step) -> dict[str, Value]:
-    return dict(step.named)
-
-
 def expected(turn: Turn) -> str:
     """What the scenario expects, in its own words, on one line of ASCII; empty: nothing."""
     said = _expected(turn.step)
@@ -236,20 +143,6 @@ def apart(names: tuple[str, ...], reserved: Callable[[str], bool]) -> dict[str, 
             other += "_"
         found[name] = other
     return found
-
-
-def content(value: Value | None) -> bytes:
-    """The bytes of an argument that is a text."""
-    assert isinstance(value, Text)
-    return value.bytes
-
-
-def address(value: Value) -> tuple[str, bytes, int]:
-    """``unix`` and the path, or ``inet`` or ``inet6`` and the port."""
-    data = content(value)
-    if match := re.fullmatch(rb"(127\.0\.0\.1|\[::1\]):([0-9]+)", data):
-        return "inet" if match[1].startswith(b"1") else "inet6", b"", int(match[2])
-    return "unix", data, 0
 
 
 def makes_files(scenario: Scenario) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 from pairscope.lab import named, values
 from pairscope.lab.calls import CALLS
 from pairscope.lab.constants import NUMBERS, decode, signal_name
-from pairscope.lab.exports.plan import address, integer, items, word
+from pairscope.lab.given import address, integer, items, word
 from pairscope.lab.language import parse
 from pairscope.lab.model import Constants, Scenario, Step, Text, Value
 

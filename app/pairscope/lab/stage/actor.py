@@ -20,6 +20,7 @@ from typing import Any, Protocol
 import msgspec
 
 from pairscope.ipc import passing
+from pairscope.lab.calls.signals import plain_signals
 from pairscope.lab.stage import system
 
 HIDDEN, NUMBERS_MAX = 200, 256
@@ -79,7 +80,7 @@ def begin(
             os.setgroups([])
             os.setresgid(account[1], account[1], account[1])
             os.setresuid(account[0], account[0], account[0])
-        system.plain_signals()
+        plain_signals()
         ears = _listen()
         actor = _Actor(hidden, ears)
         try:

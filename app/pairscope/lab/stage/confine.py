@@ -20,10 +20,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pairscope.lab.calls import COMMANDS, DOMAINS, OPTIONS, fill
-from pairscope.lab.constants import NUMBERS
+from pairscope.lab.calls import CALLS
+from pairscope.lab.calls.call import Allowed, word
 from pairscope.lab.model import Scenario, Text
 from pairscope.lab.stage.actor import HIDDEN
+from pairscope.lab.tables import fill
 from pairscope.sandbox import landlock, syscalls
 
 LIMITS = {"AS": 1 << 30, "CORE": 0, "CPU": 10, "FSIZE": 1 << 20, "MEMLOCK": 0, "MSGQUEUE": 0}
@@ -33,12 +34,8 @@ NPROC = 256
 BOTH, LANDLOCK, SECCOMP, NONE = LEVELS = ("landlock+seccomp", "landlock", "seccomp", "none")
 """What a run can be confined by."""
 ALLOWED: dict[str, tuple[str, ...]] = {
-    "the calls of scenarios": (
-        "bind", "listen", "connect", "accept", "accept4", "close", "dup", "dup2", "dup3", "pipe", "pipe2", "read",
-        "write", "sendto", "recvfrom",
-        "sendmsg", "recvmsg", "shutdown", "getsockopt", "openat", "memfd_create", "ftruncate", "lseek", "pread64",
-        "pwrite64", "eventfd2", "poll",
-        "ppoll", "pidfd_open", "pidfd_send_signal", "kill", "wait4", "rt_sigaction", "exit", "exit_group",
+    "the calls of scenarios": tuple(
+        dict.fromkeys(each.call for call in CALLS.values() for each in call.seccomp if not each.when)
     ),
     "wait": ("select", "pselect6", "restart_syscall", "clock_nanosleep", "sched_yield", "futex"),
     "memory of its own": ("brk", "munmap", "mremap", "madvise"),
@@ -49,11 +46,22 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "getpeername", "fstat", "close_range"),
 }  # fmt: skip
 """What an actor may call, whatever the arguments."""
+_BY_ARGUMENTS: tuple[Allowed, ...] = tuple(
+    dict.fromkeys(each for call in CALLS.values() for each in call.seccomp if each.when)
+)
+"""What the calls of scenarios need with certain arguments."""
+
+
+def _told() -> dict[str, str]:
+    """Their conditions in words; calls with the same one stand together."""
+    calls: dict[str, list[str]] = {}
+    for each in dict.fromkeys((allowed.call, allowed.told) for allowed in _BY_ARGUMENTS):
+        calls.setdefault(each[1], []).append(each[0])
+    return {", ".join(sorted(names)): told for told, names in calls.items()}
+
+
 CONDITIONS = {
-    "socket, socketpair": "AF_UNIX, AF_INET, AF_INET6",
-    "setsockopt": "of SOL_SOCKET, the options of scenarios",
-    "fcntl": "the commands of scenarios; whom to signal, at hidden numbers",
-    "clone": "without a namespace of its own; clone3 does not exist for it",
+    **_told(),
     "mmap": "private, and not executable",
     "mprotect": "not executable",
     "newfstatat": "with AT_EMPTY_PATH",
@@ -81,12 +89,9 @@ DENIED = (
 DENIED_ACTORS = ("kcmp", "pidfd_getfd", "prctl", "seccomp", "getdents64", "tee", "waitid")
 """The same, to actors."""
 
-_NEW_NAMESPACES = 0x7E02_0000
-"""Of clone's flags, linux/sched.h. CLONE_NEWTIME is a flag of clone3 alone."""
 _F_SETOWN, _F_SETSIG = 8, 10
 _SOCK_DIAG = 4
 """NETLINK_SOCK_DIAG, linux/netlink.h."""
-_UNSIGNED_INT = 0xFFFF_FFFF
 _MAP_TYPE, _MAP_PRIVATE, _PROT_EXEC = 0x0F, 0x02, 0x04
 _AT_EMPTY_PATH = 0x1000
 _PR_SET_DUMPABLE, _PR_GET_DUMPABLE, _PR_SET_NO_NEW_PRIVS, _PR_GET_NO_NEW_PRIVS = 4, 3, 38, 39
@@ -225,25 +230,19 @@ def _conditions(stage: bool = False) -> Iterable[syscalls.Rule]:
     seccomp = syscalls.seccomp
     arg, masked, equal = seccomp.Arg, seccomp.MASKED_EQ, seccomp.EQ
 
-    def word(position: int, value: int) -> Any:
-        return arg(position, masked, _UNSIGNED_INT, value & _UNSIGNED_INT)
-
-    for domain in DOMAINS:
-        yield "socket", word(0, NUMBERS[domain])
-        yield "socketpair", word(0, NUMBERS[domain])
-    for command in COMMANDS:
-        yield "fcntl", word(1, NUMBERS[command])
-    for owner in (_F_SETOWN, _F_SETSIG):
-        yield "fcntl", arg(0, seccomp.GE, HIDDEN), arg(1, equal, owner)
-    yield "clone", arg(0, masked, _NEW_NAMESPACES, 0)
+    whole = _names(STAGE) if stage else ()
+    for allowed in _BY_ARGUMENTS:
+        if allowed.call not in whole:
+            yield allowed.call, *(arg(position, masked, mask, value) for position, mask, value in allowed.when)
+    for command in (_F_SETOWN, _F_SETSIG):
+        yield "fcntl", arg(0, seccomp.GE, HIDDEN), arg(1, equal, command)
     yield "mmap", arg(2, masked, _PROT_EXEC, 0), arg(3, masked, _MAP_TYPE, _MAP_PRIVATE)
     yield "mprotect", arg(2, masked, _PROT_EXEC, 0)
     if stage:
         # To ask of sockets by their inodes, as ss does.
-        yield "socket", word(0, socket.AF_NETLINK), word(2, _SOCK_DIAG)
+        wanted = word(0, socket.AF_NETLINK), word(2, _SOCK_DIAG)
+        yield "socket", *(arg(position, masked, mask, value) for position, mask, value in wanted)
         return
-    for option in {NUMBERS[name] for name in OPTIONS}:
-        yield "setsockopt", word(1, socket.SOL_SOCKET), word(2, option)
     yield "ioctl", arg(1, equal, termios.FIOCLEX)
     yield "newfstatat", arg(3, equal, _AT_EMPTY_PATH)
     yield "prlimit64", arg(0, equal, 0), arg(2, equal, 0)

@@ -25,14 +25,16 @@ from pathlib import Path
 from typing import Any
 
 from pairscope.ipc import passing
-from pairscope.lab.calls import CALLS, SETTABLE
+from pairscope.lab.calls import CALLS
+from pairscope.lab.calls.message import control_data
+from pairscope.lab.calls.options import SETTABLE
 from pairscope.lab.constants import NUMBERS, errno_name, number
 from pairscope.lab.language import format as canonical
 from pairscope.lab.language import quoted
 from pairscope.lab.model import Constants, Items, Name, Number, Scenario, Step, Text, Value
 from pairscope.lab.reasons import Reason
 from pairscope.lab.stage import actor as acting
-from pairscope.lab.stage import bounds, confine, expect, message, probes, races, reach, system, watch
+from pairscope.lab.stage import bounds, confine, expect, message, probes, races, reach, watch
 from pairscope.lab.stage.allowance import Allowance
 from pairscope.lab.stage.apart import apart
 from pairscope.lab.stage.cast import Actor, Outcome, Pending, Process, ending
@@ -935,7 +937,7 @@ def _refused(step: Step, why: str) -> Refused:
 def _passed(named: dict[str, Any]) -> list[int]:
     """The descriptors that a sendmsg passes: those in its control data as the kernel reads them, whatever its arguments
     claim."""
-    data, length = system.control_data(**named)
+    data, length = control_data(**named)
     return [
         fd
         for part in message.parts(data[:length].ljust(length, b"\0"))

@@ -6,11 +6,10 @@ import contextlib
 import dataclasses
 from typing import Any
 
-from pairscope.lab.calls import CALLS
+from pairscope.lab.calls import CALLS, MACHINE
 from pairscope.lab.constants import signal_name
-from pairscope.lab.stage.system import NUMBERS_OF_CALLS
 
-RECEIVING = NUMBERS_OF_CALLS["recvmsg"]
+RECEIVING = CALLS["recvmsg"].kernel[MACHINE].number
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -49,7 +48,8 @@ def look(pid: int, tid: int) -> Stand:
 
 def stands_in(stand: Stand, call: str, first: int | None) -> bool:
     """Whether the task sleeps in `call`, with `first` as its first argument (None: any)."""
-    if stand.state != "S" or stand.number != NUMBERS_OF_CALLS.get(CALLS[call].sysno):
+    made = CALLS[call]
+    if stand.state != "S" or not made.blocks or stand.number != made.kernel[MACHINE].number:
         return False
     return first is None or stand.arguments[0] & 0xFFFFFFFF == first & 0xFFFFFFFF
 

@@ -1,0 +1,232 @@
+"""Sockets and how they find each other: socket, bind, listen, connect, accept."""
+
+from __future__ import annotations
+
+import ctypes
+import ipaddress
+import socket
+import struct
+from typing import Any
+
+from pairscope.lab.calls.call import (
+    Actor,
+    Call,
+    CProgram,
+    Made,
+    PythonProgram,
+    Turn,
+    allow,
+    naming_c,
+    numbered,
+    plain_c,
+)
+from pairscope.lab.calls.families import DOMAIN, allow_domains
+from pairscope.lab.calls.libc import INT, POINTER, UINT, content, function, made_one, make
+from pairscope.lab.calls.options import getsockopt
+from pairscope.lab.given import address as parted
+from pairscope.lab.given import integer
+from pairscope.lab.model import Name, Number
+
+_socket = function("socket", INT, INT, INT, INT)
+_bind = function("bind", INT, INT, POINTER, UINT)
+_listen = function("listen", INT, INT, INT)
+_connect = function("connect", INT, INT, POINTER, UINT)
+_accept = function("accept", INT, INT, POINTER, POINTER)
+_getsockname = function("getsockname", INT, INT, POINTER, POINTER)
+
+
+def sockaddr(address: Any) -> bytes:
+    """A file's name, an abstract name, ``127.0.0.1:PORT`` or ``[::1]:PORT`` as struct sockaddr_*."""
+    text = content(address)
+    host, colon, port = text.rpartition(b":")
+    if colon and not text.startswith(b"\0") and port.isdigit():
+        ip = ipaddress.ip_address(host.strip(b"[]").decode())
+        if ip.version == 4:
+            return struct.pack("=H", socket.AF_INET) + struct.pack("!H4s8x", int(port), ip.packed)
+        return struct.pack("=H", socket.AF_INET6) + struct.pack("!HI16sI", int(port), 0, ip.packed, 0)
+    return struct.pack("=H", socket.AF_UNIX) + text + (b"" if text.startswith(b"\0") else b"\0")
+
+
+class Socket(Call):
+    name = "socket"
+    takes = "domain:domain type:flags protocol:number"
+    choices = {"domain": DOMAIN}
+    binds = "one"
+    manual = "socket(2)"
+    summary = "a socket that is connected to nothing"
+    kernel = numbered("socket", 41, 198)
+    blocks = False
+    seccomp = allow_domains("socket")
+
+    def make(self, domain: int, kind: int, protocol: int) -> Made:
+        return made_one(make(_socket, domain, kind, protocol))
+
+    def c(self, program: CProgram, actor: Actor, turn: Turn) -> list[str]:
+        program.header("sys/socket.h")
+        return naming_c(self, program, actor, turn)
+
+    def python(self, program: PythonProgram, actor: Actor, turn: Turn) -> list[str]:
+        program.module("socket")
+        cloexec = bool((integer(turn.step.arguments[1]) or 0) & socket.SOCK_CLOEXEC)
+        made = f"socket.socket({', '.join(map(program.number, turn.step.arguments))}).detach()"
+        return program.binds(turn, made, cloexec)
+
+
+class _Addressed(Call):
+    """A call with an address. Each program's own function for it is the same but for its name."""
+
+    takes = "fd:fd address:address"
+    binds = "none"
+
+    names_a_port = False
+    """Whether the program remembers which port it was."""
+
+    def _chooses(self, port: int) -> bool:
+        """Whether port 0 stands for that which the last bind was given."""
+        return not self.names_a_port and port == 0
+
+    def c(self, program: CProgram, actor: Actor, turn: Turn) -> list[str]:
+        fd, (kind, path, port) = program.number(turn.step.arguments[0]), parted(turn.step.arguments[1])
+        program.header("sys/socket.h")
+        if kind == "unix":
+            program.header("sys/un.h", "stddef.h")
+            length = len(path) + (not path.startswith(b"\0"))
+            line = f"struct sockaddr_un address = {{ .sun_family = AF_UNIX, .sun_path = {program.literal(path)} }};"
+            call = f"{self.name}({fd}, (struct sockaddr *)&address, offsetof(struct sockaddr_un, sun_path) + {length})"
+            return program.block([line, "", program.told("tell", call)])
+        program.header("netinet/in.h")
+        program.ports()
+        chosen = self._chooses(port)
+        shown = (
+            f"{program.use('bound_port')}(AF_INET{'6' if kind == 'inet6' else ''}, {fd})"
+            if chosen
+            else f"htons({port & 0xFFFF})"
+        )
+        if kind == "inet":
+            line = (
+                f"struct sockaddr_in address = {{ .sin_family = AF_INET, .sin_port = {shown}, .sin_addr = {{ "
+                f"htonl(INADDR_LOOPBACK) }} }};"
+            )
+        else:
+            line = (
+                f"struct sockaddr_in6 address = {{ .sin6_family = AF_INET6, .sin6_port = {shown}, .sin6_addr = "
+                f"IN6ADDR_LOOPBACK_INIT }};"
+            )
+        call = f"{self.name}({fd}, (struct sockaddr *)&address, sizeof(address))"
+        told = program.told("tell_bound", call, fd) if self.names_a_port else program.told("tell", call)
+        return program.block([line, "", told])
+
+    def python(self, program: PythonProgram, actor: Actor, turn: Turn) -> list[str]:
+        fd, address = turn.step.arguments
+        kind, path, port = parted(address)
+        family = {"unix": socket.AF_UNIX, "inet": socket.AF_INET, "inet6": socket.AF_INET6}[kind]
+        shown = (
+            f"{program.use('bound_port')}(socket.{'AF_INET6' if kind == 'inet6' else 'AF_INET'}, {program.number(fd)})"
+            if kind != "unix" and self._chooses(port)
+            else str(port & 0xFFFF)
+        )
+        kept = [f"{program.use('bound')}(sock)"] if self.names_a_port and kind != "unix" else []
+        if isinstance(fd, Name) and program.families.get(fd.text) == family and not program.interrupted:
+            where = program.path(path) if kind == "unix" else f'("{"127.0.0.1" if kind == "inet" else "::1"}", {shown})'
+            call = f"sock.{self.name}({where})"
+            return [*program.borrowed(fd), *([call, *kept, "tell(0)"] if kept else [f"tell({call})"])]
+        program.module("socket")
+        program.module("struct")
+        if kind == "unix":
+            data = path + (b"" if path.startswith(b"\0") else b"\0")
+            where = f'struct.pack("=H", socket.AF_UNIX) + {data!r}'
+        elif kind == "inet":
+            where = f'struct.pack("=H", socket.AF_INET) + struct.pack("!H4s8x", {shown}, socket.inet_aton("127.0.0.1"))'
+        else:
+            where = (
+                f'struct.pack("=H", socket.AF_INET6) + struct.pack("!HI16sI", {shown}, 0, '
+                'socket.inet_pton(socket.AF_INET6, "::1"), 0)'
+            )
+        lines = [f"address = {where}", f"{program.raw(self.name)}, {program.number(fd)}, address, len(address))"]
+        if kept:
+            return [*lines, f"with {program.use('borrow')}({program.number(fd)}) as sock:", f"    {kept[0]}", "tell(0)"]
+        return [lines[0], f"tell({lines[1]})"]
+
+
+class Bind(_Addressed):
+    name = "bind"
+    manual = "bind(2)"
+    summary = "gives a socket its address: a file, an abstract name, or a loopback port"
+    kernel = numbered("bind", 49, 200)
+    blocks = False
+    seccomp = allow("bind")
+    names_a_port = True
+
+    def make(self, fd: int, address: Any) -> Made:
+        there = sockaddr(address)
+        made = make(_bind, fd, there, len(there))
+        if made["value"] == 0 and struct.unpack("=H", there[:2])[0] in (socket.AF_INET, socket.AF_INET6):
+            room, length = ctypes.create_string_buffer(128), ctypes.c_uint(128)
+            if _getsockname(fd, room, ctypes.byref(length)) == 0:
+                kind = ctypes.c_int(0)
+                getsockopt(fd, socket.SOL_SOCKET, socket.SO_TYPE, ctypes.byref(kind), ctypes.byref(ctypes.c_uint(4)))
+                over = "udp" if kind.value == socket.SOCK_DGRAM else "tcp"
+                port = struct.unpack("!H", room.raw[2:4])[0]
+                made |= {"port": port, "address": content(address), "protocol": over}
+        return made
+
+
+class Listen(Call):
+    name = "listen"
+    takes = "fd:fd backlog:number"
+    binds = "none"
+    manual = "listen(2)"
+    summary = "makes a socket one that connections come to"
+    kernel = numbered("listen", 50, 201)
+    blocks = False
+    seccomp = allow("listen")
+
+    def make(self, fd: int, backlog: int) -> Made:
+        return make(_listen, fd, backlog)
+
+    def c(self, program: CProgram, actor: Actor, turn: Turn) -> list[str]:
+        program.header("sys/socket.h")
+        return plain_c(self, program, actor, turn)
+
+    def python(self, program: PythonProgram, actor: Actor, turn: Turn) -> list[str]:
+        fd, backlog = turn.step.arguments
+        if not isinstance(backlog, Number) or backlog.value < 0:
+            return [f"tell({program.raw('listen')}, {program.number(fd)}, {program.number(backlog)}))"]
+        return [*program.borrowed(fd), f"tell(sock.listen({program.number(backlog)}))"]
+
+
+class Connect(_Addressed):
+    name = "connect"
+    manual = "connect(2)"
+    summary = "connects a socket to that of an address"
+    kernel = numbered("connect", 42, 203)
+    blocks = True
+    seccomp = allow("connect")
+
+    def make(self, fd: int, address: Any) -> Made:
+        there = sockaddr(address)
+        return make(_connect, fd, there, len(there))
+
+
+class Accept(Call):
+    name = "accept"
+    takes = "fd:fd"
+    binds = "one"
+    manual = "accept(2)"
+    summary = "takes the next connection that has come"
+    kernel = numbered("accept", 43, 202)
+    blocks = True
+    seccomp = allow("accept", "accept4")
+
+    def make(self, fd: int) -> Made:
+        return made_one(make(_accept, fd, None, None))
+
+    def c(self, program: CProgram, actor: Actor, turn: Turn) -> list[str]:
+        program.header("sys/socket.h")
+        return [program.named(turn, f"accept({program.number(turn.step.arguments[0])}, NULL, NULL)")]
+
+    def python(self, program: PythonProgram, actor: Actor, turn: Turn) -> list[str]:
+        fd = turn.step.arguments[0]
+        if program.interrupted:
+            return program.binds(turn, f"{program.raw('accept')}, {program.number(fd)}, None, None)")
+        return [*program.borrowed(fd), *program.binds(turn, "sock.accept()[0].detach()", False)]

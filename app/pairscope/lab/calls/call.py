@@ -1,0 +1,206 @@
+"""What a call is: a class, of which each call of the lab is one, with all that any part of the lab knows of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+from typing import Any, ClassVar, NoReturn
+
+from pairscope.lab.calls.programs import Actor, CProgram, PythonProgram, Turn
+from pairscope.lab.model import Step
+
+MACHINE = "x86_64" if platform.machine() == "x86_64" else "aarch64"
+Made = dict[str, Any]
+"""What came of a call: ``value`` and ``errno`` as the C library gave them, and what it wrote into memory."""
+
+KINDS = {
+    "fd": "a descriptor's name, or a number",
+    "number": "a number or constants",
+    "flags": "constants joined by |, or a number",
+    "size": "a number of bytes, at most 1M",
+    "any": "a number, constants or a text",
+    "text": "a text",
+    "file": 'the name of a file in the scratch directory, such as "f", without a /',
+    "address": 'a file\'s name such as "s", an abstract one such as "\\0s", or "127.0.0.1:PORT" or "[::1]:PORT"',
+    "process": "a process's name",
+    "id": "a process's name, or a number",
+    "room": "a number of bytes, at most 1M, or NULL or BADPTR for its address",
+    "data": "a text, or NULL or BADPTR for its address",
+    "pointer": "NULL or BADPTR",
+    "handler": "SIG_DFL, SIG_IGN or HANDLER",
+    "signal": "the name of a signal",
+    "list": "a list in brackets",
+}
+"""What an argument takes, in words. Calls add kinds of their own, of which only some numbers will do: CHOICES."""
+CHOICES: dict[str, tuple[str, ...]] = {}
+"""Of those: the constants that stand for the numbers."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Argument:
+    name: str
+    takes: str
+    """One of KINDS."""
+    optional: bool = False
+    of: str = ""
+    """What each value of a list takes. With another kind than ``list``: one value, or a list of `of`."""
+
+    @property
+    def wanted(self) -> str:
+        """What it takes, in words."""
+        if not self.of:
+            return KINDS[self.takes]
+        listed = f"a list in brackets, each {KINDS[self.of]}"
+        return listed if self.takes == "list" else f"{KINDS[self.takes]}; or {listed}"
+
+
+def arguments_of(text: str) -> tuple[Argument, ...]:
+    """Reads ``fd:fd iov:list/text size:number?``."""
+    found = []
+    for word in text.split():
+        name, _, takes = word.partition(":")
+        takes, _, of = takes.rstrip("?").partition("/")
+        found.append(Argument(name, takes, word.endswith("?"), of))
+    return tuple(found)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Choice:
+    """A kind of argument of which only some numbers will do."""
+
+    names: tuple[str, ...]
+    """The constants that stand for them."""
+    words: str = ""
+    """In place of ``one of`` and the names."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Kernel:
+    """A call as one architecture's kernel has it: asm/unistd_64.h of x86, asm-generic/unistd.h of the others."""
+
+    name: str
+    """Behind ``__NR_``."""
+    number: int
+
+
+def numbered(name: str, x86_64: int, aarch64: int, *, there: str = "") -> dict[str, Kernel]:
+    """What the C library calls. `there`: its name on aarch64, where that is another."""
+    return {"x86_64": Kernel(name, x86_64), "aarch64": Kernel(there or name, aarch64)}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Allowed:
+    """A call of the kernel that seccomp lets an actor make."""
+
+    call: str
+    when: tuple[tuple[int, int, int], ...] = ()
+    """Position of an argument, mask and value: each must hold. None: whatever the arguments."""
+    told: str = ""
+    """The condition in words."""
+
+
+def word(position: int, value: int) -> tuple[int, int, int]:
+    """An argument that the kernel reads as an int: 32 bits."""
+    return position, 0xFFFF_FFFF, value & 0xFFFF_FFFF
+
+
+def allow(*names: str) -> tuple[Allowed, ...]:
+    """These calls of the kernel, whatever their arguments."""
+    return tuple(map(Allowed, names))
+
+
+class Call:
+    """One call. A subclass that has a name is one, and must have all PIECES, its own or inherited: one that lacks any
+    cannot be imported."""
+
+    PIECES: ClassVar = {
+        "takes": "the grammar of its arguments",
+        "binds": "what its names stand for",
+        "manual": "its page of the manual",
+        "summary": "what it does, in words",
+        "kernel": "the kernel's name and number of it, by architecture",
+        "blocks": "whether it may block",
+        "seccomp": "what seccomp lets an actor call for it",
+        "make": "how it is made through the C library",
+        "c": "its step in C",
+        "python": "its step in Python",
+    }
+
+    name: ClassVar[str]
+    takes: ClassVar[str]
+    """The arguments, as :func:`arguments_of` reads them."""
+    takes_named: ClassVar[str] = ""
+    """Those that are given by name."""
+    choices: ClassVar[dict[str, Choice]] = {}
+    """Kinds of arguments that this call brings along."""
+    binds: ClassVar[str]
+    """What ``->`` names: ``none``, ``one`` or ``two`` descriptors, a ``process``, or what was ``received``."""
+    binds_for: ClassVar[tuple[str, ...]] = ()
+    """Where the second argument must be one of these for anything to be made."""
+    expects: ClassVar[tuple[str, ...]] = ()
+    """Keys that an expectation may have of it, beside ``killed``."""
+    manual: ClassVar[str]
+    summary: ClassVar[str]
+    kernel: ClassVar[dict[str, Kernel]]
+    """By architecture."""
+    blocks: ClassVar[bool]
+    """True: it may wait in the kernel; or, of a signal that stops its own sender, it returns when that is let go on."""
+    seccomp: ClassVar[tuple[Allowed, ...]]
+    declares: ClassVar[str] = ""
+    """A variable that its steps in C share: ``int pair[2];``."""
+
+    arguments: ClassVar[tuple[Argument, ...]]
+    named: ClassVar[tuple[Argument, ...]]
+
+    def __init_subclass__(cls) -> None:
+        if "name" not in cls.__dict__:
+            return
+        for piece, what in cls.PIECES.items():
+            if getattr(cls, piece, None) is None:
+                raise TypeError(f"{cls.__module__}: the call {cls.name} has no {piece}: {what}")
+        for kind, choice in cls.choices.items():
+            KINDS[kind] = choice.words or "one of " + ", ".join(choice.names)
+            CHOICES[kind] = choice.names
+        cls.arguments, cls.named = arguments_of(cls.takes), arguments_of(cls.takes_named)
+
+    @property
+    def sysno(self) -> str:
+        """The kernel's name of the call that the C library makes on x86_64."""
+        return self.kernel["x86_64"].name
+
+    make: Any = None
+    """Makes the call, with resolved values (numbers, bytes; a text as its piece and how often). Nothing is checked or
+    mended: a wrong argument is the kernel's to judge."""
+    c: Any = None
+    """``c(program, actor, turn)``: the statements of a step."""
+    python: Any = None
+    """The same in Python."""
+
+    def room(self, step: Step) -> int:
+        """Bytes that a step in C reads into ``text``; 0: it does not."""
+        return 0
+
+    def control_room(self, step: Step) -> int:
+        """Bytes of control data that a step receives into ``control``; 0: none."""
+        return 0
+
+
+def made_by_its_actor(self: Call, *_: Any, **__: Any) -> NoReturn:
+    """Of calls that change who acts: the actor makes them itself."""
+    raise LookupError(f"{self.name} is made by the actor itself")
+
+
+def plain_c(self: Call, program: CProgram, actor: Actor, turn: Turn) -> list[str]:
+    """A call whose arguments are ints alone, and that gives a number."""
+    arguments = ", ".join(map(program.number, turn.step.arguments))
+    return [program.told("tell", f"{self.name}({arguments})")]
+
+
+def naming_c(self: Call, program: CProgram, actor: Actor, turn: Turn) -> list[str]:
+    """The same of one that makes a descriptor."""
+    return [program.named(turn, f"{self.name}({', '.join(map(program.number, turn.step.arguments))})")]
+
+
+def plain_python(self: Call, program: PythonProgram, actor: Actor, turn: Turn) -> list[str]:
+    """A call that the module os has under its own name, with ints as arguments."""
+    return [f"tell(os.{self.name}({', '.join(map(program.number, turn.step.arguments))}))"]

@@ -1,0 +1,174 @@
+"""What a socket is set to: shutdown, setsockopt, getsockopt."""
+
+from __future__ import annotations
+
+import ctypes
+import socket
+import struct
+from typing import Any
+
+from pairscope.lab import named as naming
+from pairscope.lab.calls.call import (
+    Actor,
+    Allowed,
+    Call,
+    Choice,
+    CProgram,
+    Made,
+    PythonProgram,
+    Turn,
+    allow,
+    numbered,
+    plain_c,
+    word,
+)
+from pairscope.lab.calls.libc import INT, POINTER, UINT, content, function, low, make
+from pairscope.lab.constants import NUMBERS
+from pairscope.lab.given import integer
+from pairscope.lab.model import Text
+
+OPTIONS = tuple(
+    name
+    for name in NUMBERS
+    if name.startswith("SO_")
+    and name not in ("SO_ATTACH_FILTER", "SO_ATTACH_BPF", "SO_ATTACH_REUSEPORT_CBPF", "SO_ATTACH_REUSEPORT_EBPF")
+)
+"""Of setsockopt. Others hand the kernel a program."""
+
+SETTABLE = tuple(
+    name
+    for name in OPTIONS
+    if name
+    not in (
+        "SO_ERROR",
+        "SO_PEERPIDFD",
+        "SO_PEERCRED",
+        "SO_PEERGROUPS",
+        "SO_PEERSEC",
+        "SO_INCOMING_CPU",
+        "SO_INCOMING_NAPI_ID",
+        "SO_MEMINFO",
+        "SO_COOKIE",
+    )
+)
+"""Options whose value a look may ask for: of the others one is taken by the look, one makes a descriptor, some nobody
+sets or the kernel changes by chance."""
+
+_shutdown = function("shutdown", INT, INT, INT)
+_setsockopt = function("setsockopt", INT, INT, INT, INT, POINTER, UINT)
+getsockopt = function("getsockopt", INT, INT, INT, INT, POINTER, POINTER)
+
+
+class Shutdown(Call):
+    name = "shutdown"
+    takes = "fd:fd how:number"
+    binds = "none"
+    manual = "shutdown(2)"
+    summary = "ends one or both directions for every holder"
+    kernel = numbered("shutdown", 48, 210)
+    blocks = False
+    seccomp = allow("shutdown")
+
+    def make(self, fd: int, how: int) -> Made:
+        return make(_shutdown, fd, how)
+
+    def c(self, program: CProgram, actor: Actor, turn: Turn) -> list[str]:
+        program.header("sys/socket.h")
+        return plain_c(self, program, actor, turn)
+
+    def python(self, program: PythonProgram, actor: Actor, turn: Turn) -> list[str]:
+        fd, how = turn.step.arguments
+        return [*program.borrowed(fd), f"tell(sock.shutdown({program.number(how)}))"]
+
+
+class Setsockopt(Call):
+    name = "setsockopt"
+    takes = "fd:fd level:level option:option value:any"
+    choices = {
+        "level": Choice(("SOL_SOCKET",), "SOL_SOCKET"),
+        "option": Choice(OPTIONS, "an option by its name, such as SO_PASSCRED"),
+    }
+    binds = "none"
+    manual = "setsockopt(2)"
+    summary = "sets an option"
+    kernel = numbered("setsockopt", 54, 208)
+    blocks = False
+    seccomp = tuple(
+        Allowed(
+            "setsockopt",
+            (word(1, socket.SOL_SOCKET), word(2, option)),
+            "of SOL_SOCKET, the options of scenarios",
+        )
+        for option in sorted({NUMBERS[name] for name in OPTIONS})
+    )
+
+    def make(self, fd: int, level: int, option: int, value: Any) -> Made:
+        body = struct.pack("=I", low(value)) if isinstance(value, int) else content(value)
+        return make(_setsockopt, fd, level, option, body, len(body))
+
+    def c(self, program: CProgram, actor: Actor, turn: Turn) -> list[str]:
+        program.header("sys/socket.h")
+        *first, value = turn.step.arguments
+        if isinstance(value, Text):
+            last = f"{program.text(value)}, {len(value.bytes)}"
+        else:
+            last = f"&(int){{ {program.number(value)} }}, sizeof(int)"
+        return [program.told("tell", f"setsockopt({', '.join(map(program.number, first))}, {last})")]
+
+    def python(self, program: PythonProgram, actor: Actor, turn: Turn) -> list[str]:
+        fd, level, option, value = turn.step.arguments
+        shown = program.text(value) if isinstance(value, Text) else program.number(value)
+        said = f"tell(sock.setsockopt({program.number(level)}, {program.number(option)}, {shown}))"
+        return [*program.borrowed(fd), *said.split("\n")]
+
+
+class Getsockopt(Call):
+    name = "getsockopt"
+    takes = "fd:fd level:number option:number"
+    binds = "none"
+    expects = ("value",)
+    manual = "getsockopt(2)"
+    summary = "asks for an option"
+    kernel = numbered("getsockopt", 55, 209)
+    blocks = False
+    seccomp = allow("getsockopt")
+
+    def make(self, fd: int, level: int, option: int) -> Made:
+        room, length = ctypes.create_string_buffer(256), ctypes.c_uint(256)
+        made = make(getsockopt, fd, level, option, room, ctypes.byref(length))
+        if made["value"] == 0:
+            made["option"] = room.raw[: length.value]
+            if level == socket.SOL_SOCKET and option == NUMBERS["SO_PEERPIDFD"] and length.value == 4:
+                made["made"] = [struct.unpack("=i", made["option"])[0]]
+        return made
+
+    def c(self, program: CProgram, actor: Actor, turn: Turn) -> list[str]:
+        program.header("sys/socket.h")
+        arguments = turn.step.arguments
+        first = ", ".join(map(program.number, arguments))
+        if [integer(value) for value in arguments[1:]] == [NUMBERS["SOL_SOCKET"], NUMBERS["SO_PEERCRED"]]:
+            lines = ["struct ucred peer;", "socklen_t length = sizeof(peer);", ""]
+            told = program.told("tell_peer", f"getsockopt({first}, &peer, &length)", "&peer")
+            return program.block([*lines, told])
+        if kind := naming.of_option([integer(value) for value in arguments]):
+            lines = [f"int {kind.key};", f"socklen_t length = sizeof({kind.key});", ""]
+            call = f"getsockopt({first}, &{kind.key}, &length)"
+            return program.block([*lines, program.told(f"tell_{kind.key}", call, f"&{kind.key}")])
+        lines = ["char option[256];", "socklen_t length = sizeof(option);", ""]
+        told = program.told("tell_option", f"getsockopt({first}, option, &length)", "option", "&length")
+        return program.block([*lines, told])
+
+    def python(self, program: PythonProgram, actor: Actor, turn: Turn) -> list[str]:
+        fd, level, option = turn.step.arguments
+        asked = f"sock.getsockopt({program.number(level)}, {program.number(option)}"
+        call = f"{asked}, 256)"
+        lines = program.borrowed(fd)
+        if [integer(level), integer(option)] == [NUMBERS["SOL_SOCKET"], NUMBERS["SO_PEERCRED"]]:
+            program.use("creds")
+            return [*lines, f'tell(0, f"value={{creds({call})}}")']
+        if kind := naming.of_option([integer(value) for value in turn.step.arguments]):
+            if kind is naming.ERROR:
+                return [*lines, f"error = {asked})", 'tell(0, f"value={ERRNOS.get(error, error)}")']
+            names = program.use(kind.key.upper())
+            return [*lines, f'tell(0, f"value={{{program.use("named")}({asked}), {names})}}")']
+        return [*lines, f"tell(0, {program.use('option')}({call}))"]

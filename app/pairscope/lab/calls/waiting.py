@@ -1,0 +1,106 @@
+"""What a process waits for: eventfd, poll."""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from typing import Any
+
+from pairscope.lab.calls.call import (
+    Actor,
+    Call,
+    CProgram,
+    Made,
+    PythonProgram,
+    Turn,
+    allow,
+    naming_c,
+    numbered,
+)
+from pairscope.lab.calls.libc import INT, POINTER, UINT, function, low, made_one, make
+from pairscope.lab.given import integer, items
+
+_eventfd = function("eventfd", INT, UINT, INT)
+_poll = function("poll", INT, POINTER, ctypes.c_ulong, INT)
+
+
+class Eventfd(Call):
+    name = "eventfd"
+    takes = "value:number flags:flags"
+    binds = "one"
+    manual = "eventfd(2)"
+    summary = "a counter to wait for"
+    kernel = numbered("eventfd2", 290, 19)
+    blocks = False
+    seccomp = allow("eventfd2")
+
+    def make(self, value: int, flags: int) -> Made:
+        return made_one(make(_eventfd, value, flags))
+
+    def c(self, program: CProgram, actor: Actor, turn: Turn) -> list[str]:
+        program.header("sys/eventfd.h")
+        return naming_c(self, program, actor, turn)
+
+    def python(self, program: PythonProgram, actor: Actor, turn: Turn) -> list[str]:
+        value, flags = turn.step.arguments
+        return program.binds(turn, f"os.eventfd({program.unsigned(value)}, {program.number(flags)})")
+
+
+class Poll(Call):
+    name = "poll"
+    takes = "fd:fd/fd events:flags/flags timeout:number"
+    binds = "none"
+    expects = ("revents",)
+    manual = "poll(2)"
+    summary = "waits until a descriptor is ready: one or a list, events for all or a list, milliseconds"
+    kernel = numbered("poll", 7, 73, there="ppoll")
+    blocks = True
+    seccomp = allow("poll", "ppoll")
+
+    def make(self, fds: Any, events: Any, timeout: int) -> Made:
+        numbers = list(fds) if isinstance(fds, (list, tuple)) else [fds]
+        wanted = list(events) if isinstance(events, (list, tuple)) else [events] * len(numbers)
+        entries = (ctypes.c_uint64 * max(len(numbers), 1))()
+        packed = b"".join(struct.pack("=IHH", low(fd), mask & 0xFFFF, 0) for fd, mask in zip(numbers, wanted))
+        ctypes.memmove(entries, packed, len(packed))
+        made = make(_poll, entries, len(numbers), timeout)
+        if made["value"] >= 0:
+            made["revents"] = [found for _, _, found in struct.iter_unpack("=ihh", bytes(entries)[: len(packed)])]
+        return made
+
+    def c(self, program: CProgram, actor: Actor, turn: Turn) -> list[str]:
+        program.header("poll.h")
+        fds, events, timeout = turn.step.arguments
+        numbers = items(fds)
+        wanted = items(events) if len(items(events)) == len(numbers) else items(events) * len(numbers)
+        if not numbers:
+            return [program.told("tell_poll", f"poll(NULL, 0, {program.number(timeout)})", "NULL", "0")]
+        entries = [
+            f"{{ .fd = {program.number(fd)}, .events = {program.number(mask, 16)} }}"
+            for fd, mask in zip(numbers, wanted)
+        ]
+        count = str(len(numbers))
+        told = program.told("tell_poll", f"poll(fds, {count}, {program.number(timeout)})", "fds", count)
+        return program.block([*program.listed("struct pollfd fds[] = {", entries), "", told])
+
+    def python(self, program: PythonProgram, actor: Actor, turn: Turn) -> list[str]:
+        fds, events, timeout = turn.step.arguments
+        numbers = items(fds)
+        wanted = items(events) if len(items(events)) == len(numbers) else items(events) * len(numbers)
+        program.module("select")
+        program.use("revents")
+        simple = len(numbers) == 1 and (integer(numbers[0]) or 0) >= 0 and (integer(wanted[0]) or 0) >> 15 == 0
+        if simple and not program.plan.handles:
+            return [
+                "poller = select.poll()",
+                f"poller.register({program.number(numbers[0])}, {program.number(wanted[0])})",
+                f"found = poller.poll({program.number(timeout)})",
+                "tell(len(found), revents([found[0][1] if found else 0]))",
+            ]
+        program.use("pollfd")
+        entries = [f"PollFd({program.number(fd)}, {program.number(mask, 16)})" for fd, mask in zip(numbers, wanted)]
+        given = f"fds, ctypes.c_ulong({len(numbers)}), {program.number(timeout)}"
+        return [
+            *f"fds = (PollFd * {len(numbers)})({program.listed(entries)[1:-1]})".split("\n"),
+            f"tell({program.raw('poll')}, {given}), revents(entry.revents for entry in fds))",
+        ]
