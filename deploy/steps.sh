@@ -88,13 +88,13 @@ do_python_packages() {
 
 title_python_code='Copy the code'
 done_python_code() ( {
-    [ -d /opt/pairscope/code/app/pairscope ] && [ -z "$(rsync -rl --checksum --delete --chmod=ugo=rX,u+w --exclude=/.git --exclude=/.venv --exclude=/.vagrant --exclude=/var --exclude=/shots --exclude=__pycache__ --exclude=.pytest_cache --dry-run --out-format=%n "$source/" /opt/pairscope/code/ | grep -v "/$")" ]
+    [ -d /opt/pairscope/code/app/pairscope ] && [ -z "$(rsync -rlm --checksum --delete --chmod=ugo=rX,u+w --exclude=/.git --exclude=/.venv --exclude=/.vagrant --exclude=/var --exclude=/shots --exclude='/.*_cache' --exclude=__pycache__ --dry-run --out-format=%n "$source/" /opt/pairscope/code/)" ]
 } >/dev/null 2>&1 )
 leave_python_code() {
     :
 }
 do_python_code() {
-    rsync -rl --checksum --delete --chmod=ugo=rX,u+w --exclude=/.git --exclude=/.venv --exclude=/.vagrant --exclude=/var --exclude=/shots --exclude=__pycache__ --exclude=.pytest_cache "$source/" /opt/pairscope/code/ || return
+    rsync -rlm --checksum --delete --chmod=ugo=rX,u+w --exclude=/.git --exclude=/.venv --exclude=/.vagrant --exclude=/var --exclude=/shots --exclude='/.*_cache' --exclude=__pycache__ --delete-excluded "$source/" /opt/pairscope/code/ || return
 }
 
 title_python_environment='Install its libraries'

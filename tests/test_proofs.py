@@ -91,5 +91,10 @@ def test_a_service_that_hides_proc_and_forbids_more_serves_the_same_box(proved: 
 
 
 @pytest.mark.long
+def test_a_box_of_before_the_package_moved_is_brought_up_to_date(proved: Callable[..., None]) -> None:
+    proved("script/fresh-test", "--upgrade")
+
+
+@pytest.mark.long
 def test_the_guide_by_hand_makes_the_same_box(proved: Callable[..., None]) -> None:
     proved("script/fresh-test", "--guide")

@@ -133,6 +133,47 @@ done_apache_places; echo $?; do_apache_places; echo $?; done_apache_places; echo
     )
 
 
+@pytest.mark.needs("rsync")
+def test_of_an_older_box_nothing_of_the_code_stays_that_a_newer_checkout_has_no_longer(tmp_path: Path):
+    """The step's own shell. script/fresh-test --upgrade tries it on a box."""
+    code, checkout = tmp_path / "code", tmp_path / "checkout"
+    (tmp_path / "steps.sh").write_text(
+        (ROOT / "deploy" / "steps.sh").read_text().replace("/opt/pairscope/code", str(code))
+    )
+    bytecode = "__pycache__/channel.cpython-311.pyc"
+
+    def write(*paths: Path) -> None:
+        for path in paths:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(path.name)
+
+    def step(*names: str) -> list[bool]:
+        calls = "; ".join(f"{name}_python_code; echo $?" for name in names)
+        done = subprocess.run(
+            ["sh", "-c", f"source={checkout}; . {tmp_path}/steps.sh; {calls}"], capture_output=True, text=True
+        )
+        assert done.stderr == ""
+        return [status == "0" for status in done.stdout.split()]
+
+    def files() -> list[str]:
+        return sorted(str(path.relative_to(code)) for path in code.rglob("*"))
+
+    write(checkout / "app/pairscope/ipc/channel.py", checkout / "app/pairscope/ipc" / bytecode)
+    write(checkout / "moved" / bytecode)  # git takes a directory away only where it is empty
+    write(checkout / ".ruff_cache/CACHEDIR.TAG")
+    for old in ("app", "moved", "moved/too"):
+        write(code / old / "channel.py", code / old / bytecode)
+    assert step("done", "do", "done") == [False, True, True]
+    expected = ["app", "app/pairscope", "app/pairscope/ipc", "app/pairscope/ipc/channel.py"]
+    assert files() == expected
+    write(code / "app/pairscope/ipc" / bytecode)
+    assert step("done") == [True], "bytecode beside its code, which commands of the guide write, is no change"
+    write(code / "moved" / bytecode)
+    assert step("done", "do", "done") == [False, True, True] and files() == expected
+    (code / "moved").mkdir()
+    assert step("done", "do", "done") == [False, True, True] and files() == expected
+
+
 # ---- looking
 
 

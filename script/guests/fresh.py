@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from script.guests import hardened as confine
+from script.guests import older as before
 from script.guests import place
 from script.guests.machine import Machine, forget, machine
 from script.guests.outside import Site, until
@@ -456,6 +457,89 @@ def hardened(guest: Machine, site: Site) -> None:
     gone(guest)
 
 
+def older(guest: Machine, site: Site, commit: str) -> None:
+    """A box that the commit set up is brought up to date by the provisioning of today."""
+    guest.run(
+        "apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -qy install --no-install-recommends git python3"
+    )
+    checkout(guest, CHECKOUT)
+    guest.run(f"cd {CHECKOUT} && git checkout --quiet {commit}")
+    count = provision(guest)
+    expect(count >= 15, f"deploy/provision.sh of {commit[:12]} sets up the box with {count} changes")
+    until("the old box is ready", lambda: site.get("/readyz")["ready"])
+    # The guide's commands, given by hand, write bytecode beside the code, as Python does in a checkout.
+    guest.run(f"python3 -m compileall -q /opt/pairscope/code/app {CHECKOUT}/app")
+    token = json.loads(guest.run("pairscope token create earlier --json 2>/dev/null"))["token"]
+    jobs = [site.submit(token)]
+    guest.run("pairscope submit thumbnail /opt/pairscope/code/docs/images/lab.png")
+    run_ = site.get("/api/v1/lab/runs", {"scenario": "nginx-channel"})
+    expect(run_["verdict"] == "held", "its jobs work, and a scenario of its lab holds")
+
+    def shown() -> dict[str, object]:
+        """The old job and the old run, as they are told."""
+        of_run = f"/api/v1/lab/runs/{run_['id']}"
+        return {
+            "the old job": site.get(f"/api/v1/jobs/{jobs[0]}"),
+            "its messages": site.get(f"/api/v1/messages?job={jobs[0]}")["items"],
+            "the old run of the lab, with its steps": site.get(of_run),
+            "its program in C": guest.run(f"curl -fsS {site.address}{of_run}/export/c"),
+        }
+
+    until("the old job is recorded", lambda: site.get(f"/api/v1/jobs/{jobs[0]}")["state"] == "done")
+    seen = shown()
+    # What its recorder does not write any more waits in its journal for the next one.
+    guest.run("pkill -STOP -u pairscope-pool -f 'app[.]recorder'")
+    jobs.append(site.submit(token))
+
+    def recorded() -> bool:
+        return guest.run(f"mariadb -N -e 'SELECT COUNT(*) FROM pairscope.jobs WHERE id = {jobs[1]}'").strip() == "1"
+
+    expect(not recorded(), "its journal keeps a job that has no row yet")
+    old = guest.run("pgrep -u pairscope-web,pairscope-pool,pairscope-lab").split()
+
+    guest.run(f"cd {CHECKOUT} && git checkout --quiet -")
+    left = guest.run(f"cd {CHECKOUT}/app && ls -d */__pycache__").split()
+    expect(len(left) > 5, "today's checkout over that of then: git leaves directories of bytecode behind")
+    count = provision(guest)
+    expect(count >= 5, f"deploy/provision.sh of today brings the box up to date with {count} changes")
+    until(
+        "the old processes have ended",
+        lambda: not set(old) & set(guest.run("pgrep -u pairscope-web,pairscope-pool,pairscope-lab").split()),
+    )
+    left = guest.attempt(f"pgrep -af '{before.NAMED}'").stdout
+    expect(not left.strip(), f"each process of then has ended, and none runs the package of then {left}")
+    until("the new pool is ready", lambda: site.get("/readyz")["ready"])
+    has = guest.run("ls -A /opt/pairscope/code/app").split()
+    expect(has == ["pairscope"], f"the code is the package of today and nothing else {has}")
+    places = "/etc/pairscope /etc/apache2 /usr/local/bin/pairscope /etc/logrotate.d/pairscope"
+    left = guest.attempt(f"grep -rnE '{before.NAMED}' {places}").stdout
+    expect(not left.strip(), f"and no file of the system names the package of then {left}")
+    expect(provision(guest) == 0, "a second run changes nothing")
+    until("the job of the old journal has its row", recorded)
+    kept = site.get(f"/api/v1/jobs/{jobs[1]}")
+    expect(
+        kept["state"] == "done" and kept["result"],
+        "the job that only the old journal had is in the record, with its result",
+    )
+    quarantine = guest.run("mariadb -N -e 'SELECT COUNT(*) FROM pairscope.quarantine'").strip()
+    expect(quarantine == "0", "and no record is put aside")
+    for (name, was), now in zip(seen.items(), shown().values(), strict=True):
+        expect(was == now, f"{name}: shown as before" + ("" if was == now else f", {was}, but now {now}"))
+    for path in (f"/jobs/{jobs[0]}", f"/messages?job={jobs[0]}", f"/lab/runs/{run_['id']}", "/workers", "/database"):
+        guest.run(f"curl -fsS -o /dev/null '{site.address}{path}'")
+    expect(True, "their pages open")
+    said = guest.run("pairscope status")
+    expect(
+        re.search(r"^Pairscope \S+ on \S+ \(node \d+\), epoch \d+, ready$", said, re.MULTILINE)
+        and len(re.findall(r"^(?:pool|journal|database) +ready", said, re.MULTILINE)) == 3,
+        f"pairscope status says that all is ready:\n{place.tail(said)}",
+    )
+    site.submit(token)
+    box(guest, site)
+    works(guest)
+    gone(guest)
+
+
 def works(guest: Machine) -> None:
     """Every kind of job, and every scenario of the gallery."""
     guest.run("install -m 0644 /opt/pairscope/code/docs/images/lab.png /var/tmp/lab.png")
@@ -469,7 +553,7 @@ def works(guest: Machine) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Exit status: 0 all holds, 1 something does not, and which, 2 no guest can be made."""
+    """Exit status: 0 all holds, 1 something does not, and which, 2 nothing could be begun."""
     parser = argparse.ArgumentParser(prog="script/fresh-test")
     parser.add_argument("--guide", action="store_true", help="the guide's commands by hand instead of the script")
     parser.add_argument(
@@ -482,8 +566,18 @@ def main(arguments: list[str]) -> int:
         action="store_true",
         help="the README's second command, script/test, with every test, and nothing else",
     )
+    parser.add_argument(
+        "--upgrade",
+        action="store_true",
+        help="a box as the last state before the package moved to app/pairscope/ set it up, and nothing else",
+    )
     asked = parser.parse_args(arguments)
     place.end_in_order()
+    try:
+        commit = before.commit(ROOT) if asked.upgrade else ""
+    except GuestError as error:
+        say(str(error))
+        return 2
     directory = Path(tempfile.mkdtemp(prefix="pairscope-fresh"))
     log = directory / "log"
     try:
@@ -491,6 +585,8 @@ def main(arguments: list[str]) -> int:
             site = Site(f"http://{guest.address}:8080")
             if asked.tests:
                 tests(guest)
+            elif commit:
+                older(guest, site, commit)
             elif asked.hardened:
                 checkout(guest, CHECKOUT)
                 hardened(guest, site)

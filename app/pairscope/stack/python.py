@@ -3,9 +3,10 @@
 from pairscope.stack.step import Chapter, Step
 
 EXCLUDED = " ".join(
-    f"--exclude={name}" for name in ("/.git", "/.venv", "/.vagrant", "/var", "/shots", "__pycache__", ".pytest_cache")
+    f"--exclude={name}" for name in ("/.git", "/.venv", "/.vagrant", "/var", "/shots", "'/.*_cache'", "__pycache__")
 )
-SYNC = f"rsync -rl --checksum --delete --chmod=ugo=rX,u+w {EXCLUDED}"
+SYNC = f"rsync -rlm --checksum --delete --chmod=ugo=rX,u+w {EXCLUDED}"
+"""Without directories that hold nothing (m): git leaves one behind where code was moved away and bytecode stays."""
 
 CHAPTER = Chapter(
     id="python",
@@ -41,9 +42,11 @@ CHAPTER = Chapter(
             title="Copy the code",
             purpose="What runs is root's and readable for all; the checkout can be changed, or removed, without "
             "touching it.",
-            commands=f'{SYNC} "{{source}}/" /opt/pairscope/code/',
+            commands=f'{SYNC} --delete-excluded "{{source}}/" /opt/pairscope/code/',
+            # Bytecode beside its code, which root's own commands write, is no change. Where there is no code any more,
+            # rsync says that it cannot delete the directory.
             done=f'[ -d /opt/pairscope/code/app/pairscope ] && [ -z "$({SYNC} --dry-run --out-format=%n "{{source}}/" '
-            '/opt/pairscope/code/ | grep -v "/$")" ]',
+            '/opt/pairscope/code/)" ]',
             see="nothing; `ls /opt/pairscope/code` shows app, deploy and script",
             wrong=(
                 ("`rsync: ... change_dir failed`", "the command was not given in the checkout's directory: `cd` there"),
