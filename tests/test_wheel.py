@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import email
 import os
 import subprocess
 import tempfile
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import pairscope
 from tests.running import PROJECT, Server, running
 
 pytestmark = pytest.mark.web
@@ -40,6 +42,17 @@ def test_a_wheel_holds_all_that_git_has_of_the_package_and_of_deploy(wheel: Path
         "pairscope",
         f"pairscope-{wheel.name.split('-')[1]}.dist-info",
     }
+
+
+def test_its_metadata_are_those_of_the_project(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (place,) = {name.partition("/")[0] for name in archive.namelist() if ".dist-info/" in name}
+        said = email.message_from_bytes(archive.read(f"{place}/METADATA"))
+        entries = archive.read(f"{place}/entry_points.txt").decode().split("\n")
+    pinned = [line for line in (PROJECT / "requirements.txt").read_text().splitlines() if not line.startswith("#")]
+    assert (said["Name"], said["Version"]) == ("pairscope", pairscope.__version__)
+    assert sorted(said.get_all("Requires-Dist", [])) == sorted(pinned)
+    assert [line for line in entries if line] == ["[console_scripts]", "pairscope = pairscope.cli:main"]
 
 
 def test_its_server_answers_with_a_page_a_job_and_a_run_of_the_lab(server: Server, installed: Path) -> None:

@@ -530,7 +530,7 @@ def older(guest: Machine, site: Site, commit: str) -> None:
     expect(True, "their pages open")
     said = guest.run("pairscope status")
     expect(
-        re.search(r"^Pairscope \S+ on \S+ \(node \d+\), epoch \d+, ready$", said, re.MULTILINE)
+        re.search(r"^Pairscope \S+ on \S+ \(node \d+\), epoch \d+, running$", said, re.MULTILINE)
         and len(re.findall(r"^(?:pool|journal|database) +ready", said, re.MULTILINE)) == 3,
         f"pairscope status says that all is ready:\n{place.tail(said)}",
     )
