@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from script.guests import older
+from script.guests.place import GuestError
+
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "app" / "pairscope"
 PARTS = "|".join(sorted(path.stem for path in PACKAGE.iterdir() if path.is_dir() or path.suffix == ".py"))
@@ -69,3 +72,15 @@ def test_what_is_named_of_the_package_is_there() -> None:
             if words and not re.search(rf"\b{words[0]}\b", module.read_text()) and not words[0].startswith("__"):
                 lost.append(f"{name}: pairscope.{dotted}")
     assert not lost, lost
+
+
+def test_a_clone_that_does_not_hold_the_state_of_before_says_so(tmp_path: Path) -> None:
+    shallow = tmp_path / "shallow"
+    made = subprocess.run(
+        ["git", "clone", "--quiet", "--depth=1", f"file://{ROOT}", shallow], capture_output=True, text=True
+    )
+    if made.returncode:
+        pytest.skip("this checkout is no clone")
+    for place in (shallow, tmp_path):
+        with pytest.raises(GuestError, match="does not hold the last commit before the package moved"):
+            older.commit(place)

@@ -1,5 +1,4 @@
-"""What the stack is really like, step by step: ``run(settings)`` for the page, the API and ``python -m pairscope
-checks``.
+"""What the stack is really like, step by step: ``run(settings)`` for the page, the API and ``pairscope checks``.
 
 Everything is read: files, /proc, the pool's snapshot, and the database by the accounts that this process has. No
 program is started, for web forks nothing. Whoever may see less is told which row he may not see. No row holds a secret.
