@@ -164,6 +164,20 @@ def test_a_file_that_says_that_it_is_pure_is_so(module):
         assert not impure, f"{name}{f', which {importer} imports,' if importer else ''} imports {sorted(impure)}"
 
 
+def test_no_part_of_web_and_no_module_of_views_is_left_out():
+    """One that is not imported registers nothing, and its addresses are 404."""
+    for module, path in MODULES.items():
+        package = module.rpartition(".")[0]
+        registers = any(
+            isinstance(node, ast.FunctionDef) and node.name == "register" for node in ast.parse(path.read_text()).body
+        )
+        if module.startswith("pairscope.web.") and registers:
+            above = "pairscope.web.application" if package == "pairscope.web" else package
+            assert module in OURS[above], f"{above} does not import {module}"
+        if f"{package}.routes" in OURS[module]:
+            assert module in OURS[package], f"{package} does not import {module}"
+
+
 @pytest.mark.parametrize("module", [module for module in MODULES if module.startswith("pairscope.web")])
 def test_no_file_of_web_is_too_long_to_be_read_in_one_go(module):
     assert len(MODULES[module].read_text().splitlines()) <= MOST_LINES
