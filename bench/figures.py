@@ -52,7 +52,8 @@ class Findings(msgspec.Struct):
 def compare(row: Row, ours: Sequence[float], peer: Sequence[float] | None) -> Row:
     """Fills `row` from the rounds; `peer` None: there is none, or it was left out."""
     row.ours = statistics.median(ours)
-    row.rounds = list(zip(ours, peer or [None] * len(ours)))
+    theirs: Sequence[float | None] = peer or [None] * len(ours)
+    row.rounds = list(zip(ours, theirs))
     if peer:
         row.peer = statistics.median(peer)
         row.ratio = statistics.median([one / other for one, other in zip(ours, peer)])

@@ -92,11 +92,12 @@ class Pairscope:
     def drained(self) -> int:
         """Waits until the record has everything; the rows of messages that it then has."""
         self._pool.client.settle()
-        return eventually(
+        view = eventually(
             lambda: (view := self._pool.view()).journal.drained == view.journal.position and view,
             "everything is drained",
             120,
-        ).recorder.rows
+        )
+        return view.recorder.rows
 
     def journaled(self) -> dict[str, Any]:
         """What the journal holds: jobs that this client saw end, messages of them, and jobs without exactly the

@@ -21,8 +21,9 @@ from sqlalchemy import Table, create_engine, insert, select
 from bench.contestant import START, Contestant
 from bench.figures import Check, Findings, Row, compare
 from pairscope.config import read
-from pairscope.ipc.channel import PACKET_MAX, ChannelClosed
+from pairscope.ipc.channel import ChannelClosed
 from pairscope.ipc.identity import Issuer
+from pairscope.ipc.passing import PACKET_MAX
 from pairscope.ipc.vocabulary import BY_NAME, Answer, Result, Submit, Task
 from pairscope.journal.records import Job, JobEnded, Message, Outcome, Record
 from pairscope.journal.writer import Writer
@@ -35,7 +36,7 @@ from tests import database
 ABSOLUTE, OVER_CORE = 60_000.0, 1.8
 """Rows per second, and times SQLAlchemy Core's executemany."""
 WAYS = {"core": "SQLAlchemy Core, executemany", "load": "LOAD DATA from memory"}
-TABLES: tuple[Table, ...] = (models.Message.__table__, models.Job.__table__)  # type: ignore[assignment]
+TABLES: tuple[Table, ...] = (models.Message.__table__, models.Job.__table__)
 FRAME = 64
 """Records of one frame of the journal: what a busy supervisor writes at a time."""
 

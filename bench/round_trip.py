@@ -8,7 +8,7 @@ import importlib.util
 import statistics
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from bench.contestant import Contestant
 from bench.figures import Check, Findings, Row, compare, percentile
@@ -114,6 +114,7 @@ def _compete(
                     for name in running
                 ]
                 say(f"round {number} of {rounds}{where}, {words}: {', '.join(said)}")
+        better: Literal["lower", "higher"]
         for figure, unit, better, targets in (
             ("p50", "us", "lower", LATENCY_TARGETS),
             ("p99", "us", "lower", {}),

@@ -88,14 +88,14 @@ def readme(guest: Machine) -> None:
             server.wait()
     expect(server.returncode in (0, 130), "Ctrl-C stops it")
     expect(not guest.attempt("pgrep -u visitor -f pairscope").stdout.strip(), "nothing of it is left")
-    said = guest.attempt(f"cd pairscope && script/test -q -rs {SOME_TESTS}", "visitor", timeout=900)
-    last = said.stdout.strip().splitlines()[-1] if said.stdout.strip() else ""
+    tried = guest.attempt(f"cd pairscope && script/test -q -rs {SOME_TESTS}", "visitor", timeout=900)
+    last = tried.stdout.strip().splitlines()[-1] if tried.stdout.strip() else ""
     expect(
-        said.returncode == 0,
+        tried.returncode == 0,
         f"script/test passes for what needs no further package: {last}"
-        + ("" if not said.returncode else f"\n{place.tail(said.stdout, 60)}"),
+        + ("" if not tried.returncode else f"\n{place.tail(tried.stdout, 60)}"),
     )
-    expect("needs root: it boots guests" in said.stdout, "and says why the proofs on fresh machines are left out")
+    expect("needs root: it boots guests" in tried.stdout, "and says why the proofs on fresh machines are left out")
 
 
 def tests(guest: Machine) -> None:

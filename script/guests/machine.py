@@ -186,9 +186,10 @@ def _wait_for_boot(process: subprocess.Popen[bytes], told: socket.socket, log: P
     """Pid of the init, once that says it is up."""
     leader, deadline = 0, time.monotonic() + BOOT
     pidfd = os.pidfd_open(process.pid)
+    both: list[socket.socket | int] = [told, pidfd]
     try:
         while True:
-            readable, _, _ = select.select([told, pidfd], [], [], max(0.0, deadline - time.monotonic()))
+            readable, _, _ = select.select(both, [], [], max(0.0, deadline - time.monotonic()))
             if told in readable:
                 for line in told.recv(65536).decode().splitlines():
                     if line.startswith("X_NSPAWN_LEADER_PID="):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from script.guests.place import GuestError, run
 
-ADDRESSES = ipaddress.ip_network("10.213.0.0/16")
+ADDRESSES = ipaddress.IPv4Network("10.213.0.0/16")
 """Each guest takes four in a row of these; those that this host has a route to are left alone."""
 
 FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")

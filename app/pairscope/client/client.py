@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal, overload
 
 from pairscope.config import Settings
 from pairscope.ipc.address import short
@@ -158,6 +158,7 @@ class Client:
 
     # ---- requests
 
+    @overload
     def submit(
         self,
         kind: str,
@@ -167,7 +168,34 @@ class Client:
         size: int = 0,
         parameters: dict[str, Any] | None = None,
         data: bytes = b"",
-        want: str = "accepted",
+        want: Literal["accepted", "both"] = "accepted",
+        timeout: float = TIMEOUT,
+    ) -> Accepted: ...
+
+    @overload
+    def submit(
+        self,
+        kind: str,
+        fd: int | None = None,
+        *,
+        name: str = "",
+        size: int = 0,
+        parameters: dict[str, Any] | None = None,
+        data: bytes = b"",
+        want: Literal["ended"],
+        timeout: float = TIMEOUT,
+    ) -> Answer: ...
+
+    def submit(
+        self,
+        kind: str,
+        fd: int | None = None,
+        *,
+        name: str = "",
+        size: int = 0,
+        parameters: dict[str, Any] | None = None,
+        data: bytes = b"",
+        want: Literal["accepted", "both", "ended"] = "accepted",
         timeout: float = TIMEOUT,
     ) -> Accepted | Answer:
         """Asks for a job on `fd` (borrowed) or on `data`. `want`: answer when ``accepted`` (an Accepted), when

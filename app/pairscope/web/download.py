@@ -6,6 +6,7 @@ import os
 
 from flask import Response, request
 from werkzeug.utils import send_file
+from werkzeug.wrappers import Response as BaseResponse
 from werkzeug.wsgi import FileWrapper
 
 from pairscope.client.client import Refused
@@ -14,7 +15,7 @@ from pairscope.web import reach, unknown
 BLOCK = 64 * 1024
 
 
-def output(job: int, inline: tuple[str, ...] = ()) -> Response:
+def output(job: int, inline: tuple[str, ...] = ()) -> BaseResponse:
     """The answer with the output, or the part of it that a Range asks for. `inline`: media types that a page shows.
 
     Raises Problem for what this node's pool does not keep, what :meth:`pairscope.client.client.Client.fetch` does, and

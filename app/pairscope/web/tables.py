@@ -65,15 +65,15 @@ _PARTIES: Sequence[tuple[str, Callable[[Any], Any]]] = tuple(
 
 
 def _plain(*names: str) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
-    return tuple((name, lambda row, name=name: getattr(row, name)) for name in names)  # type: ignore[misc]
+    return tuple((name, lambda row, name=name: getattr(row, name)) for name in names)
 
 
 def _times(*names: str) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
-    return tuple((name, lambda row, name=name: stamp(getattr(row, name))) for name in names)  # type: ignore[misc]
+    return tuple((name, lambda row, name=name: stamp(getattr(row, name))) for name in names)
 
 
 def _texts(*names: str) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
-    return tuple((name, lambda row, name=name: _text(getattr(row, name))) for name in names)  # type: ignore[misc]
+    return tuple((name, lambda row, name=name: _text(getattr(row, name))) for name in names)
 
 
 MESSAGES = Table(

@@ -149,7 +149,7 @@ class Request(flask.Request):
         super().__init__(environ, *args, **kwargs)
 
     @property
-    def trusted_hosts(self) -> list[str] | None:  # type: ignore[override]
+    def trusted_hosts(self) -> list[str] | None:
         """Werkzeug cuts a trusted name at its first colon, so that [::1] would never be matched: IPv6 addresses are
         compared here."""
         asked = _address_in(self.headers.get("Host", ""))

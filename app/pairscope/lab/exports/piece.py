@@ -40,7 +40,8 @@ def read(language: str, names: Iterable[str]) -> dict[str, Piece]:
 
 def _parsed(text: str) -> Piece:
     lines = text.split("\n")
-    needs, imports = [], []
+    needs: list[str] = []
+    imports: list[str] = []
     while found := _TOP.fullmatch(lines[0]):
         names = found["c"] or found["python"]
         needs += names.split(", ") if names else []

@@ -35,8 +35,8 @@ class Attempts:
     def wait(self, address: str | None, now: float) -> float:
         """Seconds until `address` may try again; 0: now."""
         with self._lock:
-            times = self._wrong.get(self.place(address), ())
-            return max(0.0, times[0] + self.SPAN - now) if len(times) == self.MOST else 0.0
+            times = self._wrong.get(self.place(address))
+            return max(0.0, times[0] + self.SPAN - now) if times is not None and len(times) == self.MOST else 0.0
 
     @staticmethod
     def place(address: str | None) -> str:

@@ -79,7 +79,9 @@ def _operator() -> Operator | None:
 
 def _mark(of: str) -> str:
     """Binds a session to its token without telling anything of it."""
-    return hmac.new(current_app.secret_key, f"session {of}".encode(), hashlib.sha256).hexdigest()
+    key = current_app.secret_key
+    assert isinstance(key, bytes)  # create_app() reads it from its file
+    return hmac.new(key, f"session {of}".encode(), hashlib.sha256).hexdigest()
 
 
 def sign_in(verified: Verified) -> bool:
@@ -95,7 +97,7 @@ def sign_in(verified: Verified) -> bool:
             .values(digest=fresh, once=False, name=name, expires=expires)
         )
         own.commit()
-        if not traded.rowcount:
+        if not traded.rowcount:  # type: ignore[attr-defined]  # an UPDATE's result counts them
             return False  # another login was faster
         verified = verified._replace(digest=fresh)
     session.clear()

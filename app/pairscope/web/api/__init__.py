@@ -19,6 +19,7 @@ class Api(SmorestApi):
     """Flask-smorest without its handlers and pages: a problem looks the same wherever it arises."""
 
     ERROR_SCHEMA = ProblemShape
+    DEFAULT_RESPONSE_CONTENT_TYPE: str
 
     def _register_error_handlers(self) -> None:
         """It would answer the pages' errors as JSON, too."""
@@ -31,7 +32,7 @@ class Api(SmorestApi):
 
 def register(app: Flask) -> None:
     """Adds the API to the application."""
-    app.json.sort_keys = False  # a message begins with its id
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # of Flask's own provider. A message begins with its id
     api = Api(
         app,
         spec_kwargs={

@@ -24,10 +24,10 @@ class Id(fields.String):
 class Time(fields.String):
     """ns since 1970 as RFC 3339 in UTC with nine digits."""
 
-    def _serialize(self, value: int | None, *args: Any, **kwargs: Any) -> str | None:
+    def _serialize(self, value: Any, *args: Any, **kwargs: Any) -> str | None:
         return stamp(value)
 
 
 class Bytes(fields.String):
-    def _serialize(self, value: bytes | None, *args: Any, **kwargs: Any) -> str | None:
+    def _serialize(self, value: Any, *args: Any, **kwargs: Any) -> str | None:
         return None if value is None else base64.b64encode(value).decode()

@@ -6,7 +6,7 @@ import os
 import threading
 from typing import Any
 
-from flask import Response, request, url_for
+from flask import request, url_for
 
 from pairscope.client.client import PoolAway, Refused
 from pairscope.ipc.identity import node_of, time_of
@@ -116,7 +116,7 @@ def cancel(job: str) -> dict[str, str]:
 @reader_required
 @blueprint.doc(summary="Download what a job made")
 @blueprint.response(200, {"type": "string", "format": "binary"}, content_type="application/octet-stream")
-def output(job: str) -> Response:
+def output(job: str) -> Any:
     """The supervisor hands over a descriptor of the output; its bytes are streamed from there. Takes a Range."""
     return download.output(number(job, "unknown-job", "job"))
 

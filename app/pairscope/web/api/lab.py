@@ -87,14 +87,14 @@ def lab_runs() -> dict[str, Any]:
 def lab_run_now(waiting: dict[str, Any], asked: dict[str, Any]) -> Any:
     """Run a scenario with real processes: one of the gallery by its name, or, for operators, a text"""
     name, text = asked.get("scenario"), asked.get("text")
-    if (name is None) == (text is None):
+    if name is not None and text is None:
+        row = running.perform(running.scenario_text(name), scenario=name, patience=waiting["wait"])
+    elif text is not None and name is None:
+        row = running.perform(text, patience=waiting["wait"])
+    else:
         raise Problem(
             "bad-request", "Expected either scenario, a name of the gallery, or text, a scenario of your own."
         )
-    if name is not None:
-        row = running.perform(running.scenario_text(name), scenario=name, patience=waiting["wait"])
-    else:
-        row = running.perform(text, patience=waiting["wait"])
     return _run(row) | {"run": runs.opened(row)}, 201, {"Location": url_for("api.lab_run", run=row.id)}
 
 

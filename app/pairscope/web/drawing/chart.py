@@ -99,7 +99,7 @@ def _latency(points: Sequence[Point], width: int, layout: str) -> Markup:
     _frame(drawing, points, [(height_of(10**power), duration(10**power)) for power in range(low, high + 1, every)])
     drawing.text(0, 12, _("latency"), "tiny soft")
     for index, name in enumerate(("p50", "p99")):
-        x = width - 112 + 60 * index
+        x: float = width - 112 + 60 * index
         drawing.line(x, 8, x + 22, 8, f"trace {name}")
         drawing.text(x + 27, 12, name, f"mono tiny {name}")
     step, places = _place(points, width)

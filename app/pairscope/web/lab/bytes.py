@@ -59,7 +59,7 @@ def panes(
     """Every pane that a step's call, or `completed` (the end of another call), has bytes for; `names` are the
     processes', by pid."""
     result = completed or step["result"]
-    found = []
+    found: list[Pane] = []
     if result is None:
         return found
     message = result.get("message")

@@ -101,7 +101,7 @@ class _Teller:
         name = process["name"]
         threads = {thread["name"]: thread for thread in process.get("threads") or ()}
         if old is None:
-            covers = {("process", name, key) for key in BORN["process"]} | {
+            covers: set[Path] = {("process", name, key) for key in BORN["process"]} | {
                 ("thread", name, thread) for thread in threads
             }
             text = _("the run begins with %(name)s", name=name)
@@ -193,7 +193,7 @@ class _Teller:
         rows, before = ({row["number"]: row for row in one["descriptors"]} for one in (process, old))
         for number, row in rows.items():
             other, called = before.get(number), _called(row)
-            covers = {("descriptor", name, number, key) for key in BORN["descriptor"]}
+            covers: set[Path] = {("descriptor", name, number, key) for key in BORN["descriptor"]}
             if other is None:
                 text = _(
                     "%(name)s has descriptor %(number)s%(called)s: %(object)s",

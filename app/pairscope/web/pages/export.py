@@ -90,7 +90,7 @@ def _write(file: BinaryIO, table: Table, form: str, slices: Iterator[queries.Pag
     """Writes all rows; returns the cursor of what is older than the bound."""
     older = None
     names = [name for name, _value in table.fields]
-    with io.TextIOWrapper(_Borrowed(file), encoding="utf-8", newline="", write_through=False) as out:
+    with io.TextIOWrapper(_Borrowed(file), encoding="utf-8", newline="", write_through=False) as out:  # type: ignore[type-var]  # it is asked for no name
         if form == "csv":
             lines = csv.writer(out)
             lines.writerow(names)

@@ -90,7 +90,7 @@ def run_scenario() -> Any:
     return redirect(url_for("pages.run", id=row.id, step=Reading(runs.opened(row)).first), 303)
 
 
-run_scenario.body_max = 7 * TEXT_MAX  # type: ignore[attr-defined]  percent-encoded UTF-8
+run_scenario.body_max = 7 * TEXT_MAX  # type: ignore[attr-defined]  # percent-encoded UTF-8
 
 
 @blueprint.post("/lab/often")
@@ -151,7 +151,7 @@ def moment(row: Run) -> dict[str, Any]:
 
     def address(to: int, predict: str | None = None) -> str:
         follows = ("1" if guess and to > number else "2" if guess else "") if predict is None else predict
-        return url_for(endpoint, id=row.id, step=to, **({"predict": follows} if follows else {}))
+        return url_for(endpoint, id=row.id, step=to, predict=follows or None)
 
     return {
         "row": row,

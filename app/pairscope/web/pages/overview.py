@@ -10,6 +10,7 @@ from flask_babel import ngettext
 
 from pairscope.store import queries
 from pairscope.store.filter import parse
+from pairscope.store.models import PACE_SECONDS
 from pairscope.web import reach
 from pairscope.web.access import reader_required
 from pairscope.web.drawing import chart, system
@@ -33,7 +34,7 @@ class Row(NamedTuple):
     pid: int
     shape: str
     word: str
-    count: str
+    count: str  # type: ignore[assignment]  # hides tuple.count(), which nobody asks
 
 
 @blueprint.get("/")
@@ -168,7 +169,7 @@ def system_signature() -> int:
 def rates() -> list[chart.Point]:
     """Messages per second and latencies of the last minutes."""
     return [
-        chart.Point(pace.at, pace.messages / queries.PACE_SECONDS, pace.p50, pace.p99)
+        chart.Point(pace.at, pace.messages / PACE_SECONDS, pace.p50, pace.p99)
         for pace in queries.rates(reach.history(), MINUTES)
     ]
 

@@ -78,7 +78,7 @@ def stack_text() -> Response:
 def guide() -> Any:
     """Every step of the guides, as they stand in deploy/."""
     _report, seen = rows()
-    worst = {}
+    worst: dict[str, Verdict] = {}
     for row in seen:
         worst[row.step] = max((worst.get(row.step, Verdict.GOOD), row.verdict), key=list(SHAPES).index)
     return render_template(

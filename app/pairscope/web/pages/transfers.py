@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from flask import render_template
@@ -118,7 +119,7 @@ def proof_words(transfer: Transfer) -> str:
     return _("It is made when the receiver has reported its number, with its next message.")
 
 
-def control_message(transfers: list[Transfer], position: int) -> list[Field]:
+def control_message(transfers: Sequence[Transfer], position: int) -> list[Field]:
     """The SCM_RIGHTS control message as each side had it: struct cmsghdr, the numbers, and the padding. cmsg(3).
 
     The receiver's is known by the numbers that it reported; a dash stands where there is none.
@@ -136,9 +137,9 @@ def control_message(transfers: list[Transfer], position: int) -> list[Field]:
         Field("cmsg_type", *header("@i", SCM_RIGHTS, SCM_RIGHTS), "SCM_RIGHTS", False),
     ]
     for transfer in transfers:
-        there = transfer.receiver_fd is not None
-        value = f"{transfer.sender_fd} → {transfer.receiver_fd if there else '?'}"
-        received = _hex("@i", transfer.receiver_fd) if there else NOTHING
+        there = transfer.receiver_fd
+        value = f"{transfer.sender_fd} → {'?' if there is None else there}"
+        received = NOTHING if there is None else _hex("@i", there)
         fields.append(
             Field(
                 f"int[{transfer.position}]",
