@@ -66,8 +66,8 @@ class Confined:
         control = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
         self.end.sendmsg([json.dumps(order).encode()], control)
 
-    def answer(self) -> dict[str, Any] | None:
-        """What it says; None: it has gone."""
+    def answer(self) -> Any:
+        """What it says, an object of JSON; None: it has gone."""
         while True:
             try:
                 data = self.end.recv(4 << 20)
@@ -75,7 +75,7 @@ class Confined:
             except ConnectionResetError:
                 continue
 
-    def ask(self, fds: Sequence[int] = (), **order: Any) -> dict[str, Any] | None:
+    def ask(self, fds: Sequence[int] = (), **order: Any) -> Any:
         self.tell(fds, **order)
         return self.answer()
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 Result = TypeVar("Result")
 
 
-def eventually(predicate: Callable[[], Result], what: str, timeout: float = 10.0) -> Result:
+def eventually(predicate: Callable[[], Result | Literal[False, 0] | None], what: str, timeout: float = 10.0) -> Result:
     """What `predicate` gives once that is true. Fails after `timeout` seconds, saying `what` did not happen.
 
     An AssertionError or OSError of the predicate counts as not yet; the last one is shown.

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,7 +57,7 @@ class Lamp:
     def pool(self) -> Settings:
         return config.read(self.made.conf / "pool.toml")
 
-    def checks(self) -> dict[str, dict[str, object]]:
+    def checks(self) -> dict[str, dict[str, Any]]:
         """What /readyz says of each part. AssertionError while Apache answers for web, as it does at a restart."""
         answer = self.visitor.get("/readyz")
         assert answer.headers["Content-Type"] == "application/json", answer.text
@@ -158,7 +159,7 @@ def running_lamp(temporary_directory: Path) -> Iterator[Lamp]:
 
 
 @pytest.fixture
-def lamp(running_lamp: Lamp) -> Iterator[Lamp]:
+def lamp(running_lamp: Lamp) -> Lamp:
     """The session's instance with a fresh visitor, everything ready."""
     running_lamp.visitor.cookies = {}
     running_lamp.ready()

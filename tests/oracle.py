@@ -351,7 +351,8 @@ def carried_out(call: str, arguments: list[Any], named: dict[str, Any], ports: d
     if call in special:
         return special[call](*arguments)
     if call in ("bind", "connect"):
-        return (binding if call == "bind" else connecting)(*arguments, ports)
+        fd, text = arguments
+        return (binding if call == "bind" else connecting)(fd, text, ports)
     if call in ("sendmsg", "recvmsg"):
         return (sending if call == "sendmsg" else receiving)(arguments[0], named)
     if call in ("wait", "waitpid"):
@@ -487,9 +488,9 @@ class Play:
                 os.waitpid(-self._first, 0)
         libc.prctl(36, 0, 0, 0, 0)
         for orders, answers in self._pipes:
-            for fd in (*orders, *answers):
-                os.close(fd)
-        for _, pidfd in self._processes.values():
+            for end in (*orders, *answers):
+                os.close(end)
+        for _pid, pidfd in self._processes.values():
             os.close(pidfd)
         self._directory.cleanup()
 

@@ -21,9 +21,9 @@ from pairscope.ipc import vocabulary
 from pairscope.ipc.identity import Issuer
 from pairscope.ipc.vocabulary import JobSpec
 from pairscope.pool import snapshot as snapshots
-from pairscope.store import histogram, migrate, queries
+from pairscope.store import histogram, migrate
 from pairscope.store.engine import engine
-from pairscope.store.models import PREVIEW, Job, Message, Position, Process, Rate, Transfer
+from pairscope.store.models import PACE_SECONDS, PREVIEW, Job, Message, Position, Process, Rate, Transfer
 
 US, MS, S = 1_000, 1_000_000, 1_000_000_000
 
@@ -262,7 +262,7 @@ class History:
         self.inode += chance.randrange(1, 9)
         big = size > self.settings.memfd_max
         at_work = chance.randrange(300 * US, 900 * US) + size * 2
-        file = (
+        file: dict[str, Any] = (
             {"object": "regular file", "access": "read", "link": f"{self.settings.spool}/#{self.inode} (deleted)"}
             if big
             else {}
@@ -312,7 +312,7 @@ class History:
             state=("unknown" if state != "done" else "sent") if lost else "received",
             reason=reason if lost and state != "done" else "",
         )  # fmt: skip
-        proof = (
+        proof: dict[str, Any] = (
             {"proof": "unproved" if state != "done" else "", "reason": reason[:200] if state != "done" else ""}
             if lost
             else {}
@@ -385,8 +385,8 @@ class History:
 
     def rates(self, end: int, minutes: int = 10) -> None:
         """Counts for the charts: quiet, a burst, quiet again, with a gap."""
-        step = queries.PACE_SECONDS * S
-        for index in range(minutes * 60 // queries.PACE_SECONDS):
+        step = PACE_SECONDS * S
+        for index in range(minutes * 60 // PACE_SECONDS):
             at = (end // step - index) * step
             if 22 <= index <= 26:
                 continue
@@ -439,9 +439,13 @@ class History:
 
 def settings_in(directory: Path, **more: Any) -> Settings:
     """Settings of an installation in an empty directory, on SQLite."""
-    return Settings(
-        **({"state": directory, "run": directory / "run", "operator_token": "operator", "source": "test"} | more)
-    )
+    usual: dict[str, Any] = {
+        "state": directory,
+        "run": directory / "run",
+        "operator_token": "operator",
+        "source": "test",
+    }
+    return Settings(**usual | more)
 
 
 def fill(history: History, *, nasty: bool = True) -> None:

@@ -330,7 +330,7 @@ def test_a_session_does_not_outlive_a_new_token_in_the_settings(app: Flask, sett
     log_in(client, SETTINGS_TOKEN)
     again = create_app(dataclasses.replace(settings, operator_token="another"))
     later = again.test_client()
-    for cookie in client._cookies.values():
+    for cookie in client._cookies.values():  # type: ignore[union-attr]
         later.set_cookie(cookie.key, cookie.value)
     assert scale(later).status_code == NO_LOGIN
     again.extensions["pairscope"].close()

@@ -391,7 +391,7 @@ def test_a_cursor_of_another_table_is_refused(server: Server) -> None:
     ],
 )
 def test_a_wrong_submission_gets_its_status_and_the_words(
-    server: Server, fields: dict[str, str], file: bytes | None, status: int, kind: str, words: str
+    server: Server, fields: dict[str, Any], file: bytes | None, status: int, kind: str, words: str
 ) -> None:
     answer = server.submit(file=file, **fields)
     assert (answer.status, answer.json["type"]) == (status, f"/api/v1/problems/{kind}"), answer.text

@@ -512,7 +512,7 @@ def test_every_page_tells_a_dead_server_within_5_s_greys_what_is_old_and_recover
         "/stack": ["[data-stack]"],
         "/lab": [],
     }
-    windows = {}
+    windows: dict[str, str] = {}
     for path in paths:
         if windows:
             browser.switch_to.new_window("window")

@@ -233,11 +233,12 @@ def test_tail_follows_and_ends_when_nobody_reads_any_more(server: Server, file: 
         text=True,
     )
     assert follower.stdout
+    stdout = follower.stdout
     jobs: set[str] = set()
 
     def follows() -> bool:
         jobs.add(server.submit("digest", TEXT).json["id"])
-        return bool(select.select([follower.stdout], [], [], 1)[0])
+        return bool(select.select([stdout], [], [], 1)[0])
 
     eventually(follows, "a message is followed", 20)
     assert json.loads(follower.stdout.readline())["job"] in jobs

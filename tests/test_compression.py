@@ -28,7 +28,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
     history = History(plausible.settings_in(tmp_path_factory.mktemp("site")))
     plausible.fill(history)
     app = create_app(history.settings)
-    app.wsgi_app = Compressed(app.wsgi_app)  # type: ignore[method-assign]
+    app.wsgi_app = Compressed(app.wsgi_app)  # type: ignore[method-assign, assignment]  # as Flask's documents do it
     yield app.test_client()
     app.extensions["pairscope"].close()
     history.close()

@@ -386,7 +386,7 @@ def test_thumbnail_takes_cmyk(bench: Bench) -> None:
 def test_thumbnail_keeps_transparency_of_a_palette(bench: Bench) -> None:
     stream = io.BytesIO()
     Image.new("P", (100, 100)).save(stream, "PNG", transparency=0)
-    assert picture(bench("thumbnail", stream.getvalue(), size=16)).getpixel((8, 8))[3] == 0
+    assert picture(bench("thumbnail", stream.getvalue(), size=16)).getpixel((8, 8))[3] == 0  # type: ignore[index]
 
 
 def test_thumbnail_never_enlarges(bench: Bench) -> None:
@@ -422,7 +422,7 @@ def test_thumbnail_is_upright(bench: Bench, orientation: int) -> None:
         f"upright, by EXIF orientation {orientation}" if how is not None else None
     )
     for at, grey in (((25, 12), 255), ((75, 12), 255), ((25, 37), 128), ((75, 37), 0)):
-        assert abs(small.getpixel(at) - grey) < 12
+        assert abs(small.getpixel(at) - grey) < 12  # type: ignore[operator]
     assert not small.getexif()
 
 
@@ -432,7 +432,7 @@ def test_thumbnail_takes_only_the_first_frame(bench: Bench) -> None:
         stream = io.BytesIO()
         frames[0].save(stream, kind, save_all=True, append_images=frames[1:])
         outcome = bench("thumbnail", stream.getvalue())
-        red, green, blue = picture(outcome).convert("RGB").getpixel((25, 25))
+        red, green, blue = picture(outcome).convert("RGB").getpixel((25, 25))  # type: ignore[misc]
         assert red > 200 and green < 50 and blue < 50
         assert not getattr(Image.open(io.BytesIO(outcome.output)), "is_animated", False)
 

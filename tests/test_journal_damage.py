@@ -28,7 +28,7 @@ class Frame(NamedTuple):
     begin: int
     end: int
     position: int
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple.count(), which nobody asks
 
 
 class Journal(NamedTuple):
@@ -56,8 +56,10 @@ def journal(tmp_path_factory: pytest.TempPathFactory) -> Journal:
     with closing(Writer(directory, node=3, node_name="n")) as writer:
         for number in range(1, 31):
             writer.append(
-                [message(3 * number + some) for some in range(1 + number % 3)]
-                + [Outcome(number, "received", number, 0, [])]
+                [
+                    *(message(3 * number + some) for some in range(1 + number % 3)),
+                    Outcome(number, "received", number, 0, []),
+                ]
             )
         first, last = writer.begin, writer.position
     data = segment.path(directory, first).read_bytes()

@@ -1102,6 +1102,7 @@ def change(run: dict[str, Any], dice: random.Random) -> None:
 @pytest.mark.parametrize("language", ["c", "py"])
 def test_each_file_of_pieces_is_a_part_of_programs_and_names_only_pieces(language: str) -> None:
     module = {"c": c_program, "py": python_program}[language]
+    assert module.__file__
     files = {path.stem for path in (Path(module.__file__).parent / "pieces").glob(f"*.{language}")}
     assert files == set(module.PIECES) | set(module.STAGE)
     lost = {name: need for name, each in module.PIECES.items() for need in each.needs if need not in module.PIECES}

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,12 +61,13 @@ def ended(text: str, verdict: str, *words: str) -> dict:
     return told
 
 
-def start(text: str, **more: object) -> subprocess.Popen:
+def start(text: str, **more: Any) -> subprocess.Popen:
     process = subprocess.Popen(
         [sys.executable, "-m", "pairscope.lab.runner"],
         stdin=subprocess.PIPE,
         **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more},
     )
+    assert process.stdin
     process.stdin.write(text.encode())
     process.stdin.close()
     return process

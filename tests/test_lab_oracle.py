@@ -138,6 +138,7 @@ def _beside(
             yield "memory beyond what was told", True, memory[1] <= len(data)
     if "rooms" in other and whole:
         left = data
+        mine: Any
         for room, changed in other["rooms"]:
             mine, left = left[: len(room)], left[len(room) :]
             yield "memory", mine, room[: len(mine)]
@@ -145,13 +146,11 @@ def _beside(
         yield "more than there was room for", b"", left
     if "flags" in other:
         yield "msg_flags", result["msg_flags"] & 0xFFFFFFFF, other["flags"]
-        yield (
-            "credentials",
-            *(
-                side.pids.get(creds[0], creds[0]) if creds else None
-                for side, creds in ((ours, result["creds"]), (theirs, other["creds"]))
-            ),
+        mine, its = (
+            side.pids.get(creds[0], creds[0]) if creds else None
+            for side, creds in ((ours, result["creds"]), (theirs, other["creds"]))
         )
+        yield "credentials", mine, its
     if "made" in other:
         yield "made", result.get("made") or [], other["made"]
     if "revents" in other:

@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal, overload
 
 import msgspec
 import pytest
@@ -31,10 +32,20 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
         yield pool
 
 
-def ask(pool: Pool, text: str, want: str = "ended") -> Answer | Accepted:
+@overload
+def ask(pool: Pool, text: str) -> Answer: ...
+
+
+@overload
+def ask(pool: Pool, text: str, want: Literal["both"]) -> Accepted: ...
+
+
+def ask(pool: Pool, text: str, want: Literal["ended", "both"] = "ended") -> Answer | Accepted:
     fd = memfd.sealed("a scenario", text.encode())
     try:
-        return pool.client.submit("lab", fd, name="a scenario", want=want, timeout=20)
+        if want == "both":
+            return pool.client.submit("lab", fd, name="a scenario", want="both", timeout=20)
+        return pool.client.submit("lab", fd, name="a scenario", want="ended", timeout=20)
     finally:
         os.close(fd)
 

@@ -268,7 +268,7 @@ def test_a_stage_sees_its_actors_and_they_do_not_see_it():
         stay, leave = os.pipe()
         actor = os.fork()
         if not actor:
-            sandbox.enter()
+            sandbox.enter()  # type: ignore[union-attr]
             os.write(into, json.dumps({name: outcome(attack) for name, attack in against(stage).items()}).encode())
             os.close(into)
             os.close(leave)

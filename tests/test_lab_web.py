@@ -279,7 +279,7 @@ def test_the_oldest_runs_go_and_shared_ones_stay(own: Session) -> None:
     rows += [runs.store(own, run, keep=3).id for _ in range(4)]
     left = {row.id for row in runs.newest(own, 100)}
     assert left == {rows[0], *rows[3:]}
-    assert runs.opened(own.get(Run, rows[0])) == run
+    assert runs.opened(own.get_one(Run, rows[0])) == run
 
 
 def test_runs_are_counted_by_who_asked(own: Session) -> None:

@@ -31,7 +31,7 @@ pytestmark = [
 def test_a_module_built_from_source_serves_the_site_with_its_pool(tmp_path: Path) -> None:
     base = Path(os.path.realpath(sys.executable))
     subprocess.run([base, "-m", "venv", tmp_path / "built"], check=True)
-    pip = [
+    pip: list[str | Path] = [
         tmp_path / "built" / "bin" / "pip",
         "install",
         "--quiet",

@@ -289,7 +289,7 @@ def test_a_client_that_speaks_nonsense_loses_its_channel_and_nobody_else_does(sh
     )
 
 
-def a_packet(kind: str, payload: bytes, **header: object) -> bytes:
+def a_packet(kind: str, payload: bytes, **header: Any) -> bytes:
     """One message as it travels, its payload already encoded."""
     return msgspec.msgpack.encode(Envelope(BY_NAME[kind].code, payload=msgspec.Raw(payload), **header))
 

@@ -53,7 +53,7 @@ def submit_together(pool: Pool, number: int) -> set[int]:
         pool.client.begin("echo", data=b"%d" % at)
     jobs: set[int] = set()
     while len(jobs) < number:
-        jobs |= {answer.job for _, answer in pool.client.ended()}
+        jobs |= {answer.job for _, answer in pool.client.ended()}  # type: ignore[union-attr]
     pool.client.settle()
     return jobs
 

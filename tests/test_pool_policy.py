@@ -137,6 +137,7 @@ def stop(jobs: int, workers: int, recorder: bool, grace: int) -> list[Act]:
             workers -= 1
         else:
             recorder = False
+    raise AssertionError("unreachable")
 
 
 def test_a_stop_abandons_jobs_only_when_they_have_had_their_time():

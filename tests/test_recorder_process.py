@@ -55,7 +55,7 @@ class Recorder:
         self.progress: list[Progress] = []
         self.exit = ""
 
-    def hear(self, enough: Callable[[Progress], bool], what: str, timeout: float = 60) -> Progress:
+    def hear(self, enough: Callable[[Progress], object], what: str, timeout: float = 60) -> Progress:
         """Listens until a progress is what is waited for."""
 
         def heard() -> Progress | None:
@@ -621,7 +621,8 @@ def test_a_client_that_stands_still_in_a_transaction_holds_no_lock_for_long(
     with made.connect() as still, made.connect() as other:
         still.execute(lock)
         if silent == "in the midst of a packet":
-            still.connection.driver_connection._sock.sendall(b"\x64\0\0\0\x03SELECT")  # a hundred bytes are announced
+            driver: Any = still.connection.driver_connection
+            driver._sock.sendall(b"\x64\0\0\0\x03SELECT")  # a hundred bytes are announced
 
         def locked() -> bool:
             try:
@@ -687,8 +688,13 @@ def test_a_successor_records_within_seconds_of_its_predecessors_death_although_t
         begun = time.monotonic()
         pool.process.wait()
         with pools.running(tmp_path, PAIRSCOPE_SETTINGS=str(settings)), made.connect() as looking:
+
+            def all_stand() -> bool:
+                looking.rollback()
+                return jobs <= set(looking.scalars(text("SELECT id FROM jobs")))
+
             eventually(
-                lambda: (looking.rollback(), jobs <= set(looking.scalars(text("SELECT id FROM jobs"))))[1],
+                all_stand,
                 "every job stands",
                 SOON,
             )

@@ -272,10 +272,8 @@ class Entry(msgspec.Struct):
 
 
 def entries(number: int, **values: Any) -> list[Entry]:
-    return [
-        Entry(**{"node": 1, "position": position, "at": 0, "reason": "x" * 100, "record": b""} | values)
-        for position in range(number)
-    ]
+    usual: dict[str, Any] = {"node": 1, "at": 0, "reason": "x" * 100, "record": b""}
+    return [Entry(**usual | {"position": position} | values) for position in range(number)]
 
 
 def test_rows_are_put_into_the_largest_blocks_that_they_fill() -> None:

@@ -12,6 +12,7 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -89,7 +90,7 @@ def try_it(child: Confined, name: str, stage: Path, target: tuple[int, int]) -> 
         scene.close()
 
 
-def on_a_worker_of_its_own(name: str, stage: Path, target: tuple[int, int], **told: str) -> str:
+def on_a_worker_of_its_own(name: str, stage: Path, target: tuple[int, int], **told: Any) -> str:
     with Confined(**told) as child:
         return try_it(child, name, stage, target)
 
@@ -220,7 +221,7 @@ def test_the_kernel_shows_what_the_level_says(closed: Confined) -> None:
         "AS": "Max address space",
         "NPROC": "Max processes",
     }.items():
-        soft, hard = re.search(rf"^{words}\s+(\d+)\s+(\d+)", limits, re.MULTILINE).groups()
+        soft, hard = re.search(rf"^{words}\s+(\d+)\s+(\d+)", limits, re.MULTILINE).groups()  # type: ignore[union-attr]
         assert int(soft) == int(hard) == detail["limits"][name]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import create_engine, inspect
+from sqlalchemy import MetaData, create_engine, inspect
 from sqlalchemy.pool import NullPool
 
 from pairscope.config import Settings
@@ -18,9 +18,9 @@ from pairscope.store.models import History, Own
 from tests.database import MariaDB, both
 
 
-def differences(url: str, metadata: object) -> list:
+def differences(url: str, metadata: MetaData | list[MetaData]) -> list:
     with create_engine(url, poolclass=NullPool).connect() as connection:
-        return compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata)
+        return compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata)  # type: ignore[arg-type]  # Alembic takes several as well
 
 
 @both

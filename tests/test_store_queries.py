@@ -287,7 +287,8 @@ def test_a_bounded_search_goes_on_where_it_stopped_and_misses_nothing(
                 before = page.older
             assert found == whole, text
             assert asked > 1 or table == "jobs"
-            back, newest = [], queries.page(session, table, wanted, before=before, limit=4).newer or before
+            back: list[Any] = []
+            newest = queries.page(session, table, wanted, before=before, limit=4).newer or before
             while newest:
                 page = queries.page(session, table, wanted, after=newest, limit=4)
                 back = ids(page.rows) + back
@@ -345,17 +346,17 @@ def test_one_job_is_told_from_beginning_to_end(past: History, database: str) -> 
     past.jobs(3)
     with asking(past) as session:
         job = queries.page(session, "jobs").rows[0]
-        assert queries.job(session, job.id).name == "photograph 2.jpg"
+        assert queries.job(session, job.id).name == "photograph 2.jpg"  # type: ignore[union-attr]
         messages = queries.messages_of_job(session, job.id)
         assert [message.kind for message in messages] == ["submit", "accepted", "task", "result", "answer"]
         transfers = queries.transfers_of_job(session, job.id)
         assert [transfer.message for transfer in transfers] == [messages[0].id, messages[2].id, messages[2].id]
         assert ids(queries.transfers_of_message(session, messages[2].id)) == [(messages[2].id, 0), (messages[2].id, 1)]
-        assert queries.transfer(session, messages[2].id, 1).receiver_fd == 21
-        assert queries.message(session, messages[0].id).worker is None
+        assert queries.transfer(session, messages[2].id, 1).receiver_fd == 21  # type: ignore[union-attr]
+        assert queries.message(session, messages[0].id).worker is None  # type: ignore[union-attr]
         assert queries.message(session, 1) is None
         assert len(queries.transfers_of_object(session, 1, 1000)) == 6
-        assert queries.process(session, 1, "worker", 2).pid == 4002
+        assert queries.process(session, 1, "worker", 2).pid == 4002  # type: ignore[union-attr]
 
 
 @both
@@ -402,6 +403,7 @@ def test_a_cursor_of_another_table_is_refused(past: History) -> None:
     past.jobs(2)
     with asking(past) as session:
         older = queries.page(session, "messages", limit=2).older
+        assert older
         with pytest.raises(queries.CursorError, match="belongs to 'messages'; expected one of 'jobs'"):
             queries.page(session, "jobs", before=older)
         with pytest.raises(queries.CursorError, match="expected one that follows changes"):

@@ -321,11 +321,11 @@ def test_a_database_that_is_away_is_told_in_the_language_of_the_page(
     place.rename(place.with_suffix(".away"))
     place.mkdir()  # a file would be made anew
     for path in ("/", "/messages", "/jobs", "/workers", "/database/messages"):
-        page = client.get(path)
+        answer = client.get(path)
         assert (
-            page.status_code in (200, 503)
-            and wide("away") in page.text
-            and english(page.text, "unable to open database file") == []
+            answer.status_code in (200, 503)
+            and wide("away") in answer.text
+            and english(answer.text, "unable to open database file") == []
         )
 
 

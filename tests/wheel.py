@@ -19,7 +19,7 @@ PIP = ("-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Built as a stranger builds it. Skipped, or failed where CI=true, when what builds it cannot be fetched."""
     place = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, *PIP, "wheel", "--no-deps", "--wheel-dir", place, PROJECT]
+    command: list[str | Path] = [sys.executable, *PIP, "wheel", "--no-deps", "--wheel-dir", place, PROJECT]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         assert os.environ.get("CI") != "true" and "No matching distribution found" in done.stderr, done.stderr

@@ -528,7 +528,13 @@ def serve(end: socket.socket, jobs: dict[str, Any], apart: bool) -> None:
             child, found = supervise(told["supervise"] == "busy")
             send(end, {"child": child, **found})
         elif "blocking" in told:
-            answer = {"own": outcome(lambda: (end.setblocking(True), end.settimeout(5), end.settimeout(None)))}
+
+            def own() -> None:
+                end.setblocking(True)
+                end.settimeout(5)
+                end.settimeout(None)
+
+            answer = {"own": outcome(own)}
             send(end, {**answer, "passed": outcome(lambda: os.set_blocking(fds[0], False))})
         elif "log" in told:
             os.write(2, told["log"].encode())
