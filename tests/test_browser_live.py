@@ -21,6 +21,7 @@ from werkzeug.serving import BaseWSGIServer, make_server
 
 from pairscope.web.application import create_app
 from pairscope.web.shell import listing
+from pairscope.web.tables import PAGE
 from tests import plausible
 from tests.browser import chromium, text_of
 from tests.eventually import eventually
@@ -205,7 +206,7 @@ def test_a_row_is_updated_in_its_place(browser: Chrome, site: Site) -> None:
 
 def test_an_old_row_that_is_completed_late_does_not_jump_to_the_top(browser: Chrome, site: Site) -> None:
     old = site.message("sent")
-    for _index in range(listing.PAGE):
+    for _index in range(PAGE):
         site.message()
     open_page(browser, site, "/messages")
     assert f"m{old.id}" not in ids(browser)
@@ -302,7 +303,7 @@ def test_the_table_never_grows_beyond_a_page(browser: Chrome, site: Site) -> Non
     for _index in range(12):
         row = site.message()
     appears(browser, row)
-    assert len(ids(browser)) == listing.PAGE
+    assert len(ids(browser)) == PAGE
 
 
 def test_a_burst_brings_the_newest_page_in_order(browser: Chrome, site: Site) -> None:
@@ -322,7 +323,7 @@ def test_a_burst_brings_the_newest_page_in_order(browser: Chrome, site: Site) ->
     )
     button(browser).click()
     appears(browser, row)
-    assert len(ids(browser)) == listing.PAGE and ids(browser) == sorted(ids(browser), reverse=True)
+    assert len(ids(browser)) == PAGE and ids(browser) == sorted(ids(browser), reverse=True)
 
 
 def test_who_is_scrolled_down_keeps_every_row_and_is_led_up_to_the_new_ones(browser: Chrome, site: Site) -> None:

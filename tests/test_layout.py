@@ -143,7 +143,8 @@ def test_an_import_is_seen_however_it_is_written(text):
 
 def reached(module: str) -> dict[str, str]:
     """What a file imports of ours, itself or by another file, each with the one that imports it."""
-    found, left = {}, [module]
+    found: dict[str, str] = {}
+    left = [module]
     while left:
         importer = left.pop()
         for name in OURS[importer] - found.keys():

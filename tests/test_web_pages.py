@@ -46,6 +46,7 @@ from pairscope.web import problems, reach, unknown, words
 from pairscope.web.application import create_app
 from pairscope.web.pages import export
 from pairscope.web.shell import assets, face, listing
+from pairscope.web.tables import PAGE
 from pairscope.work.jobs import catalogue
 from tests import plausible, pools
 from tests.database import MariaDB
@@ -362,7 +363,7 @@ def test_a_row_has_a_cell_for_each_column(client: FlaskClient, name: str) -> Non
 
 def test_a_page_ends_and_its_links_lead_to_older_rows_and_back(client: FlaskClient) -> None:
     newest = client.get("/messages")
-    assert len(rows_of(newest.text)) == listing.PAGE
+    assert len(rows_of(newest.text)) == PAGE
     older = client.get(
         attribute(newest.text, 'rel="next" href')
         if 'rel="next" href' in newest.text

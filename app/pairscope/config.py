@@ -108,7 +108,9 @@ class Settings:
     """Where these settings come from: a file's path, or ``embedded``."""
 
     def __post_init__(self) -> None:
-        put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731 frozen: only here
+        def put(name: str, value: object) -> None:
+            object.__setattr__(self, name, value)  # frozen: only here
+
         put("state", Path(self.state))
         put("run", Path(self.run))
         put("web_state", Path(self.web_state or self.state))

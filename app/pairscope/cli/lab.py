@@ -178,7 +178,7 @@ def _here(text: str) -> dict[str, Any]:
         [sys.executable, "-m", "pairscope.lab.runner"], input=text.encode(), capture_output=True, cwd=SOURCE
     )
     try:
-        found = msgspec.json.decode(done.stdout)
+        found: dict[str, Any] = msgspec.json.decode(done.stdout)
     except msgspec.DecodeError:
         raise Failure(
             f"the runner ended with status {done.returncode}: {done.stderr.decode(errors='replace').strip()[-300:]}"
@@ -207,7 +207,8 @@ def _through_the_pool(text: str, name: str) -> dict[str, Any]:
             raise Failure(f"the run did not come to its end: {answer.reason}")
         found, output = client.fetch(accepted.job)
         try:
-            return msgspec.json.decode(memfd.read_all(output, found.size))
+            run: dict[str, Any] = msgspec.json.decode(memfd.read_all(output, found.size))
+            return run
         finally:
             os.close(output)
     finally:

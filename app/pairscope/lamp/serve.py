@@ -124,7 +124,7 @@ def free_port(wanted: str | None) -> int:
                         f"PORT is {wanted}: {error.strerror}. Without PORT the next free one is taken."
                     ) from None
                 continue
-            return probe.getsockname()[1]
+            return int(probe.getsockname()[1])
     raise ValueError("There is no free port on 127.0.0.1.")
 
 

@@ -6,7 +6,10 @@ import dataclasses
 import platform
 from typing import Any, ClassVar, NoReturn
 
-from pairscope.lab.calls.programs import Actor, CProgram, PythonProgram, Turn
+from pairscope.lab.calls.programs import Actor as Actor  # `as`: the file of a call takes all from here
+from pairscope.lab.calls.programs import CProgram as CProgram
+from pairscope.lab.calls.programs import PythonProgram as PythonProgram
+from pairscope.lab.calls.programs import Turn as Turn
 from pairscope.lab.model import Step
 
 MACHINE = "x86_64" if platform.machine() == "x86_64" else "aarch64"

@@ -296,8 +296,8 @@ class Recvmsg(Call):
         if room := _control_room(step):
             rooms = (_control_room(other.step) for other in actor.turns if other.step.call == self.name)
             whole = "control" not in given and max(rooms) == room
-            size = "sizeof(control)" if whole else _SPACES.get(room, room)
-            message.append(f".msg_control = control, .msg_controllen = {size}")
+            length = "sizeof(control)" if whole else _SPACES.get(room, room)
+            message.append(f".msg_control = control, .msg_controllen = {length}")
         lines += program.listed("struct msghdr message = {", message, 80)
         flags = program.number(given["flags"]) if "flags" in given else "0"
         call = f"recvmsg({program.number(step.arguments[0])}, &message, {flags})"

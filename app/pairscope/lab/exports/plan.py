@@ -84,6 +84,8 @@ def _timeout(step: Step) -> int:
     data = step.arguments[3].bytes
     if len(data) != 16:
         return 0
+    seconds: int
+    micro: int
     seconds, micro = struct.unpack("=qq", data)
     return max(0, min(5000, seconds * 1000 + micro // 1000))
 

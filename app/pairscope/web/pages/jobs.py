@@ -20,6 +20,7 @@ from pairscope.web.problems import Problem
 from pairscope.web.shell import face, listing, strip
 from pairscope.web.shell.guard import drawn
 from pairscope.web.upload import receive, takes_upload
+from pairscope.web.words import duration
 
 PATIENCE = 2.0
 """Seconds for which the answer to a submission waits for the job's end; then the page of the job follows it."""
@@ -199,7 +200,7 @@ def _sentence(job: Job, way: timeline.Way) -> str:
             "%(messages)s and %(crossings)s in %(time)s, from the first byte that was sent to the end of the job.",
             messages=messages,
             crossings=crossings,
-            time=face.duration(job.ended - (way.hops[0].message.sent if way.hops else job.submitted)),
+            time=duration(job.ended - (way.hops[0].message.sent if way.hops else job.submitted)),
         )
     return _("%(messages)s and %(crossings)s until now.", messages=messages, crossings=crossings)
 
