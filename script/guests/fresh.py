@@ -513,14 +513,14 @@ def older(guest: Machine, site: Site, commit: str) -> None:
         "the old processes have ended",
         lambda: not set(old) & set(guest.run("pgrep -u pairscope-web,pairscope-pool,pairscope-lab").split()),
     )
-    left = guest.attempt(f"pgrep -af '{before.NAMED}'").stdout
-    expect(not left.strip(), f"each process of then has ended, and none runs the package of then {left}")
+    alive = guest.attempt(f"pgrep -af '{before.NAMED}'").stdout
+    expect(not alive.strip(), f"each process of then has ended, and none runs the package of then {alive}")
     until("the new pool is ready", lambda: site.get("/readyz")["ready"])
     has = guest.run("ls -A /opt/pairscope/code/app").split()
     expect(has == ["pairscope"], f"the code is the package of today and nothing else {has}")
     places = "/etc/pairscope /etc/apache2 /usr/local/bin/pairscope /etc/logrotate.d/pairscope"
-    left = guest.attempt(f"grep -rnE '{before.NAMED}' {places}").stdout
-    expect(not left.strip(), f"and no file of the system names the package of then {left}")
+    names = guest.attempt(f"grep -rnE '{before.NAMED}' {places}").stdout
+    expect(not names.strip(), f"and no file of the system names the package of then {names}")
     expect(provision(guest) == 0, "a second run changes nothing")
     until("the job of the old journal has its row", recorded)
     kept = site.get(f"/api/v1/jobs/{jobs[1]}")
