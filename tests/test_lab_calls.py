@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import errno
+import os
+import signal
+import struct
+import threading
+from typing import Any
+
 import pyseccomp
 import pytest
 
-from pairscope.lab.calls import CALLS
+from pairscope.lab.calls import CALLS, MACHINE
 from pairscope.lab.calls.call import Call
+from pairscope.lab.calls.decoding import Data
 from pairscope.lab.calls.descriptors import Close
+from pairscope.lab.calls.signals import plain_signals
 
+PTRACE_TRACEME, PTRACE_SYSCALL, PTRACE_SETOPTIONS, PTRACE_GET_SYSCALL_INFO = 0, 24, 0x4200, 0x420E
+PTRACE_O_TRACESYSGOOD = 1
+GETPPID = pyseccomp.resolve_syscall(pyseccomp.Arch.NATIVE, "getppid")
 MACHINES = {"x86_64": pyseccomp.Arch.X86_64, "aarch64": pyseccomp.Arch.AARCH64}
 
 
@@ -38,3 +52,174 @@ def test_what_the_c_library_calls_is_allowed_to_actors_on_each_machine() -> None
         for machine, kernel in call.kernel.items():
             # pthread_create takes clone where clone3 is said not to exist
             assert {"clone3": "clone"}.get(kernel.name, kernel.name) in allowed, (call.name, machine)
+
+
+# ---- what a call was given: told by our own arguments, and by the registers and the memory of whoever makes it
+
+TEXT = [b"hello", 3]
+GIVEN: dict[str, list[tuple[list[Any], dict[str, Any]]]] = {
+    "socketpair": [([1, 0x80001, 0], {})],
+    "pipe2": [([0x80800], {}), ([-1], {})],
+    "pipe": [([], {})],
+    "socket": [([10, 1, 6], {})],
+    "bind": [([-1, [b"127.0.0.1:80", 1]], {}), ([99, [b"[::1]:65535", 1]], {}), ([99, [b"f", 1]], {})],
+    "listen": [([99, -1], {})],
+    "connect": [([99, [b"\0abstract\0", 1]], {}), ([99, [b"door", 1]], {})],
+    "accept": [([99], {})],
+    "fork": [([], {})],
+    "thread": [([], {})],
+    "close": [([0xFFFFFFFF], {})],
+    "dup": [([99], {})],
+    "dup2": [([99, 98], {})],
+    "dup3": [([99, 98, 0x80000], {})],
+    "read": [([99, 5], {}), ([99, 9, 5], {}), ([99, "NULL", 5], {}), ([99, "BADPTR", 5], {})],
+    "write": [
+        ([99, TEXT], {}),
+        ([99, TEXT, 7], {}),
+        ([99, [b"", 1]], {}),
+        ([99, "BADPTR", 5], {}),
+        ([99, "NULL", 1], {}),
+    ],
+    "send": [([99, [b"x", 70000], 0x4000], {})],
+    "recv": [([99, 100, 0x40], {})],
+    "sendmsg": [
+        ([99], {"iov": [TEXT, [b"", 1], [b"y" * 5000, 1]], "fds": [3, -1], "flags": 0x40}),
+        ([99], {"iov": [], "creds": [1, 2, 3], "fds": [0], "control": 20}),
+        ([99], {"iov": [TEXT], "raw": [b"\1\2\3", 1]}),
+        ([99], {"iov": [TEXT], "cmsg_len": 5, "fds": [1]}),
+        ([99], {"iov": [TEXT], "bad_iov": "BADPTR"}),
+        ([99], {"iov": [], "bad_iov": "NULL", "fds": [1, 2]}),
+    ],
+    "recvmsg": [
+        ([99], {"iov": [1, 100]}),
+        ([99], {"iov": [], "control": 0, "flags": 0x40000000}),
+        ([99], {"iov": [8], "control": 24, "bad_iov": "BADPTR"}),
+    ],
+    "shutdown": [([99, 2], {})],
+    "setsockopt": [([99, 1, 16, 1], {}), ([99, 1, 20, [b"\1" * 16, 1]], {})],
+    "getsockopt": [([99, 1, 17], {})],
+    "fcntl": [([99, 1], {}), ([99, 4, 0x800], {})],
+    "open": [
+        ([[b"/nowhere/f", 1], 0o102, 0o644], {}),
+        ([[b"/nowhere/g", 1], 0], {}),
+        ([[b"/nowhere/h", 1], 0o100], {}),
+    ],
+    "memfd_create": [([[b"a\0b", 1], 3], {})],
+    "ftruncate": [([99, -5], {}), ([99, 1 << 40], {})],
+    "lseek": [([99, -(1 << 40), 2], {})],
+    "pread": [([99, 10, 1 << 33], {})],
+    "pwrite": [([99, TEXT, -1], {})],
+    "eventfd": [([7, 0x80800], {})],
+    "poll": [([[99, -1], [1, 4], 0], {}), ([98, 1, 0], {}), ([[], 0, 0], {})],
+    "pidfd_open": [([1 << 22, 0], {})],
+    "pidfd_send_signal": [([99, 15], {})],
+    "signal": [([10, "SIG_IGN"], {}), ([10, "HANDLER"], {}), ([10, "SIG_DFL"], {})],
+    "kill": [([1 << 22, 0], {})],
+    "waitpid": [([1 << 22, 1], {})],
+    "wait": [([], {}), ([-1], {}), ([1 << 22, 1], {})],
+    "exit": [([3], {})],
+}
+"""Calls that change nothing, or nothing that outlives the process; of each some."""
+
+
+def numbers_of(call: Call) -> set[int]:
+    """By which the C library may call the kernel: a newer one makes a pipe by pipe2."""
+    also = {"pipe": "pipe2"}.get(call.name, call.name)
+    return {call.kernel[MACHINE].number, CALLS[also].kernel[MACHINE].number}
+
+
+def test_what_each_call_was_given_is_told_alike_by_its_arguments_and_by_registers_and_memory(made: Any) -> None:
+    assert set(GIVEN) == set(CALLS)
+    expected = [(name, arguments, named) for name, several in GIVEN.items() for arguments, named in several]
+    assert len(made) == len(expected)
+    for (name, arguments, named), (number, told) in zip(expected, made):
+        call = CALLS[name]
+        assert number in numbers_of(call), (name, number)
+        assert told == call.by_arguments(arguments, named, 4096), (name, arguments, named)
+
+
+def test_what_a_call_was_given_is_told_without_its_bytes_where_none_are_wanted() -> None:
+    assert CALLS["write"].by_arguments([3, TEXT], {}, 0) == {"fd": 3, "data": Data(15, b"")}
+    asked: list[tuple[int, int]] = []
+    found = CALLS["write"].by_registers([3, 4096, 15, 0, 0, 0], lambda *at: asked.append(at) or b"", 0)
+    assert found == {"fd": 3, "data": Data(15, b"")} and not asked
+
+
+def test_an_address_that_nobody_has_mapped_is_told_as_such() -> None:
+    def nothing(address: int, length: int) -> bytes:
+        raise OSError(errno.EIO, "nothing is mapped there")
+
+    for call in CALLS.values():
+        told = call.by_registers([3, 1, 9, 1, 9, 0], nothing)
+        assert isinstance(told, dict), call.name
+    assert CALLS["sendmsg"].by_registers([3, 1, 0, 0, 0, 0], nothing) == {"fd": 3, "flags": 0, "message": "BADPTR"}
+
+
+@pytest.fixture(scope="module")
+def made() -> list[tuple[int, dict[str, Any]]]:
+    """Of each call of GIVEN, made by a process of its own: the number by which the kernel was called, and what its
+    registers and its memory tell. ptrace(2)"""
+    pid = os.fork()
+    if not pid:
+        try:
+            _makes_them()
+        finally:
+            os._exit(0)
+    calls = [CALLS[name] for name, several in GIVEN.items() for _ in several]
+    found: list[tuple[int, dict[str, Any]]] = []
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+    memory_fd = os.open(f"/proc/{pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
+
+    def memory(address: int, length: int) -> bytes:
+        return os.pread(memory_fd, length, address)
+
+    try:
+        assert os.WIFSTOPPED(os.waitpid(pid, 0)[1])
+        libc.ptrace(PTRACE_SETOPTIONS, pid, None, PTRACE_O_TRACESYSGOOD)
+        marked, info, signalled = False, ctypes.create_string_buffer(88), 0
+        while True:
+            libc.ptrace(PTRACE_SYSCALL, pid, None, signalled)
+            _, status = os.waitpid(pid, 0)
+            if not os.WIFSTOPPED(status):
+                break
+            signalled = 0 if os.WSTOPSIG(status) in (signal.SIGTRAP | 0x80, signal.SIGTRAP) else os.WSTOPSIG(status)
+            if signalled:
+                continue
+            libc.ptrace(PTRACE_GET_SYSCALL_INFO, pid, ctypes.sizeof(info), ctypes.addressof(info))
+            kind, _, _, _, number, *words = struct.unpack_from("=B3xIQQQ6Q", info.raw)
+            if kind != 1:  # no entry
+                continue
+            if number == GETPPID:
+                marked = True
+            elif marked and len(found) < len(calls) and number in numbers_of(calls[len(found)]):
+                found.append((number, calls[len(found)].by_registers(words, memory, 4096)))
+                marked = False
+    finally:
+        os.close(memory_fd)
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+    return found
+
+
+def _makes_them() -> None:
+    libc = ctypes.CDLL(None)
+    plain_signals()
+    libc.ptrace(PTRACE_TRACEME, 0, None, None)
+    os.kill(os.getpid(), signal.SIGSTOP)
+    for name, several in GIVEN.items():
+        for arguments, named in several:
+            os.getppid()  # the mark: the next call of the kernel with the right number is the one
+            if name == "fork":
+                if not (child := os.fork()):
+                    os._exit(0)
+                os.waitpid(child, 0)
+            elif name == "thread":
+                thread = threading.Thread(target=lambda: None)
+                thread.start()
+                thread.join()
+            elif name == "exit":
+                os._exit(*arguments)
+            else:
+                CALLS[name].make(*arguments, **named)

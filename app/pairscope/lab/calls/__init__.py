@@ -2,9 +2,10 @@
 
 **What a call is** stands in :class:`pairscope.lab.calls.call.Call`: its grammar, what its names stand for, its page of
 the manual, the kernel's name and number of it by architecture, whether it may block, what seccomp lets an actor call
-for it, how it is made through the C library, its step in an exported program in C and in Python. The parser, the stage,
-its confinement, the exports, the pages and docs/lab.md read all that here, and nobody lists calls a second time. A
-piece that a call lacks is an error when this package is imported; the error names the call and the piece.
+for it, how it is made through the C library, how it is told by our own arguments and by a process's registers and
+memory, its step in an exported program in C and in Python. The parser, the stage, its confinement, the exports, the
+pages and docs/lab.md read all that here, and nobody lists calls a second time. A piece that a call lacks is an error
+when this package is imported; the error names the call and the piece.
 
 **Adding a call** is a class in a module of this package, a new one or that of its family, and tests. Each module is
 found by itself; a new one comes behind the families that are named below, which is the order of the tables that people

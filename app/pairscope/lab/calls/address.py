@@ -6,6 +6,7 @@ import ctypes
 import ipaddress
 import socket
 import struct
+from collections.abc import Sequence
 from typing import Any
 
 from pairscope.lab.calls.call import (
@@ -20,11 +21,12 @@ from pairscope.lab.calls.call import (
     numbered,
     plain_c,
 )
+from pairscope.lab.calls.decoding import MOST, Data, Given, Memory, data, in_registers, where
 from pairscope.lab.calls.families import DOMAIN, allow_domains
 from pairscope.lab.calls.libc import INT, POINTER, UINT, content, function, made_one, make
 from pairscope.lab.calls.options import getsockopt
 from pairscope.lab.given import address as parted
-from pairscope.lab.given import integer
+from pairscope.lab.given import integer, narrow
 from pairscope.lab.model import Name, Number
 
 _socket = function("socket", INT, INT, INT, INT)
@@ -57,6 +59,7 @@ class Socket(Call):
     kernel = numbered("socket", 41, 198)
     blocks = False
     seccomp = allow_domains("socket")
+    by_registers, by_arguments = in_registers("domain", "type", "protocol")
 
     def make(self, domain: int, kind: int, protocol: int) -> Made:
         return made_one(make(_socket, domain, kind, protocol))
@@ -147,6 +150,13 @@ class _Addressed(Call):
             return [*lines, f"with {program.use('borrow')}({program.number(fd)}) as sock:", f"    {kept[0]}", "tell(0)"]
         return [lines[0], f"tell({lines[1]})"]
 
+    def by_registers(self, words: Sequence[int], memory: Memory, most: int = MOST) -> Given:
+        found = data(memory, words[1], min(words[2] & 0xFFFF_FFFF, 128), 128)
+        return {"fd": narrow(words[0]), "address": where(found.head) if isinstance(found, Data) else found}
+
+    def by_arguments(self, arguments: Sequence[Any], named: Given, most: int = MOST) -> Given:
+        return {"fd": narrow(arguments[0]), "address": where(sockaddr(arguments[1]))}
+
 
 class Bind(_Addressed):
     name = "bind"
@@ -180,6 +190,7 @@ class Listen(Call):
     kernel = numbered("listen", 50, 201)
     blocks = False
     seccomp = allow("listen")
+    by_registers, by_arguments = in_registers("fd", "backlog")
 
     def make(self, fd: int, backlog: int) -> Made:
         return make(_listen, fd, backlog)
@@ -217,6 +228,7 @@ class Accept(Call):
     kernel = numbered("accept", 43, 202)
     blocks = True
     seccomp = allow("accept", "accept4")
+    by_registers, by_arguments = in_registers("fd")
 
     def make(self, fd: int) -> Made:
         return made_one(make(_accept, fd, None, None))

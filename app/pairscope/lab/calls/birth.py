@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pairscope.lab.calls.call import Actor, Allowed, Call, CProgram, PythonProgram, Turn, made_by_its_actor, numbered
+from pairscope.lab.calls.decoding import in_registers
 
 _NEW_NAMESPACES = 0x7E02_0000
 """Of clone's flags, linux/sched.h. CLONE_NEWTIME is a flag of clone3 alone."""
@@ -20,6 +21,7 @@ class Fork(Call):
     seccomp = _CLONE
     declares = "pid_t pid;"
     make = made_by_its_actor
+    by_registers, by_arguments = in_registers()
 
     def c(self, program: CProgram, actor: Actor, turn: Turn) -> list[str]:
         child = turn.step.binds[0]
@@ -47,6 +49,7 @@ class Thread(Call):
     seccomp = _CLONE
     declares = "pthread_t thread;"
     make = made_by_its_actor
+    by_registers, by_arguments = in_registers()
 
     def c(self, program: CProgram, actor: Actor, turn: Turn) -> list[str]:
         program.header("pthread.h")

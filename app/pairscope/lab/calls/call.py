@@ -125,6 +125,8 @@ class Call:
         "blocks": "whether it may block",
         "seccomp": "what seccomp lets an actor call for it",
         "make": "how it is made through the C library",
+        "by_registers": "how it is told by registers and memory",
+        "by_arguments": "how it is told by our own arguments",
         "c": "its step in C",
         "python": "its step in Python",
     }
@@ -174,6 +176,12 @@ class Call:
     make: Any = None
     """Makes the call, with resolved values (numbers, bytes; a text as its piece and how often). Nothing is checked or
     mended: a wrong argument is the kernel's to judge."""
+    by_registers: Any = None
+    """``by_registers(words, memory, most)``: what the kernel was given, by the six words of a call's registers and a
+    function that reads the memory of whoever made it; of each text at most so many bytes. See
+    :mod:`pairscope.lab.calls.decoding`."""
+    by_arguments: Any = None
+    """``by_arguments(arguments, named, most)``: the same by arguments as `make` takes them."""
     c: Any = None
     """``c(program, actor, turn)``: the statements of a step."""
     python: Any = None

@@ -15,6 +15,7 @@ from pairscope.lab.calls.call import (
     numbered,
     word,
 )
+from pairscope.lab.calls.decoding import in_registers
 from pairscope.lab.calls.libc import INT, LONG, function, made_one, make
 from pairscope.lab.constants import NUMBERS
 from pairscope.lab.given import integer
@@ -43,6 +44,7 @@ class Fcntl(Call):
         Allowed("fcntl", (word(1, NUMBERS[name]),), "the commands of scenarios; whom to signal, at hidden numbers")
         for name in COMMANDS
     )
+    by_registers, by_arguments = in_registers("fd", "command", "argument")
 
     def make(self, fd: int, command: int, argument: int = 0) -> Made:
         made = make(_fcntl, fd, command, argument)

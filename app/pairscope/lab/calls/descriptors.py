@@ -14,6 +14,7 @@ from pairscope.lab.calls.call import (
     plain_c,
     plain_python,
 )
+from pairscope.lab.calls.decoding import in_registers
 from pairscope.lab.calls.libc import INT, function, made_one, make
 from pairscope.lab.given import integer
 
@@ -34,6 +35,7 @@ class Close(Call):
     seccomp = allow("close")
     c = plain_c
     python = plain_python
+    by_registers, by_arguments = in_registers("fd")
 
     def make(self, fd: int) -> Made:
         return make(_close, fd)
@@ -52,6 +54,7 @@ class Dup(_Dup):
     summary = "another number for the same open file description"
     kernel = numbered("dup", 32, 23)
     seccomp = allow("dup")
+    by_registers, by_arguments = in_registers("fd")
 
     def make(self, fd: int) -> Made:
         return made_one(make(_dup, fd))
@@ -66,6 +69,7 @@ class Dup2(_Dup):
     summary = "the same at a number of one's choice"
     kernel = numbered("dup2", 33, 24, there="dup3")
     seccomp = allow("dup2", "dup3")
+    by_registers, by_arguments = in_registers("fd", "to")
 
     def make(self, fd: int, to: int) -> Made:
         return made_one(make(_dup2, fd, to))
@@ -83,6 +87,7 @@ class Dup3(_Dup):
     summary = "the same, with O_CLOEXEC"
     kernel = numbered("dup3", 292, 24)
     seccomp = allow("dup3")
+    by_registers, by_arguments = in_registers("fd", "to", "flags")
 
     def make(self, fd: int, to: int, flags: int) -> Made:
         return made_one(make(_dup3, fd, to, flags))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
+from typing import Any
 
 from pairscope.lab.calls.call import (
     Actor,
@@ -15,8 +17,9 @@ from pairscope.lab.calls.call import (
     made_by_its_actor,
     numbered,
 )
+from pairscope.lab.calls.decoding import MOST, Given, Memory, in_registers
 from pairscope.lab.calls.libc import INT, POINTER, function, make
-from pairscope.lab.given import integer
+from pairscope.lab.given import integer, narrow
 
 _waitpid = function("waitpid", INT, INT, POINTER, INT)
 
@@ -52,6 +55,13 @@ class _Wait(Call):
         options = program.number(arguments[1]) if len(arguments) > 1 else 0
         return [f"tell(*ended(*os.waitpid({program.process(arguments[0])}, {options})))"]
 
+    def by_registers(self, words: Sequence[int], memory: Memory, most: int = MOST) -> Given:
+        return {"process": narrow(words[0]), "options": narrow(words[2])}
+
+    def by_arguments(self, arguments: Sequence[Any], named: Given, most: int = MOST) -> Given:
+        process, options = (*arguments, *(-1, 0)[len(arguments) :])
+        return {"process": narrow(process), "options": narrow(options)}
+
 
 class Waitpid(_Wait):
     name = "waitpid"
@@ -78,6 +88,7 @@ class Exit(Call):
     blocks = False
     seccomp = allow("exit", "exit_group")
     make = made_by_its_actor
+    by_registers, by_arguments = in_registers("status")
 
     def c(self, program: CProgram, actor: Actor, turn: Turn) -> list[str]:
         return ["return NULL;"] if actor.thread else [f"_exit({program.number(turn.step.arguments[0])});"]

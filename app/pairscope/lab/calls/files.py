@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from pairscope.lab.calls.call import Actor, Call, CProgram, Made, PythonProgram, Turn, allow, numbered
+from pairscope.lab.calls.decoding import MOST, Given, Memory, data, in_registers, string, whole
 from pairscope.lab.calls.io import reading, room_of, writing, writing_c
 from pairscope.lab.calls.libc import INT, OFF, POINTER, SIZE, UINT, content, function, made_one, make
 from pairscope.lab.given import content as text_of
-from pairscope.lab.given import integer
+from pairscope.lab.given import integer, narrow
 from pairscope.lab.model import Step, Value
 
 _open = function("open", INT, POINTER, INT, UINT)
@@ -18,6 +20,9 @@ _ftruncate = function("ftruncate", INT, INT, OFF)
 _lseek = function("lseek", OFF, INT, OFF, INT)
 _pread = function("pread", OFF, INT, POINTER, SIZE, OFF)
 _pwrite = function("pwrite", OFF, INT, POINTER, SIZE, OFF)
+
+_TMPFILE = os.O_TMPFILE & ~os.O_DIRECTORY
+"""With this bit, or with O_CREAT, open(2) reads a mode."""
 
 
 def _octal(value: Value) -> str:
@@ -49,6 +54,17 @@ class Open(Call):
         shown = oct((integer(mode[0]) or 0) & 0xFFFFFFFF) if mode else "0o600"
         return program.binds(turn, f"os.open({program.path(text_of(name))}, {program.number(flags)}, {shown})", cloexec)
 
+    def by_registers(self, words: Sequence[int], memory: Memory, most: int = MOST) -> Given:
+        flags = narrow(words[2])
+        mode = {"mode": words[3] & 0xFFFF_FFFF} if flags & (os.O_CREAT | _TMPFILE) else {}
+        return {"name": string(memory, words[1]), "flags": flags} | mode
+
+    def by_arguments(self, arguments: Sequence[Any], named: Given, most: int = MOST) -> Given:
+        name, flags, *mode = arguments
+        makes = narrow(flags) & (os.O_CREAT | _TMPFILE)
+        told = {"mode": (mode[0] if mode else 0o600) & 0xFFFF_FFFF} if makes else {}
+        return {"name": whole(name, MOST), "flags": narrow(flags)} | told
+
 
 class MemfdCreate(Call):
     name = "memfd_create"
@@ -73,6 +89,12 @@ class MemfdCreate(Call):
         shown = program.path(text_of(name).partition(bytes(1))[0])
         return program.binds(turn, f"os.memfd_create({shown}, {program.number(flags)})")
 
+    def by_registers(self, words: Sequence[int], memory: Memory, most: int = MOST) -> Given:
+        return {"name": string(memory, words[0]), "flags": narrow(words[1])}
+
+    def by_arguments(self, arguments: Sequence[Any], named: Given, most: int = MOST) -> Given:
+        return {"name": whole([content(arguments[0]).partition(bytes(1))[0], 1], MOST), "flags": narrow(arguments[1])}
+
 
 class Ftruncate(Call):
     name = "ftruncate"
@@ -83,6 +105,7 @@ class Ftruncate(Call):
     kernel = numbered("ftruncate", 77, 46)
     blocks = False
     seccomp = allow("ftruncate")
+    by_registers, by_arguments = in_registers("fd", "size", wide=("size",))
 
     def make(self, fd: int, size: int) -> Made:
         return make(_ftruncate, fd, size)
@@ -105,6 +128,7 @@ class Lseek(Call):
     kernel = numbered("lseek", 8, 62)
     blocks = False
     seccomp = allow("lseek")
+    by_registers, by_arguments = in_registers("fd", "offset", "whence", wide=("offset",))
 
     def make(self, fd: int, offset: int, whence: int) -> Made:
         return make(_lseek, fd, offset, whence)
@@ -146,6 +170,12 @@ class Pread(Call):
         program.use("quoted")
         return [f"tell(os.pread({program.number(fd)}, {program.number(size)}, {program.number(offset, 64)}))"]
 
+    def by_registers(self, words: Sequence[int], memory: Memory, most: int = MOST) -> Given:
+        return {"fd": narrow(words[0]), "size": words[2], "offset": narrow(words[3], 64)}
+
+    def by_arguments(self, arguments: Sequence[Any], named: Given, most: int = MOST) -> Given:
+        return {"fd": narrow(arguments[0]), "size": arguments[1], "offset": narrow(arguments[2], 64)}
+
 
 class Pwrite(Call):
     name = "pwrite"
@@ -168,3 +198,11 @@ class Pwrite(Call):
         fd, data, offset = turn.step.arguments
         behind = f", {program.number(offset, 64)}))"
         return program.over(f"tell(os.pwrite({program.number(fd)}", program.text(data), behind)
+
+    def by_registers(self, words: Sequence[int], memory: Memory, most: int = MOST) -> Given:
+        held = data(memory, words[1], words[2], most)
+        return {"fd": narrow(words[0]), "data": held, "offset": narrow(words[3], 64)}
+
+    def by_arguments(self, arguments: Sequence[Any], named: Given, most: int = MOST) -> Given:
+        fd, text, offset = arguments
+        return {"fd": narrow(fd), "data": whole(text, most), "offset": narrow(offset, 64)}

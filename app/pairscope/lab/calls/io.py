@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import ctypes
 import socket
+from collections.abc import Sequence
 from typing import Any
 
 from pairscope.lab.calls.call import Actor, Call, CProgram, Made, PythonProgram, Turn, allow, numbered
+from pairscope.lab.calls.decoding import MOST, Data, Given, Memory, data, place, whole
 from pairscope.lab.calls.libc import INT, OFF, POINTER, SIZE, content, function, make
 from pairscope.lab.calls.options import getsockopt
 from pairscope.lab.constants import NUMBERS
 from pairscope.lab.given import content as text_of
-from pairscope.lab.given import integer, pointer
+from pairscope.lab.given import integer, narrow, pointer
 from pairscope.lab.model import Step, Value
 
 _read = function("read", OFF, INT, POINTER, SIZE)
@@ -104,6 +106,15 @@ class Read(Call):
             return [f"tell({made}[1])"]
         return [f"tell(os.read({program.number(fd)}, {program.number(more[0] if more else room)}))"]
 
+    def by_registers(self, words: Sequence[int], memory: Memory, most: int = MOST) -> Given:
+        at = place(memory, words[1])
+        return {"fd": narrow(words[0]), "size": words[2]} | ({"at": at} if at else {})
+
+    def by_arguments(self, arguments: Sequence[Any], named: Given, most: int = MOST) -> Given:
+        fd, size, *count = arguments
+        at = {"at": size} if isinstance(size, str) else {}
+        return {"fd": narrow(fd), "size": count[0] if count else size} | at
+
 
 class Write(Call):
     name = "write"
@@ -132,6 +143,16 @@ class Write(Call):
         cut = f"{shown}[:{program.number(count[0])}]" if count else shown
         return program.over(f"tell(os.write({program.number(fd)}", cut, "))")
 
+    def by_registers(self, words: Sequence[int], memory: Memory, most: int = MOST) -> Given:
+        return {"fd": narrow(words[0]), "data": data(memory, words[1], words[2], most)}
+
+    def by_arguments(self, arguments: Sequence[Any], named: Given, most: int = MOST) -> Given:
+        fd, text, *count = arguments
+        held = whole(text, most)
+        if count and isinstance(held, Data):
+            held = Data(count[0], held.head[: count[0]])
+        return {"fd": narrow(fd), "data": held}
+
 
 class Send(Call):
     name = "send"
@@ -159,6 +180,12 @@ class Send(Call):
             return [f"tell({program.raw('send')}, {given}))"]
         said = program.over("tell(sock.send(", program.text(data), f", {program.number(flags)}))")
         return [*program.borrowed(fd), *said]
+
+    def by_registers(self, words: Sequence[int], memory: Memory, most: int = MOST) -> Given:
+        return {"fd": narrow(words[0]), "data": data(memory, words[1], words[2], most), "flags": narrow(words[3])}
+
+    def by_arguments(self, arguments: Sequence[Any], named: Given, most: int = MOST) -> Given:
+        return {"fd": narrow(arguments[0]), "data": whole(arguments[1], most), "flags": narrow(arguments[2])}
 
 
 class Recv(Call):
@@ -202,3 +229,9 @@ class Recv(Call):
                 *(["if kept or not count:", f"    {told}", "else:", "    tell(count)"] if truncates else [told]),
             ]
         return [*program.borrowed(fd), f"tell(sock.recv({program.number(size)}, {program.number(flags)}))"]
+
+    def by_registers(self, words: Sequence[int], memory: Memory, most: int = MOST) -> Given:
+        return {"fd": narrow(words[0]), "size": words[2], "flags": narrow(words[3])}
+
+    def by_arguments(self, arguments: Sequence[Any], named: Given, most: int = MOST) -> Given:
+        return {"fd": narrow(arguments[0]), "size": arguments[1], "flags": narrow(arguments[2])}

@@ -5,9 +5,11 @@ from __future__ import annotations
 import ctypes
 import socket
 import struct
+from collections.abc import Sequence
 from typing import Any
 
 from pairscope.lab.calls.call import Actor, Call, CProgram, Made, PythonProgram, Turn, allow, numbered
+from pairscope.lab.calls.decoding import MOST, Data, Given, Memory, data, message, whole
 from pairscope.lab.calls.io import keeps, kept_c
 from pairscope.lab.calls.libc import INT, OFF, POINTER, SIZE, UINT, content, function, low, make
 from pairscope.lab.constants import NUMBERS
@@ -224,6 +226,24 @@ class Sendmsg(Call):
         more = (", control" if "raw" in given or bodies else "") + more
         return [*lines, *f"tell(raw_message(libc.sendmsg, {fd}, {pieces}{more}))".split("\n")]
 
+    def by_registers(self, words: Sequence[int], memory: Memory, most: int = MOST) -> Given:
+        given = {"fd": narrow(words[0]), "flags": narrow(words[2])}
+        found = message(memory, words[1], most)
+        if isinstance(found, str):
+            return given | {"message": found}
+        if "iov" in found:
+            found["iov"] = [data(memory, address, length, most) for address, length in found["iov"]]
+        return given | found
+
+    def by_arguments(self, arguments: Sequence[Any], named: Given, most: int = MOST) -> Given:
+        sent, length = control_data(**named)
+        claimed = sent[:length].ljust(min(length, len(sent) + 64), bytes(1))
+        given = {"fd": narrow(arguments[0]), "flags": narrow(named.get("flags", 0))}
+        parts = {"iov": [whole(text, most) for text in named.get("iov", ())]}
+        if bad := named.get("bad_iov"):
+            parts = {"bad_iov": bad}
+        return given | parts | {"control": Data(length, claimed[:most])}
+
 
 class Recvmsg(Call):
     name = "recvmsg"
@@ -339,3 +359,18 @@ class Recvmsg(Call):
             borrowed = lines if shown_pieces != "pieces" else []
             return [*borrowed, made, f"tell(*message({call}, {shown_pieces}{names}))"]
         return [*lines, made, f"tell(*message(sock.recvmsg_into(pieces{more}), {shown_pieces}{names}))"]
+
+    def by_registers(self, words: Sequence[int], memory: Memory, most: int = MOST) -> Given:
+        given = {"fd": narrow(words[0]), "flags": narrow(words[2])}
+        found = message(memory, words[1], 0)
+        if isinstance(found, str):
+            return given | {"message": found}
+        room = found.pop("control")
+        if "iov" in found:
+            found["iov"] = [length for _, length in found["iov"]]
+        return given | found | {"control": room.length if isinstance(room, Data) else room}
+
+    def by_arguments(self, arguments: Sequence[Any], named: Given, most: int = MOST) -> Given:
+        given = {"fd": narrow(arguments[0]), "flags": narrow(named.get("flags", 0))}
+        parts = {"bad_iov": named["bad_iov"]} if "bad_iov" in named else {"iov": list(named.get("iov", ()))}
+        return given | parts | {"control": named.get("control", CONTROL_ROOM)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import socket
 import struct
+from collections.abc import Sequence
 from typing import Any
 
 from pairscope.lab import named as naming
@@ -22,9 +23,10 @@ from pairscope.lab.calls.call import (
     plain_c,
     word,
 )
+from pairscope.lab.calls.decoding import MOST, Data, Given, Memory, data, in_registers
 from pairscope.lab.calls.libc import INT, POINTER, UINT, content, function, low, make
 from pairscope.lab.constants import NUMBERS
-from pairscope.lab.given import integer
+from pairscope.lab.given import integer, narrow
 from pairscope.lab.model import Text
 
 OPTIONS = tuple(
@@ -68,6 +70,7 @@ class Shutdown(Call):
     kernel = numbered("shutdown", 48, 210)
     blocks = False
     seccomp = allow("shutdown")
+    by_registers, by_arguments = in_registers("fd", "how")
 
     def make(self, fd: int, how: int) -> Made:
         return make(_shutdown, fd, how)
@@ -121,6 +124,16 @@ class Setsockopt(Call):
         said = f"tell(sock.setsockopt({program.number(level)}, {program.number(option)}, {shown}))"
         return [*program.borrowed(fd), *said.split("\n")]
 
+    def by_registers(self, words: Sequence[int], memory: Memory, most: int = MOST) -> Given:
+        value = data(memory, words[3], words[4] & 0xFFFF_FFFF, most)
+        return {"fd": narrow(words[0]), "level": narrow(words[1]), "option": narrow(words[2]), "value": value}
+
+    def by_arguments(self, arguments: Sequence[Any], named: Given, most: int = MOST) -> Given:
+        *numbers, value = arguments
+        fd, level, option = map(narrow, numbers)
+        body = struct.pack("=I", low(value)) if isinstance(value, int) else content(value)
+        return {"fd": fd, "level": level, "option": option, "value": Data(len(body), body[:most])}
+
 
 class Getsockopt(Call):
     name = "getsockopt"
@@ -132,6 +145,7 @@ class Getsockopt(Call):
     kernel = numbered("getsockopt", 55, 209)
     blocks = False
     seccomp = allow("getsockopt")
+    by_registers, by_arguments = in_registers("fd", "level", "option")
 
     def make(self, fd: int, level: int, option: int) -> Made:
         room, length = ctypes.create_string_buffer(256), ctypes.c_uint(256)

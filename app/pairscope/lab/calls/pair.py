@@ -7,6 +7,7 @@ import os
 from typing import Any
 
 from pairscope.lab.calls.call import Actor, Call, CProgram, Made, PythonProgram, Turn, allow, numbered
+from pairscope.lab.calls.decoding import in_registers
 from pairscope.lab.calls.families import DOMAIN, allow_domains
 from pairscope.lab.calls.libc import INT, POINTER, function, make
 from pairscope.lab.given import integer
@@ -38,6 +39,7 @@ class Socketpair(_Pair):
     summary = "two sockets, connected to each other"
     kernel = numbered("socketpair", 53, 199)
     seccomp = allow_domains("socketpair")
+    by_registers, by_arguments = in_registers("domain", "type", "protocol")
 
     def make(self, domain: int, kind: int, protocol: int) -> Made:
         return _two(_socketpair, domain, kind, protocol)
@@ -60,6 +62,7 @@ class Pipe2(_Pair):
     summary = "a pipe: the end to read, then the end to write"
     kernel = numbered("pipe2", 293, 59)
     seccomp = allow("pipe2")
+    by_registers, by_arguments = in_registers("", "flags")
 
     def make(self, flags: int) -> Made:
         return _two(_pipe2, after=(flags,))
@@ -80,6 +83,7 @@ class Pipe(_Pair):
     summary = "the same without flags"
     kernel = numbered("pipe", 22, 59, there="pipe2")
     seccomp = allow("pipe", "pipe2")
+    by_registers, by_arguments = in_registers()
 
     def make(self) -> Made:
         return _two(_pipe)

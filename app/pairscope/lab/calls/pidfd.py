@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pairscope.lab.calls.call import MACHINE, Actor, Call, CProgram, Made, PythonProgram, Turn, allow, numbered
+from pairscope.lab.calls.decoding import in_registers
 from pairscope.lab.calls.libc import LONG, function, made_one, make
 
 _syscall = function("syscall", LONG, LONG, LONG, LONG, LONG, LONG)
@@ -18,6 +19,7 @@ class PidfdOpen(Call):
     kernel = numbered("pidfd_open", 434, 434)
     blocks = False
     seccomp = allow("pidfd_open")
+    by_registers, by_arguments = in_registers("process", "flags")
 
     def make(self, process: int, flags: int) -> Made:
         return made_one(make(_syscall, self.kernel[MACHINE].number, process, flags, 0, 0))
@@ -42,6 +44,7 @@ class PidfdSendSignal(Call):
     kernel = numbered("pidfd_send_signal", 424, 424)
     blocks = True
     seccomp = allow("pidfd_send_signal")
+    by_registers, by_arguments = in_registers("fd", "signal")
 
     def make(self, fd: int, number: int) -> Made:
         return make(_syscall, self.kernel[MACHINE].number, fd, number, 0, 0)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import signal
+from collections.abc import Sequence
 from typing import Any
 
 from pairscope.lab.calls.call import Actor, Call, CProgram, Made, PythonProgram, Turn, allow, numbered
+from pairscope.lab.calls.decoding import MOST, Data, Given, Memory, data, in_registers
 from pairscope.lab.calls.libc import INT, POINTER, function, make
-from pairscope.lab.given import integer, word
+from pairscope.lab.given import integer, narrow, word
 
 _signal = function("signal", POINTER, INT, POINTER)
 _kill = function("kill", INT, INT, INT)
@@ -72,6 +74,14 @@ class Signal(Call):
         )
         return [f"found = {call}", again, "tell(before(found))"]
 
+    def by_registers(self, words: Sequence[int], memory: Memory, most: int = MOST) -> Given:
+        action = data(memory, words[1], 8, 8)
+        handler = int.from_bytes(action.head, "little") if isinstance(action, Data) else -1
+        return {"signal": narrow(words[0]), "handler": {0: "SIG_DFL", 1: "SIG_IGN", -1: ""}.get(handler, "HANDLER")}
+
+    def by_arguments(self, arguments: Sequence[Any], named: Given, most: int = MOST) -> Given:
+        return {"signal": narrow(arguments[0]), "handler": arguments[1]}
+
 
 class Kill(Call):
     name = "kill"
@@ -82,6 +92,7 @@ class Kill(Call):
     kernel = numbered("kill", 62, 129)
     blocks = True
     seccomp = allow("kill")
+    by_registers, by_arguments = in_registers("process", "signal")
 
     def make(self, process: int, number: int) -> Made:
         return make(_kill, process, number)

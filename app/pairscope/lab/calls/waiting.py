@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import struct
+from collections.abc import Sequence
 from typing import Any
 
 from pairscope.lab.calls.call import (
+    MACHINE,
     Actor,
     Call,
     CProgram,
@@ -17,11 +19,14 @@ from pairscope.lab.calls.call import (
     naming_c,
     numbered,
 )
+from pairscope.lab.calls.decoding import MOST, Data, Given, Memory, data, in_registers
 from pairscope.lab.calls.libc import INT, POINTER, UINT, function, low, made_one, make
-from pairscope.lab.given import integer, items
+from pairscope.lab.given import integer, items, narrow
 
 _eventfd = function("eventfd", INT, UINT, INT)
 _poll = function("poll", INT, POINTER, ctypes.c_ulong, INT)
+_NFDS = 1024
+"""Entries that are looked at: more are beyond most programs' RLIMIT_NOFILE."""
 
 
 class Eventfd(Call):
@@ -33,6 +38,7 @@ class Eventfd(Call):
     kernel = numbered("eventfd2", 290, 19)
     blocks = False
     seccomp = allow("eventfd2")
+    by_registers, by_arguments = in_registers("value", "flags")
 
     def make(self, value: int, flags: int) -> Made:
         return made_one(make(_eventfd, value, flags))
@@ -104,3 +110,34 @@ class Poll(Call):
             *f"fds = (PollFd * {len(numbers)})({program.listed(entries)[1:-1]})".split("\n"),
             f"tell({program.raw('poll')}, {given}), revents(entry.revents for entry in fds))",
         ]
+
+    def by_registers(self, words: Sequence[int], memory: Memory, most: int = MOST) -> Given:
+        entries = data(memory, words[0], 8 * min(words[1], _NFDS), 8 * _NFDS) if words[1] else Data(0, b"")
+        if not isinstance(entries, Data):
+            return {"fd": entries, "timeout": self._milliseconds(words, memory)}
+        found = list(struct.iter_unpack("=iHH", entries.head))
+        return {
+            "fd": [fd for fd, _, _ in found],
+            "events": [events for _, events, _ in found],
+            "timeout": self._milliseconds(words, memory),
+        }
+
+    @staticmethod
+    def _milliseconds(words: Sequence[int], memory: Memory) -> int:
+        """poll has them in a register, ppoll, which aarch64 has in its place, as a timespec; -1: without an end."""
+        if MACHINE == "x86_64":
+            return narrow(words[2])
+        if not words[2]:
+            return -1
+        seconds, nano = struct.unpack("=qq", memory(words[2], 16))
+        return int(seconds * 1000 + nano // 1_000_000)
+
+    def by_arguments(self, arguments: Sequence[Any], named: Given, most: int = MOST) -> Given:
+        fds, events, timeout = arguments
+        numbers = list(fds) if isinstance(fds, (list, tuple)) else [fds]
+        wanted = list(events) if isinstance(events, (list, tuple)) else [events] * len(numbers)
+        return {
+            "fd": [narrow(fd) for fd in numbers],
+            "events": [mask & 0xFFFF for mask in wanted],
+            "timeout": narrow(timeout),
+        }
