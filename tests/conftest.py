@@ -1,28 +1,36 @@
 """What holds for every test: the order, the marks, the programs that must be there, and that nothing is left behind.
 
-The order is by cost, cheapest first: tests without a mark, then database, pool, web, browser, lamp, guest.
+The order is by cost, cheapest first: tests without a mark, then process, database, pool, web, browser, lamp, guest. A
+test without a mark starts no process: that is what ``script/test --quick`` runs, and it is checked.
+
+script/test runs two processes of pytest side by side (pytest-xdist), as most tests wait for others much of the time.
+Each takes the next file in this order (tests/shares.py) and has a TMPDIR, a mark of its processes and servers of its
+own, so neither finds what the other one holds. Tests marked ``alone`` have the machine for themselves (tests/alone.py).
 """
 
 from __future__ import annotations
 
 import gc
+import getpass
 import os
 import shutil
 import signal
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests import fonts, leaks
+from tests import alone, budget, fonts, leaks
 from tests.browser import FONTS
-from tests.database import history, mariadb  # noqa: F401 fixtures: one server for the whole session
+from tests.database import history, mariadb, running_mariadb  # noqa: F401 fixtures for every test
 from tests.lamp import lamp, running_lamp  # noqa: F401
 from tests.running import running_server, server  # noqa: F401 fixtures for every test
 from tests.wheel import installed, wheel  # noqa: F401
 
-ORDER = ("unit", "database", "pool", "web", "browser", "lamp", "guest")
+ORDER = ("unit", "process", "database", "pool", "web", "browser", "lamp", "guest")
 
 NEEDS = {
     "database": ("mariadbd", "mariadb-install-db", "mariadb"),
@@ -34,6 +42,21 @@ PLACES = os.pathsep.join(
     (os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/lib/apache2/modules")
 )
 """Debian's servers stand outside of an ordinary user's PATH."""
+
+
+STARTS = {"os.fork", "os.forkpty", "os.posix_spawn", "subprocess.Popen"}
+"""Python's audit events of a process that begins. https://docs.python.org/3/library/audit_events.html"""
+started: list[str] = []
+"""Every process that this one has begun, as its event and what it runs."""
+BEFORE = pytest.StashKey[int]()
+
+
+def _noted(event: str, arguments: tuple[Any, ...]) -> None:
+    if event in STARTS:
+        started.append(f"{event}{arguments[:2]}"[:200])
+
+
+sys.addaudithook(_noted)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -48,6 +71,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     os.environ[FONTS] = config.getoption("--fonts")
+    if not hasattr(config, "workerinput"):  # who gives out the tests counts
+        config.pluginmanager.register(budget.Count(config, group_of))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    from tests.shares import Shares  # not needed by who runs all tests in one process
+
+    return Shares(config, log)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -59,11 +91,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 item.add_marker(skip)
 
 
+def group_of(marks: Iterable[str]) -> str:
+    """The dearest of the marks that say a cost."""
+    return ORDER[max((ORDER.index(mark) for mark in marks if mark in ORDER), default=0)]
+
+
 def _cost(item: pytest.Item) -> int:
-    return max((ORDER.index(mark.name) for mark in item.iter_markers() if mark.name in ORDER), default=0)
+    return ORDER.index(group_of(mark.name for mark in item.iter_markers()))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    with alone.turn(item.get_closest_marker("alone") is not None, beside=hasattr(item.config, "workerinput")):
+        return (yield)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    item.stash[BEFORE] = len(started)
     wanted: list[str] = []
     for mark in item.iter_markers():
         wanted += mark.args if mark.name == "needs" else NEEDS.get(mark.name, ())
@@ -76,20 +120,20 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def temporary_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def temporary_directory() -> Iterator[Path]:
     """The TMPDIR of the test process and all that it starts: a directory of its own, short enough for AF_UNIX paths."""
     before = os.environ.get("TMPDIR"), tempfile.tempdir
     directory = Path(tempfile.mkdtemp(prefix="ps", dir="/tmp"))
     directory.chmod(0o711)  # as root, servers of other users pass through it
     os.environ["TMPDIR"] = tempfile.tempdir = str(directory)
     os.environ[leaks.MARK] = directory.name
-    # pytest's own, made now: the first test that asks for tmp_path did not leave it
-    base = tmp_path_factory.getbasetemp()
+    own = directory / f"pytest-of-{getpass.getuser()}"
+    own.mkdir(0o700)  # pytest's own, made now: the first test that asks for tmp_path, or runs pytest, did not leave it
     yield directory
     os.environ.pop(leaks.MARK)
     os.environ.pop("TMPDIR") if before[0] is None else os.environ.update(TMPDIR=before[0])
     tempfile.tempdir = before[1]
-    left = sorted(entry.name for entry in directory.iterdir() if entry not in base.parents)
+    left = sorted(entry.name for entry in directory.iterdir() if entry != own)
     shutil.rmtree(directory, ignore_errors=True)
     assert not left, f"left in TMPDIR by a fixture of the session: {', '.join(left)}"
 
@@ -100,6 +144,8 @@ def nothing_left_behind(request: pytest.FixtureRequest, temporary_directory: Pat
 
     Fixtures of a wider scope are set up before this one and so belong to what was there before.
     """
+    if request.node.get_closest_marker("database"):
+        request.getfixturevalue("running_mariadb")  # is what was there before, also for the first that uses it
     if request.node.get_closest_marker("leaves"):
         yield
         return
@@ -123,3 +169,6 @@ def nothing_left_behind(request: pytest.FixtureRequest, temporary_directory: Pat
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
     if left:
         pytest.fail(f"left behind: {left}", pytrace=False)
+    begun = started[request.node.stash[BEFORE] :]
+    if begun and not _cost(request.node):
+        pytest.fail(f"no mark says so, but it starts processes: {', '.join(begun)}", pytrace=False)

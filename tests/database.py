@@ -148,16 +148,17 @@ def server(*options: str) -> Iterator[MariaDB]:
         shutil.rmtree(directory)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def mariadb(request: pytest.FixtureRequest, temporary_directory: Path) -> Iterator[MariaDB | None]:
-    """The session's server: started before the first test if any is marked ``database``, as one that asks for it must
-    be."""
-    wanted = any(item.get_closest_marker("database") for item in request.session.items)
-    if not wanted or not all(shutil.which(tool, path=PLACES) for tool in ("mariadbd", "mariadb-install-db")):
-        yield None
-        return
+@pytest.fixture(scope="session")
+def running_mariadb(temporary_directory: Path) -> Iterator[MariaDB]:
+    """One server for all tests that are marked ``database``, started for the first of them."""
     with server() as made:
         yield made
+
+
+@pytest.fixture
+def mariadb(request: pytest.FixtureRequest) -> MariaDB | None:
+    """The session's server for a test that is marked ``database``, as one that uses it must be; else None."""
+    return request.getfixturevalue("running_mariadb") if request.node.get_closest_marker("database") else None
 
 
 both = pytest.mark.parametrize("database", ["sqlite", pytest.param("mariadb", marks=pytest.mark.database)])

@@ -69,6 +69,7 @@ def test_celery_takes_part_where_redis_is(tmp_path):
     assert all(row["ratio"] > 0 for row in rows)
 
 
+@pytest.mark.process
 def test_transfers_are_measured_on_both_cores_and_on_one(tmp_path):
     rows = bench(tmp_path, "transfers")["rows"]
     assert [(row["what"], row["target"]) for row in rows] == [
@@ -86,6 +87,7 @@ def test_the_recorder_is_measured_on_rows_that_all_arrive(tmp_path):
     assert [check["holds"] for check in found["checks"]] == [True, True]
 
 
+@pytest.mark.process
 def test_an_unknown_benchmark_is_answered_with_those_that_there_are():
     done = subprocess.run([sys.executable, "-m", "bench", "nonsense"], capture_output=True, text=True, timeout=30)
     assert done.returncode == 2 and "round-trip, recorder, transfers" in done.stderr

@@ -159,6 +159,7 @@ def test_a_full_queue_says_try_again(ends):
     assert 100 < sent < 1000
 
 
+@pytest.mark.process
 def test_peer_credentials_of_a_pair_name_its_creator_on_both_ends(ends):
     pid = os.fork()
     if pid == 0:
@@ -168,6 +169,7 @@ def test_peer_credentials_of_a_pair_name_its_creator_on_both_ends(ends):
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
+@pytest.mark.process
 def test_descriptors_in_flight_count_for_the_user_and_root_is_exempt(null):
     """ETOOMANYREFS, fs/af_unix.c too_many_unix_fds: the sum over a user's sockets against the sender's
     RLIMIT_NOFILE."""

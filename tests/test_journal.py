@@ -395,6 +395,7 @@ def test_a_journal_of_the_version_whose_positions_had_no_steps_is_read_and_gone_
         assert [position for position, _ in read_all(tmp_path, 1005)] == [writer.begin]
 
 
+@pytest.mark.process
 def test_a_journal_has_one_writer(tmp_path):
     program = (
         "import sys; from pathlib import Path; from pairscope.journal.writer import Writer; w = "
@@ -430,6 +431,7 @@ def test_a_reader_that_saw_a_segment_without_a_head_reads_what_stands_there_when
         assert [record.id for _, record in reader.read()] == [3]
 
 
+@pytest.mark.process
 def test_a_killed_writer_leaves_what_it_had_acknowledged(tmp_path):
     program = """
 import sys
@@ -463,6 +465,7 @@ while True:
         assert written == list(range(1, len(written) + 1)) and acknowledged <= len(written) <= acknowledged + 1
 
 
+@pytest.mark.process
 def test_a_disk_without_room_loses_nothing_and_says_so(tmp_path):
     """RLIMIT_FSIZE stands for the full disk: the write is short at the limit, or fails with EFBIG."""
     program = """
@@ -488,6 +491,7 @@ writer.append([Outcome(number + 1, "received", 0, 0, [], "after")])
     assert "the journal cannot grow" in said and written == list(range(1, int(said.split()[0]) + 2))
 
 
+@pytest.mark.process
 def test_a_new_segment_is_begun_although_the_process_has_no_descriptor_left(tmp_path):
     program = """
 import errno, os, resource, sys

@@ -20,6 +20,8 @@ from pairscope.web.lab.reading import Reading
 from tests.test_lab_gallery import once
 from tests.test_lab_random import RUNS, no_directory_beside_the_code, scenarios  # noqa: F401 a fixture
 
+pytestmark = pytest.mark.process
+
 IDENTITY = {"processes": "name", "objects": "inode", "descriptors": "number", "threads": "name"}
 """Lists of things, and the key that tells one from another."""
 UNSHRUNK = (Phase.explicit, Phase.generate)

@@ -32,6 +32,8 @@ from pairscope.lab.language import parse, quoted
 from pairscope.lab.stage import manager
 from pairscope.lab.stage.apart import apart
 
+pytestmark = pytest.mark.process
+
 c_program, python_program = (importlib.import_module(f"pairscope.lab.exports.{name}") for name in ("c", "python"))
 """The modules: the package has functions of the same names."""
 COMPILE = ("gcc", "-std=c11", "-Wall", "-Wextra", "-Werror", "-O2")

@@ -29,6 +29,8 @@ from pairscope.lab.stage.allowance import Allowance
 from tests import leaks
 from tests.eventually import eventually
 
+pytestmark = pytest.mark.process
+
 PIPE = "a: pipe -> r w\n"
 PAIR = "a: socketpair AF_UNIX SOCK_SEQPACKET 0 -> x y\n"
 BUSY = """

@@ -113,6 +113,7 @@ def test_every_step_that_could_surprise_says_what_is_expected(name):
 
 
 @pytest.mark.parametrize("name", gallery.names())
+@pytest.mark.process
 def test_a_scenario_holds_five_times_in_a_row(name):
     for run in (once(name), *(played(name) for _ in range(4))):
         assert not wrong(run)
@@ -120,6 +121,7 @@ def test_a_scenario_holds_five_times_in_a_row(name):
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", gallery.names())
+@pytest.mark.process
 def test_a_scenario_holds_fifty_times_in_a_row(name):
     for turn in range(50):
         assert not wrong(played(name)), f"turn {turn}"
@@ -147,6 +149,7 @@ me: write a "x" => killed=SIGPIPE
 """
 
 
+@pytest.mark.process
 def test_what_the_notices_say_of_other_types_of_sockets_is_so():
     run = manager.run(parse(NOTICES))
     assert not wrong(run)

@@ -17,6 +17,8 @@ from pairscope.lab.language import parse
 from pairscope.lab.stage import manager
 from pairscope.lab.stage.actor import HIDDEN
 
+pytestmark = pytest.mark.process
+
 FEW = (
     "parent-and-child",
     "a-file-handed-over",

@@ -31,9 +31,10 @@ from tests.oracle import Play, Seen, constant
 from tests.test_lab_exports import COMPILE, PYTHON, account
 from tests.test_lab_random import scenarios
 
-pytestmark = pytest.mark.skipif(
-    platform.machine() != "x86_64", reason="the oracle knows the numbers of x86_64's system calls"
-)
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.skipif(platform.machine() != "x86_64", reason="the oracle knows the numbers of x86_64's system calls"),
+]
 OFTEN = 5
 """How often a scenario is played again on both sides before they are said to disagree: what the kernel decides one way
 or another is open."""

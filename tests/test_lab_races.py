@@ -15,6 +15,8 @@ from pairscope.lab.language import parse
 from pairscope.lab.stage import manager
 from tests.test_lab_gallery import once
 
+pytestmark = pytest.mark.process
+
 PAIR = "m: socketpair AF_UNIX SOCK_STREAM 0 -> a b\nm: fork -> p\nm: fork -> q\n"
 READERS = PAIR + 'p: read a 8 => blocks\nq: read a 8 => blocks\nm: write b "hello"\n'
 

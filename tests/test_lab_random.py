@@ -19,6 +19,8 @@ from pairscope.lab.language import PROCESSES_MAX, format, parse
 from pairscope.lab.stage import manager
 from tests.eventually import eventually
 
+pytestmark = pytest.mark.process
+
 RUNS = settings(
     # The same scenarios in each run of the tests; --long tries others.
     derandomize=True,

@@ -28,6 +28,8 @@ from pairscope.lab.stage import confine, manager
 from tests.eventually import eventually
 from tests.test_lab_language import DOCUMENT, documented
 
+pytestmark = pytest.mark.process
+
 libc = ctypes.CDLL(None, use_errno=True)
 
 

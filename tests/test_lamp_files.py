@@ -42,6 +42,7 @@ def box(directory: Path) -> Installation:
 
 @pytest.mark.needs("apache2", "mod_wsgi.so")
 @pytest.mark.parametrize("name", ["box", ODD.replace('"', "")])
+@pytest.mark.process
 def test_apache_accepts_a_boxs_site(tmp_path: Path, name: str) -> None:
     directory = tmp_path / name
     directory.mkdir()

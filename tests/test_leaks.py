@@ -7,8 +7,12 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+import pytest
+
 from tests import leaks
 from tests.eventually import eventually
+
+pytestmark = pytest.mark.process
 
 
 def test_a_descriptor_left_open_is_found(temporary_directory: Path) -> None:

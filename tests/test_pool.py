@@ -744,6 +744,7 @@ def test_every_message_of_a_job_is_journaled_with_its_descriptor_on_both_sides(s
             assert message.received >= message.sent
 
 
+@pytest.mark.alone  # the worker is at it for a second: under load its report was read when the job had ended
 def test_a_task_that_takes_long_is_known_as_received_while_the_worker_is_at_it(shared, client, tmp_path):
     big = os.open(tmp_path / "big", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
     os.truncate(big, 250_000_000)

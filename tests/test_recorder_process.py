@@ -43,6 +43,8 @@ from tests.eventually import eventually
 from tests.refusing import EXECUTE, Refusing, is_work, refusing_relay
 from tests.story import RECORDS_OF_A_JOB, Story
 
+pytestmark = pytest.mark.process
+
 
 class Recorder:
     """A recorder, seen from where its supervisor is."""

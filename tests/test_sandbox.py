@@ -20,6 +20,8 @@ from pairscope.sandbox import BOTH, LEVELS, NONE, SECCOMP, landlock, syscalls
 from tests.confinement import AS_ROOT, ROOT, UID, Confined, Scene, victim
 from tests.eventually import eventually
 
+pytestmark = pytest.mark.process
+
 DOCUMENT = (ROOT / "docs/sandbox.md").read_text()
 ROWS = re.findall(r"^\| ([^|]+) \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", DOCUMENT, re.MULTILINE)
 ATTACKS = {row[0].replace(" ", "-"): row[1:] for row in ROWS if row[0] not in ("attack",)}

@@ -65,6 +65,7 @@ def test_every_step_says_what_for_and_what_one_should_see_and_notes_on_other_sys
 
 
 @pytest.mark.parametrize("name", ["steps.sh", "provision.sh", "unprovision.sh", "vagrant.sh", "pairscope.sh"])
+@pytest.mark.process
 def test_the_shell_of_the_provisioning_is_shell(name: str):
     done = subprocess.run(["sh", "-n", ROOT / "deploy" / name], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -86,6 +87,7 @@ def test_what_the_advice_of_a_step_that_is_left_out_names_was_installed_before_b
 
 
 @pytest.mark.parametrize("protects", ["strict", "full", "no"])
+@pytest.mark.process
 def test_a_drop_in_is_written_where_apaches_service_is_read_only_and_nowhere_else(tmp_path: Path, protects: str):
     """The step's own shell, on a directory of ours and with a systemctl that answers. script/fresh-test --hardened
     tries it under systemd."""
@@ -310,6 +312,7 @@ def apart(*command: object, namespace: str) -> str:
 
 
 @pytest.mark.needs("ip", "ss")
+@pytest.mark.process
 def test_the_firewall_waits_for_services_and_for_no_loopback_link_or_resolver():
     said = apart(sys.executable, ROOT / "tests" / "programs" / "listeners.py", PROVISION, namespace="--net")
     assert re.findall(r"(\d+/\w+) \(", said) == [
@@ -348,6 +351,7 @@ say 'others, at the next run'
 """
 
 
+@pytest.mark.process
 def test_lists_of_packages_are_as_old_as_the_archive_made_them_whatever_apt_does_with_its_cache():
     script = PROVISION.read_text()
     functions = script[script.index("# ---- what the steps") : script.index("# ---- whether this machine fits")]
@@ -398,6 +402,7 @@ print(json.dumps({row.title: (row.verdict, row.observed, row.drift) for row in c
 """Prints what the checks of a box find as nobody, in a mount namespace whose /proc hides others."""
 
 
+@pytest.mark.process
 def test_where_proc_shows_nobody_else_a_check_says_what_it_cannot_see_and_who_can(settings: Settings):
     if os.geteuid():
         pytest.skip("not root: no /proc of its own can be mounted")

@@ -18,6 +18,8 @@ from pairscope.store.models import Own, Token
 from tests.database import both
 from tests.test_store_queries import History
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture
 def sessions(history: Settings) -> Iterator[tuple[Session, Session, History]]:

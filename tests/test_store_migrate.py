@@ -63,6 +63,7 @@ def test_a_migration_that_was_interrupted_goes_on_where_it_stopped(mariadb: Mari
 
 
 @both
+@pytest.mark.process
 def test_migrations_started_at_once_make_the_tables_once(database: str, mariadb: MariaDB, tmp_path: Path) -> None:
     file = tmp_path / "settings.toml"
     url = mariadb.fresh() if database == "mariadb" else f"sqlite:///{tmp_path}/history.sqlite"

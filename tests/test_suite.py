@@ -1,0 +1,142 @@
+"""The rules of the tests themselves: which of them may start a process, who runs beside whom, what a run may take."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import alone, budget
+from tests.conftest import ORDER, group_of
+from tests.eventually import eventually
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(directory: Path, *options: str, **files: str) -> tuple[int, str]:
+    """Runs tests of our own under the rules of this checkout; the exit status, and what was said."""
+    for name, text in files.items():
+        (directory / f"test_{name}.py").write_text("import os, subprocess, sys, pytest\n" + text)
+    command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-c", str(ROOT / "pyproject.toml")]
+    done = subprocess.run(
+        [*command, "-p", "no:cacheprovider", "--verbose", *options, str(directory)],
+        cwd=ROOT,
+        env={name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")} | {"CI": "true"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.process
+def test_who_starts_a_process_says_so_by_a_mark(tmp_path: Path) -> None:
+    start = "def test_{}(): subprocess.run(['true'])\n"
+    status, said = run(tmp_path, one=start.format("silent") + "@pytest.mark.process\n" + start.format("marked"))
+    assert status == 1 and "2 passed, 1 error" in said, said
+    assert "ERROR at teardown of test_silent" in said and "no mark says so, but it starts processes" in said, said
+
+
+@pytest.mark.process
+def test_two_that_run_side_by_side_see_only_what_they_left_themselves(tmp_path: Path) -> None:
+    leave = (
+        "@pytest.mark.process\n"
+        "def test_a_left_process():\n"
+        "    assert subprocess.Popen(['sleep', '600'], stdin=subprocess.DEVNULL, start_new_session=True)\n"
+    )
+    other = "\n".join(
+        f"@pytest.mark.process\ndef test_clean_{number}(): subprocess.run(['sleep', '0.05'])" for number in range(8)
+    )
+    tool = "@pytest.mark.needs('no-such-tool')\ndef test_a_tool(): pass\n"
+    status, said = run(tmp_path, "-n", "2", one=leave, two=other, three=tool)
+    assert status == 1 and "9 passed, 2 errors" in said, said
+    assert "ERROR at teardown of test_a_left_process" in said and "left behind: process" in said, said
+    assert "not installed: no-such-tool" in said, "a missing tool fails in CI as without xdist"
+    assert said.index("test_a_tool") < said.index("test_clean_0"), "what starts nothing comes first"
+
+
+def test_who_must_be_alone_waits_for_the_others_and_lets_none_in_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("LOCK", "GATE"):
+        (tmp_path / name).touch()
+        monkeypatch.setattr(alone, name, tmp_path / name)
+    happened: list[str] = []
+
+    def other(name: str, by_itself: bool) -> threading.Thread:
+        def take() -> None:
+            with alone.turn(by_itself, beside=True):
+                happened.append(name)
+
+        made = threading.Thread(target=take)
+        made.start()
+        return made
+
+    def waiting() -> int:
+        locks = Path("/proc/locks").read_text().splitlines()
+        inodes = [f":{(tmp_path / name).stat().st_ino} " for name in ("LOCK", "GATE")]
+        return sum("->" in line and any(inode in line for inode in inodes) for line in locks)
+
+    with alone.turn(False, beside=True):
+        with alone.turn(False, beside=True):
+            happened.append("two side by side")
+        first = other("alone", True)
+        eventually(lambda: waiting() == 1, "it waits")
+        second = other("after", False)
+        eventually(lambda: waiting() == 2, "so does who comes after it")
+        happened.append("the first one's end")
+    first.join()
+    second.join()
+    assert happened == ["two side by side", "the first one's end", "alone", "after"]
+
+
+def test_each_group_has_a_budget_and_the_whole_too() -> None:
+    assert set(budget.read()) == {*ORDER, "whole"}
+    assert all(minutes > 0 for minutes in budget.read().values())
+
+
+class Told:
+    """What pytest tells a plugin, as far as the budget looks at it."""
+
+    class option:
+        keyword = markexpr = ""
+        long = collectonly = False
+
+    args_source = pytest.Config.ArgsSource.TESTPATHS
+    exitstatus = pytest.ExitCode.OK
+
+    def __init__(self, when: str = "", duration: float = 0.0, **keywords: int) -> None:
+        self.when, self.duration, self.keywords = when, duration, keywords
+
+
+@pytest.mark.parametrize(("ci", "factor", "status"), [("true", 1.4, 0), ("true", 1.6, 1), ("", 1.6, 0)])
+def test_a_group_that_passes_its_budget_by_half_fails_the_run_of_ci(
+    ci: str, factor: float, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CI", ci)
+    told: Any = Told()
+    count = budget.Count(told, group_of)
+    report: Any = Told("call", budget.read()["pool"] * factor, pool=1, web_like=1, process=1)
+    count.pytest_runtest_logreport(report)
+    count.pytest_sessionfinish(told)
+    assert told.exitstatus == status
+    (line,) = [line for line in count.lines if line.group == "pool"]
+    assert line.tests == 1 and ("more than 1.5 times its budget" in str(line)) == (factor > 1.5), line
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [{"keyword": "x"}, {"markexpr": "pool"}, {"long": True}, {"args_source": pytest.Config.ArgsSource.ARGS}],
+    ids=str,
+)
+def test_a_part_of_the_tests_has_no_budget(chosen: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    told: Any = Told()
+    assert budget.is_whole(told)
+    for name, value in chosen.items():
+        monkeypatch.setattr(told if name == "args_source" else told.option, name, value)
+    assert not budget.is_whole(told)
