@@ -36,6 +36,7 @@ ELSEWHERE = re.compile(
     r"var/.*"  # the state of the embedded run
     r"|(?:web|pool|migrate)\.toml|conf-available/.*"  # an installation's
     r"|lab\.c"  # a visitor's
+    r"|\.venv/bin/.*"  # of the environment
     r"|multipart/form-data|80/tcp|(?:bento|debian)/.*"  # a media type, a port, Vagrant's boxes
 )
 """What is written as a file and is none of the project."""
