@@ -900,7 +900,7 @@ once."""
 
 def test_a_descriptor_that_is_submitted_is_looked_at_once(tmp_path, file):
     (tmp_path / "sitecustomize.py").write_text(LOOKING)
-    with running(tmp_path, PYTHONPATH=f"{tmp_path}{os.pathsep}{os.getcwd()}") as pool:
+    with running(tmp_path, PYTHONPATH=f"{tmp_path}{os.pathsep}{SOURCE}") as pool:
         pool.ready()
 
         def looks() -> int:
