@@ -135,6 +135,7 @@ done_apache_places; echo $?; do_apache_places; echo $?; done_apache_places; echo
     )
 
 
+@pytest.mark.process
 @pytest.mark.needs("rsync")
 def test_of_an_older_box_nothing_of_the_code_stays_that_a_newer_checkout_has_no_longer(tmp_path: Path):
     """The step's own shell. script/fresh-test --upgrade tries it on a box."""
