@@ -106,6 +106,23 @@ MORE = {
         p: write a "\\12\\0017" => 3
         p: exit 300
         """,
+    "what waits": """
+        p: socketpair AF_UNIX SOCK_STREAM 0 -> a b
+        p: write a "hello"
+        p: ioctl b FIONREAD => 0 value=5
+        p: ioctl a SIOCOUTQ => 0
+        p: ioctl a FIONREAD => value=0
+        p: read b 5
+        p: ioctl a SIOCOUTQ => value=0
+        p: pipe -> r w
+        p: write w "abc"
+        p: ioctl r 0x541b => value=3
+        p: ioctl r SIOCOUTQ => ENOTTY
+        p: ioctl -1 FIONREAD => EBADF
+        p: isatty a => 0
+        p: isatty 0 => 0
+        p: isatty -1 => 0
+        """,
     "networks": """
         p: socket AF_INET6 SOCK_STREAM 0 -> s
         p: bind s "[::1]:0"
@@ -1109,3 +1126,11 @@ def test_each_file_of_pieces_is_a_part_of_programs_and_names_only_pieces(languag
     assert files == set(module.PIECES) | set(module.STAGE)
     lost = {name: need for name, each in module.PIECES.items() for need in each.needs if need not in module.PIECES}
     assert not lost, "what a piece needs is a piece"
+
+
+def test_a_transcript_tells_what_the_kernel_was_asked_for_where_the_c_library_has_another_name() -> None:
+    lines = exports.transcript(played(MORE["what waits"])).splitlines()
+    told = [line for line in lines if line.startswith("ioctl(")]
+    assert told[0] == f"{'ioctl(4, FIONREAD, [5])':<40} = 0"
+    assert f"{'ioctl(-1, FIONREAD, ?)':<40} = -1 EBADF (Bad file descriptor)" in told
+    assert told[-1] == f"{'ioctl(-1, TCGETS, ?)':<40} = ?", "isatty hides what the kernel answered"

@@ -213,6 +213,8 @@ p: setsockopt a SOL_SOCKET SO_RCVTIMEO x"00"
 p: getsockopt a SOL_SOCKET SO_PEERCRED => value=[p, 0, 0]
 p: fcntl a F_ADD_SEALS F_SEAL_WRITE|F_SEAL_GROW => EINVAL
 p: fcntl a F_GETFD => 0
+p: ioctl a FIONREAD => 0 value=3
+p: isatty a => 0
 p: fcntl a F_DUPFD 10 -> u => 10
 p: open "f" O_RDWR|O_CREAT 0x180 -> i
 p: memfd_create "m" MFD_ALLOW_SEALING -> m

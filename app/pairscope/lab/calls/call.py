@@ -10,6 +10,7 @@ from pairscope.lab.calls.programs import Actor as Actor  # `as`: the file of a c
 from pairscope.lab.calls.programs import CProgram as CProgram
 from pairscope.lab.calls.programs import PythonProgram as PythonProgram
 from pairscope.lab.calls.programs import Turn as Turn
+from pairscope.lab.constants import NUMBERS
 from pairscope.lab.model import Step
 
 MACHINE = "x86_64" if platform.machine() == "x86_64" else "aarch64"
@@ -75,6 +76,8 @@ class Choice:
     """The constants that stand for them."""
     words: str = ""
     """In place of ``one of`` and the names."""
+    numbers: dict[str, int] = dataclasses.field(default_factory=dict)
+    """Of constants that the table of constants has not, and gets from here."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -166,6 +169,7 @@ class Call:
         for kind, choice in cls.choices.items():
             KINDS[kind] = choice.words or "one of " + ", ".join(choice.names)
             CHOICES[kind] = choice.names
+            NUMBERS.update(choice.numbers)
         cls.arguments, cls.named = arguments_of(cls.takes), arguments_of(cls.takes_named)
 
     @property
@@ -186,6 +190,12 @@ class Call:
     """``c(program, actor, turn)``: the statements of a step."""
     python: Any = None
     """The same in Python."""
+
+    strace: Any = None
+    """``strace(words, held)``: the arguments as strace writes them, by those that were given, as they stand, and by
+    what the call wrote (None: nothing). None: exports/transcript.py tells the call."""
+    kernels_value: ClassVar[bool] = True
+    """Whether the number that the C library gives is the kernel's own; else strace's line has ``?``."""
 
     def room(self, step: Step) -> int:
         """Bytes that a step in C reads into ``text``; 0: it does not."""

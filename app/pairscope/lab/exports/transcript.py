@@ -192,6 +192,8 @@ class _Teller:
         if result["errno"]:
             return f"-1 {result['errno']} ({os.strerror(NUMBERS.get(result['errno'], 0))})"
         value = result["value"]
+        if not CALLS[own.call].kernels_value:
+            return "?"
         if own.call == "thread":
             return str(self._pids.get(own.binds[0], 0))
         if own.call == "poll":
@@ -212,6 +214,8 @@ class _Teller:
         """All arguments; `unfinished`: those that are known before the call has given anything, up to the first that is
         not."""
         given = _Given(own, step["arguments"], result, unfinished)
+        if told := CALLS[own.call].strace:
+            return ", ".join(told(given.plain(), None if given.failed else result.get("held")))
         words: list[str] = []
         for argument in getattr(given, own.call, given.plain)():
             if argument is None:
@@ -234,13 +238,13 @@ class _Given:
             for key, value in entry.items()
         }
         self._words: dict[str, Value] = dict(own.named)
-        self._failed = bool(result["errno"] or result.get("ended") or result.get("fault"))
+        self.failed = bool(result["errno"] or result.get("ended") or result.get("fault"))
 
-    def plain(self) -> Iterable[str | None]:
+    def plain(self) -> list[str]:
         return [_shown(value, made) for value, made in zip(self._own.arguments, self._made)]
 
     def _pair(self) -> str:
-        return "[?, ?]" if self._failed else str(self._result["made"])
+        return "[?, ?]" if self.failed else str(self._result["made"])
 
     def socketpair(self) -> Iterable[str | None]:
         return [*self.plain(), self._pair()]
@@ -290,7 +294,7 @@ class _Given:
     def _came(self) -> str | None:
         if self._unfinished:
             return None
-        if self._failed or self._result["data"] is None:
+        if self.failed or self._result["data"] is None:
             return "?"
         return _quoted(base64.b64decode(self._result["data"]), self._result["bytes"])
 
@@ -362,7 +366,7 @@ class _Given:
         fd = str(self._made[0])
         if self._unfinished:
             return [fd, None]
-        if self._failed:
+        if self.failed:
             return [fd, "{msg_namelen=0}", self._flags()]
         data = base64.b64decode(self._result["data"] or "")
         entries, at = [], 0
@@ -379,7 +383,7 @@ class _Given:
         return [*self._first(3), f"[{_shown(self._own.arguments[3], value)}]", "4"]
 
     def getsockopt(self) -> Iterable[str | None]:
-        if self._failed:
+        if self.failed:
             return [*self._first(3), "?", "[256]"]
         option = base64.b64decode(self._result["option"])
         if self._made[1:3] == [NUMBERS["SOL_SOCKET"], NUMBERS["SO_PEERCRED"]] and len(option) == 12:
@@ -428,7 +432,7 @@ class _Given:
         if self._unfinished:
             return [pid, None]
         status = "?"
-        if not self._failed and self._result["value"]:
+        if not self.failed and self._result["value"]:
             if "killed" in self._result:
                 status = f"[{{WIFSIGNALED(s) && WTERMSIG(s) == {signal_name(self._result['killed'])}}}]"
             elif "status" in self._result:

@@ -54,9 +54,12 @@ _BY_ARGUMENTS: tuple[Allowed, ...] = tuple(
 
 def _told() -> dict[str, str]:
     """Their conditions in words; calls with the same one stand together."""
+    said: dict[str, list[str]] = {}
+    for call, told in dict.fromkeys((allowed.call, allowed.told) for allowed in _BY_ARGUMENTS):
+        said.setdefault(call, []).append(told)
     calls: dict[str, list[str]] = {}
-    for each in dict.fromkeys((allowed.call, allowed.told) for allowed in _BY_ARGUMENTS):
-        calls.setdefault(each[1], []).append(each[0])
+    for call, conditions in said.items():
+        calls.setdefault(", ".join(conditions), []).append(call)
     return {", ".join(sorted(names)): told for told, names in calls.items()}
 
 

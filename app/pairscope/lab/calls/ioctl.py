@@ -1,0 +1,87 @@
+"""What waits in a queue, and whether a descriptor is a terminal: ioctl with FIONREAD and SIOCOUTQ, isatty."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from typing import Any
+
+from pairscope.lab.calls.call import (
+    Actor,
+    Allowed,
+    Call,
+    Choice,
+    CProgram,
+    Made,
+    PythonProgram,
+    Turn,
+    numbered,
+    plain_c,
+    word,
+)
+from pairscope.lab.calls.decoding import in_registers
+from pairscope.lab.calls.libc import INT, POINTER, function, make
+
+_REQUESTS = {"FIONREAD": 0x541B, "SIOCOUTQ": 0x5411}
+"""asm-generic/ioctls.h, linux/sockios.h; in the table of constants only from here."""
+_TCGETS = 0x5401
+_ioctl = function("ioctl", INT, INT, ctypes.c_ulong, POINTER)
+_isatty = function("isatty", INT, INT)
+
+
+class Ioctl(Call):
+    name = "ioctl"
+    takes = "fd:fd request:request"
+    choices = {"request": Choice(tuple(_REQUESTS), numbers=_REQUESTS)}
+    binds = "none"
+    expects = ("value",)
+    manual = "ioctl(2)"
+    summary = "asks how many bytes wait to be read (FIONREAD), or have not left yet (SIOCOUTQ)"
+    kernel = numbered("ioctl", 16, 29)
+    blocks = False
+    seccomp = tuple(Allowed("ioctl", (word(1, number),), ", ".join(_REQUESTS)) for number in _REQUESTS.values())
+    by_registers, by_arguments = in_registers("fd", "request")
+
+    def make(self, fd: int, request: int) -> Made:
+        room = ctypes.c_int(0)
+        made = make(_ioctl, fd, request & 0xFFFF_FFFF, ctypes.addressof(room))
+        if made["value"] == 0:
+            made["option"] = bytes(room)
+        return made
+
+    def c(self, program: CProgram, actor: Actor, turn: Turn) -> list[str]:
+        program.header("sys/ioctl.h", "linux/sockios.h")
+        fd, request = map(program.number, turn.step.arguments)
+        told = program.told("tell_option", f"ioctl({fd}, {request}, &count)", "&count", "&length")
+        return program.block(["int count;", "socklen_t length = sizeof(count);", "", told])
+
+    def python(self, program: PythonProgram, actor: Actor, turn: Turn) -> list[str]:
+        fd, request = map(program.number, turn.step.arguments)
+        call = f"{program.raw('ioctl')}, {fd}, ctypes.c_ulong({request}), ctypes.byref(count))"
+        return ["count = ctypes.c_int()", f'tell({call}, f"value={{count.value}}")']
+
+    def strace(self, words: Sequence[str], held: Any) -> list[str]:
+        return [*words, "?" if held is None else f"[{held}]"]
+
+
+class Isatty(Call):
+    name = "isatty"
+    takes = "fd:fd"
+    binds = "none"
+    manual = "isatty(3)"
+    summary = "says whether a descriptor is a terminal: 1, or 0"
+    kernel = numbered("ioctl", 16, 29)
+    blocks = False
+    seccomp = (Allowed("ioctl", (word(1, _TCGETS),), "TCGETS"),)
+    kernels_value = False
+    by_registers, by_arguments = in_registers("fd")
+    c = plain_c
+
+    def make(self, fd: int) -> Made:
+        return make(_isatty, fd)
+
+    def python(self, program: PythonProgram, actor: Actor, turn: Turn) -> list[str]:
+        return [f"tell({program.raw('isatty')}, {program.number(turn.step.arguments[0])}))"]
+
+    def strace(self, words: Sequence[str], held: Any) -> list[str]:
+        return [*words, "TCGETS", "?"]
