@@ -18,9 +18,9 @@ class Begun(NamedTuple):
     """What is known of an epoch whose own record can no longer be read."""
 
     position: int
-    """Of that record."""
+    """The position of that record."""
     epoch: int
-    """0: not known, so the one after the one before."""
+    """0: not known; then it is the epoch that follows the last known one."""
     supervisor: int
     """Its serial; 0 likewise."""
 

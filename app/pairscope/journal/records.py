@@ -154,8 +154,8 @@ class Job(msgspec.Struct, array_like=True, gc=False, tag=8):
 
 
 class JobStarted(msgspec.Struct, array_like=True, gc=False, tag=9):
-    """A worker was given the job. Not written any longer, for the task says so itself; journals of before are still
-    read."""
+    """A worker was given the job. It is not written any longer, because the task says so itself; older journals may
+    still hold it."""
 
     id: int
     worker: int

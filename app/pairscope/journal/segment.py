@@ -91,7 +91,7 @@ class Stretch(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Of the file as which it is set aside."""
+        """The name of the file as which it is set aside."""
         return f"{self.first:019d}-{self.offset}-{self.size}{ASIDE}"
 
 
@@ -100,13 +100,13 @@ class Piece(NamedTuple):
 
     offset: int
     position: int
-    """Of its first record; of a piece that is not whole, the position that comes next there."""
+    """The position of its first record; if the piece is not whole, the position that comes next there."""
     count: int  # type: ignore[assignment]  # hides tuple.count(), which nobody asks
-    """Records; 0: a head, or a torn tail. Of damage: how many it held, and where nobody can tell, as many as there is
-    room for."""
+    """Records; 0: a head, or a torn tail. For damage: how many it held or, if nobody can tell, as many as there is room
+    for."""
     whole: bool
     body: bytes
-    """Of a piece that is not whole: all of it."""
+    """If the piece is not whole: all of its bytes."""
 
 
 def pieces(data: bytes, first: int) -> Iterator[Piece]:

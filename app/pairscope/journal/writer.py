@@ -75,7 +75,7 @@ class Writer:
         self._size: int
         """Bytes of the segment that is written."""
         self._older: int
-        """Of those before it."""
+        """Bytes of the segments before it."""
         self._position: int
         self._segments: list[tuple[int, int]]
         """First position and bytes of each, the last one's as it began."""
@@ -181,7 +181,7 @@ class Writer:
         found = segment.listed(self._directory)
         self._epoch_before = 0
         self._boot_before: str | None = None
-        """Of the epoch before; None: not known."""
+        """The boot in which the epoch before began; None: not known."""
         self.last_id = 0
         """The last id issued. Whoever issues ids keeps this and `serials` up to date: the next segment's head says
         them."""
@@ -212,8 +212,8 @@ class Writer:
         now = time.time_ns()
         furthest = max(found[-1][0] if found else 0, self._position)
         self.begin = max(now // 1000, furthest + (UNSAVED if self.lost else 1))
-        """The position of this epoch's first record. Where the clock was set back it is not the time that makes it
-        grow."""
+        """The position of this epoch's first record. If the clock was set back, it follows the last position instead of
+        the time."""
         self._position = self.begin - 1
         serial = self.serials["supervisor"] = self.serials.get("supervisor", 0) + 1
         self._node = node

@@ -52,7 +52,7 @@ class Finished(Exception):
 
 
 class _Refused(Exception):
-    """The database refuses a record of the batch, for the reason that this says."""
+    """The database refuses a record of the batch; the text is its reason."""
 
 
 class _Alone(Exception):

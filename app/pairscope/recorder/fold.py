@@ -84,7 +84,7 @@ class Needs:
 
     messages: set[int] = dataclasses.field(default_factory=set)
     transfers: set[int] = dataclasses.field(default_factory=set)
-    """Of these messages, besides those of `messages`."""
+    """Messages whose transfers are needed, besides those in `messages`."""
     jobs: set[int] = dataclasses.field(default_factory=set)
     processes: set[tuple[str, int]] = dataclasses.field(default_factory=set)
     all_open: bool = False

@@ -53,10 +53,10 @@ class Follower:
                 self._ahead += self._reader.read(AHEAD, self.appended)
 
     def pass_gap(self, gap: JournalGap) -> None:
-        """Goes on behind what is missing. What stood there is set aside first, for the segment goes when all of it is
-        committed.
+        """Goes on behind what is missing. First it sets aside what stood there, because the segment is deleted when all
+        of it is committed.
 
-        Raises OSError where that cannot be done; then nothing is passed.
+        Raises OSError if that cannot be done; then nothing is passed.
         """
         for stretch in gap.damage:
             segment.set_aside(self._directory, stretch)

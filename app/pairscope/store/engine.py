@@ -147,8 +147,8 @@ def _note(connection: Any, _record: object) -> None:
 
 
 def connections() -> dict[int, int]:
-    """Of each connection to MariaDB that this process holds, by the number that the server has given it, its
-    descriptor."""
+    """The descriptor of each connection to MariaDB that this process holds, by the server's number of the
+    connection."""
     with _lock:
         known = list(_open)
     return {connection.thread_id(): held.fileno() for connection in known if (held := connection._sock) is not None}

@@ -480,7 +480,7 @@ TEXT_EXPLANATION = {
 }
 
 _FIRST = ("job", "inode", "worker", "proof", "state", "object", "kind")
-"""Of several exact terms the index of the first of these is walked: the most telling one."""
+"""Where a filter has several exact terms, the index of the first of these is walked: it leaves the fewest rows."""
 _FEW = ("job", "inode")
 """What has so few rows that all of them may be looked at."""
 

@@ -214,7 +214,7 @@ def rows(session: Session, table: Table, before: str | None, limit: int) -> Rows
 
 
 def _shown(column: Column[Any]) -> Any:
-    """Of a long blob only its length."""
+    """The column as it is selected: a long blob only by its length."""
     if isinstance(column.type, LargeBinary) and column.type.length is None:
         return func.length(column).label(column.name)
     return column
