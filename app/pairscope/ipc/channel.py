@@ -55,7 +55,7 @@ class Arrival(msgspec.Struct, eq=False, gc=False):
     kind: Kind
     envelope: Envelope
     payload: Any
-    raw: Any
+    raw: msgspec.Raw | bytes
     """The payload as it travelled."""
     fds: list[int]
     received: int
@@ -108,7 +108,7 @@ _Raw = msgspec.Raw
 _NIL = _Raw(b"\xc0")
 _UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What the decoder raises: the two latter, for bytes that are no UTF-8 and for deep nesting, are no MsgspecError."""
-_KINDS: dict[int, tuple[Kind, Callable[[Any], Any]]] = {
+_KINDS: dict[int, tuple[Kind, Callable[[msgspec.Raw | bytes], Any]]] = {
     kind.code: (kind, msgspec.msgpack.Decoder(kind.payload).decode) for kind in BY_CODE.values()
 }
 
@@ -362,7 +362,7 @@ class Channel:
             known = BY_CODE.get(envelope.kind)
             raise ChannelBroken(f"{known.name if known else f'kind {envelope.kind}'} may not arrive here")
         kind, decode = accepted
-        raw: Any = envelope.payload
+        raw: msgspec.Raw | bytes = envelope.payload
         if fds or envelope.fds or envelope.spill:
             if envelope.spill or not len(envelope.fds) == len(fds) <= kind.most_fds:
                 raw, size = self._passed(kind, envelope, fds, size)
@@ -373,7 +373,7 @@ class Channel:
             self.receipts.append(Receipt(envelope.id, received, flags, [*fds]))
         return Arrival(kind, envelope, payload, raw, fds, received, flags, size)
 
-    def _passed(self, kind: Kind, envelope: Envelope, fds: list[int], size: int) -> tuple[Any, int]:
+    def _passed(self, kind: Kind, envelope: Envelope, fds: list[int], size: int) -> tuple[bytes, int]:
         """The payload of a message beside which it travelled, or something that its header does not announce; and the
         message's size with that."""
         spilled = envelope.spill

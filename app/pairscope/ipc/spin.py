@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from typing import Any
 
 CORES = len(os.sched_getaffinity(0))
 """With one core, whoever could send something needs the one that would be spent on asking."""
@@ -32,7 +31,9 @@ class Spin:
         """Until then (s of the monotonic clock)."""
         self._rest = REST_LEAST
 
-    def ask(self, poll: Callable[[int], list[Any]], now: float, sure: bool = False) -> list[Any]:
+    def ask(
+        self, poll: Callable[[int], list[tuple[int, int]]], now: float, sure: bool = False
+    ) -> list[tuple[int, int]]:
         """What ``poll(0)`` finds, asked again and again from `now` (s of the monotonic clock) on; [] if it does not
         pay, or for too long.
 

@@ -9,9 +9,10 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
-from pairscope.ipc.channel import ChannelClosed
-from pairscope.ipc.vocabulary import Progress
+from pairscope.ipc.channel import Arrival, ChannelClosed
+from pairscope.ipc.vocabulary import More, Nothing, Progress
 from pairscope.journal.reader import JournalGap
+from pairscope.journal.records import Record
 from pairscope.recorder.fold import Batch
 from pairscope.recorder.follower import Follower
 from pairscope.recorder.trouble import Trouble, judge
@@ -32,7 +33,7 @@ SLICES = 4
 """Slices pruned after a batch: as many messages go as may have come, and some more."""
 
 
-Entry: TypeAlias = tuple[int, Any]
+Entry: TypeAlias = tuple[int, Record]
 """A record behind its position."""
 
 
@@ -44,7 +45,7 @@ class Ears(Protocol):
 
     def post(self, kind: str, payload: Any) -> None: ...
 
-    def wait(self, timeout: float | None = None) -> list[Any]: ...
+    def wait(self, timeout: float | None = None) -> list[Arrival]: ...
 
 
 class Finished(Exception):
@@ -75,7 +76,7 @@ class Drain:
         self._appended = 0
         self._refused = 0
         """Records that were put aside one after the other."""
-        self._taken: dict[type[Any], Entry] = {}
+        self._taken: dict[type[Record], Entry] = {}
         """The last record of each type that the database has taken."""
 
     def run(self) -> str:
@@ -204,7 +205,7 @@ class Drain:
             raise _Alone(f"the database refuses record {entry[0]}: {refused}")
         return False
 
-    def _put_aside(self, position: int, record: Any, reason: str) -> None:
+    def _put_aside(self, position: int, record: Record, reason: str) -> None:
         self._refused += 1
         log.error("record %d (%s) is put into quarantine: %s", position, type(record).__name__, reason)
         self._insist(lambda: self._writer.put_aside(position, record, reason))
@@ -282,10 +283,10 @@ class Drain:
         for arrival in self._channel.wait(timeout):
             HEARD[arrival.kind.name](self, arrival.payload)
 
-    def _more(self, payload: Any) -> None:
+    def _more(self, payload: More) -> None:
         self._appended = max(self._appended, payload.position)
 
-    def _finish(self, _payload: Any) -> None:
+    def _finish(self, _payload: Nothing) -> None:
         self._finishing = True
 
 
