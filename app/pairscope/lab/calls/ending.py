@@ -59,7 +59,8 @@ class _Wait(Call):
         return {"process": narrow(words[0]), "options": narrow(words[2])}
 
     def by_arguments(self, arguments: Sequence[Any], named: Given, most: int = MOST) -> Given:
-        process, options = [*arguments, *[-1, 0][len(arguments) :]]
+        both: list[Any] = [*arguments, *[-1, 0][len(arguments) :]]
+        process, options = both
         return {"process": narrow(process), "options": narrow(options)}
 
 
