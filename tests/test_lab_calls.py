@@ -130,6 +130,7 @@ def numbers_of(call: Call) -> set[int]:
     return {call.kernel[MACHINE].number, CALLS[also].kernel[MACHINE].number}
 
 
+@pytest.mark.process
 def test_what_each_call_was_given_is_told_alike_by_its_arguments_and_by_registers_and_memory(made: Any) -> None:
     assert set(GIVEN) == set(CALLS)
     expected = [(name, arguments, named) for name, several in GIVEN.items() for arguments, named in several]
