@@ -44,20 +44,34 @@ def test_who_starts_a_process_says_so_by_a_mark(tmp_path: Path) -> None:
 
 @pytest.mark.process
 def test_two_that_run_side_by_side_see_only_what_they_left_themselves(tmp_path: Path) -> None:
+    there = f"def there(name): return os.path.join({str(tmp_path)!r}, name)\n"
+    wait = there + (
+        "def wait(name):\n"
+        "    from tests.eventually import eventually\n"
+        "    eventually(lambda: os.path.exists(there(name)), name, 60)\n"
+    )
     leave = (
         "@pytest.mark.process\n"
         "def test_a_left_process():\n"
+        "    wait('begun')\n"
         "    assert subprocess.Popen(['sleep', '600'], stdin=subprocess.DEVNULL, start_new_session=True)\n"
+        "    open(there('left'), 'w').close()\n"
+        "    wait('next')\n"
     )
-    other = "\n".join(
-        f"@pytest.mark.process\ndef test_clean_{number}(): subprocess.run(['sleep', '0.05'])" for number in range(8)
+    other = (
+        "@pytest.mark.process\n"
+        "def test_beside_it():\n"
+        "    open(there('begun'), 'w').close()\n"
+        "    wait('left')\n"
+        "@pytest.mark.process\n"
+        "def test_the_next_one(): open(there('next'), 'w').close()\n"
     )
     tool = "@pytest.mark.needs('no-such-tool')\ndef test_a_tool(): pass\n"
-    status, said = run(tmp_path, "-n", "2", one=leave, two=other, three=tool)
-    assert status == 1 and "9 passed, 2 errors" in said, said
+    status, said = run(tmp_path, "-n", "2", one=wait + leave, two=wait + other, three=tool)
+    assert status == 1 and "3 passed, 2 errors" in said, said
     assert "ERROR at teardown of test_a_left_process" in said and "left behind: process" in said, said
     assert "not installed: no-such-tool" in said, "a missing tool fails in CI as without xdist"
-    assert said.index("test_a_tool") < said.index("test_clean_0"), "what starts nothing comes first"
+    assert said.index("test_a_tool") < said.index("test_the_next_one"), "what starts nothing comes first"
 
 
 def test_who_must_be_alone_waits_for_the_others_and_lets_none_in_before(
