@@ -3,7 +3,6 @@ width."""
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import pytest
 from selenium.webdriver import Chrome
 
 from pairscope.lab import gallery
+from pairscope.lab.run import decode
 from pairscope.store import runs
 from pairscope.web import reach
 from tests import axe
@@ -59,7 +59,7 @@ def run(site: Site) -> str:
         check=True,
     )
     with site.app.app_context():
-        return runs.store(reach.own(), json.loads(made.stdout), keep=100, scenario="nginx-channel").id
+        return runs.store(reach.own(), decode(made.stdout), keep=100, scenario="nginx-channel").id
 
 
 @pytest.fixture(scope="module")

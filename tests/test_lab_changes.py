@@ -14,9 +14,11 @@ from hypothesis import Phase, given, settings
 from pairscope.lab import exports, gallery
 from pairscope.lab.constants import signal_name
 from pairscope.lab.language import parse
+from pairscope.lab.run import Object, Run, State
 from pairscope.lab.stage import manager
 from pairscope.web.lab.changes import differences
 from pairscope.web.lab.reading import Reading
+from tests.runs import plain, typed
 from tests.test_lab_gallery import once
 from tests.test_lab_random import RUNS, no_directory_beside_the_code, scenarios  # noqa: F401 a fixture
 
@@ -66,16 +68,16 @@ def fact(path: tuple[Any, ...]) -> tuple[Any, ...]:
     return ("thread", path[1], path[3]) if path[2] == "threads" else ("process", path[1], path[2])
 
 
-def audited(run: dict[str, Any]) -> int:
+def audited(run: Run) -> int:
     """Holds each step's prose to its facts; how many differences were told."""
     reading, count = Reading(run), 0
     for number in range(1, reading.count + 1):
-        if reading.steps[number - 1]["after"] is None:
+        if reading.steps[number - 1].after is None:
             continue
-        before, after = leaves(reading.facts(number - 1)), leaves(reading.facts(number))
+        before, after = leaves(plain(reading.facts(number - 1))), leaves(plain(reading.facts(number)))
         changed = {fact(path) for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
         told = reading.differences(number)
-        where = f"step {number}: {reading.source(number)}\n{run['text']}"
+        where = f"step {number}: {reading.source(number)}\n{run.text}"
         assert not changed - {path for one in told for path in one.covers}, (
             changed - {path for one in told for path in one.covers},
             where,
@@ -91,8 +93,8 @@ def audited(run: dict[str, Any]) -> int:
     return count
 
 
-def played(text: str) -> dict[str, Any]:
-    return json.loads(json.dumps(manager.run(parse(text))))
+def played(text: str) -> Run:
+    return typed(plain(manager.run(parse(text))))
 
 
 def told(text: str) -> dict[str, list[str]]:
@@ -228,9 +230,9 @@ def test_two_eventfds_are_told_apart_though_they_have_one_inode():
     assert said['write e x"0100000000000000"'] == ["e counts 4"] and said["read f 8"] == ["f counts 0"]
     assert said["close e"][-1] == "nobody's table holds e any more"
     reading = Reading(played(text))
-    kinds = [item["inode"] for item in reading.facts(3)["objects"]]
+    kinds = [item.inode for item in reading.facts(3).objects]
     assert len(set(kinds)) == 2 and all(
-        reading.inode(3, one) == reading.steps[2]["after"]["objects"][0]["inode"] for one in kinds
+        reading.inode(3, one) == reading.steps[2].after.objects[0].inode for one in kinds
     )
     assert "-1" not in reading.volatile()
 
@@ -261,10 +263,10 @@ def test_what_a_call_gave_is_told_in_the_words_of_c():
     said = {
         reading.source(number).partition(": ")[2]: reading.outcome(number) for number in range(1, reading.count + 1)
     }
-    kid = next(process["pid"] for process in run["steps"][-1]["after"]["processes"] if process["name"] == "kid")
+    kid = next(process.pid for process in run.state(len(run.steps)).processes if process.name == "kid")
     user, group = (
-        run["steps"][7]["after"]["objects"][1]["credentials"]["uid"],
-        run["steps"][7]["after"]["objects"][1]["credentials"]["gid"],
+        run.state(8).objects[1].credentials.uid,
+        run.state(8).objects[1].credentials.gid,
     )
     assert said["poll out POLLIN 0"] == "= 1  revents POLLHUP"
     assert said["poll [out, out] [0, POLLIN] 0"] == "= 2  revents [POLLHUP, POLLHUP]"
@@ -296,7 +298,7 @@ def test_a_signal_is_called_by_its_name(number, name):
 
 def test_who_was_killed_is_told_so_with_the_name_of_the_signal():
     reading = Reading(played('me: pipe -> r w\nme: close r\nme: write w "x"\n'))
-    assert reading.outcome(3) == "killed by SIGPIPE" and reading.steps[2]["result"]["ended"] == "killed by SIGPIPE"
+    assert reading.outcome(3) == "killed by SIGPIPE" and reading.steps[2].result.ended == "killed by SIGPIPE"
 
 
 def test_what_belongs_to_a_description_is_told_once_with_all_that_lead_to_it():
@@ -322,16 +324,17 @@ def test_an_error_that_waits_and_one_that_was_taken_are_told():
 
 
 def test_a_fact_that_nobody_has_words_for_is_told_by_its_key_and_is_not_known():
-    before, after = (
-        {"processes": [], "objects": [{"inode": 7, "how": {}, "kind": "socket", "shiny": shiny}]} for shiny in (1, 2)
-    )
+    class Shiny(Object, kw_only=True):
+        shiny: int
+
+    before, after = (State([], [Shiny(7, "socket", "", [], {}, shiny=shiny)]) for shiny in (1, 2))
     found = differences(before, after, {7: "a"})
     assert [(one.text, one.known) for one in found] == [("shiny of a is 2 now", False)]
 
 
 @pytest.mark.parametrize("name", gallery.names())
 def test_over_the_gallery_every_difference_of_the_facts_is_told_and_nothing_else(name):
-    assert audited(once(name)) >= 5
+    assert audited(typed(once(name))) >= 5
 
 
 def test_over_random_scenarios_every_difference_of_the_facts_is_told_and_nothing_else():

@@ -31,6 +31,7 @@ from pairscope.lab.exports.lines import result_lines
 from pairscope.lab.language import parse, quoted
 from pairscope.lab.stage import manager
 from pairscope.lab.stage.apart import apart
+from tests.runs import plain, typed
 
 pytestmark = pytest.mark.process
 
@@ -591,7 +592,7 @@ def programs(temporary_directory: Path) -> Iterator[Programs]:
 
 
 def played(text: str) -> dict[str, Any]:
-    run: dict[str, Any] = json.loads(json.dumps(manager.run(parse(text))))
+    run: dict[str, Any] = plain(manager.run(parse(text)))
     return run
 
 
@@ -602,14 +603,14 @@ def played(text: str) -> dict[str, Any]:
 @every_scenario
 def test_a_c_program_compiles_without_a_warning_and_prints_what_the_lab_observed(programs, name):
     assert programs.complaints[name] == ""
-    seen = result_lines(played(SCENARIOS[name]))
+    seen = result_lines(typed(played(SCENARIOS[name])))
     with apart(parse(SCENARIOS[name])):  # the kernel counts descriptors in flight by user
         assert programs.lines(programs.path(name)) == seen
 
 
 @every_scenario
 def test_a_python_program_prints_what_the_lab_observed(programs, name):
-    seen = result_lines(played(SCENARIOS[name]))
+    seen = result_lines(typed(played(SCENARIOS[name])))
     with apart(parse(SCENARIOS[name])):
         assert programs.lines(*PYTHON, programs.path(name, ".py")) == seen
 
@@ -700,8 +701,8 @@ def lacking(name: str) -> Iterator[None]:
 def test_numbers_are_told_by_the_names_that_the_document_gives_them_and_expected_as_numbers():
     run = played(ASKED)
     assert run["verdict"] == "held", run["reason"]
-    assert asked(result_lines(run)) == ANSWERS
-    told = exports.transcript(run)
+    assert asked(result_lines(typed(run))) == ANSWERS
+    told = exports.transcript(typed(run))
     for words in (
         "0x800 (flags O_RDONLY|O_NONBLOCK)",
         "SO_TYPE, [SOCK_STREAM]",
@@ -728,7 +729,7 @@ def test_what_has_no_name_stands_as_the_same_number_everywhere(programs, languag
     if language == "lab":
         run = played(ASKED)
         with lacking(name):
-            lines = result_lines(run)
+            lines = result_lines(typed(run))
     else:
         lines = programs.lines(*asking(programs, language, name))
     other = SHORTENED[name]
@@ -741,7 +742,7 @@ def test_every_call_is_made_by_some_scenario_that_is_exported_here():
 
 def test_no_line_holds_what_differs_from_run_to_run():
     for text in SCENARIOS.values():
-        assert result_lines(played(text)) == result_lines(played(text))
+        assert result_lines(typed(played(text))) == result_lines(typed(played(text)))
 
 
 @pytest.mark.needs("gcc")
@@ -882,7 +883,7 @@ def named(run: dict[str, Any], text: str) -> list[str]:
 
 def test_a_transcript_tells_of_a_call_that_blocked_twice_and_of_the_end_of_a_process():
     run = played(gallery.text("parent-and-child"))
-    assert named(run, exports.transcript(run)) == [
+    assert named(run, exports.transcript(typed(run))) == [
         "[pid parent] socketpair(AF_UNIX, SOCK_STREAM, 0, [3, 4]) = 0",
         "[pid parent] clone(child_stack=NULL, flags=CLONE_CHILD_CLEARTID|CLONE_CHILD_SETTID|SIGCHLD) = child",
         "strace: Process child attached",
@@ -927,32 +928,31 @@ def test_a_transcript_tells_of_a_call_that_blocked_twice_and_of_the_end_of_a_pro
     ],
 )
 def test_a_transcript_has_what_strace_would_have_printed(name, words):
-    assert words in exports.transcript(played(gallery.text(name)))
+    assert words in exports.transcript(typed(played(gallery.text(name))))
 
 
 def test_a_transcript_tells_of_a_broken_pipe_only_where_one_broke():
     """The other threads of a process that SIGPIPE ends were in calls of their own, and one whom another sent it had
     broken none."""
-    told = exports.transcript(
-        played(
-            "m: pipe -> r w\n"
-            "m: socketpair AF_UNIX SOCK_STREAM 0 -> a b\n"
-            "m: fork -> p\n"
-            "p: thread -> t\n"
-            "p: close b\n"
-            "m: close b\n"
-            't: write w "x" * 100000 => blocks\n'
-            'p: write a "x"\n'
-            "m: fork -> q\n"
-            'q: write w "x" => blocks\n'
-            "m: kill q SIGPIPE\n"
-            "m: fork -> k\n"
-            "m: kill k SIGSTOP\n"
-            "m: waitpid k WUNTRACED\n"
-            "m: kill k SIGCONT\n"
-            "m: waitpid k WCONTINUED\n"
-        )
+    run = played(
+        "m: pipe -> r w\n"
+        "m: socketpair AF_UNIX SOCK_STREAM 0 -> a b\n"
+        "m: fork -> p\n"
+        "p: thread -> t\n"
+        "p: close b\n"
+        "m: close b\n"
+        't: write w "x" * 100000 => blocks\n'
+        'p: write a "x"\n'
+        "m: fork -> q\n"
+        'q: write w "x" => blocks\n'
+        "m: kill q SIGPIPE\n"
+        "m: fork -> k\n"
+        "m: kill k SIGSTOP\n"
+        "m: waitpid k WUNTRACED\n"
+        "m: kill k SIGCONT\n"
+        "m: waitpid k WCONTINUED\n"
     )
+    told = exports.transcript(typed(run))
     assert told.count("EPIPE") == 1 and 'write(5, "x", 1)             = -1 EPIPE' in told
     assert told.count("<... write resumed>)         = ?") == 2
     assert (
@@ -963,7 +963,7 @@ def test_a_transcript_tells_of_a_broken_pipe_only_where_one_broke():
 @every_scenario
 def test_a_transcript_has_a_line_for_each_call_and_one_for_each_return(name):
     run = played(SCENARIOS[name])
-    told = exports.transcript(run)
+    told = exports.transcript(typed(run))
     taken = [step for step in run["steps"] if step["result"]]
     calls = [line for line in told.splitlines() if re.match(r"(\[pid +\d+\] )?[a-z0-9_]+\(", line)]
     assert len(calls) == sum(not step["returned"] for step in taken)
@@ -977,8 +977,8 @@ def test_a_transcript_has_a_line_for_each_call_and_one_for_each_return(name):
 @every_scenario
 def test_a_run_comes_back_from_its_file_as_it_was(name):
     run = played(SCENARIOS[name])
-    data = exports.json(run)
-    assert exports.load(data) == run
+    data = exports.json(typed(run))
+    assert plain(exports.load(data)) == run
     assert exports.json(exports.load(data)) == data
 
 
@@ -989,7 +989,7 @@ def run(temporary_directory: Path) -> dict[str, Any]:
 
 def test_a_file_is_the_same_bytes_whatever_the_order_of_the_runs_members(run):
     shuffled = json.loads(json.dumps(run), object_pairs_hook=lambda pairs: dict(reversed(pairs)))
-    assert list(shuffled) != list(run) and exports.json(shuffled) == exports.json(run)
+    assert list(shuffled) != list(run) and exports.json(typed(shuffled)) == exports.json(typed(run))
 
 
 @pytest.mark.parametrize(
@@ -1129,7 +1129,7 @@ def test_each_file_of_pieces_is_a_part_of_programs_and_names_only_pieces(languag
 
 
 def test_a_transcript_tells_what_the_kernel_was_asked_for_where_the_c_library_has_another_name() -> None:
-    lines = exports.transcript(played(MORE["what waits"])).splitlines()
+    lines = exports.transcript(typed(played(MORE["what waits"]))).splitlines()
     told = [line for line in lines if line.startswith("ioctl(")]
     assert told[0] == f"{'ioctl(4, FIONREAD, [5])':<40} = 0"
     assert f"{'ioctl(-1, FIONREAD, ?)':<40} = -1 EBADF (Bad file descriptor)" in told

@@ -24,10 +24,12 @@ from pairscope.lab import exports
 from pairscope.lab.calls import CALLS, MACHINE
 from pairscope.lab.language import parse
 from pairscope.lab.model import Place, ScenarioError
+from pairscope.lab.run import NOTHING, Step
 from pairscope.lab.stage import manager
 from pairscope.lab.stage.allowance import Allowance
 from tests import leaks
 from tests.eventually import eventually
+from tests.runs import plain, typed
 
 pytestmark = pytest.mark.process
 
@@ -52,7 +54,7 @@ other in flight."""
 
 
 def run(text: str) -> dict:
-    return manager.run(parse(text))
+    return plain(manager.run(parse(text)))
 
 
 def ended(text: str, verdict: str, *words: str) -> dict:
@@ -196,14 +198,14 @@ def test_a_ninth_process_is_no_scenario_and_is_not_made():
         parse(eight + "a: fork -> ninth\na: fork -> tenth\n")
     scenario = parse(eight)
     ninth = dataclasses.replace(scenario.steps[-1], binds=("ninth",), place=Place(9, 1))
-    told = manager.run(dataclasses.replace(scenario, steps=(*scenario.steps, ninth)))
+    told = plain(manager.run(dataclasses.replace(scenario, steps=(*scenario.steps, ninth))))
     assert told["verdict"] == "refused" and told["reason"] == "line 9: a process too many; at most 8"
 
 
 def test_a_hundred_and_first_step_is_no_scenario_and_is_not_taken():
     scenario = parse("a: close 99\n" * 100)
-    assert manager.run(scenario)["verdict"] == "held"
-    told = manager.run(dataclasses.replace(scenario, steps=scenario.steps * 2))
+    assert plain(manager.run(scenario))["verdict"] == "held"
+    told = plain(manager.run(dataclasses.replace(scenario, steps=scenario.steps * 2)))
     assert told["verdict"] == "refused" and "200 steps; at most 100" in told["reason"] and not told["steps"]
 
 
@@ -312,12 +314,12 @@ def test_a_port_that_was_bound_and_closed_is_anybodys(kind, more, host):
     with Stranger(kind, host) as stranger:
         port: list[int] = []
 
-        def follow(step: dict) -> None:
-            port.append((step["result"] or {}).get("port", 0))
-            if step["call"] == "close":
+        def follow(step: Step) -> None:
+            port.append(step.result.port or 0 if step.result else 0)
+            if step.call == "close":
                 stranger.take(max(port))
 
-        told = manager.run(parse(text), after_step=follow)
+        told = plain(manager.run(parse(text), after_step=follow))
         assert told["verdict"] == "refused" and "no process of this run has port 0 of 127.0.0.1" in told["reason"], (
             told["reason"]
         )
@@ -339,12 +341,12 @@ def test_what_is_sent_to_a_port_that_is_a_strangers_by_now_does_not_leave(family
     with Stranger(socket.SOCK_DGRAM, host.strip("[]")) as stranger:
         port: list[int] = []
 
-        def follow(step: dict) -> None:
-            port.append((step["result"] or {}).get("port", 0))
-            if step["actor"] == "b":
+        def follow(step: Step) -> None:
+            port.append(step.result.port or 0 if step.result else 0)
+            if step.actor == "b":
                 stranger.take(max(port))
 
-        told = manager.run(parse(text), after_step=follow)
+        told = plain(manager.run(parse(text), after_step=follow))
     assert told["verdict"] == "refused" and "another process's now over UDP" in told["reason"], told["reason"]
 
 
@@ -383,8 +385,10 @@ def test_a_stranger_who_connects_is_not_signalled():
         "a: pidfd_send_signal 5 0\n"
     )
     with socket.socket(socket.AF_UNIX) as stranger:
-        told = manager.run(
-            parse(text), after_step=lambda step: stranger.connect("\0" + name) if step["call"] == "listen" else None
+        told = plain(
+            manager.run(
+                parse(text), after_step=lambda step: stranger.connect("\0" + name) if step.call == "listen" else None
+            )
         )
     assert told["steps"][4]["result"]["made"] == [5]
     assert told["verdict"] == "refused" and f"process {os.getpid()}, which is none of this run" in told["reason"], told[
@@ -601,7 +605,7 @@ def test_how_often_a_handler_ran_is_a_fact():
     }  # fmt: skip
     assert told["steps"][-1]["after"]["processes"][0]["how"]["handled"] == "reported"
     assert "handled" not in told["steps"][3]["after"]["processes"][0]
-    assert exports.load(exports.json(told)) == told
+    assert plain(exports.load(exports.json(typed(told)))) == told
 
 
 def test_a_handler_that_counts_nothing_lets_a_process_survive():
@@ -699,13 +703,12 @@ def test_what_the_kernel_would_answer_to_anybody_it_answers_here(line):
     ],
 )
 def test_who_was_killed_by_no_step_was_killed_by_a_limit(number, words):
-    def strike(step: dict) -> None:
-        if step["call"] == "read":
-            os.kill(next(process["pid"] for process in step["after"]["processes"] if process["name"] == "b"), number)
+    def strike(step: Step) -> None:
+        if step.call == "read":
+            os.kill(next(process.pid for process in (step.after or NOTHING).processes if process.name == "b"), number)
 
-    told = manager.run(
-        parse(PIPE + "a: fork -> b\nb: read r 1 => blocks\nb: (read returns) => ok\n"), after_step=strike
-    )
+    text = PIPE + "a: fork -> b\nb: read r 1 => blocks\nb: (read returns) => ok\n"
+    told = plain(manager.run(parse(text), after_step=strike))
     assert (
         told["verdict"] == "refused"
         and "b was killed by a limit of the lab" in told["reason"]

@@ -12,6 +12,7 @@ import pytest
 from pairscope.lab import gallery
 from pairscope.lab.language import format, parse
 from pairscope.lab.stage import manager
+from tests.runs import plain
 
 SHOWS = {
     1: ("one-process", "socketpair write read"),
@@ -151,7 +152,7 @@ me: write a "x" => killed=SIGPIPE
 
 @pytest.mark.process
 def test_what_the_notices_say_of_other_types_of_sockets_is_so():
-    run = manager.run(parse(NOTICES))
+    run = plain(manager.run(parse(NOTICES)))
     assert not wrong(run)
     assert "SEQPACKET" in gallery.scenario("errors").said("notice") and "SEQPACKET" in gallery.scenario("sigpipe").said(
         "notice"

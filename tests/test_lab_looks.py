@@ -14,8 +14,10 @@ import pytest
 from pairscope.lab import gallery
 from pairscope.lab.calls import CALLS
 from pairscope.lab.language import parse
+from pairscope.lab.run import Step
 from pairscope.lab.stage import manager
 from pairscope.lab.stage.actor import HIDDEN
+from tests.runs import plain
 
 pytestmark = pytest.mark.process
 
@@ -53,14 +55,14 @@ def watched(name: str, look: Any) -> None:
     """Plays a scenario and has `look` called at each step; a run goes on after a failure, so the first one is kept."""
     failures: list[AssertionError] = []
 
-    def after_step(step: dict) -> None:
+    def after_step(step: Step) -> None:
         if not failures:
             try:
-                look(step)
+                look(plain(step))
             except AssertionError as failure:
                 failures.append(failure)
 
-    run = manager.run(scenario(name), after_step=after_step)
+    run = plain(manager.run(scenario(name), after_step=after_step))
     if failures:
         raise failures[0]
     assert run["verdict"] == "held", run["reason"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import base64
 import copy
-import json
 import os
 import platform
 import random
@@ -28,6 +27,7 @@ from pairscope.lab.model import Scenario
 from pairscope.lab.stage import manager
 from pairscope.lab.stage.apart import apart
 from tests.oracle import Play, Seen, constant
+from tests.runs import plain, typed
 from tests.test_lab_exports import COMPILE, PYTHON, account
 from tests.test_lab_random import scenarios
 
@@ -293,7 +293,7 @@ def _received(item: dict[str, Any], got: dict[str, Any], ours: Side, theirs: Sid
 def compared(text: str, cut: float) -> list[str]:
     """One scenario, once on each side. `cut`: where what waits is received, of all steps."""
     scenario = parse(text)
-    run = json.loads(json.dumps(manager.run(scenario)))
+    run = plain(manager.run(scenario))
     steps = sum(step["after"] is not None for step in run["steps"])
     if not steps:
         return []
@@ -528,7 +528,7 @@ LIES: dict[str, Callable[[dict[str, Any], dict[str, Any], dict[str, Any]], Any]]
 def lied_about() -> tuple[dict[str, Any], Played, int]:
     scenario = parse(LIED_ABOUT)
     last = len(scenario.steps) - 1
-    return json.loads(json.dumps(manager.run(scenario))), play(scenario, last + 1, last), last
+    return plain(manager.run(scenario)), play(scenario, last + 1, last), last
 
 
 @pytest.mark.parametrize("what", LIES)
@@ -588,8 +588,8 @@ class Export:
     def differs(self, text: str) -> list[str]:
         """Lines that differ. What the lab refuses, and what it knows not to be possible, ends a run and not a
         program."""
-        run = json.loads(json.dumps(manager.run(parse(text))))
-        wanted = result_lines(run)
+        run = plain(manager.run(parse(text)))
+        wanted = result_lines(typed(run))
         if run["steps"] and run["steps"][-1]["result"] is None:
             wanted.pop()
         with apart(parse(text)):

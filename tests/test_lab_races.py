@@ -4,7 +4,6 @@ outcomes."""
 from __future__ import annotations
 
 import copy
-import json
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from pairscope.lab import exports, gallery
 from pairscope.lab.exports import tally
 from pairscope.lab.language import parse
 from pairscope.lab.stage import manager
+from tests.runs import plain, typed
 from tests.test_lab_gallery import once
 
 pytestmark = pytest.mark.process
@@ -23,9 +23,9 @@ READERS = PAIR + 'p: read a 8 => blocks\nq: read a 8 => blocks\nm: write b "hell
 
 def opened(text: str) -> list[tuple[int, str, list[str]]]:
     """The open steps of a run: number, kind, who."""
-    run = json.loads(json.dumps(manager.run(parse(text))))
+    run = plain(manager.run(parse(text)))
     assert run["verdict"] in ("held", "failed"), run["reason"]
-    assert exports.load(exports.json(run)) == run
+    assert plain(exports.load(exports.json(typed(run)))) == run
     return [
         (number, way["kind"], way["who"]) for number, step in enumerate(run["steps"], 1) for way in step.get("open", ())
     ]
@@ -125,16 +125,16 @@ def test_no_scenario_of_the_gallery_has_an_open_step(name):
 
 
 def test_outcomes_are_counted_and_told_apart_by_what_was_released():
-    run: dict[str, Any] = manager.run(parse(READERS))
+    run: dict[str, Any] = plain(manager.run(parse(READERS)))
     other = copy.deepcopy(run)
     (winner, result) = next(iter(other["steps"][-1]["completed"].items()))
     loser = "q" if winner == "p" else "p"
     other["steps"][-1]["completed"] = {loser: result | {"of": 7 - result["of"]}}
     other["reason"] = f"at the end {winner} is blocked in read"
-    found = tally([other, run, other])
+    found = tally([typed(other), typed(run), typed(other)])
     assert [one.count for one in found] == [2, 1]
     assert found[0].apart == [
         f'6 m write: {loser} read returned 5 "hello"',
         f"as expected: at the end {winner} is blocked in read",
     ]
-    assert [one.apart for one in tally([run, run])] == [[]]
+    assert [one.apart for one in tally([typed(run), typed(run)])] == [[]]

@@ -18,6 +18,7 @@ from hypothesis.configuration import set_hypothesis_home_dir
 from pairscope.lab.language import PROCESSES_MAX, format, parse
 from pairscope.lab.stage import manager
 from tests.eventually import eventually
+from tests.runs import plain
 
 pytestmark = pytest.mark.process
 
@@ -276,7 +277,7 @@ def plays(text: str) -> dict[str, Any]:
     scenario = parse(text)
     assert format(parse(format(scenario))) == format(scenario)
     before = sorted(os.listdir("/proc/self/fd"))
-    run = json.loads(json.dumps(manager.run(scenario)))
+    run = plain(manager.run(scenario))
     assert run["verdict"] in VERDICTS
     assert run["verdict"] == "held" or run["reason"], run
     for step in run["steps"]:

@@ -26,6 +26,7 @@ from pairscope.lab.constants import NUMBERS
 from pairscope.lab.language import parse
 from pairscope.lab.stage import confine, manager
 from tests.eventually import eventually
+from tests.runs import plain, typed
 from tests.test_lab_language import DOCUMENT, documented
 
 pytestmark = pytest.mark.process
@@ -35,7 +36,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 def played(text: str) -> dict:
     """The run of a scenario, as JSON gives it back."""
-    return json.loads(json.dumps(manager.run(parse(text))))
+    return plain(manager.run(parse(text)))
 
 
 def held(text: str) -> dict:
@@ -487,7 +488,7 @@ def test_descriptors_for_which_a_receiver_has_no_room_are_told_as_closed_by_the_
     f, g = ("m", 5, "memfd"), ("m", 6, "memfd")
     assert {line - 1: gone for line, gone in lost.items() if gone} == {6: [g], 10: [f, g], 12: [g], 16: [g, f]}
     assert run["steps"][14]["completed"]["k"]["lost"] == run["steps"][15]["result"]["lost"]
-    assert exports.load(exports.json(run)) == run
+    assert plain(exports.load(exports.json(typed(run)))) == run
 
 
 def test_the_file_of_a_socket_is_no_socket():

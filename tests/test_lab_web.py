@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from importlib.machinery import SourceFileLoader
@@ -13,6 +12,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from pairscope.lab import gallery
+from pairscope.lab.run import Run as Recorded
 from pairscope.lab.stage import manager
 from pairscope.store import runs
 from pairscope.store.engine import engine
@@ -268,8 +268,8 @@ def own(tmp_path: Path) -> Iterator[Session]:
     made.dispose()
 
 
-def played(name: str) -> dict:
-    return json.loads(json.dumps(manager.run(gallery.scenario(name))))
+def played(name: str) -> Recorded:
+    return manager.run(gallery.scenario(name))
 
 
 def test_the_oldest_runs_go_and_shared_ones_stay(own: Session) -> None:
@@ -299,7 +299,7 @@ def test_a_blocked_span_reaches_from_the_call_to_the_step_that_released_it() -> 
 
 def test_every_byte_of_a_control_message_belongs_to_one_field() -> None:
     run = Reading(played("a-file-handed-over"))
-    step = next(step for step in run.steps if step["call"] == "recvmsg")
+    step = next(step for step in run.steps if step.call == "recvmsg")
     control = next(pane for pane in panes.panes(step) if pane.title.startswith("Control buffer"))
     covered = sorted((field.offset, field.length, field.name) for field in control.fields)
     assert [name for _at, _length, name in covered] == ["cmsg_len", "cmsg_level", "cmsg_type", "fd[0]", "padding"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
 import pytest
@@ -28,7 +27,7 @@ def sessions(history: Settings) -> Iterator[tuple[Session, Session, History]]:
     past.jobs(30)
     reader, own = engine(history.history_url, read_only=True), engine(history.web_url)
     with Session(reader) as first, Session(own) as second:
-        run = json.loads(json.dumps(manager.run(gallery.scenario("one-process"))))
+        run = manager.run(gallery.scenario("one-process"))
         for _ in range(3):
             runs.store(second, run, keep=10)
         second.add(Token(digest="0" * 64, name="somebody", created=1, expires=None, once=False))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 import shutil
 import sqlite3
@@ -30,6 +29,7 @@ from pairscope.web import recorded, sentences
 from pairscope.web.application import create_app
 from tests import plausible
 from tests.plausible import History
+from tests.runs import plain
 
 pytestmark = pytest.mark.web
 
@@ -254,12 +254,12 @@ def test_what_nobody_here_says_is_shown_as_it_was_recorded(site: Flask) -> None:
 
 def run_of(settings: Settings, text: str) -> tuple[str, dict[str, Any]]:
     """The id of a run that really took place, and the run."""
-    run = json.loads(json.dumps(manager.run(parse(text))))
+    run = manager.run(parse(text))
     made = engine(settings.web_url, read_only=False)
     with Session(made) as own:
         identity = runs.store(own, run, keep=100).id
     made.dispose()
-    return identity, run
+    return identity, plain(run)
 
 
 REFUSED = {

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 from rich.text import Text
@@ -16,6 +16,9 @@ from pairscope.cli.command import FAILED, USAGE, Failure, as_json
 from pairscope.cli.output import console, duration, put_json, table
 from pairscope.files import SOURCE
 from pairscope.lab import TIMES_MAX
+
+if TYPE_CHECKING:
+    from pairscope.lab.run import Run
 
 FORMS = ("c", "python", "transcript", "json")
 STYLES = {"held": "green", "failed": "red"}
@@ -83,11 +86,16 @@ def run(scenario: str, here: bool, output: str | None, times: int, as_json: bool
         return _often(text, name, here, times, as_json)
     found = _here(text) if here else _through_the_pool(text, name)
     if output:
+        from pairscope.lab import exports
+
+        Path(output).write_bytes(exports.json(found))
+    if as_json:
         import msgspec
 
-        Path(output).write_bytes(msgspec.json.encode(found) + b"\n")
-    put_json(found) if as_json else _show(found)
-    if found["verdict"] != "held":
+        put_json(msgspec.to_builtins(found))
+    else:
+        _show(found)
+    if found.verdict != "held":
         sys.exit(FAILED)
     return None
 
@@ -100,8 +108,8 @@ def show(file: str, step: int | None) -> None:
     found = _run_of(Path(file))
     if step is None:
         return _show(found)
-    if step > len(found["steps"]):
-        raise Failure(f"--step is {step}; the run has {len(found['steps'])} steps", USAGE)
+    if step > len(found.steps):
+        raise Failure(f"--step is {step}; the run has {len(found.steps)} steps", USAGE)
     _show_step(found, step)
     return None
 
@@ -124,7 +132,7 @@ def export(scenario: str, form: str) -> None:
     path = Path(scenario)
     stored = _run_of(path) if path.suffix == ".json" and path.is_file() else None
     if form in ("c", "python"):
-        text = stored["text"] if stored else _text(scenario)[0]
+        text = stored.text if stored else _text(scenario)[0]
         made: str | bytes = (exports.c if form == "c" else exports.python)(parse(text))
     else:
         found = stored or _here(_text(scenario)[0])
@@ -161,7 +169,7 @@ def _text(scenario: str) -> tuple[str, str]:
     return text, name
 
 
-def _run_of(path: Path) -> dict[str, Any]:
+def _run_of(path: Path) -> Run:
     from pairscope.lab import exports
 
     try:
@@ -170,30 +178,28 @@ def _run_of(path: Path) -> dict[str, Any]:
         raise Failure(f"{path} is no run: {error}", USAGE) from None
 
 
-def _here(text: str) -> dict[str, Any]:
+def _here(text: str) -> Run:
     """Has a runner of its own do it."""
-    import msgspec
+    from pairscope.lab.run import Failed, heard
 
     done = subprocess.run(
         [sys.executable, "-m", "pairscope.lab.runner"], input=text.encode(), capture_output=True, cwd=SOURCE
     )
-    try:
-        found: dict[str, Any] = msgspec.json.decode(done.stdout)
-    except msgspec.DecodeError:
+    found = heard(done.stdout)
+    if found is None:
         raise Failure(
             f"the runner ended with status {done.returncode}: {done.stderr.decode(errors='replace').strip()[-300:]}"
-        ) from None
-    if "error" in found:
-        raise Failure(found["error"])
+        )
+    if isinstance(found, Failed):
+        raise Failure(found.error)
     return found
 
 
-def _through_the_pool(text: str, name: str) -> dict[str, Any]:
-    import msgspec
-
+def _through_the_pool(text: str, name: str) -> Run:
     from pairscope.client.client import Client
     from pairscope.ipc import memfd
     from pairscope.ipc.vocabulary import LAB
+    from pairscope.lab.run import decode
 
     client = Client(config.load(), role="tool")
     fd = memfd.sealed("scenario", text.encode())
@@ -207,8 +213,7 @@ def _through_the_pool(text: str, name: str) -> dict[str, Any]:
             raise Failure(f"the run did not come to its end: {answer.reason}")
         found, output = client.fetch(accepted.job)
         try:
-            run: dict[str, Any] = msgspec.json.decode(memfd.read_all(output, found.size))
-            return run
+            return decode(memfd.read_all(output, found.size))
         finally:
             os.close(output)
     finally:
@@ -228,7 +233,7 @@ def _often(text: str, name: str, here: bool, times: int, as_json: bool) -> None:
     if as_json:
         put_json(
             [
-                {"count": one.count, "verdict": one.run["verdict"], "apart": one.apart, "lines": one.lines}
+                {"count": one.count, "verdict": one.run.verdict, "apart": one.apart, "lines": one.lines}
                 for one in outcomes
             ]
         )
@@ -239,17 +244,17 @@ def _often(text: str, name: str, here: bool, times: int, as_json: bool) -> None:
             for line in one.apart if len(outcomes) > 1 else one.lines:
                 out.print(Text(f"  {line}"), soft_wrap=True)
         _show_open(outcomes[0].run)
-    if any(one.run["verdict"] != "held" for one in outcomes):
+    if any(one.run.verdict != "held" for one in outcomes):
         sys.exit(FAILED)
 
 
-def _verdict(found: dict[str, Any]) -> Text:
+def _verdict(found: Run) -> Text:
     from pairscope.lab.exports.lines import VERDICTS
 
-    return Text(VERDICTS.get(found["verdict"], found["verdict"]), f"bold {STYLES.get(found['verdict'], 'yellow')}")
+    return Text(VERDICTS.get(found.verdict, found.verdict), f"bold {STYLES.get(found.verdict, 'yellow')}")
 
 
-def _show_open(found: dict[str, Any]) -> None:
+def _show_open(found: Run) -> None:
     """The steps of a run whose outcome another run may not repeat."""
     ways = {
         "readers": "{} wait for the same; which of them gets it is the kernel's choice",
@@ -260,53 +265,52 @@ def _show_open(found: dict[str, Any]) -> None:
         "collector": "descriptors are in flight to each other alone; when the kernel's garbage collector frees them "
         "is open",
     }
-    for number, step in enumerate(found["steps"], 1):
-        for way in step.get("open") or ():
-            said = ways.get(way["kind"], "the kernel may choose otherwise").format(" and ".join(way["who"]))
+    for number, step in enumerate(found.steps, 1):
+        for way in step.open or ():
+            said = ways.get(way.kind, "the kernel may choose otherwise").format(" and ".join(way.who))
             console().print(Text(f"step {number} is open: {said}", "yellow"), soft_wrap=True)
 
 
-def _show(found: dict[str, Any]) -> None:
+def _show(found: Run) -> None:
     from pairscope.lab.exports import result_lines
 
     out = console()
     lines = result_lines(found)
     for line in lines:
         out.print(Text(line), soft_wrap=True)
-    for number, step in enumerate(found["steps"], 1):
-        if step["verdict"] == "failed":
-            out.print(Text(f"step {number}: {step['reason']}", "red"), soft_wrap=True)
+    for number, step in enumerate(found.steps, 1):
+        if step.verdict == "failed":
+            out.print(Text(f"step {number}: {step.reason}", "red"), soft_wrap=True)
     _show_open(found)
-    out.print(_verdict(found), Text(f"in {duration(found['took_ns'])}"), Text(found["reason"]), soft_wrap=True)
+    out.print(_verdict(found), Text(f"in {duration(found.took_ns)}"), Text(found.reason), soft_wrap=True)
 
 
-def _show_step(found: dict[str, Any], number: int) -> None:
+def _show_step(found: Run, number: int) -> None:
     from pairscope.lab.constants import signal_name
 
     out = console()
-    after = found["steps"][number - 1]["after"] or {"processes": [], "objects": []}
-    for process in after["processes"]:
-        blocked, ended = process.get("blocked"), process.get("exit")
-        standing = f"blocked in {blocked['call']} ({blocked['wchan']})" if blocked else process["state"]
+    state = found.state(number)
+    for process in state.processes:
+        blocked, ended = process.blocked, process.exit
+        standing = f"blocked in {blocked.call} ({blocked.wchan})" if blocked else process.state
         if ended:
             standing += (
-                f", killed by {signal_name(ended['killed'])}"
-                if ended["killed"] is not None
-                else f", exited {'?' if ended['status'] is None else ended['status']}"
+                f", killed by {signal_name(ended.killed)}"
+                if ended.killed is not None
+                else f", exited {'?' if ended.status is None else ended.status}"
             )
-        out.print(Text(process["name"], "bold"), Text(f"pid {process['pid']}"), Text(standing))
-        for row in process["descriptors"]:
+        out.print(Text(process.name, "bold"), Text(f"pid {process.pid}"), Text(standing))
+        for row in process.descriptors:
             out.print(
                 Text(
-                    f"  {row['number']:4}  {(row['names'] or [''])[-1]:12} {row['object']:13} inode "
-                    f"{row['inode']:<10} {row['access']:10} description {row['description']}  "
-                    f"{row['flags'] if row['flags'] != '0' else ''}{'  FD_CLOEXEC' if row['cloexec'] else ''}".rstrip()
+                    f"  {row.number:4}  {(row.names or [''])[-1]:12} {row.object:13} inode "
+                    f"{row.inode:<10} {row.access:10} description {row.description}  "
+                    f"{row.flags if row.flags != '0' else ''}{'  FD_CLOEXEC' if row.cloexec else ''}".rstrip()
                 )
             )
-    for item in after["objects"]:
-        waits = item.get("queued")
+    for item in state.objects:
         out.print(
-            Text(f"{item['kind']} {item['inode']}", "dim"),
-            Text(f"{waits} bytes wait" if waits else ""),
-            Text(f"{item['in_flight']} in flight" if item.get("in_flight") else ""),
+            Text(f"{item.kind} {item.inode}", "dim"),
+            Text(f"{item.queued} bytes wait" if item.queued else ""),
+            Text(f"{item.in_flight} in flight" if item.in_flight else ""),
         )

@@ -18,12 +18,12 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from pairscope.lab.language import TEXT_MAX, format, parse
 from pairscope.lab.model import Scenario, ScenarioError
+from pairscope.lab.run import Failed, encode
 from pairscope.lab.stage import confine
 from pairscope.lab.stage.apart import apart
 from pairscope.lab.stage.manager import USER, run, unplayed, uses_files
@@ -42,10 +42,10 @@ def main() -> int:
         if len(canonical := format(scenario)) <= TEXT_MAX:
             scenario = parse(canonical)  # the run holds this text, and counts its lines
     except ScenarioError as error:
-        _write({"error": str(error), "line": error.place.line, "column": error.place.column})
+        _write(msgspec.json.encode(Failed(str(error), error.place.line, error.place.column)))
         return NO_SCENARIO
     except UnicodeDecodeError as error:
-        _write({"error": f"the text is not UTF-8: {error.reason} at byte {error.start}", "line": 1, "column": 1})
+        _write(msgspec.json.encode(Failed(f"the text is not UTF-8: {error.reason} at byte {error.start}")))
         return NO_SCENARIO
     account = pwd.getpwnam(os.environ.get("PAIRSCOPE_LAB_USER") or USER) if os.geteuid() == 0 else None
     with apart(scenario), _scratch(scenario, account) as scratch:
@@ -61,10 +61,10 @@ def main() -> int:
         except confine.Unconfined as error:
             result = unplayed(scenario, str(error))
     try:
-        _write(result)
+        _write(encode(result))
     except BrokenPipeError:
         return UNREAD
-    return HELD if result["verdict"] == "held" else FAILED
+    return HELD if result.verdict == "held" else FAILED
 
 
 @contextlib.contextmanager
@@ -112,9 +112,9 @@ def _remove_after(path: str, end: int) -> None:
         os._exit(0)
 
 
-def _write(message: dict[str, Any]) -> None:
+def _write(text: bytes) -> None:
     """All of it. Raises BrokenPipeError if nobody reads."""
-    data = memoryview(msgspec.json.encode(message) + b"\n")
+    data = memoryview(text + b"\n")
     while data:
         data = data[os.write(1, data) :]
 

@@ -27,6 +27,7 @@ from pairscope.ipc import memfd, passing
 from pairscope.ipc.channel import Arrival, Channel, ChannelBroken, ChannelClosed
 from pairscope.ipc.vocabulary import LAB, Hello, JobSpec, Result
 from pairscope.lab import runner
+from pairscope.lab.run import Failed, Run, heard
 
 RUN_MAX = 16 * 1024 * 1024
 """Bytes of one run."""
@@ -71,7 +72,7 @@ def _rehearse(user: str) -> tuple[str, dict[str, Any]]:
         _data, said, _status = _have_run(None, text, user)
     finally:
         os.close(text)
-    found = dict((said or {}).get("sandbox") or {})
+    found = dict(said.sandbox or {}) if isinstance(said, Run) else {}
     return str(found.pop("level", "none")), found
 
 
@@ -102,18 +103,18 @@ def _run(channel: Channel, arrival: Arrival, scenario: int, output: int, user: s
         return Result(False, reason=f"the run has more than {RUN_MAX} bytes")
     if said is None:
         return Result(False, reason=f"the process of the run ended without a word, with status {status}")
-    if "error" in said:
-        return Result(False, reason=said["error"])
+    if isinstance(said, Failed):
+        return Result(False, reason=said.error)
     for at in range(0, len(data), 1 << 20):
         os.pwrite(output, data[at : at + (1 << 20)], at)
     return Result(
         True,
-        {"verdict": said["verdict"], "steps": len(said["steps"]), "took_ns": said["took_ns"]}
-        | ({"reason": said["reason"]} if said["reason"] else {}),
+        {"verdict": said.verdict, "steps": len(said.steps), "took_ns": said.took_ns}
+        | ({"reason": said.reason} if said.reason else {}),
     )
 
 
-def _have_run(channel: Channel | None, scenario: int, user: str) -> tuple[bytes | None, dict[str, Any] | None, int]:
+def _have_run(channel: Channel | None, scenario: int, user: str) -> tuple[bytes | None, Run | Failed | None, int]:
     """Has a forked runner do it: what it wrote (None: too much), the same decoded (None: no word), its status. Raises
     ChannelClosed, OSError."""
     out, into = os.pipe2(os.O_CLOEXEC)
@@ -135,10 +136,7 @@ def _have_run(channel: Channel | None, scenario: int, user: str) -> tuple[bytes 
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         os.close(pidfd)
         os.close(out)
-    try:
-        return data, msgspec.json.decode(data or b""), status
-    except msgspec.DecodeError:
-        return data, None, status
+    return data, heard(data or b""), status
 
 
 def _become_runner(scenario: int, into: int, user: str) -> None:
@@ -154,7 +152,8 @@ def _become_runner(scenario: int, into: int, user: str) -> None:
         status = runner.main()
     except BaseException as error:
         os.write(
-            1, msgspec.json.encode({"error": f"the run ended by a fault of its own: {type(error).__name__}: {error}"})
+            1,
+            msgspec.json.encode(Failed(f"the run ended by a fault of its own: {type(error).__name__}: {error}")),
         )
     finally:
         os._exit(status)

@@ -5,14 +5,19 @@ from __future__ import annotations
 import secrets
 import time
 import zlib
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import msgspec
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session, defer
 
+from pairscope.lab.run import Run as Recorded
+from pairscope.lab.run import decode, encode
 from pairscope.store.models import Run
 
+T = TypeVar("T")
+_AS_TOLD = msgspec.json.Decoder(dict[str, Any])
 ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 """No letter of it is taken for another."""
 LENGTH = 13
@@ -21,7 +26,7 @@ LENGTH = 13
 
 def store(
     own: Session,
-    run: dict[str, Any],
+    run: Recorded,
     *,
     keep: int,
     scenario: str = "",
@@ -34,15 +39,15 @@ def store(
         id="".join(secrets.choice(ALPHABET) for _ in range(LENGTH)),
         created=time.time_ns(),
         scenario=scenario,
-        title=next((text for word, text in run["about"] if word == "title"), "")[:200],
-        verdict=run["verdict"],
-        steps=len(run["steps"]),
-        took=run["took_ns"],
+        title=next((text for word, text in run.about if word == "title"), "")[:200],
+        verdict=run.verdict,
+        steps=len(run.steps),
+        took=run.took_ns,
         asked_by=asked_by[:64],
         kept=False,
         job=job,
         parent=parent,
-        data=zlib.compress(msgspec.json.encode(run), 6),
+        data=zlib.compress(encode(run), 6),
     )
     own.add(row)
     own.flush()
@@ -69,15 +74,21 @@ class Unreadable(ValueError):
     """What is stored of a run is none. str() says why."""
 
 
-def opened(row: Run) -> dict[str, Any]:
+def opened(row: Run) -> Recorded:
     """The run itself. Raises Unreadable."""
+    return _decoded(row, decode)
+
+
+def told(row: Run) -> dict[str, Any]:
+    """The run's JSON as it is stored, for whoever passes it on. Raises Unreadable."""
+    return _decoded(row, _AS_TOLD.decode)
+
+
+def _decoded(row: Run, by: Callable[[bytes], T]) -> T:
     try:
-        found = msgspec.json.decode(zlib.decompress(row.data))
+        return by(zlib.decompress(row.data))
     except (zlib.error, msgspec.MsgspecError, RecursionError, ValueError, TypeError) as error:
         raise Unreadable(f"{type(error).__name__}: {error}") from None
-    if not isinstance(found, dict) or not {"about", "text", "steps"} <= found.keys():
-        raise Unreadable("it is no run")
-    return found
 
 
 def newest(own: Session, limit: int, scenario: str | None = None) -> list[Run]:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable
-from typing import Any
 
 from pairscope.lab.exports.lines import outcome_lines
+from pairscope.lab.run import Run
 
 
 @dataclasses.dataclass(slots=True)
 class Outcome:
     """What one or more runs came to."""
 
-    run: dict[str, Any]
+    run: Run
     """The first of them."""
     lines: list[str]
     """All of it, as :func:`pairscope.lab.exports.lines.outcome_lines` has it."""
@@ -22,7 +22,7 @@ class Outcome:
     """The lines that not all outcomes have."""
 
 
-def tally(runs: Iterable[dict[str, Any]]) -> list[Outcome]:
+def tally(runs: Iterable[Run]) -> list[Outcome]:
     """The outcomes, the most frequent first; each with its count and what tells it from the others."""
     found: dict[tuple[str, ...], Outcome] = {}
     for run in runs:

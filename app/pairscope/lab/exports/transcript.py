@@ -19,6 +19,8 @@ from pairscope.lab.constants import NUMBERS, decode, signal_name
 from pairscope.lab.given import address, integer, items, word
 from pairscope.lab.language import parse
 from pairscope.lab.model import Constants, Scenario, Step, Text, Value
+from pairscope.lab.run import UNSET, Completed, Part, Result, Run, State, given, known
+from pairscope.lab.run import Step as Taken
 
 SHOWN = 32
 """Bytes of a text, as strace shows them."""
@@ -27,74 +29,68 @@ COLUMN = 40
 _ESCAPES = {9: "\\t", 10: "\\n", 11: "\\v", 12: "\\f", 13: "\\r", 34: '\\"', 92: "\\\\"}
 
 
-def transcript(run: dict[str, Any]) -> str:
+def transcript(run: Run) -> str:
     """The run in strace's manner."""
-    return "".join(line + "\n" for line in _Teller(run, parse(run["text"])).lines())
+    return "".join(line + "\n" for line in _Teller(run, parse(run.text)).lines())
 
 
 class _Teller:
-    def __init__(self, run: dict[str, Any], scenario: Scenario) -> None:
+    def __init__(self, run: Run, scenario: Scenario) -> None:
         self._run = run
         self._steps = scenario.steps
         self._pids: dict[str, int] = {}
         """Of each actor: of a thread its own number."""
         self._process: dict[str, str] = {}
         """Of each actor: the name of its process."""
-        for process in (
-            process for step in run["steps"] for process in (step["after"] or {"processes": []})["processes"]
-        ):
-            self._pids.setdefault(process["name"], process["pid"])
-            self._process.setdefault(process["name"], process["name"])
-            for task in process.get("threads", ()):
-                self._pids[task["name"]] = task["tid"]
-                self._process[task["name"]] = process["name"]
+        for process in (process for number in range(1, len(run.steps) + 1) for process in run.state(number).processes):
+            self._pids.setdefault(process.name, process.pid)
+            self._process.setdefault(process.name, process.name)
+            for task in process.threads or ():
+                self._pids[task.name] = task.tid
+                self._process[task.name] = process.name
         self._ended: set[str] = set()
-        self._broken = {pair for index, step in enumerate(run["steps"]) for pair in self._died_of_it(index, step)}
+        self._broken = {pair for index, step in enumerate(run.steps) for pair in self._died_of_it(index, step)}
         """(actor, index of its step): the calls that brought SIGPIPE on their process and did not return."""
 
     def lines(self) -> Iterable[str]:
-        for index, step in enumerate(self._run["steps"]):
-            if step["result"] is None:
+        for index, step in enumerate(self._run.steps):
+            if step.result is None:
                 return
-            if not step["returned"]:
-                yield from self._call(index, step)
-            for actor, result in step["completed"].items():
+            if not step.returned:
+                yield from self._call(index, step, step.result)
+            for actor, result in step.completed.items():
                 # That of the step itself stands with it, unless the call was begun before.
                 yield from self._back(actor, result)
-            if step["call"] == "kill" and not step["returned"] and not step["result"]["errno"]:
-                yield from self._signalled(self._steps[index], step["actor"])
-            yield from self._ends(step)
+            if step.call == "kill" and not step.returned and not step.result.errno:
+                yield from self._signalled(self._steps[index], step.actor)
+            yield from self._ends(step, self._run.state(index + 1))
 
-    def _call(self, index: int, step: dict[str, Any]) -> Iterable[str]:
-        own, result, actor = self._steps[index], step["result"], step["actor"]
-        if result["blocked"]:
-            later = next(
-                (
-                    found
-                    for other in self._run["steps"]
-                    for found in other["completed"].values()
-                    if found["of"] == index
-                ),
+    def _call(self, index: int, step: Taken, result: Result) -> Iterable[str]:
+        own, actor = self._steps[index], step.actor
+        if result.blocked:
+            later: Result = next(
+                (found for other in self._run.steps for found in other.completed.values() if found.of == index),
                 result,
             )
             yield self._said(
                 actor, f"{_name(own)}({self._arguments(own, step, later, unfinished=True)} <unfinished ...>"
             )
             return
-        yield from self._whole(actor, own, step, result, f"{_name(own)}({self._arguments(own, step, result)})")
+        yield from self._whole(actor, index, result, f"{_name(own)}({self._arguments(own, step, result)})")
 
-    def _back(self, actor: str, result: dict[str, Any]) -> Iterable[str]:
+    def _back(self, actor: str, result: Completed) -> Iterable[str]:
         """The return of a call that was blocked."""
-        step, own = self._run["steps"][result["of"]], self._steps[result["of"]]
+        step, own = self._run.steps[result.of], self._steps[result.of]
         begun = self._arguments(own, step, result, unfinished=True)
-        rest = "" if result.get("ended") else self._arguments(own, step, result)[len(begun) :].lstrip() if begun else ""
-        yield from self._whole(actor, own, step, result, f"<... {_name(own)} resumed>{rest})")
+        rest = "" if result.ended else self._arguments(own, step, result)[len(begun) :].lstrip() if begun else ""
+        yield from self._whole(actor, result.of, result, f"<... {_name(own)} resumed>{rest})")
 
-    def _whole(self, actor: str, own: Step, step: dict[str, Any], result: dict[str, Any], text: str) -> Iterable[str]:
+    def _whole(self, actor: str, index: int, result: Result, text: str) -> Iterable[str]:
+        own, step = self._steps[index], self._run.steps[index]
         line = self._said(actor, text)
-        pipe = self._pipes(own, step, actor, result)
+        pipe = self._pipes(index, actor, result)
         yield f"{line:<{COLUMN}} = " + (
-            "-1 EPIPE (Broken pipe)" if result.get("ended") and pipe else self._value(own, step, result)
+            "-1 EPIPE (Broken pipe)" if result.ended and pipe else self._value(own, step, result)
         )
         if pipe:
             yield self._said(
@@ -102,9 +98,9 @@ class _Teller:
                 f"--- SIGPIPE {{si_signo=SIGPIPE, si_code=SI_USER, "
                 f"si_pid={self._pids.get(self._process.get(actor, actor), 0)}}} ---",
             )
-        if own.call == "fork" and not result["errno"] and result["value"]:
-            yield f"strace: Process {result['value']} attached"
-        if own.call == "thread" and not result["errno"]:
+        if own.call == "fork" and not result.errno and result.value:
+            yield f"strace: Process {result.value} attached"
+        if own.call == "thread" and not result.errno:
             yield f"strace: Process {self._pids.get(own.binds[0], 0)} attached"
 
     def _said(self, actor: str, text: str) -> str:
@@ -120,78 +116,76 @@ class _Teller:
                 f"--- {signal_name(number)} {{si_signo={signal_name(number)}, si_code=SI_USER, si_pid={sender}}} ---",
             )
 
-    def _died_of_it(self, index: int, step: dict[str, Any]) -> Iterable[tuple[str, int]]:
+    def _died_of_it(self, index: int, step: Taken) -> Iterable[tuple[str, int]]:
         """Of the calls that SIGPIPE has ended in this step, those that brought it: of each process one. The others'
         threads died with theirs in calls of their own."""
-        own, arguments = self._steps[index], step["arguments"]
+        own, arguments = self._steps[index], step.arguments
         if own.call in ("kill", "pidfd_send_signal") and arguments[1:2] == [signal.SIGPIPE]:
             return
-        ended = [(actor, result["of"], result) for actor, result in step["completed"].items()]
-        if step["result"] and not step["returned"]:
-            ended.insert(0, (step["actor"], index, step["result"]))
+        ended: list[tuple[str, int, Result]] = [(actor, result.of, result) for actor, result in step.completed.items()]
+        if step.result and not step.returned:
+            ended.insert(0, (step.actor, index, step.result))
         found: dict[str, tuple[str, int]] = {}
         for actor, of, result in ended:
             if (
-                result.get("ended")
-                and result.get("killed") == signal.SIGPIPE
+                result.ended
+                and result.killed == signal.SIGPIPE
                 and self._steps[of].call in ("write", "send", "sendmsg")
             ):
                 found.setdefault(self._process.get(actor, actor), (actor, of))
         yield from found.values()
 
-    def _pipes(self, own: Step, step: dict[str, Any], actor: str, result: dict[str, Any]) -> bool:
+    def _pipes(self, index: int, actor: str, result: Result) -> bool:
         """Whether the call brought SIGPIPE on its process: streams and pipes do, unless they are asked not to."""
+        own = self._steps[index]
         if own.call not in ("write", "send", "sendmsg"):
             return False
-        if result.get("ended"):
-            return (actor, self._steps.index(own)) in self._broken
-        if result["errno"] != "EPIPE" or _flags(own) & NUMBERS["MSG_NOSIGNAL"]:
+        if result.ended:
+            return (actor, index) in self._broken
+        if result.errno != "EPIPE" or _flags(own) & NUMBERS["MSG_NOSIGNAL"]:
             return False
-        after = step["after"] or {"processes": [], "objects": []}
-        fd = step["arguments"][0]
+        after, fd = self._run.state(index + 1), self._run.steps[index].arguments[0]
         held = [
-            row["inode"]
-            for process in after["processes"]
-            if process["name"] == self._process.get(actor)
-            for row in process["descriptors"]
-            if row["number"] == fd
+            row.inode
+            for process in after.processes
+            if process.name == self._process.get(actor)
+            for row in process.descriptors
+            if row.number == fd
         ]
         return any(
-            found["kind"] == "pipe" or found.get("type") == "SOCK_STREAM"
-            for found in after["objects"]
-            if found["inode"] in held
+            found.kind == "pipe" or found.type == "SOCK_STREAM" for found in after.objects if found.inode in held
         )
 
-    def _ends(self, step: dict[str, Any]) -> Iterable[str]:
+    def _ends(self, step: Taken, state: State) -> Iterable[str]:
         """Who has ended by this step, and whom the kernel told of it."""
-        if step["call"] == "exit" and not step["returned"] and self._process.get(step["actor"], "") != step["actor"]:
-            yield self._said(step["actor"], "+++ exited with 0 +++")
-        processes = {process["name"]: process for process in (step["after"] or {"processes": []})["processes"]}
+        if step.call == "exit" and not step.returned and self._process.get(step.actor, "") != step.actor:
+            yield self._said(step.actor, "+++ exited with 0 +++")
+        processes = {process.name: process for process in state.processes}
         for name, process in processes.items():
-            if "exit" not in process or name in self._ended:
+            if process.exit is UNSET or name in self._ended:
                 continue
             self._ended.add(name)
-            status, killed = process["exit"]["status"], process["exit"]["killed"]
+            status, killed = process.exit.status, process.exit.killed
             how = f"killed by {signal_name(killed)}" if killed else f"exited with {'?' if status is None else status}"
             yield self._said(name, f"+++ {how} +++")
-            parent = processes.get(process["parent"] or "")
-            if parent and "exit" not in parent:
+            parent = processes.get(process.parent or "")
+            if parent and parent.exit is UNSET:
                 code, value = (
                     ("CLD_KILLED", signal_name(killed)) if killed else ("CLD_EXITED", "?" if status is None else status)
                 )
                 yield self._said(
-                    parent["name"],
-                    f"--- SIGCHLD {{si_signo=SIGCHLD, si_code={code}, si_pid={process['pid']}, si_status={value}}} ---",
+                    parent.name,
+                    f"--- SIGCHLD {{si_signo=SIGCHLD, si_code={code}, si_pid={process.pid}, si_status={value}}} ---",
                 )
 
     # ---- what came
 
-    def _value(self, own: Step, step: dict[str, Any], result: dict[str, Any]) -> str:
-        if result.get("ended") or result.get("fault") or own.call == "exit":
+    def _value(self, own: Step, step: Taken, result: Result) -> str:
+        if result.ended or result.fault or own.call == "exit":
             return "?"
-        if result["errno"]:
-            return f"-1 {result['errno']} ({os.strerror(NUMBERS.get(result['errno'], 0))})"
-        value = result["value"]
+        if result.errno:
+            return f"-1 {result.errno} ({os.strerror(NUMBERS.get(result.errno, 0))})"
+        value = result.value
         if not CALLS[own.call].kernels_value:
             return "?"
         if own.call == "thread":
@@ -200,22 +194,22 @@ class _Teller:
             fds = _fds(step)
             found = [
                 f"{{fd={fd}, revents={decode('POLL', revents)}}}"
-                for fd, revents in zip(fds, result["revents"])
+                for fd, revents in zip(fds, given(result.revents, "revents"))
                 if revents
             ]
             return f"{value} ([{', '.join(found)}])" if found else f"{value} (Timeout)"
         if own.call == "fcntl" and (meaning := values.meaning(step, result, {})):
-            return f"{value:#x} ({'seals' if step['arguments'][1] == NUMBERS['F_GET_SEALS'] else 'flags'} {meaning})"
+            return f"{value:#x} ({'seals' if step.arguments[1] == NUMBERS['F_GET_SEALS'] else 'flags'} {meaning})"
         return str(value)
 
     # ---- what was given
 
-    def _arguments(self, own: Step, step: dict[str, Any], result: dict[str, Any], unfinished: bool = False) -> str:
+    def _arguments(self, own: Step, step: Taken, result: Result, unfinished: bool = False) -> str:
         """All arguments; `unfinished`: those that are known before the call has given anything, up to the first that is
         not."""
-        given = _Given(own, step["arguments"], result, unfinished)
+        given = _Given(own, step.arguments, result, unfinished)
         if told := CALLS[own.call].strace:
-            return ", ".join(told(given.plain(), None if given.failed else result.get("held")))
+            return ", ".join(told(given.plain(), None if given.failed else known(result.held)))
         words: list[str] = []
         for argument in getattr(given, own.call, given.plain)():
             if argument is None:
@@ -228,7 +222,7 @@ class _Given:
     """The arguments of one call as strace writes them. None stands for what only the kernel's answer tells, where there
     is none yet."""
 
-    def __init__(self, own: Step, made: list[Any], result: dict[str, Any], unfinished: bool) -> None:
+    def __init__(self, own: Step, made: list[Any], result: Result, unfinished: bool) -> None:
         self._own, self._result, self._unfinished = own, result, unfinished
         self._made = [value for value in made if not (isinstance(value, dict) and "data" not in value)]
         self._named: dict[str, Any] = {
@@ -238,13 +232,13 @@ class _Given:
             for key, value in entry.items()
         }
         self._words: dict[str, Value] = dict(own.named)
-        self.failed = bool(result["errno"] or result.get("ended") or result.get("fault"))
+        self.failed = bool(result.errno or result.ended or result.fault)
 
     def plain(self) -> list[str]:
         return [_shown(value, made) for value, made in zip(self._own.arguments, self._made)]
 
     def _pair(self) -> str:
-        return "[?, ?]" if self.failed else str(self._result["made"])
+        return "[?, ?]" if self.failed else str(given(self._result.made, "made"))
 
     def socketpair(self) -> Iterable[str | None]:
         return [*self.plain(), self._pair()]
@@ -294,9 +288,9 @@ class _Given:
     def _came(self) -> str | None:
         if self._unfinished:
             return None
-        if self.failed or self._result["data"] is None:
+        if self.failed or self._result.data is None:
             return "?"
-        return _quoted(base64.b64decode(self._result["data"]), self._result["bytes"])
+        return _quoted(base64.b64decode(self._result.data), given(self._result.bytes, "bytes"))
 
     def read(self) -> Iterable[str | None]:
         fd, room, *count = self._made
@@ -335,10 +329,10 @@ class _Given:
         return [str(self._made[0]), data, size, str(self._made[2])]
 
     def _message(self, iov: str, length: int, flags: str) -> str:
-        message = self._result["message"]
+        message = self._result.message
         control = "msg_controllen=0"
-        if message and message["controllen"]:
-            control = f"msg_control=[{', '.join(map(_part, message['parts']))}], msg_controllen={message['controllen']}"
+        if message and message.controllen:
+            control = f"msg_control=[{', '.join(map(_part, message.parts))}], msg_controllen={message.controllen}"
         return f"{{msg_name=NULL, msg_namelen=0, msg_iov={iov}, msg_iovlen={length}, {control}, msg_flags={flags}}}"
 
     def _flags(self) -> str:
@@ -368,12 +362,14 @@ class _Given:
             return [fd, None]
         if self.failed:
             return [fd, "{msg_namelen=0}", self._flags()]
-        data = base64.b64decode(self._result["data"] or "")
+        data, message = base64.b64decode(self._result.data or ""), self._result.message
+        if message is None:
+            raise ValueError("there is no message")
         entries, at = [], 0
-        for size, filled in zip(self._named["iov"], self._result["message"]["iov"]):
+        for size, filled in zip(self._named["iov"], message.iov):
             entries.append(f"{{iov_base={_quoted(data[at : at + filled], filled)}, iov_len={size}}}")
             at += filled
-        flags = decode("MSG_", self._result["msg_flags"] & 0xFFFFFFFF)
+        flags = decode("MSG_", given(self._result.msg_flags, "msg_flags") & 0xFFFFFFFF)
         return [fd, self._message(self._bad(entries), len(entries), flags), self._flags()]
 
     def setsockopt(self) -> Iterable[str | None]:
@@ -385,11 +381,11 @@ class _Given:
     def getsockopt(self) -> Iterable[str | None]:
         if self.failed:
             return [*self._first(3), "?", "[256]"]
-        option = base64.b64decode(self._result["option"])
+        option = base64.b64decode(given(self._result.option, "option"))
         if self._made[1:3] == [NUMBERS["SOL_SOCKET"], NUMBERS["SO_PEERCRED"]] and len(option) == 12:
             pid, uid, gid = struct.unpack("=iII", option)
             return [*self._first(3), f"{{pid={pid}, uid={uid}, gid={gid}}}", "[256 => 12]"]
-        held = self._result["held"]
+        held = given(self._result.held, "held")
         if (kind := named.of_option(self._made)) and isinstance(held, int):
             return [*self._first(3), f"[{kind.told(held)}]", f"[256 => {len(option)}]"]
         return [*self._first(3), str(held if isinstance(held, list) else [held]), f"[256 => {len(option)}]"]
@@ -417,7 +413,7 @@ class _Given:
 
     def signal(self) -> Iterable[str | None]:
         handler = {"HANDLER": "?"}.get(word(self._own.arguments[1]), word(self._own.arguments[1]))
-        before = {"HANDLER": "?"}.get(self._result.get("before", "?"), self._result.get("before", "?"))
+        before = {"HANDLER": "?"}.get(self._result.before or "?", self._result.before or "?")
         flags = "SA_RESTART"
         return [
             _shown(self._own.arguments[0], self._made[0]),
@@ -432,14 +428,14 @@ class _Given:
         if self._unfinished:
             return [pid, None]
         status = "?"
-        if not self.failed and self._result["value"]:
-            if "killed" in self._result:
-                status = f"[{{WIFSIGNALED(s) && WTERMSIG(s) == {signal_name(self._result['killed'])}}}]"
-            elif "status" in self._result:
-                status = f"[{{WIFEXITED(s) && WEXITSTATUS(s) == {self._result['status']}}}]"
-            elif "stopped" in self._result:
-                status = f"[{{WIFSTOPPED(s) && WSTOPSIG(s) == {signal_name(self._result['stopped'])}}}]"
-            elif "continued" in self._result:
+        if not self.failed and self._result.value:
+            if self._result.killed is not UNSET:
+                status = f"[{{WIFSIGNALED(s) && WTERMSIG(s) == {signal_name(self._result.killed)}}}]"
+            elif self._result.status is not UNSET:
+                status = f"[{{WIFEXITED(s) && WEXITSTATUS(s) == {self._result.status}}}]"
+            elif self._result.stopped is not UNSET:
+                status = f"[{{WIFSTOPPED(s) && WSTOPSIG(s) == {signal_name(self._result.stopped)}}}]"
+            elif self._result.continued is not UNSET:
                 status = "[{WIFCONTINUED(s)}]"
         return [pid, status, options, "NULL"]
 
@@ -461,22 +457,22 @@ def _flags(own: Step) -> int:
     return (integer(value) or 0) if value is not None else 0
 
 
-def _fds(step: dict[str, Any]) -> list[int]:
-    fds = step["arguments"][0]
+def _fds(step: Taken) -> list[int]:
+    fds = step.arguments[0]
     return fds if isinstance(fds, list) else [fds]
 
 
-def _part(part: dict[str, Any]) -> str:
+def _part(part: Part) -> str:
     """One control message."""
-    if part.get("fds") is not None:
-        data = str(part["fds"])
-    elif part.get("creds"):
-        data = "{{pid={}, uid={}, gid={}}}".format(*part["creds"])
+    if isinstance(part.fds, list):
+        data = str(part.fds)
+    elif part.creds:
+        data = "{{pid={}, uid={}, gid={}}}".format(*part.creds)
     else:
-        raw = base64.b64decode(part["data"])
+        raw = base64.b64decode(part.data)
         data = _quoted(raw, len(raw))
-    return f"{{cmsg_len={part['cmsg_len']}, cmsg_level={part['level']}, cmsg_type={part['type']}" + (
-        f", cmsg_data={data}}}" if part["data"] else "}"
+    return f"{{cmsg_len={part.cmsg_len}, cmsg_level={part.level}, cmsg_type={part.type}" + (
+        f", cmsg_data={data}}}" if part.data else "}"
     )
 
 

@@ -10,6 +10,7 @@ import signal
 from typing import Any
 
 from pairscope.lab.reasons import Reason
+from pairscope.lab.run import Descriptor, Object, Result
 from pairscope.lab.stage.actor import HIDDEN, NUMBERS_MAX
 from pairscope.lab.stage.confine import LIMITS
 
@@ -31,7 +32,7 @@ _ERRORS = {
 }
 
 
-def asks(call: str, arguments: list[Any], row: dict[str, Any] | None, item: dict[str, Any] | None) -> str:
+def asks(call: str, arguments: list[Any], row: Descriptor | None, item: Object | None) -> str:
     """The limit that a call is about to meet, as a sentence; empty: none. `row` and `item`: the descriptor and the
     object that its first argument stands for, as the last look found them."""
     if (
@@ -42,18 +43,13 @@ def asks(call: str, arguments: list[Any], row: dict[str, Any] | None, item: dict
         return Reason.NUMBER_BEYOND.say(last=NUMBERS_MAX - 1, number=arguments[1])
     if call == "poll" and isinstance(arguments[0], list) and len(arguments[0]) > NUMBERS_MAX:
         return Reason.POLL.say(most=NUMBERS_MAX)
-    if (
-        not row
-        or not item
-        or row["object"] not in ("regular file", "memfd")
-        or row["access"] not in ("write", "read-write")
-    ):
+    if not row or not item or row.object not in ("regular file", "memfd") or row.access not in ("write", "read-write"):
         return ""
     end = _end(call, arguments, row, item)
     return Reason.FILE_WOULD.say(bytes=end, most=FILE) if end > FILE else ""
 
 
-def _end(call: str, arguments: list[Any], row: dict[str, Any], item: dict[str, Any]) -> int:
+def _end(call: str, arguments: list[Any], row: Descriptor, item: Object) -> int:
     """The size that a file would need; 0: the call makes none larger. A negative one, or a negative offset, is the
     kernel's to judge."""
     if call == "ftruncate":
@@ -64,10 +60,10 @@ def _end(call: str, arguments: list[Any], row: dict[str, Any], item: dict[str, A
     size = len(data[0]) * data[1] if isinstance(data, list) else 0
     if call == "write" and len(arguments) > 2:
         size = arguments[2]
-    at = _signed(arguments[2]) if call == "pwrite" else row["offset"]
+    at = _signed(arguments[2]) if call == "pwrite" else row.offset
     if at < 0 or size <= 0:
         return 0
-    return (item["size"] if "O_APPEND" in row["flags"].split("|") else at) + size
+    return ((item.size or 0) if "O_APPEND" in row.flags.split("|") else at) + size
 
 
 def _signed(value: int) -> int:
@@ -76,15 +72,15 @@ def _signed(value: int) -> int:
     return value - (1 << 64) if value >> 63 else value
 
 
-def met(call: str, result: dict[str, Any]) -> str:
+def met(call: str, result: Result) -> str:
     """The limit that stands behind what came, as a sentence; empty: none."""
-    if str(result.get("fault", "")).startswith("MemoryError"):
+    if (result.fault or "").startswith("MemoryError"):
         return Reason.MEMORY.say(most=LIMITS["AS"])
-    if call in ("fork", "thread") and result["errno"]:
-        return Reason.ROOM.say(errno=result["errno"])
-    if any(number >= HIDDEN for number in result.get("made") or ()):
+    if call in ("fork", "thread") and result.errno:
+        return Reason.ROOM.say(errno=result.errno)
+    if any(number >= HIDDEN for number in result.made or ()):
         return _ERRORS["EMFILE"]
-    return _ERRORS.get(result["errno"] or "", "")
+    return _ERRORS.get(result.errno or "", "")
 
 
 def killed(status: int | None, sent: set[int]) -> str:

@@ -7,11 +7,11 @@ import dataclasses
 import os
 import select
 import socket
-from typing import Any
 
 from pairscope.lab.constants import signal_name
 from pairscope.lab.model import Step
 from pairscope.lab.reasons import Reason
+from pairscope.lab.run import Result
 from pairscope.lab.stage.queues import Sent
 
 
@@ -69,8 +69,7 @@ class Pending:
 class Outcome:
     """What came of a call."""
 
-    result: dict[str, Any]
-    """JSON-able."""
+    result: Result
     raw: bytes | None
     """The whole data, which `result` may hold only the beginning of."""
 

@@ -11,30 +11,32 @@ from pairscope.lab.constants import ERRNOS, NUMBERS, decode, number, signal_name
 from pairscope.lab.language import quoted, shown
 from pairscope.lab.model import Constants, Expectation, Items, Number, Text, Value
 from pairscope.lab.reasons import Reason
+from pairscope.lab.run import UNSET, Expected, Result, Step, StepVerdict
 from pairscope.lab.values import credentials, meaning
 
-HELD, FAILED, NONE = "held", "failed", "none"
+HELD: StepVerdict = "held"
+FAILED: StepVerdict = "failed"
+NONE: StepVerdict = "none"
 _SHOWN = 120
 
 
-def told(expectation: Expectation) -> dict[str, Any]:
-    """The expectation, JSON-able: ``first`` and ``keys`` as the scenario writes them."""
+def told(expectation: Expectation) -> Expected:
+    """The expectation, as the scenario writes it."""
     first = expectation.first
-    wanted = first if first is None or isinstance(first, str) else shown(first)
-    return {
-        "first": wanted if expectation.data is None else f"{wanted} {shown(expectation.data)}",
-        "keys": {key: shown(value) for key, value in expectation.keys},
-    }
+    text = first if first is None or isinstance(first, str) else shown(first)
+    if expectation.data is not None:
+        text = f"{text} {shown(expectation.data)}"
+    return Expected(text, {key: shown(value) for key, value in expectation.keys})
 
 
 def check(
     expectation: Expectation | None,
-    step: dict[str, Any],
-    result: dict[str, Any],
+    step: Step,
+    result: Result,
     raw: bytes | None,
     resolve: Callable[[Value], Any],
     names: Mapping[int, str],
-) -> tuple[str, str]:
+) -> tuple[StepVerdict, str]:
     """The verdict and its reason. `step` is the run's own; `raw` is the whole data that was read; `resolve` makes a
     number of a name, and `names` has the name of each process by its pid."""
     if expectation is None:
@@ -47,46 +49,44 @@ def check(
     return (FAILED, "; ".join(wrong)) if wrong else (HELD, "")
 
 
-def observed(result: dict[str, Any], raw: bytes | None) -> str:
+def observed(result: Result, raw: bytes | None) -> str:
     """What came, in words."""
-    if result.get("fault"):
-        return Reason.NO_CALL.say(fault=result["fault"])
-    if result["blocked"]:
+    if result.fault:
+        return Reason.NO_CALL.say(fault=result.fault)
+    if result.blocked:
         return Reason.BLOCKS.say()
     if _never_returned(result):
-        return Reason.ENDED.say(how=result["ended"])
-    if result["errno"]:
-        return str(result["errno"])
+        return Reason.ENDED.say(how=result.ended)
+    if result.errno:
+        return result.errno
     if raw is not None:
-        sentence = Reason.BYTES if result["value"] == len(raw) else Reason.BYTES_RETURNED
-        return sentence.say(text=_clip(quoted(raw[:_SHOWN])), count=len(raw), number=result["value"])
-    return str(result["value"])
+        sentence = Reason.BYTES if result.value == len(raw) else Reason.BYTES_RETURNED
+        return sentence.say(text=_clip(quoted(raw[:_SHOWN])), count=len(raw), number=result.value)
+    return str(result.value)
 
 
-def _never_returned(result: dict[str, Any]) -> bool:
+def _never_returned(result: Result) -> bool:
     """Whether the caller did not survive its call. An exit is made to end, and has its status as its value."""
-    return bool(result.get("ended")) and result["value"] is None
+    return bool(result.ended) and result.value is None
 
 
-def _first(
-    first: Value | str, step: dict[str, Any], result: dict[str, Any], raw: bytes | None, names: Mapping[int, str]
-) -> list[str]:
+def _first(first: Value | str, step: Step, result: Result, raw: bytes | None, names: Mapping[int, str]) -> list[str]:
     came = observed(result, raw)
     if word := meaning(step, result, names):
         came += f" ({word})"
-    done = not result["blocked"] and not result["errno"] and not result.get("fault") and not _never_returned(result)
+    done = not result.blocked and not result.errno and not result.fault and not _never_returned(result)
     if first == "blocks":
-        return [] if result["blocked"] else [Reason.NO_BLOCK.say(came=came)]
+        return [] if result.blocked else [Reason.NO_BLOCK.say(came=came)]
     if first == "ok":
         return [] if done else [Reason.NO_ERROR.say(came=came)]
     assert not isinstance(first, str)
     if isinstance(first, Constants) and ERRNOS.issuperset(first.names):
         # Two names may be one number: EAGAIN and EWOULDBLOCK.
-        held = result["errno"] is not None and NUMBERS.get(result["errno"], -1) == number(first)
+        held = result.errno is not None and NUMBERS.get(result.errno, -1) == number(first)
     elif isinstance(first, Text):
         held = done and raw is not None and raw == first.bytes
     elif isinstance(first, Number):
-        held = not result["blocked"] and result["value"] == first.value
+        held = not result.blocked and result.value == first.value
     else:
         held = False
     return [] if held else [Reason.OTHER.say(wanted=_clip(shown(first)), came=came)]
@@ -95,24 +95,22 @@ def _first(
 def _key(
     key: str,
     value: Value,
-    step: dict[str, Any],
-    result: dict[str, Any],
+    step: Step,
+    result: Result,
     resolve: Callable[[Value], Any],
     names: Mapping[int, str],
 ) -> list[str]:
     wanted: Any = [resolve(item) for item in value.values] if isinstance(value, Items) else resolve(value)
-    came: Any = result.get({"flags": "msg_flags"}.get(key, key))
+    came: Any = _of(result, {"flags": "msg_flags", "value": "held"}.get(key, key))
     if key == "flags" and came is not None:
         # The kernel hands the caller's own MSG_CMSG_CLOEXEC back among the flags.
         own = NUMBERS["MSG_CMSG_CLOEXEC"]
         held = came & ~own == wanted & ~own
         return [] if held else [Reason.OTHER.say(wanted=f"flags={shown(value)}", came=decode("MSG_", came & ~own))]
     if key == "fds":
-        came = len(result.get("fds") or [])
+        came = len(result.fds or [])
     if key == "revents" and isinstance(came, list) and not isinstance(wanted, list) and len(came) == 1:
         came = came[0]
-    if key == "value":
-        came = result.get("held")
     whole = came
     if key in ("value", "creds") and isinstance(came, list) and isinstance(wanted, list):
         came = came[: len(wanted)]
@@ -120,17 +118,23 @@ def _key(
         return []
     # struct ucred
     if isinstance(whole, list) and (
-        key == "creds" or (key == "value" and len(base64.b64decode(result.get("option") or "")) == 12)
+        key == "creds" or (key == "value" and len(base64.b64decode(result.option or "")) == 12)
     ):
         return [Reason.OTHER.say(wanted=f"{key}={shown(value)}", came=credentials(whole, names))]
     if (
-        "option" in result
+        result.option is not UNSET
         and key == "value"
-        and (kind := named.of_option(step["arguments"]))
+        and (kind := named.of_option(step.arguments))
         and kind.told(whole) != str(whole)
     ):
         return [Reason.OTHER.say(wanted=f"{key}={shown(value)}", came=f"{whole} ({kind.told(whole)})")]
     return [Reason.OTHER.say(wanted=f"{key}={shown(value)}", came=_named(key, came))]
+
+
+def _of(result: Result, name: str) -> Any:
+    """A value of a result; None: it has none of that name."""
+    found = getattr(result, name, None)
+    return None if found is UNSET else found
 
 
 def _named(key: str, came: Any) -> str:

@@ -33,6 +33,22 @@ from pairscope.lab.language import format as canonical
 from pairscope.lab.language import quoted
 from pairscope.lab.model import Constants, Items, Name, Number, Scenario, Step, Text, Value
 from pairscope.lab.reasons import Reason
+from pairscope.lab.run import (
+    FORMAT,
+    NOTHING,
+    UNSET,
+    Completed,
+    Descriptor,
+    Message,
+    Object,
+    Part,
+    Result,
+    Run,
+    State,
+    Verdict,
+)
+from pairscope.lab.run import Carried as Flying
+from pairscope.lab.run import Step as Taken
 from pairscope.lab.stage import actor as acting
 from pairscope.lab.stage import bounds, confine, expect, message, probes, races, reach, watch
 from pairscope.lab.stage.allowance import Allowance
@@ -40,7 +56,6 @@ from pairscope.lab.stage.apart import apart
 from pairscope.lab.stage.cast import Actor, Outcome, Pending, Process, ending
 from pairscope.lab.stage.queues import Carried
 
-FORMAT = 1
 SECONDS = 5.0
 """Of processor time and of idle time: a run takes no more."""
 WALL = 120.0
@@ -80,9 +95,9 @@ def run(
     *,
     user: str = USER,
     sandbox: confine.Sandbox | None = None,
-    after_step: Callable[[dict[str, Any]], None] | None = None,
-) -> dict[str, Any]:
-    """Runs the scenario and gives the run, JSON-able; docs/lab.md says what it holds. Leaves no process, descriptor or
+    after_step: Callable[[Taken], None] | None = None,
+) -> Run:
+    """Runs the scenario and gives the run. Leaves no process, descriptor or
     file.
 
     `directory`: the scratch directory, which the caller made and removes; None: one of this function's own, if the
@@ -115,26 +130,33 @@ def run(
             shutil.rmtree(scratch, ignore_errors=True)
 
 
-def unplayed(scenario: Scenario, reason: str) -> dict[str, Any]:
+def unplayed(scenario: Scenario, reason: str) -> Run:
     """The run of a scenario that could not begin."""
-    return _told_run(scenario, "refused", reason, confine.absent()) | {
-        "started": time.time(),
-        "took_ns": 0,
-        "steps": [],
-    }
+    return _told_run(scenario, "refused", reason, confine.absent(), time.time(), 0, [])
 
 
-def _told_run(scenario: Scenario, verdict: str, reason: str, sandbox: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "format": FORMAT,
-        "text": canonical(scenario),
-        "about": [list(pair) for pair in scenario.about],
-        "verdict": verdict,
-        "reason": reason,
-        "kernel": os.uname().release,
-        "machine": os.uname().machine,
-        "sandbox": sandbox,
-    }
+def _told_run(
+    scenario: Scenario,
+    verdict: Verdict,
+    reason: str,
+    sandbox: dict[str, Any],
+    started: float,
+    took_ns: int,
+    steps: list[Taken],
+) -> Run:
+    return Run(
+        format=FORMAT,
+        text=canonical(scenario),
+        about=[list(pair) for pair in scenario.about],
+        verdict=verdict,
+        reason=reason,
+        kernel=os.uname().release,
+        machine=os.uname().machine,
+        sandbox=sandbox,
+        started=started,
+        took_ns=took_ns,
+        steps=steps,
+    )
 
 
 def uses_files(scenario: Scenario) -> bool:
@@ -165,9 +187,9 @@ class _Stage:
         self._actors: dict[str, Actor] = {}
         self._processes: list[Process] = []
         self._memory = probes.Memory()
-        self._steps: list[dict[str, Any]] = []
+        self._steps: list[Taken] = []
         self._ports = reach.Ports()
-        self._received: list[tuple[str, dict[str, Any], int]] = []
+        self._received: list[tuple[str, Result, int]] = []
         """Who has received since the last look, with what result, and from which socket."""
         self._signals: set[int] = set()
         """Every signal that a step has sent."""
@@ -177,20 +199,21 @@ class _Stage:
 
     # The run
 
-    def run(self, after_step: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    def run(self, after_step: Callable[[Taken], None]) -> Run:
         """Carries everything out."""
         started, began = time.time(), time.monotonic_ns()
         self._allowance = Allowance(SECONDS, WALL)
-        verdict, reason = "held", ""
+        verdict: Verdict = "held"
+        reason = ""
         try:
             self._check()
             for index, step in enumerate(self._scenario.steps):
                 self._take(index, step)
                 entry = self._steps[-1]
                 after_step(entry)
-                if entry["verdict"] == expect.FAILED and verdict == "held":
-                    verdict, reason = "failed", Reason.LINE.say(line=entry["line"], why=entry["reason"])
-                if entry["result"] is None:
+                if entry.verdict == expect.FAILED and verdict == "held":
+                    verdict, reason = "failed", Reason.LINE.say(line=entry.line, why=entry.reason)
+                if entry.result is None:
                     break
         except Refused as refusal:
             verdict, reason = "refused", str(refusal)
@@ -200,7 +223,7 @@ class _Stage:
             verdict, reason = (
                 "refused",
                 Reason.LINE.say(
-                    line=self._steps[-1]["line"] if self._steps else 1, why=Reason.NO_GOING_ON.say(fault=error)
+                    line=self._steps[-1].line if self._steps else 1, why=Reason.NO_GOING_ON.say(fault=error)
                 ),
             )
         if verdict in ("held", "failed") and (blocked := self._blocked()):
@@ -209,8 +232,9 @@ class _Stage:
             reason = "; ".join(filter(None, (reason, Reason.AT_THE_END.say(why=held))))
             if deadlocked and not self._foreseen():
                 verdict = "failed"
-        told = _told_run(self._scenario, verdict, reason, self._sandbox.told if self._sandbox else confine.absent())
-        return told | {"started": started, "took_ns": time.monotonic_ns() - began, "steps": self._steps}
+        sandbox = self._sandbox.told if self._sandbox else confine.absent()
+        took = time.monotonic_ns() - began
+        return _told_run(self._scenario, verdict, reason, sandbox, started, took, self._steps)
 
     def _check(self) -> None:
         steps = self._scenario.steps
@@ -255,19 +279,19 @@ class _Stage:
 
     def _take(self, index: int, step: Step) -> None:
         """One step: made, settled, judged and looked at."""
-        entry: dict[str, Any] = {
-            "line": step.place.line,
-            "actor": step.actor,
-            "call": step.call,
-            "returned": step.returned,
-            "arguments": [],
-            "result": None,
-            "completed": {},
-            "expected": step.expectation and expect.told(step.expectation),
-            "verdict": expect.NONE,
-            "reason": "",
-            "after": None,
-        }
+        entry = Taken(
+            line=step.place.line,
+            actor=step.actor,
+            call=step.call,
+            returned=step.returned,
+            arguments=[],
+            result=None,
+            completed={},
+            expected=expect.told(step.expectation) if step.expectation else None,
+            verdict=expect.NONE,
+            reason="",
+            after=None,
+        )
         self._steps.append(entry)
         who = self._actors.get(step.actor)
         try:
@@ -275,45 +299,43 @@ class _Stage:
         except Unmade as unmade:
             outcome = str(unmade)
         if isinstance(outcome, str):
-            entry["verdict"], entry["reason"] = expect.FAILED, outcome
+            entry.verdict, entry.reason = expect.FAILED, outcome
         else:
             assert who is not None
             if limit := bounds.met(step.call, outcome.result):
-                entry["reason"] = limit
+                entry.reason = limit
                 raise _refused(step, limit)
-            entry["result"] = outcome.result
+            entry.result = outcome.result
             try:
                 names = {process.pid: process.name for process in self._processes}
-                entry["verdict"], entry["reason"] = expect.check(
+                entry.verdict, entry.reason = expect.check(
                     step.expectation, entry, outcome.result, outcome.raw, lambda value: self._resolve(who, value), names
                 )
             except Unmade as unmade:
-                entry["verdict"], entry["reason"] = expect.FAILED, str(unmade)
-            if outcome.result.get("fault"):
-                entry["verdict"], entry["reason"] = expect.FAILED, expect.observed(outcome.result, None)
+                entry.verdict, entry.reason = expect.FAILED, str(unmade)
+            if outcome.result.fault:
+                entry.verdict, entry.reason = expect.FAILED, expect.observed(outcome.result, None)
         for dead in self._processes:
             if limit := bounds.killed(dead.status, self._signals):
-                entry["result"], entry["verdict"], entry["reason"] = (
+                entry.result, entry.verdict, entry.reason = (
                     None,
                     expect.NONE,
                     Reason.LIMIT_KILLED.say(who=dead.name, why=limit),
                 )
-                raise _refused(step, entry["reason"])
+                raise _refused(step, entry.reason)
         brought = {
             inode: [probes.told_carried(one) for one in self._memory.queues.brought(inode)]
             for *_, inode in self._received
         }
-        entry["after"] = probes.facts(self._processes, self._memory)
-        self._tell_lost(entry, brought)
+        entry.after = probes.facts(self._processes, self._memory)
+        self._tell_lost(entry, entry.after, brought)
         if ways := races.found(self._steps):
-            entry["open"] = ways
-        for process in entry["after"]["processes"]:
-            if len(process["descriptors"]) > DESCRIPTORS_MAX:
+            entry.open = ways
+        for process in entry.after.processes:
+            if len(process.descriptors) > DESCRIPTORS_MAX:
                 raise _refused(
                     step,
-                    Reason.DESCRIPTORS.say(
-                        who=process["name"], count=len(process["descriptors"]), most=DESCRIPTORS_MAX
-                    ),
+                    Reason.DESCRIPTORS.say(who=process.name, count=len(process.descriptors), most=DESCRIPTORS_MAX),
                 )
 
     def _return(self, who: Actor | None, step: Step) -> Outcome | str:
@@ -330,7 +352,7 @@ class _Stage:
         assert who.last is not None
         return who.last
 
-    def _order(self, who: Actor | None, index: int, step: Step, entry: dict[str, Any]) -> Outcome | str:
+    def _order(self, who: Actor | None, index: int, step: Step, entry: Taken) -> Outcome | str:
         """Has the actor make the call, and waits until everybody stands still."""
         if who is None:
             return Reason.NOBODY.say(who=step.actor)
@@ -344,9 +366,7 @@ class _Stage:
         arguments = [self._resolve(who, value) for value in step.arguments]
         named = {key: self._resolve(who, value) for key, value in step.named}
         self._guard(who, step, arguments, named)
-        entry["arguments"] = [_told(value) for value in arguments] + [
-            {key: _told(value)} for key, value in named.items()
-        ]
+        entry.arguments = [_told(value) for value in arguments] + [{key: _told(value)} for key, value in named.items()]
         ours: list[socket.socket] = []
         theirs: list[socket.socket] = []
         if CALLS[step.call].binds == "process":
@@ -376,10 +396,10 @@ class _Stage:
             self._wait(who, patience)
         if who.pending:
             blocked = _nothing()
-            blocked["blocked"] = True
+            blocked.blocked = True
             return Outcome(blocked, None)
         assert who.last is not None
-        entry["completed"].pop(who.name, None)
+        entry.completed.pop(who.name, None)
         return who.last
 
     def _patience(self, step: Step) -> float:
@@ -389,9 +409,9 @@ class _Stage:
         if step.call == "poll" and isinstance(step.arguments[2], Number):
             patience = max(patience, ctypes.c_int(step.arguments[2].value).value / 1000)
         expected = step.expectation
-        if expected is not None and expected.first == "blocks" and not self._steps[-1]["returned"]:
+        if expected is not None and expected.first == "blocks" and not self._steps[-1].returned:
             return 0.0
-        return patience + PATIENCE if expected is not None or patience or self._steps[-1]["returned"] else 0.0
+        return patience + PATIENCE if expected is not None or patience or self._steps[-1].returned else 0.0
 
     def _wait(self, who: Actor, seconds: float) -> None:
         """Waits for a blocked call to return, though nobody moves."""
@@ -470,23 +490,17 @@ class _Stage:
                 seconds, micro = struct.unpack("=qq", body)
                 self._timeout = max(self._timeout, min(SECONDS, seconds + micro / 1e6))
 
-    def _seen(self, who: Actor, fd: Any) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-        """The descriptor, and what it stands for, as the last look found them; None: there was none."""
-        facts = self._steps[-2]["after"] if len(self._steps) > 1 else None
-        table: list[dict[str, Any]] = next(
-            (
-                process["descriptors"]
-                for process in (facts or {"processes": []})["processes"]
-                if process["name"] == who.process.name
-            ),
-            [],
-        )
-        row = next((row for row in table if isinstance(fd, int) and row["number"] == fd & 0xFFFF_FFFF), None)
-        # By its description: several eventfds have one inode between them.
-        return row, next((item for item in self._objects() if row and row["description"] in item["descriptions"]), None)
+    def _before(self) -> State:
+        """What the last look found."""
+        return (self._steps[-2].after if len(self._steps) > 1 else None) or NOTHING
 
-    def _objects(self) -> list[dict[str, Any]]:
-        return list((self._steps[-2]["after"] or {}).get("objects", ())) if len(self._steps) > 1 else []
+    def _seen(self, who: Actor, fd: Any) -> tuple[Descriptor | None, Object | None]:
+        """The descriptor, and what it stands for, as the last look found them; None: there was none."""
+        facts = self._before()
+        table = next((process.descriptors for process in facts.processes if process.name == who.process.name), [])
+        row = next((row for row in table if isinstance(fd, int) and row.number == fd & 0xFFFF_FFFF), None)
+        # By its description: several eventfds have one inode between them.
+        return row, next((item for item in facts.objects if row and row.description in item.descriptions), None)
 
     def _strangers(self, inodes: set[int]) -> set[int]:
         """Those sockets that were never this run's: sockets' inodes are counted up, so one that was seen is the
@@ -508,7 +522,7 @@ class _Stage:
         if item and over in ("tcp", "udp") and reach.leaves(item, host):
             to = port or self._ports.last(over, host)
             found = reach.receivers(over, host, to) if to else set()
-            ours = bool(found - self._strangers(found)) or reach.own(self._objects(), over, host, to)
+            ours = bool(found - self._strangers(found)) or reach.own(self._before().objects, over, host, to)
             if not ours or self._strangers(found):
                 raise _refused(
                     step,
@@ -550,10 +564,10 @@ class _Stage:
             if sock.family in (socket.AF_INET, socket.AF_INET6) and sock.getsockname()[0] in ("0.0.0.0", "::"):
                 raise _refused(step, Reason.EVERY_NETWORK)
 
-    def _guard_pidfd(self, step: Step, item: dict[str, Any] | None) -> None:
+    def _guard_pidfd(self, step: Step, item: Object | None) -> None:
         """Refuses a descriptor that stands for a stranger: SO_PEERPIDFD gives one of whoever has connected. A number of
         0 or less is nobody's any more."""
-        pid = (item or {}).get("process") or 0
+        pid = (item.process if item else 0) or 0
         if pid > 0 and all(process.pid != pid for process in self._processes):
             raise _refused(step, Reason.STRANGER.say(pid=pid))
 
@@ -571,12 +585,13 @@ class _Stage:
         flags = arguments[2] if call == "recv" else named.get("flags", 0)
         pending.peeks = bool(call in ("recv", "recvmsg") and flags & socket.MSG_PEEK)
         to = self._memory.peers.get(pending.inode)
-        seen = self._memory.objects.get(pending.inode, {})
+        seen = self._memory.objects.get(pending.inode)
         if (
             not to
-            and seen.get("peer_address")
-            and seen.get("type") in ("SOCK_STREAM", "SOCK_SEQPACKET")
-            and not seen.get("listens")
+            and seen
+            and seen.peer_address
+            and seen.type in ("SOCK_STREAM", "SOCK_SEQPACKET")
+            and not seen.listens
         ):
             to = -pending.inode  # nobody has accepted the connection
         if call in _SENDING and to:
@@ -598,9 +613,9 @@ class _Stage:
         kind = self._memory.kinds.get(inode, "")
         return Carried(description, inode, "socket" if kind.startswith("SOCK_") else kind, who.process.name, number)
 
-    def _note(self, who: Actor, pending: Pending, result: dict[str, Any]) -> None:
+    def _note(self, who: Actor, pending: Pending, result: Result) -> None:
         """What a call has done to the queues."""
-        value = None if result["errno"] else result["value"]
+        value = None if result.errno else result.value
         if pending.sent:
             self._memory.queues.returned(pending.sent, value)
         if pending.step.call not in _RECEIVING or value is None or value < 0:
@@ -608,34 +623,28 @@ class _Stage:
         size = pending.step.arguments[1] if pending.step.call == "read" else None
         if isinstance(size, Number) and not size.value:
             return  # read(2) of nothing takes nothing
-        fds = result.get("fds") or []
+        fds = result.fds or []
         if not pending.peeks and pending.inode:
             self._received.append((who.name, result, pending.inode))
         for fd, carried in zip(fds, self._memory.queues.received(pending.inode, len(fds), pending.peeks)):
             self._memory.arrived[who.process.pid, fd] = (carried.description, carried.inode)
 
-    def _tell_lost(self, entry: dict[str, Any], brought: dict[int, list[dict[str, Any]]]) -> None:
+    def _tell_lost(self, entry: Taken, state: State, brought: dict[int, list[Flying]]) -> None:
         """Which descriptors have left a queue and were given to nobody: those for which a receiver had no room, or no
         control buffer at all, the kernel has closed. recvmsg(2), MSG_CTRUNC; unix(7)"""
-        then, now = ({item["inode"]: item for item in facts} for facts in (self._objects(), entry["after"]["objects"]))
+        then, now = ({item.inode: item for item in facts.objects} for facts in (self._before(), state))
         received, self._received = self._received, []
         for name, result, inode in received:
-            left = now.get(inode, {}).get("in_flight")
-            if left is None or [at for *_, at in received].count(inode) > 1:
+            left = now[inode].in_flight if inode in now else None
+            if left is UNSET or left is None or [at for *_, at in received].count(inode) > 1:
                 continue  # nobody says, or two have received, and which of them lost what is not known
-            had = then.get(inode, {})
-            gone = ((had.get("carried") or [probes.UNKNOWN] * (had.get("in_flight") or 0)) + brought[inode])[
-                : -left or None
-            ]
-            given = sum(
-                len(part["fds"])
-                for part in (result["message"] or {"parts": []})["parts"]
-                if part["type"] == "SCM_RIGHTS"
-            )
-            if lost := gone[given:]:
-                result["lost"] = lost
-                if name in entry["completed"]:
-                    entry["completed"][name]["lost"] = lost
+            had = then.get(inode)
+            carried = (had.carried or [probes.UNKNOWN] * (had.in_flight or 0)) if had else []
+            gone = [one or probes.UNKNOWN for one in carried + brought[inode]][: -left or None]
+            if lost := gone[len(_rights(result.message.parts if result.message else [])) :]:
+                result.lost = lost
+                if name in entry.completed:
+                    entry.completed[name].lost = lost
 
     # Who comes and goes
 
@@ -686,12 +695,12 @@ class _Stage:
             if who.pending and watch.look(who.process.pid, who.tid).state != "R":
                 self._allowance.idle(slept)
         result = who.last.result if who.last else None
-        if result is None or result["errno"] or result["value"] is None:
+        if result is None or result.errno or result.value is None:
             return
         process = who.process
         control = ends.pop(0)
         if step.call == "fork":
-            pid = result["value"]
+            pid = result.value
             process = Process(step.binds[0], pid, os.pidfd_open(pid), ends.pop(0), dict(who.process.names))
             self._processes.append(process)
         self._enter(Actor(step.binds[0], process, control, thread=step.call == "thread"))
@@ -836,70 +845,73 @@ class _Stage:
         self._note(actor, pending, outcome.result)
         actor.last = outcome
         if self._steps:
-            self._steps[-1]["completed"][actor.name] = outcome.result | {"of": pending.index}
+            self._steps[-1].completed[actor.name] = Completed(
+                of=pending.index, **{name: getattr(outcome.result, name) for name in Result.__struct_fields__}
+            )
 
     def _outcome(self, actor: Actor, pending: Pending, answer: dict[str, Any]) -> Outcome:
         step, result = pending.step, _nothing()
         raw: bytes | None = answer.get("data")
         if answer.get("fault"):
-            result["fault"] = answer["fault"]
+            result.fault = answer["fault"]
         elif answer.get("ended"):
             status = actor.process.status
-            result["ended"] = ending(status)
+            result.ended = ending(status)
             if status is not None and os.WIFSIGNALED(status):
-                result["killed"] = os.WTERMSIG(status)
+                result.killed = os.WTERMSIG(status)
             elif status is not None and step.call == "exit":
-                result["value"] = result["status"] = os.WEXITSTATUS(status)
+                result.value = result.status = os.WEXITSTATUS(status)
         else:
-            result["value"] = answer["value"]
-            result["errno"] = errno_name(answer["errno"]) if answer["errno"] else None
-            result["duration_ns"] = answer.get("duration_ns", 0)
+            result.value = answer["value"]
+            result.errno = errno_name(answer["errno"]) if answer["errno"] else None
+            result.duration_ns = answer.get("duration_ns", 0)
         if raw is not None:
-            result["data"] = base64.b64encode(raw[:DATA_SHOWN]).decode()
-            result["bytes"] = len(raw)
+            result.data = base64.b64encode(raw[:DATA_SHOWN]).decode()
+            result.bytes = len(raw)
             if len(raw) == 8:
-                result["held"] = int.from_bytes(raw, "little")
+                result.held = int.from_bytes(raw, "little")
         for key in ("made", "revents", "before", "port"):
             if key in answer:
-                result[key] = answer[key]
+                setattr(result, key, answer[key])
         if "port" in answer:
             self._ports.bound(answer["protocol"], answer["address"].rpartition(b":")[0], answer["port"])
         if "option" in answer:
-            result["option"] = base64.b64encode(answer["option"]).decode()
-            result["held"] = _held(answer["option"])
+            result.option = base64.b64encode(answer["option"]).decode()
+            result.held = _held(answer["option"])
         if "wait" in answer:
             self._waited(result, answer)
         if "sent" in answer:
-            result["message"] = message.described(answer["sent"])
+            result.message = message.described(answer["sent"])
         if "received" in answer:
-            result["message"] = message.described(answer["received"])
-            result["msg_flags"] = answer["received"]["flags"]
-            result["fds"] = result["made"] = message.descriptors(answer["received"])
-            result["creds"] = next((part["creds"] for part in result["message"]["parts"] if "creds" in part), None)
+            received: Message = message.described(answer["received"])
+            result.message = received
+            result.msg_flags = received.msg_flags
+            result.fds = result.made = [fd for part in received.parts for fd in part.fds or ()]
+            result.creds = next((part.creds for part in received.parts if part.creds), None)
         self._bind(actor, pending, result)
         return Outcome(result, raw)
 
-    def _waited(self, result: dict[str, Any], answer: dict[str, Any]) -> None:
+    def _waited(self, result: Result, answer: dict[str, Any]) -> None:
         status = answer["wait"]
         if os.WIFSIGNALED(status):
-            result["killed"] = os.WTERMSIG(status)
+            result.killed = os.WTERMSIG(status)
         elif os.WIFEXITED(status):
-            result["status"] = os.WEXITSTATUS(status)
+            result.status = os.WEXITSTATUS(status)
         elif os.WIFSTOPPED(status):
-            result["stopped"] = os.WSTOPSIG(status)
+            result.stopped = os.WSTOPSIG(status)
         elif os.WIFCONTINUED(status):
-            result["continued"] = int(signal.SIGCONT)
+            result.continued = int(signal.SIGCONT)
         for process in self._processes:
             if process.pid == answer["value"] and (os.WIFSIGNALED(status) or os.WIFEXITED(status)):
                 process.status = status
 
-    def _bind(self, actor: Actor, pending: Pending, result: dict[str, Any]) -> None:
+    def _bind(self, actor: Actor, pending: Pending, result: Result) -> None:
         """Gives names to the descriptors that a call made, and remembers which sockets are each other's ends."""
-        step, made = pending.step, result.get("made") or []
+        step, made = pending.step, result.made or []
         if CALLS[step.call].binds != "process":
             actor.process.names.update(zip(step.binds, made))
         # dup2(2): to a number that is the same it does nothing
-        if not (step.call == "dup2" and result["value"] == pending.first):
+        if not (step.call == "dup2" and result.value == pending.first):
             self._memory.fresh.update((actor.process.pid, number) for number in made)
         if step.call == "socketpair" and len(made) == 2:
             here, there = (probes.inode(actor.process.pid, number) for number in made)
@@ -938,12 +950,11 @@ def _passed(named: dict[str, Any]) -> list[int]:
     """The descriptors that a sendmsg passes: those in its control data as the kernel reads them, whatever its arguments
     claim."""
     data, length = control_data(**named)
-    return [
-        fd
-        for part in message.parts(data[:length].ljust(length, b"\0"))
-        if part["type"] == "SCM_RIGHTS"
-        for fd in part["fds"]
-    ]
+    return _rights(message.parts(data[:length].ljust(length, b"\0")))
+
+
+def _rights(parts: list[Part]) -> list[int]:
+    return [fd for part in parts if part.type == "SCM_RIGHTS" for fd in part.fds or ()]
 
 
 def _close(sockets: list[socket.socket]) -> None:
@@ -951,8 +962,8 @@ def _close(sockets: list[socket.socket]) -> None:
         sock.close()
 
 
-def _nothing() -> dict[str, Any]:
-    return {"value": None, "errno": None, "data": None, "blocked": False, "duration_ns": 0, "message": None}
+def _nothing() -> Result:
+    return Result(value=None, errno=None, data=None, blocked=False, duration_ns=0, message=None)
 
 
 def _told(value: Any) -> Any:

@@ -20,11 +20,16 @@ import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import msgspec
+
 from pairscope.ipc import descriptor
 from pairscope.lab.constants import NUMBERS, decode
 from pairscope.lab.language import quoted
 from pairscope.lab.named import SEALS
 from pairscope.lab.reasons import Reason
+from pairscope.lab.run import UNSET, Ahead, Credentials, Descriptor, Exit, Object, Piece, State, Task
+from pairscope.lab.run import Carried as Flying
+from pairscope.lab.run import Process as Told
 from pairscope.lab.stage import peek, watch
 from pairscope.lab.stage.actor import HIDDEN, NUMBERS_MAX
 from pairscope.lab.stage.cast import Actor, Process
@@ -66,7 +71,7 @@ class Memory:
     """(pid, number) that the calls since the last look have made: they say nothing of what was there before."""
     known: dict[int, set[int]] = dataclasses.field(default_factory=dict)
     """Inode to the descriptions that it had at the look before."""
-    objects: dict[int, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    objects: dict[int, Object] = dataclasses.field(default_factory=dict)
     """Inode to what the look before has told."""
     unix: set[int] = dataclasses.field(default_factory=set)
     """Inodes of sockets of AF_UNIX, the ones that carry descriptors."""
@@ -133,8 +138,8 @@ def duplicate(process: Process, number: int) -> int:
     return own
 
 
-def facts(processes: Iterable[Process], memory: Memory) -> dict[str, Any]:
-    """The facts after a step, JSON-able. Raises OSError if the kernel refuses to let this process look."""
+def facts(processes: Iterable[Process], memory: Memory) -> State:
+    """The state after a step. Raises OSError if the kernel refuses to let this process look."""
     processes = list(processes)
     groups: list[_Description] = []
     try:
@@ -154,12 +159,12 @@ def facts(processes: Iterable[Process], memory: Memory) -> dict[str, Any]:
     memory.known = {}
     for group in groups:
         memory.known.setdefault(group.key[1], set()).add(group.number)
-    memory.kinds |= {found["inode"]: found.get("type") or found["kind"] for found in objects}
-    memory.objects = {found["inode"]: found for found in objects}
+    memory.kinds |= {found.inode: found.type or found.kind for found in objects}
+    memory.objects = {found.inode: found for found in objects}
     memory.queues.looked()
     memory.fresh.clear()
     memory.arrived.clear()
-    return {"processes": told, "objects": objects}
+    return State(told, objects)
 
 
 def _table(process: Process, groups: list[_Description]) -> list[tuple[int, _Description, dict[str, str]]]:
@@ -290,68 +295,69 @@ def _fdinfo(pid: int, number: int) -> dict[str, str]:
     return {key: value.strip() for key, _, value in (line.partition(":") for line in text.splitlines())}
 
 
-def _process(
-    process: Process, everybody: list[Process], rows: list[tuple[int, _Description, dict[str, str]]]
-) -> dict[str, Any]:
+def _process(process: Process, everybody: list[Process], rows: list[tuple[int, _Description, dict[str, str]]]) -> Told:
     names: dict[int, list[str]] = {}
     for name, number in process.names.items():
         names.setdefault(number, []).append(name)
-    parent = watch.parent(process.pid)
-    told: dict[str, Any] = {
-        "name": process.name,
-        "pid": process.pid,
-        "parent": next((other.name for other in everybody if other.pid == parent), None),
-        "descriptors": [
-            {
-                "number": number,
-                "names": names.get(number, []),
-                "object": group.seen.object,
-                "inode": group.key[1],
-                "access": group.seen.access,
-                "cloexec": bool(int(info.get("flags", "0"), 8) & os.O_CLOEXEC),
-                "flags": decode("O_", group.seen.flags & ~os.O_ACCMODE) if group.seen.flags & ~os.O_ACCMODE else "0",
-                "offset": group.seen.offset,
-                "description": group.number,
-            }
-            for number, group, info in rows
-        ],
-        "how": {"state": "observed", "descriptors": "observed", "description": "observed", "names": "derived"},
-    }
+    number_of_parent = watch.parent(process.pid)
+    parent = next((other.name for other in everybody if other.pid == number_of_parent), None)
+    descriptors = [
+        Descriptor(
+            number,
+            names.get(number, []),
+            group.seen.object,
+            group.key[1],
+            group.seen.access,
+            bool(int(info.get("flags", "0"), 8) & os.O_CLOEXEC),
+            decode("O_", group.seen.flags & ~os.O_ACCMODE) if group.seen.flags & ~os.O_ACCMODE else "0",
+            group.seen.offset,
+            group.number,
+        )
+        for number, group, info in rows
+    ]
+    how = {"state": "observed", "descriptors": "observed", "description": "observed", "names": "derived"}
     process.hear()
     if process.handled:
-        told["handled"] = dict(process.handled)
-        told["how"]["handled"] = "reported"
+        how["handled"] = "reported"
+    handled = dict(process.handled) or UNSET
     if process.ended:
         stand = watch.look(process.pid, process.pid)
-        told["state"] = "zombie" if stand.state == "Z" and told["parent"] else "ended"
-        told["exit"] = _exit(process.status)
-    else:
-        threads = [_task(actor) for actor in process.actors if not actor.ended]
-        told["threads"] = threads
-        told["state"] = threads[0]["state"] if threads else "running"
-        told["blocked"] = threads[0].get("blocked") if threads else None
-        told["signals"] = watch.signals(process.pid)
-        told["how"]["signals"] = "observed"
-    return told
+        state = "zombie" if stand.state == "Z" and parent else "ended"
+        return Told(
+            process.name, process.pid, parent, descriptors, how, state, exit=_exit(process.status), handled=handled
+        )
+    threads = [_task(actor) for actor in process.actors if not actor.ended]
+    signals = watch.signals(process.pid)
+    how["signals"] = "observed"
+    return Told(
+        process.name,
+        process.pid,
+        parent,
+        descriptors,
+        how,
+        threads[0].state if threads else "running",
+        threads=threads,
+        blocked=(threads[0].blocked or None) if threads else None,
+        signals=signals,
+        handled=handled,
+    )
 
 
-def _exit(status: int | None) -> dict[str, int | None]:
+def _exit(status: int | None) -> Exit:
     if status is None:
-        return {"status": None, "killed": None}
+        return Exit(None, None)
     if os.WIFSIGNALED(status):
-        return {"status": None, "killed": os.WTERMSIG(status)}
-    return {"status": os.WEXITSTATUS(status), "killed": None}
+        return Exit(None, os.WTERMSIG(status))
+    return Exit(os.WEXITSTATUS(status), None)
 
 
-def _task(actor: Actor) -> dict[str, Any]:
+def _task(actor: Actor) -> Task:
     stand = watch.look(actor.process.pid, actor.tid)
-    told: dict[str, Any] = {"name": actor.name, "tid": actor.tid, "state": "waiting for its next step"}
     if stand.state in "Tt":
-        told["state"] = "stopped"
-    elif actor.pending:
-        told["state"] = "blocked"
-        told["blocked"] = stand.told(actor.pending.step.call)
-    return told
+        return Task(actor.name, actor.tid, "stopped")
+    if actor.pending:
+        return Task(actor.name, actor.tid, "blocked", stand.told(actor.pending.step.call))
+    return Task(actor.name, actor.tid, "waiting for its next step")
 
 
 def _objects(
@@ -359,145 +365,130 @@ def _objects(
     processes: list[Process],
     memory: Memory,
     tables: dict[int, list[tuple[int, _Description, dict[str, str]]]],
-) -> list[dict[str, Any]]:
+) -> list[Object]:
     infos = {id(group): info for rows in tables.values() for _, group, info in rows}
     look = _Look(memory, processes, {group.key[1] for group in groups if group.holders}, _ends(groups))
-    objects: dict[tuple[int, ...], dict[str, Any]] = {}
+    objects: dict[tuple[int, ...], Object] = {}
     for group in groups:
         # All eventfds have one inode between them (fs/anon_inodes.c), so each description is an object there.
         key = (*group.key, group.number) if group.seen.object == "anonymous inode" else group.key
         told = objects.get(key)
         if told is None:
-            told = objects[key] = {
-                "inode": group.key[1],
-                "kind": group.seen.object,
-                "link": group.seen.link,
-                "descriptions": [],
-                "held": False,
-                "how": {},
-            }
-        told["descriptions"].append(group.number)
-        told["held"] = told["held"] or bool(group.holders)
+            told = objects[key] = Object(group.key[1], group.seen.object, group.seen.link, [], {}, held=False)
+        told.descriptions.append(group.number)
+        told.held = told.held or bool(group.holders)
         if group.flies_in and not group.holders:
-            told["flies_in"] = [
-                *told.get("flies_in", ()),
-                *(queue for queue in group.flies_in if queue not in told.get("flies_in", ())),
-            ]
+            told.flies_in = list(dict.fromkeys([*(told.flies_in or ()), *group.flies_in]))
         _SEE.get(group.seen.object, _see_other)(
             told, group, infos.get(id(group)) or _fdinfo(os.getpid(), group.own), look
         )
     for told in objects.values():
-        told["how"]["held"] = "observed"
-        if "flies_in" in told:
-            told["how"]["flies_in"] = "observed"
+        told.how["held"] = "observed"
+        if told.flies_in:
+            told.how["flies_in"] = "observed"
     found = list(objects.values())
     _see_ahead(found, memory)
     return [*found, *_beyond(found, look)]
 
 
-def _see_ahead(found: list[dict[str, Any]], memory: Memory) -> None:
+def _see_ahead(found: list[Object], memory: Memory) -> None:
     """What was sent to those who have not been accepted: no descriptor leads to where it waits, so it is known from the
     run's own calls alone."""
-    by_inode = {told["inode"]: told for told in found}
+    by_inode = {told.inode: told for told in found}
     for sender in memory.queues.ahead():
         told, sent = by_inode.get(sender), memory.queues.waiting(sender)
         # Of one that was closed meanwhile nobody can tell whether it has been accepted.
-        doors = [one for one in found if one.get("listens") and told and one.get("address") == told.get("peer_address")]
-        if (
-            len(doors) != 1
-            or not sent
-            or sender not in (doors[0]["waiting_from"] or [sender])
-            or not doors[0]["waiting"]
-        ):
+        doors = [one for one in found if one.listens and told and one.address == told.peer_address]
+        if len(doors) != 1 or not sent or sender not in (doors[0].waiting_from or [sender]) or not doors[0].waiting:
             continue
         pieces = [
-            _piece(one.data) | {"bytes": one.size, "carried": [told_carried(which) for which in one.carried]}
-            for one in sent
+            Ahead(one.size, _shown(one.data), carried=[told_carried(which) for which in one.carried], source=sender)
+            for one in sent[:MESSAGES]
         ]
-        doors[0].setdefault("ahead", []).extend(piece | {"from": sender} for piece in pieces[:MESSAGES])
-        doors[0]["how"]["ahead"] = "derived"
+        doors[0].ahead = [*(doors[0].ahead or ()), *pieces]
+        doors[0].how["ahead"] = "derived"
     for door in found:
-        carried = [one for piece in door.get("ahead", ()) for one in piece["carried"]]
-        if carried and len(carried) == door["in_flight"]:  # the kernel counts those of all connections that wait
-            door |= {"carried": carried, "flying": [one["number"] for one in carried]}
+        carried = [one for piece in door.ahead or () for one in piece.carried or () if one]
+        if carried and len(carried) == door.in_flight:  # the kernel counts those of all connections that wait
+            door.carried, door.flying = list(carried), [one.number for one in carried]
 
 
-def _beyond(found: list[dict[str, Any]], look: _Look) -> list[dict[str, Any]]:
+def _beyond(found: list[Object], look: _Look) -> list[Object]:
     """What no table holds and no queue that can be looked along, and yet is there: sockets that hold each other in
     flight, until the kernel's garbage collector takes them (net/unix/garbage.c), and those that a call which is under
     way still uses. sock_diag knows them by inode; the rest is derived."""
     memory = look.memory
-    present = {told["inode"] for told in found}
+    present = {told.inode for told in found}
     users: dict[int, list[str]] = {}
     for process in look.processes:
         for actor in process.actors:
             if actor.pending and not actor.ended and actor.pending.inode:
                 users.setdefault(actor.pending.inode, []).append(actor.name)
-    beyond: list[dict[str, Any]] = []
+    beyond: list[Object] = []
     for inode, before in memory.objects.items():
         said = memory.asker.ask(inode) if inode in memory.unix and inode not in present else None
         if said is None:
             continue
         flies_in = [queue for queue in memory.queues.carrying(inode) if queue > 0]
         flies_in += [
-            one["inode"]
+            one.inode
             for one in found
-            if any(which and which["inode"] == inode for piece in one.get("ahead", ()) for which in piece["carried"])
+            if any(which and which.inode == inode for piece in one.ahead or () for which in piece.carried or ())
         ]
-        told = before | {"held": False, "flies_in": flies_in, "peer": said.peer or None, "shut": list(said.shut)}
-        told["peer_held"] = None if not said.peer else said.peer in look.held
-        told["how"] = dict.fromkeys(before["how"], "derived") | {
-            "held": "observed",
-            "flies_in": "derived",
-            "peer": "observed",
-            "shut": "observed",
-        }
+        told = msgspec.structs.replace(
+            before,
+            held=False,
+            flies_in=flies_in,
+            peer=said.peer or None,
+            peer_held=None if not said.peer else said.peer in look.held,
+            shut=list(said.shut),
+            how=dict.fromkeys(before.how, "derived")
+            | {"held": "observed", "flies_in": "derived", "peer": "observed", "shut": "observed"},
+        )
         if users.get(inode):
-            told |= {"used_by": users[inode], "how": told["how"] | {"used_by": "derived"}}
-        if not told.get("listens"):
-            told["queued"], told["how"]["queued"] = said.queue[0], "observed"
+            told.used_by = users[inode]
+            told.how["used_by"] = "derived"
+        if not told.listens:
+            told.queued, told.how["queued"] = said.queue[0], "observed"
             _add_sent(told, memory.queues.since(inode))
         beyond.append(told)
     lost = (
-        {one["inode"] for told in beyond for one in told.get("carried") or () if one and one["inode"]}
+        {one.inode for told in beyond for one in told.carried or () if one and one.inode}
         - present
-        - {told["inode"] for told in beyond}
+        - {told.inode for told in beyond}
     )
     for inode in sorted(lost & set(memory.objects)):
         before = memory.objects[inode]
-        carriers = [
-            told["inode"] for told in beyond if any(one and one["inode"] == inode for one in told.get("carried") or ())
-        ]
         beyond.append(
-            before
-            | {
-                "held": False,
-                "flies_in": carriers,
-                "how": dict.fromkeys(before["how"], "derived") | {"held": "observed", "flies_in": "derived"},
-            }
+            msgspec.structs.replace(
+                before,
+                held=False,
+                flies_in=[
+                    told.inode for told in beyond if any(one and one.inode == inode for one in told.carried or ())
+                ],
+                how=dict.fromkeys(before.how, "derived") | {"held": "observed", "flies_in": "derived"},
+            )
         )
     return beyond
 
 
-def _add_sent(told: dict[str, Any], sent: list[Sent]) -> None:
+def _add_sent(told: Object, sent: list[Sent]) -> None:
     """What was sent since the last look stands behind what waited then: nobody can have received from there."""
-    if not sent or told.get("contents") is None:
+    if not sent or not isinstance(told.contents, list):
         return
-    contents = [dict(piece) for piece in told["contents"]]
+    contents = list(told.contents)
     for one in sent:
-        carried = [told_carried(which) for which in one.carried]
-        if told.get("borders") or not contents:
-            contents.append(
-                _piece(one.data) | {"bytes": one.size} | ({"carried": carried} if told.get("borders") else {})
-            )
+        carried: list[Flying | None] = [told_carried(which) for which in one.carried]
+        if told.borders or not contents:
+            contents.append(Piece(one.size, _shown(one.data), carried if told.borders else UNSET))
         else:
             last = contents[-1]
-            data = base64.b64decode(last["data"]) + (one.data if last["bytes"] < SHOWN else b"")
-            contents[-1] = last | {"bytes": last["bytes"] + one.size, "data": base64.b64encode(data[:SHOWN]).decode()}
-        told["carried"] = [*(told.get("carried") or ()), *carried]
-        told["flying"] = [*(told.get("flying") or ()), *(which.number for which in one.carried)]
-        told["in_flight"] = (told.get("in_flight") or 0) + len(carried)
-    told["contents"] = contents[:MESSAGES]
+            data = base64.b64decode(last.data) + (one.data if last.bytes < SHOWN else b"")
+            contents[-1] = msgspec.structs.replace(last, bytes=last.bytes + one.size, data=_shown(data))
+        told.carried = [*(told.carried or ()), *carried]
+        told.flying = [*(told.flying or ()), *(which.number for which in one.carried)]
+        told.in_flight = (told.in_flight or 0) + len(carried)
+    told.contents = contents[:MESSAGES]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -522,64 +513,62 @@ def _ends(groups: list[_Description]) -> dict[tuple[Any, Any], int]:
     return found
 
 
-def _see_socket(told: dict[str, Any], group: _Description, info: dict[str, str], look: _Look) -> None:
+def _see_socket(told: Object, group: _Description, info: dict[str, str], look: _Look) -> None:
     inode = group.key[1]
     with socket.socket(fileno=os.dup(group.own)) as sock:
         listens = bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
-        told |= {
-            "family": decode("AF_", int(sock.family)),
-            "type": decode("SOCK_", int(sock.type) & 0xF),
-            "listens": listens,
-        }
-        told["how"] = {"type": "observed", "in_flight": "observed", "queued": "observed", "contents": "observed"}
+        told.family = decode("AF_", int(sock.family))
+        told.type = decode("SOCK_", int(sock.type) & 0xF)
+        told.listens = listens
+        told.how = {"type": "observed", "in_flight": "observed", "queued": "observed", "contents": "observed"}
         if options := _options(sock, look.memory.options):
-            told["options"] = options
-            told["how"]["options"] = "observed"
+            told.options = options
+            told.how["options"] = "observed"
         _see_peer(told, sock, inode, look)
-        told["in_flight"] = int(info["scm_fds"]) if "scm_fds" in info else None
-        told["queued"] = None if listens else peek.queued(group.own)
+        told.in_flight = int(info["scm_fds"]) if "scm_fds" in info else None
+        told.queued = None if listens else peek.queued(group.own)
         parts = _see_flying(told, group, look.memory)
         if sock.family == socket.AF_UNIX:
             look.memory.unix.add(inode)
         if listens:
-            told |= {"contents": None, "borders": False, "why": Reason.CONNECTIONS.say()}
+            told.contents, told.borders, told.why = None, False, Reason.CONNECTIONS.say()
             _see_waiting(told, sock, inode, look)
             return
         assert group.queue is not None
         _see_queue(told, sock.type in (socket.SOCK_DGRAM, socket.SOCK_SEQPACKET), group.queue, parts)
 
 
-def _see_peer(told: dict[str, Any], sock: socket.socket, inode: int, look: _Look) -> None:
+def _see_peer(told: Object, sock: socket.socket, inode: int, look: _Look) -> None:
     """The other end, the addresses, and whom the kernel takes the other end to be."""
     if sock.family == socket.AF_UNIX:
         said = look.memory.asker.ask(inode)
-        told["how"]["peer"] = "derived"
+        told.how["peer"] = "derived"
         if said is not None:
-            told["shut"] = list(said.shut)
-            told["how"]["shut"] = "observed"
+            told.shut = list(said.shut)
+            told.how["shut"] = "observed"
             if said.peer:
                 look.memory.peers[inode] = said.peer
-                told["how"]["peer"] = "observed"
+                told.how["peer"] = "observed"
     elif sock.family in _NETWORKS:
-        told["how"]["peer"] = "derived"
+        told.how["peer"] = "derived"
         with contextlib.suppress(OSError):
             if peer := look.ends.get((sock.getpeername()[:2], sock.getsockname()[:2])):
                 look.memory.peers[inode] = peer
     peer = look.memory.peers.get(inode)
-    told["peer"] = peer
-    told["peer_held"] = None if peer is None else peer in look.held
+    told.peer = peer
+    told.peer_held = None if peer is None else peer in look.held
     for key, ask in (("address", sock.getsockname), ("peer_address", sock.getpeername)):
         with contextlib.suppress(OSError):
-            if found := _address(ask()):
-                told[key] = found
-                told["how"][key] = "observed"
+            if address := _address(ask()):
+                setattr(told, key, address)
+                told.how[key] = "observed"
     if sock.family == socket.AF_UNIX:
         pid, uid, gid = struct.unpack("=iII", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
         if pid:
             # Of a pair both ends name who made it.
             name = next((process.name for process in look.processes if process.pid == pid), None)
-            told["credentials"] = {"pid": pid, "uid": uid, "gid": gid, "process": name}
-            told["how"]["credentials"] = "observed"
+            told.credentials = Credentials(pid, uid, gid, name)
+            told.how["credentials"] = "observed"
 
 
 def _options(sock: socket.socket, names: Iterable[str]) -> dict[str, int | list[int]]:
@@ -603,97 +592,92 @@ def _address(found: Any) -> str:
     return quoted(os.fsencode(found))[1:-1]
 
 
-def _see_waiting(told: dict[str, Any], sock: socket.socket, inode: int, look: _Look) -> None:
+def _see_waiting(told: Object, sock: socket.socket, inode: int, look: _Look) -> None:
     """The connections that nobody has accepted: how many, how many may wait, and from whom where the kernel says it."""
-    told["waiting"] = told["backlog"] = told["waiting_from"] = None
+    told.waiting = told.backlog = told.waiting_from = None
     if sock.family == socket.AF_UNIX:
         if said := look.memory.asker.ask(inode):
-            told["waiting"], told["backlog"] = said.queue
-            told["waiting_from"] = [one for one in said.waiting if one]
+            told.waiting, told.backlog = said.queue
+            told.waiting_from = [one for one in said.waiting if one]
     elif sock.type == socket.SOCK_STREAM:
         with contextlib.suppress(OSError):
             # struct tcp_info, of a listening socket: tcpi_unacked is its queue, tcpi_sacked its bound. linux/tcp.h
-            told["waiting"], told["backlog"] = struct.unpack_from(
+            told.waiting, told.backlog = struct.unpack_from(
                 "=II", sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104), 24
             )
-    told["how"]["waiting"] = "observed"
+    told.how["waiting"] = "observed"
 
 
-def _see_flying(told: dict[str, Any], group: _Description, memory: Memory) -> list[list[dict[str, Any]]] | None:
+def _see_flying(told: Object, group: _Description, memory: Memory) -> list[list[Flying]] | None:
     """Which descriptors are in flight to this socket: by the kernel, who sent them by the run's own calls. Gives those
     of each part of its queue; None: not known."""
     inode = group.key[1]
-    if not told["in_flight"]:
-        told["flying"] = told["carried"] = [] if told["in_flight"] == 0 else None
+    if not told.in_flight:
+        none = told.in_flight == 0
+        told.flying, told.carried = [] if none else None, [] if none else None
         memory.queues.flying(inode, 0)
         return None
-    sent = memory.queues.flying(inode, told["in_flight"])
-    told["how"] |= {"flying": "derived", "carried": "derived"}
+    sent = memory.queues.flying(inode, told.in_flight)
+    told.how |= {"flying": "derived", "carried": "derived"}
     if group.queue is None or group.queue.carried is None:
-        told["flying"] = None if sent is None else [one.number for one in sent]
-        told["carried"] = None if sent is None else [told_carried(one) for one in sent]
+        told.flying = None if sent is None else [one.number for one in sent]
+        told.carried = None if sent is None else [told_carried(one) for one in sent]
         return None
-    told["how"]["carried"] = "observed"
+    told.how["carried"] = "observed"
     seen = [one for part in group.queue.carried for one in part]
     if sent is None or any(one.inode not in (0, found.key[1]) for one, found in zip(sent, seen)):
         sent = tuple(Carried(0, 0, "", "", -1) for _ in seen)
     else:
-        told["how"] |= {"sender": "derived", "number": "derived"}
+        told.how |= {"sender": "derived", "number": "derived"}
     both = iter(zip(seen, sent))
     parts = [[told_carried(next(both)[1], one) for one in part] for part in group.queue.carried]
-    told["carried"] = [one for part in parts for one in part]
-    told["flying"] = [one["number"] for one in told["carried"]] if told["how"].get("number") else None
+    carried = [one for part in parts for one in part]
+    told.carried, told.flying = list(carried), [one.number for one in carried] if told.how.get("number") else None
     return parts
 
 
-UNKNOWN: dict[str, Any] = {"description": None, "inode": None, "kind": None, "sender": None, "number": None}
+UNKNOWN = Flying(None, None, None, None, None)
 """A descriptor in flight of which nothing is known."""
 
 
-def told_carried(one: Carried, seen: _Description | None = None) -> dict[str, Any]:
+def told_carried(one: Carried, seen: _Description | None = None) -> Flying:
     """`one`: by the calls of the run; `seen`: by the kernel, where it could be asked."""
     if seen is None:
-        return {
-            "description": one.description or None,
-            "inode": one.inode or None,
-            "kind": one.kind or None,
-            "sender": one.sender,
-            "number": one.number,
-        }
+        return Flying(one.description or None, one.inode or None, one.kind or None, one.sender, one.number)
     known = bool(one.sender)
-    return {
-        "description": seen.number, "inode": seen.key[1], "kind": seen.seen.object,
-        "sender": one.sender if known else None, "number": one.number if known else None,
-    }  # fmt: skip
+    return Flying(
+        seen.number,
+        seen.key[1],
+        seen.seen.object,
+        one.sender if known else None,
+        one.number if known else None,
+    )
 
 
-def _see_queue(told: dict[str, Any], borders: bool, queue: _Queue, parts: list[list[dict[str, Any]]] | None) -> None:
+def _see_queue(told: Object, borders: bool, queue: _Queue, parts: list[list[Flying]] | None) -> None:
     """What waits to be read. Messages without a byte are seen once, and then by what was sent. `parts`: the descriptors
     in flight with each part."""
-    told["borders"] = borders
-    told["error"] = queue.error
-    told["how"]["error"] = "observed"
+    told.borders = borders
+    told.error = queue.error
+    told.how["error"] = "observed"
     if queue.error:
-        told |= {"contents": None, "why": Reason.ERROR_WAITS.say()}
+        told.contents, told.why = None, Reason.ERROR_WAITS.say()
         return
     waits, sent = queue.waits, queue.sent
     if not borders:
-        told["contents"] = _stretches(waits)
+        stretches = told.contents = _stretches(waits)
         if waits.loose:
-            told["why"] = Reason.OOB_SOMEWHERE.say()
-        elif (
-            told["family"] == "AF_UNIX"
-            and (left := (told["queued"] or 0) - sum(piece["bytes"] for piece in told["contents"])) > 0
-        ):
+            told.why = Reason.OOB_SOMEWHERE.say()
+        elif told.family == "AF_UNIX" and (left := (told.queued or 0) - sum(piece.bytes for piece in stretches)) > 0:
             # The kernel keeps a count, and forgets to take off the byte that it throws away then. Measured on Linux
             # 6.18.
-            told["why"] = Reason.OOB_PASSED.say(count=left)
+            told.why = Reason.OOB_PASSED.say(count=left)
         return
     found = waits.parts
     bodies = [data for data in found if data]
     if [len(data) for data in bodies] == [one.size for one in sent if one.size]:
-        left = iter(bodies)
-        found = [next(left) if one.size else b"" for one in sent]
+        rest = iter(bodies)
+        found = [next(rest) if one.size else b"" for one in sent]
         if parts is not None and len(parts) == len(sent):
             which = parts
         elif parts is not None and sum(map(len, parts)) == sum(len(each.carried) for each in sent):
@@ -702,74 +686,78 @@ def _see_queue(told: dict[str, Any], borders: bool, queue: _Queue, parts: list[l
             which = [[next(seen) for _ in each.carried] for each in sent]
         else:
             which = [[told_carried(one) for one in each.carried] for each in sent]
-        told["contents"] = [_piece(data) for data in found]
-        if sum(map(len, which)) == (told["in_flight"] or 0):  # else not both can be right, and the kernel is
-            told["contents"] = [piece | {"carried": ones} for piece, ones in zip(told["contents"], which)]
-            told["how"].setdefault("carried", "derived")
-        told["contents"] = told["contents"][:MESSAGES]
-        told["how"]["borders"] = "observed"
+        contents = [_piece(data) for data in found]
+        if sum(map(len, which)) == (told.in_flight or 0):  # else not both can be right, and the kernel is
+            contents = [_piece(data, ones) for data, ones in zip(found, which)]
+            told.how.setdefault("carried", "derived")
+        told.contents = contents[:MESSAGES]
+        told.how["borders"] = "observed"
         if not all(found):
-            told["how"]["empty"] = "derived"
+            told.how["empty"] = "derived"
     else:
         which = parts or [[] for _ in found]
         while queue.ends and found and not found[-1] and not which[len(found) - 1]:
             found = found[:-1]
-        told["contents"] = [
-            _piece(data) | ({"carried": ones} if parts is not None else {}) for data, ones in zip(found, which)
-        ][:MESSAGES]
+        told.contents = [_piece(data, ones if parts is not None else None) for data, ones in zip(found, which)][
+            :MESSAGES
+        ]
         if waits.blind:
-            told["why"] = Reason.BLIND.say()
+            told.why = Reason.BLIND.say()
     if len(found) > MESSAGES:
-        told["why"] = Reason.MESSAGES.say(count=len(found), most=MESSAGES)
+        told.why = Reason.MESSAGES.say(count=len(found), most=MESSAGES)
 
 
-def _stretches(waits: peek.Waits) -> list[dict[str, Any]]:
+def _stretches(waits: peek.Waits) -> list[Piece]:
     """What waits in a stream: all of it as one, or what stands before, at and behind a byte that is out of band."""
     if waits.urgent is None:
         whole = b"".join(waits.parts)
         if waits.loose and len(waits.parts) > 1:  # a walk met it
             place = whole.index(waits.loose, len(waits.parts[0]))
             whole = whole[:place] + whole[place + 1 :]
-        return ([_piece(whole)] if whole else []) + ([_piece(waits.loose) | {"oob": True}] if waits.loose else [])
+        return ([_piece(whole)] if whole else []) + ([_piece(waits.loose, oob=True)] if waits.loose else [])
     before, after = b"".join(waits.parts[: waits.urgent]), b"".join(waits.parts[waits.urgent :])
     return [
         *([_piece(before)] if before else []),
-        _piece(after[:1]) | {"oob": True},
+        _piece(after[:1], oob=True),
         *([_piece(after[1:])] if after[1:] else []),
     ]
 
 
-def _piece(data: bytes) -> dict[str, Any]:
-    return {"bytes": len(data), "data": base64.b64encode(data[:SHOWN]).decode()}
+def _piece(data: bytes, carried: list[Flying] | None = None, oob: bool = False) -> Piece:
+    return Piece(len(data), _shown(data), UNSET if carried is None else list(carried), oob or UNSET)
 
 
-def _see_pipe(told: dict[str, Any], group: _Description, info: dict[str, str], look: _Look) -> None:
-    told["queued"] = peek.queued(group.own)
-    told["capacity"] = fcntl.fcntl(
+def _shown(data: bytes) -> str:
+    return base64.b64encode(data[:SHOWN]).decode()
+
+
+def _see_pipe(told: Object, group: _Description, info: dict[str, str], look: _Look) -> None:
+    told.queued = peek.queued(group.own)
+    told.capacity = fcntl.fcntl(
         group.own, fcntl.F_GETPIPE_SZ if hasattr(fcntl, "F_GETPIPE_SZ") else NUMBERS["F_GETPIPE_SZ"]
     )
-    told.setdefault("borders", False)
-    told["how"] |= {"queued": "observed", "contents": "observed", "borders": "observed"}
+    told.borders = told.borders or False
+    told.how |= {"queued": "observed", "contents": "observed", "borders": "observed"}
     if group.seen.access == "write":
-        told["borders"] = told["borders"] or bool(group.seen.flags & os.O_DIRECT)  # packets: pipe(2)
-        told.setdefault("contents", None)
+        told.borders = told.borders or bool(group.seen.flags & os.O_DIRECT)  # packets: pipe(2)
+        told.contents = None if told.contents is UNSET else told.contents
         return
-    told["contents"] = []
-    if told["queued"]:
-        found = peek.into(group.own, told["capacity"])
-        told["borders"] = told["borders"] or found.packets
-        told["contents"] = [_piece(part) for part in found.parts[:MESSAGES]]
+    told.contents = []
+    if told.queued:
+        found = peek.into(group.own, told.capacity)
+        told.borders = told.borders or found.packets
+        told.contents = [_piece(part) for part in found.parts[:MESSAGES]]
         if not found.whole:
-            told["why"] = Reason.FIRST_BYTES.say(bytes=told["queued"], count=sum(map(len, found.parts)))
+            told.why = Reason.FIRST_BYTES.say(bytes=told.queued, count=sum(map(len, found.parts)))
         elif len(found.parts) > MESSAGES:
-            told["why"] = Reason.PACKETS.say(count=len(found.parts), most=MESSAGES)
+            told.why = Reason.PACKETS.say(count=len(found.parts), most=MESSAGES)
 
 
-def _see_file(told: dict[str, Any], group: _Description, info: dict[str, str], look: _Look) -> None:
-    told["size"] = group.seen.size
-    told["how"] = {"size": "observed", "seals": "observed", "contents": "observed"}
+def _see_file(told: Object, group: _Description, info: dict[str, str], look: _Look) -> None:
+    told.size = group.seen.size
+    told.how = {"size": "observed", "seals": "observed", "contents": "observed"}
     if group.seen.object == "memfd":
-        told["seals"] = SEALS.told(fcntl.fcntl(group.own, NUMBERS["F_GET_SEALS"]))
+        told.seals = SEALS.told(fcntl.fcntl(group.own, NUMBERS["F_GET_SEALS"]))
     with contextlib.suppress(OSError):
         # A description that is for writing alone, or for nothing (O_PATH), shows no byte; one of this process's own
         # does.
@@ -782,16 +770,16 @@ def _see_file(told: dict[str, Any], group: _Description, info: dict[str, str], l
             data = os.pread(own, _FILE, 0)
         finally:
             os.close(own)
-        told["contents"] = [_piece(data) | {"bytes": group.seen.size}] if group.seen.size else []
-        told["crc32"] = zlib.crc32(data)
+        told.contents = [Piece(group.seen.size, _shown(data))] if group.seen.size else []
+        told.crc32 = zlib.crc32(data)
 
 
-def _see_other(told: dict[str, Any], group: _Description, info: dict[str, str], look: _Look) -> None:
+def _see_other(told: Object, group: _Description, info: dict[str, str], look: _Look) -> None:
     for key, said in (("eventfd-count", "count"), ("Pid", "process")):
         if key in info:
-            told[said] = int(info[key], 16 if key == "eventfd-count" else 10)
-            told["kind"] = "eventfd" if said == "count" else "pidfd"
-            told["how"] = {said: "observed"}
+            setattr(told, said, int(info[key], 16 if key == "eventfd-count" else 10))
+            told.kind = "eventfd" if said == "count" else "pidfd"
+            told.how = {said: "observed"}
 
 
 _SEE = {"socket": _see_socket, "pipe": _see_pipe, "regular file": _see_file, "memfd": _see_file}

@@ -12,7 +12,8 @@ import ipaddress
 import re
 import sys
 from pathlib import Path
-from typing import Any
+
+from pairscope.lab.run import Object
 
 _NETWORK = Path("/proc/self/net")
 _LISTENS = "0A"
@@ -41,27 +42,27 @@ def parted(address: bytes) -> tuple[bytes, int] | None:
     return (host, int(port)) if colon and not host.startswith(b"\0") else None
 
 
-def protocol(item: dict[str, Any] | None) -> str:
+def protocol(item: Object | None) -> str:
     """``tcp``, ``udp``, ``unix``, or nothing, of an object of a step's facts."""
-    family = (item or {}).get("family")
+    family = item.family if item else None
     if item is None or family not in ("AF_INET", "AF_INET6"):
         return "unix" if family == "AF_UNIX" else ""
-    return _TYPES.get(item["type"], "")
+    return _TYPES.get(item.type or "", "")
 
 
-def leaves(item: dict[str, Any], host: bytes) -> bool:
+def leaves(item: Object, host: bytes) -> bool:
     """Whether the kernel would take this socket to that host at all: to another family's it answers with an error, but
     for UDP of AF_INET6, which reaches IPv4 through mapped addresses. ipv6(7)"""
-    six = bool(item["family"] == "AF_INET6")
-    return six == host.startswith(b"[") or (six and bool(item["type"] == "SOCK_DGRAM"))
+    six = host.startswith(b"[")
+    return (item.family == "AF_INET6") == six or (item.family == "AF_INET6" and item.type == "SOCK_DGRAM")
 
 
-def own(objects: list[dict[str, Any]], over: str, host: bytes, port: int) -> bool:
+def own(objects: list[Object], over: str, host: bytes, port: int) -> bool:
     """Whether a socket in somebody's table is bound there, and open to others: one that was accepted has the address of
     the socket that it came to."""
     wanted = f"{host.decode()}:{port}"
     return any(
-        item.get("address") == wanted and protocol(item) == over and not (over == "tcp" and item.get("peer_address"))
+        item.address == wanted and protocol(item) == over and not (over == "tcp" and item.peer_address)
         for item in objects
     )
 
@@ -98,11 +99,11 @@ def named(name: bytes) -> set[int]:
     }
 
 
-def peer(item: dict[str, Any] | None) -> tuple[bytes, int] | None:
+def peer(item: Object | None) -> tuple[bytes, int] | None:
     """Host and port to which a UDP socket is connected; None: it is none, or to nobody."""
-    if item is None or protocol(item) != "udp" or not item.get("peer_address"):
+    if item is None or protocol(item) != "udp" or not item.peer_address:
         return None
-    host, _, port = item["peer_address"].rpartition(":")
+    host, _, port = item.peer_address.rpartition(":")
     mapped = host.removeprefix("[::ffff:")
     return (mapped.rstrip("]") if mapped != host else host).encode(), int(port)
 

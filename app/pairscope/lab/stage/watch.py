@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from typing import Any
 
 from pairscope.lab.calls import CALLS, MACHINE
 from pairscope.lab.constants import signal_name
+from pairscope.lab.run import Blocked, Signals
 
 RECEIVING = CALLS["recvmsg"].kernel[MACHINE].number
 
@@ -23,12 +23,9 @@ class Stand:
     arguments: tuple[int, ...]
     wchan: str
 
-    def told(self, call: str) -> dict[str, Any]:
-        """For a step's facts."""
-        return {
-            "call": call, "syscall": self.number, "arguments": [hex(value) for value in self.arguments],
-            "wchan": self.wchan, "state": self.state,
-        }  # fmt: skip
+    def told(self, call: str) -> Blocked:
+        """For a step's state."""
+        return Blocked(call, self.number, [hex(value) for value in self.arguments], self.wchan, self.state)
 
 
 def look(pid: int, tid: int) -> Stand:
@@ -68,7 +65,7 @@ def exit_code(pid: int) -> int | None:
     return int(words[49]) if words[0] == "Z" else None
 
 
-def signals(pid: int) -> dict[str, list[str]]:
+def signals(pid: int) -> Signals:
     """The signals that a living process catches, ignores and has waiting for it, by their names: proc_pid_status(5)."""
     found: dict[str, list[str]] = {"caught": [], "ignored": [], "pending": []}
     with contextlib.suppress(OSError):
@@ -80,7 +77,7 @@ def signals(pid: int) -> dict[str, list[str]]:
             for line in lines:
                 mask |= int(masks.get(line, "0"), 16)
             found[key] = [signal_name(number) for number in range(1, 65) if mask >> number - 1 & 1]
-    return found
+    return Signals(**found)
 
 
 def parent(pid: int) -> int:

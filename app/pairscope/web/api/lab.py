@@ -95,7 +95,7 @@ def lab_run_now(waiting: dict[str, Any], asked: dict[str, Any]) -> Any:
         raise Problem(
             "bad-request", "Expected either scenario, a name of the gallery, or text, a scenario of your own."
         )
-    return _run(row) | {"run": runs.opened(row)}, 201, {"Location": url_for("api.lab_run", run=row.id)}
+    return _run(row) | {"run": runs.told(row)}, 201, {"Location": url_for("api.lab_run", run=row.id)}
 
 
 lab_run_now.body_max = 7 * TEXT_MAX
@@ -107,7 +107,7 @@ lab_run_now.body_max = 7 * TEXT_MAX
 def lab_run(run: str) -> Any:
     """One run with its steps and what was held after each"""
     row = running.find(run)
-    return _run(row) | {"run": runs.opened(row)}
+    return _run(row) | {"run": runs.told(row)}
 
 
 @blueprint.get("/lab/runs/<string:run>/export/<string:form>")

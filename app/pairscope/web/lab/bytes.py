@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from flask_babel import gettext as _
 
+from pairscope.lab.run import UNSET, Message, Result, Step
 from pairscope.web.words import NOTHING
 
 ROWS_MOST = 32
@@ -53,31 +54,29 @@ class Pane(NamedTuple):
         return max(0, self.total - min(len(self.data), 16 * ROWS_MOST))
 
 
-def panes(
-    step: dict[str, Any], completed: dict[str, Any] | None = None, names: Mapping[int, str] | None = None
-) -> list[Pane]:
+def panes(step: Step, completed: Result | None = None, names: Mapping[int, str] | None = None) -> list[Pane]:
     """Every pane that a step's call, or `completed` (the end of another call), has bytes for; `names` are the
     processes', by pid."""
-    result = completed or step["result"]
+    result = completed or step.result
     found: list[Pane] = []
     if result is None:
         return found
-    message = result.get("message")
-    if message and message["controllen"]:
+    message = result.message
+    if message and message.controllen:
         found.append(_control(message, names or {}))
-    elif message and not message["controllen"] and message.get("room"):
+    elif message and not message.controllen and message.room:
         found.append(Pane(_("Control buffer: nothing came"), b"", 0, []))
-    if result.get("data"):
-        data = base64.b64decode(result["data"])
+    if result.data:
+        data = base64.b64decode(result.data)
         found.append(
             Pane(
                 _("Bytes received") if message else _("Bytes read"),
                 data,
-                result.get("bytes", len(data)),
+                len(data) if result.bytes is UNSET else result.bytes,
                 _parts(message, data),
             )
         )
-    if completed is None and not result.get("data"):
+    if completed is None and not result.data:
         sent = _sent(step)
         if sent:
             fields, at = [], 0
@@ -91,13 +90,13 @@ def panes(
     return found
 
 
-def _sent(step: dict[str, Any]) -> list[bytes]:
+def _sent(step: Step) -> list[bytes]:
     """The bytes among a call's arguments."""
     pieces = []
-    for argument in step["arguments"]:
+    for argument in step.arguments:
         if isinstance(argument, dict) and "iov" in argument:
             pieces += [_text(part) for part in argument["iov"] if isinstance(part, dict)]
-        elif isinstance(argument, dict) and "data" in argument and step["call"] in ("write", "send", "pwrite"):
+        elif isinstance(argument, dict) and "data" in argument and step.call in ("write", "send", "pwrite"):
             pieces.append(_text(argument))
     return pieces
 
@@ -106,60 +105,60 @@ def _text(argument: dict[str, Any]) -> bytes:
     return (base64.b64decode(argument["data"]) * argument["times"])[: 16 * ROWS_MOST * 4]
 
 
-def _parts(message: dict[str, Any] | None, data: bytes) -> list[Field]:
-    if not message or len(message.get("iov") or []) < 2:
+def _parts(message: Message | None, data: bytes) -> list[Field]:
+    if not message or len(message.iov) < 2:
         return []
     fields, at = [], 0
-    for index, length in enumerate(message["iov"]):
+    for index, length in enumerate(message.iov):
         fields.append(Field(f"in{index}", f"iov[{index}]", _("%(count)s bytes", count=length), at, length))
         at += length
     return fields
 
 
-def _control(message: dict[str, Any], names: Mapping[int, str]) -> Pane:
+def _control(message: Message, names: Mapping[int, str]) -> Pane:
     fields = []
-    for index, part in enumerate(message["parts"]):
-        at, prefix = part["at"], f"c{index}"
-        body = part["CMSG_LEN"] - 16
+    for index, part in enumerate(message.parts):
+        at, prefix = part.at, f"c{index}"
+        body = part.CMSG_LEN - 16
         fields += [
             Field(
                 f"{prefix}len",
                 "cmsg_len",
-                str(part["cmsg_len"]),
+                str(part.cmsg_len),
                 at,
                 8,
-                f"CMSG_LEN({body}) = {part['CMSG_LEN']}, CMSG_SPACE({body}) = {part['CMSG_SPACE']}",
+                f"CMSG_LEN({body}) = {part.CMSG_LEN}, CMSG_SPACE({body}) = {part.CMSG_SPACE}",
             ),
-            Field(f"{prefix}level", "cmsg_level", part["level"], at + 8, 4),
-            Field(f"{prefix}type", "cmsg_type", part["type"], at + 12, 4),
+            Field(f"{prefix}level", "cmsg_level", part.level, at + 8, 4),
+            Field(f"{prefix}type", "cmsg_type", part.type, at + 12, 4),
         ]
-        if "fds" in part:
+        if isinstance(part.fds, list):
             fields += [
                 Field(f"{prefix}fd{place}", f"fd[{place}]", str(fd), at + 16 + 4 * place, 4)
-                for place, fd in enumerate(part["fds"])
+                for place, fd in enumerate(part.fds)
             ]
-        elif "creds" in part:
+        elif isinstance(part.creds, list):
             fields += [
                 Field(f"{prefix}{name}", name, _id(name, value, names), at + 16 + 4 * place, 4)
-                for place, (name, value) in enumerate(zip(("pid", "uid", "gid"), part["creds"]))
+                for place, (name, value) in enumerate(zip(("pid", "uid", "gid"), part.creds))
             ]
         elif body:
             fields.append(Field(f"{prefix}data", "CMSG_DATA", _("%(count)s bytes", count=body), at + 16, body))
-        if part["padding"]:
+        if part.padding:
             fields.append(
                 Field(
                     f"{prefix}pad",
                     _("padding"),
-                    _("%(count)s bytes", count=part["padding"]),
+                    _("%(count)s bytes", count=part.padding),
                     at + 16 + body,
-                    part["padding"],
+                    part.padding,
                 )
             )
-    data = base64.b64decode(message["control"])
-    room = f", msg_controllen {message['controllen']}" + (
-        _(" of %(room)s", room=message["room"]) if "room" in message else ""
+    data = base64.b64decode(message.control)
+    room = f", msg_controllen {message.controllen}" + (
+        _(" of %(room)s", room=message.room) if message.room is not UNSET else ""
     )
-    return Pane(_("Control buffer") + room, data, message["controllen"], fields)
+    return Pane(_("Control buffer") + room, data, message.controllen, fields)
 
 
 def _id(name: str, value: int, names: Mapping[int, str]) -> str:
@@ -167,12 +166,12 @@ def _id(name: str, value: int, names: Mapping[int, str]) -> str:
     return f"{value} ({names[value]})" if name == "pid" and value in names else str(value)
 
 
-def header(message: dict[str, Any] | None) -> list[tuple[str, str]]:
+def header(message: Message | None) -> list[tuple[str, str]]:
     """The msghdr's other fields."""
     if not message:
         return []
     return [
-        ("msg_iov", ", ".join(_("%(count)s bytes", count=count) for count in message["iov"]) or NOTHING),
-        ("msg_controllen", str(message["controllen"]) + (f" / {message['room']}" if "room" in message else "")),
-        ("msg_flags" if "room" in message else "flags", message["flags"]),
+        ("msg_iov", ", ".join(_("%(count)s bytes", count=count) for count in message.iov) or NOTHING),
+        ("msg_controllen", str(message.controllen) + (f" / {message.room}" if message.room is not UNSET else "")),
+        ("msg_flags" if message.room is not UNSET else "flags", message.flags),
     ]

@@ -14,14 +14,15 @@ from typing import Any
 from flask_babel import gettext as _
 from flask_babel import ngettext
 
-from pairscope.web.lab.difference import BORN, EMPTY, Difference, Path, facts_of, flatten
+from pairscope.lab.run import Blocked, Descriptor, Process, State, Task
+from pairscope.web.lab.difference import BORN, EMPTY, Difference, Path, facts_of, flatten, value_of
 from pairscope.web.lab.objects import Objects
 from pairscope.web.lab.words import comma, process_state, thread_state
 
 
-def differences(before: dict[str, Any], after: dict[str, Any], names: dict[int, str]) -> list[Difference]:
+def differences(before: State, after: State, names: dict[int, str]) -> list[Difference]:
     """Every difference; `names` has what an object is called, by its inode."""
-    old, new = flatten(before), flatten(after)
+    old, new = flatten(before, after), flatten(after, before)
     changed = {path for path in old.keys() | new.keys() if old.get(path) != new.get(path)}
     found = [
         dataclasses.replace(one, covers=one.covers & changed)
@@ -54,37 +55,35 @@ def _plainly(path: Path, value: Any, names: dict[int, str]) -> Difference:
 class _Teller:
     """Two moments side by side."""
 
-    def __init__(
-        self, before: dict[str, Any], after: dict[str, Any], changed: set[Path], names: dict[int, str]
-    ) -> None:
+    def __init__(self, before: State, after: State, changed: set[Path], names: dict[int, str]) -> None:
         self._before, self._after, self._changed, self._names = before, after, changed, names
-        self._was = {process["name"]: process for process in before["processes"]}
-        self._had = {item["inode"]: item for item in before["objects"]}
-        self._items = {item["inode"]: item for item in after["objects"]}
+        self._was = {process.name: process for process in before.processes}
+        self._had = {item.inode: item for item in before.objects}
+        self._items = {item.inode: item for item in after.objects}
         self._objects = Objects(self._items, names)
         self._introduced: set[int] = set()
 
     def all(self) -> Iterator[Difference]:
-        for process in self._after["processes"]:
-            old = self._was.get(process["name"])
-            first = not self._was and process is self._after["processes"][0]
+        for process in self._after.processes:
+            old = self._was.get(process.name)
+            first = not self._was and process is self._after.processes[0]
             yield from self._process(process, old, first)
             if old or first:
-                yield from self._descriptors(process, old or {"descriptors": []})
+                yield from self._descriptors(process, old.descriptors if old else [])
         yield from self._descriptions()
         for inode, item in self._items.items():
             if inode not in self._had and inode not in self._introduced:
                 yield Difference(
-                    _("%(name)s is there: %(kind)s", name=self._objects.name(item), kind=item["kind"]),
+                    _("%(name)s is there: %(kind)s", name=self._objects.name(item), kind=item.kind),
                     frozenset(self._born(inode)),
                 )
             yield from self._objects.told(item, self._had.get(inode))
         for inode, item in self._had.items():
             if inode not in self._items:
                 text = _("nobody's table holds %(name)s any more", name=self._objects.name(item))
-                if not item.get("held", True):
+                if item.afloat:
                     text = _("%(name)s is gone: nobody can receive it any more", name=self._objects.name(item))
-                yield Difference(text, frozenset(facts_of(item, *item)))
+                yield Difference(text, frozenset(facts_of(item, *item.__struct_fields__)))
 
     def _born(self, inode: int) -> set[Path]:
         """What is told of an object by saying that it is there: all but what it holds already. Of one that was there:
@@ -93,13 +92,13 @@ class _Teller:
             return {("object", inode, "descriptions")}
         self._introduced.add(inode)
         item = self._items[inode]
-        return facts_of(item, *BORN["object"], *(key for key, empty in EMPTY.items() if item.get(key) in empty))
+        return facts_of(item, *BORN["object"], *(key for key, empty in EMPTY.items() if value_of(item, key) in empty))
 
     # ---- processes
 
-    def _process(self, process: dict[str, Any], old: dict[str, Any] | None, first: bool) -> Iterator[Difference]:
-        name = process["name"]
-        threads = {thread["name"]: thread for thread in process.get("threads") or ()}
+    def _process(self, process: Process, old: Process | None, first: bool) -> Iterator[Difference]:
+        name = process.name
+        threads = {thread.name: thread for thread in process.threads or ()}
         if old is None:
             covers: set[Path] = {("process", name, key) for key in BORN["process"]} | {
                 ("thread", name, thread) for thread in threads
@@ -107,21 +106,19 @@ class _Teller:
             text = _("the run begins with %(name)s", name=name)
             if not first:
                 covers |= {
-                    ("descriptor", name, row["number"], key)
-                    for row in process["descriptors"]
-                    for key in BORN["descriptor"]
+                    ("descriptor", name, row.number, key) for row in process.descriptors for key in BORN["descriptor"]
                 }
                 text = ngettext(
                     "%(name)s is born, with %(num)s descriptor",
                     "%(name)s is born, with %(num)s descriptors",
-                    len(process["descriptors"]),
+                    len(process.descriptors),
                     name=name,
                 )
             yield Difference(text, frozenset(covers))
             return
-        before = {thread["name"]: thread for thread in old.get("threads") or ()}
+        before = {thread.name: thread for thread in old.threads or ()}
         own = {("process", name, key) for key in ("state", "blocked", "exit")} | {("thread", name, name)}
-        over = process["state"] in ("zombie", "ended")
+        over = process.state in ("zombie", "ended")
         if over:
             own |= {("thread", name, thread) for thread in before} | {
                 ("process", name, key) for key in ("parent", "signals")
@@ -131,10 +128,10 @@ class _Teller:
             yield Difference(f"{name}: {_stands(old, process, process_state(process)[1])}", frozenset(own))
         if over:
             return
-        if old.get("parent") != process.get("parent"):
+        if old.parent != process.parent:
             text = (
-                _("%(name)s is a child of %(parent)s now", name=name, parent=process["parent"])
-                if process.get("parent")
+                _("%(name)s is a child of %(parent)s now", name=name, parent=process.parent)
+                if process.parent
                 else _("%(name)s has lost its parent", name=name)
             )
             yield Difference(text, frozenset({("process", name, "parent")}))
@@ -151,26 +148,28 @@ class _Teller:
         yield from self._signals(process, old)
 
     @staticmethod
-    def _handled(process: dict[str, Any], old: dict[str, Any]) -> Iterator[Difference]:
-        before = old.get("handled") or {}
-        for signal, count in (process.get("handled") or {}).items():
+    def _handled(process: Process, old: Process) -> Iterator[Difference]:
+        before = old.handled or {}
+        for signal, count in (process.handled or {}).items():
             if more := count - before.get(signal, 0):
                 text = ngettext(
                     "%(name)s's handler of %(signal)s has run",
                     "%(name)s's handler of %(signal)s has run %(num)s times",
                     more,
-                    name=process["name"],
+                    name=process.name,
                     signal=signal,
                 )
-                yield Difference(text, frozenset({("process", process["name"], "handled")}))
+                yield Difference(text, frozenset({("process", process.name, "handled")}))
 
     @staticmethod
-    def _signals(process: dict[str, Any], old: dict[str, Any]) -> Iterator[Difference]:
-        now, then, name = process.get("signals") or {}, old.get("signals") or {}, process["name"]
+    def _signals(process: Process, old: Process) -> Iterator[Difference]:
+        now, then, name = process.signals or None, old.signals or None, process.name
         covers = frozenset({("process", name, "signals")})
         for key in ("caught", "ignored", "pending"):
-            more = comma(one for one in now.get(key) or () if one not in (then.get(key) or ()))
-            less = comma(one for one in then.get(key) or () if one not in (now.get(key) or ()))
+            has: list[str] = getattr(now, key, [])
+            had: list[str] = getattr(then, key, [])
+            more = comma(one for one in has if one not in had)
+            less = comma(one for one in had if one not in has)
             if more:
                 text = {
                     "caught": _("%(name)s catches %(signals)s", name=name, signals=more),
@@ -188,9 +187,9 @@ class _Teller:
 
     # ---- descriptors
 
-    def _descriptors(self, process: dict[str, Any], old: dict[str, Any]) -> Iterator[Difference]:
-        name = process["name"]
-        rows, before = ({row["number"]: row for row in one["descriptors"]} for one in (process, old))
+    def _descriptors(self, process: Process, old: list[Descriptor]) -> Iterator[Difference]:
+        name = process.name
+        rows, before = ({row.number: row for row in table} for table in (process.descriptors, old))
         for number, row in rows.items():
             other, called = before.get(number), _called(row)
             covers: set[Path] = {("descriptor", name, number, key) for key in BORN["descriptor"]}
@@ -200,44 +199,44 @@ class _Teller:
                     name=name,
                     number=number,
                     called=called,
-                    object=row["object"],
+                    object=row.object,
                 )
-                yield Difference(text, frozenset(covers | self._born(row["inode"])))
+                yield Difference(text, frozenset(covers | self._born(row.inode)))
                 continue
-            if other["description"] != row["description"] or other["inode"] != row["inode"]:
+            if other.description != row.description or other.inode != row.inode:
                 text = _(
                     "%(name)s's descriptor %(number)s%(called)s is another %(object)s now",
                     name=name,
                     number=number,
                     called=called,
-                    object=row["object"],
+                    object=row.object,
                 )
-                covers |= self._born(row["inode"]) | self._born(other["inode"])
+                covers |= self._born(row.inode) | self._born(other.inode)
                 yield Difference(text, frozenset(covers - {("descriptor", name, number, "cloexec")}))
-            elif other["names"] != row["names"]:
+            elif other.names != row.names:
                 text = (
                     _(
                         "%(name)s's descriptor %(number)s is called %(names)s now",
                         name=name,
                         number=number,
-                        names=comma(row["names"]),
+                        names=comma(row.names),
                     )
-                    if row["names"]
+                    if row.names
                     else _("%(name)s's descriptor %(number)s has no name any more", name=name, number=number)
                 )
                 yield Difference(text, frozenset({("descriptor", name, number, "names")}))
-            if other["cloexec"] != row["cloexec"]:
+            if other.cloexec != row.cloexec:
                 text = _(
                     "FD_CLOEXEC of %(name)s's %(number)s%(called)s is %(set)s",
                     name=name,
                     number=number,
                     called=called,
-                    set=_on(row["cloexec"]),
+                    set=_on(row.cloexec),
                 )
                 yield Difference(text, frozenset({("descriptor", name, number, "cloexec")}))
         if gone := [number for number in before if number not in rows]:
-            covers = {("descriptor", name, number, key) for number in gone for key in before[number]}
-            covers |= {("object", before[number]["inode"], "descriptions") for number in gone}
+            covers = {("descriptor", name, number, key) for number in gone for key in before[number].__struct_fields__}
+            covers |= {("object", before[number].inode, "descriptions") for number in gone}
             text = ngettext(
                 "%(name)s holds descriptor %(which)s no more",
                 "%(name)s holds descriptors %(which)s no more",
@@ -249,25 +248,20 @@ class _Teller:
 
     def _descriptions(self) -> Iterator[Difference]:
         """What belongs to an open file description is told once, with all the descriptors that lead there."""
-        before = {
-            (process["name"], row["number"]): row
-            for process in self._before["processes"]
-            for row in process["descriptors"]
-        }
-        groups: dict[tuple[Any, ...], list[tuple[str, dict[str, Any]]]] = {}
-        for process in self._after["processes"]:
-            for row in process["descriptors"]:
-                old = before.get((process["name"], row["number"]))
-                if old is not None and (old["description"], old["inode"]) == (row["description"], row["inode"]):
+        before = {(process.name, row.number): row for process in self._before.processes for row in process.descriptors}
+        groups: dict[tuple[Any, ...], list[tuple[str, Descriptor]]] = {}
+        for process in self._after.processes:
+            for row in process.descriptors:
+                old = before.get((process.name, row.number))
+                if old is not None and (old.description, old.inode) == (row.description, row.inode):
                     for key in ("flags", "offset"):
-                        if old[key] != row[key]:
-                            groups.setdefault((key, row["description"], old[key], row[key]), []).append(
-                                (process["name"], row)
-                            )
+                        was, now = getattr(old, key), getattr(row, key)
+                        if was != now:
+                            groups.setdefault((key, row.description, was, now), []).append((process.name, row))
         for (key, _description, was, now), rows in groups.items():
-            covers = frozenset(("descriptor", name, row["number"], key) for name, row in rows)
+            covers = frozenset(("descriptor", name, row.number, key) for name, row in rows)
             where = comma(
-                _("%(name)s's %(number)s%(called)s", name=name, number=row["number"], called=_called(row))
+                _("%(name)s's %(number)s%(called)s", name=name, number=row.number, called=_called(row))
                 for name, row in rows
             )
             if key == "offset":
@@ -286,16 +280,17 @@ class _Teller:
                     )
 
 
-def _stands(old: dict[str, Any], now: dict[str, Any], text: str) -> str:
+def _stands(old: Process | Task, now: Process | Task, text: str) -> str:
     """The state of a process or a thread; of one that was blocked in the same call before, where in it."""
-    was, is_ = old.get("blocked") or {}, now.get("blocked") or {}
-    if was and is_ and was["call"] == is_["call"] and old["state"] == now["state"]:
-        return _("%(state)s, and stands at %(wchan)s now", state=text, wchan=is_["wchan"] or "?")
+    was: Blocked | None = old.blocked or None
+    is_: Blocked | None = now.blocked or None
+    if was and is_ and was.call == is_.call and old.state == now.state:
+        return _("%(state)s, and stands at %(wchan)s now", state=text, wchan=is_.wchan or "?")
     return text
 
 
-def _called(row: dict[str, Any]) -> str:
-    return f" ({row['names'][-1]})" if row["names"] else ""
+def _called(row: Descriptor) -> str:
+    return f" ({row.names[-1]})" if row.names else ""
 
 
 def _on(value: bool) -> str:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from pairscope.lab.run import UNSET, Object, Process, State, known
+
 Path = tuple[Any, ...]
 Facts = dict[Path, Any]
 
@@ -43,24 +45,45 @@ class Difference:
     """False: no teller knows this fact, and it is told by its key."""
 
 
-def flatten(facts: dict[str, Any]) -> Facts:
-    """Every fact by its path, but for `how` it is known."""
+def flatten(state: State, other: State) -> Facts:
+    """Every fact by its path, but for `how` it is known. Processes and objects that are the same in `other`, another
+    moment, are left out: most are, and nothing of them differs."""
     found: Facts = {}
-    for process in facts["processes"]:
-        name = process["name"]
-        found |= {
-            ("process", name, key): value
-            for key, value in process.items()
-            if key not in ("name", "how", "descriptors", "threads")
-        }
-        found |= {("thread", name, thread["name"]): thread for thread in process.get("threads") or ()}
-        for row in process["descriptors"]:
-            found |= {("descriptor", name, row["number"], key): value for key, value in row.items() if key != "number"}
-    for item in facts["objects"]:
-        found |= {("object", item["inode"], key): value for key, value in item.items() if key not in ("inode", "how")}
+    processes = {process.name: process for process in other.processes}
+    objects = {item.inode: item for item in other.objects}
+    for process in state.processes:
+        name = process.name
+        if process == processes.get(name):
+            continue
+        for key in process.__struct_fields__:
+            if key not in _APART and (value := getattr(process, key)) is not UNSET:
+                found["process", name, key] = value
+        for thread in process.threads or ():
+            found["thread", name, thread.name] = thread
+        for row in process.descriptors:
+            number = row.number
+            for key in row.__struct_fields__:
+                if key != "number":
+                    found["descriptor", name, number, key] = getattr(row, key)
+    for item in state.objects:
+        inode = item.inode
+        if item == objects.get(inode):
+            continue
+        for key in item.__struct_fields__:
+            if key not in _APART and (value := getattr(item, key)) is not UNSET:
+                found["object", inode, key] = value
     return found
 
 
-def facts_of(item: dict[str, Any], *keys: str) -> set[Path]:
+_APART = {"name", "inode", "how", "descriptors", "threads"}
+"""What names a process or an object, how its values are known, and what has paths of its own."""
+
+
+def value_of(thing: Process | Object, key: str) -> Any:
+    """One of its facts; None: it is not known, or not there."""
+    return known(getattr(thing, key))
+
+
+def facts_of(item: Object, *keys: str) -> set[Path]:
     """The paths of some of an object's facts."""
-    return {("object", item["inode"], key) for key in keys}
+    return {("object", item.inode, key) for key in keys}

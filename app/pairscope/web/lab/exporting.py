@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from flask import Response
 from flask_babel import gettext as _
 
 from pairscope.lab import exports
 from pairscope.lab.language import parse
+from pairscope.lab.run import Run as Recorded
 from pairscope.store import runs
 from pairscope.store.models import Run
 from pairscope.web.problems import Problem
@@ -22,12 +23,12 @@ class Form(NamedTuple):
     label: str
     suffix: str
     media: str
-    make: Callable[[dict[str, Any]], str | bytes]
+    make: Callable[[Recorded], str | bytes]
 
 
 FORMS: dict[str, Form] = {
-    "c": Form("C", ".c", "text/x-c; charset=utf-8", lambda run: exports.c(parse(run["text"]))),
-    "python": Form("Python", ".py", "text/x-python; charset=utf-8", lambda run: exports.python(parse(run["text"]))),
+    "c": Form("C", ".c", "text/x-c; charset=utf-8", lambda run: exports.c(parse(run.text))),
+    "python": Form("Python", ".py", "text/x-python; charset=utf-8", lambda run: exports.python(parse(run.text))),
     "transcript": Form("strace", ".txt", "text/plain; charset=utf-8", exports.transcript),
     "json": Form("JSON", ".run.json", "application/json", exports.json),
 }

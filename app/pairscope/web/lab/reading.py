@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
 from flask_babel import gettext as _
+from msgspec.structs import replace
 
-from pairscope.lab.exports.lines import process_names
+from pairscope.lab.run import NOTHING, Completed, Run, State, Step
 from pairscope.web.lab.changes import differences
 from pairscope.web.lab.difference import Difference
 from pairscope.web.lab.words import open_way, outcome
@@ -59,83 +60,84 @@ class Blocked:
     """None: it was never released."""
 
 
+def lines_of(text: str, steps: Sequence[Step] = ()) -> list[Line]:
+    """The lines of a scenario's text; of one that has not been run the steps are counted here."""
+    by_line = {step.line: index for index, step in enumerate(steps, 1)}
+    found, count = [], 0
+    for number, line in enumerate(text.splitlines(), 1):
+        step = by_line.get(number)
+        if not steps and _STEP.match(line):
+            count += 1
+            step = count
+        found.append(Line(number, list(_tokens(line)), step))
+    return found
+
+
 class Reading:
     """A run, and ways to read it. Steps are counted from 1; step 0 is the moment before the first."""
 
-    def __init__(self, run: dict[str, Any]) -> None:
+    def __init__(self, run: Run) -> None:
         self.run = run
-        self.steps: list[dict[str, Any]] = run["steps"]
-        self.count = len(self.steps)
+        self.steps = run.steps
+        self.count = len(run.steps)
         self._differences: dict[int, list[Difference]] = {}
+        self._facts: dict[int, State] = {}
 
     def said(self, word: str) -> str:
         """What ``@word`` says in the scenario."""
-        return " ".join(text for key, text in self.run["about"] if key == word)
+        return " ".join(text for key, text in self.run.about if key == word)
 
     @property
     def title(self) -> str:
         return self.said("title") or _("A scenario without a title")
 
-    def step(self, number: int) -> dict[str, Any]:
+    def step(self, number: int) -> Step:
         return self.steps[number - 1]
 
-    def facts(self, number: int) -> dict[str, Any]:
+    def facts(self, number: int) -> State:
         """What was held after a step. Objects that have one inode between them have one of their own here, less than 0:
         :meth:`inode` has theirs."""
-        return self._facts[number - 1] if 0 < number <= self.count else {"processes": [], "objects": []}
-
-    @cached_property
-    def _facts(self) -> list[dict[str, Any]]:
-        return [_apart(step["after"] or {"processes": [], "objects": []}) for step in self.steps]
+        if number not in self._facts:
+            self._facts[number] = _apart(self.run.state(number)) if 0 < number <= self.count else NOTHING
+        return self._facts[number]
 
     def inode(self, number: int, inode: int) -> int:
         """An object's inode, as the kernel has it, of one that :meth:`facts` gives after a step."""
-        facts = self.steps[number - 1]["after"] if inode < 0 else None
-        return (
-            next((item["inode"] for item in facts["objects"] if -inode in item["descriptions"]), inode)
-            if facts
-            else inode
-        )
+        if inode >= 0:
+            return inode
+        return next((item.inode for item in self.run.state(number).objects if -inode in item.descriptions), inode)
 
     @property
     def first(self) -> int:
         """The step that is shown first: the one that failed; of a run that came to another end than its own the last;
         else the first."""
-        failed = next((number for number, step in enumerate(self.steps, 1) if step["verdict"] == "failed"), 0)
-        return failed or (min(1, self.count) if self.run["verdict"] in ("held", "none") else self.count)
+        failed = next((number for number, step in enumerate(self.steps, 1) if step.verdict == "failed"), 0)
+        return failed or (min(1, self.count) if self.run.verdict in ("held", "none") else self.count)
 
     @property
     def reason(self) -> list[tuple[str, Line | None]]:
         """Why the run ended as it did, in pieces; with a line of the text where a piece names a line that is a step."""
         by_number = {line.number: line for line in self.lines if line.step}
-        if place := re.match(r"line (\d{1,9}): ", self.run["reason"]):
+        if place := re.match(r"line (\d{1,9}): ", self.run.reason):
             number = int(place[1])
             return [
                 (_("line %(line)s", line=number), by_number.get(number)),
-                (": " + translated(self.run["reason"][place.end() :]), None),
+                (": " + translated(self.run.reason[place.end() :]), None),
             ]
-        return [(translated(self.run["reason"]), None)] if self.run["reason"] else []
+        return [(translated(self.run.reason), None)] if self.run.reason else []
 
     # ---- the text
 
     @cached_property
     def lines(self) -> list[Line]:
         """The scenario's text."""
-        by_line = {step["line"]: index for index, step in enumerate(self.steps, 1)}
-        found, steps = [], 0
-        for number, text in enumerate(self.run["text"].splitlines(), 1):
-            step = by_line.get(number)
-            if not self.steps and _STEP.match(text):  # it has not been run: its steps are counted here
-                steps += 1
-                step = steps
-            found.append(Line(number, list(_tokens(text)), step))
-        return found
+        return lines_of(self.run.text, self.steps)
 
     def source(self, number: int) -> str:
         """The line of a step, without what is expected."""
         step = self.step(number)
-        lines = self.run["text"].splitlines()
-        line = lines[step["line"] - 1] if 0 < step["line"] <= len(lines) else f"{step['actor']}: {step['call']}"
+        lines = self.run.text.splitlines()
+        line = lines[step.line - 1] if 0 < step.line <= len(lines) else f"{step.actor}: {step.call}"
         return re.sub(
             r"\s+", " ", "".join(text for kind, text in _tokens(line) if kind not in ("expected", "comment"))
         ).strip()
@@ -146,30 +148,34 @@ class Reading:
         """What the call of a step gave, as strace would say it."""
         step = self.step(number)
         return (
-            outcome(step, step["result"], self.processes)
-            if step["result"]
+            outcome(step, self.run.state(number), step.result, self.processes)
+            if step.result
             else _("was not made: %(why)s", why=self.reason_of(number))
         )
 
     def reason_of(self, number: int) -> str:
         """Why a step was not made, or is not as it was expected; empty: it is."""
-        return translated(self.step(number)["reason"])
+        return translated(self.step(number).reason)
 
     def expected(self, number: int) -> str:
         """What the scenario expected of a step; empty: nothing."""
-        wanted = self.step(number)["expected"]
+        wanted = self.step(number).expected
         if not wanted:
             return ""
-        return " ".join(filter(None, (wanted["first"], *(f"{key}={value}" for key, value in wanted["keys"].items()))))
+        return " ".join(filter(None, (wanted.first, *(f"{key}={value}" for key, value in wanted.keys.items()))))
 
     def released(self, number: int) -> list[tuple[str, int, str]]:
         """The calls that a step released: actor, the step at which it had blocked, what it gave."""
         step = self.step(number)
         return [
-            (actor, result["of"] + 1, outcome(self.steps[result["of"]], result, self.processes))
-            for actor, result in step["completed"].items()
-            if result["of"] + 1 != number
+            (actor, result.of + 1, self._gave(result))
+            for actor, result in step.completed.items()
+            if result.of + 1 != number
         ]
+
+    def _gave(self, result: Completed) -> str:
+        began = self.steps[result.of]
+        return outcome(began, self.run.state(result.of + 1), result, self.processes)
 
     @cached_property
     def blocks(self) -> list[Blocked]:
@@ -177,44 +183,40 @@ class Reading:
         open_: dict[str, tuple[str, int]] = {}
         found = []
         for number, step in enumerate(self.steps, 1):
-            for actor, result in step["completed"].items():
-                if actor in open_ and result["of"] + 1 < number:
+            for actor, result in step.completed.items():
+                if actor in open_ and result.of + 1 < number:
                     call, first = open_.pop(actor)
                     found.append(Blocked(actor, call, first, number))
-            if step["result"] and step["result"]["blocked"] and not step["returned"]:
-                open_[step["actor"]] = step["call"], number
+            if step.result and step.result.blocked and not step.returned:
+                open_[step.actor] = step.call, number
         return found + [Blocked(actor, call, first, None) for actor, (call, first) in open_.items()]
 
     @cached_property
     def actors(self) -> list[str]:
         """In the order in which they first speak or are made."""
         seen: dict[str, None] = {}
-        for step in self.steps:
-            seen.setdefault(step["actor"])
-            for process in (step["after"] or {}).get("processes", []):
-                for thread in process.get("threads") or [process]:
-                    seen.setdefault(thread["name"])
+        for number, step in enumerate(self.steps, 1):
+            seen.setdefault(step.actor)
+            for process in self.run.state(number).processes:
+                for thread in process.threads or (process,):
+                    seen.setdefault(thread.name)
         return list(seen)
 
     @cached_property
     def processes(self) -> dict[int, str]:
         """The name of every process that was seen, by its pid."""
-        return process_names(self.run)
+        return self.run.processes()
 
     def volatile(self) -> set[str]:
         """Numbers that the kernel gave and gives otherwise in each run: pids, inodes, ports."""
         found: set[Any] = set()
         for number, step in enumerate(self.steps, 1):
             facts = self.facts(number)
-            for process in facts["processes"]:
-                found |= {process["pid"], *(thread["tid"] for thread in process.get("threads") or ())}
-                found |= {self.inode(number, row["inode"]) for row in process["descriptors"]}
-            found |= {self.inode(number, item["inode"]) for item in facts["objects"]}
-            found |= {
-                result["port"]
-                for result in (step["result"], *step["completed"].values())
-                if result and result.get("port")
-            }
+            for process in facts.processes:
+                found |= {process.pid, *(thread.tid for thread in process.threads or ())}
+                found |= {self.inode(number, row.inode) for row in process.descriptors}
+            found |= {self.inode(number, item.inode) for item in facts.objects}
+            found |= {result.port for result in (step.result, *step.completed.values()) if result and result.port}
         return {str(value) for value in found if value}
 
     # ---- what changed
@@ -227,12 +229,12 @@ class Reading:
 
     def open_ways(self, number: int) -> list[str]:
         """In which ways a step is open: another run may give another outcome."""
-        return [open_way(way, self.names(number)) for way in self.step(number).get("open") or ()]
+        return [open_way(way, self.names(number)) for way in self.step(number).open or ()]
 
     @cached_property
     def opened(self) -> int | None:
         """The first step that is open; None: none is, as far as is recognised."""
-        return next((number for number, step in enumerate(self.steps, 1) if step.get("open")), None)
+        return next((number for number, step in enumerate(self.steps, 1) if step.open), None)
 
     def changes(self, number: int) -> list[str]:
         """The same in words."""
@@ -241,16 +243,8 @@ class Reading:
     def fresh(self, number: int) -> Fresh:
         """What a step changed, for a drawing to accent."""
         before, after = self.facts(number - 1), self.facts(number)
-        slots_before = {
-            (p["name"], d["number"]): (d["inode"], d["description"])
-            for p in before["processes"]
-            for d in p["descriptors"]
-        }
-        slots_after = {
-            (p["name"], d["number"]): (d["inode"], d["description"])
-            for p in after["processes"]
-            for d in p["descriptors"]
-        }
+        slots_before = {(p.name, d.number): (d.inode, d.description) for p in before.processes for d in p.descriptors}
+        slots_after = {(p.name, d.number): (d.inode, d.description) for p in after.processes for d in p.descriptors}
         paths = {path for one in self.differences(number) for path in one.covers}
         return Fresh(
             slots={key for key, value in slots_after.items() if slots_before.get(key) != value},
@@ -263,57 +257,55 @@ class Reading:
         """What an object is called: by the first name that a descriptor to it was given."""
         found: dict[int, str] = {}
         for upto in range(1, number + 1):
-            for process in self.facts(upto)["processes"]:
-                for row in process["descriptors"]:
-                    if row["names"]:
-                        found.setdefault(row["inode"], row["names"][-1])
+            for process in self.facts(upto).processes:
+                for row in process.descriptors:
+                    if row.names:
+                        found.setdefault(row.inode, row.names[-1])
         for upto in range(1, number + 1):
-            for item in self.facts(upto)["objects"]:
-                if item["inode"] < 0:
-                    found.setdefault(item["inode"], item["kind"])
+            for item in self.facts(upto).objects:
+                if item.inode < 0:
+                    found.setdefault(item.inode, item.kind)
         return found
 
     @cached_property
     def order(self) -> list[int]:
         """Every object that was ever seen, by inode, in the order of appearance; the ends of a pair side by side."""
         seen: dict[int, None] = {}
-        for facts in self._facts:
-            for item in facts["objects"]:
-                if item["inode"] not in seen:
-                    seen.setdefault(item["inode"])
-                    if item.get("peer"):
-                        seen.setdefault(item["peer"])
+        for number in range(1, self.count + 1):
+            for item in self.facts(number).objects:
+                if item.inode not in seen:
+                    seen.setdefault(item.inode)
+                    if item.peer:
+                        seen.setdefault(item.peer)
         return list(seen)
 
 
-def _apart(facts: dict[str, Any]) -> dict[str, Any]:
+def _apart(state: State) -> State:
     """The facts, with an inode for each eventfd: the kernel has one for all of them, and their descriptions tell them
     apart."""
     own = {
-        (item["inode"], description): -item["descriptions"][0]
-        for item in facts["objects"]
-        if item["kind"] in _SHARED and item["descriptions"]
-        for description in item["descriptions"]
+        (item.inode, description): -item.descriptions[0]
+        for item in state.objects
+        if item.kind in _SHARED and item.descriptions
+        for description in item.descriptions
     }
     if not own:
-        return facts
-    processes = [
-        process
-        | {
-            "descriptors": [
-                row | {"inode": own.get((row["inode"], row["description"]), row["inode"])}
-                for row in process["descriptors"]
-            ]
-        }
-        for process in facts["processes"]
-    ]
-    return facts | {
-        "processes": processes,
-        "objects": [
-            item | {"inode": own.get((item["inode"], (item["descriptions"] or [0])[0]), item["inode"])}
-            for item in facts["objects"]
+        return state
+    return State(
+        [
+            replace(
+                process,
+                descriptors=[
+                    replace(row, inode=own.get((row.inode, row.description), row.inode)) for row in process.descriptors
+                ],
+            )
+            for process in state.processes
         ],
-    }
+        [
+            replace(item, inode=own.get((item.inode, (item.descriptions or [0])[0]), item.inode))
+            for item in state.objects
+        ],
+    )
 
 
 _SHARED = ("eventfd", "anonymous inode")

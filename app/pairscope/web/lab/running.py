@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any
 
-import msgspec
 from flask import request
 from flask_babel import gettext as _
 
@@ -17,6 +15,8 @@ from pairscope.lab import TIMES_MAX, gallery
 from pairscope.lab.exports import Outcome, tally
 from pairscope.lab.language import TEXT_MAX, parse
 from pairscope.lab.model import ScenarioError
+from pairscope.lab.run import Run as Recorded
+from pairscope.lab.run import decode
 from pairscope.store import runs
 from pairscope.store.models import Run
 from pairscope.web import reach
@@ -130,7 +130,7 @@ def perform_often(text: str, *, scenario: str = "", times: int = TIMES_MAX) -> t
     if asked_by:
         _batches.wrong(request.remote_addr, now)
     jobs: dict[int, int] = {}
-    made: list[dict[str, Any]] = []
+    made: list[Recorded] = []
     while len(made) < times and (left := now + PATIENCE - time.monotonic()) > 0:
         try:
             job, run = _through_the_pool(text, scenario or _("a scenario"), left)
@@ -148,7 +148,7 @@ def perform_often(text: str, *, scenario: str = "", times: int = TIMES_MAX) -> t
     ], len(made)
 
 
-def _through_the_pool(text: str, name: str, patience: float) -> tuple[int, dict[str, Any]]:
+def _through_the_pool(text: str, name: str, patience: float) -> tuple[int, Recorded]:
     fd = memfd.sealed("scenario", text.encode())
     try:
         accepted = reach.client().submit(LAB, fd, name=name, size=len(text.encode()), want="both")
@@ -174,7 +174,7 @@ def _through_the_pool(text: str, name: str, patience: float) -> tuple[int, dict[
         )
     found, output = reach.client().fetch(accepted.job)
     try:
-        return accepted.job, msgspec.json.decode(memfd.read_all(output, found.size))
+        return accepted.job, decode(memfd.read_all(output, found.size))
     finally:
         os.close(output)
 

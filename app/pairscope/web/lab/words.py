@@ -12,41 +12,54 @@ from flask_babel import ngettext
 
 from pairscope.lab import values
 from pairscope.lab.constants import NUMBERS, signal_name
+from pairscope.lab.run import (
+    Blocked,
+    Carried,
+    Descriptor,
+    Exit,
+    Object,
+    Piece,
+    Process,
+    Result,
+    State,
+    Step,
+    Task,
+    Way,
+    known,
+)
 from pairscope.web.recorded import translated
 from pairscope.web.words import clip
 
 
-def outcome(step: dict[str, Any], result: dict[str, Any], names: Mapping[int, str]) -> str:
-    """What a step's call gave, as strace would say it: ``= 17``, ``= -1 EAGAIN``, ``blocks``; `names` are the
-    processes', by pid."""
-    if result.get("fault"):
-        return _("the actor could not make the call: %(why)s", why=result["fault"])
-    if result["blocked"]:
+def outcome(step: Step, state: State, result: Result, names: Mapping[int, str]) -> str:
+    """What a step's call gave, as strace would say it: ``= 17``, ``= -1 EAGAIN``, ``blocks``. `state`: after the
+    step; `names` are the processes', by pid."""
+    if result.fault:
+        return _("the actor could not make the call: %(why)s", why=result.fault)
+    if result.blocked:
         return _("blocks")
-    if result.get("ended"):
+    if result.ended:
         return (
-            _("killed by %(signal)s", signal=signal_name(result["killed"]))
-            if result.get("killed")
-            else translated(result["ended"])
+            _("killed by %(signal)s", signal=signal_name(result.killed)) if result.killed else translated(result.ended)
         )
-    if result["errno"]:
-        return f"= -1 {result['errno']} ({os.strerror(NUMBERS.get(result['errno'], 0))})"
-    text = f"= {result['value']}"
+    if result.errno:
+        return f"= -1 {result.errno} ({os.strerror(NUMBERS.get(result.errno, 0))})"
+    text = f"= {result.value}"
     if meaning := values.meaning(step, result, names):
         text += f" ({meaning})"
     data = data_of(result)
-    if data is not None and (data or result["value"] == 0):
+    if data is not None and (data or result.value == 0):
         text += f"  {quoted(data)}"
-    if result.get("fds"):
+    if result.fds:
         text += "  " + ngettext(
-            "and descriptor %(which)s", "and descriptors %(which)s", len(result["fds"]), which=_numbers(result["fds"])
+            "and descriptor %(which)s", "and descriptors %(which)s", len(result.fds), which=_numbers(result.fds)
         )
-    elif result.get("made"):
-        text += "  " + ngettext("made %(which)s", "made %(which)s", len(result["made"]), which=_numbers(result["made"]))
+    elif result.made:
+        text += "  " + ngettext("made %(which)s", "made %(which)s", len(result.made), which=_numbers(result.made))
     said = {"process": _("process %s"), "user": _("user %s"), "group": _("group %s"), "nobody": _("no process")}
-    for key, word in values.beside(step, result, names, said).items():
+    for key, word in values.beside(step, state, result, names, said).items():
         text += f"  {key} {word}"
-    if lost := result.get("lost"):
+    if lost := result.lost:
         which = comma(_of_whom(one) for one in lost)
         text += "  " + ngettext(
             "%(num)s descriptor closed by the kernel on receipt: %(which)s",
@@ -57,16 +70,16 @@ def outcome(step: dict[str, Any], result: dict[str, Any], names: Mapping[int, st
     return text
 
 
-def _of_whom(one: dict[str, Any]) -> str:
+def _of_whom(one: Carried) -> str:
     """A descriptor that was sent, by its sender's number; as far as that is known."""
-    if one["sender"] is None:
-        return one["kind"] or _("not known which")
-    return _("%(sender)s's %(number)s (%(kind)s)", sender=one["sender"], number=one["number"], kind=one["kind"] or "?")
+    if one.sender is None:
+        return one.kind or _("not known which")
+    return _("%(sender)s's %(number)s (%(kind)s)", sender=one.sender, number=one.number, kind=one.kind or "?")
 
 
-def data_of(result: dict[str, Any]) -> bytes | None:
+def data_of(result: Result) -> bytes | None:
     """The bytes that a call read."""
-    return base64.b64decode(result["data"]) if result.get("data") is not None else None
+    return base64.b64decode(result.data) if result.data is not None else None
 
 
 def quoted(data: bytes, length: int = 48) -> str:
@@ -89,60 +102,60 @@ def comma(words: Iterable[Any]) -> str:
     return ", ".join(map(str, words))
 
 
-def piece(found: dict[str, Any], length: int = 24) -> str:
+def piece(found: Piece, length: int = 24) -> str:
     """The beginning of a message or a stream in quotes; a byte that is out of band is marked."""
-    return quoted(base64.b64decode(found["data"]), length) + (f" {_('out of band')}" if found.get("oob") else "")
+    return quoted(base64.b64decode(found.data), length) + (f" {_('out of band')}" if found.oob else "")
 
 
-def process_state(process: dict[str, Any]) -> tuple[str, str]:
+def process_state(process: Process) -> tuple[str, str]:
     """A process's shape and word."""
-    state = process["state"]
+    state = process.state
     if state == "blocked":
-        return "attention", _("blocked in %(call)s", call=process["blocked"]["call"])
+        return "attention", _("blocked in %(call)s", call=process.blocked.call if process.blocked else "?")
     if state in ("zombie", "ended"):
-        ended = process["exit"]
-        if ended["killed"] is not None:
-            return "failed", _("killed by %(signal)s", signal=signal_name(ended["killed"]))
-        word = _("exited %(status)s", status="?" if ended["status"] is None else ended["status"])
+        ended = process.exit or Exit(None, None)
+        if ended.killed is not None:
+            return "failed", _("killed by %(signal)s", signal=signal_name(ended.killed))
+        word = _("exited %(status)s", status="?" if ended.status is None else ended.status)
         return "unknown", _("zombie, %(how)s", how=word) if state == "zombie" else word
     if state == "stopped":
         return "attention", _("stopped")
     return "good", _("runs")
 
 
-def thread_state(thread: dict[str, Any]) -> str:
+def thread_state(thread: Task) -> str:
     """The same of one of its threads, as a word."""
-    if thread["state"] == "blocked":
-        return _("blocked in %(call)s", call=thread["blocked"]["call"])
-    return _("stopped") if thread["state"] == "stopped" else _("runs")
+    if thread.state == "blocked":
+        return _("blocked in %(call)s", call=thread.blocked.call if thread.blocked else "?")
+    return _("stopped") if thread.state == "stopped" else _("runs")
 
 
-def open_way(way: dict[str, Any], names: Mapping[int, str]) -> str:
+def open_way(way: Way, names: Mapping[int, str]) -> str:
     """In which way a step is open, as a sentence; `names` are the objects', by inode."""
-    who, what = _and(way["who"]), _and(names.get(inode, str(inode)) for inode in way["what"])
-    if way["kind"] == "readers":
+    who, what = _and(way.who), _and(names.get(inode, str(inode)) for inode in way.what)
+    if way.kind == "readers":
         if what:
             return _(
                 "%(who)s wait at %(what)s; which of them gets what comes is the kernel's choice.", who=who, what=what
             )
         return _("%(who)s wait for the same; which of them gets it is the kernel's choice.", who=who)
-    if way["kind"] == "writers":
+    if way.kind == "writers":
         return _("%(who)s wait for room at %(what)s; whose bytes come next is the kernel's choice.", who=who, what=what)
-    if way["kind"] == "children":
+    if way.kind == "children":
         return _("%(who)s have ended; of which child a wait for any takes leave first is the kernel's choice.", who=who)
-    if way["kind"] == "stopped":
+    if way.kind == "stopped":
         return _(
             "%(who)s stops its own process by a signal that another of its threads takes; whether its call "
             "returns before is the kernel's choice.",
             who=who,
         )
-    if way["kind"] == "collector":
+    if way.kind == "collector":
         return _(
             "Nobody can reach %(what)s any more, but the queues that carry it; when the kernel's garbage "
             "collector frees it is open.",
             what=what,
         )
-    return _("The kernel may choose otherwise (%(kind)s).", kind=way["kind"])
+    return _("The kernel may choose otherwise (%(kind)s).", kind=way.kind)
 
 
 def _and(words: Iterable[str]) -> str:
@@ -150,45 +163,46 @@ def _and(words: Iterable[str]) -> str:
     return _("%(some)s and %(last)s", some=comma(listed[:-1]), last=listed[-1]) if len(listed) > 1 else comma(listed)
 
 
-def afloat(item: dict[str, Any], names: Mapping[int, str]) -> str:
+def afloat(item: Object, names: Mapping[int, str]) -> str:
     """Where an object is that nobody's table holds; empty: somebody's does."""
-    if item.get("held", True):
+    if not item.afloat:
         return ""
-    if item.get("used_by"):
-        return _("%(who)s still uses it, in a call that is under way", who=", ".join(item["used_by"]))
-    queues = ", ".join(names.get(inode, str(inode)) for inode in item.get("flies_in") or ())
+    if item.used_by:
+        return _("%(who)s still uses it, in a call that is under way", who=", ".join(item.used_by))
+    queues = ", ".join(names.get(inode, str(inode)) for inode in item.flies_in or ())
     if not queues:
         return _("the kernel still has it")
     return _("in flight, in the queue of %(queues)s", queues=queues)
 
 
-def flags(row: dict[str, Any]) -> str:
+def flags(row: Descriptor) -> str:
     """The status flags of a description, without the one that the kernel sets by itself on machines of 64 bits."""
-    return " ".join(flag for flag in row["flags"].split("|") if flag not in ("0", "O_LARGEFILE"))
+    return " ".join(flag for flag in row.flags.split("|") if flag not in ("0", "O_LARGEFILE"))
 
 
-def standing(blocked: dict[str, Any]) -> str:
+def standing(blocked: Blocked) -> str:
     """Where the kernel says that a blocked task stands: /proc/PID/syscall and wchan."""
-    return f"syscall {blocked['syscall']}({', '.join(blocked['arguments'][:3])}, …)  wchan {blocked['wchan'] or '0'}"
+    return f"syscall {blocked.syscall}({', '.join(blocked.arguments[:3])}, …)  wchan {blocked.wchan or '0'}"
 
 
-def waiting(item: dict[str, Any] | None) -> int:
+def waiting(item: Object | None) -> int:
     """Bytes that wait to be read from an object."""
     if item is None:
         return 0
     # the kernel counts of datagrams the first alone, and of TCP none behind an urgent byte
-    if item["kind"] == "socket" and item.get("contents") is not None:
-        return sum(message["bytes"] for message in item["contents"])
-    return item.get("queued") or 0
+    contents = known(item.contents)
+    if item.kind == "socket" and contents is not None:
+        return sum(message.bytes for message in contents)
+    return item.queued or 0
 
 
-def messages(item: dict[str, Any]) -> list[tuple[int, str]]:
+def messages(item: Object) -> list[tuple[int, str]]:
     """What waits in an object: the bytes of each message (of a stream: all), and how they begin; a byte that is out of
     band is marked."""
-    return [(entry["bytes"], piece(entry, 40)) for entry in item.get("contents") or []]
+    return [(entry.bytes, piece(entry, 40)) for entry in item.contents or []]
 
 
-def gist(item: dict[str, Any], length: int = 60) -> str:
+def gist(item: Object, length: int = 60) -> str:
     """What an object holds, in a line."""
     parts = [clip(text, length) for _count, text in messages(item)[:4]]
     return " · ".join(parts)

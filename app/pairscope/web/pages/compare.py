@@ -66,9 +66,9 @@ class _Plain:
             *dict.fromkeys(
                 name
                 for number in range(1, reading.count + 1)
-                for process in reading.facts(number)["processes"]
-                for row in process["descriptors"]
-                for name in row["names"]
+                for process in reading.facts(number).processes
+                for row in process.descriptors
+                for name in row.names
             ),
         ]
         self._words = {name: f"#{index}" for index, name in enumerate(dict.fromkeys(names))} | dict.fromkeys(

@@ -36,7 +36,7 @@ def edit() -> Any:
     if name := request.args.get("scenario"):
         text = running.scenario_text(name)
     elif id := request.args.get("run"):
-        text, parent = runs.opened(running.find(id))["text"], id
+        text, parent = runs.opened(running.find(id)).text, id
     else:
         text = format(parse(BEGINNING))
     return editor_page(text, parent=parent)

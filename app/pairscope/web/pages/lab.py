@@ -9,6 +9,7 @@ from flask_babel import gettext as _
 
 from pairscope.lab import TIMES_MAX, gallery
 from pairscope.lab.language import TEXT_MAX
+from pairscope.lab.run import Step
 from pairscope.store import runs
 from pairscope.store.models import Run
 from pairscope.web import reach
@@ -18,7 +19,7 @@ from pairscope.web.lab import running
 from pairscope.web.lab.drawing.moment import draw
 from pairscope.web.lab.drawing.timeline import timeline
 from pairscope.web.lab.exporting import FORMS, exported
-from pairscope.web.lab.reading import SHAPES, Reading
+from pairscope.web.lab.reading import SHAPES, Reading, lines_of
 from pairscope.web.lab.words import afloat, flags, gist, process_state, standing, waiting
 from pairscope.web.pages.editor import editor_page, formatted
 from pairscope.web.pages.routes import blueprint
@@ -52,13 +53,12 @@ def scenario(name: str) -> Any:
     text = running.scenario_text(name)
     entries = gallery.entries()
     at = next(index for index, entry in enumerate(entries) if entry.name == name)
-    reading = Reading({"text": text, "about": [], "steps": []})
     return render_template(
         "lab_scenario.html",
         entry=entries[at],
         before=entries[at - 1] if at else None,
         after=entries[at + 1] if at + 1 < len(entries) else None,
-        lines=reading.lines,
+        lines=lines_of(text),
         answers=bool(request.args.get("answers")),
         steps=len(gallery.scenario(name).steps),
         recent=runs.newest(reach.own(), 5, name),
@@ -100,7 +100,7 @@ def run_often() -> Any:
     name, parent = request.form.get("scenario", ""), request.form.get("run", "")[:16]
     if not name and not parent:
         raise Problem("bad-request", _("Expected the name of a scenario, or the id of a run."))
-    text = running.scenario_text(name) if name else runs.opened(running.find(parent))["text"]
+    text = running.scenario_text(name) if name else runs.opened(running.find(parent)).text
     found, made = running.perform_often(text, scenario=name)
     reading = Reading(runs.opened(found[0][1]))
     return render_template(
@@ -169,9 +169,7 @@ def moment(row: Run) -> dict[str, Any]:
         "facts": reading.facts(shown),
         "names": reading.names(shown),
         "panes": [] if hidden or not step else _panes(step, number, reading.processes),
-        "msghdr": panes.header((step or {}).get("result", {}) and step["result"].get("message"))
-        if step and not hidden
-        else [],
+        "msghdr": panes.header(step.result.message) if step and step.result and not hidden else [],
         "inode_of": lambda inode: reading.inode(shown, inode),
         "afloat": afloat,
         "process_state_of": process_state,
@@ -186,11 +184,11 @@ def moment(row: Run) -> dict[str, Any]:
     }
 
 
-def _panes(step: dict[str, Any], number: int, names: dict[int, str]) -> list[tuple[str, Any]]:
+def _panes(step: Step, number: int, names: dict[int, str]) -> list[tuple[str, Any]]:
     """Who the bytes are of, and the pane; calls that this step released come after its own."""
     found = [("", pane) for pane in panes.panes(step, names=names)]
-    for actor, result in step["completed"].items():
-        if result["of"] + 1 != number:
+    for actor, result in step.completed.items():
+        if result.of + 1 != number:
             found += [(actor, pane) for pane in panes.panes(step, result, names)]
     return found
 

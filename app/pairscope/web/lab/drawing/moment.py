@@ -8,6 +8,7 @@ from flask_babel import gettext as _
 from flask_babel import ngettext
 from markupsafe import Markup
 
+from pairscope.lab.run import Descriptor, Process, State, Task
 from pairscope.web.drawing.shapes import Drawing, _n
 from pairscope.web.lab import words
 from pairscope.web.lab.drawing.plan import GAP, NARROW, WIDE, Plan, hatch
@@ -26,11 +27,11 @@ def draw(run: Reading, number: int) -> Markup:
 
 def _draw(run: Reading, number: int, plan: Plan) -> Markup:
     facts, fresh = run.facts(number), run.fresh(number)
-    processes = facts["processes"]
+    processes = facts.processes
     sides = [(process, 0 if not plan.both or index % 2 == 0 else 1) for index, process in enumerate(processes)]
     things = things_of(run, number, facts, fresh)
     heights = [0.0, 0.0]
-    places: list[tuple[dict[str, Any], int, float]] = []
+    places: list[tuple[Process, int, float]] = []
     for process, side in sides:
         places.append((process, side, heights[side] + TOP))
         heights[side] += _tall(process, fresh) + GAP
@@ -56,45 +57,45 @@ def _draw(run: Reading, number: int, plan: Plan) -> Markup:
     return drawing.svg()
 
 
-def _described(run: Reading, number: int, facts: dict[str, Any]) -> str:
+def _described(run: Reading, number: int, facts: State) -> str:
     """The picture in words, for those who cannot see it."""
     names = run.names(number)
     parts = []
-    for process in facts["processes"]:
+    for process in facts.processes:
         # earlier names are its parent's
-        held = ", ".join(f"{row['number']} {' '.join(row['names'][-1:])}".strip() for row in process["descriptors"])
-        parts.append(f"{process['name']}: {words.process_state(process)[1]}; {held or _('no descriptor')}.")
-    for item in facts["objects"]:
+        held = ", ".join(f"{row.number} {' '.join(row.names[-1:])}".strip() for row in process.descriptors)
+        parts.append(f"{process.name}: {words.process_state(process)[1]}; {held or _('no descriptor')}.")
+    for item in facts.objects:
         if gist := words.gist(item):
-            parts.append(_("At %(name)s waits %(what)s.", name=names.get(item["inode"], item["inode"]), what=gist))
+            parts.append(_("At %(name)s waits %(what)s.", name=names.get(item.inode, item.inode), what=gist))
     return " ".join(parts)
 
 
 # ---- processes
 
 
-def _rows(process: dict[str, Any], fresh: Fresh) -> list[tuple[int, dict[str, Any] | None]]:
+def _rows(process: Process, fresh: Fresh) -> list[tuple[int, Descriptor | None]]:
     """The slots of a process: those it holds, and those that it has just lost."""
-    rows: dict[int, dict[str, Any] | None] = {row["number"]: row for row in process["descriptors"]}
-    if process["state"] not in ("zombie", "ended"):
+    rows: dict[int, Descriptor | None] = {row.number: row for row in process.descriptors}
+    if process.state not in ("zombie", "ended"):
         for name, number in fresh.gone:
-            if name == process["name"]:
+            if name == process.name:
                 rows.setdefault(number, None)
     return sorted(rows.items())
 
 
-def _threads(process: dict[str, Any]) -> list[dict[str, Any]]:
-    threads = process.get("threads") or []
+def _threads(process: Process) -> list[Task]:
+    threads = process.threads or []
     return threads if len(threads) > 1 else []
 
 
-def _tall(process: dict[str, Any], fresh: Fresh) -> float:
+def _tall(process: Process, fresh: Fresh) -> float:
     return 50 + 17 * len(_threads(process)) + ROW * max(1, min(12, len(_rows(process, fresh)))) + 8
 
 
 def _draw_process(
     drawing: Drawing,
-    process: dict[str, Any],
+    process: Process,
     side: int,
     y: float,
     plan: Plan,
@@ -104,13 +105,11 @@ def _draw_process(
 ) -> None:
     width, tall = plan.process, _tall(process, fresh)
     x = 0.75 if side == 0 else plan.width - width - 0.75
-    over = process["state"] in ("zombie", "ended")
+    over = process.state in ("zombie", "ended")
     shape, word = words.process_state(process)
-    drawing.open(
-        "g", class_=f"party lab{' over' if over else ''}{' fresh' if process['name'] in fresh.processes else ''}"
-    )
+    drawing.open("g", class_=f"party lab{' over' if over else ''}{' fresh' if process.name in fresh.processes else ''}")
     drawing.rect(x, y, width, tall, "process lab" + (" absent" if over else ""), 7)
-    if process["state"] == "blocked":
+    if process.state == "blocked":
         drawing.element(
             "rect",
             x=_n(x),
@@ -121,14 +120,14 @@ def _draw_process(
             fill=f"url(#hatch-{plan.layout})",
             class_="hatched",
         )
-    drawing.text(x + 11, y + 20, clip(process["name"], 16 if plan.both else 11), "name lab")
-    drawing.text(x + width - 10, y + 20, process["pid"], "mono tiny soft", "end")
+    drawing.text(x + 11, y + 20, clip(process.name, 16 if plan.both else 11), "name lab")
+    drawing.text(x + width - 10, y + 20, process.pid, "mono tiny soft", "end")
     drawing.mark(x + 16, y + 34, shape)
     drawing.text(x + 27, y + 38, clip(word, 26 if plan.both else 15), f"small state-{shape}")
     line = y + 50
     for thread in _threads(process):
-        said = _("blocked in %(call)s", call=thread["blocked"]["call"]) if thread["state"] == "blocked" else _("runs")
-        drawing.text(x + 11, line + 8, clip(f"{thread['name']}: {said}", 27 if plan.both else 16), "mono tiny soft")
+        said = _("blocked in %(call)s", call=thread.blocked.call) if thread.blocked else _("runs")
+        drawing.text(x + 11, line + 8, clip(f"{thread.name}: {said}", 27 if plan.both else 16), "mono tiny soft")
         line += 17
     rows = _rows(process, fresh)
     edge = x + width if side == 0 else x
@@ -142,7 +141,7 @@ def _draw_process(
             break
         _slot(drawing, number, row, side, edge, top, process, plan, fresh)
         if row is not None:
-            goal = ports.get((row["inode"], row["description"]), ports.get((row["inode"], None)))
+            goal = ports.get((row.inode, row.description), ports.get((row.inode, None)))
             if goal is not None:
                 _tie(
                     drawing,
@@ -151,7 +150,7 @@ def _draw_process(
                     left if side == 0 else left + plan.object,
                     goal,
                     side,
-                    (process["name"], number) in fresh.slots,
+                    (process.name, number) in fresh.slots,
                 )
     if not rows and not over:
         drawing.text(x + 11, line + 14, _("no descriptor"), "tiny soft")
@@ -161,34 +160,34 @@ def _draw_process(
 def _slot(
     drawing: Drawing,
     number: int,
-    row: dict[str, Any] | None,
+    row: Descriptor | None,
     side: int,
     edge: float,
     top: float,
-    process: dict[str, Any],
+    process: Process,
     plan: Plan,
     fresh: Fresh,
 ) -> None:
     """A cell on the inner edge, its name beside it; crossed out where it has just been closed."""
     x = edge - 30 if side == 0 else edge
-    kind = "gone" if row is None else "fresh" if (process["name"], number) in fresh.slots else ""
+    kind = "gone" if row is None else "fresh" if (process.name, number) in fresh.slots else ""
     title = (
         _("descriptor %(number)s, closed by this step", number=number)
         if row is None
-        else f"{number}: {row['object']}{', inode ' + str(row['inode']) if row['inode'] > 0 else ''}, "
-        f"{row['access']}{', FD_CLOEXEC' if row['cloexec'] else ''}"
+        else f"{number}: {row.object}{', inode ' + str(row.inode) if row.inode > 0 else ''}, "
+        f"{row.access}{', FD_CLOEXEC' if row.cloexec else ''}"
     )
     drawing.open("g", class_=f"cell {kind}".strip())
     drawing.element("title", title)
     drawing.rect(
-        x, top, 30, 22, f"slot lab{' here' if kind == 'fresh' else ''}{' cloexec' if row and row['cloexec'] else ''}", 2
+        x, top, 30, 22, f"slot lab{' here' if kind == 'fresh' else ''}{' cloexec' if row and row.cloexec else ''}", 2
     )
     drawing.text(x + 15, top + 15, number, "mono small" + (" strong" if kind == "fresh" else ""), "middle")
     if row is None:
         drawing.line(x + 4, top + 18, x + 26, top + 4, "cross")
     else:
-        names = clip(" ".join(row["names"][-1:]), 16 if plan.both else 8)
-        drawing.glyph(x - 11 if side == 0 else x + 41, top + 11, row["description"])
+        names = clip(" ".join(row.names[-1:]), 16 if plan.both else 8)
+        drawing.glyph(x - 11 if side == 0 else x + 41, top + 11, row.description)
         drawing.text(
             x - 21 if side == 0 else x + 51, top + 15, names, "mono small soft", "end" if side == 0 else "start"
         )

@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 
 from flask_babel import gettext as _
 from flask_babel import ngettext
+from msgspec import structs
 
+from pairscope.lab.run import Descriptor, Object, State, known
 from pairscope.web.drawing.shapes import Drawing
 from pairscope.web.lab import words
 from pairscope.web.lab.drawing.plan import GAP, Plan
@@ -22,7 +24,7 @@ class Port(NamedTuple):
     """Inode, and description where the object may have several."""
     label: str
     note: str
-    queue: dict[str, Any] | None
+    queue: Object | None
     """The object whose queue is drawn below it."""
     absent: bool = False
 
@@ -40,88 +42,87 @@ class Thing(NamedTuple):
         return 28 + sum(24 + (26 if port.queue is not None else 0) for port in self.ports) + 6
 
 
-def things_of(run: Reading, number: int, facts: dict[str, Any], fresh: Fresh) -> list[Thing]:
+def things_of(run: Reading, number: int, facts: State, fresh: Fresh) -> list[Thing]:
     """The boxes in the middle: the two ends of a pair are one box."""
-    present = {item["inode"]: item for item in facts["objects"]}
+    present = {item.inode: item for item in facts.objects}
     names = run.names(number)
-    offsets = {row["description"]: row for process in facts["processes"] for row in process["descriptors"]}
+    offsets = {row.description: row for process in facts.processes for row in process.descriptors}
     things: list[Thing] = []
     done: set[int] = set()
     for inode in run.order:
         item = present.get(inode)
         if item is None or inode in done:
             continue
-        peer = item.get("peer")
+        peer = item.peer
         done.add(inode)
-        if item["kind"] == "socket" and peer:
+        if item.kind == "socket" and peer:
             done.add(peer)
             ends = sorted((inode, peer), key=run.order.index)
             ports = [_end(present.get(end), end, names) for end in ends]
             lit = any(end in fresh.objects for end in ends)
-            things.append(Thing(_("socket pair"), item.get("type", "").removeprefix("SOCK_"), ports, lit))
+            things.append(Thing(_("socket pair"), (item.type or "").removeprefix("SOCK_"), ports, lit))
         else:
             things.append(_thing(item, names, offsets, inode in fresh.objects))
     return things
 
 
-def _end(item: dict[str, Any] | None, inode: int, names: dict[int, str]) -> Port:
+def _end(item: Object | None, inode: int, names: dict[int, str]) -> Port:
     if item is None:
         return Port((inode, None), names.get(inode, ""), _("nobody's table holds it"), None, absent=True)
-    shut = item.get("shut") or []
+    shut = item.shut or []
     note = _afloat(item, names) or (_("%(what)s shut", what=" + ".join(shut)) if shut else f"inode {inode}")
     return Port((inode, None), names.get(inode, ""), note, item)
 
 
-def _afloat(item: dict[str, Any], names: dict[int, str]) -> str:
+def _afloat(item: Object, names: dict[int, str]) -> str:
     """Where an object is that nobody's table holds, in few letters; empty: somebody's does."""
-    if item.get("held", True):
+    if not item.afloat:
         return ""
-    if item.get("used_by"):
-        return _("in a call of %(who)s", who=", ".join(item["used_by"]))
-    queues = ", ".join(names.get(queue, str(queue)) for queue in item.get("flies_in") or ())
+    if item.used_by:
+        return _("in a call of %(who)s", who=", ".join(item.used_by))
+    queues = ", ".join(names.get(queue, str(queue)) for queue in item.flies_in or ())
     return _("in flight in %(queues)s", queues=queues) if queues else _("in nobody's table")
 
 
-def _thing(item: dict[str, Any], names: dict[int, str], rows: dict[int, dict[str, Any]], fresh: bool) -> Thing:
+def _thing(item: Object, names: dict[int, str], rows: dict[int, Descriptor], fresh: bool) -> Thing:
     """A box for an object that is no end of a pair."""
     thing = _box(item, names, rows, fresh)
     return thing._replace(note=_afloat(item, names) or thing.note)
 
 
-def _ahead(item: dict[str, Any]) -> dict[str, Any] | None:
+def _ahead(item: Object) -> Object | None:
     """What waits at a listening socket for whoever accepts, as a queue; None: nothing."""
-    pieces = item.get("ahead")
-    carried = [one for piece in pieces or () for one in piece.get("carried") or ()]
-    return (
-        item | {"contents": pieces, "in_flight": len(carried), "flying": [one["number"] for one in carried]}
-        if pieces
-        else None
+    if not item.ahead:
+        return None
+    carried = [one for piece in item.ahead for one in piece.carried or ()]
+    return structs.replace(
+        item, contents=item.ahead, in_flight=len(carried), flying=[one and one.number for one in carried]
     )
 
 
-def _box(item: dict[str, Any], names: dict[int, str], rows: dict[int, dict[str, Any]], fresh: bool) -> Thing:
-    inode, kind = item["inode"], item["kind"]
+def _box(item: Object, names: dict[int, str], rows: dict[int, Descriptor], fresh: bool) -> Thing:
+    inode, kind = item.inode, item.kind
     name = names.get(inode, "")
     if kind == "socket":
-        note = f"{item.get('family', '').removeprefix('AF_')} {item.get('type', '').removeprefix('SOCK_')}"
-        if item.get("listens"):
+        note = f"{(item.family or '').removeprefix('AF_')} {(item.type or '').removeprefix('SOCK_')}"
+        if item.listens:
             state = (
-                _("%(count)s of %(most)s wait", count=item.get("waiting") or 0, most=item["backlog"])
-                if item.get("backlog") is not None
+                _("%(count)s of %(most)s wait", count=item.waiting or 0, most=item.backlog)
+                if known(item.backlog) is not None
                 else _("listens")
             )
         else:
             state = f"inode {inode}"
         return Thing(
-            _("socket"), note, [Port((inode, None), name, state, _ahead(item) if item.get("listens") else item)], fresh
+            _("socket"), note, [Port((inode, None), name, state, _ahead(item) if item.listens else item)], fresh
         )
     if kind == "pipe":
         ports = []
-        for place, description in enumerate(item["descriptions"]):
-            row = rows.get(description, {})
-            access = row.get("access", "")
-            label = " ".join(row.get("names", [])[-1:]) or name
-            last = place == len(item["descriptions"]) - 1
+        for place, description in enumerate(item.descriptions):
+            row = rows.get(description)
+            access = row.access if row else ""
+            label = " ".join(row.names[-1:] if row else []) or name
+            last = place == len(item.descriptions) - 1
             ports.append(
                 Port(
                     (inode, description),
@@ -132,34 +133,34 @@ def _box(item: dict[str, Any], names: dict[int, str], rows: dict[int, dict[str, 
             )
         return Thing(_("pipe"), f"inode {inode}", ports, fresh)
     if kind in ("regular file", "memfd"):
-        note = ngettext("%(num)s byte", "%(num)s bytes", item.get("size") or 0)
+        note = ngettext("%(num)s byte", "%(num)s bytes", item.size or 0)
         # the latter is a memfd's that was made without MFD_ALLOW_SEALING
-        if item.get("seals") and item["seals"] not in (
+        if item.seals and item.seals not in (
             "0",
             "F_SEAL_SEAL",
         ):
-            note += " · " + item["seals"].replace("F_SEAL_", "").lower()
+            note += " · " + item.seals.replace("F_SEAL_", "").lower()
         ports = [
             Port(
                 (inode, description),
-                _("offset %(offset)s", offset=rows.get(description, {}).get("offset")),
-                rows.get(description, {}).get("access", ""),
+                _("offset %(offset)s", offset=row.offset if row else None),
+                row.access if row else "",
                 None,
             )
-            for description in item["descriptions"]
+            for description, row in ((description, rows.get(description)) for description in item.descriptions)
         ]
-        if item.get("contents"):
+        if item.contents:
             ports[-1] = ports[-1]._replace(queue=item)
         return Thing(clip(f"{_('file') if kind == 'regular file' else kind} {name}", 18), note, ports, fresh)
     if kind == "eventfd":
         return Thing(
-            "eventfd", _("count %(count)s", count=item.get("count")), [Port((inode, None), name, "", None)], fresh
+            "eventfd", _("count %(count)s", count=known(item.count)), [Port((inode, None), name, "", None)], fresh
         )
     if kind == "pidfd":
         return Thing(
-            "pidfd", _("of process %(pid)s", pid=item.get("process")), [Port((inode, None), name, "", None)], fresh
+            "pidfd", _("of process %(pid)s", pid=known(item.process)), [Port((inode, None), name, "", None)], fresh
         )
-    return Thing(kind, "", [Port((inode, None), name, clip(item.get("link") or "", 24), None)], fresh)
+    return Thing(kind, "", [Port((inode, None), name, clip(item.link or "", 24), None)], fresh)
 
 
 def draw_things(drawing: Drawing, things: list[Thing], x: float, plan: Plan, y: float) -> dict[Any, float]:
@@ -192,11 +193,11 @@ def draw_things(drawing: Drawing, things: list[Thing], x: float, plan: Plan, y: 
     return found
 
 
-def _queue(drawing: Drawing, item: dict[str, Any], x: float, y: float, room: float) -> None:
+def _queue(drawing: Drawing, item: Object, x: float, y: float, room: float) -> None:
     """What waits inside: messages as wide as the logarithm of their size, descriptors in flight dashed."""
     waiting = words.messages(item)
     right = x + room
-    flying = item.get("in_flight") or 0
+    flying = item.in_flight or 0
     for place in range(min(flying, 3)):
         right -= 28
         drawing.pill(
@@ -210,9 +211,9 @@ def _queue(drawing: Drawing, item: dict[str, Any], x: float, y: float, room: flo
     if not waiting:
         said = (
             _("its error waits")
-            if item.get("why") and "error" in item["why"]
+            if item.why and "error" in item.why
             else _("nothing waits")
-            if item["kind"] != "regular file"
+            if item.kind != "regular file"
             else ""
         )
         if not flying:
@@ -234,7 +235,7 @@ def _queue(drawing: Drawing, item: dict[str, Any], x: float, y: float, room: flo
         x += width + 4
 
 
-def _fd_in_flight(item: dict[str, Any], place: int) -> str:
+def _fd_in_flight(item: Object, place: int) -> str:
     """What is known of a descriptor in flight: the number that it was sent by."""
-    known = item.get("flying") or []
+    known = item.flying or []
     return str(known[place]) if place < len(known) and isinstance(known[place], int) else "fd"

@@ -7,6 +7,7 @@ from typing import Any
 from flask_babel import gettext as _
 from markupsafe import Markup
 
+from pairscope.lab.run import Step
 from pairscope.web.drawing.shapes import Drawing, _n
 from pairscope.web.lab.drawing.plan import hatch
 from pairscope.web.lab.reading import Reading
@@ -73,7 +74,7 @@ def _cell(
     drawing: Drawing,
     run: Reading,
     index: int,
-    step: dict[str, Any],
+    step: Step,
     x: float,
     column: float,
     actors: list[str],
@@ -82,7 +83,7 @@ def _cell(
     hidden: bool,
 ) -> None:
     """One step: its column from the number down to the last lane is one surface."""
-    y = HEAD + LANE * actors.index(step["actor"]) + LANE / 2
+    y = HEAD + LANE * actors.index(step.actor) + LANE / 2
     drawing.link(
         address(index),
         x,
@@ -92,17 +93,17 @@ def _cell(
         class_="cell" + (" here" if index == number else ""),
         data_step=index,
     )
-    veiled = hidden and step["returned"] and index > number
-    drawing.element("title", f"{index}. {step['actor']}: \u2026" if veiled else f"{index}. {run.source(index)}")
+    veiled = hidden and step.returned and index > number
+    drawing.element("title", f"{index}. {step.actor}: \u2026" if veiled else f"{index}. {run.source(index)}")
     drawing.text(x + column / 2, 15, index, "mono tiny" + (" strong" if index == number else " soft"), "middle")
     kind = (
         "packet lab"
-        + (" failed" if step["verdict"] == "failed" and not hidden else "")
-        + (" returned" if step["returned"] and not veiled else "")
+        + (" failed" if step.verdict == "failed" and not hidden else "")
+        + (" returned" if step.returned and not veiled else "")
     )
     drawing.rect(x + 3, y - 12, column - 6, 24, kind, 3)
-    word = "\u2026" if veiled else f"({step['call']})" if step["returned"] else step["call"]
+    word = "\u2026" if veiled else f"({step.call})" if step.returned else step.call
     drawing.text(x + column / 2, y + 4, clip(word, max(3, int((column - 10) / 6.7))), "mono tiny", "middle")
-    if step["verdict"] == "failed" and not hidden:
+    if step.verdict == "failed" and not hidden:
         drawing.mark(x + column - 8, y - 10, "failed")
     drawing.shut("a")
