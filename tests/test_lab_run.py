@@ -14,6 +14,7 @@ from flask import Flask
 from flask_babel import Babel
 
 from pairscope.lab import exports, gallery
+from pairscope.lab import run as schema
 from pairscope.lab.run import NOTHING, UNSET, Failed, Object, Run, State, Step, decode, encode, given, heard, known
 from pairscope.web.lab.drawing import moment, timeline
 from pairscope.web.lab.reading import Reading
@@ -110,6 +111,9 @@ def test_what_two_steps_may_share_cannot_be_changed(told: dict[str, Any]) -> Non
         if part is not None:
             with pytest.raises(AttributeError, match="immutable"):
                 setattr(part, name, None)
+    parts = {part for part in vars(schema).values() if isinstance(part, type) and issubclass(part, msgspec.Struct)}
+    filled = {part.__name__ for part in parts - {msgspec.Struct} if not part.__struct_config__.frozen}
+    assert filled == {"Step", "Result", "Completed", "Object", "Failed"}
 
 
 def test_what_a_runner_writes_is_a_run_or_why_there_is_none(told: dict[str, Any]) -> None:
