@@ -124,8 +124,8 @@ class Settings:
             )
         for name, low, high in (
             ("node", 0, 1023),
-            ("workers", 1, self.workers_max),
             ("workers_max", 1, 256),
+            ("workers", 1, self.workers_max),
             ("lab_stations", 0, 32),
             ("lab_runs", 1, 10**6),
             ("history_rows", 1000, 10**9),
@@ -133,7 +133,7 @@ class Settings:
             ("queue_bytes", 1, 2**50),
             ("stop_grace", 0, 3600),
             ("journal_segment", 64 * KIB, 1024 * MIB),
-            ("journal_limit", 2 * self.journal_segment, 2**50),
+            ("journal_limit", 128 * KIB, 2**50),
             ("memfd_max", 0, 64 * MIB),
             ("upload_max", 1, 2**40),
             ("output_max", KIB, 2**40),
@@ -143,6 +143,11 @@ class Settings:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
                 raise SettingsError(f"{self.source}: {name} is {value!r}; expected a whole number from {low} to {high}")
+        if self.journal_limit < 2 * self.journal_segment:
+            raise SettingsError(
+                f"{self.source}: journal_limit is {self.journal_limit}; expected at least two segments, "
+                f"{2 * self.journal_segment}"
+            )
         if self.journal_sync not in ("none", "batch"):
             raise SettingsError(f"{self.source}: journal_sync is {self.journal_sync!r}; expected 'none' or 'batch'")
 
@@ -201,7 +206,11 @@ def read(path: str | os.PathLike[str]) -> Settings:
     types = {field.name: field.type for field in dataclasses.fields(Settings)}
     for name, value in values.items():
         if name in _TUPLES:
+            if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+                raise SettingsError(f"{path}: {name} is {value!r}; expected a list of strings")
             values[name] = tuple(value)
+        elif types[name] == "Path" and (not isinstance(value, str) or not value):
+            raise SettingsError(f"{path}: {name} is {value!r}; expected the path of a directory")
         elif types[name] == "str" and not isinstance(value, str):
             raise SettingsError(f"{path}: {name} is {value!r}; expected a string")
         elif types[name] == "bool" and not isinstance(value, bool):
