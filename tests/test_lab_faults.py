@@ -150,8 +150,10 @@ def test_processor_time_is_counted_and_nothing_lasts_for_ever(monkeypatch):
     assert time.process_time() - before >= 0.04
     allowance = Allowance(1.0, 60)
     with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as actor:
-        eventually(lambda: allowance.look(actor.pid) or allowance.left <= 0, "an actor that spins has used all")
-        actor.kill()
+        try:
+            eventually(lambda: allowance.look(actor.pid) or allowance.left <= 0, "an actor that spins has used all")
+        finally:
+            actor.kill()
     monkeypatch.setattr(manager, "WALL", 0.0)
     ended(PIPE, "timed out")
     monkeypatch.setattr(manager, "WALL", 0.5)
@@ -749,10 +751,6 @@ def sockets(pid: int) -> set[str]:
     return {link[8:-1] for link in links if link.startswith("socket:")}
 
 
-def known_sockets() -> set[str]:
-    return {line.split()[6] for line in Path("/proc/net/unix").read_text().splitlines()[1:]}
-
-
 def busy(process: subprocess.Popen) -> list[int]:
     """The processes of a runner that plays BUSY, once its last step is under way."""
 
@@ -775,14 +773,14 @@ def test_of_a_runner_that_is_killed_nothing_remains(number, temporary_directory)
     process = start(BUSY)
     found = busy(process)
     held = set().union(*map(sockets, found))
-    assert held & known_sockets() and before.left(temporary_directory).files
+    assert held & leaks.unix_sockets() and before.left(temporary_directory).files
     pidfds = [os.pidfd_open(pid) for pid in found]
     process.send_signal(number)
     assert process.wait() == -number
     for pidfd in pidfds:
         assert select.select([pidfd], [], [], 10)[0], "a process has outlived its runner"
         os.close(pidfd)
-    eventually(lambda: not held & known_sockets(), "the kernel lets go of every socket")
+    eventually(lambda: not held & leaks.unix_sockets(), "the kernel lets go of every socket")
     assert not process.stdout.read()
     process.stdout.close()
     process.stderr.close()
@@ -804,7 +802,7 @@ def test_of_a_run_in_this_process_nothing_remains():
     told = run(BUSY.replace("4000", "10"))
     assert told["verdict"] == "held", told["reason"]
     inodes = {str(found["inode"]) for step in told["steps"] for found in step["after"]["objects"]}
-    eventually(lambda: not inodes & known_sockets(), "the kernel lets go of every socket")
+    eventually(lambda: not inodes & leaks.unix_sockets(), "the kernel lets go of every socket")
     assert set(os.listdir("/proc/self/fd")) == before
     with pytest.raises(ChildProcessError):
         os.waitpid(-told["steps"][0]["after"]["processes"][0]["pid"], os.WNOHANG)

@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +16,7 @@ from hypothesis.configuration import set_hypothesis_home_dir
 
 from pairscope.lab.language import PROCESSES_MAX, format, parse
 from pairscope.lab.stage import manager
+from tests import leaks
 from tests.eventually import eventually
 from tests.runs import plain
 
@@ -268,10 +268,6 @@ def no_directory_beside_the_code(tmp_path_factory: pytest.TempPathFactory) -> No
     set_hypothesis_home_dir(tmp_path_factory.mktemp("hypothesis"))
 
 
-def known_sockets() -> set[str]:
-    return {line.split()[6] for line in Path("/proc/net/unix").read_text().splitlines()[1:]}
-
-
 def plays(text: str) -> dict[str, Any]:
     """The run, once it has been held to what every run must be."""
     scenario = parse(text)
@@ -312,7 +308,7 @@ def test_two_hundred_random_scenarios_have_a_verdict_each_and_leave_nothing():
 
     each()
     sockets = set().union(*map(inodes, runs))
-    eventually(lambda: not sockets & known_sockets(), "the kernel lets go of every socket")
+    eventually(lambda: not sockets & leaks.unix_sockets(), "the kernel lets go of every socket")
     assert len(runs) >= 200
     # Chance has done its work: not all end in the first lines.
     assert len({run["verdict"] for run in runs}) >= 3

@@ -25,6 +25,7 @@ from pairscope.lab import exports, gallery, tables
 from pairscope.lab.constants import NUMBERS
 from pairscope.lab.language import parse
 from pairscope.lab.stage import confine, manager
+from tests import leaks
 from tests.eventually import eventually
 from tests.runs import plain, typed
 from tests.test_lab_language import DOCUMENT, documented
@@ -48,10 +49,6 @@ def held(text: str) -> dict:
 def account() -> pwd.struct_passwd:
     """Whom the actors become."""
     return pwd.getpwnam(manager.USER) if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
-
-
-def known_sockets() -> set[str]:
-    return {line.split()[6] for line in Path("/proc/net/unix").read_text().splitlines()[1:]}
 
 
 def process(step: dict, name: str) -> dict:
@@ -841,7 +838,7 @@ def test_two_ends_that_only_carry_each_other_are_there_until_the_kernel_collects
                     and found["how"]["flies_in"] == "derived"
                     and found["how"]["peer"] == "observed"
                 )
-    eventually(lambda: not {str(a), str(b)} & known_sockets(), "the kernel collects them")
+    eventually(lambda: not {str(a), str(b)} & leaks.unix_sockets(), "the kernel collects them")
 
 
 @pytest.mark.parametrize("kind", ["AF_UNIX SOCK_STREAM", "AF_UNIX SOCK_SEQPACKET", "AF_INET SOCK_STREAM"])
