@@ -555,12 +555,12 @@ def test_sqlite_answers_every_filter_from_an_index(
 
 
 @pytest.fixture(scope="module")
-def large(mariadb: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[History]:
+def large(running_mariadb: MariaDB, tmp_path_factory: pytest.TempPathFactory) -> Iterator[History]:
     """100,000 messages in MariaDB."""
     from pairscope.store import migrate
 
     directory = tmp_path_factory.mktemp("large")
-    made = History(Settings(state=directory, run=directory, history_url=mariadb.fresh()))
+    made = History(Settings(state=directory, run=directory, history_url=running_mariadb.fresh()))
     migrate.upgrade(made.settings)
     story = Story()
     made.tell([*story.workers()])
