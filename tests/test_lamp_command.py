@@ -56,6 +56,7 @@ def checkout(request: pytest.FixtureRequest) -> Iterator[Checkout]:
         PROJECT / "deploy",
         PROJECT / "script",
         PROJECT / "pyproject.toml",
+        PROJECT / "README.md",
         *PROJECT.glob("requirements*.txt"),
     ):
         subprocess.run(["cp", "-a", source, project / source.name], check=True)

@@ -96,9 +96,10 @@ def choose(code: Path, venv: Path, wanted: Path, tell: Callable[[str], None]) ->
     web, pool, lab, database = (_account(names) for names in (WEB, POOL, LAB, DATABASE)) if root else (Account(),) * 4
     data = _data(wanted, web, tell)
     lock = _lock(data)
-    if root and not web.can(
-        venv / "bin" / "python", "-c", "import pairscope.web, flask", PYTHONPATH=str(code), PYTHONDONTWRITEBYTECODE="1"
-    ):
+    # The environment may be another checkout's and find a pairscope there: what counts is this one's code.
+    look = "import sys, flask, pairscope.web; sys.exit(not pairscope.__file__.startswith(sys.argv[1]))"
+    python = (venv / "bin" / "python", "-c", look, f"{code}{os.sep}")
+    if root and not web.can(*python, PYTHONPATH=str(code), PYTHONDONTWRITEBYTECODE="1"):
         tell(f"The user {web.user} cannot read the code in {code}: copying it to {data / 'code'}")
         code, venv = _copy(code, venv, data / "code")
     return Place(code, venv, data, _run(wanted), web, pool, lab, database, lock)
