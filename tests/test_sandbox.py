@@ -39,12 +39,10 @@ needs_seccomp = pytest.mark.skipif(syscalls.seccomp is None, reason="libseccomp.
 @pytest.fixture(scope="module")
 def stage(temporary_directory: Path) -> Iterator[Path]:
     """A directory that the attacker's user can reach."""
-    temporary_directory.chmod(0o711)
     directory = Path(tempfile.mkdtemp(dir=temporary_directory))
     directory.chmod(0o777)
     yield directory
     shutil.rmtree(directory)
-    temporary_directory.chmod(0o700)
 
 
 @pytest.fixture(scope="module")
