@@ -100,8 +100,8 @@ class Lines:
         except OSError as error:
             self.unsent(member, f"sendmsg to {member}: {error.strerror}")
             if error.errno not in (errno.EPIPE, errno.ECONNRESET):
-                # ETOOMANYREFS, ENOBUFS: the peer would wait for ever for what it will never get. Of its end, reading
-                # tells.
+                # ETOOMANYREFS, ENOBUFS: the peer would wait for ever for what it will never get. That it has closed its
+                # end is found out by reading.
                 return self.fail(member, f"sendmsg to it failed: {error.strerror}")
         if len(outbox) > OUTBOX_MOST:
             return self.fail(member, f"it read nothing while {OUTBOX_MOST} messages waited")

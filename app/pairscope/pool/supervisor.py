@@ -2,9 +2,9 @@
 
 Each turn reads what has come, and then settles: it loses who was marked, gives out jobs, appends everything to the
 journal with one write, and sends. So nothing is acknowledged that is not journaled, and one write serves all messages
-of a turn. What a message with a job says besides of earlier ones comes after: its records go with the next turn's, or
-are appended before this process sleeps. It waits for nothing but its selector and never talks to the database.
-docs/processes.md tells of its rooms.
+of a turn. A message may also report how earlier ones arrived. These reports are looked at later, since nobody waits for
+them: their records go with the next turn's, or are appended before this process sleeps. It waits for nothing but its
+selector and never talks to the database. docs/processes.md tells of its rooms.
 """
 
 from __future__ import annotations
