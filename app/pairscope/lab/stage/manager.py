@@ -794,14 +794,17 @@ class _Stage:
     def _awaited(self, process: Process) -> bool:
         """Whether a parent has taken leave of a dead process already, and will say in a moment how it ended: nobody
         else can any more."""
-        if process.status is not None or watch.exit_code(process.pid) is not None:
+        if process.status is None:
+            process.status = watch.exit_code(process.pid)  # kept: a moment later its parent may have taken leave
+        if process.status is not None:
             return False
         waiters = [
             actor
             for actor in self._actors.values()
             if actor.pending and not actor.ended and actor.pending.step.call in _WAITING
+            if actor.process is not process
         ]
-        return any(not self._stands(actor) for actor in waiters if actor.process is not process)
+        return not all(map(self._stands, waiters))
 
     def _hear(self, actor: Actor) -> bool:
         """Takes one answer in, or the end of a thread."""
@@ -827,8 +830,6 @@ class _Stage:
             while not actor.ended and select.select([actor.control], [], [], 0)[0] and self._hear(actor):
                 pass
         process.ended = True
-        if process.status is None:
-            process.status = watch.exit_code(process.pid)
         for actor in process.actors:
             if actor.ended:
                 continue
