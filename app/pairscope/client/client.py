@@ -233,8 +233,8 @@ class Client:
         line = self._line()
         arrival = self._ask("fetch", Fetch(job), [], timeout)
         try:
-            # Both ends keep the descriptor until the proof is made: say what arrived, and wait for the release.
-            # over a new pair: who had to prove it has gone
+            # Both ends keep the descriptor until the proof is made: say what arrived, and wait for the release. Over a
+            # new pair none comes: who had to prove it has gone.
             if self._post(line, "receipt", None, [], 0, timeout) is line:
                 self._until(
                     line,

@@ -15,7 +15,7 @@ from pairscope.lab.exports import piece
 from pairscope.lab.exports import plan as planning
 from pairscope.lab.exports.lines import SHOWN
 from pairscope.lab.exports.plan import NUMBERS_MAX, SECONDS, expected
-from pairscope.lab.given import address, content, items, narrow, pointer
+from pairscope.lab.given import address, content, narrow, pointer
 from pairscope.lab.model import Constants, Name, Number, Scenario, Text, Value
 
 _RESERVED = frozenset(
@@ -143,7 +143,7 @@ class _Program:
             else "cmsg->cmsg_type != SCM_RIGHTS",
             "ACCESS": ", ".join(f'"{name}"' for name in naming.ACCESS),
             **{kind.key.upper(): _bits(kind.names) for kind in naming.KINDS},
-            "LINE": str(self._line_room()),
+            "LINE": str(planning.line_room(self.plan, "tell_message" in self._pieces)),
             "SECONDS": str(SECONDS),
             "LONGER": str(SECONDS + 2),
             "NUMBERS_MAX": str(NUMBERS_MAX),
@@ -180,45 +180,15 @@ class _Program:
                     found[path] = None
         return list(found)
 
-    def _line_room(self) -> int:
-        """A line holds the data shown, every descriptor that may come, and what is found of each that is polled."""
-        polled = max(
-            (len(items(turn.step.arguments[0])) for turn in self.plan.turns() if turn.step.call == "poll"), default=0
-        )
-        return 512 + 5 * CONTROL_ROOM // 4 * ("tell_message" in self._pieces) + 128 * polled
-
     # ---- in front
 
     def _head(self) -> str:
-        said = self.plan.scenario.said
-        lines = _wrapped(said("title") or "A scenario", "")
-        for word, what in (
-            ("quirk", "Unexpected: "),
-            ("notice", "Notice: "),
-            ("ask", "Question: "),
-            ("man", "Manual pages: "),
-        ):
-            texts = [text for key, text in self.plan.scenario.about if key == word]
-            lines += ["", *(line for text in texts for line in _wrapped(text, what))] if texts else []
-        steps = planning.steps(self.plan.scenario)
-        lines += [
-            "",
-            *(_comment(line) for line in steps),
-            "",
-            "    cc -std=c11 -Wall -Wextra -O2 -pthread -o lab lab.c && ./lab",
-            "",
-            *_wrapped("Linux, and the GNU C library 2.34 or later.", ""),
-            "",
-            *_wrapped(
-                "Each process has a function below. turn(N) waits until it is time for step N, the system call "
-                "that follows, and tell() says "
-                "what came of it: one line is printed for each step. The steps are taken one at a time, in the "
-                "order of their numbers, whichever process "
-                "they belong to. Beside a turn stands what is to be expected.",
-                "",
-            ),
-        ]
-        comment = "\n".join(f" * {line}".rstrip() for line in lines)
+        lines = planning.heading(
+            self.plan.scenario,
+            "cc -std=c11 -Wall -Wextra -O2 -pthread -o lab lab.c && ./lab",
+            "Linux, and the GNU C library 2.34 or later.",
+        )
+        comment = "\n".join(f" * {_comment(line)}".rstrip() for line in lines)
         includes = "\n".join(
             f"#include <{header}>" for header in sorted(self._headers, key=lambda name: ("/" in name, name))
         )
@@ -442,15 +412,6 @@ def _comment(text: str) -> str:
     for pair, apart in (("*/", "* /"), ("/*", "/ *"), ("??", "? ?"), ("??", "? ?")):
         text = text.replace(pair, apart)
     return text.rstrip("\\")
-
-
-def _wrapped(text: str, before: str) -> list[str]:
-    return [
-        _comment(line)
-        for line in textwrap.wrap(
-            text, 100, initial_indent=before, subsequent_indent="    " if before else "", break_long_words=True
-        )
-    ]
 
 
 def _actor(name: str) -> str:

@@ -4,12 +4,14 @@ are."""
 from __future__ import annotations
 
 import struct
+import textwrap
 from collections.abc import Callable, Iterator
 
 from pairscope.lab.calls import CALLS
+from pairscope.lab.calls.message import CONTROL_ROOM
 from pairscope.lab.calls.programs import Actor, Line, Plan, Turn
 from pairscope.lab.constants import NUMBERS
-from pairscope.lab.given import address, content, integer, narrow, word
+from pairscope.lab.given import address, content, integer, items, narrow, word
 from pairscope.lab.language import format as canonical
 from pairscope.lab.language import quoted, shown
 from pairscope.lab.model import Items, Number, Scenario, Step, Text, Value
@@ -159,3 +161,44 @@ def makes_files(scenario: Scenario) -> bool:
         for step in scenario.steps
         if not step.returned
     )
+
+
+def line_room(made: Plan, messages: bool) -> int:
+    """Bytes that a line of what the program prints may have: it holds the data shown, every descriptor that may come
+    (`messages`: whether any may), and what is found of each that is polled."""
+    polled = max((len(items(turn.step.arguments[0])) for turn in made.turns() if turn.step.call == "poll"), default=0)
+    return 512 + 5 * CONTROL_ROOM // 4 * messages + 128 * polled
+
+
+def heading(scenario: Scenario, command: str, needs: str) -> list[str]:
+    """The lines in front of a program: what the scenario is about, its steps, how the program is run and read.
+    `command`: what runs it; `needs`: where."""
+    lines = _filled(scenario.said("title") or "A scenario")
+    for word, before in (
+        ("quirk", "Unexpected: "),
+        ("notice", "Notice: "),
+        ("ask", "Question: "),
+        ("man", "Manual pages: "),
+    ):
+        texts = [text for key, text in scenario.about if key == word]
+        lines += ["", *(line for text in texts for line in _filled(text, before))] if texts else []
+    return [
+        *lines,
+        "",
+        *steps(scenario),
+        "",
+        f"    {command}",
+        "",
+        needs,
+        "",
+        *_filled(
+            "Each process has a function below. turn(N) waits until it is time for step N, the system call that "
+            "follows, and tell() says what came of it: one line is printed for each step. The steps are taken one at "
+            "a time, in the order of their numbers, whichever process they belong to. Beside a turn stands what is to "
+            "be expected."
+        ),
+    ]
+
+
+def _filled(text: str, before: str = "") -> list[str]:
+    return textwrap.wrap(text, 100, initial_indent=before, subsequent_indent="    " if before else "")

@@ -18,14 +18,13 @@ from collections.abc import Iterable
 
 from pairscope.lab import named as naming
 from pairscope.lab.calls import CALLS
-from pairscope.lab.calls.message import CONTROL_ROOM
 from pairscope.lab.calls.programs import Actor, Turn
 from pairscope.lab.constants import FROM_HEADERS, NUMBERS
 from pairscope.lab.exports import piece
 from pairscope.lab.exports import plan as planning
 from pairscope.lab.exports.lines import SHOWN
 from pairscope.lab.exports.plan import NUMBERS_MAX, SECONDS, expected
-from pairscope.lab.given import integer, items, narrow, pointer
+from pairscope.lab.given import integer, narrow, pointer
 from pairscope.lab.model import Constants, Name, Number, Scenario, Text, Value
 
 _MODULES = {"socket": socket, "os": os, "fcntl": fcntl, "select": select, "signal": signal}
@@ -105,7 +104,7 @@ class _Program:
         files = self._files()
         marks = {
             "SHOWN": str(SHOWN),
-            "LINE": str(self._line_room()),
+            "LINE": str(planning.line_room(self.plan, "message" in self._pieces)),
             "ACCESS": ", ".join(f'"{name}"' for name in naming.ACCESS),
             **{kind.key.upper(): _rows(kind.names) for kind in naming.KINDS},
             "CREDS": _CREDENTIALS if self.plan.credentials else "",
@@ -135,40 +134,8 @@ class _Program:
         self._imports.update(("shutil", "tempfile") if files else ())
         return files
 
-    def _line_room(self) -> int:
-        polled = max(
-            (len(items(turn.step.arguments[0])) for turn in self.plan.turns() if turn.step.call == "poll"), default=0
-        )
-        return 512 + 5 * CONTROL_ROOM // 4 * ("message" in self._pieces) + 128 * polled
-
     def _head(self) -> str:
-        said = self.plan.scenario.said
-        lines = _wrapped(said("title") or "A scenario", "")
-        for key, what in (
-            ("quirk", "Unexpected: "),
-            ("notice", "Notice: "),
-            ("ask", "Question: "),
-            ("man", "Manual pages: "),
-        ):
-            texts = [text for other, text in self.plan.scenario.about if other == key]
-            lines += ["", *(line for text in texts for line in _wrapped(text, what))] if texts else []
-        lines += [
-            "",
-            *planning.steps(self.plan.scenario),
-            "",
-            "    python3 lab.py",
-            "",
-            "Linux, and Python 3.11 or later.",
-            "",
-        ]
-        lines += _wrapped(
-            "Each process has a function below. turn(N) waits until it is time for step N, the system call "
-            "that follows, and tell() says "
-            "what came of it: one line is printed for each step. The steps are taken one at a time, in the "
-            "order of their numbers, whichever process "
-            "they belong to. Beside a turn stands what is to be expected.",
-            "",
-        )
+        lines = planning.heading(self.plan.scenario, "python3 lab.py", "Linux, and Python 3.11 or later.")
         self._files()
         comment = "\n".join(f"# {line}".rstrip() for line in lines)
         imports = "\n".join(f"import {name}" for name in sorted(self._imports | {"types"}))
@@ -354,12 +321,6 @@ def _written(value: Number) -> str:
     if "x" not in shown and shown.lstrip("-").startswith("0") and value.value:
         return oct(value.value)
     return shown if "x" in shown else str(value.value)
-
-
-def _wrapped(text: str, before: str) -> list[str]:
-    return textwrap.wrap(
-        text, 100, initial_indent=before, subsequent_indent="    " if before else "", break_long_words=True
-    )
 
 
 def _function_name(actor: Actor) -> str:
