@@ -23,7 +23,7 @@ import pytest
 from pairscope.lab import exports
 from pairscope.lab.calls import CALLS, MACHINE
 from pairscope.lab.language import parse
-from pairscope.lab.model import Place, ScenarioError
+from pairscope.lab.model import Position, ScenarioError
 from pairscope.lab.run import NOTHING, Step
 from pairscope.lab.stage import manager
 from pairscope.lab.stage.allowance import Allowance
@@ -199,7 +199,7 @@ def test_a_ninth_process_is_no_scenario_and_is_not_made():
     with pytest.raises(ScenarioError, match="process 9"):
         parse(eight + "a: fork -> ninth\na: fork -> tenth\n")
     scenario = parse(eight)
-    ninth = dataclasses.replace(scenario.steps[-1], binds=("ninth",), place=Place(9, 1))
+    ninth = dataclasses.replace(scenario.steps[-1], binds=("ninth",), place=Position(9, 1))
     told = plain(manager.run(dataclasses.replace(scenario, steps=(*scenario.steps, ninth))))
     assert told["verdict"] == "refused" and told["reason"] == "line 9: a process too many; at most 8"
 

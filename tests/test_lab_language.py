@@ -11,7 +11,7 @@ import pytest
 
 from pairscope.lab import absent, calls, constants, tables
 from pairscope.lab.language import BYTES_MAX, STEPS_MAX, TEXT_MAX, format, parse, quoted
-from pairscope.lab.model import Constants, Items, Name, Number, Place, Scenario, ScenarioError, Text
+from pairscope.lab.model import Constants, Items, Name, Number, Position, Scenario, ScenarioError, Text
 
 DOCUMENT = (pathlib.Path(__file__).parents[1] / "docs/lab.md").read_text()
 PIPE = "p: pipe2 0 -> a b\n"
@@ -24,7 +24,7 @@ def documented() -> str:
 
 
 def without_places(scenario: Scenario) -> Scenario:
-    nowhere = Place(0, 0)
+    nowhere = Position(0, 0)
     return dataclasses.replace(
         scenario,
         steps=tuple(

@@ -7,7 +7,7 @@ import dataclasses
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Place:
+class Position:
     """Where in the text, both from 1."""
 
     line: int
@@ -61,7 +61,7 @@ class Expectation:
     first: Value | str | None
     """A value, or the word ``blocks`` or ``ok``."""
     keys: tuple[tuple[str, Value], ...]
-    place: Place
+    place: Position
     data: Text | None = None
     """Where `first` is a number: the text that is expected beside it."""
 
@@ -74,8 +74,8 @@ class Step:
     named: tuple[tuple[str, Value], ...]
     binds: tuple[str, ...]
     expectation: Expectation | None
-    place: Place
-    places: tuple[Place, ...] = ()
+    place: Position
+    places: tuple[Position, ...] = ()
     """Of each argument, then of each named one."""
     returned: bool = False
     """True: not a call, but the return of the actor's blocked `call`."""
@@ -109,7 +109,7 @@ class Scenario:
 class ScenarioError(Exception):
     """The text is no scenario. str() is a sentence with the place in front, as compilers give it."""
 
-    def __init__(self, place: Place, found: str, expected: str) -> None:
+    def __init__(self, place: Position, found: str, expected: str) -> None:
         super().__init__(f"{place.line}:{place.column}: {found}; expected {expected}")
         self.place = place
         self.found = found

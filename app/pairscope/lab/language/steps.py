@@ -1,0 +1,158 @@
+"""A step: an actor, a call with its arguments or the return of one, what it makes and what is expected."""
+
+from __future__ import annotations
+
+import difflib
+
+from pairscope.lab.absent import absent
+from pairscope.lab.calls import CALLS, Call, usage
+from pairscope.lab.constants import NUMBERS
+from pairscope.lab.language.arguments import agree, take_argument
+from pairscope.lab.language.expectations import take_expectation
+from pairscope.lab.language.kinds import whole
+from pairscope.lab.language.line import Line
+from pairscope.lab.language.tokens import clip
+from pairscope.lab.model import Position, ScenarioError, Step, Value
+
+_BINDS = {"none": 0, "one": 1, "two": 2, "process": 1}
+
+
+def take_step(line: Line) -> Step:
+    """A whole line. Raises ScenarioError."""
+    place = line.next.place
+    first, after = line.next, line.following
+    if first.text in CALLS and not (after.kind == "mark" and after.text == ":"):
+        line.wrong(f"the name of a process and a colon before the call, as in: p: {first.text}")
+    actor = line.name("the name of a process, as in: parent: fork -> child")
+    if not line.at(":") and line.next.text in CALLS:
+        line.wrong(f": between the process and its call, as in: {actor}: {line.next.text}")
+    if not line.at(":"):
+        line.wrong(": after the name of the process, which has lower-case letters, digits and _ alone")
+    line.take()
+    step = _returned(line, actor, place) if line.at("(") else _called(line, actor, place)
+    if line.next.kind != "end":
+        line.wrong("the end of the line" if step.expectation else "=> and what is expected, or the end of the line")
+    return step
+
+
+def _returned(line: Line, actor: str, place: Position) -> Step:
+    line.take()
+    for filler in ("the", "pending"):
+        if line.at(filler):
+            line.take()
+    call = _known(line)
+    if not call.blocks:
+        raise ScenarioError(line.last.place, f"{call.name}, which never blocks", "a call that may: " + _blocking())
+    line.want("returns")
+    line.want(")")
+    binds, expectation = _binds(line, call), take_expectation(line, call)
+    return Step(actor, call.name, (), (), binds, expectation, place, (), True)
+
+
+def _called(line: Line, actor: str, place: Position) -> Step:
+    call = _known(line)
+    arguments: list[Value] = []
+    named: list[tuple[str, Value]] = []
+    places: list[Position] = []
+    named_places: list[Position] = []
+    while line.next.kind not in ("end", "arrow", "expect"):
+        following = line.following
+        here = line.next.place
+        if line.next.kind == "word" and following.kind == "mark" and following.text == "=":
+            known = {argument.name: argument for argument in call.named}
+            argument = known.get(line.next.text)
+            if argument is None:
+                line.wrong(
+                    f"one of {', '.join(known)} for {call.name}"
+                    if known
+                    else f"no named argument: {call.name} has none"
+                )
+            if any(argument.name == name for name, _ in named):
+                line.wrong(f"each of {', '.join(known)} once")
+            line.take()
+            line.take()
+            named_places.append(line.next.place)
+            named.append((argument.name, take_argument(line, call.name, argument)))
+        elif line.at("(") and not arguments and not named:
+            line.wrong(f"the arguments without parentheses and commas, as in: {call.name}{_enclosed(line)}")
+        elif line.at(","):
+            line.wrong("a space and no comma between arguments")
+        elif len(arguments) < len(call.arguments):
+            places.append(here)
+            arguments.append(take_argument(line, call.name, call.arguments[len(arguments)]))
+        else:
+            line.wrong(f"{_named(call)}, -> or => or the end of the line: {usage(call)}")
+    for argument in call.arguments[len(arguments) :]:
+        if not argument.optional:
+            line.wrong(f"{argument.name}, {argument.wanted}: {usage(call)}")
+    for argument in call.named:
+        if not argument.optional and not any(argument.name == name for name, _ in named):
+            line.wrong(f"{argument.name}=, {argument.wanted}: {usage(call)}")
+    agree(line, call, arguments, places)
+    duplicates = not call.binds_for or whole(arguments[1]) in [NUMBERS[name] for name in call.binds_for]
+    binds, expectation = _binds(line, call, duplicates), take_expectation(line, call)
+    return Step(actor, call.name, tuple(arguments), tuple(named), binds, expectation, place, (*places, *named_places))
+
+
+def _enclosed(line: Line) -> str:
+    """What stands in the parentheses that begin here, as a scenario would write it."""
+    words: list[str] = []
+    for token in line.rest:
+        if token.kind in ("end", "arrow", "expect") or token.text == ")":
+            break
+        if token.text not in (",", "("):
+            words.append(token.text)
+    return clip(
+        "".join(word if word in "|*=" or before in "|*=" else f" {word}" for before, word in zip([" ", *words], words))
+    )
+
+
+def _known(line: Line) -> Call:
+    token = line.next
+    call = CALLS.get(token.text) if token.kind == "word" else None
+    if call is None:
+        following = line.following
+        if token.kind in ("word", "mixed", "constant") and following.text in ("=", ","):
+            line.wrong('the call first, and then -> and the names of what it makes, as in: open "f" O_RDWR -> fd')
+        if token.kind in ("word", "mixed") and (missing := absent(token.text)):
+            found, instead = missing
+            raise ScenarioError(
+                token.place,
+                found,
+                f"{instead}, which is here" if instead else "one of those that are here: " + ", ".join(CALLS),
+            )
+        near = difflib.get_close_matches(token.text.lower(), CALLS, 1) if token.kind != "mark" else []
+        line.wrong(f"a system call{f', such as {near[0]}' if near else ': one of ' + ', '.join(CALLS)}")
+    line.take()
+    return call
+
+
+def _binds(line: Line, call: Call, makes: bool = True) -> tuple[str, ...]:
+    if not line.at("->"):
+        if call.binds == "process":
+            line.wrong(f"-> and a name for what {call.name} makes")
+        return ()
+    arrow = line.take()
+    if call.binds == "none" or not makes:
+        less = f", but for {' and '.join(call.binds_for)}," if call.binds_for else ""
+        raise ScenarioError(arrow.place, "->", f"no name: {call.name}{less} makes nothing that could have one")
+    names: list[str] = []
+    while line.next.kind in ("word", "mixed", "constant"):
+        if line.next.text in names:
+            line.wrong("another name")
+        line.bound.append((line.next.text, line.next.place))
+        names.append(line.name("a name"))
+    if names and line.at(","):
+        line.wrong("a space and no comma between names, as in: -> sv0 sv1")
+    wanted = _BINDS.get(call.binds)
+    if not names or (wanted is not None and len(names) != wanted):
+        line.wrong({None: "a name for each descriptor", 1: "one name", 2: "two names"}[wanted])
+    return tuple(names)
+
+
+def _blocking() -> str:
+    return ", ".join(call.name for call in CALLS.values() if call.blocks)
+
+
+def _named(call: Call) -> str:
+    return ", ".join(f"{argument.name}=" for argument in call.named) or "no further argument"
