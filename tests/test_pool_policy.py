@@ -86,9 +86,9 @@ def test_a_change_is_shown_after_half_a_second_and_nothing_new_after_two():
     assert made.next == 100.5 and (made.to_show(100.4), made.to_show(100.5)) == (False, True)
 
 
-def test_to_look_is_to_look_now():
+def test_to_wake_the_agenda_is_to_be_due_now():
     made = agenda()
-    made.look()
+    made.wake()
     assert made.next == 0.0 and made.changed
 
 

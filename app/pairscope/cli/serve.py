@@ -187,14 +187,14 @@ class Run:
                 if child.due is not None and child.due <= now:
                     child.start()
             if not self._pool.ready:
-                self._look(out_of_patience=now > patience)
+                self._tell_readiness(out_of_patience=now > patience)
             wait = IDLE if self._pool.ready else LOOK
             for child in self._children:
                 if child.due is not None:
                     wait = min(wait, max(0.0, child.due - now))
             self._turn(wait)
 
-    def _look(self, *, out_of_patience: bool) -> None:
+    def _tell_readiness(self, *, out_of_patience: bool) -> None:
         """Says so when everything is ready, or what is not."""
         said = snapshots.read(self._settings, time.time_ns())
         found = checks(said if said is not None and said.supervisor.pid == self._pool.pid else None)

@@ -30,7 +30,7 @@ class Issuer:
 
     def issue(self) -> int:
         """The next id."""
-        self.look_at_clock()
+        self.read_clock()
         return self.another()
 
     def another(self) -> int:
@@ -39,7 +39,7 @@ class Issuer:
         self._next = last + 1 if last & SEQUENCE != SEQUENCE else self._behind(last)
         return last
 
-    def look_at_clock(self) -> None:
+    def read_clock(self) -> None:
         """From now on ids tell the present time, to the millisecond, unless that would be below the last one issued."""
         present = (self._clock() // 1_000_000 - BEGIN_MS) << TIME_SHIFT | self._node
         self._next = present if present > self.last else self._behind(self.last)

@@ -67,7 +67,7 @@ class Reader:
         self._stepped = False
         """Whether more positions are missing before this segment than the one before had bytes for: an epoch begins
         with it."""
-        self._looked = (-1, -1)
+        self._reread_at = (-1, -1)
         """Where nothing better was found by looking again: a segment, and the last position before what is missing."""
 
     def read(self, most_records: int = 5000, appended: int = 0) -> list[tuple[int, Record]]:
@@ -104,7 +104,7 @@ class Reader:
                 if self._fill() or self._over_damage() or self._next_segment():
                     continue
                 if not records and max(self._next - 1, self.last) < appended:
-                    if self._look_again():
+                    if self._reread():
                         continue
                     self._note_rest()
                     raise self._gap(appended + 1)
@@ -117,7 +117,7 @@ class Reader:
                 if not follows(position, some[0], self.last):
                     if records:
                         break  # this frame comes first at the next call
-                    if self._look_again():
+                    if self._reread():
                         continue
                     raise self._gap(position, some[0])
                 for number, record in enumerate(some, position):
@@ -229,13 +229,13 @@ class Reader:
             at += len(data)
         return b"".join(found)
 
-    def _look_again(self) -> bool:
+    def _reread(self) -> bool:
         """Begins the segment anew before anything is said to be missing, once for each place: a file that was shortened
         grows on before our offset."""
         place = self._first, self.last
-        if self._looked == place:
+        if self._reread_at == place:
             return False
-        self._looked = place
+        self._reread_at = place
         before = [stretch for stretch in self._damage if stretch.first != self._first]
         self._begin(self._first)
         self._damage = before

@@ -60,7 +60,7 @@ class Agenda:
         del self._due[what]
         return True
 
-    def look(self) -> None:
+    def wake(self) -> None:
         """Something has happened that may make something else due, and that shows."""
         self.changed = True
         self.next = 0.0

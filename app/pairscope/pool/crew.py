@@ -101,7 +101,7 @@ class Crew:
         floor.tap.records.append(Born(role, member.serial, child.pid, member.uid, member.born))
         self._watch.meet(member)
         self._agenda.put(member, now + lifecycle.BIRTH)
-        self._agenda.look()
+        self._agenda.wake()
         return member
 
     def want(self, workers: int) -> None:
@@ -110,7 +110,7 @@ class Crew:
         for pause in self._pauses:
             self._agenda.strike(pause)
         self._pauses.clear()
-        self._agenda.look()
+        self._agenda.wake()
 
     # ---- lives
 
@@ -132,7 +132,7 @@ class Crew:
         # Never less than before: jobs that an older worker has in hand still need their deadline.
         floor.catalogue.update({spec.name: spec for spec in hello.catalogue})
         floor.heard = True
-        self._desk.look_again()
+        self._desk.end_unfit()
 
     def _station_ready(self, station: Station, arrival: Arrival) -> None:
         hello = arrival.payload
@@ -144,7 +144,7 @@ class Crew:
         station.sandbox, station.detail = hello.sandbox, hello.sandbox_detail
         floor.tap.records.append(Ready(station.role, station.serial, station.ready, station.sandbox, station.detail))
         floor.catalogue[LAB] = hello.catalogue[0]
-        self._agenda.look()
+        self._agenda.wake()
 
     def listens(self, recorder: ChildMember) -> None:
         """The recorder has said its first word."""
@@ -173,7 +173,7 @@ class Crew:
         """Takes the lifecycle's decision and carries it out."""
         member.state, action = lifecycle.step(member.state, event)
         member.able = member.is_hand and member.open and member.state is State.READY
-        self._agenda.look()
+        self._agenda.wake()
         if action is Action.ASK:
             self._ask(member)
         elif action is Action.KILL:

@@ -79,7 +79,7 @@ class Desk:
     def turn_away(self, member: Member, arrival: Arrival) -> None:
         """The journal is at its bound: refused, counted, and alone of all messages not recorded."""
         self._floor.refusals += 1
-        self._agenda.look()
+        self._agenda.wake()
         refused = Refused("journal-full", self.refusal("journal-full"))
         self._lines.put(member, member.channel.prepare("refused", refused, seq=arrival.envelope.seq))
 
@@ -262,7 +262,7 @@ class Desk:
         self.end(entry, state, reason, result, told)
         if not in_flight and member.state is State.STOPPING:
             self._agenda.put(member, time.monotonic() + lifecycle.GRACE)
-            self._agenda.look()
+            self._agenda.wake()
             self._lines.say(member, "stop", Stop("it is no longer wanted"))
 
     def _keep_output(self, entry: Entry, now: float) -> tuple[str, str]:
@@ -278,7 +278,7 @@ class Desk:
         spec = self._catalogue[entry.kind]
         self._results.add(entry.id, entry.output, size, spec.media, (entry.name or entry.kind) + spec.suffix, now)
         entry.output = -1
-        self._agenda.look()
+        self._agenda.wake()
         return "done", ""
 
     def end(self, entry: Entry, state: str, reason: str, result: bytes = EMPTY, told: dict[str, Any] = {}) -> None:  # noqa: B006 never changed
@@ -328,7 +328,7 @@ class Desk:
             if entry.client is client:
                 entry.client = None
 
-    def look_again(self) -> None:
+    def end_unfit(self) -> None:
         """Ends what waits and can be done by nobody, now that a worker has said what workers can do."""
         for entry in list(self._board.queue):
             if (refusal := self._unfit(entry)) is not None:
@@ -351,6 +351,6 @@ class Desk:
                 self._agenda.put(dates.LAB, until)
         for job, reason in self._results.expire(now):
             self._tap.records.append(OutputGone(job, self._tap.now(), reason))
-            self._agenda.look()
+            self._agenda.wake()
         if (end := self._results.next_end()) is not None:
             self._agenda.put(dates.OUTPUTS, end)

@@ -65,7 +65,7 @@ class Guests:
         floor.tap.records.append(Born(role, member.serial, member.pid, member.uid, floor.tap.now()))
         welcome = Welcome(floor.settings.node, floor.journal.epoch, role, member.serial, os.getpid())
         self._lines.say(member, "welcome", welcome, seq=arrival.envelope.seq)
-        self._agenda.look()
+        self._agenda.wake()
 
     def _station(self, member: Member) -> Station:
         """The same peer as one that takes scenarios."""

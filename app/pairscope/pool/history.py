@@ -42,7 +42,7 @@ class History:
             before.stalled,
             before.gaps,
         ):
-            self._agenda.look()
+            self._agenda.wake()
         if before is None or progress.position != before.position:
             floor.moved = floor.tap.now()
         floor.progress = progress

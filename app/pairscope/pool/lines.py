@@ -139,7 +139,7 @@ class Lines:
             member.open = member.able = False
             member.loss = reason
             self.lost[member] = None
-            self._agenda.look()
+            self._agenda.wake()
 
     def died(self, child: ChildMember) -> None:
         """Marks a child whose process has ended. Everything that it had sent has been read."""

@@ -108,7 +108,7 @@ class Requests:
                 f"The signal is {payload.signal[:20]!r}; expected {', '.join(SIGNALS)}.",
             )
         children.send_signal(worker.child, SIGNALS[payload.signal])
-        self._agenda.look()  # the snapshot is to tell soon whether it has stopped
+        self._agenda.wake()  # the snapshot is to tell soon whether it has stopped
         self._lines.say(
             member,
             "done",

@@ -73,7 +73,7 @@ class OrderlyStop:
             log.info("asked to stop: no new jobs; %d run, %d wait", floor.board.running, floor.board.waiting)
             floor.stopping = time.monotonic()
             self._agenda.put(GRACE, floor.stopping + floor.settings.stop_grace)
-            self._agenda.look()
+            self._agenda.wake()
 
     def late(self, now: float) -> bool:
         """Whether it was asked for so long ago that nothing is waited for."""

@@ -148,7 +148,7 @@ class Supervisor:
                             self._settle()
                         ready = poll(max(0.0, agenda.next - now))
                     spin.waited(monotonic() - now)
-                floor.issuer.look_at_clock()
+                floor.issuer.read_clock()
                 for fd, mask in ready:
                     if (react := reactions.get(fd)) is not None:
                         react(mask)
@@ -346,7 +346,7 @@ class Supervisor:
         if floor.stuck:
             log.warning("the journal can be written again")
             floor.stuck = ""
-            self.agenda.look()
+            self.agenda.wake()
         if ended:
             for job in ended:
                 job.position = position

@@ -114,7 +114,7 @@ class Drain:
             self._stalled = ""
             if batch:
                 try:
-                    self._store(batch, follower.look_ahead)
+                    self._store(batch, follower.read_ahead)
                 except Behind as behind:
                     log.warning("%s; reading the journal again from there", behind)
                     follower.go_to(self._writer.position)

@@ -45,7 +45,7 @@ class Follower:
             self.last = records[-1][0]
         return records
 
-    def look_ahead(self) -> None:
+    def read_ahead(self) -> None:
         """Reads some of what the next :meth:`read` returns: the time is there while a server works."""
         if len(self._ahead) < BATCH:
             # told by the next read: here a transaction is under way, which it is not about

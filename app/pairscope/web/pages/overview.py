@@ -40,7 +40,7 @@ class Row(NamedTuple):
 @blueprint.get("/")
 @reader_required
 def overview() -> Any:
-    recent = listing.look(reach.history(), MESSAGES, parse("", "messages"), None, None, LAST)
+    recent = listing.read(reach.history(), MESSAGES, parse("", "messages"), None, None, LAST)
     crossed = queries.page(reach.history(), "transfers", parse("", "transfers"), limit=1).rows
     points = rates()
     return render_template(

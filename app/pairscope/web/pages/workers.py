@@ -70,7 +70,7 @@ def worker(serial: int) -> Any:
             detail="",
         )
     query = f"worker:{serial}" if len(queries.positions(reach.history())) < 2 else f"worker:{serial} node:{node}"
-    recent = listing.look(reach.history(), MESSAGES, parse(query, "messages"), None, None, RECENT)
+    recent = listing.read(reach.history(), MESSAGES, parse(query, "messages"), None, None, RECENT)
     return render_template(
         "worker.html",
         serial=serial,

@@ -53,7 +53,7 @@ class Update(NamedTuple):
     """Ids of rows in the page that the filter no longer takes."""
 
 
-def look(
+def read(
     session: Session, table: Table, chosen: Filter, before: str | None, after: str | None, limit: int = PAGE
 ) -> Listing:
     """One page. Raises CursorError."""
@@ -108,7 +108,7 @@ def answer(
     problem: Wrong | None = None
     listing = Listing([], None, None, None, None)
     try:
-        listing = look(reach.history(), table, parse(text, name), before, after)
+        listing = read(reach.history(), table, parse(text, name), before, after)
     except FilterError as error:
         problem = Wrong(str(error), error.column)
     except CursorError as error:
