@@ -63,7 +63,7 @@ from pairscope.recorder.drain import HEARD
 from pairscope.store.engine import engine
 from pairscope.store.models import Message as Row
 from pairscope.store.models import Position
-from pairscope.work.worker import Desk, serve, work
+from pairscope.work.worker import TaskLoop, serve, work
 from tests import leaks, power
 from tests.eventually import eventually
 from tests.pools import Pool, running
@@ -449,7 +449,7 @@ def test_nobody_starts_with_a_kind_of_message_that_it_has_no_handler_for(tmp_pat
     assert list(tmp_path.iterdir()) == [], "it had touched nothing"
     ours, theirs = pair()
     with ours, theirs, pytest.raises(Unhandled, match="ping-worker"):
-        Desk(Channel(ours), {})
+        TaskLoop(Channel(ours), {})
     with pytest.raises(Unhandled, match="ping-recorder"):
         complete("recorder", HEARD)
     with pytest.raises(Unhandled, match="has a handler for task, which the vocabulary does not send to it"):

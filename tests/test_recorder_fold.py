@@ -17,18 +17,18 @@ from pairscope.journal.records import (
     Proof,
     Ready,
 )
-from pairscope.recorder.fold import Batch, Fold, Place, Rows, fold, needs, safe, signed, word, words
+from pairscope.recorder.fold import Batch, Fold, Rows, Source, fold, needs, safe, signed, word, words
 from tests.story import BEGIN, Story
 
-PLACE = Place(1, "here", 3, 9, 900)
+SOURCE = Source(1, "here", 3, 9, 900)
 
 
 def numbered(records: list, first: int = 100) -> Batch:
     return list(enumerate(records, first))
 
 
-def folded(records: list, known: Rows | None = None, first: int = 100, place: Place = PLACE) -> Fold:
-    return fold(numbered(records, first), known or Rows(), place)
+def folded(records: list, known: Rows | None = None, first: int = 100, source: Source = SOURCE) -> Fold:
+    return fold(numbered(records, first), known or Rows(), source)
 
 
 def test_sent_and_outcome_in_one_batch_become_one_complete_row() -> None:
@@ -64,7 +64,7 @@ def test_an_outcome_in_a_later_batch_asks_for_its_row_and_completes_it() -> None
     first = folded([task]).rows
     later = numbered([story.outcome(task), Proof(task.id, 0, "same", "")], 200)
     assert (needs(later).messages, needs(later).transfers) == ({task.id}, {task.id})
-    made = fold(later, first, PLACE)
+    made = fold(later, first, SOURCE)
     assert (made.rows.messages[task.id].change, made.rows.messages[task.id].latency) == (200, 60_000)
     assert (made.rows.transfers[task.id, 0].change, made.rows.transfers[task.id, 0].proof) == (201, "same")
     assert made.inserted == {"messages": 0, "transfers": 0, "jobs": 0, "processes": 0}
@@ -154,7 +154,7 @@ def test_a_new_epoch_decides_what_the_last_one_left_open_in_the_same_batch_and_b
     )
     assert made.rows.processes["worker", 1].exit == "gone with the supervisor"
     assert made.rows.processes["supervisor", 10].ended is None
-    assert made.place == Place(1, "there", 4, 10, 901)
+    assert made.source == Source(1, "there", 4, 10, 901)
 
 
 def test_an_output_goes_with_the_supervisor_that_kept_it() -> None:
@@ -225,7 +225,7 @@ def test_what_was_pruned_or_put_aside_is_not_missed() -> None:
 def test_a_message_is_settled_once_it_is_complete_and_told_once() -> None:
     story = Story()
     task, stop = story.message("task"), story.message("stop")
-    folding = fold(numbered([task, stop]), Rows(), PLACE)
+    folding = fold(numbered([task, stop]), Rows(), SOURCE)
     assert (folding.take_settled(), [row.id for row in folding.unsettled()]) == ([], [task.id, stop.id])
     folding.feed(numbered([story.outcome(task), story.message("result", inbound=True)], 102))
     assert [row.kind for row in folding.take_settled()] == ["task", "result"]
@@ -241,8 +241,8 @@ def test_folding_twice_gives_the_same_rows() -> None:
 def test_the_pace_counts_messages_and_their_latencies_once() -> None:
     story = Story()
     records = story.job()
-    first = fold(numbered(records[:5]), Rows(), PLACE)
-    second = fold(numbered(records[5:], 105), first.rows, PLACE)
+    first = fold(numbered(records[:5]), Rows(), SOURCE)
+    second = fold(numbered(records[5:], 105), first.rows, SOURCE)
     counted = [pace for made in (first, second) for pace in made.paces.values()]
     assert sum(pace.messages for pace in counted) == 5
     assert sum(sum(pace.latencies.values()) for pace in counted) == 5

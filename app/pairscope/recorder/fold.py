@@ -67,8 +67,8 @@ class Rows:
 
 
 @dataclasses.dataclass(frozen=True)
-class Place:
-    """Where in the journal a batch begins: what its records do not say themselves."""
+class Source:
+    """Who wrote the records that come: the node, the epoch and its supervisor. A record does not say them itself."""
 
     node: int
     node_name: str
@@ -135,9 +135,9 @@ def needs(batch: Batch) -> Needs:
     return found
 
 
-def fold(batch: Batch, known: Rows, place: Place) -> Fold:
+def fold(batch: Batch, known: Rows, source: Source) -> Fold:
     """Folds a whole batch over the rows that it needs."""
-    folding = Fold(known, place)
+    folding = Fold(known, source)
     folding.feed(batch)
     return folding
 
@@ -148,15 +148,15 @@ class Fold:
     Rows of `known` are changed in place and move into the result.
     """
 
-    def __init__(self, known: Rows, place: Place) -> None:
+    def __init__(self, known: Rows, source: Source) -> None:
         self.rows = Rows()
         """Inserted and updated ones."""
         self.inserted = {"messages": 0, "transfers": 0, "jobs": 0, "processes": 0}
         """How many of them are new, by table."""
         self.paces: dict[int, Pace] = {}
         """By begin, in ns."""
-        self.place = place
-        """Where the next records begin."""
+        self.source = source
+        """Of the next records: an Epoch among them changes it."""
         self._known = known
         self._settled: dict[int, Any] = {}
 
@@ -177,19 +177,19 @@ class Fold:
     # ---- messages and transfers
 
     def _message(self, position: int, record: Message) -> None:
-        place = self.place
+        source = self.source
         id, sent, received = record.id, record.sent or record.received, record.received or None
         role = record.role if record.role in _ROLES else word(record.role, 16)
         if record.inbound:
             from_role, from_serial, from_pid = role, record.serial, record.pid
-            to_role, to_serial, to_pid = "supervisor", place.supervisor, place.supervisor_pid
+            to_role, to_serial, to_pid = "supervisor", source.supervisor, source.supervisor_pid
         else:
-            from_role, from_serial, from_pid = "supervisor", place.supervisor, place.supervisor_pid
+            from_role, from_serial, from_pid = "supervisor", source.supervisor, source.supervisor_pid
             to_role, to_serial, to_pid = role, record.serial, record.pid
         row = MessageRow(
             id,
-            place.node,
-            place.epoch,
+            source.node,
+            source.epoch,
             position,
             record.job or None,
             _KINDS.get(record.kind) or f"kind {record.kind}",
@@ -313,8 +313,8 @@ class Fold:
             self.inserted["jobs"] += 1
         self.rows.jobs[record.id] = JobRow(
             id=record.id,
-            node=self.place.node,
-            epoch=self.place.epoch,
+            node=self.source.node,
+            epoch=self.source.epoch,
             change=position,
             kind=word(record.kind, 16),
             name=words(record.name, 255),
@@ -378,10 +378,10 @@ class Fold:
         if key not in self.rows.processes and self._known.processes.pop(key, None) is None:
             self.inserted["processes"] += 1
         self.rows.processes[key] = ProcessRow(
-            node=self.place.node,
+            node=self.source.node,
             role=word(role, 16),
             serial=serial,
-            epoch=self.place.epoch,
+            epoch=self.source.epoch,
             change=position,
             pid=pid,
             uid=uid,
@@ -416,7 +416,7 @@ class Fold:
 
     def _epoch(self, position: int, record: Epoch) -> None:
         self._decide(position, record.at, "died", f"epoch {record.epoch} found it gone")
-        self.place = Place(record.node, words(record.node_name, 64), record.epoch, record.serial, record.pid)
+        self.source = Source(record.node, words(record.node_name, 64), record.epoch, record.serial, record.pid)
         self._process(position, "supervisor", record.serial, record.pid, -1, record.at)
 
     def _decide(self, position: int, at: int, how: str, exit: str) -> None:
@@ -443,7 +443,7 @@ class Fold:
         for row in self._open("processes", lambda row: row.ended is None):
             row.ended = at
             row.exit = (
-                f"its pair ended with supervisor {self.place.supervisor}"
+                f"its pair ended with supervisor {self.source.supervisor}"
                 if row.role in CALLERS
                 else exit
                 if row.role == "supervisor"

@@ -25,9 +25,9 @@ from pairscope.recorder.fold import (
     JobRow,
     MessageRow,
     Needs,
-    Place,
     ProcessRow,
     Rows,
+    Source,
     TransferRow,
     needs,
     words,
@@ -254,17 +254,17 @@ class Writer:
         return columns | {"node": self._node, "node_name": self._node_name, "epoch": self._begin}
 
     def _advance(self, connection: Connection, position: int, fold: Fold) -> None:
-        inserted, place = fold.inserted, fold.place
+        inserted, source = fold.inserted, fold.source
         moved = connection.execute(
             update(POSITIONS)
             .where(*self._mine())
             .values(
                 position=position,
-                node_name=place.node_name,
+                node_name=source.node_name,
                 at=time.time_ns(),
-                supervisor=place.supervisor,
-                supervisor_pid=place.supervisor_pid,
-                journal_epoch=place.epoch,
+                supervisor=source.supervisor,
+                supervisor_pid=source.supervisor_pid,
+                journal_epoch=source.epoch,
                 rows=POSITIONS.c.rows + inserted["messages"],
                 transfers=POSITIONS.c.transfers + inserted["transfers"],
                 jobs=POSITIONS.c.jobs + inserted["jobs"],
@@ -303,8 +303,8 @@ class Writer:
 
     def _fold(self, connection: Connection, row: Row[Any], batch: Batch) -> Fold:
         """A fold over the rows that a batch touches."""
-        place = Place(self._node, self._node_name, row.journal_epoch, row.supervisor, row.supervisor_pid)
-        return Fold(self._load(connection, needs(batch)), place)
+        source = Source(self._node, self._node_name, row.journal_epoch, row.supervisor, row.supervisor_pid)
+        return Fold(self._load(connection, needs(batch)), source)
 
     def _load(self, connection: Connection, wanted: Needs) -> Rows:
         known = Rows()

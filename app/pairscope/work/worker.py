@@ -48,7 +48,7 @@ def work(jobs: dict[str, Job], arrival: Arrival, fds: list[int]) -> Result:
         return Result(False, reason=f"the job failed by a fault of its own: {type(error).__name__}: {error}")
 
 
-class Desk:
+class TaskLoop:
     """A worker at its end of the pair: does the tasks that come, one after the other."""
 
     def __init__(self, channel: Channel, jobs: dict[str, Job]) -> None:
@@ -113,7 +113,7 @@ class Desk:
 
 def serve(channel: Channel, jobs: dict[str, Job]) -> None:
     """Tasks, one after the other, until the supervisor says stop or is gone."""
-    Desk(channel, jobs).serve()
+    TaskLoop(channel, jobs).serve()
 
 
 def main() -> int:
@@ -128,7 +128,7 @@ def main() -> int:
     channel = Channel(socket.socket(fileno=CHANNEL_FD), hears="supervisor")
     jobs = catalogue()
     try:
-        desk = Desk(channel, jobs)
+        loop = TaskLoop(channel, jobs)
     except Unhandled as error:
         print(f"pairscope worker: {error}", file=sys.stderr)
         return 2
@@ -140,7 +140,7 @@ def main() -> int:
         channel.post(
             "hello", Hello(os.getpid(), level.name, level.detail, [job.spec() for job in jobs.values()], versions)
         )
-        desk.serve()
+        loop.serve()
     except (ChannelClosed, ChannelBroken):
         pass
     return 0
