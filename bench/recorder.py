@@ -25,7 +25,7 @@ from pairscope.ipc.channel import ChannelClosed
 from pairscope.ipc.identity import Issuer
 from pairscope.ipc.passing import PACKET_MAX
 from pairscope.ipc.vocabulary import BY_NAME, Answer, Result, Submit, Task
-from pairscope.journal.records import Job, JobEnded, Message, Outcome, Record
+from pairscope.journal.records import JobEnded, JobSubmitted, Message, Outcome, Record
 from pairscope.journal.writer import Writer
 from pairscope.pool import children
 from pairscope.recorder.__main__ import NICE
@@ -267,7 +267,7 @@ def traffic(jobs: int, with_jobs: bool) -> Iterator[Record]:
         worker = 1 + number % 2
         yield Message(job, job, BY_NAME["submit"].code, True, "web", 1, 100, 150, 0, 0, at, at + 40_000, submit)
         if with_jobs:
-            yield Job(job, "echo", "", 64, at + 50_000, "web", 1, 100)
+            yield JobSubmitted(job, "echo", "", 64, at + 50_000, "web", 1, 100)
         given = issuer.issue()
         yield Message(given, job, BY_NAME["task"].code, False, "worker", worker, 101, 160, 0, 0, at + 60_000, 0, task)
         yield Outcome(given, "received", at + 100_000, 0, [])

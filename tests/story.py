@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from pairscope.ipc.identity import Issuer
 from pairscope.ipc.vocabulary import BY_NAME
-from pairscope.journal.records import Born, Job, JobEnded, Message, Outcome, Proof, Ready, Record, Transfer
+from pairscope.journal.records import Born, JobEnded, JobSubmitted, Message, Outcome, Proof, Ready, Record, Transfer
 
 BEGIN = 1_790_000_000_000_000_000
 """2026-09-21, in ns."""
@@ -77,7 +77,7 @@ class Story:
         name = f"photograph {number}.jpg"
         return [
             submit,
-            Job(job, kind, name, 4096, submit.received, "web", 1, 4001),
+            JobSubmitted(job, kind, name, 4096, submit.received, "web", 1, 4001),
             accepted,
             task,
             self.outcome(accepted),

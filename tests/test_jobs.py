@@ -20,7 +20,7 @@ from PIL import Image, PngImagePlugin
 
 from pairscope.ipc import memfd
 from pairscope.sandbox import BOTH, NONE, SECCOMP, landlock, syscalls
-from pairscope.work.job import Job, JobFailed, Task
+from pairscope.work.job import JobFailed, JobKind, Task
 from pairscope.work.jobs import catalogue
 from tests.confinement import OUTPUT_MAX, Confined
 from tests.eventually import eventually
@@ -145,7 +145,7 @@ def test_the_catalogue_is_the_files_of_the_package() -> None:
 
 
 @pytest.mark.parametrize("job", JOBS.values(), ids=JOBS)
-def test_a_job_tells_people_what_it_does_and_the_supervisor_what_it_needs(job: Job) -> None:
+def test_a_job_tells_people_what_it_does_and_the_supervisor_what_it_needs(job: JobKind) -> None:
     spec = job.spec()
     assert spec.name == job.name and spec.summary.endswith(".") and spec.deadline > 0
     assert all(sentence.endswith(".") for sentence in spec.parameters.values())
@@ -153,7 +153,7 @@ def test_a_job_tells_people_what_it_does_and_the_supervisor_what_it_needs(job: J
 
 
 @pytest.mark.parametrize("job", JOBS.values(), ids=JOBS)
-def test_exercising_leaves_nothing_open(job: Job) -> None:
+def test_exercising_leaves_nothing_open(job: JobKind) -> None:
     job.exercise()
 
 

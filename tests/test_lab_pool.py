@@ -12,7 +12,7 @@ from typing import Literal, overload
 import msgspec
 import pytest
 
-from pairscope.client.client import Refused
+from pairscope.client.client import PoolRefused
 from pairscope.files import SOURCE
 from pairscope.ipc import memfd
 from pairscope.ipc.vocabulary import BY_CODE, REFUSALS, Accepted, Answer
@@ -61,7 +61,7 @@ def fetched(pool: Pool, job: int) -> dict:
 def test_without_a_station_a_scenario_is_refused_in_words_while_jobs_go_on(shared: Pool):
     try:
         said = ask(shared, gallery.text("one-process")).reason  # it waited for one, and none came
-    except Refused as refused:
+    except PoolRefused as refused:
         said = str(refused)
     assert "No lab station" in said
     assert shared.client.submit("echo", data=b"still here", want="ended").state == "done"

@@ -27,7 +27,7 @@ import msgspec
 import pytest
 from sqlalchemy import func, select
 
-from pairscope.client.client import Client, PoolAway, Refused, attach, connect
+from pairscope.client.client import Client, PoolAway, PoolRefused, attach, connect
 from pairscope.client.readiness import checks
 from pairscope.config import embedded
 from pairscope.files import SOURCE
@@ -55,7 +55,7 @@ from pairscope.ipc.vocabulary import (
     complete,
 )
 from pairscope.journal import segment
-from pairscope.journal.records import Born, Ended, Job, JobEnded, Message, Outcome, Proof, Ready
+from pairscope.journal.records import Born, Ended, JobEnded, JobSubmitted, Message, Outcome, Proof, Ready
 from pairscope.journal.writer import Writer
 from pairscope.pool.lines import OUTBOX_MOST
 from pairscope.pool.supervisor import Supervisor
@@ -237,7 +237,7 @@ def test_threads_have_a_pair_each(shared):
 
 
 def refusal(call, *arguments, **named) -> tuple[str, str]:
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(PoolRefused) as caught:
         call(*arguments, **named)
     return caught.value.code, caught.value.reason
 
@@ -568,7 +568,7 @@ def test_parameters_beyond_the_bounds_are_refused_in_words(client):
         ({"a": [0] * 20_000}, "more than 10000 values"),
         ({"a": float("nan")}, "no number in JSON"),
     ):
-        with pytest.raises(Refused, match=words):
+        with pytest.raises(PoolRefused, match=words):
             client.submit("echo", data=b"x", parameters=parameters, want="ended")
 
 
@@ -1472,7 +1472,7 @@ def test_a_full_journal_refuses_new_jobs_counts_it_and_recovers_when_it_is_drain
         for _ in range(2000):
             try:
                 pool.client.submit("echo", data=b"x", want="ended")
-            except Refused as error:
+            except PoolRefused as error:
                 code = error.code
                 break
         assert code == "journal-full"
@@ -1498,7 +1498,7 @@ def test_what_waits_is_bounded_by_its_bytes_and_one_job_alone_never_is(tmp_path)
         os.kill(worker.pid, signal.SIGSTOP)
         jobs = [pool.client.submit("echo", data=b"x" * 120_000).job]
         with pytest.raises(
-            Refused, match="at most 100000 bytes together. They have 120[0-9]{3}, this one 10[0-9]{2}"
+            PoolRefused, match="at most 100000 bytes together. They have 120[0-9]{3}, this one 10[0-9]{2}"
         ) as refused:
             pool.client.submit("echo", data=b"y" * 1000)
         assert refused.value.code == "queue-full"
@@ -1521,7 +1521,7 @@ def test_an_end_nobody_asked_for_is_in_the_record_of_a_job_whose_client_has_gone
         lambda: [record for record in pool.records() if type(record) is JobEnded and record.id == job],
         "the job has ended",
     )
-    assert next(record for record in pool.records() if type(record) is Job and record.id == job).role == "tool"
+    assert next(record for record in pool.records() if type(record) is JobSubmitted and record.id == job).role == "tool"
 
 
 def test_a_killed_recorder_is_replaced_and_nothing_is_missing(pool):

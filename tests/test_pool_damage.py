@@ -17,7 +17,7 @@ import pytest
 from pairscope.client.readiness import checks
 from pairscope.journal import segment
 from pairscope.journal.reader import Reader
-from pairscope.journal.records import Epoch, Job
+from pairscope.journal.records import Epoch, JobSubmitted
 from pairscope.pool.snapshot import Snapshot
 from pairscope.stack.check import Scene
 from pairscope.stack.checks.pool import _record
@@ -76,7 +76,7 @@ def frames(pool: Pool) -> tuple[Path, list[tuple[int, int, set[int]]]]:
     found = []
     for piece in segment.pieces(path.read_bytes(), first):
         if piece.whole and piece.count:
-            begun = {record.id for record in segment.decode_records(piece.body) if type(record) is Job}
+            begun = {record.id for record in segment.decode_records(piece.body) if type(record) is JobSubmitted}
             found.append((piece.offset, piece.offset + segment.FRAME.size + len(piece.body), begun))
     return path, found
 

@@ -8,9 +8,9 @@ from pairscope.journal.records import (
     Born,
     Ended,
     Epoch,
-    Job,
     JobEnded,
     JobStarted,
+    JobSubmitted,
     Message,
     Outcome,
     OutputGone,
@@ -92,7 +92,7 @@ def test_a_job_goes_from_queued_over_running_to_its_end() -> None:
     states = []
     rows = Rows()
     for record in (
-        Job(5, "digest", "a.jpg", 10, BEGIN, "web", 1, 70),
+        JobSubmitted(5, "digest", "a.jpg", 10, BEGIN, "web", 1, 70),
         JobStarted(5, 2, BEGIN + 1),
         JobEnded(5, "done", BEGIN + 2, "", b'{"size": 10}', 7, "image/png", "a.png", BEGIN + 3),
         OutputGone(5, BEGIN + 4, "older than an hour"),
@@ -109,7 +109,7 @@ def test_a_job_begins_to_run_with_its_task_also_where_its_row_is_older_than_the_
     story = Story()
     task = story.message("task", fds=1, serial=2)
     task.job = 5
-    queued = Job(5, "digest", "a.jpg", 10, BEGIN, "web", 1, 70)
+    queued = JobSubmitted(5, "digest", "a.jpg", 10, BEGIN, "web", 1, 70)
     assert needs([(1, queued), (2, task)]).jobs == set()
     assert needs([(2, task)]).jobs == {5}
     for rows in (folded([queued, task]).rows, folded([task], folded([queued]).rows).rows):
@@ -138,7 +138,7 @@ def test_a_process_is_born_ready_and_ends_in_words() -> None:
 
 def test_a_new_epoch_decides_what_the_last_one_left_open_in_the_same_batch_and_before() -> None:
     story = Story()
-    before, job = story.message("task", fds=1), Job(5, "digest", "a", 1, BEGIN, "web", 1, 70)
+    before, job = story.message("task", fds=1), JobSubmitted(5, "digest", "a", 1, BEGIN, "web", 1, 70)
     known = folded([Born("worker", 1, 42, 0, 1), before, job]).rows
     within = story.message("stop")
     made = folded([within, Epoch(1, "there", 4, 901, 10, BEGIN + 9, 0, False)], known, first=200)
@@ -162,7 +162,7 @@ def test_an_output_goes_with_the_supervisor_that_kept_it() -> None:
         JobEnded(5, "done", 20, "", b"{}", 1000, "application/gzip", "x.gz", 99),
         JobEnded(6, "done", 21, "", b"{}"),
     ]
-    begun = [Job(job, "compress", "x", 10, 10, "web", 1, 41) for job in (5, 6)]
+    begun = [JobSubmitted(job, "compress", "x", 10, 10, "web", 1, 41) for job in (5, 6)]
     rows = folded([*begun, *ended, Epoch(1, "here", 4, 950, 10, 30, 0, False)]).rows.jobs
     assert (rows[5].output, rows[5].output_gone, rows[5].change) == (1000, 30, 104)
     assert rows[5].gone_reason == "the supervisor of epoch 3 died, and kept it no longer"

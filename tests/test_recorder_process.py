@@ -30,7 +30,7 @@ from pairscope import config
 from pairscope.config import Settings
 from pairscope.ipc.vocabulary import More, Progress
 from pairscope.journal import segment
-from pairscope.journal.records import Job, Message, Record
+from pairscope.journal.records import JobSubmitted, Message, Record
 from pairscope.journal.writer import Writer as Journal
 from pairscope.pool import children
 from pairscope.recorder.__main__ import LET_GO
@@ -152,7 +152,7 @@ def is_exactly_once(settings: Settings, told: list[Record]) -> None:
         (sum(record.fds for record in messages.values()),)
     ]
     assert ask(settings, "SELECT id FROM jobs WHERE state = 'done' ORDER BY id") == sorted(
-        (record.id,) for record in told if type(record) is Job
+        (record.id,) for record in told if type(record) is JobSubmitted
     )
     assert (
         ask(settings, "SELECT SUM(messages) FROM rates")
@@ -378,7 +378,7 @@ def test_what_follows_an_epoch_that_is_damaged_is_recorded_as_of_that_epoch(
         log = opened.enter_context(journal(settings))
         told.append(written(log, story, 5))
         log.append(left := story.job()[:3])
-    [open_job] = [record.id for record in left if type(record) is Job]
+    [open_job] = [record.id for record in left if type(record) is JobSubmitted]
     with journal(settings) as log:
         told.append(written(log, story, 5))
         first, path = segment.listed(settings.journal)[-1]
@@ -394,7 +394,7 @@ def test_what_follows_an_epoch_that_is_damaged_is_recorded_as_of_that_epoch(
         told.append(written(log, story, 5))
         running.drained(log.position)
     for number, records in enumerate(told, 1):
-        jobs = [record.id for record in records if type(record) is Job]
+        jobs = [record.id for record in records if type(record) is JobSubmitted]
         assert ask(settings, f"SELECT id, epoch FROM jobs WHERE state = 'done' AND epoch = {number} ORDER BY id") == [
             (id, number) for id in jobs
         ]

@@ -13,7 +13,7 @@ from sqlalchemy import BigInteger, Column, Integer, MetaData, Table, create_engi
 from sqlalchemy.pool import NullPool
 
 from pairscope.config import Settings
-from pairscope.journal.records import Born, Ended, Epoch, Job, JobStarted, Message, Record
+from pairscope.journal.records import Born, Ended, Epoch, JobStarted, JobSubmitted, Message, Record
 from pairscope.recorder import writer as writers
 from pairscope.recorder.upsert import SIZES, Unfit, Upsert, send
 from pairscope.recorder.writer import Behind, Fenced, Writer
@@ -56,7 +56,7 @@ def tale() -> list[Record]:
     odd.preview = bytes(range(256)) * 2
     told += [
         odd,
-        Job(7, "digest", "na'me\\ %d \U0001f600" + "x" * 300, 2**62, story.step(), "web", 1, 4001),
+        JobSubmitted(7, "digest", "na'me\\ %d \U0001f600" + "x" * 300, 2**62, story.step(), "web", 1, 4001),
         JobStarted(7, 1, story.step()),
     ]
     told += [story.outcome(odd, "failed", "broken pipe: '%'")]
@@ -207,7 +207,7 @@ def test_history_keeps_its_bound_and_the_newest(history: Settings, database: str
     ]
     for which in range(1000):
         told += story.job(which)
-    waiting = Job(story.id() - (1 << 40), "digest", "still queued", 1, BEGIN, "web", 1, 5)
+    waiting = JobSubmitted(story.id() - (1 << 40), "digest", "still queued", 1, BEGIN, "web", 1, 5)
     with writer(history) as mine:
         mine.commit(numbered([*told, waiting], 50))
         assert mine.prune(1500) and not mine.prune(1500)

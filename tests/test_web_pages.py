@@ -34,7 +34,7 @@ from sqlalchemy.exc import DBAPIError
 from werkzeug.test import TestResponse
 
 import pairscope as package
-from pairscope.client.client import Refused
+from pairscope.client.client import PoolRefused
 from pairscope.config import Settings
 from pairscope.ipc import vocabulary
 from pairscope.ipc.identity import Issuer
@@ -1224,7 +1224,7 @@ def test_no_more_is_said_of_an_output_than_is_known(site: Flask, history: Histor
 
     def said(job: int, code: str = "unknown-job") -> tuple[str, str]:
         with site.test_request_context():
-            problem = unknown.output(job, Refused(code, ""))
+            problem = unknown.output(job, PoolRefused(code, ""))
             assert isinstance(problem, problems.Problem)
             return problem.kind, str(problem.description)
 

@@ -59,14 +59,14 @@ class Commands(click.Group):
 
 def _failure(error: Exception) -> Failure:
     """The one sentence that an exception means."""
-    from pairscope.client.client import PoolAway, Refused
+    from pairscope.client.client import PoolAway, PoolRefused
     from pairscope.config import SettingsError
 
     if isinstance(error, SettingsError):
         return Failure(str(error), USAGE)
     if isinstance(error, PoolAway):
         return pool_away(str(error))
-    if isinstance(error, Refused):
+    if isinstance(error, PoolRefused):
         return Failure(error.reason)
     if "sqlalchemy" in sys.modules and not (isinstance(error, OSError) and error.strerror):
         from pairscope.store import errors

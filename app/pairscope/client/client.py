@@ -84,7 +84,7 @@ class PoolAway(Exception):
     """There is no supervisor to talk to, or it did not answer in time; the text says which."""
 
 
-class Refused(Exception):
+class PoolRefused(Exception):
     """The supervisor refused; nothing has changed. `code` is one of vocabulary.REFUSALS."""
 
     def __init__(self, code: str, reason: str) -> None:
@@ -201,7 +201,7 @@ class Client:
         """Asks for a job on `fd` (borrowed) or on `data`. `want`: answer when ``accepted`` (an Accepted), when
         ``ended`` (an Answer), or ``both``: then Accepted is returned, and the Answer by :meth:`answer`.
 
-        Raises Refused, PoolAway.
+        Raises PoolRefused, PoolAway.
         """
         payload = Submit(kind, name, size, parameters or {}, data, WANT[want])
         said: Accepted | Answer = self._ask("submit", payload, [] if fd is None else [fd], timeout).payload
@@ -281,16 +281,16 @@ class Client:
             self._post(line, "submit", payload, [fd], seq, timeout)
         return seq
 
-    def ended(self, timeout: float = TIMEOUT) -> list[tuple[int, Answer | Refused]]:
+    def ended(self, timeout: float = TIMEOUT) -> list[tuple[int, Answer | PoolRefused]]:
         """The requests of :meth:`begin` that have ended since; waits for the first at most `timeout` seconds."""
-        found: list[tuple[int, Answer | Refused]] = []
+        found: list[tuple[int, Answer | PoolRefused]] = []
         line = self._line()
         self._send_begun(line, timeout)
         for arrival in self._wait(line, timeout):
             if arrival.kind.name == "answer":
                 found.append((arrival.envelope.seq, arrival.payload))
             elif arrival.kind.name == "refused":
-                found.append((arrival.envelope.seq, Refused(arrival.payload.code, arrival.payload.reason)))
+                found.append((arrival.envelope.seq, PoolRefused(arrival.payload.code, arrival.payload.reason)))
         return found
 
     def flush(self, timeout: float = TIMEOUT) -> None:
@@ -354,7 +354,7 @@ class Client:
         line = self._post(self._line(), kind, payload, fds, seq, timeout)
         arrival = self._until(line, lambda other: other.envelope.seq == seq, timeout)
         if arrival.kind.name == "refused":
-            raise Refused(arrival.payload.code, arrival.payload.reason)
+            raise PoolRefused(arrival.payload.code, arrival.payload.reason)
         return arrival
 
     def _done(self, kind: str, payload: Any, timeout: float) -> str:

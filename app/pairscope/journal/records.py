@@ -140,8 +140,8 @@ class Proof(msgspec.Struct, array_like=True, gc=False, tag=7):
     reason: str
 
 
-class Job(msgspec.Struct, array_like=True, gc=False, tag=8):
-    """A job begins."""
+class JobSubmitted(msgspec.Struct, array_like=True, gc=False, tag=8):
+    """A client has submitted a job, and it was accepted."""
 
     id: int
     kind: str
@@ -185,4 +185,4 @@ class OutputGone(msgspec.Struct, array_like=True, gc=False, tag=11):
     reason: str
 
 
-Record = Epoch | Born | Ready | Ended | Message | Outcome | Proof | Job | JobStarted | JobEnded | OutputGone
+Record = Epoch | Born | Ready | Ended | Message | Outcome | Proof | JobSubmitted | JobStarted | JobEnded | OutputGone

@@ -16,7 +16,7 @@ from pairscope.ipc.channel import Arrival, ChannelBroken
 from pairscope.ipc.nesting import excess
 from pairscope.ipc.passing import close_all
 from pairscope.ipc.vocabulary import LAB, REFUSALS, Accepted, Answer, Refused, Stop, Task
-from pairscope.journal.records import Job, JobEnded, Message, OutputGone
+from pairscope.journal.records import JobEnded, JobSubmitted, Message, OutputGone
 from pairscope.pool import agenda as dates
 from pairscope.pool import lifecycle
 from pairscope.pool.agenda import Agenda
@@ -167,7 +167,9 @@ class Desk:
             arrival.take()
         tap = self._tap
         tap.records.append(
-            Job(identity, kind, name, size, arrival.received + tap.offset, member.role, member.serial, member.pid)
+            JobSubmitted(
+                identity, kind, name, size, arrival.received + tap.offset, member.role, member.serial, member.pid
+            )
         )
         if want & 1:
             self._lines.say(member, "accepted", Accepted(identity, board.waiting), job=identity, seq=seq)

@@ -18,9 +18,9 @@ from pairscope.journal.records import (
     Born,
     Ended,
     Epoch,
-    Job,
     JobEnded,
     JobStarted,
+    JobSubmitted,
     Message,
     Outcome,
     OutputGone,
@@ -115,7 +115,7 @@ def needs(batch: Batch) -> Needs:
         elif type(record) is Proof:
             if record.message not in messages:
                 found.transfers.add(record.message)
-        elif type(record) is Job:
+        elif type(record) is JobSubmitted:
             jobs.add(record.id)
         elif type(record) is JobEnded or type(record) is JobStarted:
             if record.id not in jobs:
@@ -308,7 +308,7 @@ class Fold:
 
     # ---- jobs
 
-    def _job(self, position: int, record: Job) -> None:
+    def _job(self, position: int, record: JobSubmitted) -> None:
         if record.id not in self.rows.jobs and self._known.jobs.pop(record.id, None) is None:
             self.inserted["jobs"] += 1
         self.rows.jobs[record.id] = JobRow(
@@ -476,7 +476,7 @@ _HANDLERS: dict[type, Any] = {
     Message: Fold._message,
     Outcome: Fold._outcome,
     Proof: Fold._proof,
-    Job: Fold._job,
+    JobSubmitted: Fold._job,
     JobStarted: Fold._job_started,
     JobEnded: Fold._job_ended,
     OutputGone: Fold._output_gone,

@@ -9,7 +9,7 @@ from werkzeug.utils import send_file
 from werkzeug.wrappers import Response as BaseResponse
 from werkzeug.wsgi import FileWrapper
 
-from pairscope.client.client import Refused
+from pairscope.client.client import PoolRefused
 from pairscope.web import reach, unknown
 
 BLOCK = 64 * 1024
@@ -23,7 +23,7 @@ def output(job: int, inline: tuple[str, ...] = ()) -> BaseResponse:
     """
     try:
         found, fd = reach.client().fetch(job)
-    except Refused as refused:
+    except PoolRefused as refused:
         raise unknown.output(job, refused) from None
     try:
         file = os.fdopen(fd, "rb", buffering=0)

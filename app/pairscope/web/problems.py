@@ -14,7 +14,7 @@ from flask_babel import gettext as _
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
-from pairscope.client.client import PoolAway, Refused
+from pairscope.client.client import PoolAway, PoolRefused
 from pairscope.ipc.vocabulary import REFUSALS
 from pairscope.store import errors, runs
 from pairscope.store.errors import Fault
@@ -119,7 +119,7 @@ def of(error: Exception) -> Problem | None:
     """The problem that an exception means, or None if it means a mistake of our own."""
     if isinstance(error, Problem):
         return error
-    if isinstance(error, Refused):
+    if isinstance(error, PoolRefused):
         kind = error.code if error.code in KINDS else "unavailable"
         title = KINDS[kind].title
         particulars = error.reason.removeprefix(title).strip()  # the title stands beside it

@@ -36,7 +36,7 @@ def all_of_them() -> Iterator[str]:
 def _of_job(tree: ast.Module) -> Iterator[str]:
     """The summaries and the parameters' meanings in a job's source: its code is a worker's alone to import."""
     for job in (node for node in tree.body if isinstance(node, ast.ClassDef)):
-        if any(isinstance(base, ast.Name) and base.id == "Job" for base in job.bases):
+        if any(isinstance(base, ast.Name) and base.id == "JobKind" for base in job.bases):
             yield (ast.get_docstring(job) or "").partition("\n")[0]
         for line in job.body:
             if isinstance(line, ast.Assign) and [ast.unparse(target) for target in line.targets] == ["parameters"]:

@@ -10,7 +10,7 @@ import time
 
 from flask_babel import gettext as _
 
-from pairscope.client.client import PoolAway, Refused
+from pairscope.client.client import PoolAway, PoolRefused
 from pairscope.ipc.identity import node_of
 from pairscope.store import queries
 from pairscope.store.models import Job
@@ -37,7 +37,7 @@ def job(identity: int) -> Problem:
     )
 
 
-def output(identity: int, refused: Refused) -> Exception:
+def output(identity: int, refused: PoolRefused) -> Exception:
     """Why this node's pool, which has refused it so, hands over no output of the job."""
     if refused.code not in ("unknown-job", "expired"):
         return refused

@@ -1,9 +1,9 @@
 """A kind of job: what a worker can do with the descriptors that it is handed.
 
-A new job is one small file in ``app/pairscope/work/jobs/`` with one subclass of :class:`Job`. It runs inside the closed
-sandbox (docs/sandbox.md), so it has exactly what its :class:`Task` holds: it opens no path, creates no file, memfd,
-socket, process or thread, and maps nothing shared. It reads with pread(2) and writes with pwrite(2), because whoever
-sent a descriptor shares its offset (``pairscope.work.stream`` does that).
+A new kind is one small file in ``app/pairscope/work/jobs/`` with one subclass of :class:`JobKind`. It runs inside the
+closed sandbox (docs/sandbox.md), so it has exactly what its :class:`Task` holds: it opens no path, creates no file,
+memfd, socket, process or thread, and maps nothing shared. It reads with pread(2) and writes with pwrite(2), because
+whoever sent a descriptor shares its offset (``pairscope.work.stream`` does that).
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Task(msgspec.Struct, eq=False, gc=False):
         return number
 
 
-class Job:
+class JobKind:
     """One kind of job. The first line of a subclass's docstring is its summary for people."""
 
     name: ClassVar[str]

@@ -18,14 +18,14 @@ from pairscope.ipc.nesting import excess
 from pairscope.ipc.parent import ParentGone, die_with
 from pairscope.ipc.passing import close_all
 from pairscope.ipc.vocabulary import Hello, Result, Role, Unhandled, complete
-from pairscope.work.job import Job, JobFailed, Task
+from pairscope.work.job import JobFailed, JobKind, Task
 from pairscope.work.jobs import catalogue
 
 ANSWERED_TOGETHER = 16
 """Results of quick jobs that came in one packet that may leave in one."""
 
 
-def work(jobs: dict[str, Job], arrival: Arrival, fds: list[int]) -> Result:
+def work(jobs: dict[str, JobKind], arrival: Arrival, fds: list[int]) -> Result:
     """Does one task; whatever happens inside becomes a result in words."""
     payload = arrival.payload
     task = Task(
@@ -51,7 +51,7 @@ def work(jobs: dict[str, Job], arrival: Arrival, fds: list[int]) -> Result:
 class TaskLoop:
     """A worker at its end of the pair: does the tasks that come, one after the other."""
 
-    def __init__(self, channel: Channel, jobs: dict[str, Job]) -> None:
+    def __init__(self, channel: Channel, jobs: dict[str, JobKind]) -> None:
         """Raises Unhandled if a kind of message may come that it has no handler for."""
         self._channel = channel
         self._jobs = jobs
@@ -111,7 +111,7 @@ class TaskLoop:
         self.stopped = True
 
 
-def serve(channel: Channel, jobs: dict[str, Job]) -> None:
+def serve(channel: Channel, jobs: dict[str, JobKind]) -> None:
     """Tasks, one after the other, until the supervisor says stop or is gone."""
     TaskLoop(channel, jobs).serve()
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from flask import request, url_for
 
-from pairscope.client.client import PoolAway, Refused
+from pairscope.client.client import PoolAway, PoolRefused
 from pairscope.ipc.identity import node_of, time_of
 from pairscope.ipc.vocabulary import LAB, Answer, JobSpec
 from pairscope.store import queries
@@ -104,7 +104,7 @@ def cancel(job: str) -> dict[str, str]:
     identity = number(job, "unknown-job", "job")
     try:
         return {"done": reach.client().cancel(identity)}
-    except Refused as refused:
+    except PoolRefused as refused:
         if refused.code != "unknown-job":
             raise
         if (row := queries.job(reach.history(), identity)) is None:

@@ -8,7 +8,7 @@ import time
 from flask import request
 from flask_babel import gettext as _
 
-from pairscope.client.client import PoolAway, Refused
+from pairscope.client.client import PoolAway, PoolRefused
 from pairscope.ipc import memfd
 from pairscope.ipc.vocabulary import LAB
 from pairscope.lab import TIMES_MAX, gallery
@@ -67,7 +67,7 @@ def may_write() -> bool:
 
 
 def perform(text: str, *, scenario: str = "", parent: str = "", patience: float = PATIENCE) -> Run:
-    """Runs it and stores the run. Raises Problem for a text that is no scenario or may not be run, Refused,
+    """Runs it and stores the run. Raises Problem for a text that is no scenario or may not be run, PoolRefused,
     PoolAway."""
     if not scenario and not may_write():
         raise Problem(
@@ -134,7 +134,7 @@ def perform_often(text: str, *, scenario: str = "", times: int = TIMES_MAX) -> t
     while len(made) < times and (left := now + PATIENCE - time.monotonic()) > 0:
         try:
             job, run = _through_the_pool(text, scenario or _("a scenario"), left)
-        except (Problem, Refused, PoolAway):
+        except (Problem, PoolRefused, PoolAway):
             if not made:
                 raise
             break

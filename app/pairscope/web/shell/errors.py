@@ -9,7 +9,7 @@ from flask_babel import gettext as _
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException, InternalServerError
 
-from pairscope.client.client import PoolAway, Refused
+from pairscope.client.client import PoolAway, PoolRefused
 from pairscope.store.outage import Outage
 from pairscope.store.runs import Unreadable
 from pairscope.web import problems
@@ -85,7 +85,7 @@ def _missing(kind: str) -> str:
 
 def register(app: Flask) -> None:
     app.extensions["pairscope.outage"] = Outage(app.logger)
-    for kind in (HTTPException, SQLAlchemyError, Unreadable, PoolAway, Refused, InternalServerError):
+    for kind in (HTTPException, SQLAlchemyError, Unreadable, PoolAway, PoolRefused, InternalServerError):
         app.register_error_handler(kind, page)
     if not app.testing:
         app.register_error_handler(Exception, page)

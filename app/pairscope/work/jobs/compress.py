@@ -3,14 +3,14 @@ from __future__ import annotations
 import zlib
 from typing import Any
 
-from pairscope.work.job import Job, Task
+from pairscope.work.job import JobKind, Task
 from pairscope.work.stream import Sink, pieces
 
 GZIP = 16 + zlib.MAX_WBITS
 """zlib then writes a gzip header (RFC 1952) of its own: MTIME 0, no name, so that equal input gives equal output."""
 
 
-class Compress(Job):
+class Compress(JobKind):
     """Packs the input with gzip, to be downloaded."""
 
     name = "compress"

@@ -3,11 +3,11 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from pairscope.work.job import Job, Task
+from pairscope.work.job import JobKind, Task
 from pairscope.work.stream import pieces
 
 
-class Digest(Job):
+class Digest(JobKind):
     """SHA-256 and size of the input."""
 
     name = "digest"

@@ -4,7 +4,7 @@ import codecs
 import os
 from typing import Any
 
-from pairscope.work.job import Job, Task
+from pairscope.work.job import JobKind, Task
 from pairscope.work.stream import size
 
 SHOWN = 4096
@@ -14,7 +14,7 @@ SHOWN_WITH_SPARE = 1 << 20
 _utf8 = codecs.getincrementaldecoder("utf-8")
 
 
-class Echo(Job):
+class Echo(JobKind):
     """Answers with the bytes that it was sent, or with the first ones behind a descriptor."""
 
     name = "echo"

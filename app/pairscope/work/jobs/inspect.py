@@ -9,7 +9,7 @@ import charset_normalizer
 import puremagic
 from charset_normalizer.constant import IANA_SUPPORTED
 
-from pairscope.work.job import Job, Task
+from pairscope.work.job import JobKind, Task
 from pairscope.work.stream import pieces, size
 
 SAMPLE = 64 * 1024
@@ -39,7 +39,7 @@ _SHAPE = bytes(0x20 if byte in _SPACE else 0x78 for byte in range(256))
 """Turns white space into blanks and the rest into x, so that a word begins at each ``" x"``."""
 
 
-class Inspect(Job):
+class Inspect(JobKind):
     """Media type, text encoding, and line, word and byte counts, all from the content."""
 
     name = "inspect"

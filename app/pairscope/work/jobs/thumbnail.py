@@ -20,7 +20,7 @@ from PIL import (  # noqa: F401
     WebPImagePlugin,
 )
 
-from pairscope.work.job import Job, JobFailed, Task
+from pairscope.work.job import JobFailed, JobKind, Task
 from pairscope.work.stream import Sink, Source, size
 
 FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP")
@@ -45,7 +45,7 @@ PngImagePlugin.MAX_TEXT_MEMORY = 8 << 20
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 
 
-class Thumbnail(Job):
+class Thumbnail(JobKind):
     """A small picture of an image, as PNG, upright."""
 
     name = "thumbnail"
