@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import MetaData, create_engine, inspect
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
 from pairscope.config import Settings
 from pairscope.store import migrate
+from pairscope.store.engine import engine
 from pairscope.store.models import History, Own
 from tests.database import MariaDB, both
 
@@ -78,6 +82,27 @@ def test_migrations_started_at_once_make_the_tables_once(database: str, mariadb:
     said = [process.communicate()[0] for process in running]
     assert [process.returncode for process in running] == [0] * 4
     assert sorted(" ".join(said).split()) == ["history0001", "history0002", "own0001", "own0002"]
+
+
+def test_who_opens_a_new_file_waits_for_another_that_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def opened(busy: float) -> str:
+        made = engine(f"sqlite:///{tmp_path}/new.sqlite", busy=busy)
+        try:
+            with made.connect() as connection:
+                return str(connection.exec_driver_sql("PRAGMA journal_mode").scalar())
+        finally:
+            made.dispose()
+
+    # For another mode of the journal SQLite does not wait itself, but says BUSY at once.
+    other = sqlite3.connect(tmp_path / "new.sqlite", isolation_level=None)
+    try:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(OperationalError, match="database is locked"):
+            opened(0.05)
+        monkeypatch.setattr(time, "sleep", lambda _seconds: other.execute("COMMIT"))
+        assert opened(60) == "wal"
+    finally:
+        other.close()
 
 
 @pytest.mark.database

@@ -22,13 +22,23 @@ ANSWER_SECONDS = 3
 """Within this a server that runs greets, answers a ping and rolls back, however slow its queries are."""
 AGAIN_SECONDS = 2
 """After this a server that did not answer is asked again."""
+BUSY_SECONDS = 5.0
+"""So long SQLite waits for a lock that another process or thread holds."""
 
 
 # What a pool has to say is that a connection ended, with a traceback each; whoever uses it says so in words.
 logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
 
 
-def engine(url: str, *, read_only: bool = False, away: Away | None = None, let_go: int = 0, **options: Any) -> Engine:
+def engine(
+    url: str,
+    *,
+    read_only: bool = False,
+    away: Away | None = None,
+    let_go: int = 0,
+    busy: float = BUSY_SECONDS,
+    **options: Any,
+) -> Engine:
     """An engine for one database; connects at the first use.
 
     `read_only`: every SELECT stands for itself (no transaction, no snapshot that is held), anything else is refused.
@@ -36,15 +46,16 @@ def engine(url: str, *, read_only: bool = False, away: Away | None = None, let_g
     does without: a server that goes on still answers what it was asked before. `let_go`: seconds after which MariaDB
     rolls back a transaction whose client says nothing or stops in the midst of what it says, and after which a lock is
     waited for no longer. A client that a signal has stopped holds its locks otherwise for as long as it is there.
-    `options` go to SQLAlchemy's create_engine, as `pool_size`. What a transaction of a writing engine has begun with
-    SQLite holds the write lock from its first statement: a reader that becomes a writer would fail with SQLITE_BUSY.
+    `busy`: seconds that SQLite waits for a lock. `options` go to SQLAlchemy's create_engine, as `pool_size`. What a
+    transaction of a writing engine has begun with SQLite holds the write lock from its first statement: a reader that
+    becomes a writer would fail with SQLITE_BUSY.
     """
     place = make_url(url)
     if read_only:
         options.setdefault("isolation_level", "AUTOCOMMIT")
     if place.get_backend_name() == "sqlite":
-        made = create_engine(place, connect_args={"timeout": 5.0, "check_same_thread": False}, **options)
-        event.listen(made, "connect", _prepare_sqlite_reader if read_only else _prepare_sqlite)
+        made = create_engine(place, connect_args={"timeout": busy, "check_same_thread": False}, **options)
+        event.listen(made, "connect", functools.partial(_prepare_sqlite, read_only, busy))
         if not read_only:
             event.listen(made, "begin", _begin_immediate)
         return made
@@ -165,18 +176,33 @@ _TEXT = functools.partial(str, encoding="utf-8", errors="backslashreplace")
 """SQLite keeps any bytes as text. One that is no UTF-8 made a whole answer an error."""
 
 
-def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+def _prepare_sqlite(read_only: bool, busy: float, connection: sqlite3.Connection, _record: object) -> None:
     # The driver's own BEGIN comes late and is never IMMEDIATE: _begin_immediate takes its place.
     connection.isolation_level = None
     connection.text_factory = _TEXT
-    connection.execute("PRAGMA journal_mode=WAL")
+    _write_ahead(connection, busy)
     connection.execute("PRAGMA synchronous=NORMAL")
     connection.execute("PRAGMA foreign_keys=OFF")
+    if read_only:
+        connection.execute("PRAGMA query_only=ON")
 
 
-def _prepare_sqlite_reader(connection: sqlite3.Connection, record: object) -> None:
-    _prepare_sqlite(connection, record)
-    connection.execute("PRAGMA query_only=ON")
+def _write_ahead(connection: sqlite3.Connection, busy: float) -> None:
+    """Puts the file into WAL mode, if nobody has yet.
+
+    Of several that open a new file at once each reads it and then wants it for itself. SQLite does not let them wait
+    for each other, as none would ever get on: all but one have SQLITE_BUSY at once, whatever the timeout
+    (sqlite3_busy_handler). In 60 rounds of six processes 3 had.
+    """
+    until = time.monotonic() + busy
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+        time.sleep(0.01)
 
 
 def _begin_immediate(connection: Any) -> None:

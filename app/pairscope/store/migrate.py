@@ -32,7 +32,7 @@ def upgrade(settings: Settings) -> list[str]:
     applied: list[str] = []
     for url, lines in _databases(settings):
         make_directory(url)
-        made = engine(url)
+        made = engine(url, busy=LOCK_SECONDS)
         try:
             with made.connect() as connection, connection.begin(), _Alone(connection):
                 for line in lines:
