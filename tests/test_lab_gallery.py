@@ -128,6 +128,26 @@ def test_a_scenario_holds_fifty_times_in_a_row(name):
         assert not wrong(played(name)), f"turn {turn}"
 
 
+HOLDS_SOME = """
+import os, pwd, socket, sys
+left, right = socket.socketpair()
+if os.getuid() == 0:
+    os.setuid(pwd.getpwnam(sys.argv[1]).pw_uid)
+socket.send_fds(left, [b"x"], [0] * 20)
+print("in flight", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.process
+def test_the_bound_of_what_is_in_flight_is_shown_beside_others_of_the_same_user():
+    command = [sys.executable, "-c", HOLDS_SOME, manager.USER]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdin and other.stdout
+        assert other.stdout.readline()
+        assert not wrong(played("too-many-references"))
+
+
 NOTICES = """
 me: socketpair AF_UNIX SOCK_STREAM 0 -> a b
 me: write a "kept" => 4
