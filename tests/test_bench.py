@@ -62,7 +62,7 @@ def test_every_figure_of_the_round_trip_has_a_row_for_each_peer_and_each_job_its
 
 @pytest.mark.long
 @pytest.mark.pool
-@pytest.mark.needs("redis-server")
+@pytest.mark.needs("redis-check-rdb")  # the server by another name: bench/peers.py
 def test_celery_takes_part_where_redis_is(tmp_path):
     pytest.importorskip("celery")
     rows = bench(tmp_path, "round-trip")["rows"]
