@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import os
 import re
 import stat
@@ -24,6 +25,7 @@ from pairscope.store.engine import engine
 from pairscope.store.migrate import upgrade
 from pairscope.store.models import Token
 from pairscope.web import access
+from pairscope.web.access.forwarded import believed
 from pairscope.web.application import create_app
 from tests.running import csrf_token
 
@@ -328,7 +330,7 @@ def test_a_session_ends_with_its_token(app: Flask, settings: Settings) -> None:
 def test_a_session_does_not_outlive_a_new_token_in_the_settings(app: Flask, settings: Settings) -> None:
     client = app.test_client()
     log_in(client, SETTINGS_TOKEN)
-    again = create_app(dataclasses.replace(settings, operator_token="another"))
+    again = create_app(dataclasses.replace(settings, operator_token="another-one-set"))
     later = again.test_client()
     for cookie in client._cookies.values():  # type: ignore[union-attr]
         later.set_cookie(cookie.key, cookie.value)
@@ -397,12 +399,12 @@ def test_too_many_wrong_tokens_from_one_address_are_cut_off(app: Flask) -> None:
     client = app.test_client()
     for number in range(access.Attempts.MOST):
         assert scale(client, **bearer(f"guess {number}")).status_code == NO_LOGIN
-    answer = scale(client, **bearer(SETTINGS_TOKEN))
+    answer = scale(client, **bearer("one more guess"))
     assert answer.status_code == TOO_MANY
     assert 0 < int(answer.headers["Retry-After"]) <= access.Attempts.SPAN + 1
     page = client.get("/login")
     assert (
-        client.post("/login", data={"token": SETTINGS_TOKEN, "csrf_token": csrf_token(page.text)}).status_code
+        client.post("/login", data={"token": "one more guess", "csrf_token": csrf_token(page.text)}).status_code
         == TOO_MANY
     )
     other = client.post(
@@ -412,6 +414,65 @@ def test_too_many_wrong_tokens_from_one_address_are_cut_off(app: Flask) -> None:
         environ_base={"REMOTE_ADDR": "192.0.2.7"},
     )
     assert other.status_code == ALLOWED
+
+
+def test_a_right_token_is_never_refused_for_wrong_ones_from_the_same_address(app: Flask, settings: Settings) -> None:
+    client, kept, link = app.test_client(), own(settings), own(settings, once=True)
+    for number in range(2 * access.Attempts.MOST):
+        scale(client, **bearer(f"guess {number}"))
+    for token in (SETTINGS_TOKEN, kept):
+        assert scale(client, **bearer(token)).status_code == ALLOWED
+        assert log_in(app.test_client(), token).status_code == 303
+    assert log_in(app.test_client(), link).status_code == 303
+    assert scale(client, **bearer("one more guess")).status_code == TOO_MANY
+
+
+def test_the_address_behind_a_proxy_is_believed_from_trusted_proxies_only(settings: Settings) -> None:
+    upgrade(settings)
+    app = create_app(dataclasses.replace(settings, trusted_proxies=("10.0.0.0/8", "::1")))
+
+    def guess(peer: str, forwarded: str) -> int:
+        return (
+            app.test_client()
+            .post(
+                "/api/v1/pool/scale",
+                json={"workers": 2},
+                headers={**bearer("a wrong token"), "X-Forwarded-For": forwarded},
+                environ_base={"REMOTE_ADDR": peer},
+            )
+            .status_code
+        )
+
+    try:
+        for _number in range(access.Attempts.MOST):
+            assert guess("10.0.0.1", "192.0.2.1") == NO_LOGIN
+        assert guess("10.0.0.1", "192.0.2.1") == TOO_MANY
+        assert guess("10.0.0.1", "192.0.2.2") == NO_LOGIN, "another visitor of the same proxy"
+        assert guess("10.0.0.1", "192.0.2.2, 192.0.2.1") == TOO_MANY, "what stands before comes from the visitor"
+        assert guess("::1", "192.0.2.1, 10.9.9.9") == TOO_MANY, "through two proxies of ours"
+        for number in range(access.Attempts.MOST):
+            assert guess("198.51.100.1", f"192.0.2.{100 + number}") == NO_LOGIN
+        assert guess("198.51.100.1", "192.0.2.200") == TOO_MANY, "no proxy of ours: its own address counts"
+    finally:
+        app.extensions["pairscope"].close()
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "address"),
+    [
+        ("192.0.2.1", "203.0.113.1", "192.0.2.1"),
+        ("10.0.0.1", "", "10.0.0.1"),
+        ("10.0.0.1", "203.0.113.1", "203.0.113.1"),
+        ("10.0.0.1", "203.0.113.1, 10.0.0.2", "203.0.113.1"),
+        ("10.0.0.1", "203.0.113.9, 203.0.113.1", "203.0.113.1"),
+        ("10.0.0.1", "nonsense", "10.0.0.1"),
+        ("10.0.0.1", "203.0.113.1, unknown", "10.0.0.1"),
+        ("::ffff:10.0.0.1", "[2001:db8::1]", "2001:db8::1"),
+        ("", "203.0.113.1", ""),
+    ],
+)
+def test_forwarded_addresses_are_read_from_the_end(peer: str, forwarded: str, address: str) -> None:
+    assert believed(peer, forwarded, [ipaddress.ip_network("10.0.0.0/8")]) == address
 
 
 def test_one_who_is_logged_in_is_not_cut_off_by_a_neighbour_that_guesses(app: Flask) -> None:

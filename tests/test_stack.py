@@ -246,7 +246,9 @@ def test_a_box_that_listens_elsewhere_is_told_in_the_guides_words(
     assert row.verdict is Verdict.CRITICAL and row.drift == "The guide says 8080, Apache is told to listen on 8081."
 
 
-@pytest.mark.parametrize("text", ["port = 0", "port = 'x'", "colour = 1", "hosts = ['a b']", "port ="])
+@pytest.mark.parametrize(
+    "text", ["port = 0", "port = 'x'", "colour = 1", "hosts = ['a b']", "trusted_proxies = ['a']", "port ="]
+)
 def test_a_box_with_a_wrong_choice_is_refused_with_what_was_expected(tmp_path: Path, text: str):
     path = tmp_path / "box.toml"
     path.write_text(text)

@@ -11,6 +11,7 @@ Only the standard library is imported here, so that the supervisor's reach stays
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import os
 import socket
 import tomllib
@@ -21,6 +22,9 @@ from typing import Any
 KIB = 1024
 MIB = 1024 * KIB
 
+
+TOKEN_LEAST = 12
+"""Characters of a token that somebody chose: nothing else bounds how often it is guessed (web/access/attempts.py)."""
 
 BOX = Path("/etc/pairscope")
 """Where a machine that deploy/provision.sh has set up keeps its settings."""
@@ -100,9 +104,11 @@ class Settings:
     public_read: bool = True
     """Reading needs no login."""
     trusted_hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses or networks (``192.0.2.0/24``) of proxies whose ``X-Forwarded-For`` is believed; of nobody else's."""
     secure_cookies: bool = False
     operator_token: str = ""
-    """A token set beforehand (``PAIRSCOPE_OPERATOR_TOKEN`` in the embedded run)."""
+    """A token set beforehand (``PAIRSCOPE_OPERATOR_TOKEN`` in the embedded run), of TOKEN_LEAST characters or more."""
 
     source: str = "embedded"
     """Where these settings come from: a file's path, or ``embedded``."""
@@ -150,6 +156,19 @@ class Settings:
             )
         if self.journal_sync not in ("none", "batch"):
             raise SettingsError(f"{self.source}: journal_sync is {self.journal_sync!r}; expected 'none' or 'batch'")
+        if self.operator_token and len(self.operator_token) < TOKEN_LEAST:
+            raise SettingsError(
+                f"{self.source}: operator_token has {len(self.operator_token)} characters; expected {TOKEN_LEAST} or "
+                "more"
+            )
+        for proxy in self.trusted_proxies:
+            try:
+                ipaddress.ip_network(proxy)
+            except ValueError as error:
+                raise SettingsError(
+                    f"{self.source}: trusted_proxies holds {proxy!r}; expected an address or a network such as "
+                    f"192.0.2.0/24 ({error})"
+                ) from None
 
     @property
     def control(self) -> Path:
@@ -184,7 +203,7 @@ class Settings:
 
 
 _PATHS = {"state", "run"}
-_TUPLES = {"trusted_hosts", "control_users"}
+_TUPLES = {"trusted_hosts", "trusted_proxies", "control_users"}
 
 
 def read(path: str | os.PathLike[str]) -> Settings:
@@ -227,6 +246,11 @@ def embedded(environ: Mapping[str, str] = os.environ) -> Settings:
             raise SettingsError(f"PAIRSCOPE_WORKERS is {workers!r}; expected a whole number from 1 to 32")
         values["workers"] = int(workers)
     if token := environ.get("PAIRSCOPE_OPERATOR_TOKEN"):
+        if len(token) < TOKEN_LEAST:
+            raise SettingsError(
+                f"PAIRSCOPE_OPERATOR_TOKEN has {len(token)} characters; expected {TOKEN_LEAST} or more: it can be "
+                "guessed as often as somebody likes"
+            )
         values["operator_token"] = token
     return Settings(**values)
 

@@ -56,9 +56,15 @@ class Parser(HTTPRequestParser):
 
 
 def server(
-    application: Callable[..., Any], listener: socket.socket, bound: int, threads: int, poll: dict[int, Any]
+    application: Callable[..., Any],
+    listener: socket.socket,
+    bound: int,
+    threads: int,
+    poll: dict[int, Any],
+    proxied: bool = False,
 ) -> TcpWSGIServer:
-    """A server on a listening socket that keeps at most `bound` bytes of a body. Its descriptors stand in `poll`."""
+    """A server on a listening socket that keeps at most `bound` bytes of a body. Its descriptors stand in `poll`.
+    `proxied`: the application itself decides whom it believes what a proxy says."""
     made = create_server(
         application,
         map=poll,
@@ -67,7 +73,7 @@ def server(
         ident="pairscope",
         max_request_body_size=PATIENCE * bound,
         asyncore_use_poll=True,
-        clear_untrusted_proxy_headers=True,
+        clear_untrusted_proxy_headers=not proxied,
     )
     # Of several sockets it would be another class, which hands no class of channels on: bodies would have no bound.
     assert isinstance(made, TcpWSGIServer)

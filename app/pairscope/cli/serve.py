@@ -176,7 +176,12 @@ class Run:
         tempfile.tempdir = str(self._settings.spool)  # where waitress keeps a body while it comes: /tmp may be memory
         application = Compressed(create_app(self._settings))
         self._server = bounded_server(
-            application, self._listener, self._settings.upload_max + FORM_MAX, THREADS, self._poll
+            application,
+            self._listener,
+            self._settings.upload_max + FORM_MAX,
+            THREADS,
+            self._poll,
+            proxied=bool(self._settings.trusted_proxies),
         )
 
     def _serve(self) -> None:

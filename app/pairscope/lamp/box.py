@@ -35,15 +35,15 @@ class BoxError(ValueError):
 
 
 def choices(path: Path = CHOICES) -> dict[str, Any]:
-    """What this box has chosen: ``port``, ``hosts`` (further names that the site answers to), ``workers``, ``node``,
-    ``node_name``."""
+    """What this box has chosen: ``port``, ``hosts`` (further names that the site answers to), ``trusted_proxies``
+    (whose X-Forwarded-For is believed), ``workers``, ``node``, ``node_name``."""
     try:
         chosen = tomllib.loads(path.read_text())
     except OSError as error:
         raise BoxError(f"{path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BoxError(f"{path}: this is not TOML: {error}") from None
-    types = {"port": int, "hosts": list, "workers": int, "node": int, "node_name": str}
+    types = {"port": int, "hosts": list, "trusted_proxies": list, "workers": int, "node": int, "node_name": str}
     for name, value in chosen.items():
         if name not in types:
             raise BoxError(f"{path}: unknown choice {name!r}; expected one of {', '.join(types)}")
@@ -54,6 +54,13 @@ def choices(path: Path = CHOICES) -> dict[str, Any]:
     for host in chosen.get("hosts", []):
         if not isinstance(host, str) or not re.fullmatch(r"[A-Za-z0-9.\[\]:_-]{1,253}", host):
             raise BoxError(f"{path}: hosts holds {host!r}; expected host names without a port")
+    for proxy in chosen.get("trusted_proxies", []):
+        try:
+            ipaddress.ip_network(proxy if isinstance(proxy, str) else "")
+        except ValueError:
+            raise BoxError(
+                f"{path}: trusted_proxies holds {proxy!r}; expected an address or a network such as 192.0.2.0/24"
+            ) from None
     return chosen
 
 
@@ -74,6 +81,7 @@ def installation(chosen: dict[str, Any], addresses: tuple[str, ...] = ()) -> Ins
         socket=SOCKET,
         address="*",
         trusted_hosts=tuple(dict.fromkeys(hosts)),
+        trusted_proxies=tuple(chosen.get("trusted_proxies", ())),
         web_user=WEB,
         web_group=WEB,
         pool_user=POOL,

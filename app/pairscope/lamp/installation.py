@@ -44,6 +44,7 @@ class Installation:
     port: int = 8080
     server_name: str = "localhost"
     trusted_hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")
+    trusted_proxies: tuple[str, ...] = ()
     modules: Path = Path("/usr/lib/apache2/modules")
     wsgi: Path | None = None
     """mod_wsgi built from source; None: Debian's, among the modules."""

@@ -8,6 +8,7 @@ from werkzeug.routing import IntegerConverter, Map
 
 from pairscope import config
 from pairscope.web import access, api, health, live, pages, reach, shell, words
+from pairscope.web.access.forwarded import Forwarded
 from pairscope.web.upload import FIELD_MAX, Request, plain_host
 
 PARTS = (access, shell, pages, live, api, health)
@@ -45,4 +46,5 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     words.register(app)
     for part in PARTS:
         part.register(app)
+    app.wsgi_app = Forwarded(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]  # as Flask's own page says
     return app

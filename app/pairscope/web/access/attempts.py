@@ -1,4 +1,4 @@
-"""Wrong tokens are counted, and whoever sends too many waits. Pure: the clock is an argument."""
+"""Wrong tokens are counted, and whoever sends too many is told to wait. Pure: the clock is an argument."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import threading
 class Attempts:
     """Wrong tokens per address. Counted in this process alone: with P web processes an address has P times as many.
 
-    That is enough against guessing: a token of ours has 256 bits, and one that an operator chose is guarded at P times
-    MOST a minute. An IPv6 address counts as its /64, which one attacker has whole.
+    This tells a program that has a wrong token to leave off. It is no guard against guessing, because a right token is
+    taken all the same: that is the length of a token, 256 bits of ours, and at least config.TOKEN_LEAST characters that
+    an operator chose. An IPv6 address counts as its /64, which one attacker has whole.
     """
 
     MOST = 20

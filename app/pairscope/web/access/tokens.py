@@ -105,7 +105,13 @@ def kept() -> Kept:
 
 
 def attempt(token: str) -> Verified | None:
-    """Verifies a token that somebody sent; None if it is wrong. Raises Problem (429) after too many wrong ones."""
+    """Verifies a token that somebody sent; None if it is wrong. Raises Problem (429) for a wrong one after too many.
+
+    A right one is never refused: whoever guesses behind the same proxy would lock its owner out.
+    """
+    verified = verify(token)
+    if verified is not None:
+        return verified
     attempts = kept().attempts
     seconds = attempts.wait(request.remote_addr, time.monotonic())
     if seconds:
@@ -118,7 +124,5 @@ def attempt(token: str) -> Verified | None:
             ),
             headers={"Retry-After": str(int(seconds) + 1)},
         )
-    verified = verify(token)
-    if verified is None:
-        attempts.wrong(request.remote_addr, time.monotonic())
-    return verified
+    attempts.wrong(request.remote_addr, time.monotonic())
+    return None
