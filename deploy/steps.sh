@@ -99,7 +99,7 @@ do_python_code() {
 
 title_python_environment='Install its libraries'
 done_python_environment() ( {
-    (cd /opt/pairscope/code && [ "$(cat requirements*.txt requirements.txt | cksum)" = "$(cat /opt/pairscope/venv/installed-requirements.txt)" ] && [ "$(cksum <pyproject.toml)" = "$(cat /opt/pairscope/venv/installed-pairscope)" ])
+    (cd /opt/pairscope/code && [ "$(cat requirements*.txt requirements.txt | cksum)" = "$(cat /opt/pairscope/venv/installed-requirements.txt)" ] && [ "$(cat pyproject.toml requirements-build.txt | cksum)" = "$(cat /opt/pairscope/venv/installed-pairscope)" ])
 } >/dev/null 2>&1 )
 leave_python_environment() {
     :

@@ -6,6 +6,7 @@ import email
 import os
 import subprocess
 import tempfile
+import tomllib
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,7 +50,7 @@ def test_its_metadata_are_those_of_the_project(wheel: Path) -> None:
         (place,) = {name.partition("/")[0] for name in archive.namelist() if ".dist-info/" in name}
         said = email.message_from_bytes(archive.read(f"{place}/METADATA"))
         entries = archive.read(f"{place}/entry_points.txt").decode().split("\n")
-    pinned = [line for line in (PROJECT / "requirements.txt").read_text().splitlines() if not line.startswith("#")]
+    pinned = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["dependencies"]
     assert (said["Name"], said["Version"]) == ("pairscope", pairscope.__version__)
     assert sorted(said.get_all("Requires-Dist", [])) == sorted(pinned)
     assert [line for line in entries if line] == ["[console_scripts]", "pairscope = pairscope.cli:main"]

@@ -20,4 +20,4 @@ if __name__ == "__main__":
         sys.exit(f"{sys.argv[0]}: prctl: {os.strerror(ctypes.get_errno())}")
     if os.getppid() != parent:  # it died before the kernel was asked to tell
         sys.exit(1)
-    os.execv(program[0], program)
+    os.execv(program[0], program)  # noqa: S606  # the program that pairscope itself named

@@ -14,7 +14,7 @@ from pathlib import Path
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 MOUNTS = Path("/proc/self/mountinfo")
-PLACES = ("/run", "/dev/shm")
+PLACES = ("/run", "/dev/shm")  # noqa: S108  # compared with mount points; nothing is written there
 """Where systemd mounts a tmpfs once in each boot; file-hierarchy(7)."""
 
 

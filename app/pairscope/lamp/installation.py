@@ -81,7 +81,7 @@ class Installation:
     """True: MariaDB is an instance of our own, beside the system's."""
     database_state: Path = Path("/var/lib/mysql")
     database_log: Path = Path("/var/log/mysql")
-    database_tmp: Path = Path("/tmp")
+    database_tmp: Path = Path("/tmp")  # noqa: S108  # MariaDB's tmpdir, which makes names of its own there
 
     @property
     def wsgi_module(self) -> Path:

@@ -166,7 +166,7 @@ def name(wanted: Path) -> str:
 def _run(wanted: Path) -> Path:
     """A directory with a short path, fresh and nobody else's."""
     choices = ["/run"] if os.geteuid() == 0 else [os.environ.get("XDG_RUNTIME_DIR", "")]
-    for parent in [*choices, tempfile.gettempdir(), "/tmp"]:
+    for parent in [*choices, tempfile.gettempdir(), "/tmp"]:  # noqa: S108  # mkdir below, mode 0700, refuses what stands there
         path = Path(parent) / name(wanted)
         if parent and len(os.fsencode(path)) <= LONGEST and os.access(parent, os.W_OK | os.X_OK):
             break

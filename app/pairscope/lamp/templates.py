@@ -39,7 +39,7 @@ def toml(value: object) -> str:
     return json.dumps(list(value) if isinstance(value, (list, tuple)) else str(value)).replace("\x7f", "\\u007f")
 
 
-_environment = Environment(
+_environment = Environment(  # noqa: S701  # configuration files; each value goes through a filter of its language
     loader=FileSystemLoader(DEPLOY), undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
 )
 _environment.filters.update(apache=apache, cnf=cnf, sql=sql, toml=toml, python=lambda value: repr(str(value)))

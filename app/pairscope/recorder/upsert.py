@@ -58,14 +58,14 @@ class Upsert:
         self.types = b"".join(struct.pack("<H", _type(column)) for column in ordered)
         names = ", ".join(f"`{column.name}`" for column in ordered)
         updates = ", ".join(f"`{column.name}`=VALUES(`{column.name}`)" for column in ordered if column.name not in key)
-        self._statement = f"INSERT INTO `{table.name}` ({names}) VALUES %s ON DUPLICATE KEY UPDATE {updates}"
+        self._statement = f"INSERT INTO `{table.name}` ({names}) VALUES %s ON DUPLICATE KEY UPDATE {updates}"  # noqa: S608  # names of our own tables and columns
         self._row = "(" + ",".join("?" * len(columns)) + ")"
         quoted = ", ".join(f'"{column.name}"' for column in columns)
         excluded = ", ".join(
             f'"{column.name}"=excluded."{column.name}"' for column in columns if column.name not in key
         )
         conflict = ", ".join(f'"{name}"' for name in key)
-        self.sqlite = f'INSERT INTO "{table.name}" ({quoted}) VALUES ({", ".join("?" * len(columns))})'
+        self.sqlite = f'INSERT INTO "{table.name}" ({quoted}) VALUES ({", ".join("?" * len(columns))})'  # noqa: S608  # names of our own tables and columns
         self.sqlite += f" ON CONFLICT ({conflict}) DO UPDATE SET {excluded}"
         """The statement for executemany of the sqlite3 module."""
 

@@ -55,16 +55,23 @@ CHAPTER = Chapter(
         Step(
             id="python-environment",
             title="Install its libraries",
-            purpose="requirements.txt names each library with its version; they go into an environment of their own, "
-            "which also gets the command.",
+            purpose="requirements.txt names each library with its version and its checksums; they go into an "
+            "environment of their own, which also gets the command.",
             commands="VENV=/opt/pairscope/venv PYTHON=/usr/bin/python3 /opt/pairscope/code/script/environment",
             done=(
                 '(cd /opt/pairscope/code && [ "$(cat requirements*.txt requirements.txt | cksum)" = '
                 '"$(cat /opt/pairscope/venv/installed-requirements.txt)" ] && '
-                '[ "$(cksum <pyproject.toml)" = "$(cat /opt/pairscope/venv/installed-pairscope)" ])'
+                '[ "$(cat pyproject.toml requirements-build.txt | cksum)" = '
+                '"$(cat /opt/pairscope/venv/installed-pairscope)" ])'
             ),
             see="`Successfully installed ... flask ... sqlalchemy`, and then `Successfully installed pairscope`",
-            wrong=(("`No matching distribution found`", "PyPI cannot be reached: a proxy goes into /etc/pip.conf"),),
+            wrong=(
+                ("`No matching distribution found`", "PyPI cannot be reached: a proxy goes into /etc/pip.conf"),
+                (
+                    "`THESE PACKAGES DO NOT MATCH THE HASHES`",
+                    "what was fetched is not what requirements.txt means: nothing was installed of it",
+                ),
+            ),
         ),
         Step(
             id="python-choices",

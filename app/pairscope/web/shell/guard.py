@@ -25,7 +25,7 @@ def guarded(context: Context, name: str, instead: str, **more: Any) -> Markup:
     try:
         unreadable = getattr(more.get("row"), "unreadable", None)
         if not unreadable:
-            return Markup(context.environment.get_template(name).render(given))
+            return Markup(context.environment.get_template(name).render(given))  # noqa: S704  # a template escapes
         why = "; ".join(f"{column}: {translated(reason)}" for column, reason in unreadable.items())
     except HTTPException:
         raise
@@ -34,7 +34,7 @@ def guarded(context: Context, name: str, instead: str, **more: Any) -> Markup:
             raise
         current_app.logger.warning("%s cannot be shown: %s: %s", name, type(error).__name__, error)
         why = type(error).__name__
-    return Markup(context.environment.get_template(instead).render({**given, "why": why}))
+    return Markup(context.environment.get_template(instead).render({**given, "why": why}))  # noqa: S704  # a template escapes
 
 
 def drawn(draw: Callable[..., Any], *what: Any) -> Any:
@@ -45,7 +45,7 @@ def drawn(draw: Callable[..., Any], *what: Any) -> Any:
         if isinstance(error, HTTPException) or errors.of(error) is not None:
             raise
         current_app.logger.warning("a drawing cannot be made: %s: %s", type(error).__name__, error)
-        return Markup(render_template("parts/unreadable.html", why=type(error).__name__))
+        return Markup(render_template("parts/unreadable.html", why=type(error).__name__))  # noqa: S704  # a template escapes
 
 
 def register(app: Flask) -> None:
