@@ -15,7 +15,22 @@ from flask_babel import Babel
 
 from pairscope.lab import exports, gallery
 from pairscope.lab import run as schema
-from pairscope.lab.run import NOTHING, UNSET, Failed, Object, Run, State, Step, decode, encode, given, heard, known
+from pairscope.lab.run import (
+    NOTHING,
+    UNSET,
+    Bytes,
+    Failed,
+    Object,
+    Run,
+    State,
+    Step,
+    decode,
+    encode,
+    given,
+    heard,
+    known,
+    piece_of,
+)  # fmt: skip
 from pairscope.web.lab.drawing import moment, timeline
 from pairscope.web.lab.reading import Reading
 from tests.runs import plain, typed
@@ -25,6 +40,8 @@ pytestmark = pytest.mark.process
 PACKAGE = Path(__file__).resolve().parent.parent / "app/pairscope"
 READERS = [
     *PACKAGE.glob("lab/*.py"),
+    *PACKAGE.glob("lab/run/*.py"),
+    *PACKAGE.glob("lab/calls/*.py"),
     *PACKAGE.glob("lab/exports/*.py"),
     *PACKAGE.glob("web/lab/**/*.py"),
     *PACKAGE.glob("web/pages/*.py"),
@@ -181,3 +198,20 @@ def test_to_read_what_one_step_gave_no_state_of_another_is_asked_for() -> None:
     other.asked.clear()
     assert reading.outcome(5) and set(other.asked) == {5}
     assert reading.facts(5) and reading.facts(5) and other.asked.count(5) == 2
+
+
+def test_a_steps_arguments_are_told_apart_by_order_and_by_name(told: dict[str, Any]) -> None:
+    text: Bytes = {"data": "YWI=", "times": 3}
+    changed = json.loads(json.dumps(told))
+    changed["steps"][0]["arguments"] = [3, "NULL", text, [1, text], {"iov": [text, 4]}, {"flags": 0}]
+    step = typed(changed).steps[0]
+    assert step.positional == [3, "NULL", text, [1, text]] and step.named == {"iov": [text, 4], "flags": 0}
+    assert piece_of(text) == (b"ab", 3)
+
+
+@pytest.mark.parametrize("argument", [1.5, True, None, [[1]], {"a": {"b": []}}, {"x" * 65: 1}, -(1 << 63) - 1])
+def test_an_argument_that_no_call_can_have_is_no_run(told: dict[str, Any], argument: Any) -> None:
+    changed = json.loads(json.dumps(told))
+    changed["steps"][0]["arguments"] = [argument]
+    with pytest.raises(msgspec.ValidationError, match=r"steps\[0\]\.arguments\[0\]"):
+        typed(changed)

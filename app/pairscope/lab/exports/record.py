@@ -33,8 +33,10 @@ def load(data: bytes) -> Run:
     if len(data) > LOAD_MAX:
         raise NoRun(f"it is larger than {LOAD_MAX} bytes")
     try:
+        told = msgspec.json.decode(data)
+        _arguments(told)
         run = decode(data)
-        _known(msgspec.json.decode(data), msgspec.to_builtins(run), "$")
+        _known(told, msgspec.to_builtins(run), "$")
     except msgspec.DecodeError as error:  # a ValidationError says at which member
         raise NoRun(f"it is not a run of format 1: {error}") from None
     except (RecursionError, UnicodeDecodeError) as error:
@@ -82,8 +84,6 @@ def _agree_step(where: str, step: Step, state: State, scenario: Scenario, index:
     own = scenario.steps[index]
     if (step.actor, step.call, step.returned) != (own.actor, own.call, own.returned):
         raise NoRun(f"{where} is not that of its scenario")
-    for argument in step.arguments:
-        _argument(where, argument, 0)
     for result in (step.result, *step.completed.values()):
         if result is not None:
             _data(where, result.data, result.option or None, *_pieces(result.message))
@@ -96,6 +96,15 @@ def _agree_step(where: str, step: Step, state: State, scenario: Scenario, index:
 
 def _pieces(message: Message | None) -> list[str]:
     return [] if message is None else [message.control, *(part.data for part in message.parts)]
+
+
+def _arguments(told: Any) -> None:
+    """Whether each argument is one, before the schema says it in msgspec's own words."""
+    steps = told.get("steps") if isinstance(told, dict) else None
+    for number, step in enumerate(steps if isinstance(steps, list) else (), 1):
+        arguments = step.get("arguments") if isinstance(step, dict) else None
+        for argument in arguments if isinstance(arguments, list) else ():
+            _argument(f"step {number}", argument, 0)
 
 
 def _argument(where: str, value: Any, depth: int) -> None:

@@ -459,7 +459,7 @@ def _flags(own: Step) -> int:
 
 def _fds(step: Taken) -> list[int]:
     fds = step.arguments[0]
-    return fds if isinstance(fds, list) else [fds]
+    return [fd for fd in (fds if isinstance(fds, list) else [fds]) if isinstance(fd, int)]
 
 
 def _part(part: Part) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from flask_babel import gettext as _
 
-from pairscope.lab.run import UNSET, Message, Result, Step
+from pairscope.lab.run import UNSET, Bytes, Message, Result, Step, piece_of
 from pairscope.web.words import NOTHING
 
 ROWS_MOST = 32
@@ -93,16 +93,16 @@ def panes(step: Step, completed: Result | None = None, names: Mapping[int, str] 
 def _sent(step: Step) -> list[bytes]:
     """The bytes among a call's arguments."""
     pieces = []
-    for argument in step.arguments:
-        if isinstance(argument, dict) and "iov" in argument:
-            pieces += [_text(part) for part in argument["iov"] if isinstance(part, dict)]
-        elif isinstance(argument, dict) and "data" in argument and step.call in ("write", "send", "pwrite"):
-            pieces.append(_text(argument))
+    if step.call in ("write", "send", "pwrite"):
+        pieces += [_text(argument) for argument in step.positional if isinstance(argument, dict)]
+    if isinstance(parts := step.named.get("iov"), list):
+        pieces += [_text(part) for part in parts if isinstance(part, dict)]
     return pieces
 
 
-def _text(argument: dict[str, Any]) -> bytes:
-    return (base64.b64decode(argument["data"]) * argument["times"])[: 16 * ROWS_MOST * 4]
+def _text(text: Bytes) -> bytes:
+    piece, times = piece_of(text)
+    return (piece * times)[: 16 * ROWS_MOST * 4]
 
 
 def _parts(message: Message | None, data: bytes) -> list[Field]:
