@@ -30,7 +30,7 @@ US, MS, S = 1_000, 1_000_000, 1_000_000_000
 CATALOGUE = [
     JobSpec(
         "compress",
-        "gzip of the input.",
+        "Packs the input with gzip, to be downloaded.",
         120.0,
         True,
         parameters={"level": "From 1 (fast) to 9 (small); 6 if it is not given."},
@@ -38,7 +38,14 @@ CATALOGUE = [
         suffix=".gz",
     ),
     JobSpec("digest", "SHA-256 and size of the input.", 60.0, False),
-    JobSpec("echo", "Says back what it was given.", 10.0, False, quick=True, needs_input=False),
+    JobSpec(
+        "echo",
+        "Answers with the bytes that it was sent, or with the first ones behind a descriptor.",
+        10.0,
+        False,
+        quick=True,
+        needs_input=False,
+    ),
     JobSpec(
         "inspect", "Media type, text encoding, and line, word and byte counts, all from the content.", 120.0, False
     ),

@@ -23,8 +23,6 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 import pytest
-from babel.messages.extract import DEFAULT_KEYWORDS, extract_from_dir
-from babel.messages.frontend import parse_mapping_cfg
 from flask import Flask
 from flask.testing import FlaskClient
 from markupsafe import escape
@@ -48,13 +46,15 @@ from pairscope.web.pages import export
 from pairscope.web.shell import assets, face, listing
 from pairscope.web.tables import PAGE
 from pairscope.work.jobs import catalogue
-from tests import plausible, pools
+from tests import hour, plausible, pools
 from tests.database import MariaDB
 from tests.eventually import eventually
 from tests.plausible import CATALOGUE, MS, History, S
 from tests.refusing import refusing_relay
+from tests.words import extracted
 
 pytestmark = pytest.mark.web
+filled, settings, history = hour.filled, hour.settings, hour.history
 
 WEB = Path(package.__file__).parent / "web"
 PAGES = (
@@ -72,30 +72,6 @@ PAGES = (
     "/database/messages",
     "/login",
 )
-
-
-@pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A state directory with an hour of history, made once: each test gets a copy."""
-    directory = tmp_path_factory.mktemp("filled")
-    made = History(plausible.settings_in(directory))
-    plausible.fill(made)
-    made.close()
-    return directory
-
-
-@pytest.fixture
-def settings(tmp_path: Path, filled: Path) -> Settings:
-    shutil.copytree(filled, tmp_path, dirs_exist_ok=True)
-    return plausible.settings_in(tmp_path)
-
-
-@pytest.fixture
-def history(settings: Settings) -> Iterator[History]:
-    made = History(settings)
-    made.snapshot()
-    yield made
-    made.close()
 
 
 @pytest.fixture
@@ -1479,8 +1455,7 @@ def test_each_colour_of_a_role_or_a_state_can_be_read_on_every_ground(theme: int
 
 def test_what_other_processes_say_of_themselves_is_known_to_gettext() -> None:
     """As pybabel reads it, by babel.cfg."""
-    methods, options = parse_mapping_cfg((WEB / "babel.cfg").open())
-    known = {found[2] for found in extract_from_dir(WEB.parents[2], methods, options, {**DEFAULT_KEYWORDS, "_l": None})}
+    known = extracted().keys()
     assert set(REFUSALS.values()) | {kind.meaning for kind in vocabulary.KINDS} <= known
     specs = [job.spec() for job in catalogue().values()]
     assert {spec.summary for spec in specs} <= known and len(specs) >= 5

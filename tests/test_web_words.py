@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import re
-import shutil
 import sqlite3
 from collections.abc import Iterator
-from gettext import NullTranslations
 from html.parser import HTMLParser
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -24,41 +21,20 @@ from pairscope.lab.language import parse
 from pairscope.lab.reasons import Reason
 from pairscope.lab.stage import manager
 from pairscope.store import errors, runs
+from pairscope.store.cursor import Changed, Known, Row, encode
 from pairscope.store.engine import engine
 from pairscope.web import recorded, sentences
 from pairscope.web.application import create_app
-from tests import plausible
+from tests import hour
 from tests.plausible import History
 from tests.runs import plain
+from tests.words import Wide, wide
 
 pytestmark = pytest.mark.web
+filled, settings, history = hour.filled, hour.settings, hour.history
 
-_KEPT = re.compile(r"%\(\w+\)[sdr]|%%|%[sdr]|<[^>]*>|&#?\w+;")
-"""What is no letter of a message: values, tags, entities."""
-
-
-def wide(message: str) -> str:
-    """A message in this language: each Latin letter is its full width form."""
-    pieces, at = [], 0
-    for kept in _KEPT.finditer(message):
-        pieces += [_wide(message[at : kept.start()]), kept[0]]
-        at = kept.end()
-    return "".join(pieces) + _wide(message[at:])
-
-
-def _wide(text: str) -> str:
-    return "".join(chr(ord(letter) + 0xFEE0) if letter.isascii() and letter.isalpha() else letter for letter in text)
-
-
-class Wide(NullTranslations):
-    def gettext(self, message: str) -> str:
-        return wide(message)
-
-    def ngettext(self, one: str, many: str, count: int) -> str:
-        return wide(one if count == 1 else many)
-
-    ugettext, ungettext = gettext, ngettext
-
+NASTY = False
+"""Rows that nobody would write hold texts of nobody here (tests/hour.py)."""
 
 _ENGLISH = re.compile(
     r"(?<![\w-])(the|is|are|was|were|not|no|of|to|and|in|it|its|has|have|had|may|cannot|for|with|from|by|at|on|which|that|this|nobody|expected|line)(?![\w-])",
@@ -123,30 +99,6 @@ def english(page: str, *others: str) -> list[str]:
     is."""
     texts = {re.sub("|".join(others), "", text) if others else text for text in Read(page).found}
     return sorted(text for text in texts if _ENGLISH.search(text) and re.search(r"[A-Za-z]{2}\W+[A-Za-z]{2}", text))
-
-
-@pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A state directory with an hour of history."""
-    directory = tmp_path_factory.mktemp("filled")
-    made = History(plausible.settings_in(directory))
-    plausible.fill(made, nasty=False)
-    made.close()
-    return directory
-
-
-@pytest.fixture
-def settings(tmp_path: Path, filled: Path) -> Settings:
-    shutil.copytree(filled, tmp_path, dirs_exist_ok=True)
-    return plausible.settings_in(tmp_path)
-
-
-@pytest.fixture
-def history(settings: Settings) -> Iterator[History]:
-    made = History(settings)
-    made.snapshot()
-    yield made
-    made.close()
 
 
 @pytest.fixture
@@ -393,3 +345,26 @@ def test_why_something_is_not_shown_and_how_a_caller_ended_are_translated_on_a_r
         run["steps"][3]["result"]["ended"] == "exit status 3"
         and wide("exit status") + " 3" in client.get(f"/lab/runs/{identity}?step=4").text
     )
+
+
+NAMES = (r'(?<= )[a-z-]+(, [a-z-]+|, "[a-z ]+")+',)
+"""Those of fields and their values, as a filter takes them."""
+
+
+@pytest.mark.parametrize("query", [
+    "kind:nothing", "worker:two", "since:never", "job:\u20261234", "size:huge", "state:odd", "nofield:1", "kind:",
+    "kind:task OR worker:2", "kind:task OR kind:result", "kind:task AND worker:2", "kind:>task", '"open', "-",
+    "latency:5parsecs",
+])  # fmt: skip
+def test_what_is_wrong_with_a_filter_is_told_in_the_language_of_the_page(client: FlaskClient, query: str) -> None:
+    for name in ("messages", "jobs", "workers", "transfers"):
+        page = client.get(f"/{name}", query_string={"q": query})
+        assert english(page.text, *RECORDED, TERM, *NAMES, f"^{name}") == [], name
+    assert client.get("/messages", query_string={"q": query}).status_code == 400
+
+
+@pytest.mark.parametrize("cursor", ["!", "kwM", encode(Row("jobs", (1,))), encode(Known({0: Changed(1)}))])
+def test_what_is_wrong_with_a_cursor_is_told_in_the_language_of_the_page(client: FlaskClient, cursor: str) -> None:
+    for path in ("/messages", "/messages/export.csv", "/database/messages"):
+        page = client.get(path, query_string={"before": cursor})
+        assert page.status_code == 400 and wide("cursor") in page.text and english(page.text) == [], path

@@ -11,6 +11,8 @@ import binascii
 
 import msgspec
 
+from pairscope.sentence import phrase
+
 LARGEST = (1 << 63) - 1
 
 Key = tuple[int | str, ...]
@@ -59,9 +61,9 @@ def row(text: str, table: str, types: tuple[type, ...]) -> Key:
     """The key in a page's cursor. `types` are those of the table's key. Raises CursorError."""
     found = _read(text)
     if not isinstance(found, Row):
-        raise CursorError("this cursor follows changes; expected one that came with a page")
+        raise CursorError(phrase("this cursor follows changes; expected one that came with a page"))
     if found.table != table:
-        raise CursorError(f"this cursor belongs to {found.table[:16]!r}; expected one of {table!r}")
+        raise _other(found.table, table)
     return _key(found.key, types)
 
 
@@ -69,15 +71,21 @@ def known(text: str, table: str, types: tuple[type, ...]) -> dict[int, Changed]:
     """The nodes' positions in a cursor that follows changes. Raises CursorError."""
     found = _read(text)
     if not isinstance(found, Known):
-        raise CursorError("this cursor came with a page; expected one that follows changes")
+        raise CursorError(phrase("this cursor came with a page; expected one that follows changes"))
     if found.table not in ("", table):
-        raise CursorError(f"this cursor belongs to {found.table[:16]!r}; expected one of {table!r}")
+        raise _other(found.table, table)
     for node, changed in found.nodes.items():
         if not 0 <= node < 1024 or not 0 <= changed.change <= LARGEST:
-            raise CursorError("this is not a cursor: its numbers are out of range")
+            raise CursorError(phrase("this is not a cursor: its numbers are out of range"))
         if changed.key:
             _key(changed.key, types)
     return found.nodes
+
+
+def _other(table: str, wanted: str) -> CursorError:
+    return CursorError(
+        phrase("this cursor belongs to %(table)r; expected one of %(wanted)r", table=table[:16], wanted=wanted)
+    )
 
 
 def follows_changes(text: str) -> bool:
@@ -92,11 +100,13 @@ def _read(text: str) -> Row | Known:
         )
         return found
     except (UnicodeEncodeError, binascii.Error, msgspec.MsgspecError, RecursionError):
-        raise CursorError("this is not a cursor: take one from a page or an answer, whole and unchanged") from None
+        raise CursorError(
+            phrase("this is not a cursor: take one from a page or an answer, whole and unchanged")
+        ) from None
 
 
 def _key(key: Key, types: tuple[type, ...]) -> Key:
     fits = len(key) == len(types) and all(type(part) is kind for part, kind in zip(key, types))
     if not fits or any(isinstance(part, int) and abs(part) > LARGEST for part in key):
-        raise CursorError("this is not a cursor: its key does not fit the table")
+        raise CursorError(phrase("this is not a cursor: its key does not fit the table"))
     return key

@@ -19,6 +19,7 @@ from pairscope.web import reach
 from pairscope.web.access import reader_required
 from pairscope.web.pages import jobs, overview, workers
 from pairscope.web.problems import Problem
+from pairscope.web.recorded import translated
 from pairscope.web.shell import listing, strip
 from pairscope.web.tables import PAGE, TABLES
 
@@ -87,9 +88,9 @@ def _answer(name: str, parts: dict[str, Any], context: dict[str, Any], limit: in
         moving = [part for part in request.args.get("moving", "").split(",") if part]
         update = listing.since(reach.history(), shown, chosen, request.args.get("cursor", ""), moving, limit)
     except FilterError as error:
-        raise Problem("wrong-query", str(error)) from None
+        raise Problem("wrong-query", translated(error.args[0])) from None
     except CursorError as error:
-        raise Problem("wrong-cursor", str(error)) from None
+        raise Problem("wrong-cursor", translated(error.args[0])) from None
     changed = _changed(parts)
     if update is None and not changed:
         return Response(status=204)

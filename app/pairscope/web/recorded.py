@@ -14,6 +14,7 @@ import itertools
 import re
 from collections.abc import Iterator
 
+from flask_babel import get_domain
 from flask_babel import gettext as _
 
 from pairscope.client.client import Away
@@ -21,6 +22,7 @@ from pairscope.ipc import nesting
 from pairscope.ipc.vocabulary import REFUSALS
 from pairscope.lab.exports.lines import VERDICTS
 from pairscope.lab.reasons import Reason
+from pairscope.sentence import Sentence
 from pairscope.store import errors, models, told
 
 LONGEST = 4096
@@ -65,7 +67,11 @@ def templates() -> Iterator[str]:
 
 
 def translated(text: str) -> str:
-    """What was recorded, with each sentence of it that is known in the language of who reads."""
+    """In the language of who reads: what was made here, by its template; of what was recorded, each sentence that is
+    known."""
+    if isinstance(text, Sentence):
+        words = get_domain().get_translations()
+        return text.told(words.gettext, words.ngettext)
     return _translated(text, 0) if len(text) <= LONGEST else text
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
+from pairscope.sentence import phrase
 from pairscope.store.filter.fields import FIELDS, TEXT, Field
 from pairscope.store.filter.grammar import FilterError, Term, terms
 from pairscope.store.filter.tree import Any, Compare, Contains, Node
@@ -45,11 +46,20 @@ def _says(term: Term, fields: Mapping[str, Field], table: str) -> Node:
         return Any(tuple(Contains(column, term.values[0][2]) for column in TEXT[table]))
     if term.field in fields:
         return Any(tuple(_alternative(fields[term.field], *value) for value in term.values))
-    hint = f'expected one of {", ".join(fields)}; put text that has a colon in "quotes"'
-    raise FilterError(f"{table} have no field {term.field!r}; {hint}", term.column)
+    raise FilterError(
+        phrase(
+            '%(table)s have no field %(field)r; expected one of %(known)s; put text that has a colon in "quotes"',
+            table=table,
+            field=term.field,
+            known=", ".join(fields),
+        ),
+        term.column,
+    )
 
 
 def _alternative(field: Field, column: int, operator: str, value: str) -> Node:
     if operator and not field.ordered:
-        raise FilterError(f"{field.name} has no order; expected {field.example}", column)
+        raise FilterError(
+            phrase("%(field)s has no order; expected %(example)s", field=field.name, example=field.example), column
+        )
     return field.read(operator, value, column + len(operator))

@@ -9,6 +9,8 @@ import dataclasses
 import re
 from collections.abc import Iterable, Iterator
 
+from pairscope.sentence import phrase
+
 LENGTH = 1000
 """Characters that a filter may have."""
 
@@ -37,7 +39,10 @@ class Term:
 def terms(text: str) -> list[Term]:
     """The terms of a filter in the order in which they are written. Raises FilterError."""
     if len(text) > LENGTH:
-        raise FilterError(f"this filter has {len(text)} characters; expected at most {LENGTH}", LENGTH)
+        raise FilterError(
+            phrase("this filter has %(count)s characters; expected at most %(most)s", count=len(text), most=LENGTH),
+            LENGTH,
+        )
     written = list(_terms(text))
     for before, term, after in zip(written, written[1:], written[2:]):
         _refuse_connective(text, before, term, after)
@@ -68,7 +73,7 @@ def _terms(text: str) -> Iterator[Term]:
                 at = operator.end() if operator else at
                 value, at = _value(text, at, _ENDS_VALUE)
                 if not value:
-                    raise FilterError(f"{name[1]}: has no value", min(at, len(text) - 1))
+                    raise FilterError(phrase("%(field)s: has no value", field=name[1]), min(at, len(text) - 1))
                 values.append((place, operator[0] if operator else "", value))
                 if at >= len(text) or text[at] != ",":
                     break
@@ -78,7 +83,7 @@ def _terms(text: str) -> Iterator[Term]:
             value, end = _value(text, at, _ENDS_WORD)
             if not value:
                 raise FilterError(
-                    "there is nothing to search for; expected a word, text in quotes, or field:value", start
+                    phrase("there is nothing to search for; expected a word, text in quotes, or field:value"), start
                 )
             values.append((at, "", value))
             at = end
@@ -105,7 +110,7 @@ def _value(text: str, at: int, ends: re.Pattern[str]) -> tuple[str, int]:
         value.append(text[place])
         place += 1
     if place >= len(text):
-        raise FilterError("this quote is not closed", at)
+        raise FilterError(phrase("this quote is not closed"), at)
     return "".join(value), place + 1
 
 
@@ -115,13 +120,18 @@ def _refuse_connective(text: str, before: Term, term: Term, after: Term) -> None
         return
     word = term.values[0][2]
     if word == "AND":
-        right = "leave it out: terms side by side must all hold"
+        right: str = phrase("leave it out: terms side by side must all hold")
     else:
         alike = before.field and before.field == after.field and not (before.negated or after.negated)
         values = as_written((operator + value for _, operator, value in (*before.values, *after.values)), ",")
         right = (
-            f"write {before.field}:{values}"
+            phrase("write %(field)s:%(values)s", field=before.field, values=values)
             if alike
-            else "write field:this,that for any of several values of one field"
+            else phrase("write field:this,that for any of several values of one field")
         )
-    raise FilterError(f'{word} joins nothing here; {right}. "{word}" in quotes searches that text', term.column)
+    raise FilterError(
+        phrase(
+            '%(word)s joins nothing here; %(right)s. "%(word)s" in quotes searches that text', word=word, right=right
+        ),
+        term.column,
+    )

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 
 from pairscope.ipc.identity import TIME_SHIFT
 from pairscope.ipc.vocabulary import CALLERS
+from pairscope.sentence import phrase
 from pairscope.store.filter.grammar import FilterError, as_written
 from pairscope.store.filter.tree import All, Among, Any, Begins, Compare, Known, Node, Not, Set
 from pairscope.store.models import IN_ORDER, KILLED_FOR
@@ -52,7 +53,7 @@ def one_of(column: str, words: Mapping[str, str] | Sequence[str]) -> Read:
     def read(_operator: str, value: str, at: int) -> Node:
         found = known.get(value.lower(), value.lower())
         if found not in known.values():
-            raise FilterError(f"{value!r} is not known here; expected one of {as_written(known)}", at)
+            raise FilterError(_unknown(value, as_written(known)), at)
         return Compare(column, "=", found)
 
     return read
@@ -71,7 +72,9 @@ def word(column: str, shown: Mapping[str, str] = {}) -> Read:
         if value.lower() in known:
             return Compare(column, "=", known[value.lower()])
         if not re.fullmatch(r"[\w.+-]{1,24}", value, re.ASCII):
-            raise FilterError(f"{value!r} is no name; expected letters, digits, '-', '_', '.' or '+'", at)
+            raise FilterError(
+                phrase("%(value)r is no name; expected letters, digits, '-', '_', '.' or '+'", value=value), at
+            )
         return Compare(column, "=", value)
 
     return read
@@ -82,7 +85,7 @@ def either(read_sender: Read, read_receiver: Read) -> Read:
     return lambda operator, value, at: Any((read_sender(operator, value, at), read_receiver(operator, value, at)))
 
 
-def number(column: str, units: Mapping[str, int] = {}, expected: str = "a whole number") -> Read:
+def number(column: str, units: Mapping[str, int] = {}, expected: str = phrase("a whole number")) -> Read:
     """A whole number, or with `units` one in any of these."""
     return lambda operator, value, at: Compare(column, operator or "=", _amount(value, at, units, expected))
 
@@ -95,8 +98,14 @@ def identity(column: str) -> Read:
         if re.fullmatch(r"(\u2026|\.\.\.)\d+", value, re.ASCII) or (
             re.fullmatch(r"\d{1,7}", value, re.ASCII) and int(value) < SHORTEST
         ):
-            where = "it ends the address of the job's page, to which the short one links"
-            raise FilterError(f"{value!r} is the end of an id, as tables show it; expected the whole id: {where}", at)
+            raise FilterError(
+                phrase(
+                    "%(value)r is the end of an id, as tables show it; expected the whole id: it ends the address of "
+                    "the job's page, to which the short one links",
+                    value=value,
+                ),
+                at,
+            )
         return whole(operator, value, at)
 
     return read
@@ -104,12 +113,12 @@ def identity(column: str) -> Read:
 
 def size(column: str) -> Read:
     """Bytes, in any unit of SIZES."""
-    return number(column, SIZES, "a size such as 4096, 4KiB or 1.5MiB")
+    return number(column, SIZES, phrase("a size such as 4096, 4KiB or 1.5MiB"))
 
 
 def duration(column: str) -> Read:
     """Nanoseconds, in any unit of DURATIONS."""
-    return number(column, DURATIONS, "a duration such as 500us, 5ms or 1.5s")
+    return number(column, DURATIONS, phrase("a duration such as 500us, 5ms or 1.5s"))
 
 
 def since(column: str, start: Callable[[int], int] = lambda ns: ns) -> Read:
@@ -117,15 +126,21 @@ def since(column: str, start: Callable[[int], int] = lambda ns: ns) -> Read:
 
     def read(_operator: str, value: str, at: int) -> Node:
         if re.fullmatch(r"\d+(\.\d+)?[a-zA-Z]+", value, re.ASCII):
-            ago = _amount(value, at, AGES, "an age such as 30s, 10m, 2h or 7d")
+            ago = _amount(value, at, AGES, phrase("an age such as 30s, 10m, 2h or 7d"))
             return Compare(column, ">=", start(max(0, time.time_ns() - ago)))
         try:
             moment = datetime.fromisoformat(value)
             ns = int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1_000_000_000)
             return Compare(column, ">=", start(ns))
         except (ValueError, OverflowError):
-            expected = "expected an age such as 10m, 2h or 7d, or a time in UTC such as 2026-01-31T12:00"
-            raise FilterError(f"{value!r} is no time; {expected}", at) from None
+            raise FilterError(
+                phrase(
+                    "%(value)r is no time; expected an age such as 10m, 2h or 7d, or a time in UTC such as "
+                    "2026-01-31T12:00",
+                    value=value,
+                ),
+                at,
+            ) from None
 
     return read
 
@@ -143,16 +158,22 @@ def life(_operator: str, value: str, at: int) -> Node:
         case "died":
             ours, disorder = Not(Among("role", tuple(sorted(CALLERS)))), Not(Among("exit", IN_ORDER))
             return All((ended, unasked, ours, disorder, Not(Begins("exit", KILLED_FOR))))
-    raise FilterError(f"{value!r} is not known here; expected one of alive, ended, killed, died", at)
+    raise FilterError(_unknown(value, "alive, ended, killed, died"), at)
+
+
+def _unknown(value: str, known: str) -> str:
+    return phrase("%(value)r is not known here; expected one of %(known)s", value=value, known=known)
 
 
 def _amount(value: str, column: int, units: Mapping[str, int], expected: str) -> int:
     found = re.fullmatch(r"(\d{1,19})(\.\d{1,9})?\s*([a-zA-Zµ]*)", value, re.ASCII if not units else 0)
     if not found or ((found[3] or found[2]) and not units) or found[3].lower() not in {"", *units}:
-        raise FilterError(f"{value!r} is not {expected}", column)
+        raise FilterError(phrase("%(value)r is not %(expected)s", value=value, expected=expected), column)
     whole, fraction, unit = found.groups()
     factor = units.get(unit.lower(), 1)
     amount = int(whole) * factor + (int(float(fraction) * factor) if fraction else 0)
     if amount > LARGEST:
-        raise FilterError(f"{value!r} is too large; expected at most {LARGEST}", column)
+        raise FilterError(
+            phrase("%(value)r is too large; expected at most %(most)s", value=value, most=LARGEST), column
+        )
     return amount

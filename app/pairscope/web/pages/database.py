@@ -14,6 +14,7 @@ from pairscope.web import reach
 from pairscope.web.access import is_operator, reader_required
 from pairscope.web.pages.routes import blueprint
 from pairscope.web.problems import Problem
+from pairscope.web.recorded import translated
 from pairscope.web.words import clip, moment, visible
 
 PAGE = 50
@@ -79,7 +80,7 @@ def table(name: str) -> Any:
     try:
         page = inventory.rows(session, defined, request.args.get("before"), PAGE)
     except CursorError as error:
-        raise Problem("wrong-cursor", str(error)) from None
+        raise Problem("wrong-cursor", translated(error.args[0])) from None
     return render_template(
         "database_table.html",
         name=name,

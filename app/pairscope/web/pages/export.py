@@ -26,6 +26,7 @@ from pairscope.store.filter import Filter, FilterError, parse
 from pairscope.web import reach
 from pairscope.web.access import reader_required
 from pairscope.web.problems import Problem
+from pairscope.web.recorded import translated
 from pairscope.web.tables import TABLES, Table
 
 MOST = 100_000
@@ -55,10 +56,10 @@ def download(name: str, form: str) -> Any:
         file.seek(0)
     except FilterError as error:
         file.close()
-        raise Problem("wrong-query", str(error)) from None
+        raise Problem("wrong-query", translated(error.args[0])) from None
     except CursorError as error:
         file.close()
-        raise Problem("wrong-cursor", str(error)) from None
+        raise Problem("wrong-cursor", translated(error.args[0])) from None
     except BaseException:
         file.close()
         raise

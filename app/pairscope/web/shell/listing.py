@@ -10,11 +10,13 @@ from flask import Response, render_template, request, url_for
 from flask_babel import gettext as _
 from sqlalchemy.orm import Session
 
+from pairscope.sentence import phrase
 from pairscope.store import queries
 from pairscope.store.cursor import CursorError
 from pairscope.store.filter import FIELDS, Filter, FilterError, parse
 from pairscope.web import reach
 from pairscope.web.problems import Problem
+from pairscope.web.recorded import translated
 from pairscope.web.shell import strip
 from pairscope.web.tables import PAGE, TABLES, Table
 
@@ -87,7 +89,7 @@ def _gone(session: Session, table: Table, chosen: Filter, moving: Sequence[str])
     try:
         keys = {table.key(name): name for name in moving[: 2 * PAGE]}
     except ValueError:
-        raise CursorError("the rows to look after are not named as they were on the page") from None
+        raise CursorError(phrase("the rows to look after are not named as they were on the page")) from None
     still = queries.still(session, table.name, chosen, list(keys))
     return [name for key, name in keys.items() if key not in still]
 
@@ -110,9 +112,9 @@ def answer(
     try:
         listing = read(reach.history(), table, parse(text, name), before, after)
     except FilterError as error:
-        problem = Wrong(str(error), error.column)
+        problem = Wrong(translated(error.args[0]), error.column)
     except CursorError as error:
-        raise Problem("wrong-cursor", str(error)) from None
+        raise Problem("wrong-cursor", translated(error.args[0])) from None
     if not text and not before and not after:
         context["empty"] = nothing
     if problem:
