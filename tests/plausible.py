@@ -449,7 +449,7 @@ def settings_in(directory: Path, **more: Any) -> Settings:
     usual: dict[str, Any] = {
         "state": directory,
         "run": directory / "run",
-        "operator_token": "operator",
+        "operator_token": "operator-token",
         "source": "test",
     }
     return Settings(**usual | more)

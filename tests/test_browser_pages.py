@@ -225,7 +225,7 @@ def log_in(browser: Chrome, site: Site) -> None:
     """On the page of the jobs, as an operator, whoever has been before."""
     browser.get(site.address + "/login?next=/jobs")
     for field in browser.find_elements(By.NAME, "token"):
-        field.send_keys("operator")
+        field.send_keys("operator-token")
         browser.find_element(By.CSS_SELECTOR, "main button.primary").click()
 
 

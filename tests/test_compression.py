@@ -78,13 +78,13 @@ def test_what_holds_a_secret_is_not_compressed(fresh: FlaskClient) -> None:
     login = fresh.get("/login?token=x", headers=GZIP)
     assert "Content-Encoding" not in login.headers and "csrf_token" in login.text
     token = re.search(r'name="csrf_token" value="([^"]+)"', login.text)
-    assert token and fresh.post("/login", data={"token": "operator", "csrf_token": token[1]}).status_code == 303
+    assert token and fresh.post("/login", data={"token": "operator-token", "csrf_token": token[1]}).status_code == 303
     page = fresh.get("/messages?q=csrf_token", headers=GZIP)
     assert "Content-Encoding" not in page.headers and "csrf_token" in page.text
     other = fresh.application.test_client()
     assert (
         "Content-Encoding"
-        not in other.get("/api/v1/messages", headers={**GZIP, "Authorization": "Bearer operator"}).headers
+        not in other.get("/api/v1/messages", headers={**GZIP, "Authorization": "Bearer operator-token"}).headers
     )
     assert other.get("/api/v1/messages", headers=GZIP).headers["Content-Encoding"] == "gzip", "what everybody may read"
 

@@ -291,7 +291,7 @@ def test_only_an_operator_is_shown_what_changes_something(site: Flask) -> None:
     assert "Log in to send one" in stranger and "Drop a file here" not in stranger and 'type="file"' not in stranger
     assert "/workers/scale" not in client.get("/workers").text
     token = attribute(client.get("/login").text, 'name="csrf_token" value')
-    assert client.post("/login", data={"csrf_token": token, "token": "operator"}).status_code == 303
+    assert client.post("/login", data={"csrf_token": token, "token": "operator-token"}).status_code == 303
     assert "Send it" in client.get("/jobs").text and "Drop a file here" in client.get("/jobs").text
     assert "/workers/scale" in client.get("/workers").text and "/workers/1/signal" in client.get("/workers").text
 
@@ -1348,7 +1348,7 @@ def test_every_example_of_the_apis_description_is_taken(site: Flask, client: Fla
     """Without a pool what is asked for cannot be done, and is understood."""
     described = client.get("/api/v1/openapi.json").get_json()
     schemas = described["components"]["schemas"]
-    bearer = {"Authorization": "Bearer operator"}
+    bearer = {"Authorization": "Bearer operator-token"}
     tried = []
     for path, methods in described["paths"].items():
         for method, operation in ((name, one) for name, one in methods.items() if name != "parameters"):
