@@ -110,7 +110,7 @@ case $holder in
 '' | apache2\ *) ;;
 *) fail "port $port is held by $holder. Stop that, or choose another: PAIRSCOPE_PORT=8081 deploy/provision.sh. Nothing was changed." ;;
 esac
-if [ -n "$holder" ] && ! grep -qs "^Listen $port\$" /etc/apache2/conf-available/pairscope-port.conf; then
+if [ -n "$holder" ] && ! grep -qsE "^Listen (127\.0\.0\.1:)?$port\$" /etc/apache2/conf-available/pairscope-port.conf; then
     fail "port $port is held by another site of this machine's Apache. Choose another: PAIRSCOPE_PORT=8081 deploy/provision.sh. Nothing was changed."
 fi
 holder80=$(ss -Hltnp 'sport = :80' 2>/dev/null | sed -n 's/.*users:(("\([^"]*\)",pid=\([0-9]*\).*/\1 (process \2)/p' | head -n 1)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import os
+import re
 import socket
 import tomllib
 from collections.abc import Mapping
@@ -103,10 +104,17 @@ class Settings:
 
     public_read: bool = True
     """Reading needs no login."""
+    public_outputs: bool = False
+    """True: payloads, names of files, and what jobs found and made can be read wherever rows can; False: they need a
+    login. docs/security.md says which fields these are."""
     trusted_hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")
     trusted_proxies: tuple[str, ...] = ()
-    """Addresses or networks (``192.0.2.0/24``) of proxies whose ``X-Forwarded-For`` is believed; of nobody else's."""
+    """Addresses and networks of the proxies in front: only they are believed when they say who asks, by which scheme
+    and for which host (X-Forwarded-For, -Proto, -Host)."""
+    prefix: str = ""
+    """Path below which a proxy shows this site, such as ``/pairscope``, whether it takes that off or not."""
     secure_cookies: bool = False
+    """True: browsers send the login's cookie over https only."""
     operator_token: str = ""
     """A token set beforehand (``PAIRSCOPE_OPERATOR_TOKEN`` in the embedded run), of TOKEN_LEAST characters or more."""
 
@@ -169,6 +177,11 @@ class Settings:
                     f"{self.source}: trusted_proxies holds {proxy!r}; expected an address or a network such as "
                     f"192.0.2.0/24 ({error})"
                 ) from None
+        if self.prefix and not re.fullmatch(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+", self.prefix):
+            raise SettingsError(
+                f"{self.source}: prefix is {self.prefix!r}; expected a path such as /pairscope, without a slash at its "
+                "end, or nothing"
+            )
 
     @property
     def control(self) -> Path:
@@ -222,25 +235,33 @@ def read(path: str | os.PathLike[str]) -> Settings:
     for name in _PATHS:
         if name not in values:
             raise SettingsError(f"{path}: {name} is missing; expected the path of a directory")
+    return made(str(path), values)
+
+
+def made(source: str, values: Mapping[str, Any]) -> Settings:
+    """Settings from the values that TOML has for them. Raises SettingsError naming `source`, the setting and what was
+    expected."""
     types = {field.name: field.type for field in dataclasses.fields(Settings)}
+    taken = dict(values)
     for name, value in values.items():
         if name in _TUPLES:
             if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-                raise SettingsError(f"{path}: {name} is {value!r}; expected a list of strings")
-            values[name] = tuple(value)
+                raise SettingsError(f"{source}: {name} is {value!r}; expected a list of strings")
+            taken[name] = tuple(value)
         elif types[name] == "Path" and (not isinstance(value, str) or not value):
-            raise SettingsError(f"{path}: {name} is {value!r}; expected the path of a directory")
+            raise SettingsError(f"{source}: {name} is {value!r}; expected the path of a directory")
         elif types[name] == "str" and not isinstance(value, str):
-            raise SettingsError(f"{path}: {name} is {value!r}; expected a string")
+            raise SettingsError(f"{source}: {name} is {value!r}; expected a string")
         elif types[name] == "bool" and not isinstance(value, bool):
-            raise SettingsError(f"{path}: {name} is {value!r}; expected true or false")
-    return Settings(source=str(path), **values)
+            raise SettingsError(f"{source}: {name} is {value!r}; expected true or false")
+    return Settings(source=source, **taken)
 
 
 def embedded(environ: Mapping[str, str] = os.environ) -> Settings:
-    """Settings of the embedded run: SQLite, state under ``PAIRSCOPE_STATE`` (default ``var``), no file."""
+    """Settings of the embedded run: SQLite, state under ``PAIRSCOPE_STATE`` (default ``var``), no file. It listens on
+    the loopback, so whoever reaches it is at this machine: outputs are public."""
     state = Path(environ.get("PAIRSCOPE_STATE") or "var").absolute()
-    values: dict[str, Any] = {"state": state, "run": state / "run", "source": "embedded"}
+    values: dict[str, Any] = {"state": state, "run": state / "run", "source": "embedded", "public_outputs": True}
     if workers := environ.get("PAIRSCOPE_WORKERS"):
         if not workers.isdecimal():
             raise SettingsError(f"PAIRSCOPE_WORKERS is {workers!r}; expected a whole number from 1 to 32")

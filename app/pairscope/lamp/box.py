@@ -21,6 +21,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pairscope import config
 from pairscope.config import BOX
 from pairscope.lamp.installation import Installation
 from pairscope.lamp.templates import fill
@@ -34,41 +35,72 @@ class BoxError(ValueError):
     """box.toml is wrong, or MariaDB cannot be asked; the text says what was expected."""
 
 
+ADDRESSES = ("*", "127.0.0.1")
+"""Where a box may listen: at all of its addresses, or for a proxy on the same machine."""
+CHOSEN = (
+    "public_read",
+    "public_outputs",
+    "secure_cookies",
+    "lab_open",
+    "journal_sync",
+    "history_rows",
+    "stop_grace",
+    "trusted_proxies",
+    "prefix",
+)
+"""Settings of pairscope.config that a box may choose and that go into its files as they are."""
+NAMES = ("port", "address", "hosts", "workers", "node", "node_name", "trusted_hosts", *CHOSEN)
+"""Everything that a box may choose: docs/stack.md."""
+ALWAYS = ("localhost", "127.0.0.1", "[::1]")
+"""Names that a box answers to whatever it chooses: provisioning and its checks ask there."""
+
+
 def choices(path: Path = CHOICES) -> dict[str, Any]:
-    """What this box has chosen: ``port``, ``hosts`` (further names that the site answers to), ``trusted_proxies``
-    (whose X-Forwarded-For is believed), ``workers``, ``node``, ``node_name``."""
+    """What this box has chosen, of NAMES. Raises BoxError naming the choice and what was expected."""
     try:
         chosen = tomllib.loads(path.read_text())
     except OSError as error:
         raise BoxError(f"{path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BoxError(f"{path}: this is not TOML: {error}") from None
-    types = {"port": int, "hosts": list, "trusted_proxies": list, "workers": int, "node": int, "node_name": str}
-    for name, value in chosen.items():
-        if name not in types:
-            raise BoxError(f"{path}: unknown choice {name!r}; expected one of {', '.join(types)}")
-        if type(value) is not types[name]:
-            raise BoxError(f"{path}: {name} is {value!r}; expected {types[name].__name__}")
-    if not 0 < chosen.get("port", 8080) < 65536:
-        raise BoxError(f"{path}: port is {chosen['port']}; expected a number from 1 to 65535")
-    for host in chosen.get("hosts", []):
-        if not isinstance(host, str) or not re.fullmatch(r"[A-Za-z0-9.\[\]:_-]{1,253}", host):
-            raise BoxError(f"{path}: hosts holds {host!r}; expected host names without a port")
-    for proxy in chosen.get("trusted_proxies", []):
-        try:
-            ipaddress.ip_network(proxy if isinstance(proxy, str) else "")
-        except ValueError:
-            raise BoxError(
-                f"{path}: trusted_proxies holds {proxy!r}; expected an address or a network such as 192.0.2.0/24"
-            ) from None
+    for name in chosen:
+        if name not in NAMES:
+            raise BoxError(f"{path}: unknown choice {name!r}; expected one of {', '.join(NAMES)}")
+    port = chosen.get("port", 8080)
+    if type(port) is not int or not 0 < port < 65536:
+        raise BoxError(f"{path}: port is {port!r}; expected a number from 1 to 65535")
+    address = chosen.get("address", "*")
+    if address not in ADDRESSES:
+        raise BoxError(
+            f"{path}: address is {address!r}; expected '*', which is all addresses of this machine, or '127.0.0.1'"
+        )
+    for name in ("hosts", "trusted_hosts"):
+        names = chosen.get(name, [])
+        if not isinstance(names, list):
+            raise BoxError(f"{path}: {name} is {names!r}; expected a list of host names")
+        for host in names:
+            if not isinstance(host, str) or not re.fullmatch(r"[A-Za-z0-9.\[\]:_-]{1,253}", host):
+                raise BoxError(f"{path}: {name} holds {host!r}; expected host names without a port")
+    if "hosts" in chosen and "trusted_hosts" in chosen:
+        raise BoxError(
+            f"{path}: hosts and trusted_hosts are both given; expected hosts, which adds to this machine's own names, "
+            "or trusted_hosts, which takes their place"
+        )
+    settings = {name: value for name, value in chosen.items() if name not in ("port", "address", "hosts")}
+    try:
+        config.made(str(path), {"state": "/", "run": "/", **settings})
+    except config.SettingsError as error:
+        raise BoxError(str(error)) from None
     return chosen
 
 
 def installation(chosen: dict[str, Any], addresses: tuple[str, ...] = ()) -> Installation:
     """The box's. `addresses` are those of this machine: a literal address cannot be rebound by a stranger's name
     server."""
-    given = {name: chosen[name] for name in ("port", "workers", "node", "node_name") if name in chosen}
-    hosts = ["localhost", "127.0.0.1", "[::1]", socket.gethostname(), *addresses, *chosen.get("hosts", [])]
+    given: dict[str, Any] = {
+        name: chosen[name] for name in ("port", "address", "workers", "node", "node_name") if name in chosen
+    }
+    own = (socket.gethostname(), *addresses, *chosen.get("hosts", ()))
     return Installation(
         code=Path("/opt/pairscope/code/app"),
         venv=Path("/opt/pairscope/venv"),
@@ -79,16 +111,15 @@ def installation(chosen: dict[str, Any], addresses: tuple[str, ...] = ()) -> Ins
         state=Path("/var/lib/pairscope/pool"),
         web_state=Path("/var/lib/pairscope/web"),
         socket=SOCKET,
-        address="*",
-        trusted_hosts=tuple(dict.fromkeys(hosts)),
-        trusted_proxies=tuple(chosen.get("trusted_proxies", ())),
+        trusted_hosts=tuple(dict.fromkeys((*ALWAYS, *chosen.get("trusted_hosts", own)))),
+        settings={name: chosen[name] for name in CHOSEN if name in chosen},
         web_user=WEB,
         web_group=WEB,
         pool_user=POOL,
         pool_group=POOL,
         lab_user=LAB,
         lab_group=LAB,
-        **given,
+        **{"address": "*", **given},
     )
 
 

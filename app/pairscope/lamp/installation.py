@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from socket import gethostname
 from urllib.parse import quote
@@ -44,7 +45,6 @@ class Installation:
     port: int = 8080
     server_name: str = "localhost"
     trusted_hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")
-    trusted_proxies: tuple[str, ...] = ()
     modules: Path = Path("/usr/lib/apache2/modules")
     wsgi: Path | None = None
     """mod_wsgi built from source; None: Debian's, among the modules."""
@@ -69,6 +69,8 @@ class Installation:
     """Runs of the lab at a time."""
     upload_max: int = 256 * MIB
     operator_token: str = ""
+    settings: Mapping[str, object] = dataclasses.field(default_factory=dict)
+    """Further settings that web and the pool run with, by their names in pairscope.config."""
 
     database: str = "pairscope"
     migrate: DatabaseUser = DatabaseUser("pairscope-migrate", 4)
@@ -82,6 +84,10 @@ class Installation:
     database_state: Path = Path("/var/lib/mysql")
     database_log: Path = Path("/var/log/mysql")
     database_tmp: Path = Path("/tmp")  # noqa: S108  # MariaDB's tmpdir, which makes names of its own there
+
+    @property
+    def prefix(self) -> str:
+        return str(self.settings.get("prefix", ""))
 
     @property
     def wsgi_module(self) -> Path:

@@ -108,6 +108,7 @@ def _lay_out(place: Place, fields: dict[str, Any]) -> Installation:
         web=read_as,
         buffer_pool="128M",
         log_file="64M",
+        settings={"public_outputs": True},  # it listens on the loopback
         private=True,
         database_state=store / "data",
         database_log=store,

@@ -35,8 +35,13 @@ def sql(value: object) -> str:
 
 
 def toml(value: object) -> str:
-    """A TOML value: a path, a string or a list of strings. A JSON string is a basic string of TOML."""
-    return json.dumps(list(value) if isinstance(value, (list, tuple)) else str(value)).replace("\x7f", "\\u007f")
+    """A TOML value: true or false, a number, a path, a string or a list of strings. A JSON string is a basic string of
+    TOML."""
+    if isinstance(value, (list, tuple)):
+        value = list(value)
+    elif not isinstance(value, int):  # a bool is an int
+        value = str(value)
+    return json.dumps(value).replace("\x7f", "\\u007f")
 
 
 _environment = Environment(  # noqa: S701  # configuration files; each value goes through a filter of its language

@@ -76,8 +76,8 @@ CHAPTER = Chapter(
         Step(
             id="python-choices",
             title="Write down what this box chooses",
-            purpose="The port, and if you like `hosts` (further names that the site answers to) and `workers`. All "
-            "settings come from this one file.",
+            purpose="The port, and if you like `hosts` (further names that the site answers to), `workers`, or who may "
+            "see what. All settings come from this one file; docs/stack.md lists what it may hold.",
             commands=(
                 'grep -qs "^port" /etc/pairscope/box.toml || echo "port = {port}" >> /etc/pairscope/box.toml\n'
                 'sed -i "s/^port *=.*/port = {port}/" /etc/pairscope/box.toml'
@@ -101,10 +101,7 @@ CHAPTER = Chapter(
             wrong=(
                 (
                     "`unknown choice`, or `expected`",
-                    (
-                        "box.toml holds something else than port, hosts, workers, node and node_name; the sentence "
-                        "says what"
-                    ),
+                    "box.toml holds something that it may not; the sentence says what, and what was expected",
                 ),
                 ("`ModuleNotFoundError`", "the libraries are not whole: repeat the step before the last"),
             ),

@@ -46,5 +46,5 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     words.register(app)
     for part in PARTS:
         part.register(app)
-    app.wsgi_app = Forwarded(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]  # as Flask's own page says
+    app.wsgi_app = Forwarded(app.wsgi_app, settings.trusted_proxies, settings.prefix)  # type: ignore[method-assign]  # as Flask's own page says
     return app

@@ -18,6 +18,7 @@ from pairscope.web.access.login import blueprint, local
 from pairscope.web.access.operator import SESSION_HOURS, is_operator
 from pairscope.web.access.rules import (
     csrf,
+    here,
     open_to_all,
     operator_required,
     reader_required,
@@ -32,6 +33,7 @@ __all__ = [
     "Attempts",
     "cookie_name",
     "create_token",
+    "here",
     "is_operator",
     "local",
     "open_to_all",
@@ -64,5 +66,5 @@ def register(app: Flask) -> None:
     app.register_error_handler(SecurityError, strange_host)
     app.before_request(same_site_only)
     app.after_request(finish)
-    app.context_processor(lambda: {"is_operator": is_operator})
+    app.context_processor(lambda: {"is_operator": is_operator, "here": here})
     app.register_blueprint(blueprint)

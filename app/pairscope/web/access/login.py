@@ -37,7 +37,7 @@ def logout() -> AnyResponse:
     """Ends the login session of this browser."""
     protect()
     session.clear()
-    return redirect("/" if reach.settings().public_read else url_for("access.login"), 303)
+    return redirect(local("") if reach.settings().public_read else url_for("access.login"), 303)
 
 
 def local(target: str) -> str:

@@ -12,6 +12,8 @@ from flask_babel import gettext as _
 from flask_wtf.csrf import CSRFError, CSRFProtect
 
 from pairscope.web import problems, reach
+from pairscope.web.access.forwarded import UNBELIEVED
+from pairscope.web.access.key import cookie_name
 from pairscope.web.access.operator import is_bearer, operator
 from pairscope.web.problems import Problem
 
@@ -53,7 +55,7 @@ def reader_required(view: View) -> View:
     def checked(*args: Any, **kwargs: Any) -> Any:
         if not reach.settings().public_read and operator() is None:
             if not problems.wanted() and request.method in ("GET", "HEAD"):
-                return redirect(url_for("access.login", next=request.full_path.rstrip("?")))
+                return redirect(url_for("access.login", next=here()))
             raise Problem(
                 "login-needed",
                 _("Reading needs an operator here: an Authorization header with a bearer token, or a login."),
@@ -95,18 +97,34 @@ def open_to_all(view: View) -> View:
     return view
 
 
+def here() -> str:
+    """The address of this page, to come back to after a login; after a form that of the first page."""
+    if request.method not in ("GET", "HEAD"):
+        return request.script_root + "/"
+    return request.script_root + request.full_path.rstrip("?")
+
+
 def protect() -> None:
     """Refuses a form that does not come from a page of ours."""
     try:
         csrf.protect()
     except CSRFError as error:
-        raise Problem(
-            "forged",
+        words = [
             _(
                 "%(reason)s Load the page again and send the form once more; a program sends a bearer token instead.",
                 reason=error.description,
-            ),
-        ) from None
+            )
+        ]
+        if cookie_name(reach.settings()) not in request.cookies:
+            words.append(_("The browser sent no cookie of this site."))
+            if reach.settings().secure_cookies and not request.is_secure:
+                words.append(
+                    _(
+                        "It sends one over https only (secure_cookies is true), and for this site the request came "
+                        "by http: open the site by https, or set secure_cookies to false."
+                    )
+                )
+        raise Problem("forged", " ".join(words)) from None
 
 
 def same_site_only() -> None:
@@ -116,8 +134,45 @@ def same_site_only() -> None:
     fetch = request.headers.get("Sec-Fetch-Site")
     origin = request.headers.get("Origin")
     if fetch is not None:
-        foreign = fetch not in ("same-origin", "none")
+        if fetch in ("same-origin", "none"):
+            return
+    elif origin is None or _names(origin, request.host):
+        return
+    words = _("A page of another site made this browser send the request. Nothing was done.")
+    if fetch is None and origin != "null":
+        words = f"{words} {_of_proxies(str(origin))}"
+    raise Problem("forged", words)
+
+
+def _names(origin: str, host: str) -> bool:
+    """Whether an origin is one of `host`: a port that either leaves out is that of the origin's scheme. RFC 6454."""
+    scheme = urlsplit(origin).scheme
+    usual = {"http": 80, "https": 443}.get(scheme)
+    try:
+        ours, theirs = urlsplit(f"{scheme}://{host}"), urlsplit(origin)
+        return theirs.hostname is not None and (theirs.hostname, theirs.port or usual) == (
+            ours.hostname,
+            ours.port or usual,
+        )
+    except ValueError:
+        return False
+
+
+def _of_proxies(origin: str) -> str:
+    """What to set if the page is this site's, and a proxy in front has hidden that."""
+    seen = _(
+        "The page is of %(origin)s, and the request came for %(host)s.", origin=origin[:100], host=request.host[:100]
+    )
+    if request.environ.get(UNBELIEVED):
+        todo = _(
+            "If a proxy stands in front of this site, name its address, %(address)s, in trusted_proxies: only then is "
+            "believed which host it was asked for.",
+            address=request.remote_addr,
+        )
     else:
-        foreign = origin is not None and urlsplit(origin).netloc != request.host
-    if foreign:
-        raise Problem("forged", _("A page of another site made this browser send the request. Nothing was done."))
+        todo = _(
+            "If a proxy stands in front of this site, let it keep the host name (ProxyPreserveHost On for Apache), or "
+            "send it as X-Forwarded-Host and name the proxy's address, %(address)s, in trusted_proxies.",
+            address=request.remote_addr,
+        )
+    return f"{seen} {todo}"
