@@ -232,6 +232,24 @@ def test_the_page_with_a_token_sends_no_path_as_referrer_and_is_not_kept(app: Fl
 
 
 @pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/healthz", 200),
+        ("/readyz", 503),
+        ("/metrics", 200),
+        ("/nowhere", 404),
+        ("/messages/1", 404),
+        ("/logout", 405),
+        ("/api/v1/nowhere", 404),
+        ("/api/v1/openapi.json", 200),
+    ],
+)
+def test_nothing_that_is_true_for_a_moment_only_may_be_kept(app: Flask, path: str, status: int) -> None:
+    answer = app.test_client().get(path)
+    assert (answer.status_code, answer.headers.get("Cache-Control")) == (status, "no-store")
+
+
+@pytest.mark.parametrize(
     "target",
     [
         "https://evil.example/",

@@ -23,8 +23,10 @@ from PIL import Image
 
 from pairscope.ipc.identity import time_of
 from pairscope.ipc.vocabulary import REFUSALS
+from pairscope.lab.language import TEXT_MAX
 from pairscope.web.api.jobs import LONG_WAITS
 from pairscope.web.problems import KINDS
+from pairscope.web.upload import FIELD_MAX
 from tests.eventually import eventually
 from tests.running import TOKEN, Answer, Server, multipart, running
 
@@ -778,6 +780,22 @@ def test_the_document_has_every_address_and_every_kind_of_problem(server: Server
         for method in set(methods) - {"parameters"}:
             assert f"`{method.upper()} {path}`" in page
     assert [kind for kind in KINDS if f"`{kind}`" not in page] == []
+
+
+def test_the_description_has_the_bounds_of_what_is_sent_and_of_every_id(server: Server) -> None:
+    described = server.get("/api/v1/openapi.json").json
+    shapes = described["components"]["schemas"]
+    assert shapes["JobArguments"]["properties"]["file"]["maxLength"] == server.settings.upload_max
+    assert shapes["JobArguments"]["properties"]["data"]["maxLength"] == FIELD_MAX
+    assert shapes["RunArguments"]["properties"]["text"]["maxLength"] == TEXT_MAX
+    workers = shapes["ScaleArguments"]["properties"]["workers"]
+    assert (workers["minimum"], workers["maximum"]) == (1, server.settings.workers_max)
+    for path, methods in described["paths"].items():
+        for parameter in methods.get("parameters", ()):
+            assert {"maxLength", "enum"} & set(parameter["schema"]), f"{path} has an unbounded {parameter['name']}"
+        for method in set(methods) & {"get", "post"}:
+            for status in ("429", "503"):
+                assert "Retry-After" in methods[method]["responses"][status]["headers"], f"{method} {path}"
 
 
 def test_every_reference_of_the_description_leads_somewhere(server: Server) -> None:

@@ -1141,6 +1141,29 @@ def test_an_export_holds_exactly_what_is_filtered_and_says_its_length(client: Fl
         assert answer.headers["Content-Disposition"].startswith("attachment; filename=pairscope-messages-")
 
 
+@pytest.mark.parametrize(
+    ("name", "cell"),
+    [
+        ("=1+1", "'=1+1"),
+        ("\uff1d1+1", "'\uff1d1+1"),
+        ("\uff0b1", "'\uff0b1"),
+        ("\uff0d1", "'\uff0d1"),
+        ("\uff20SUM(1)", "'\uff20SUM(1)"),
+        ("\ufe66SUM", "'\ufe66SUM"),  # small equals sign
+        (" =1", "' =1"),
+        ("\u00a0\u2003=1", "'\u00a0\u2003=1"),
+        ("\n=1", "'\\u000a=1"),
+        ("photo\u202egnp.exe", "photo\\u202egnp.exe"),
+        ("\u2067=1", "\\u2067=1"),
+        ("a=1", "a=1"),
+        ("日本.txt", "日本.txt"),
+        (-5, -5),
+    ],
+)
+def test_a_cell_of_a_table_is_no_formula_and_turns_nothing_around(name: object, cell: object) -> None:
+    assert export._cell(name) == cell
+
+
 @pytest.mark.parametrize("name", ["messages", "transfers", "jobs", "workers"])
 def test_each_table_can_be_exported_whole(client: FlaskClient, name: str) -> None:
     lines = client.get(f"/{name}/export.jsonl").text.splitlines()

@@ -159,6 +159,8 @@ def short(identity: int | str | None) -> str:
 def visible(text: str) -> str:
     """Text in which what would change the look of its surroundings is written out: controls, and marks of writing
     direction."""
+    if text.isascii() and text.isprintable():
+        return text  # nearly all; an export asks for each of its cells
     return "".join(
         f"\\u{ord(letter):04x}" if unicodedata.category(letter) == "Cc" or letter in _DIRECTIONS else letter
         for letter in text

@@ -46,7 +46,9 @@ def finish(response: Response) -> Response:
         response.headers.setdefault(name, value)
         if not response.headers[name]:
             del response.headers[name]  # the view said: not here
-    if request.blueprint in ("access", "api"):
+    if response.status_code >= 400:
+        response.headers["Cache-Control"] = "no-store"
+    elif request.blueprint in ("access", "api", "health"):
         response.headers.setdefault("Cache-Control", "no-store")
     if request.blueprint == "access":
         # The login link carries a token, so its path goes to nobody. Not no-referrer: with it a browser says "Origin:

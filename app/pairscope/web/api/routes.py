@@ -15,7 +15,9 @@ from webargs.multidictproxy import MultiDictProxy
 from werkzeug.datastructures import MultiDict
 
 from pairscope.ipc.nesting import excess
+from pairscope.web import reach
 from pairscope.web.access import open_to_all
+from pairscope.web.api import bounds
 from pairscope.web.problems import KINDS, Problem
 
 ID_MAX = 2**63 - 1
@@ -118,7 +120,7 @@ def number(text: str, kind: str, what: str) -> int:
 @blueprint.response(200, {"type": "object"})
 def openapi() -> Response:
     """Made from the same declarations that check the requests."""
-    return jsonify(current_api.spec.to_dict())
+    return jsonify(bounds.add(current_api.spec.to_dict(), reach.settings()))
 
 
 @blueprint.get("/problems/<string:kind>")

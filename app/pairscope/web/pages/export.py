@@ -13,6 +13,7 @@ import json
 import os
 import tempfile
 import time
+import unicodedata
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
@@ -28,6 +29,7 @@ from pairscope.web.access import reader_required
 from pairscope.web.problems import Problem
 from pairscope.web.recorded import translated
 from pairscope.web.tables import TABLES, Table
+from pairscope.web.words import visible
 
 MOST = 100_000
 """Rows of one export."""
@@ -138,9 +140,21 @@ class _Borrowed(io.BufferedIOBase):
         return self._file.write(data)
 
 
+FORMULA = frozenset("=+-@")
+"""How a formula begins, after NFKC: a spreadsheet takes the full-width forms (U+FF1D and others) for the same."""
+
+
 def _cell(value: Any) -> Any:
-    """A text that a spreadsheet would take for a formula gets an apostrophe before it: names come from strangers."""
-    return "'" + value if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+    """What a spreadsheet gets of a value: names come from strangers.
+
+    A text that it would take for a formula gets an apostrophe before it, also after blanks, which it skips. Controls
+    and marks of writing direction are written out, as on pages: a name with U+202E would show its ending in the middle.
+    """
+    if not isinstance(value, str):
+        return value
+    begins = unicodedata.normalize("NFKC", value.lstrip()[:1])
+    shown = visible(value)
+    return "'" + shown if begins in FORMULA or value[:1] in ("\t", "\r", "\n") else shown
 
 
 def register(app: Flask) -> None:
