@@ -783,7 +783,7 @@ def waiting(programs: Programs, language: str, *changes: tuple[str, str]) -> tup
 @pytest.mark.needs("gcc")
 def test_every_text_is_the_same_text_in_c(programs):
     texts = hostile_texts()
-    literal = sys.modules["pairscope.lab.exports.c"]._literal
+    literal = sys.modules["pairscope.lab.exports.c_forms"].literal
     checks = "\n".join(f"\tput({literal(text)}, {len(text)});" for text in texts)
     put = (
         "static void put(const char *text, size_t length)\n"
@@ -831,7 +831,7 @@ def hostile_texts() -> list[bytes]:
 
 
 def test_no_comment_can_be_left():
-    comment = sys.modules["pairscope.lab.exports.c"]._comment
+    comment = sys.modules["pairscope.lab.exports.c_forms"].comment
     dice = random.Random(5)
     for _ in range(5000):
         said = comment("".join(dice.choices("*/?\\a ", k=dice.randrange(12))))
@@ -856,11 +856,11 @@ def test_no_header_gives_a_meaning_to_what_an_actor_or_a_descriptor_may_be_calle
     ).stdout
     macros = set(re.findall(r"^#define ([a-z][a-z0-9_]{0,15})(?= |$)", told, re.MULTILINE))
     undone = set(re.findall(r"^#undef ([a-z][a-z0-9_]*)", told, re.MULTILINE))
-    assert not {name for name in macros - undone if not sys.modules["pairscope.lab.exports.c"].reserved(name)}
+    assert not {name for name in macros - undone if not sys.modules["pairscope.lab.exports.c_forms"].reserved(name)}
     declared = re.sub(r'"[^"\n]*"', "", "\n".join(line for line in told.splitlines() if not line.startswith("#")))
     assert not re.findall(r"\b[A-Z][a-z0-9_]{0,15}\b", declared)
     named = re.findall(r"^#define ([A-Z][a-z0-9_]{0,16})\b", told, re.MULTILINE)
-    assert not [name for name in named if name == sys.modules["pairscope.lab.exports.c"]._actor(name.lower())]
+    assert not [name for name in named if name == sys.modules["pairscope.lab.exports.c_forms"].actor_name(name.lower())]
     assert not re.findall(r"\b[a-z0-9_]+_(?:process|thread)\b *\(", declared)
 
 

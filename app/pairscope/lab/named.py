@@ -84,7 +84,6 @@ PROTOCOL = Kind("protocol", ("IPPROTO_TCP", "IPPROTO_UDP"), False)
 ERROR = Kind("error", (), False)
 
 KINDS = (STATUS_FLAGS, DESCRIPTOR_FLAGS, SEALS, EVENTS, MESSAGE_FLAGS, TYPE, FAMILY, PROTOCOL, ERROR)
-_RETURNS = {NUMBERS["F_GETFL"]: STATUS_FLAGS, NUMBERS["F_GETFD"]: DESCRIPTOR_FLAGS, NUMBERS["F_GET_SEALS"]: SEALS}
 _OPTIONS = {
     NUMBERS["SO_TYPE"]: TYPE,
     NUMBERS["SO_DOMAIN"]: FAMILY,
@@ -93,17 +92,12 @@ _OPTIONS = {
 }
 
 
-def of_return(call: str, arguments: Sequence[Any]) -> Kind | None:
-    """What the number is that a call returned; None: no more than a number."""
-    return _RETURNS.get(_word(arguments, 1)) if call == "fcntl" else None
-
-
 def of_option(arguments: Sequence[Any]) -> Kind | None:
     """What the value is that getsockopt with these arguments gave; None: a number, or several."""
-    return _OPTIONS.get(_word(arguments, 2)) if _word(arguments, 1) == NUMBERS["SOL_SOCKET"] else None
+    return _OPTIONS.get(word(arguments, 2)) if word(arguments, 1) == NUMBERS["SOL_SOCKET"] else None
 
 
-def _word(arguments: Sequence[Any], at: int) -> int:
+def word(arguments: Sequence[Any], at: int) -> int:
     """The argument as the kernel reads it, 32 bits; -1: it is no number."""
     value = arguments[at] if len(arguments) > at else None
     return value & 0xFFFFFFFF if isinstance(value, int) else -1

@@ -8,6 +8,8 @@ import struct
 from collections.abc import Mapping
 
 from pairscope.lab import named
+from pairscope.lab.calls import CALLS
+from pairscope.lab.calls.results import Returned
 from pairscope.lab.constants import NUMBERS, decode, signal_name
 from pairscope.lab.run import UNSET, Result, State, Step, given
 
@@ -15,15 +17,9 @@ from pairscope.lab.run import UNSET, Result, State, Step, given
 def meaning(step: Step, result: Result, names: Mapping[int, str]) -> str:
     """What the number that a call returned stands for: a process's name (`names`, by pid), flags, seals; empty: for
     itself."""
-    value, call = result.value, step.call
-    if value is None or result.errno:
+    if result.value is None or result.errno:
         return ""
-    if call in ("fork", "wait", "waitpid"):
-        return names.get(value, "")
-    if kind := named.of_return(call, step.arguments):
-        word = kind.told(value)
-        return "" if word == str(value) else word
-    return ""
+    return CALLS[step.call].meaning(Returned(step, result, names))
 
 
 WORDS = {"process": "process %s", "user": "user %s", "group": "group %s", "nobody": "no process"}

@@ -3,16 +3,18 @@
 **What a call is** stands in :class:`pairscope.lab.calls.call.Call`: its grammar, what its names stand for, its page of
 the manual, the kernel's name and number of it by architecture, whether it may block, what seccomp lets an actor call
 for it, how it is made through the C library, how it is told by our own arguments and by a process's registers and
-memory, its step in an exported program in C and in Python. The parser, the stage, its confinement, the exports, the
-pages and docs/lab.md read all that here, and nobody lists calls a second time. A piece that a call lacks is an error
-when this package is imported; the error names the call and the piece.
+memory, its step in an exported program in C and in Python, and how a run's lines and strace's lines tell it. The
+parser, the stage, its confinement, the exports, the pages and docs/lab.md read all that here, and nobody lists calls a
+second time. A piece that a call lacks is an error when this package is imported; the error names the call and the
+piece.
 
 **Adding a call** is a class in a module of this package, a new one or that of its family, and tests. Each module is
 found by itself; a new one comes behind the families that are named below, which is the order of the tables that people
 read. `python -m pairscope.lab.tables docs/lab.md` writes the document's table.
 
 What a call's file knows of programs is :mod:`pairscope.lab.calls.programs`, of ctypes :mod:`pairscope.lab.calls.libc`,
-of a step's values :mod:`pairscope.lab.given`. It knows nothing of the stage and of the exports, which are built upon
+of a step's values :mod:`pairscope.lab.given`, of lines :mod:`pairscope.lab.calls.results` and
+:mod:`pairscope.lab.calls.strace`. It knows nothing of the stage and of the exports, which are built upon
 this table.
 """
 
@@ -28,8 +30,8 @@ __all__ = [
 ]  # fmt: skip
 
 _FAMILIES = (
-    "pair", "address", "birth", "descriptors", "io", "message", "options", "control", "files", "waiting", "pidfd",
-    "signals", "ending",
+    "pair", "address", "birth", "descriptors", "io", "sendmsg", "recvmsg", "options", "control", "files",
+    "waiting", "pidfd", "signals", "ending",
 )  # fmt: skip
 """In the order in which people read of them."""
 

@@ -15,19 +15,24 @@ from pairscope.lab.calls.call import (
     CProgram,
     Made,
     PythonProgram,
+    Traced,
     Turn,
+    Words,
     allow,
     naming_c,
     numbered,
     plain_c,
+    plain_line,
+    plain_strace,
 )
 from pairscope.lab.calls.decoding import MOST, Data, Given, Memory, data, in_registers, where
 from pairscope.lab.calls.families import DOMAIN, allow_domains
 from pairscope.lab.calls.libc import INT, POINTER, UINT, content, function, made_one, make
 from pairscope.lab.calls.options import getsockopt
+from pairscope.lab.calls.strace import piece, quoted
 from pairscope.lab.given import address as parted
 from pairscope.lab.given import integer, narrow
-from pairscope.lab.model import Name, Number
+from pairscope.lab.model import Name, Number, Step, Text
 
 _socket = function("socket", INT, INT, INT, INT)
 _bind = function("bind", INT, INT, POINTER, UINT)
@@ -58,6 +63,8 @@ class Socket(Call):
     summary = "a socket that is connected to nothing"
     kernel = numbered("socket", 41, 198)
     blocks = False
+    line = plain_line
+    strace = plain_strace
     seccomp = allow_domains("socket")
     by_registers, by_arguments = in_registers("domain", "type", "protocol")
 
@@ -80,6 +87,7 @@ class _Addressed(Call):
 
     takes = "fd:fd address:address"
     binds = "none"
+    line = plain_line
 
     names_a_port = False
     """Whether the program remembers which port it was."""
@@ -157,6 +165,27 @@ class _Addressed(Call):
     def by_arguments(self, arguments: Sequence[Any], named: Given, most: int = MOST) -> Given:
         return {"fd": narrow(arguments[0]), "address": where(sockaddr(arguments[1]))}
 
+    def strace(self, traced: Traced) -> Words:
+        fd, (name, _) = traced.word(0), piece(traced.made[1])
+        kind, path, port = parted(Text(name))
+        if kind == "unix":
+            where = f"@{quoted(path[1:], len(path) - 1)}" if path.startswith(b"\0") else quoted(path, len(path), 108)
+            return [fd, f"{{sa_family=AF_UNIX, sun_path={where}}}", str(2 + len(path) + (not path.startswith(b"\0")))]
+        if kind == "inet":
+            return [fd, f'{{sa_family=AF_INET, sin_port=htons({port}), sin_addr=inet_addr("127.0.0.1")}}', "16"]
+        return [
+            fd,
+            (
+                f"{{sa_family=AF_INET6, sin6_port=htons({port}), sin6_flowinfo=htonl(0), inet_pton(AF_INET6, "
+                f'"::1", &sin6_addr), sin6_scope_id=0}}'
+            ),
+            "28",
+        ]
+
+    def file(self, step: Step) -> bytes:
+        kind, path, _ = parted(step.arguments[1])
+        return path if kind == "unix" and not path.startswith(b"\0") else b""
+
 
 class Bind(_Addressed):
     name = "bind"
@@ -189,6 +218,8 @@ class Listen(Call):
     summary = "makes a socket one that connections come to"
     kernel = numbered("listen", 50, 201)
     blocks = False
+    line = plain_line
+    strace = plain_strace
     seccomp = allow("listen")
     by_registers, by_arguments = in_registers("fd", "backlog")
 
@@ -227,6 +258,7 @@ class Accept(Call):
     summary = "takes the next connection that has come"
     kernel = numbered("accept", 43, 202)
     blocks = True
+    line = plain_line
     seccomp = allow("accept", "accept4")
     by_registers, by_arguments = in_registers("fd")
 
@@ -242,3 +274,6 @@ class Accept(Call):
         if program.interrupted:
             return program.binds(turn, f"{program.raw('accept')}, {program.number(fd)}, None, None)")
         return [*program.borrowed(fd), *program.binds(turn, "sock.accept()[0].detach()", False)]
+
+    def strace(self, traced: Traced) -> Words:
+        return [*traced.words(), "NULL", "NULL"]

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from pairscope.lab.calls.call import Actor, Allowed, Call, CProgram, PythonProgram, Turn, made_by_its_actor, numbered
+from pairscope.lab.calls.call import (
+    Actor,
+    Allowed,
+    Call,
+    CProgram,
+    PythonProgram,
+    Returned,
+    Traced,
+    Turn,
+    Words,
+    made_by_its_actor,
+    numbered,
+    plain_line,
+)
 from pairscope.lab.calls.decoding import in_registers
 
 _NEW_NAMESPACES = 0x7E02_0000
@@ -37,6 +50,18 @@ class Fork(Call):
             f'tell({program.use("born")}("{name}", pid))',
         ]
 
+    def line(self, returned: Returned) -> str:
+        return returned.process()
+
+    def meaning(self, returned: Returned) -> str:
+        return returned.names.get(returned.value, "")
+
+    def strace(self, traced: Traced) -> Words:
+        return ["child_stack=NULL", "flags=CLONE_CHILD_CLEARTID|CLONE_CHILD_SETTID|SIGCHLD"]
+
+    def born(self, traced: Traced) -> int | None:
+        return traced.result.value or None
+
 
 class Thread(Call):
     name = "thread"
@@ -46,6 +71,7 @@ class Thread(Call):
     summary = "a thread that shares the table of descriptors"
     kernel = numbered("clone3", 435, 435)
     blocks = False
+    line = plain_line
     seccomp = _CLONE
     declares = "pthread_t thread;"
     make = made_by_its_actor
@@ -64,3 +90,16 @@ class Thread(Call):
             f'{program.use("born")}("{name}", os.getpid())',
             "tell(0)",
         ]
+
+    def strace(self, traced: Traced) -> Words:
+        flags = (
+            "CLONE_VM|CLONE_FS|CLONE_FILES|CLONE_SIGHAND|CLONE_THREAD|CLONE_SYSVSEM|CLONE_SETTLS|CLONE_PARENT_SETTID|"
+            "CLONE_CHILD_CLEARTID"
+        )
+        return [f"{{flags={flags}, ...}}", "88"]
+
+    def strace_value(self, traced: Traced) -> str:
+        return str(self.born(traced))
+
+    def born(self, traced: Traced) -> int | None:
+        return traced.pids.get(traced.own.binds[0], 0)

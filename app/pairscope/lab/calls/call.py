@@ -10,6 +10,11 @@ from pairscope.lab.calls.programs import Actor as Actor  # `as`: the file of a c
 from pairscope.lab.calls.programs import CProgram as CProgram
 from pairscope.lab.calls.programs import PythonProgram as PythonProgram
 from pairscope.lab.calls.programs import Turn as Turn
+from pairscope.lab.calls.results import Returned as Returned
+from pairscope.lab.calls.results import plain_line as plain_line
+from pairscope.lab.calls.strace import Traced as Traced
+from pairscope.lab.calls.strace import Words as Words
+from pairscope.lab.calls.strace import plain_strace as plain_strace
 from pairscope.lab.constants import NUMBERS
 from pairscope.lab.model import Step
 
@@ -132,6 +137,8 @@ class Call:
         "by_arguments": "how it is told by our own arguments",
         "c": "its step in C",
         "python": "its step in Python",
+        "line": "its line of what a run observed",
+        "strace": "its arguments as strace writes them",
     }
 
     name: ClassVar[str]
@@ -191,11 +198,40 @@ class Call:
     python: Any = None
     """The same in Python."""
 
+    line: Any = None
+    """``line(returned)``: what it gave, where that is no error: ``17 "SOCKET PAIR TEST."``. See
+    :mod:`pairscope.lab.calls.results`."""
     strace: Any = None
-    """``strace(words, held)``: the arguments as strace writes them, by those that were given, as they stand, and by
-    what the call wrote (None: nothing). None: exports/transcript.py tells the call."""
+    """``strace(traced)``: the arguments as strace writes them. See :mod:`pairscope.lab.calls.strace`."""
     kernels_value: ClassVar[bool] = True
     """Whether the number that the C library gives is the kernel's own; else strace's line has ``?``."""
+    returns: ClassVar[bool] = True
+    """False: nobody is there any more to whom it could return."""
+    breaks_pipe: ClassVar[bool] = False
+    """Whether it brings SIGPIPE on who makes it where nobody can read any more."""
+    signals: ClassVar[bool] = False
+    """Whether it sends the signal that is its second argument to the process that is its first one, by its name or by
+    a descriptor."""
+
+    def meaning(self, returned: Returned) -> str:
+        """What the number that it returned stands for; empty: for itself."""
+        return ""
+
+    def strace_value(self, traced: Traced) -> str:
+        """What strace writes behind ``=`` where it has returned without an error."""
+        return str(traced.result.value)
+
+    def born(self, traced: Traced) -> int | None:
+        """The number of the process or thread that it has made; None: it has made none."""
+        return None
+
+    def sent_flags(self, step: Step) -> int:
+        """The flags of a call that sends."""
+        return 0
+
+    def file(self, step: Step) -> bytes:
+        """The name of the file that a step may make in its directory; empty: it makes none."""
+        return b""
 
     def room(self, step: Step) -> int:
         """Bytes that a step in C reads into ``text``; 0: it does not."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from pairscope.lab import named as naming
 from pairscope.lab.calls.call import (
     Actor,
@@ -11,8 +14,11 @@ from pairscope.lab.calls.call import (
     CProgram,
     Made,
     PythonProgram,
+    Returned,
+    Traced,
     Turn,
     numbered,
+    plain_strace,
     word,
 )
 from pairscope.lab.calls.decoding import in_registers
@@ -27,7 +33,17 @@ COMMANDS = (
 """Of fcntl. Others signal somebody, or take an address."""
 _NUMBERS = tuple(NUMBERS[name] for name in COMMANDS)
 _DUPLICATING = ("F_DUPFD", "F_DUPFD_CLOEXEC")
+_RETURNS = {
+    NUMBERS["F_GETFL"]: naming.STATUS_FLAGS,
+    NUMBERS["F_GETFD"]: naming.DESCRIPTOR_FLAGS,
+    NUMBERS["F_GET_SEALS"]: naming.SEALS,
+}
 _fcntl = function("fcntl", INT, INT, INT, LONG)
+
+
+def _kind(arguments: Sequence[Any]) -> naming.Kind | None:
+    """What the number is that a call with these arguments returns; None: no more than a number."""
+    return _RETURNS.get(naming.word(arguments, 1))
 
 
 class Fcntl(Call):
@@ -40,6 +56,7 @@ class Fcntl(Call):
     summary = "asks or changes what a descriptor is"
     kernel = numbered("fcntl", 72, 25)
     blocks = False
+    strace = plain_strace
     seccomp = tuple(
         Allowed("fcntl", (word(1, NUMBERS[name]),), "the commands of scenarios; whom to signal, at hidden numbers")
         for name in COMMANDS
@@ -57,7 +74,7 @@ class Fcntl(Call):
             # More than 32 bits: what C makes of it may take an address, so all bits of the argument are given.
             shown = [*shown[:2], f"(long){shown[2]}" if argument else "0L"]
         call = f"fcntl({', '.join(shown)})"
-        if kind := naming.of_return("fcntl", [integer(value) for value in turn.step.arguments]):
+        if kind := _kind([integer(value) for value in turn.step.arguments]):
             program.constants(*set(kind.names) - {"O_LARGEFILE"})
             return [program.told(f"tell_{kind.key}", call)]
         return [program.named(turn, call)]
@@ -70,6 +87,21 @@ class Fcntl(Call):
         else:
             last = f"ctypes.c_long({program.number(argument[0], 64) if argument else 0})"
             call = f"{program.raw('fcntl')}, {program.number(fd)}, {program.number(command)}, {last})"
-        if kind := naming.of_return("fcntl", [integer(value) for value in turn.step.arguments]):
+        if kind := _kind([integer(value) for value in turn.step.arguments]):
             return [f"tell({program.use(kind.key)}({call}))"]
         return program.binds(turn, call)
+
+    def line(self, returned: Returned) -> str:
+        kind = _kind(returned.step.arguments)
+        return kind.told(returned.value) if kind else str(returned.result.value)
+
+    def meaning(self, returned: Returned) -> str:
+        word = kind.told(returned.value) if (kind := _kind(returned.step.arguments)) else ""
+        return "" if word == str(returned.value) else word
+
+    def strace_value(self, traced: Traced) -> str:
+        value = traced.result.value
+        meaning = "" if value is None else self.meaning(Returned(traced.taken, traced.result, {}))
+        if value is None or not meaning:
+            return str(value)
+        return f"{value:#x} ({'seals' if traced.made[1] == NUMBERS['F_GET_SEALS'] else 'flags'} {meaning})"

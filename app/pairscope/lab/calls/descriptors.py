@@ -12,7 +12,9 @@ from pairscope.lab.calls.call import (
     naming_c,
     numbered,
     plain_c,
+    plain_line,
     plain_python,
+    plain_strace,
 )
 from pairscope.lab.calls.decoding import in_registers
 from pairscope.lab.calls.libc import INT, function, made_one, make
@@ -35,6 +37,8 @@ class Close(Call):
     seccomp = allow("close")
     c = plain_c
     python = plain_python
+    line = plain_line
+    strace = plain_strace
     by_registers, by_arguments = in_registers("fd")
 
     def make(self, fd: int) -> Made:
@@ -46,6 +50,8 @@ class _Dup(Call):
     manual = "dup(2)"
     blocks = False
     c = naming_c
+    line = plain_line
+    strace = plain_strace
 
 
 class Dup(_Dup):

@@ -12,14 +12,21 @@ from pairscope.lab.calls.call import (
     CProgram,
     Made,
     PythonProgram,
+    Returned,
+    Traced,
     Turn,
+    Words,
     allow,
     made_by_its_actor,
     numbered,
+    plain_line,
+    plain_strace,
 )
 from pairscope.lab.calls.decoding import MOST, Given, Memory, in_registers
 from pairscope.lab.calls.libc import INT, POINTER, function, make
+from pairscope.lab.constants import signal_name
 from pairscope.lab.given import integer, narrow
+from pairscope.lab.run import UNSET
 
 _waitpid = function("waitpid", INT, INT, POINTER, INT)
 
@@ -63,6 +70,39 @@ class _Wait(Call):
         process, options = both
         return {"process": narrow(process), "options": narrow(options)}
 
+    def line(self, returned: Returned) -> str:
+        result = returned.result
+        words = [returned.process() if result.value else "0"]
+        if result.killed is not UNSET:
+            words.append(f"killed={signal_name(result.killed)}")
+        elif result.status is not UNSET:
+            words.append(f"status={result.status}")
+        else:
+            for key, number in (("stopped", result.stopped), ("continued", result.continued)):
+                if number is not UNSET:
+                    words.append(f"{key}={signal_name(number)}")
+        return " ".join(words)
+
+    def meaning(self, returned: Returned) -> str:
+        return returned.names.get(returned.value, "")
+
+    def strace(self, traced: Traced) -> Words:
+        made, result = traced.made, traced.result
+        pid = str(made[0]) if made else "-1"
+        if traced.unfinished:
+            return [pid, None]
+        status = "?"
+        if not traced.failed and result.value:
+            if result.killed is not UNSET:
+                status = f"[{{WIFSIGNALED(s) && WTERMSIG(s) == {signal_name(result.killed)}}}]"
+            elif result.status is not UNSET:
+                status = f"[{{WIFEXITED(s) && WEXITSTATUS(s) == {result.status}}}]"
+            elif result.stopped is not UNSET:
+                status = f"[{{WIFSTOPPED(s) && WSTOPSIG(s) == {signal_name(result.stopped)}}}]"
+            elif result.continued is not UNSET:
+                status = "[{WIFCONTINUED(s)}]"
+        return [pid, status, traced.word(1) if len(made) > 1 else "0", "NULL"]
+
 
 class Waitpid(_Wait):
     name = "waitpid"
@@ -87,6 +127,9 @@ class Exit(Call):
     summary = "ends the process, and closes all that it held"
     kernel = numbered("exit_group", 231, 94)
     blocks = False
+    line = plain_line
+    strace = plain_strace
+    returns = False
     seccomp = allow("exit", "exit_group")
     make = made_by_its_actor
     by_registers, by_arguments = in_registers("status")

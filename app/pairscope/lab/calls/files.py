@@ -6,10 +6,25 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from pairscope.lab.calls.call import Actor, Call, CProgram, Made, PythonProgram, Turn, allow, numbered
+from pairscope.lab.calls.call import (
+    Actor,
+    Call,
+    CProgram,
+    Made,
+    PythonProgram,
+    Traced,
+    Turn,
+    Words,
+    allow,
+    numbered,
+    plain_line,
+    plain_strace,
+)
 from pairscope.lab.calls.decoding import MOST, Given, Memory, data, in_registers, string, whole
-from pairscope.lab.calls.io import reading, room_of, writing, writing_c
+from pairscope.lab.calls.io import reading, room_of, writing, writing_c, written
 from pairscope.lab.calls.libc import INT, OFF, POINTER, SIZE, UINT, content, function, made_one, make
+from pairscope.lab.calls.results import data_line
+from pairscope.lab.calls.strace import numbers, text
 from pairscope.lab.given import content as text_of
 from pairscope.lab.given import integer, narrow
 from pairscope.lab.model import Step, Value
@@ -23,6 +38,9 @@ _pwrite = function("pwrite", OFF, INT, POINTER, SIZE, OFF)
 
 _TMPFILE = os.O_TMPFILE & ~os.O_DIRECTORY
 """With this bit, or with O_CREAT, open(2) reads a mode."""
+
+_PATH = 256
+"""Bytes of a name that strace shows."""
 
 
 def _octal(value: Value) -> str:
@@ -38,6 +56,7 @@ class Open(Call):
     summary = "opens a file of the run's scratch directory"
     kernel = numbered("openat", 257, 56)
     blocks = False
+    line = plain_line
     seccomp = allow("openat")
 
     def make(self, name: Any, flags: int, mode: int = 0o600) -> Made:
@@ -65,6 +84,16 @@ class Open(Call):
         told = {"mode": (mode[0] if mode else 0o600) & 0xFFFF_FFFF} if makes else {}
         return {"name": whole(name, MOST), "flags": narrow(flags)} | told
 
+    def strace(self, traced: Traced) -> Words:
+        name, flags, *mode = traced.made
+        words: Words = ["AT_FDCWD", text(name, _PATH), traced.word(1)]
+        if not numbers(flags)[0] & os.O_CREAT:
+            return words
+        return [*words, f"{numbers(mode[0])[0] if mode else 0o600:#05o}".replace("0o", "0")]
+
+    def file(self, step: Step) -> bytes:
+        return text_of(step.arguments[0])
+
 
 class MemfdCreate(Call):
     name = "memfd_create"
@@ -74,6 +103,7 @@ class MemfdCreate(Call):
     summary = "a file that lives in memory alone"
     kernel = numbered("memfd_create", 319, 279)
     blocks = False
+    line = plain_line
     seccomp = allow("memfd_create")
 
     def make(self, name: Any, flags: int) -> Made:
@@ -95,6 +125,9 @@ class MemfdCreate(Call):
     def by_arguments(self, arguments: Sequence[Any], named: Given, most: int = MOST) -> Given:
         return {"name": whole([content(arguments[0]).partition(bytes(1))[0], 1], MOST), "flags": narrow(arguments[1])}
 
+    def strace(self, traced: Traced) -> Words:
+        return [text(traced.made[0], _PATH), traced.word(1)]
+
 
 class Ftruncate(Call):
     name = "ftruncate"
@@ -104,6 +137,8 @@ class Ftruncate(Call):
     summary = "sets a file's size"
     kernel = numbered("ftruncate", 77, 46)
     blocks = False
+    line = plain_line
+    strace = plain_strace
     seccomp = allow("ftruncate")
     by_registers, by_arguments = in_registers("fd", "size", wide=("size",))
 
@@ -127,6 +162,8 @@ class Lseek(Call):
     summary = "moves the offset of the open file description"
     kernel = numbered("lseek", 8, 62)
     blocks = False
+    line = plain_line
+    strace = plain_strace
     seccomp = allow("lseek")
     by_registers, by_arguments = in_registers("fd", "offset", "whence", wide=("offset",))
 
@@ -152,6 +189,7 @@ class Pread(Call):
     summary = "reads without moving the offset"
     kernel = numbered("pread64", 17, 67)
     blocks = False
+    line = data_line
     seccomp = allow("pread64")
 
     def make(self, fd: int, size: int, offset: int) -> Made:
@@ -176,6 +214,10 @@ class Pread(Call):
     def by_arguments(self, arguments: Sequence[Any], named: Given, most: int = MOST) -> Given:
         return {"fd": narrow(arguments[0]), "size": arguments[1], "offset": narrow(arguments[2], 64)}
 
+    def strace(self, traced: Traced) -> Words:
+        fd, size, offset = map(str, traced.made)
+        return [fd, traced.came(), size, offset]
+
 
 class Pwrite(Call):
     name = "pwrite"
@@ -185,6 +227,7 @@ class Pwrite(Call):
     summary = "writes without moving the offset"
     kernel = numbered("pwrite64", 18, 68)
     blocks = False
+    line = plain_line
     seccomp = allow("pwrite64")
 
     def make(self, fd: int, data: Any, offset: int) -> Made:
@@ -206,3 +249,7 @@ class Pwrite(Call):
     def by_arguments(self, arguments: Sequence[Any], named: Given, most: int = MOST) -> Given:
         fd, text, offset = arguments
         return {"fd": narrow(fd), "data": whole(text, most), "offset": narrow(offset, 64)}
+
+    def strace(self, traced: Traced) -> Words:
+        data, size = written(traced)
+        return [str(traced.made[0]), data, size, str(traced.made[2])]

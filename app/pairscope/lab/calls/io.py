@@ -7,10 +7,24 @@ import socket
 from collections.abc import Sequence
 from typing import Any
 
-from pairscope.lab.calls.call import Actor, Call, CProgram, Made, PythonProgram, Turn, allow, numbered
+from pairscope.lab.calls.call import (
+    Actor,
+    Call,
+    CProgram,
+    Made,
+    PythonProgram,
+    Traced,
+    Turn,
+    Words,
+    allow,
+    numbered,
+    plain_line,
+)
 from pairscope.lab.calls.decoding import MOST, Data, Given, Memory, data, place, whole
 from pairscope.lab.calls.libc import INT, OFF, POINTER, SIZE, content, function, make
 from pairscope.lab.calls.options import getsockopt
+from pairscope.lab.calls.results import data_line
+from pairscope.lab.calls.strace import address, text
 from pairscope.lab.constants import NUMBERS
 from pairscope.lab.given import content as text_of
 from pairscope.lab.given import integer, narrow, pointer
@@ -72,6 +86,12 @@ def writing_c(program: CProgram, call: str, fd: Value, data: Value, size: str, *
     return [*rows[:-1], f"{rows[-1]}, {', '.join([size, *more])}));"]
 
 
+def written(traced: Traced) -> tuple[str, str]:
+    """The text that a call writes, and its length, as strace has them."""
+    made, own = traced.made[1], traced.own.arguments[1]
+    return (address(made), "0") if isinstance(made, str) else (text(made), str(len(text_of(own))))
+
+
 class Read(Call):
     name = "read"
     takes = "fd:fd size:room count:size?"
@@ -81,6 +101,7 @@ class Read(Call):
     summary = "takes bytes out"
     kernel = numbered("read", 0, 63)
     blocks = True
+    line = data_line
     seccomp = allow("read")
 
     def make(self, fd: int, size: int | str, count: int | None = None) -> Made:
@@ -115,6 +136,11 @@ class Read(Call):
         at = {"at": size} if isinstance(size, str) else {}
         return {"fd": narrow(fd), "size": count[0] if count else size} | at
 
+    def strace(self, traced: Traced) -> Words:
+        fd, room, *count = traced.made
+        where = address(room) if isinstance(room, str) else traced.came()
+        return [str(fd), where, str(count[0] if count else room)]
+
 
 class Write(Call):
     name = "write"
@@ -124,6 +150,8 @@ class Write(Call):
     summary = "puts bytes in"
     kernel = numbered("write", 1, 64)
     blocks = True
+    line = plain_line
+    breaks_pipe = True
     seccomp = allow("write")
 
     def make(self, fd: int, data: Any, count: int | None = None) -> Made:
@@ -153,6 +181,10 @@ class Write(Call):
             held = Data(count[0], held.head[: count[0]])
         return {"fd": narrow(fd), "data": held}
 
+    def strace(self, traced: Traced) -> Words:
+        data, size = written(traced)
+        return [traced.word(0), data, str(traced.made[2]) if len(traced.made) > 2 else size]
+
 
 class Send(Call):
     name = "send"
@@ -162,6 +194,8 @@ class Send(Call):
     summary = "puts bytes into a socket, with flags"
     kernel = numbered("sendto", 44, 206)
     blocks = True
+    line = plain_line
+    breaks_pipe = True
     seccomp = allow("sendto")
 
     def make(self, fd: int, data: Any, flags: int) -> Made:
@@ -187,6 +221,13 @@ class Send(Call):
     def by_arguments(self, arguments: Sequence[Any], named: Given, most: int = MOST) -> Given:
         return {"fd": narrow(arguments[0]), "data": whole(arguments[1], most), "flags": narrow(arguments[2])}
 
+    def strace(self, traced: Traced) -> Words:
+        data, size = written(traced)
+        return [traced.word(0), data, size, traced.word(2), "NULL", "0"]
+
+    def sent_flags(self, step: Step) -> int:
+        return integer(step.arguments[2]) or 0
+
 
 class Recv(Call):
     name = "recv"
@@ -196,6 +237,7 @@ class Recv(Call):
     summary = "takes bytes out of a socket, with flags"
     kernel = numbered("recvfrom", 45, 207)
     blocks = True
+    line = data_line
     seccomp = allow("recvfrom")
 
     def make(self, fd: int, size: int, flags: int) -> Made:
@@ -235,3 +277,7 @@ class Recv(Call):
 
     def by_arguments(self, arguments: Sequence[Any], named: Given, most: int = MOST) -> Given:
         return {"fd": narrow(arguments[0]), "size": arguments[1], "flags": narrow(arguments[2])}
+
+    def strace(self, traced: Traced) -> Words:
+        fd, size, flags = traced.words()
+        return [fd, traced.came(), size, flags, "NULL", "NULL"]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
-from typing import Any
 
 from pairscope.lab.calls.call import (
     Actor,
@@ -14,13 +12,18 @@ from pairscope.lab.calls.call import (
     CProgram,
     Made,
     PythonProgram,
+    Returned,
+    Traced,
     Turn,
+    Words,
     numbered,
     plain_c,
+    plain_line,
     word,
 )
 from pairscope.lab.calls.decoding import in_registers
 from pairscope.lab.calls.libc import INT, POINTER, function, make
+from pairscope.lab.run import given, known
 
 _REQUESTS = {"FIONREAD": 0x541B, "SIOCOUTQ": 0x5411}
 """asm-generic/ioctls.h, linux/sockios.h; in the table of constants only from here."""
@@ -60,8 +63,12 @@ class Ioctl(Call):
         call = f"{program.raw('ioctl')}, {fd}, ctypes.c_ulong({request}), ctypes.byref(count))"
         return ["count = ctypes.c_int()", f'tell({call}, f"value={{count.value}}")']
 
-    def strace(self, words: Sequence[str], held: Any) -> list[str]:
-        return [*words, "?" if held is None else f"[{held}]"]
+    def line(self, returned: Returned) -> str:
+        return f"{returned.result.value} value={given(returned.result.held, 'held')}"
+
+    def strace(self, traced: Traced) -> Words:
+        held = None if traced.failed else known(traced.result.held)
+        return [*traced.words(), "?" if held is None else f"[{held}]"]
 
 
 class Isatty(Call):
@@ -74,6 +81,7 @@ class Isatty(Call):
     blocks = False
     seccomp = (Allowed("ioctl", (word(1, _TCGETS),), "TCGETS"),)
     kernels_value = False
+    line = plain_line
     by_registers, by_arguments = in_registers("fd")
     c = plain_c
 
@@ -83,5 +91,5 @@ class Isatty(Call):
     def python(self, program: PythonProgram, actor: Actor, turn: Turn) -> list[str]:
         return [f"tell({program.raw('isatty')}, {program.number(turn.step.arguments[0])}))"]
 
-    def strace(self, words: Sequence[str], held: Any) -> list[str]:
-        return [*words, "TCGETS", "?"]
+    def strace(self, traced: Traced) -> Words:
+        return [*traced.words(), "TCGETS", "?"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import ctypes
 import socket
 import struct
@@ -17,17 +18,24 @@ from pairscope.lab.calls.call import (
     CProgram,
     Made,
     PythonProgram,
+    Returned,
+    Traced,
     Turn,
+    Words,
     allow,
     numbered,
     plain_c,
+    plain_line,
+    plain_strace,
     word,
 )
 from pairscope.lab.calls.decoding import MOST, Data, Given, Memory, data, in_registers
 from pairscope.lab.calls.libc import INT, POINTER, UINT, content, function, low, make
+from pairscope.lab.calls.strace import text
 from pairscope.lab.constants import NUMBERS
 from pairscope.lab.given import integer, narrow
 from pairscope.lab.model import Text
+from pairscope.lab.run import given
 
 OPTIONS = tuple(
     name
@@ -61,6 +69,12 @@ _setsockopt = function("setsockopt", INT, INT, INT, INT, POINTER, UINT)
 getsockopt = function("getsockopt", INT, INT, INT, INT, POINTER, POINTER)
 
 
+def _credentials(arguments: Sequence[Any], option: bytes) -> list[int] | None:
+    """Process, user and group, where the arguments ask for SO_PEERCRED."""
+    asked = list(arguments[1:3]) == [NUMBERS["SOL_SOCKET"], NUMBERS["SO_PEERCRED"]]
+    return list(struct.unpack("=iII", option)) if asked and len(option) == 12 else None
+
+
 class Shutdown(Call):
     name = "shutdown"
     takes = "fd:fd how:number"
@@ -69,6 +83,8 @@ class Shutdown(Call):
     summary = "ends one or both directions for every holder"
     kernel = numbered("shutdown", 48, 210)
     blocks = False
+    line = plain_line
+    strace = plain_strace
     seccomp = allow("shutdown")
     by_registers, by_arguments = in_registers("fd", "how")
 
@@ -96,6 +112,7 @@ class Setsockopt(Call):
     summary = "sets an option"
     kernel = numbered("setsockopt", 54, 208)
     blocks = False
+    line = plain_line
     seccomp = tuple(
         Allowed(
             "setsockopt",
@@ -133,6 +150,12 @@ class Setsockopt(Call):
         fd, level, option = map(narrow, numbers)
         body = struct.pack("=I", low(value)) if isinstance(value, int) else content(value)
         return {"fd": fd, "level": level, "option": option, "value": Data(len(body), body[:most])}
+
+    def strace(self, traced: Traced) -> Words:
+        value, own = traced.made[3], traced.own.arguments[3]
+        if isinstance(own, Text):
+            return [*traced.words(3), text(value), str(len(own.bytes))]
+        return [*traced.words(3), f"[{traced.word(3)}]", "4"]
 
 
 class Getsockopt(Call):
@@ -186,3 +209,25 @@ class Getsockopt(Call):
             names = program.use(kind.key.upper())
             return [*lines, f'tell(0, f"value={{{program.use("named")}({asked}), {names})}}")']
         return [*lines, f"tell(0, {program.use('option')}({call}))"]
+
+    def line(self, returned: Returned) -> str:
+        step, result = returned.step, returned.result
+        data, held = base64.b64decode(given(result.option, "option")), given(result.held, "held")
+        if (creds := _credentials(step.arguments, data)) is not None:
+            told = returned.credentials(creds)
+        else:
+            kind = naming.of_option(step.arguments)
+            told = kind.told(held) if kind and isinstance(held, int) else str(held)
+        return f"{result.value} value={told}"
+
+    def strace(self, traced: Traced) -> Words:
+        if traced.failed:
+            return [*traced.words(3), "?", "[256]"]
+        option = base64.b64decode(given(traced.result.option, "option"))
+        if (creds := _credentials(traced.made, option)) is not None:
+            pid, uid, gid = creds
+            return [*traced.words(3), f"{{pid={pid}, uid={uid}, gid={gid}}}", "[256 => 12]"]
+        held = given(traced.result.held, "held")
+        if (kind := naming.of_option(traced.made)) and isinstance(held, int):
+            return [*traced.words(3), f"[{kind.told(held)}]", f"[256 => {len(option)}]"]
+        return [*traced.words(3), str(held if isinstance(held, list) else [held]), f"[256 => {len(option)}]"]

@@ -6,11 +6,24 @@ import ctypes
 import os
 from typing import Any
 
-from pairscope.lab.calls.call import Actor, Call, CProgram, Made, PythonProgram, Turn, allow, numbered
+from pairscope.lab.calls.call import (
+    Actor,
+    Call,
+    CProgram,
+    Made,
+    PythonProgram,
+    Returned,
+    Traced,
+    Turn,
+    Words,
+    allow,
+    numbered,
+)
 from pairscope.lab.calls.decoding import in_registers
 from pairscope.lab.calls.families import DOMAIN, allow_domains
 from pairscope.lab.calls.libc import INT, POINTER, function, make
 from pairscope.lab.given import integer
+from pairscope.lab.run import given
 
 _socketpair = function("socketpair", INT, INT, INT, INT, POINTER)
 _pipe2 = function("pipe2", INT, POINTER, INT)
@@ -29,6 +42,13 @@ class _Pair(Call):
     binds = "two"
     blocks = False
     declares = "int pair[2];"
+
+    def line(self, returned: Returned) -> str:
+        return f"{returned.result.value} {given(returned.result.made, 'made')}"
+
+    @staticmethod
+    def _numbers(traced: Traced) -> str:
+        return "[?, ?]" if traced.failed else str(given(traced.result.made, "made"))
 
 
 class Socketpair(_Pair):
@@ -54,6 +74,9 @@ class Socketpair(_Pair):
         made = f"socket.socketpair({', '.join(map(program.number, turn.step.arguments))})"
         return program.pair(turn, made, ("one.detach()", "two.detach()"), "one, two", cloexec)
 
+    def strace(self, traced: Traced) -> Words:
+        return [*traced.words(), self._numbers(traced)]
+
 
 class Pipe2(_Pair):
     name = "pipe2"
@@ -75,6 +98,9 @@ class Pipe2(_Pair):
             turn, f"os.pipe2({program.number(turn.step.arguments[0])})", ("one", "two"), "one, two", True
         )
 
+    def strace(self, traced: Traced) -> Words:
+        return [self._numbers(traced), *traced.words()]
+
 
 class Pipe(_Pair):
     name = "pipe"
@@ -93,3 +119,6 @@ class Pipe(_Pair):
 
     def python(self, program: PythonProgram, actor: Actor, turn: Turn) -> list[str]:
         return program.pair(turn, "os.pipe()", ("one", "two"), "one, two", False)
+
+    def strace(self, traced: Traced) -> Words:
+        return [self._numbers(traced), *traced.words()]

@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from pairscope.lab.calls.call import MACHINE, Actor, Call, CProgram, Made, PythonProgram, Turn, allow, numbered
+from pairscope.lab.calls.call import (
+    MACHINE,
+    Actor,
+    Call,
+    CProgram,
+    Made,
+    PythonProgram,
+    Traced,
+    Turn,
+    Words,
+    allow,
+    numbered,
+    plain_line,
+    plain_strace,
+)
 from pairscope.lab.calls.decoding import in_registers
 from pairscope.lab.calls.libc import LONG, function, made_one, make
 
@@ -18,6 +32,8 @@ class PidfdOpen(Call):
     summary = "a descriptor that stands for a process"
     kernel = numbered("pidfd_open", 434, 434)
     blocks = False
+    line = plain_line
+    strace = plain_strace
     seccomp = allow("pidfd_open")
     by_registers, by_arguments = in_registers("process", "flags")
 
@@ -43,6 +59,8 @@ class PidfdSendSignal(Call):
     summary = "sends a signal through such a descriptor"
     kernel = numbered("pidfd_send_signal", 424, 424)
     blocks = True
+    line = plain_line
+    signals = True
     seccomp = allow("pidfd_send_signal")
     by_registers, by_arguments = in_registers("fd", "signal")
 
@@ -58,3 +76,6 @@ class PidfdSendSignal(Call):
     def python(self, program: PythonProgram, actor: Actor, turn: Turn) -> list[str]:
         fd, number = turn.step.arguments
         return [f"tell(signal.pidfd_send_signal({program.number(fd)}, {program.number(number)}))"]
+
+    def strace(self, traced: Traced) -> Words:
+        return [*traced.words(), "NULL", "0"]

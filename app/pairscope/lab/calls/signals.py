@@ -7,10 +7,25 @@ import signal
 from collections.abc import Sequence
 from typing import Any
 
-from pairscope.lab.calls.call import Actor, Call, CProgram, Made, PythonProgram, Turn, allow, numbered
+from pairscope.lab.calls.call import (
+    Actor,
+    Call,
+    CProgram,
+    Made,
+    PythonProgram,
+    Returned,
+    Traced,
+    Turn,
+    Words,
+    allow,
+    numbered,
+    plain_line,
+    plain_strace,
+)
 from pairscope.lab.calls.decoding import MOST, Data, Given, Memory, data, in_registers
 from pairscope.lab.calls.libc import INT, POINTER, function, make
 from pairscope.lab.given import integer, narrow, word
+from pairscope.lab.run import given
 
 _signal = function("signal", POINTER, INT, POINTER)
 _kill = function("kill", INT, INT, INT)
@@ -82,6 +97,14 @@ class Signal(Call):
     def by_arguments(self, arguments: Sequence[Any], named: Given, most: int = MOST) -> Given:
         return {"signal": narrow(arguments[0]), "handler": arguments[1]}
 
+    def line(self, returned: Returned) -> str:
+        return str(given(returned.result.before, "before"))
+
+    def strace(self, traced: Traced) -> Words:
+        handler, before = word(traced.own.arguments[1]), traced.result.before or "?"
+        shown, was = ({"HANDLER": "?"}.get(name, name) for name in (handler, before))
+        return [traced.word(0), f"{{sa_handler={shown}, sa_flags=SA_RESTART, ...}}", f"{{sa_handler={was}, ...}}", "8"]
+
 
 class Kill(Call):
     name = "kill"
@@ -91,6 +114,9 @@ class Kill(Call):
     summary = "sends a signal to a process of this run"
     kernel = numbered("kill", 62, 129)
     blocks = True
+    line = plain_line
+    strace = plain_strace
+    signals = True
     seccomp = allow("kill")
     by_registers, by_arguments = in_registers("process", "signal")
 

@@ -7,6 +7,7 @@ import struct
 from collections.abc import Sequence
 from typing import Any
 
+from pairscope.lab import named as naming
 from pairscope.lab.calls.call import (
     MACHINE,
     Actor,
@@ -14,14 +15,22 @@ from pairscope.lab.calls.call import (
     CProgram,
     Made,
     PythonProgram,
+    Returned,
+    Traced,
     Turn,
+    Words,
     allow,
     naming_c,
     numbered,
+    plain_line,
+    plain_strace,
 )
 from pairscope.lab.calls.decoding import MOST, Data, Given, Memory, data, in_registers
 from pairscope.lab.calls.libc import INT, POINTER, UINT, function, low, made_one, make
+from pairscope.lab.calls.strace import numbers
+from pairscope.lab.constants import decode
 from pairscope.lab.given import integer, items, narrow
+from pairscope.lab.run import given
 
 _eventfd = function("eventfd", INT, UINT, INT)
 _poll = function("poll", INT, POINTER, ctypes.c_ulong, INT)
@@ -37,6 +46,8 @@ class Eventfd(Call):
     summary = "a counter to wait for"
     kernel = numbered("eventfd2", 290, 19)
     blocks = False
+    line = plain_line
+    strace = plain_strace
     seccomp = allow("eventfd2")
     by_registers, by_arguments = in_registers("value", "flags")
 
@@ -141,3 +152,26 @@ class Poll(Call):
             "events": [mask & 0xFFFF for mask in wanted],
             "timeout": narrow(timeout),
         }
+
+    def line(self, returned: Returned) -> str:
+        found = ", ".join(naming.EVENTS.told(one) for one in given(returned.result.revents, "revents"))
+        return f"{returned.result.value} revents=[{found}]"
+
+    def strace(self, traced: Traced) -> Words:
+        entries = [f"{{fd={fd}, events={decode('POLL', mask)}}}" for fd, mask in self._entries(traced)]
+        return [f"[{', '.join(entries)}]", str(len(entries)), traced.word(2)]
+
+    def strace_value(self, traced: Traced) -> str:
+        found = [
+            f"{{fd={fd}, revents={decode('POLL', revents)}}}"
+            for (fd, _), revents in zip(self._entries(traced), given(traced.result.revents, "revents"))
+            if revents
+        ]
+        told = f"[{', '.join(found)}]" if found else "Timeout"
+        return f"{traced.result.value} ({told})"
+
+    @staticmethod
+    def _entries(traced: Traced) -> list[tuple[int, int]]:
+        """Each descriptor with the events that are waited for."""
+        fds, events = numbers(traced.made[0]), numbers(traced.made[1])
+        return list(zip(fds, events if isinstance(traced.made[1], list) else events * len(fds)))

@@ -8,10 +8,10 @@ import textwrap
 from collections.abc import Callable, Iterator
 
 from pairscope.lab.calls import CALLS
-from pairscope.lab.calls.message import CONTROL_ROOM
 from pairscope.lab.calls.programs import Actor, Line, Plan, Turn
+from pairscope.lab.calls.recvmsg import CONTROL_ROOM
 from pairscope.lab.constants import NUMBERS
-from pairscope.lab.given import address, content, integer, items, narrow, word
+from pairscope.lab.given import integer, items, narrow, word
 from pairscope.lab.language import format as canonical
 from pairscope.lab.language import quoted, shown
 from pairscope.lab.model import Items, Number, Scenario, Step, Text, Value
@@ -151,16 +151,7 @@ def apart(names: tuple[str, ...], reserved: Callable[[str], bool]) -> dict[str, 
 
 def makes_files(scenario: Scenario) -> bool:
     """Whether a step may leave a file in the directory it is taken in."""
-    return any(
-        step.call == "open"
-        or (
-            step.call in ("bind", "connect")
-            and address(step.arguments[1])[0] == "unix"
-            and not content(step.arguments[1]).startswith(b"\0")
-        )
-        for step in scenario.steps
-        if not step.returned
-    )
+    return any(CALLS[step.call].file(step) for step in scenario.steps if not step.returned)
 
 
 def line_room(made: Plan, messages: bool) -> int:

@@ -19,10 +19,10 @@ from collections.abc import Iterable
 from pairscope.lab import named as naming
 from pairscope.lab.calls import CALLS
 from pairscope.lab.calls.programs import Actor, Turn
+from pairscope.lab.calls.results import SHOWN
 from pairscope.lab.constants import FROM_HEADERS, NUMBERS
 from pairscope.lab.exports import piece
 from pairscope.lab.exports import plan as planning
-from pairscope.lab.exports.lines import SHOWN
 from pairscope.lab.exports.plan import NUMBERS_MAX, SECONDS, expected
 from pairscope.lab.given import integer, narrow, pointer
 from pairscope.lab.model import Constants, Name, Number, Scenario, Text, Value

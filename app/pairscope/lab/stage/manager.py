@@ -26,8 +26,8 @@ from typing import Any
 
 from pairscope.ipc import passing
 from pairscope.lab.calls import CALLS
-from pairscope.lab.calls.message import control_data
 from pairscope.lab.calls.options import SETTABLE
+from pairscope.lab.calls.sendmsg import control_data
 from pairscope.lab.constants import NUMBERS, errno_name, number
 from pairscope.lab.language import format as canonical
 from pairscope.lab.language import quoted

@@ -1,4 +1,4 @@
-"""Messages: gathered and scattered bytes, and control data beside them: sendmsg, recvmsg."""
+"""A message that is sent, with control data beside its bytes: sendmsg."""
 
 from __future__ import annotations
 
@@ -8,41 +8,29 @@ import struct
 from collections.abc import Sequence
 from typing import Any
 
-from pairscope.lab.calls.call import Actor, Call, CProgram, Made, PythonProgram, Turn, allow, numbered
+from pairscope.lab.calls import strace
+from pairscope.lab.calls.call import (
+    Actor,
+    Call,
+    CProgram,
+    Made,
+    PythonProgram,
+    Traced,
+    Turn,
+    Words,
+    allow,
+    numbered,
+    plain_line,
+)
 from pairscope.lab.calls.decoding import MOST, Data, Given, Memory, data, message, whole
-from pairscope.lab.calls.io import keeps, kept_c
-from pairscope.lab.calls.libc import INT, OFF, POINTER, SIZE, UINT, content, function, low, make
+from pairscope.lab.calls.libc import INT, OFF, POINTER, content, function, low, make
+from pairscope.lab.calls.msghdr import Msghdr, header, iovecs, parts_of
 from pairscope.lab.constants import NUMBERS
 from pairscope.lab.given import content as text_of
 from pairscope.lab.given import integer, items, named, narrow, pointer
 from pairscope.lab.model import Constants, Step, Text, Value
 
-CONTROL_ROOM = 1152
-"""Bytes of control buffer where a recvmsg says nothing: 253 descriptors, credentials and a pidfd fit."""
-_SPACES = {20: "CMSG_LEN(sizeof(int))", 24: "CMSG_SPACE(sizeof(int))"}
-"""Lengths of control data that say more as what they are."""
 _sendmsg = function("sendmsg", OFF, INT, POINTER, INT)
-_recvmsg = function("recvmsg", OFF, INT, POINTER, INT)
-
-
-class Iovec(ctypes.Structure):
-    _fields_ = [("base", POINTER), ("length", SIZE)]
-
-
-class Msghdr(ctypes.Structure):
-    """struct msghdr, recvmsg(2), as the kernel has it on machines of 64 bits."""
-
-    _fields_ = [
-        ("name", POINTER), ("namelen", UINT), ("iov", POINTER), ("iovlen", SIZE),
-        ("control", POINTER), ("controllen", SIZE), ("flags", INT),
-    ]  # fmt: skip
-
-
-def _iovecs(parts: list[Any]) -> Any:
-    array = (Iovec * max(len(parts), 1))()
-    for entry, part in zip(array, parts):
-        entry.base, entry.length = ctypes.addressof(part), len(part)
-    return array
 
 
 def control_data(
@@ -65,11 +53,6 @@ def control_data(
     return sent, len(sent) if control is None else control
 
 
-def _control_room(step: Step) -> int:
-    given = named(step)
-    return integer(given["control"]) or 0 if "control" in given else CONTROL_ROOM
-
-
 class Sendmsg(Call):
     name = "sendmsg"
     takes = "fd:fd"
@@ -82,6 +65,8 @@ class Sendmsg(Call):
     summary = "sends gathered bytes, descriptors and credentials"
     kernel = numbered("sendmsg", 46, 211)
     blocks = True
+    line = plain_line
+    breaks_pipe = True
     seccomp = allow("sendmsg")
 
     def make(
@@ -93,7 +78,7 @@ class Sendmsg(Call):
         sent, length = control_data(fds, creds, control, raw, cmsg_len)
         # A length that claims more than there is still points into memory of ours.
         room = ctypes.create_string_buffer(sent, max(length, len(sent)) + 64)
-        array = _iovecs(parts)
+        array = iovecs(parts)
         header = Msghdr(
             iov=ctypes.addressof(array) if bad_iov is None else NUMBERS[bad_iov],
             iovlen=len(parts) or (1 if bad_iov else 0),
@@ -244,133 +229,14 @@ class Sendmsg(Call):
             parts = {"bad_iov": bad}
         return given | parts | {"control": Data(length, claimed[:most])}
 
+    def strace(self, traced: Traced) -> Words:
+        texts = [value for value in items(dict(traced.own.named)["iov"]) if isinstance(value, Text)]
+        entries = [
+            f"{{iov_base={strace.text(made)}, iov_len={len(own.bytes)}}}" for made, own in zip(parts_of(traced), texts)
+        ]
+        count = len(entries) or int("bad_iov" in traced.named)
+        return [traced.word(0), header(traced, entries, count, "0"), traced.flags()]
 
-class Recvmsg(Call):
-    name = "recvmsg"
-    takes = "fd:fd"
-    takes_named = "iov:list/size control:size? flags:flags? bad_iov:pointer?"
-    binds = "received"
-    expects = ("flags", "fds", "creds")
-    manual = "recvmsg(2)"
-    summary = "receives scattered bytes and what came beside them"
-    kernel = numbered("recvmsg", 47, 212)
-    blocks = True
-    seccomp = allow("recvmsg")
-
-    def make(
-        self, fd: int, iov: Any = (), control: int | None = None, flags: int = 0, bad_iov: str | None = None
-    ) -> Made:
-        parts = [(ctypes.c_char * size)() for size in iov]
-        array = _iovecs(parts)
-        length = CONTROL_ROOM if control is None else control
-        room = ctypes.create_string_buffer(length + 64)
-        header = Msghdr(
-            iov=ctypes.addressof(array) if bad_iov is None else NUMBERS[bad_iov],
-            iovlen=len(parts) or (1 if bad_iov else 0),
-            control=ctypes.addressof(room) if length else None, controllen=length,
-        )  # fmt: skip
-        kept = keeps(fd, flags)
-        made = make(_recvmsg, fd, ctypes.byref(header), flags)
-        if made["value"] >= 0:
-            left = made["value"] if kept else 0
-            pieces = []
-            for part in parts:
-                pieces.append(part.raw[: max(0, min(left, len(part)))])
-                left -= len(pieces[-1])
-            if kept or not made["value"]:
-                made["data"] = b"".join(pieces)
-            made["received"] = {
-                "iov": [len(piece) for piece in pieces], "room": length, "control": room.raw[: header.controllen],
-                "controllen": header.controllen, "flags": header.flags,
-            }  # fmt: skip
-        return made
-
-    def room(self, step: Step) -> int:
+    def sent_flags(self, step: Step) -> int:
         given = named(step)
-        sizes = items(given["iov"])
-        if "bad_iov" in given or not sizes:
-            return 0
-        return max(1, sum(integer(value) or 0 for value in sizes))
-
-    def control_room(self, step: Step) -> int:
-        return _control_room(step)
-
-    def c(self, program: CProgram, actor: Actor, turn: Turn) -> list[str]:
-        step = turn.step
-        given = named(step)
-        program.header("sys/socket.h", "sys/uio.h")
-        sizes = [integer(value) or 0 for value in items(given["iov"])]
-        bad = pointer(given["bad_iov"]) if "bad_iov" in given else ""
-        lines: list[str] = []
-        if bad:
-            message = [f".msg_iov = {program.address(Constants((bad,)))}, .msg_iovlen = {max(len(sizes), 1)}"]
-        elif not sizes:
-            message = [".msg_iov = NULL, .msg_iovlen = 0"]
-        else:
-            pieces, at = [], 0
-            for size in sizes:
-                pieces.append(f"{{ text{f' + {at}' if at else ''}, {size} }}")
-                at += size
-            lines = program.listed("struct iovec iov[] = {", pieces)
-            message = [f".msg_iov = iov, .msg_iovlen = {len(sizes)}"]
-        if room := _control_room(step):
-            rooms = (_control_room(other.step) for other in actor.turns if other.step.call == self.name)
-            whole = "control" not in given and max(rooms) == room
-            length = "sizeof(control)" if whole else _SPACES.get(room, room)
-            message.append(f".msg_control = control, .msg_controllen = {length}")
-        lines += program.listed("struct msghdr message = {", message, 80)
-        flags = program.number(given["flags"]) if "flags" in given else "0"
-        call = f"recvmsg({program.number(step.arguments[0])}, &message, {flags})"
-        if bad:
-            return program.block([*lines, "", program.told("tell", call)])
-        names = [f"&{program.member(name)}" for name in turn.binds]
-        if sizes and (integer(given["flags"]) or 0 if "flags" in given else 0) & NUMBERS["MSG_TRUNC"]:
-            lines += [kept_c(program, step.arguments[0]), f"ssize_t count = {call};"]
-            told = program.told("tell_message", "count", "&message", *names, "NULL")
-            return program.block([*lines, "", "message.msg_iov = kept ? iov : NULL;", told])
-        return program.block([*lines, "", program.told("tell_message", call, "&message", *names, "NULL")])
-
-    def python(self, program: PythonProgram, actor: Actor, turn: Turn) -> list[str]:
-        step = turn.step
-        given = named(step)
-        program.module("socket")
-        fd = program.number(step.arguments[0])
-        flags = program.number(given["flags"]) if "flags" in given else ""
-        sizes = [integer(value) or 0 for value in items(given["iov"])]
-        room = _control_room(step)
-        if "bad_iov" in given:
-            program.use("raw_message")
-            sent = program.listed([f"bytes({size})" for size in sizes])
-            address = "0" if pointer(given["bad_iov"]) == "NULL" else "1"
-            more = f", flags={flags}" if flags else ""
-            return [f"tell(raw_message(libc.recvmsg, {fd}, {sent}, bytes({room}){more}, iov={address}))"]
-        program.use("message")
-        names = "".join(f', "{program.own_name(name)}"' for name in turn.binds)
-        lines = program.borrowed(step.arguments[0])
-        shown_pieces = "pieces"
-        if (integer(given["flags"]) or 0 if flags else 0) & NUMBERS["MSG_TRUNC"]:  # TCP copies nothing then: tcp(7)
-            shown_pieces = "pieces if sock.proto != socket.IPPROTO_TCP else None"
-        made = f"pieces = [{', '.join(f'bytearray({size})' for size in sizes)}]"
-        shown = f"socket.CMSG_{'LEN' if room == 20 else 'SPACE'}(4)" if room in (20, 24) else str(room)
-        more = f", {shown}" if room or flags else ""
-        more += f", {flags}" if flags else ""
-        if program.interrupted:
-            call = f"{program.use('raw_recvmsg')}({fd}, pieces, {shown}, {flags or 0})"
-            borrowed = lines if shown_pieces != "pieces" else []
-            return [*borrowed, made, f"tell(*message({call}, {shown_pieces}{names}))"]
-        return [*lines, made, f"tell(*message(sock.recvmsg_into(pieces{more}), {shown_pieces}{names}))"]
-
-    def by_registers(self, words: Sequence[int], memory: Memory, most: int = MOST) -> Given:
-        given = {"fd": narrow(words[0]), "flags": narrow(words[2])}
-        found = message(memory, words[1], 0)
-        if isinstance(found, str):
-            return given | {"message": found}
-        room = found.pop("control")
-        if "iov" in found:
-            found["iov"] = [length for _, length in found["iov"]]
-        return given | found | {"control": room.length if isinstance(room, Data) else room}
-
-    def by_arguments(self, arguments: Sequence[Any], named: Given, most: int = MOST) -> Given:
-        given = {"fd": narrow(arguments[0]), "flags": narrow(named.get("flags", 0))}
-        parts = {"bad_iov": named["bad_iov"]} if "bad_iov" in named else {"iov": list(named.get("iov", ()))}
-        return given | parts | {"control": named.get("control", CONTROL_ROOM)}
+        return (integer(given["flags"]) or 0) if "flags" in given else 0
