@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import json
 import pickle
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 
 from pairscope.sentence import listed, phrase, phrase_of
+from tests.words import extracted
+
+KEPT = {
+    *("systemctl start apache2", "systemctl start mariadb"),
+    *("rsync, curl, ca-certificates, iproute2, logrotate, ufw", "errno, kill_process", "web, pool, lab, migrate"),
+    *("in flight", "not made yet", "seccomp only", "not said yet", "alive, ended, killed, died"),
+}
+"""Texts of several words that are no sentences of ours."""
 
 
 def german(text: str) -> str:
@@ -46,3 +60,62 @@ def test_sentences_in_a_row_are_told_each() -> None:
     assert listed([]) == "" and listed(["a"]) == "a" and listed(["a", phrase("the file"), "b"]) == "a, the file, b"
     assert str.__str__(listed([phrase("the file"), "b"])) == "the file, b"
     assert listed([phrase("the file"), "b"]).told(german, germans) == "die Datei, b"  # type: ignore[attr-defined]
+
+
+# ---- in the source
+
+ROOT = Path(__file__).parent.parent / "app" / "pairscope"
+SPOKEN = (
+    *("stack/checks", "stack/check.py", "stack/scoreboard.py", "store/cursor.py"),
+    *(f"store/filter/{name}.py" for name in ("conditions", "grammar", "values")),
+)
+"""Where each text that a person reads is a sentence with its template."""
+MARKS = {"phrase", "phrase_of"}
+OTHERS = {"check", "text", "typed", "add_argument", "compile", "match", "search", "fullmatch", "Field"}
+"""Calls whose texts are commands, SQL, patterns, or (Field) told to gettext by their place."""
+
+
+def texts(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Each text in the code that has several words and no mark, with its line; values in it are %."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in MARKS | OTHERS:
+            continue
+        if isinstance(node, ast.keyword) and node.arg == "command":
+            continue
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            continue  # a docstring
+        if isinstance(node, ast.JoinedStr):
+            yield (
+                node.lineno,
+                "".join(str(part.value) if isinstance(part, ast.Constant) else "%" for part in node.values),
+            )
+            for part in node.values:
+                yield from texts(part)
+        elif isinstance(node, ast.Constant):
+            yield (node.lineno, node.value) if isinstance(node.value, str) else (0, "")
+        else:
+            yield from texts(node)
+
+
+def spoken(place: str) -> list[Path]:
+    found = ROOT / place
+    return sorted(found.rglob("*.py")) if found.is_dir() else [found]
+
+
+@pytest.mark.parametrize("path", [path for place in SPOKEN for path in spoken(place)], ids=str)
+def test_no_text_of_several_words_is_without_a_template(path: Path) -> None:
+    found = [
+        (line, text)
+        for line, text in texts(ast.parse(path.read_text()))
+        if re.search(r"[A-Za-z]{2,}[:,;]? [a-z]{2,}|[a-z]{2} %|% [a-z]{2}", text) and text not in KEPT
+    ]
+    assert not found
+
+
+def test_each_sentence_with_a_template_is_found_by_the_command_of_docs_face() -> None:
+    for path in (path for place in SPOKEN for path in spoken(place)):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in MARKS:
+                assert isinstance(node.args[0], ast.Constant) and node.args[0].value in extracted(), (
+                    f"{path}:{node.lineno}"
+                )

@@ -368,3 +368,15 @@ def test_what_is_wrong_with_a_cursor_is_told_in_the_language_of_the_page(client:
     for path in ("/messages", "/messages/export.csv", "/database/messages"):
         page = client.get(path, query_string={"before": cursor})
         assert page.status_code == 400 and wide("cursor") in page.text and english(page.text) == [], path
+
+
+def test_the_stack_and_its_guide_are_in_the_language_of_the_page(client: FlaskClient) -> None:
+    for path, said in (("/stack", "SQLite takes its place."), ("/stack/guide", "Bring the system up to date")):
+        page = client.get(path).text
+        assert english(page) == [] and wide(said) in page, path
+
+
+def test_the_stack_is_english_for_programs_and_in_the_report_to_copy(client: FlaskClient) -> None:
+    items = client.get("/api/v1/checks").get_json()["items"]
+    assert all(text.isascii() for item in items for text in (item["title"], item["expected"], item["drift"]))
+    assert "expected" in client.get("/stack/report.txt").text and client.get("/stack/report.txt").text.isascii()

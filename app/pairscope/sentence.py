@@ -9,7 +9,7 @@ What takes a sentence apart, joins it or formats it gives plain English text: pu
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 
@@ -27,13 +27,23 @@ class Sentence(str):
         made.template, made.many, made.values = template, many, values
         return made
 
-    def told(self, gettext: Callable[[str], str], ngettext: Callable[[str, str, int], str]) -> str:
-        """The sentence in a language, with those among its values."""
+    def told(
+        self,
+        gettext: Callable[[str], str],
+        ngettext: Callable[[str, str, int], str],
+        recorded: Callable[[str], str] = str,
+    ) -> str:
+        """The sentence in a language, with those among its values. `recorded` says a value named ``why`` that is no
+        sentence: it may have been one, of another process."""
         chosen = ngettext(self.template, self.many, self.values["num"]) if self.many else gettext(self.template)
         if not self.values:
             return chosen
         return chosen % {
-            name: value.told(gettext, ngettext) if isinstance(value, Sentence) else value
+            name: value.told(gettext, ngettext, recorded)
+            if isinstance(value, Sentence)
+            else recorded(value)
+            if name == "why"
+            else value
             for name, value in self.values.items()
         }
 
@@ -48,7 +58,7 @@ def phrase_of(one: str, many: str, /, num: int, **values: Any) -> Sentence:
     return Sentence(one, many, num=num, **values)
 
 
-def listed(parts: list[str]) -> str:
+def listed(parts: Sequence[str]) -> str:
     """Parts one after the other, with commas between; each stays a sentence."""
     found = parts[0] if parts else ""
     for part in parts[1:]:

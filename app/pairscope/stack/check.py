@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 from pairscope.config import Settings
 from pairscope.files import DEPLOY, SOURCE
 from pairscope.pool import snapshot as snapshots
+from pairscope.sentence import phrase
 from pairscope.stack import system
 from pairscope.stack.guides import CHAPTERS
 from pairscope.stack.step import Finding, Verdict, bad, good
@@ -85,7 +86,10 @@ def standing(what: str, path: Path, user: str, group: str, mode: int) -> Finding
         observed = system.standing(path)
     except FileNotFoundError:
         return bad(
-            what, expected, "missing", f"The guide makes {path}, and it is not there: deploy/provision.sh makes it."
+            what,
+            expected,
+            phrase("missing"),
+            phrase("The guide makes %(path)s, and it is not there: deploy/provision.sh makes it.", path=path),
         )
     if observed == expected:
         return good(what, expected, observed)
@@ -93,7 +97,12 @@ def standing(what: str, path: Path, user: str, group: str, mode: int) -> Finding
         what,
         expected,
         observed,
-        f"The guide says {path} is {expected}, it is {observed}: deploy/provision.sh puts it right.",
+        phrase(
+            "The guide says %(path)s is %(expected)s, it is %(observed)s: deploy/provision.sh puts it right.",
+            path=path,
+            expected=expected,
+            observed=observed,
+        ),
     )
 
 
@@ -103,16 +112,18 @@ def copied(what: str, name: str, path: Path) -> Finding:
         return bad(
             what,
             str(path),
-            "missing",
-            f"The guide installs {path}, and it is not there: deploy/provision.sh installs it.",
+            phrase("missing"),
+            phrase("The guide installs %(path)s, and it is not there: deploy/provision.sh installs it.", path=path),
             Verdict.RECOMMENDED,
         )
     if system.read(path) == system.read(DEPLOY / name):
-        return good(what, str(path), f"as deploy/{name}")
+        return good(what, str(path), phrase("as deploy/%(name)s", name=name))
     return bad(
         what,
         str(path),
-        "changed",
-        f"{path} is not what deploy/{name} says: deploy/provision.sh installs it again.",
+        phrase("changed"),
+        phrase(
+            "%(path)s is not what deploy/%(name)s says: deploy/provision.sh installs it again.", path=path, name=name
+        ),
         Verdict.RECOMMENDED,
     )

@@ -9,17 +9,19 @@ import platform
 from collections import Counter
 from typing import Any
 
+from pairscope.sentence import listed, phrase
+
 STATES = {
-    "_": "idle",
-    "S": "starting",
-    "R": "reading a request",
-    "W": "answering",
-    "K": "keeping a connection",
-    "L": "logging",
-    "D": "resolving a name",
-    "C": "closing",
-    "G": "finishing",
-    "I": "ending",
+    "_": phrase("idle"),
+    "S": phrase("starting"),
+    "R": phrase("reading a request"),
+    "W": phrase("answering"),
+    "K": phrase("keeping a connection"),
+    "L": phrase("logging"),
+    "D": phrase("resolving a name"),
+    "C": phrase("closing"),
+    "G": phrase("finishing"),
+    "I": phrase("ending"),
 }
 """httpd's scoreboard.h, as mod_status prints them. ``.`` is a place without a worker."""
 
@@ -42,7 +44,11 @@ class Scoreboard:
         return self.states.get("idle", 0)
 
     def __str__(self) -> str:
-        return ", ".join(f"{count} {state}" for state, count in self.states.items())
+        return str(self.told())
+
+    def told(self) -> str:
+        """How many workers do what."""
+        return listed([phrase("%(count)s %(state)s", count=count, state=state) for state, count in self.states.items()])
 
 
 def inside() -> bool:
@@ -69,7 +75,7 @@ def counted(told: dict[str, Any]) -> Scoreboard:
     is left alone."""
     living = [process for process in told["processes"] if process["pid"]]
     found = Counter(worker["status"] for process in living for worker in process["workers"])
-    states = {name: found[letter] for letter, name in STATES.items() if found[letter]}
+    states: dict[str, int] = {name: found[letter] for letter, name in STATES.items() if found[letter]}
     return Scoreboard(tuple(process["pid"] for process in living), states)
 
 
@@ -79,7 +85,9 @@ def module() -> str:
         return ""
     import mod_wsgi
 
-    return (
-        f"mod_wsgi {'.'.join(map(str, mod_wsgi.version))} with Python {platform.python_version()}, process group "
-        f"{mod_wsgi.process_group}"
+    return phrase(
+        "mod_wsgi %(version)s with Python %(python)s, process group %(group)s",
+        version=".".join(map(str, mod_wsgi.version)),
+        python=platform.python_version(),
+        group=mod_wsgi.process_group,
     )

@@ -7,6 +7,8 @@ import enum
 import re
 from collections.abc import Iterable
 
+from pairscope.sentence import phrase
+
 VARIABLES = {"port": "8080", "source": ".", "site": "http://localhost:8080"}
 """What commands may name in braces, and what the guide shows for it; in ``deploy/steps.sh`` it is the shell variable of
 that name."""
@@ -98,9 +100,9 @@ def bad(what: str, expected: str, observed: str, drift: str, verdict: Verdict = 
 
 def unknown(what: str, expected: str, why: str) -> Finding:
     """`why` is a sentence."""
-    return Finding(what, expected, "not known", Verdict.UNKNOWN, why)
+    return Finding(what, expected, phrase("not known"), Verdict.UNKNOWN, why)
 
 
 def unused(what: str, why: str) -> Finding:
     """Of what this run does without. `why` is a sentence."""
-    return Finding(what, "nothing", "not used here", Verdict.UNUSED, why, looked_at=False)
+    return Finding(what, phrase("nothing"), phrase("not used here"), Verdict.UNUSED, why, looked_at=False)

@@ -16,7 +16,9 @@ import re
 import struct
 from pathlib import Path
 
-HIDDEN = (
+from pairscope.sentence import phrase
+
+HIDDEN = phrase(
     "Processes of other users cannot be seen from here: /proc hides them (ProtectProc= of this service, or "
     "hidepid= of the machine)"
 )

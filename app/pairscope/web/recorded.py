@@ -71,7 +71,7 @@ def translated(text: str) -> str:
     known."""
     if isinstance(text, Sentence):
         words = get_domain().get_translations()
-        return text.told(words.gettext, words.ngettext)
+        return text.told(words.gettext, words.ngettext, translated)
     return _translated(text, 0) if len(text) <= LONGEST else text
 
 

@@ -9,6 +9,7 @@ knows again by their templates (recorded.py). Why a job failed and how a worker 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from typing import Any
 import pairscope.work
 from pairscope.ipc import vocabulary
 from pairscope.lab.calls import CALLS
+from pairscope.stack.guides import CHAPTERS
+from pairscope.stack.step import NOT_RUN
 from pairscope.store.filter import FIELDS
 from pairscope.store.inventory import DESCRIPTIONS
 from pairscope.web import problems, recorded
@@ -29,8 +32,20 @@ def all_of_them() -> Iterator[str]:
     yield from DESCRIPTIONS.values()
     yield from (kind.title for kind in problems.KINDS.values())
     yield from (field.explanation for fields in FIELDS.values() for field in fields)
+    yield from _of_guides()
     for path in sorted((Path(pairscope.work.__file__).parent / "jobs").glob("*.py")):
         yield from _of_job(ast.parse(path.read_text()))
+
+
+def _of_guides() -> Iterator[str]:
+    """What the page of the guide says; a sign that is a program's own words (`code` alone) is not translated."""
+    yield NOT_RUN
+    for chapter in CHAPTERS:
+        yield from (chapter.title, chapter.intro)
+        for step in chapter.steps:
+            for pair in (*step.wrong, *step.elsewhere):
+                yield from pair
+            yield from (step.title, step.purpose, step.unless, step.see)
 
 
 def _of_job(tree: ast.Module) -> Iterator[str]:
@@ -46,4 +61,6 @@ def _of_job(tree: ast.Module) -> Iterator[str]:
 def extract(fileobj: Any, keywords: Any, comment_tags: Any, options: Any) -> Iterator[tuple[int, None, str, list[str]]]:
     """As Babel calls it for this file, whose own words the other entries of babel.cfg would find if there were any."""
     for sentence in dict.fromkeys(all_of_them()):
+        if not sentence or re.fullmatch("`[^`]+`", sentence):
+            continue
         yield 1, None, sentence, []

@@ -16,6 +16,7 @@ from sqlalchemy.engine import make_url
 from pairscope.config import Settings
 from pairscope.lamp import box
 from pairscope.pool import snapshot as snapshots
+from pairscope.sentence import Sentence, phrase
 from pairscope.stack.check import CHECKS, TITLES, Scene
 from pairscope.stack.checks import apache, linux, mysql, pool, python  # noqa: F401 each says what it looks at, in the order of the page
 from pairscope.stack.step import Verdict
@@ -112,10 +113,10 @@ def _run(settings: Settings) -> Report:
                 Row(
                     chapter,
                     step,
-                    TITLES.get(step, chapter),
+                    Sentence(TITLES.get(step, chapter)),
                     scene.typed(command),
-                    "an answer",
-                    "none",
+                    phrase("an answer"),
+                    phrase("none"),
                     Verdict.UNKNOWN,
                     _why(error, reason),
                 )
@@ -127,8 +128,10 @@ def _run(settings: Settings) -> Report:
 
 def _why(error: Exception, reason: object) -> str:
     if isinstance(error, PermissionError) and error.filename:
-        return f"It cannot be seen from here: this user may not read {error.filename}. root can look."
-    return f"It could not be looked at: {reason}."
+        return phrase(
+            "It cannot be seen from here: this user may not read %(path)s. root can look.", path=error.filename
+        )
+    return phrase("It could not be looked at: %(why)s.", why=str(reason))
 
 
 def _box() -> dict[str, Any] | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pairscope.lamp import box
 from pairscope.pool import snapshot as snapshots
+from pairscope.sentence import phrase
 from pairscope.stack import apache, scoreboard, system
 from pairscope.stack.check import Scene, check, copied, standing
 from pairscope.stack.step import Finding, Verdict, bad, good, unknown, unused
@@ -35,23 +36,30 @@ def _first(scene: Scene) -> int | None:
 @check("apache", "apache-packages", "dpkg -l apache2 libapache2-mod-wsgi-py3")
 def _apache(scene: Scene) -> Iterator[Finding]:
     if scene.settings.source == "embedded" and scene.box is None:
-        yield unused("Apache", "The embedded server takes its place.")
+        yield unused("Apache", phrase("The embedded server takes its place."))
         return
     first = _first(scene)
     if first is None:
         yield unknown(
-            "Processes of Apache", "one or more", f"{system.HIDDEN}. root sees them: systemctl status apache2"
+            phrase("Processes of Apache"),
+            phrase("one or more"),
+            phrase("%(hidden)s. root sees them: %(command)s", hidden=system.HIDDEN, command="systemctl status apache2"),
         )
     elif not first:
-        start = "script/lamp starts it" if scene.box is None else "systemctl start apache2"
-        yield bad("Apache", "running", "not running", f"No process of apache2 is there: {start}")
+        start = phrase("script/lamp starts it") if scene.box is None else "systemctl start apache2"
+        yield bad(
+            "Apache",
+            phrase("running"),
+            phrase("not running"),
+            phrase("No process of apache2 is there: %(start)s", start=start),
+        )
         return
     for package, what in (("apache2-bin", "Apache"), ("libapache2-mod-wsgi-py3", "mod_wsgi")):
         version = system.package(package)
         if version:
-            yield good(what, "Debian's package", version)
+            yield good(what, phrase("Debian's package"), version)
         else:
-            yield unknown(what, "Debian's package", "It does not come from a package.")
+            yield unknown(what, phrase("Debian's package"), phrase("It does not come from a package."))
 
 
 @check("apache", "apache-modules", "apache2ctl -M")
@@ -64,13 +72,17 @@ def _modules(scene: Scene) -> Iterator[Finding]:
     wanted = set(apache.MODULES.split())
     if missing := sorted(wanted - enabled):
         yield bad(
-            "Modules",
+            phrase("Modules"),
             ", ".join(sorted(wanted)),
-            f"without {', '.join(missing)}",
-            f"The guide switches {missing[0]} on, and it is off: a2enmod {missing[0]}",
+            phrase("without %(missing)s", missing=", ".join(missing)),
+            phrase("The guide switches %(missing)s on, and it is off: a2enmod %(missing)s", missing=missing[0]),
         )
     else:
-        yield good("Modules", "those of the site", f"{len(enabled)}, with {', '.join(sorted(wanted))}")
+        yield good(
+            phrase("Modules"),
+            phrase("those of the site"),
+            phrase("%(count)s, with %(wanted)s", count=len(enabled), wanted=", ".join(sorted(wanted))),
+        )
     mpm = ", ".join(sorted(name for name in enabled if name.startswith("mpm_"))) or "none"
     if mpm == "mpm_event":
         yield good("MPM", "mpm_event", mpm)
@@ -79,8 +91,11 @@ def _modules(scene: Scene) -> Iterator[Finding]:
             "MPM",
             "mpm_event",
             mpm,
-            f"Apache runs with {mpm}, as another site may need it: it serves this one, with fewer connections "
-            "at a time.",
+            phrase(
+                "Apache runs with %(mpm)s, as another site may need it: it serves this one, with fewer connections at "
+                "a time.",
+                mpm=mpm,
+            ),
             Verdict.RECOMMENDED,
         )
 
@@ -89,26 +104,28 @@ def _modules(scene: Scene) -> Iterator[Finding]:
 def _run_directory(scene: Scene) -> Iterator[Finding]:
     if scene.box is None:
         return
-    yield standing("Directory of the sockets", Path("/run/pairscope/pool"), box.POOL, box.WEB, 0o2750)
-    yield copied("Made at each boot", "tmpfiles.conf", Path("/etc/tmpfiles.d/pairscope.conf"))
+    yield standing(phrase("Directory of the sockets"), Path("/run/pairscope/pool"), box.POOL, box.WEB, 0o2750)
+    yield copied(phrase("Made at each boot"), "tmpfiles.conf", Path("/etc/tmpfiles.d/pairscope.conf"))
 
 
 @check("apache", "apache-logs", "cat /etc/logrotate.d/pairscope")
 def _logs(scene: Scene) -> Iterator[Finding]:
     if scene.box is None:
         return
-    yield copied("Rotation of the logs", "logrotate.conf", Path("/etc/logrotate.d/pairscope"))
-    yield standing("Directory of the logs", Path("/var/log/pairscope"), "root", "adm", 0o750)
+    yield copied(phrase("Rotation of the logs"), "logrotate.conf", Path("/etc/logrotate.d/pairscope"))
+    yield standing(phrase("Directory of the logs"), Path("/var/log/pairscope"), "root", "adm", 0o750)
 
 
 @check("apache", "apache-places", "systemctl show -p ProtectSystem -p ReadWritePaths apache2")
 def _places(scene: Scene) -> Iterator[Finding]:
     if scene.box is None:
         return
-    what, expected = "Where Apache's service may write", "files of the site and the pool"
+    what, expected = phrase("Where Apache's service may write"), phrase("files of the site and the pool")
     if not scoreboard.inside():
         yield unknown(
-            what, expected, "Only a process that Apache has started sees its file systems: the page Stack tells it."
+            what,
+            expected,
+            phrase("Only a process that Apache has started sees its file systems: the page Stack tells it."),
         )
         return
     own = scene.settings.web_state
@@ -118,9 +135,12 @@ def _places(scene: Scene) -> Iterator[Finding]:
         yield bad(
             what,
             expected,
-            f"not to {own}",
-            f"Apache's service may not write to {own}: deploy/provision.sh writes a drop-in for a unit with "
-            "ProtectSystem=strict.",
+            phrase("not to %(path)s", path=own),
+            phrase(
+                "Apache's service may not write to %(path)s: deploy/provision.sh writes a drop-in for a unit with "
+                "ProtectSystem=strict.",
+                path=own,
+            ),
         )
 
 
@@ -132,19 +152,28 @@ def _port(scene: Scene) -> Iterator[Finding]:
     told = system.listen_directives(Path("/etc/apache2"))
     holds = system.listening()
     if wanted not in told:
-        others = ", ".join(str(port) for port in sorted(told - {80, 443})) or "no port of its own"
-        yield bad("Port", str(wanted), others, f"The guide says {wanted}, Apache is told to listen on {others}.")
+        others: str = ", ".join(str(port) for port in sorted(told - {80, 443})) or phrase("no port of its own")
+        yield bad(
+            phrase("Port"),
+            str(wanted),
+            others,
+            phrase("The guide says %(wanted)s, Apache is told to listen on %(others)s.", wanted=wanted, others=others),
+        )
     elif wanted not in holds:
         yield bad(
-            "Port",
+            phrase("Port"),
             str(wanted),
-            "nobody listens",
-            f"Apache is told to listen on {wanted}, and nobody does: systemctl restart apache2",
+            phrase("nobody listens"),
+            phrase("Apache is told to listen on %(wanted)s, and nobody does: systemctl restart apache2", wanted=wanted),
         )
     else:
         first = _first(scene)
         yield good(
-            "Port", str(wanted), f"{wanted}, held by user {holds[wanted]}" + (f", process {first}" if first else "")
+            phrase("Port"),
+            str(wanted),
+            phrase("%(port)s, held by user %(user)s, process %(pid)s", port=wanted, user=holds[wanted], pid=first)
+            if first
+            else phrase("%(port)s, held by user %(user)s", port=wanted, user=holds[wanted]),
         )
 
 
@@ -154,24 +183,24 @@ def _site(scene: Scene) -> Iterator[Finding]:
         return
     if not Path("/etc/apache2/sites-enabled/pairscope.conf").exists():
         yield bad(
-            "Site",
-            "as generated",
-            "not enabled",
-            "The site is not enabled: a2ensite pairscope && systemctl reload apache2",
+            phrase("Site"),
+            phrase("as generated"),
+            phrase("not enabled"),
+            phrase("The site is not enabled: a2ensite pairscope && systemctl reload apache2"),
         )
         return
     made = box.installation(scene.box)
     how = box.differs(box.files("site", made)[0])
     if how:
         yield bad(
-            "Site",
-            "as generated",
+            phrase("Site"),
+            phrase("as generated"),
             how,
-            "The site was changed by hand, or the box's choices were: deploy/provision.sh makes it again.",
+            phrase("The site was changed by hand, or the box's choices were: deploy/provision.sh makes it again."),
             Verdict.RECOMMENDED,
         )
     else:
-        yield good("Site", "as generated", "as generated")
+        yield good(phrase("Site"), phrase("as generated"), phrase("as generated"))
 
 
 @check("apache", "apache-start", "ps -eo pid,user,args | grep wsgi:; ls /proc/PID/fd")
@@ -180,39 +209,53 @@ def _groups(scene: Scene) -> Iterator[Finding]:
         return
     said = scene.said
     if system.sees_others():
-        web, more = system.titled("wsgi:web"), ""
+        web, all_of_them = system.titled("wsgi:web"), True
     else:
         # A process of mod_wsgi does not see its siblings either: they have changed their user. The supervisor knows
         # those that have asked it something.
         known = {client.pid for client in said.clients if client.role == "web"} if said is not None else set()
-        web, more = (
-            sorted(known | ({os.getpid()} if scoreboard.inside() else set())),
-            "; others cannot be seen from here",
-        )
+        web, all_of_them = sorted(known | ({os.getpid()} if scoreboard.inside() else set())), False
     if web:
-        yield good("Processes of web", "one or more", _processes(web) + more, map(_process, web))
-    elif more:
-        yield unknown("Processes of web", "one or more", f"{system.HIDDEN}. root sees them: ps -eo pid,user,args")
+        observed = _processes(web)
+        if not all_of_them:
+            observed = phrase("%(processes)s; others cannot be seen from here", processes=observed)
+        yield good(phrase("Processes of web"), phrase("one or more"), observed, map(_process, web))
+    elif not all_of_them:
+        yield unknown(
+            phrase("Processes of web"),
+            phrase("one or more"),
+            phrase("%(hidden)s. root sees them: %(command)s", hidden=system.HIDDEN, command="ps -eo pid,user,args"),
+        )
     else:
         yield bad(
-            "Processes of web",
-            "one or more",
-            "none",
-            "Apache runs, but no process of its group web: its error log says why.",
+            phrase("Processes of web"),
+            phrase("one or more"),
+            phrase("none"),
+            phrase("Apache runs, but no process of its group web: its error log says why."),
         )
     if said is not None:
         pool = [said.supervisor.pid, said.recorder.pid, *(worker.pid for worker in said.workers)]
         stations = [station.pid for station in said.stations]
-        yield good("Managed process pool", "one supervisor", f"{_process(said.supervisor.pid)}", map(_process, pool))
-        yield good("Managed processes of the lab", "one or more", _processes(stations), map(_process, stations))
+        yield good(
+            phrase("Managed process pool"),
+            phrase("one supervisor"),
+            _process(said.supervisor.pid),
+            map(_process, pool),
+        )
+        yield good(
+            phrase("Managed processes of the lab"), phrase("one or more"), _processes(stations), map(_process, stations)
+        )
     fds, most = len(os.listdir("/proc/self/fd")) - 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     yield good(
-        "Descriptors of this process", "below its limit", f"{fds} of {most}, process {os.getpid()}", _descriptors()
+        phrase("Descriptors of this process"),
+        phrase("below its limit"),
+        phrase("%(fds)s of %(most)s, process %(pid)s", fds=fds, most=most, pid=os.getpid()),
+        _descriptors(),
     )
 
 
 def _processes(pids: list[int]) -> str:
-    return f"{len(pids)}: {', '.join(map(str, pids[:6]))}" if pids else "none"
+    return f"{len(pids)}: {', '.join(map(str, pids[:6]))}" if pids else phrase("none")
 
 
 def _process(pid: int) -> str:
@@ -220,10 +263,12 @@ def _process(pid: int) -> str:
     try:
         count, user = system.descriptors(pid), system.owner(pid)
     except OSError:
-        return f"process {pid}, " + (
-            "whose user and descriptors cannot be seen from here" if snapshots.exists(pid) else "which has gone"
-        )
-    return f"process {pid}, user {user}" + (f", {count} descriptors" if count else "")
+        if snapshots.exists(pid):
+            return phrase("process %(pid)s, whose user and descriptors cannot be seen from here", pid=pid)
+        return phrase("process %(pid)s, which has gone", pid=pid)
+    if not count:
+        return phrase("process %(pid)s, user %(user)s", pid=pid, user=user)
+    return phrase("process %(pid)s, user %(user)s, %(count)s descriptors", pid=pid, user=user, count=count)
 
 
 def _descriptors() -> Iterator[str]:
@@ -242,19 +287,24 @@ def _scoreboard(scene: Scene) -> Iterator[Finding]:
     board = scoreboard.read()
     if board is None:
         yield unknown(
-            "Workers of Apache",
-            "some idle",
-            "Only a process that Apache has started sees its scoreboard: the page Stack tells it.",
+            phrase("Workers of Apache"),
+            phrase("some idle"),
+            phrase("Only a process that Apache has started sees its scoreboard: the page Stack tells it."),
         )
         return
-    where = f"{board.workers} in {len(board.pids)} processes: {board}"
+    where = phrase(
+        "%(count)s in %(processes)s processes: %(states)s",
+        count=board.workers,
+        processes=len(board.pids),
+        states=board.told(),
+    )
     if board.idle:
-        yield good("Workers of Apache", "some idle", where, map(_process, board.pids))
+        yield good(phrase("Workers of Apache"), phrase("some idle"), where, map(_process, board.pids))
     else:
         yield bad(
-            "Workers of Apache",
-            "some idle",
+            phrase("Workers of Apache"),
+            phrase("some idle"),
             where,
-            "Every worker of Apache is busy: the next request waits until one is done, or Apache starts more.",
+            phrase("Every worker of Apache is busy: the next request waits until one is done, or Apache starts more."),
             Verdict.RECOMMENDED,
         )

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pairscope.lamp import box
 from pairscope.sandbox import landlock
+from pairscope.sentence import phrase
 from pairscope.stack import system
 from pairscope.stack.check import Scene, check
 from pairscope.stack.step import Finding, Verdict, bad, good, unknown
@@ -30,15 +31,20 @@ def _sources(scene: Scene) -> Iterator[Finding]:
         return
     days = system.lists_age(time.time())
     if days is None:
-        yield unknown("Lists of packages", "younger than 30 days", "There are none yet: apt-get update")
+        yield unknown(
+            phrase("Lists of packages"), phrase("younger than 30 days"), phrase("There are none yet: apt-get update")
+        )
     elif days < 30:
-        yield good("Lists of packages", "younger than 30 days", f"{days} days")
+        yield good(phrase("Lists of packages"), phrase("younger than 30 days"), phrase("%(days)s days", days=days))
     else:
         yield bad(
-            "Lists of packages",
-            "younger than 30 days",
-            f"{days} days",
-            f"The lists are {days} days old, and so is what is installed: apt-get update && apt-get upgrade",
+            phrase("Lists of packages"),
+            phrase("younger than 30 days"),
+            phrase("%(days)s days", days=days),
+            phrase(
+                "The lists are %(days)s days old, and so is what is installed: apt-get update && apt-get upgrade",
+                days=days,
+            ),
             Verdict.RECOMMENDED,
         )
 
@@ -54,14 +60,16 @@ def _tools(scene: Scene) -> Iterator[Finding]:
     ]
     if missing:
         yield bad(
-            "Tools",
-            "installed",
-            f"without {', '.join(missing)}",
-            f"The guide installs {missing[0]}, and it is not there: apt-get install {missing[0]}",
+            phrase("Tools"),
+            phrase("installed"),
+            phrase("without %(missing)s", missing=", ".join(missing)),
+            phrase(
+                "The guide installs %(missing)s, and it is not there: apt-get install %(missing)s", missing=missing[0]
+            ),
             Verdict.RECOMMENDED,
         )
     else:
-        yield good("Tools", "installed", "rsync, curl, ca-certificates, iproute2, logrotate, ufw")
+        yield good(phrase("Tools"), phrase("installed"), "rsync, curl, ca-certificates, iproute2, logrotate, ufw")
 
 
 @check("linux", "linux-upgrade", "cat /etc/os-release; uname -r")
@@ -70,25 +78,25 @@ def _system(scene: Scene) -> Iterator[Finding]:
     name = release.get("PRETTY_NAME", release.get("ID", "?"))
     known = {release.get("ID"), *release.get("ID_LIKE", "").split()} & {"debian", "ubuntu"}
     if known:
-        yield good("Release", "Debian 12, or a relative of it", name)
+        yield good(phrase("Release"), phrase("Debian 12, or a relative of it"), name)
     else:
         yield bad(
-            "Release",
-            "Debian 12, or a relative of it",
+            phrase("Release"),
+            phrase("Debian 12, or a relative of it"),
             name,
-            "The guide was tested on Debian 12; its notes say where other systems differ.",
+            phrase("The guide was tested on Debian 12; its notes say where other systems differ."),
             Verdict.RECOMMENDED,
         )
     kernel = platform.release()
     numbers = tuple(int(part) for part in re.findall(r"\d+", kernel)[:2])
     if numbers >= (5, 6):
-        yield good("Kernel", "5.6 or newer: pidfd_getfd", kernel)
+        yield good(phrase("Kernel"), phrase("5.6 or newer: pidfd_getfd"), kernel)
     else:
         yield bad(
-            "Kernel",
-            "5.6 or newer: pidfd_getfd",
+            phrase("Kernel"),
+            phrase("5.6 or newer: pidfd_getfd"),
             kernel,
-            "This kernel has no pidfd_getfd: the lab cannot look into its processes.",
+            phrase("This kernel has no pidfd_getfd: the lab cannot look into its processes."),
         )
 
 
@@ -96,13 +104,15 @@ def _system(scene: Scene) -> Iterator[Finding]:
 def _abilities(scene: Scene) -> Iterator[Finding]:
     abi = landlock.abi()
     if abi > 0:
-        yield good("Landlock", "ABI 1 or newer", f"ABI {abi}")
+        yield good("Landlock", phrase("ABI 1 or newer"), phrase("ABI %(abi)s", abi=abi))
     else:
         yield bad(
             "Landlock",
-            "ABI 1 or newer",
-            "none",
-            "Workers are confined by seccomp alone: the kernel has no Landlock, or what started this keeps it away.",
+            phrase("ABI 1 or newer"),
+            phrase("none"),
+            phrase(
+                "Workers are confined by seccomp alone: the kernel has no Landlock, or what started this keeps it away."
+            ),
             Verdict.RECOMMENDED,
         )
     yield _seccomp(scene)
@@ -115,36 +125,43 @@ def _seccomp(scene: Scene) -> Finding:
     actions = system.read("/proc/sys/kernel/seccomp/actions_avail").split()
     if "errno" in actions:
         return good(what, expected, ", ".join(actions[:4]))
-    elsewhere = "which actions there are cannot be seen from here"
+    elsewhere = phrase("which actions there are cannot be seen from here")
     confined = (
         [worker for worker in scene.said.workers if "seccomp" in worker.sandbox] if scene.said is not None else []
     )
     if confined:
-        return good(what, expected, f"{len(confined)} workers are confined by it; {elsewhere}")
+        return good(
+            what,
+            expected,
+            phrase("%(count)s workers are confined by it; %(elsewhere)s", count=len(confined), elsewhere=elsewhere),
+        )
     own = Path("/proc/self/status").read_text()
     if "Seccomp_filters:" in own:  # Linux 5.9 and newer, with CONFIG_SECCOMP_FILTER: proc_pid_status(5)
-        return good(what, expected, f"filters; {elsewhere}")
+        return good(what, expected, phrase("filters; %(elsewhere)s", elsewhere=elsewhere))
     if "Seccomp:" in own:
         return unknown(
             what,
             expected,
-            "The kernel has seccomp, and whether it takes filters cannot be seen from here. root can look: cat "
-            "/proc/sys/kernel/seccomp/actions_avail",
+            phrase(
+                "The kernel has seccomp, and whether it takes filters cannot be seen from here. root can look: "
+                "%(command)s",
+                command="cat /proc/sys/kernel/seccomp/actions_avail",
+            ),
         )
-    return bad(what, expected, "none", "The kernel has no seccomp: workers are not confined by it.")
+    return bad(what, expected, phrase("none"), phrase("The kernel has no seccomp: workers are not confined by it."))
 
 
 @check("linux", "", "ulimit -n")
 def _limit(scene: Scene) -> Iterator[Finding]:
     soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft >= 1024:
-        yield good("Descriptors a process may hold", "1024 or more", str(soft))
+        yield good(phrase("Descriptors a process may hold"), phrase("1024 or more"), str(soft))
     else:
         yield bad(
-            "Descriptors a process may hold",
-            "1024 or more",
+            phrase("Descriptors a process may hold"),
+            phrase("1024 or more"),
             str(soft),
-            "Each client of the pool takes one: with few of them it turns clients away.",
+            phrase("Each client of the pool takes one: with few of them it turns clients away."),
             Verdict.RECOMMENDED,
         )
 
@@ -158,7 +175,10 @@ def _sockets(scene: Scene) -> Iterator[Finding]:
             "AF_UNIX",
             "SOCK_SEQPACKET",
             str(error),
-            f"This kernel, or what started this, gives no pair of sockets: {error}. The pool cannot run.",
+            phrase(
+                "This kernel, or what started this, gives no pair of sockets: %(error)s. The pool cannot run.",
+                error=str(error),
+            ),
         )
         return
     can = []
@@ -170,12 +190,12 @@ def _sockets(scene: Scene) -> Iterator[Finding]:
                     os.close(told)
                 can.append(name)
         room = one.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
-    queue = system.read("/proc/sys/net/unix/max_dgram_qlen").strip() or "cannot be seen from here"
+    queue = system.read("/proc/sys/net/unix/max_dgram_qlen").strip() or phrase("cannot be seen from here")
     without = [name for name, _option in NEWER if name not in can]
     detail = (
-        f"room of a socket for what is sent: {room} bytes",
-        f"datagrams that may wait at one: {queue}",
-        f"not on this kernel: {', '.join(without) or 'nothing'}",
+        phrase("room of a socket for what is sent: %(bytes)s bytes", bytes=room),
+        phrase("datagrams that may wait at one: %(count)s", count=queue),
+        phrase("not on this kernel: %(options)s", options=", ".join(without) or phrase("nothing")),
     )
     yield good("AF_UNIX", "SOCK_SEQPACKET", ", ".join(["SOCK_SEQPACKET", *can]), detail)
 
@@ -184,36 +204,46 @@ def _sockets(scene: Scene) -> Iterator[Finding]:
 def _ports(scene: Scene) -> Iterator[Finding]:
     if scene.box is not None:
         yield good(
-            "Ports reached over the network",
-            "those you know",
-            ", ".join(f"{port} ({user})" for port, user in sorted(system.listening(reached=True).items())) or "none",
+            phrase("Ports reached over the network"),
+            phrase("those you know"),
+            ", ".join(f"{port} ({user})" for port, user in sorted(system.listening(reached=True).items()))
+            or phrase("none"),
         )
 
 
 @check("linux", "linux-directories", "df -h")
 def _disk(scene: Scene) -> Iterator[Finding]:
     for what, path in (
-        ("Disk of the journal", scene.settings.state),
-        ("Disk of web's files", scene.settings.web_state),
+        (phrase("Disk of the journal"), scene.settings.state),
+        (phrase("Disk of web's files"), scene.settings.web_state),
     ):
         try:
             room = os.statvfs(path)
         except PermissionError:
-            yield unknown(what, "2 GiB free", f"{path} may be entered by its owner alone.")
+            yield unknown(what, phrase("2 GiB free"), phrase("%(path)s may be entered by its owner alone.", path=path))
             continue
         free = room.f_bavail * room.f_frsize
-        said = f"{free >> 20} MiB free"
+        said = phrase("%(free)s MiB free", free=free >> 20)
         if free < DISK_OUT:
             yield bad(
                 what,
-                "2 GiB free",
+                phrase("2 GiB free"),
                 said,
-                f"The disk is nearly full: when it is, nothing is accepted that cannot be recorded. {path}",
+                phrase(
+                    "The disk is nearly full: when it is, nothing is accepted that cannot be recorded. %(path)s",
+                    path=path,
+                ),
             )
         elif free < DISK_LOW:
-            yield bad(what, "2 GiB free", said, f"The disk is filling up. {path}", Verdict.RECOMMENDED)
+            yield bad(
+                what,
+                phrase("2 GiB free"),
+                said,
+                phrase("The disk is filling up. %(path)s", path=path),
+                Verdict.RECOMMENDED,
+            )
         else:
-            yield good(what, "2 GiB free", said)
+            yield good(what, phrase("2 GiB free"), said)
 
 
 @check("linux", "linux-users", "getent passwd pairscope-web pairscope-pool pairscope-lab")
@@ -223,13 +253,13 @@ def _users(scene: Scene) -> Iterator[Finding]:
     missing = [name for name in (box.WEB, box.POOL, box.LAB, box.MIGRATE) if not system.user_exists(name)]
     if missing:
         yield bad(
-            "Users",
-            "one for each part",
-            f"without {', '.join(missing)}",
-            f"The guide makes the user {missing[0]}, and there is none.",
+            phrase("Users"),
+            phrase("one for each part"),
+            phrase("without %(missing)s", missing=", ".join(missing)),
+            phrase("The guide makes the user %(missing)s, and there is none.", missing=missing[0]),
         )
     else:
-        yield good("Users", "one for each part", "web, pool, lab, migrate")
+        yield good(phrase("Users"), phrase("one for each part"), "web, pool, lab, migrate")
 
 
 @check("linux", "linux-firewall", "ufw status")
@@ -239,21 +269,26 @@ def _firewall(scene: Scene) -> Iterator[Finding]:
     port = scene.box.get("port", 8080)
     if "ENABLED=yes" not in system.read("/etc/ufw/ufw.conf"):
         yield bad(
-            "Firewall",
-            "on",
-            "off",
-            "The guide switches ufw on, and it is off: every port of this machine is open.",
+            phrase("Firewall"),
+            phrase("on"),
+            phrase("off"),
+            phrase("The guide switches ufw on, and it is off: every port of this machine is open."),
             Verdict.RECOMMENDED,
         )
         return
-    yield good("Firewall", "on", "on")
-    what, expected = "Rule of the firewall", f"{port} is let in"
+    yield good(phrase("Firewall"), phrase("on"), phrase("on"))
+    what, expected = phrase("Rule of the firewall"), phrase("%(port)s is let in", port=port)
     try:
         rules = Path("/etc/ufw/user.rules").read_text()
     except OSError:
-        yield unknown(what, expected, "The rules are root's to read: ufw status")
+        yield unknown(what, expected, phrase("The rules are root's to read: ufw status"))
         return
     if re.search(rf"--dport {port} -j ACCEPT", rules):
-        yield good(what, expected, f"{port} is let in")
+        yield good(what, expected, expected)
     else:
-        yield bad(what, expected, f"{port} is kept out", f"The firewall keeps port {port} closed: ufw allow {port}/tcp")
+        yield bad(
+            what,
+            expected,
+            phrase("%(port)s is kept out", port=port),
+            phrase("The firewall keeps port %(port)s closed: ufw allow %(port)s/tcp", port=port),
+        )

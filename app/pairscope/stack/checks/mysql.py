@@ -11,6 +11,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from pairscope.lamp import box
+from pairscope.sentence import listed, phrase
 from pairscope.stack.check import Scene, check
 from pairscope.stack.step import Finding, Verdict, bad, good, unknown, unused
 from pairscope.store import errors, migrate
@@ -18,10 +19,10 @@ from pairscope.store.engine import connections
 from pairscope.store.errors import Kind
 
 VARIABLES: tuple[tuple[str, str, str], ...] = (
-    ("innodb_flush_log_at_trx_commit", "1", "a commit may be lost with the machine's power"),
-    ("character_set_server", "utf8mb4", "text beyond the first plane of Unicode is refused or cut"),
-    ("skip_networking", "1", "the database can be reached over the network"),
-    ("local_infile", "0", "the server may ask a client for the client's files"),
+    ("innodb_flush_log_at_trx_commit", "1", phrase("a commit may be lost with the machine's power")),
+    ("character_set_server", "utf8mb4", phrase("text beyond the first plane of Unicode is refused or cut")),
+    ("skip_networking", "1", phrase("the database can be reached over the network")),
+    ("local_infile", "0", phrase("the server may ask a client for the client's files")),
 )
 """Settings that matter: the name, what the guide sets, and what it means otherwise."""
 
@@ -29,14 +30,14 @@ VARIABLES: tuple[tuple[str, str, str], ...] = (
 @check("mysql", "mysql-packages", "mariadb -e 'SELECT VERSION()'")
 def _server(scene: Scene) -> Iterator[Finding]:
     if scene.engine is None:
-        yield unused("MariaDB", "SQLite takes its place.")
+        yield unused("MariaDB", phrase("SQLite takes its place."))
         return
     place = make_url(scene.settings.history_url).query.get("unix_socket", "")
     try:
         with scene.engine.connect() as connection:
             version = connection.scalar(text("SELECT VERSION()"))
             number = connection.scalar(text("SELECT CONNECTION_ID()"))
-            listed = connection.execute(text("SHOW PROCESSLIST")).all()
+            processes = connection.execute(text("SHOW PROCESSLIST")).all()
             count = connection.execute(text("SHOW STATUS LIKE 'Threads_connected'")).one()[1]
             most = connection.execute(text("SHOW VARIABLES LIKE 'max_connections'")).one()[1]
             size = connection.execute(
@@ -50,26 +51,44 @@ def _server(scene: Scene) -> Iterator[Finding]:
         if fault is None:
             raise
         scene.away.append(fault.words)
-        observed = "answers, and refuses" if fault.answered else "does not answer"
+        observed = phrase("answers, and refuses") if fault.answered else phrase("does not answer")
         yield bad(
             "MariaDB",
-            "answers",
+            phrase("answers"),
             observed,
-            f"The database cannot be asked: {fault.words}. Jobs go on and wait in the journal; {_advice(scene, fault)}",
+            phrase(
+                "The database cannot be asked: %(words)s. Jobs go on and wait in the journal; %(advice)s",
+                words=fault.words,
+                advice=_advice(scene, fault),
+            ),
         )
         return
-    yield good("MariaDB", "answers", str(version))
-    yield good("Socket", "a Unix socket", str(place))
+    yield good("MariaDB", phrase("answers"), str(version))
+    yield good(phrase("Socket"), phrase("a Unix socket"), str(place))
     yield good(
-        "Tables",
-        "those of this version",
-        f"{size[0]}, {int(size[1]) >> 20} MiB with their indexes; the page Database tells each",
+        phrase("Tables"),
+        phrase("those of this version"),
+        phrase(
+            "%(count)s, %(size)s MiB with their indexes; the page Database tells each",
+            count=size[0],
+            size=int(size[1]) >> 20,
+        ),
     )
-    yield good("Connections", f"below {most}", f"{count}, {len(listed)} of them of this user", _connections(listed))
     yield good(
-        "This connection",
-        "a descriptor of this process",
-        f"descriptor {connections().get(number, '?')} of process {os.getpid()} is connection {number}",
+        phrase("Connections"),
+        phrase("below %(most)s", most=most),
+        phrase("%(count)s, %(own)s of them of this user", count=count, own=len(processes)),
+        _connections(processes),
+    )
+    yield good(
+        phrase("This connection"),
+        phrase("a descriptor of this process"),
+        phrase(
+            "descriptor %(fd)s of process %(pid)s is connection %(number)s",
+            fd=connections().get(number, "?"),
+            pid=os.getpid(),
+            number=number,
+        ),
     )
 
 
@@ -80,43 +99,66 @@ def _advice(scene: Scene, fault: errors.Fault) -> str:
     place = url.query.get("unix_socket") or f"{url.host}:{url.port or 3306}"
     if fault.kind is Kind.LOGIN:
         mend = (
-            "deploy/provision.sh makes the users of the database again"
+            phrase("deploy/provision.sh makes the users of the database again")
             if scene.box is not None
-            else f"history_url in {scene.settings.source} has to name a user whom it lets in"
+            else phrase("history_url in %(source)s has to name a user whom it lets in", source=scene.settings.source)
         )
-        return f"the server runs, and refuses the login of {url.username or 'nobody'}: {mend}"
+        return phrase(
+            "the server runs, and refuses the login of %(user)s: %(mend)s",
+            user=url.username or phrase("nobody"),
+            mend=mend,
+        )
     if fault.kind is Kind.CONNECTIONS:
-        return (
-            "the server runs, and all of its connections are taken: mariadb -e 'SHOW PROCESSLIST' as its root says "
-            "by whom; end what is idle, or raise max_connections"
+        return phrase(
+            "the server runs, and all of its connections are taken: %(command)s as its root says by whom; end what is "
+            "idle, or raise max_connections",
+            command="mariadb -e 'SHOW PROCESSLIST'",
         )
     if fault.kind is Kind.HOST:
-        return f"no name server knows {url.host}: history_url in {scene.settings.source} names it"
+        return phrase(
+            "no name server knows %(host)s: history_url in %(source)s names it",
+            host=url.host,
+            source=scene.settings.source,
+        )
     if fault.kind in (Kind.TABLES, Kind.RIGHTS):
         return (
-            f"the server runs: {scene.typed('pairscope migrate')}"
+            phrase("the server runs: %(command)s", command=scene.typed("pairscope migrate"))
             if scene.box is None
-            else "the server runs: deploy/provision.sh makes database, tables and rights again"
+            else phrase("the server runs: deploy/provision.sh makes database, tables and rights again")
         )
     if fault.answered:
-        return f"the server at {place} runs, and says so itself: {fault.kind.value}; its log has more"
+        return phrase(
+            "the server at %(place)s runs, and says so itself: %(kind)s; its log has more",
+            place=place,
+            kind=fault.kind.value,
+        )
     if scene.box is not None:
         return "systemctl start mariadb"
-    return f"start the server that is to listen at {place}" + (
-        "; script/lamp starts the private one with all else" if scene.settings.client is not None else ""
+    if scene.settings.client is None:
+        return phrase("start the server that is to listen at %(place)s", place=place)
+    return phrase(
+        "start the server that is to listen at %(place)s; script/lamp starts the private one with all else", place=place
     )
 
 
-def _connections(listed: Iterable[Any]) -> Iterator[str]:
+def _connections(processes: Iterable[Any]) -> Iterator[str]:
     """Each connection of this user: which descriptor it is here, or that another process has it."""
     own = connections()
-    for number, user, _host, database, command, seconds, *_more in listed:
+    for number, user, _host, database, command, seconds, *_more in processes:
         where = (
-            f"descriptor {own[number]} of process {os.getpid()}, which is asked"
+            phrase("descriptor %(fd)s of process %(pid)s, which is asked", fd=own[number], pid=os.getpid())
             if number in own
-            else "a descriptor of another process"
+            else phrase("a descriptor of another process")
         )
-        yield f"connection {number} of {user} in {database or 'none'}: {where}; {command.lower()}, {seconds} s"
+        yield phrase(
+            "connection %(number)s of %(user)s in %(database)s: %(where)s; %(command)s, %(seconds)s s",
+            number=number,
+            user=user,
+            database=database or phrase("none"),
+            where=where,
+            command=command.lower(),
+            seconds=seconds,
+        )
 
 
 @check("mysql", "mysql-settings", "mariadb -e 'SHOW VARIABLES'")
@@ -134,7 +176,13 @@ def _variables(scene: Scene) -> Iterator[Finding]:
                 name,
                 wanted,
                 value,
-                f"The guide sets {name} to {wanted}, it is {value}: {otherwise}.",
+                phrase(
+                    "The guide sets %(name)s to %(wanted)s, it is %(value)s: %(otherwise)s.",
+                    name=name,
+                    wanted=wanted,
+                    value=value,
+                    otherwise=otherwise,
+                ),
                 Verdict.RECOMMENDED,
             )
     if "STRICT_ALL_TABLES" in found.get("sql_mode", ""):
@@ -144,7 +192,7 @@ def _variables(scene: Scene) -> Iterator[Finding]:
             "sql_mode",
             "STRICT_ALL_TABLES",
             found.get("sql_mode", "?")[:60],
-            "A value that does not fit is cut for programs that do not set a mode of their own.",
+            phrase("A value that does not fit is cut for programs that do not set a mode of their own."),
             Verdict.RECOMMENDED,
         )
 
@@ -158,14 +206,17 @@ def _databases(scene: Scene) -> Iterator[Finding]:
     ours = str(make_url(scene.settings.history_url).database)
     if more := sorted(seen - {ours, "information_schema"}):
         yield bad(
-            "Databases that web sees",
+            phrase("Databases that web sees"),
             ours,
             ", ".join(sorted(seen)),
-            f"Everybody may enter {more[0]}: the guide drops the database test and users without a name.",
+            phrase(
+                "Everybody may enter %(more)s: the guide drops the database test and users without a name.",
+                more=more[0],
+            ),
             Verdict.RECOMMENDED,
         )
     else:
-        yield good("Databases that web sees", ours, ours)
+        yield good(phrase("Databases that web sees"), ours, ours)
 
 
 @check("mysql", "mysql-passwords", "mariadb -e \"SHOW VARIABLES LIKE 'simple_password%'\"")
@@ -175,21 +226,23 @@ def _passwords(scene: Scene) -> Iterator[Finding]:
     with scene.engine.connect() as connection:
         row = connection.execute(text("SHOW GLOBAL VARIABLES LIKE 'simple_password_check_minimal_length'")).first()
     if row is not None and int(row[1]) >= 12:
-        yield good("Password policy", "12 characters or more", f"{row[1]} characters")
+        yield good(
+            phrase("Password policy"), phrase("12 characters or more"), phrase("%(least)s characters", least=row[1])
+        )
     elif row is not None:
         yield bad(
-            "Password policy",
-            "12 characters or more",
-            f"{row[1]} characters",
-            f"The guide asks for 12 characters, MariaDB for {row[1]}.",
+            phrase("Password policy"),
+            phrase("12 characters or more"),
+            phrase("%(least)s characters", least=row[1]),
+            phrase("The guide asks for 12 characters, MariaDB for %(least)s.", least=row[1]),
             Verdict.RECOMMENDED,
         )
     else:
         yield bad(
-            "Password policy",
-            "12 characters or more",
-            "none",
-            "MariaDB takes any password: the plugin simple_password_check is not loaded.",
+            phrase("Password policy"),
+            phrase("12 characters or more"),
+            phrase("none"),
+            phrase("MariaDB takes any password: the plugin simple_password_check is not loaded."),
             Verdict.RECOMMENDED,
         )
 
@@ -200,14 +253,17 @@ def _login(scene: Scene) -> Iterator[Finding]:
         return
     with scene.engine.connect() as connection:
         user, database = connection.execute(text("SELECT CURRENT_USER(), DATABASE()")).one()
-    expected = f"{box.WEB}@localhost in pairscope, without a password"
-    by = "with a password" if make_url(scene.settings.history_url).password else "without a password"
-    observed = f"{user} in {database}, {by}"
+    expected = _login_as(f"{box.WEB}@localhost", "pairscope", password=False)
+    observed = _login_as(user, database, password=bool(make_url(scene.settings.history_url).password))
     if observed == expected:
-        yield good("Login of web", expected, observed)
+        yield good(phrase("Login of web"), expected, observed)
     else:
         yield bad(
-            "Login of web", expected, observed, f"The guide says {expected}; it is {observed}.", Verdict.RECOMMENDED
+            phrase("Login of web"),
+            expected,
+            observed,
+            phrase("The guide says %(expected)s; it is %(observed)s.", expected=expected, observed=observed),
+            Verdict.RECOMMENDED,
         )
 
 
@@ -216,17 +272,19 @@ def _tables(scene: Scene) -> Iterator[Finding]:
     if scene.away:
         return
     for what, url, line in (
-        ("Tables of history", scene.settings.history_url, migrate.HISTORY),
-        ("Tables of web", scene.settings.web_url, migrate.OWN),
+        (phrase("Tables of history"), scene.settings.history_url, migrate.HISTORY),
+        (phrase("Tables of web"), scene.settings.web_url, migrate.OWN),
     ):
         if migrate.is_current(url, line):
-            yield good(what, "as this version has them", "up to date")
+            yield good(what, phrase("as this version has them"), phrase("up to date"))
         else:
             yield bad(
                 what,
-                "as this version has them",
-                "other ones",
-                f"The tables are not those of this version: {scene.typed('pairscope migrate')}",
+                phrase("as this version has them"),
+                phrase("other ones"),
+                phrase(
+                    "The tables are not those of this version: %(command)s", command=scene.typed("pairscope migrate")
+                ),
             )
 
 
@@ -237,7 +295,7 @@ def _grants(scene: Scene) -> Iterator[Finding]:
     wanted = box.expected_grants(box.installation(scene.box))
     user = make_url(scene.settings.history_url).username or ""
     if user not in wanted:
-        yield unknown("Rights", "as generated", f"The guide knows no user {user}.")
+        yield unknown(phrase("Rights"), phrase("as generated"), phrase("The guide knows no user %(user)s.", user=user))
         return
     with scene.engine.connect() as connection:
         yield _held(
@@ -246,59 +304,86 @@ def _grants(scene: Scene) -> Iterator[Finding]:
             set().union(*(box.parse_grant(row[0]) for row in connection.execute(text("SHOW GRANTS")).all())),
         )
         try:
-            listed = connection.execute(text("SELECT User, Place, Rights FROM rights")).all()
+            rights = connection.execute(text("SELECT User, Place, Rights FROM rights")).all()
         except SQLAlchemyError:
-            drift = (
+            drift = phrase(
                 "The guide makes a view of the users' rights, and web cannot read it: deploy/provision.sh makes it "
                 "again."
             )
-            yield bad("Rights of the others", "those of the guide", "not to be seen", drift, Verdict.RECOMMENDED)
+            yield bad(
+                phrase("Rights of the others"),
+                phrase("those of the guide"),
+                phrase("not to be seen"),
+                drift,
+                Verdict.RECOMMENDED,
+            )
             return
-    seen = box.seen_grants((str(name), str(place), rights) for name, place, rights in listed)
+    seen = box.seen_grants((str(name), str(place), held) for name, place, held in rights)
     for name in wanted:
         if name != user:
             yield _held(name, wanted[name], seen.get(name, set()))
-    logins = {str(name): str(how) for name, place, how in listed if place == "login"}
+    logins = {str(name): str(how) for name, place, how in rights if place == "login"}
+    nobody = phrase("nothing: there is no such user")
     strange = [
-        f"{name} by {logins.get(name, 'nothing: there is no such user')}"
+        phrase("%(user)s by %(plugin)s", user=name, plugin=logins.get(name, nobody))
         for name in wanted
         if logins.get(name) != "unix_socket"
     ]
     if strange:
         yield bad(
-            "Users of the database",
-            f"{len(wanted)}, each by unix_socket",
-            ", ".join(strange),
-            f"The guide lets {strange[0].split()[0]} log in by being that user of the system, and it is {strange[0]}.",
+            phrase("Users of the database"),
+            phrase("%(count)s, each by unix_socket", count=len(wanted)),
+            listed(strange),
+            phrase(
+                "The guide lets %(user)s log in by being that user of the system, and it is %(strange)s.",
+                user=strange[0].split()[0],
+                strange=strange[0],
+            ),
         )
     else:
-        yield good("Users of the database", f"{len(wanted)}, each by unix_socket", ", ".join(wanted))
+        yield good(
+            phrase("Users of the database"),
+            phrase("%(count)s, each by unix_socket", count=len(wanted)),
+            ", ".join(wanted),
+        )
+
+
+def _login_as(user: str, database: str, password: bool) -> str:
+    if password:
+        return phrase("%(user)s in %(database)s, with a password", user=user, database=database)
+    return phrase("%(user)s in %(database)s, without a password", user=user, database=database)
 
 
 def _held(user: str, wanted: set[tuple[str, str]], has: set[tuple[str, str]]) -> Finding:
     """Whether a user of the database has the rights that the guide gives it, and no other."""
-    what, expected = f"Rights of {user}", f"{len(wanted)}"
+    what, expected = phrase("Rights of %(user)s", user=user), f"{len(wanted)}"
     detail = [
-        f"{', '.join(sorted(name for name, at in has if at == place))} on {place}"
+        _on(", ".join(sorted(name for name, at in has if at == place)), place)
         for place in sorted({at for _name, at in has})
     ]
     if missing := wanted - has:
         return bad(
             what,
             expected,
-            f"{len(missing)} missing",
-            f"{user} lacks {_rights(missing)}: deploy/provision.sh gives it again.",
+            phrase("%(count)s missing", count=len(missing)),
+            phrase(
+                "%(user)s lacks %(rights)s: deploy/provision.sh gives it again.", user=user, rights=_rights(missing)
+            ),
         )
     if more := has - wanted:
         return bad(
             what,
             expected,
-            f"{len(more)} too many",
-            f"{user} may do more than it needs: {_rights(more)}.",
+            phrase("%(count)s too many", count=len(more)),
+            phrase("%(user)s may do more than it needs: %(rights)s.", user=user, rights=_rights(more)),
             Verdict.RECOMMENDED,
         )
     return good(what, expected, f"{len(has)}", detail)
 
 
 def _rights(rights: set[tuple[str, str]]) -> str:
-    return ", ".join(f"{name} on {table}" for name, table in sorted(rights)[:3])
+    return listed([_on(name, table) for name, table in sorted(rights)[:3]])
+
+
+def _on(rights: str, table: str) -> str:
+    return phrase("%(rights)s on %(table)s", rights=rights, table=table)

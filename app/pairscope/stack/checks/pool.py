@@ -10,6 +10,7 @@ from pathlib import Path
 from sqlalchemy import text
 
 from pairscope.files import SOURCE
+from pairscope.sentence import phrase, phrase_of
 from pairscope.stack import system
 from pairscope.stack.check import Scene, check
 from pairscope.stack.step import Finding, Verdict, bad, good, unknown
@@ -33,13 +34,13 @@ def _started(scene: Scene) -> Iterator[Finding]:
     newest, path = system.newest([SOURCE, Path("/etc/pairscope"), Path("/etc/apache2/sites-available/pairscope.conf")])
     since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(began))
     if newest <= began:
-        yield good("Running since", "after the last change", since)
+        yield good(phrase("Running since"), phrase("after the last change"), since)
     else:
         yield bad(
-            "Running since",
-            "after the last change",
+            phrase("Running since"),
+            phrase("after the last change"),
             since,
-            f"{path} was changed after the pool was started: systemctl reload apache2",
+            phrase("%(path)s was changed after the pool was started: systemctl reload apache2", path=path),
             Verdict.RECOMMENDED,
         )
 
@@ -53,7 +54,9 @@ def _operators(scene: Scene) -> Iterator[Finding]:
             text("SELECT COUNT(*) FROM tokens WHERE expires IS NULL OR expires > :now"), {"now": time.time_ns()}
         )
     yield good(
-        "Operators' tokens", "as many as you like", f"{count} valid; {scene.typed('pairscope token create')} makes more"
+        phrase("Operators' tokens"),
+        phrase("as many as you like"),
+        phrase("%(count)s valid; %(command)s makes more", count=count, command=scene.typed("pairscope token create")),
     )
 
 
@@ -62,66 +65,75 @@ def _pool(scene: Scene) -> Iterator[Finding]:
     said = scene.said
     if said is None and not os.access(scene.settings.run, os.R_OK | os.X_OK) and scene.settings.run.exists():
         yield unknown(
-            "Supervisor",
-            "running",
-            f"What it says stands in {scene.settings.run}, which this user may not enter. root can look: "
-            "pairscope status",
+            phrase("Supervisor"),
+            phrase("running"),
+            phrase(
+                "What it says stands in %(run)s, which this user may not enter. root can look: pairscope status",
+                run=scene.settings.run,
+            ),
         )
         return
     if said is None:
         yield bad(
-            "Supervisor",
-            "running",
-            "says nothing",
-            "No supervisor has said anything lately: Apache starts it again; its log says why it ended.",
+            phrase("Supervisor"),
+            phrase("running"),
+            phrase("says nothing"),
+            phrase("No supervisor has said anything lately: Apache starts it again; its log says why it ended."),
         )
         return
     yield good(
-        "Supervisor",
-        "running",
-        f"serial {said.supervisor.serial}, process {said.supervisor.pid}, epoch {said.epoch}, "
-        f"{said.supervisor.fds} descriptors",
+        phrase("Supervisor"),
+        phrase("running"),
+        phrase(
+            "serial %(serial)s, process %(pid)s, epoch %(epoch)s, %(fds)s descriptors",
+            serial=said.supervisor.serial,
+            pid=said.supervisor.pid,
+            epoch=said.epoch,
+            fds=said.supervisor.fds,
+        ),
     )
     ready = sum(worker.standing in ("idle", "busy") for worker in said.workers)
     stopped = sum(worker.standing == "stopped" for worker in said.workers)
     if ready >= said.wanted:
-        yield good("Workers", f"{said.wanted} ready", f"{ready} ready")
+        yield good(
+            phrase("Workers"), phrase("%(wanted)s ready", wanted=said.wanted), phrase("%(ready)s ready", ready=ready)
+        )
     elif stopped:
         yield bad(
-            "Workers",
-            f"{said.wanted} ready",
-            f"{ready} ready, {stopped} stopped",
-            "Workers are stopped by a signal: SIGCONT lets them go on.",
+            phrase("Workers"),
+            phrase("%(wanted)s ready", wanted=said.wanted),
+            phrase("%(ready)s ready, %(stopped)s stopped", ready=ready, stopped=stopped),
+            phrase("Workers are stopped by a signal: SIGCONT lets them go on."),
             Verdict.CRITICAL if not ready else Verdict.RECOMMENDED,
         )
     else:
         yield bad(
-            "Workers",
-            f"{said.wanted} ready",
-            f"{ready} ready",
-            "Workers are missing: the pool starts them again, after a pause that doubles.",
+            phrase("Workers"),
+            phrase("%(wanted)s ready", wanted=said.wanted),
+            phrase("%(ready)s ready", ready=ready),
+            phrase("Workers are missing: the pool starts them again, after a pause that doubles."),
             Verdict.CRITICAL if not ready else Verdict.RECOMMENDED,
         )
     levels = {worker.sandbox for worker in said.workers if worker.sandbox}
     if levels == {"landlock+seccomp"}:
-        yield good("Sandbox of the workers", "Landlock and seccomp", "Landlock and seccomp")
+        yield good(phrase("Sandbox of the workers"), phrase("Landlock and seccomp"), phrase("Landlock and seccomp"))
     else:
         yield bad(
-            "Sandbox of the workers",
-            "Landlock and seccomp",
-            ", ".join(sorted(levels)) or "not told yet",
-            "Workers are confined by less than both.",
+            phrase("Sandbox of the workers"),
+            phrase("Landlock and seccomp"),
+            ", ".join(sorted(levels)) or phrase("not told yet"),
+            phrase("Workers are confined by less than both."),
             Verdict.RECOMMENDED,
         )
     idle = sum(station.standing in ("idle", "busy") for station in said.stations)
     if idle:
-        yield good("Lab stations", "one or more", str(idle))
+        yield good(phrase("Lab stations"), phrase("one or more"), str(idle))
     else:
         yield bad(
-            "Lab stations",
-            "one or more",
-            "none",
-            "No lab station is connected: scenarios cannot be run.",
+            phrase("Lab stations"),
+            phrase("one or more"),
+            phrase("none"),
+            phrase("No lab station is connected: scenarios cannot be run."),
             Verdict.RECOMMENDED,
         )
 
@@ -133,53 +145,74 @@ def _record(scene: Scene) -> Iterator[Finding]:
         return
     journal, recorder = said.journal, said.recorder
     part = journal.bytes / journal.limit
-    observed = f"{journal.bytes >> 10} KiB of {journal.limit >> 20} MiB"
+    observed = phrase("%(bytes)s KiB of %(limit)s MiB", bytes=journal.bytes >> 10, limit=journal.limit >> 20)
     if journal.stuck:
-        yield bad("Journal", "below its bound", observed, f"Nothing can be appended: {journal.stuck}.")
+        yield bad(
+            phrase("Journal"),
+            phrase("below its bound"),
+            observed,
+            phrase("Nothing can be appended: %(stuck)s.", stuck=journal.stuck),
+        )
     elif part >= 1:
         yield bad(
-            "Journal",
-            "below its bound",
+            phrase("Journal"),
+            phrase("below its bound"),
             observed,
-            "The journal has reached its bound: new jobs are refused until the database takes it.",
+            phrase("The journal has reached its bound: new jobs are refused until the database takes it."),
         )
     elif part > 0.5:
         yield bad(
-            "Journal",
-            "below its bound",
+            phrase("Journal"),
+            phrase("below its bound"),
             observed,
-            "More than half of the journal's bound waits for the database.",
+            phrase("More than half of the journal's bound waits for the database."),
             Verdict.RECOMMENDED,
         )
     else:
-        yield good("Journal", "below its bound", observed)
-    observed = f"{recorder.lag} records behind, process {recorder.pid}"
-    aside = [
-        f"{number} {what}{'s' if number > 1 else ''}"
-        for number, what in ((recorder.gaps, "gap"), (recorder.quarantined - recorder.gaps, "refused record"))
-        if number
-    ]
+        yield good(phrase("Journal"), phrase("below its bound"), observed)
+    observed = phrase("%(lag)s records behind, process %(pid)s", lag=recorder.lag, pid=recorder.pid)
+    refused = recorder.quarantined - recorder.gaps
     if recorder.state != "ok":
         yield bad(
-            "Recorder",
-            "up to date",
+            phrase("Recorder"),
+            phrase("up to date"),
             recorder.state,
-            f"The recorder is {recorder.state}{f': {recorder.trouble}' if recorder.trouble else ''}. What "
-            "comes waits in the journal.",
+            phrase(
+                "The recorder is %(state)s: %(why)s. What comes waits in the journal.",
+                state=recorder.state,
+                why=recorder.trouble,
+            )
+            if recorder.trouble
+            else phrase("The recorder is %(state)s. What comes waits in the journal.", state=recorder.state),
         )
-    if aside:
-        newest = f" The newest gap: {recorder.gap}." if recorder.gap else ""
+    if recorder.gaps or refused:
         yield bad(
-            "Record",
-            "nothing in quarantine",
-            f"{' and '.join(aside)} in quarantine",
-            f"Not everything became a row; the table quarantine says what did not, and why.{newest}",
+            phrase("Record"),
+            phrase("nothing in quarantine"),
+            _aside(recorder.gaps, refused),
+            phrase(
+                "Not everything became a row; the table quarantine says what did not, and why. The newest gap: "
+                "%(gap)s.",
+                gap=recorder.gap,
+            )
+            if recorder.gap
+            else phrase("Not everything became a row; the table quarantine says what did not, and why."),
             Verdict.RECOMMENDED if not recorder.gaps else Verdict.CRITICAL,
         )
     elif recorder.state == "ok" and recorder.lag_ns > LATE_NS:
-        drift = (
-            f"The recorder writes, and is behind: the oldest record that waits is {recorder.lag_ns / 1e9:.0f} s old."
+        drift = phrase(
+            "The recorder writes, and is behind: the oldest record that waits is %(seconds)s s old.",
+            seconds=round(recorder.lag_ns / 1e9),
         )
-        yield bad("Recorder", "up to date, nothing in quarantine", observed, drift, Verdict.RECOMMENDED)
+        yield bad(phrase("Recorder"), phrase("up to date, nothing in quarantine"), observed, drift, Verdict.RECOMMENDED)
     elif recorder.state == "ok":
-        yield good("Recorder", "up to date, nothing in quarantine", observed)
+        yield good(phrase("Recorder"), phrase("up to date, nothing in quarantine"), observed)
+
+
+def _aside(gaps: int, refused: int) -> str:
+    """What stands in quarantine."""
+    lacking = phrase_of("%(num)s gap", "%(num)s gaps", gaps)
+    kept = phrase_of("%(num)s refused record", "%(num)s refused records", refused)
+    if gaps and refused:
+        return phrase("%(gaps)s and %(refused)s in quarantine", gaps=lacking, refused=kept)
+    return phrase("%(what)s in quarantine", what=lacking if gaps else kept)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pairscope
 from pairscope.files import REQUIREMENTS
 from pairscope.lamp import box
+from pairscope.sentence import phrase
 from pairscope.stack import scoreboard, system
 from pairscope.stack.check import Scene, check, copied, standing
 from pairscope.stack.step import Finding, Verdict, bad, good
@@ -21,21 +22,21 @@ from pairscope.stack.step import Finding, Verdict, bad, good
 def _python(scene: Scene) -> Iterator[Finding]:
     yield good(
         "Python",
-        "3.11 or newer",
+        phrase("3.11 or newer"),
         platform.python_version(),
-        (sys.version.replace("\n", " "), f"compiled with {platform.python_compiler()}"),
+        (sys.version.replace("\n", " "), phrase("compiled with %(compiler)s", compiler=platform.python_compiler())),
     )
     if built := scoreboard.module():
-        yield good("Module in Apache", "for this Python", built)
+        yield good(phrase("Module in Apache"), phrase("for this Python"), built)
     where = Path(sys.prefix)
     if scene.box is None or where == Path("/opt/pairscope/venv"):
-        yield good("Environment", "its own", str(where))
+        yield good(phrase("Environment"), phrase("its own"), str(where))
     else:
         yield bad(
-            "Environment",
+            phrase("Environment"),
             "/opt/pairscope/venv",
             str(where),
-            f"This program runs in {where}, and the guide installs it in /opt/pairscope/venv.",
+            phrase("This program runs in %(where)s, and the guide installs it in /opt/pairscope/venv.", where=where),
             Verdict.RECOMMENDED,
         )
 
@@ -48,7 +49,7 @@ def _libraries(scene: Scene) -> Iterator[Finding]:
         try:
             found = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            found = "missing"
+            found = phrase("missing")
         if found != wanted:
             differing.append((name, wanted, found))
     for name, wanted, found in differing:
@@ -56,14 +57,19 @@ def _libraries(scene: Scene) -> Iterator[Finding]:
             name,
             wanted,
             found,
-            f"requirements.txt says {name} {wanted}, and it is {found}: script/environment installs it.",
+            phrase(
+                "requirements.txt says %(name)s %(wanted)s, and it is %(found)s: script/environment installs it.",
+                name=name,
+                wanted=wanted,
+                found=found,
+            ),
             Verdict.RECOMMENDED,
         )
     if not differing:
         yield good(
-            "Libraries",
-            "as in requirements.txt",
-            f"{len(pinned)}, each in its version",
+            phrase("Libraries"),
+            phrase("as in requirements.txt"),
+            phrase("%(count)s, each in its version", count=len(pinned)),
             (f"{name} {version}" for name, version in pinned.items()),
         )
 
@@ -77,8 +83,8 @@ def _code(scene: Scene) -> Iterator[Finding]:
         yield bad(
             "Pairscope",
             pairscope.__version__,
-            f"the pool runs {said.version}",
-            "The pool runs another version than web: systemctl reload apache2",
+            phrase("the pool runs %(version)s", version=said.version),
+            phrase("The pool runs another version than web: systemctl reload apache2"),
             Verdict.RECOMMENDED,
         )
 
@@ -89,9 +95,16 @@ def _choices(scene: Scene) -> Iterator[Finding]:
         chosen = box.choices()
     except box.BoxError as error:
         if box.CHOICES.exists():
-            yield bad("Choices of this box", "whole", "not to be read", f"{error}.")
+            yield bad(
+                phrase("Choices of this box"),
+                phrase("whole"),
+                phrase("not to be read"),
+                phrase("%(why)s.", why=error.args[0] if error.args else error),
+            )
         return
-    yield good("Choices of this box", "whole", ", ".join(f"{name} {value}" for name, value in chosen.items()))
+    yield good(
+        phrase("Choices of this box"), phrase("whole"), ", ".join(f"{name} {value}" for name, value in chosen.items())
+    )
 
 
 @check("python", "python-settings", "ls -l /etc/pairscope; hostname -I")
@@ -99,25 +112,31 @@ def _settings(scene: Scene) -> Iterator[Finding]:
     if scene.box is None:
         return
     for reader, group in (("web", box.WEB), ("pool", box.POOL), ("lab", box.LAB), ("migrate", box.MIGRATE)):
-        yield standing(f"Settings of {reader}", Path(f"/etc/pairscope/{reader}.toml"), "root", group, 0o640)
+        yield standing(
+            phrase("Settings of %(reader)s", reader=reader), Path(f"/etc/pairscope/{reader}.toml"), "root", group, 0o640
+        )
     strange = [address for address in system.addresses() if address not in scene.settings.trusted_hosts]
     if strange:
-        drift = (
-            f"This machine has the address {strange[0]}, which the site does not answer to: deploy/provision.sh "
-            "adds it."
+        drift = phrase(
+            "This machine has the address %(strange)s, which the site does not answer to: deploy/provision.sh adds it.",
+            strange=strange[0],
         )
         yield bad(
-            "Names of the site",
-            "every address of this machine",
-            f"without {', '.join(strange)}",
+            phrase("Names of the site"),
+            phrase("every address of this machine"),
+            phrase("without %(strange)s", strange=", ".join(strange)),
             drift,
             Verdict.RECOMMENDED,
         )
     else:
-        yield good("Names of the site", "every address of this machine", ", ".join(scene.settings.trusted_hosts))
+        yield good(
+            phrase("Names of the site"),
+            phrase("every address of this machine"),
+            ", ".join(scene.settings.trusted_hosts),
+        )
 
 
 @check("python", "python-command", "pairscope --version")
 def _command(scene: Scene) -> Iterator[Finding]:
     if scene.box is not None:
-        yield copied("The command pairscope", "pairscope.sh", Path("/usr/local/bin/pairscope"))
+        yield copied(phrase("The command pairscope"), "pairscope.sh", Path("/usr/local/bin/pairscope"))

@@ -29,7 +29,7 @@ SHAPES = {
 @reader_required
 def stack() -> Any:
     report, seen = rows()
-    titles = {chapter.id: chapter.title for chapter in CHAPTERS}
+    titles = {chapter.id: _(chapter.title) for chapter in CHAPTERS}
     order = ("linux", "apache", "mysql", "python", "pool")
     return render_template(
         "stack.html",
@@ -55,7 +55,7 @@ def _words() -> dict[Verdict, str]:
 
 
 def _text(report: checks.Report, seen: list[checks.Row]) -> str:
-    """The report to copy."""
+    """The report to copy, in English: it is for somebody else, who need not read the copier's language."""
     lines = []
     for row in seen:
         lines.append(
@@ -85,8 +85,9 @@ def guide() -> Any:
         "stack_guide.html",
         chapters=CHAPTERS,
         shown=shown,
+        plain=_plain,
         prose=_prose,
-        not_run=NOT_RUN,
+        not_run=_(NOT_RUN),
         verdicts=worst,
         words=_words(),
         shape_of=SHAPES,
@@ -94,6 +95,11 @@ def guide() -> Any:
     )
 
 
+def _plain(text: str) -> str:
+    """A title of the guide, or an introduction."""
+    return shown(_(text))
+
+
 def _prose(text: str) -> Markup:
     """A sentence of the guide, whose `words` are code."""
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(shown(text)))))  # noqa: S704  # escaped before
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(_plain(text)))))  # noqa: S704  # escaped before
