@@ -102,6 +102,7 @@ _SECOND_NAMES = {
     "EDEADLOCK",
     "EWOULDBLOCK",
     "AF_LOCAL",
+    "AF_ROUTE",
     *POINTERS,
     *HANDLERS,
 }

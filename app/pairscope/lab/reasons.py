@@ -94,6 +94,7 @@ class Reason(enum.StrEnum):
 
     # what waits somewhere and is not shown, or not all of it
     CONNECTIONS = "connections wait here, not bytes"
+    FAMILY = "what waits in a socket of this family is not looked at"
     ERROR_WAITS = "an error waits here, and the first look would take it away"
     OOB_SOMEWHERE = "a byte waits out of band; where it stands is not known"
     OOB_PASSED = (

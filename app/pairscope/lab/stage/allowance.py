@@ -28,14 +28,14 @@ class Allowance:
         """So long has everybody slept."""
         self._idle += seconds
 
-    def look(self, pid: int) -> None:
-        """Takes in what a process has used so far. One that is gone keeps what was seen last."""
+    def charge(self, pid: int) -> None:
+        """Charges the run with what a process has used so far. One that is gone keeps what it was charged last."""
         with contextlib.suppress(OSError):
             self._actors[pid] = time.clock_gettime(~pid << 3 | _PROCESS_CLOCK)
 
     @property
     def spent(self) -> float:
-        """Seconds, as of the last look."""
+        """Seconds, as of the last charge."""
         return time.process_time() - self._own + sum(self._actors.values()) + self._idle
 
     @property

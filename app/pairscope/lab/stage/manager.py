@@ -32,6 +32,7 @@ from pairscope.lab.constants import NUMBERS, errno_name, number
 from pairscope.lab.language import format as canonical
 from pairscope.lab.language import quoted
 from pairscope.lab.model import Constants, Items, Name, Number, Scenario, Step, Text, Value
+from pairscope.lab.probes import peek, tables, tasks
 from pairscope.lab.reasons import Reason
 from pairscope.lab.run import (
     FORMAT,
@@ -50,10 +51,12 @@ from pairscope.lab.run import (
 from pairscope.lab.run import Carried as Flying
 from pairscope.lab.run import Step as Taken
 from pairscope.lab.stage import actor as acting
-from pairscope.lab.stage import bounds, confine, expect, message, probes, races, reach, watch
+from pairscope.lab.stage import bounds, confine, contents, expect, message, races, reach, standing
 from pairscope.lab.stage.allowance import Allowance
 from pairscope.lab.stage.apart import apart
 from pairscope.lab.stage.cast import Actor, Outcome, Pending, Process, ending
+from pairscope.lab.stage.memory import Memory
+from pairscope.lab.stage.observation import observe
 from pairscope.lab.stage.queues import Carried
 
 SECONDS = 5.0
@@ -186,7 +189,7 @@ class _Stage:
         self._sandbox = sandbox
         self._actors: dict[str, Actor] = {}
         self._processes: list[Process] = []
-        self._memory = probes.Memory()
+        self._memory = Memory()
         self._steps: list[Taken] = []
         self._ports = reach.Ports()
         self._received: list[tuple[str, Result, int]] = []
@@ -268,7 +271,7 @@ class _Stage:
 
     @staticmethod
     def _stopped(actor: Actor) -> bool:
-        return watch.look(actor.process.pid, actor.tid).state == "T"
+        return standing.stopped(actor)
 
     def _foreseen(self) -> bool:
         """Whether the scenario expects each call that is blocked now to block."""
@@ -324,10 +327,10 @@ class _Stage:
                 )
                 raise _refused(step, entry.reason)
         brought = {
-            inode: [probes.told_carried(one) for one in self._memory.queues.brought(inode)]
+            inode: [contents.told_carried(one) for one in self._memory.queues.brought(inode)]
             for *_, inode in self._received
         }
-        entry.after = probes.facts(self._processes, self._memory)
+        entry.after = observe(self._processes, self._memory)
         self._tell_lost(entry, entry.after, brought)
         if ways := races.found(self._steps):
             entry.open = ways
@@ -347,7 +350,7 @@ class _Stage:
         if who.pending:
             self._wait(who, self._patience(who.pending.step))
         if who.pending:
-            stand = watch.look(who.process.pid, who.tid)
+            stand = standing.where(who)
             return Reason.STILL.say(who=step.actor, call=who.pending.step.call, where=stand.wchan or Reason.THE_KERNEL)
         assert who.last is not None
         return who.last
@@ -358,7 +361,7 @@ class _Stage:
             return Reason.NOBODY.say(who=step.actor)
         if who.ended:
             return Reason.HAS_ENDED.say(who=step.actor, how=ending(who.process.status))
-        stopped = watch.look(who.process.pid, who.tid).state == "T"
+        stopped = standing.stopped(who)
         if who.pending:
             return (Reason.STOPPED_IN if stopped else Reason.STANDS).say(who=step.actor, call=who.pending.step.call)
         if stopped:
@@ -543,7 +546,7 @@ class _Stage:
         over = reach.protocol(item)
         if not place or not place[1] or over not in ("tcp", "udp"):
             return
-        with contextlib.suppress(OSError), probes.borrowed(who.process, arguments[0]) as sock:
+        with contextlib.suppress(OSError), tables.borrowed(who.process.pidfd, arguments[0]) as sock:
             shares = any(
                 sock.getsockopt(socket.SOL_SOCKET, option) for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT)
             )
@@ -560,7 +563,7 @@ class _Stage:
     def _guard_listener(self, who: Actor, step: Step, fd: int) -> None:
         """Refuses what would take connections from every network: listen(2) gives a socket without an address that of
         all."""
-        with contextlib.suppress(OSError), probes.borrowed(who.process, fd) as sock:
+        with contextlib.suppress(OSError), tables.borrowed(who.process.pidfd, fd) as sock:
             if sock.family in (socket.AF_INET, socket.AF_INET6) and sock.getsockname()[0] in ("0.0.0.0", "::"):
                 raise _refused(step, Reason.EVERY_NETWORK)
 
@@ -574,14 +577,14 @@ class _Stage:
     def _guard_number(self, step: Step, pid: int) -> None:
         """Refuses a process's number that has been given to somebody else since."""
         process = next(process for process in self._processes if process.pid == pid)
-        if process.dead() and os.path.exists(f"/proc/{pid}") and watch.exit_code(pid) is None:
+        if process.dead() and os.path.exists(f"/proc/{pid}") and tasks.exit_status(pid) is None:
             raise _refused(step, Reason.PID_GONE.say(who=process.name, pid=pid))
 
     def _foresee(self, who: Actor, pending: Pending, arguments: list[Any], named: dict[str, Any]) -> Pending:
         """Notes what a call may do to the queues, while everybody still stands where the last look saw them."""
         call = pending.step.call
         if call in _SENDING + _RECEIVING and isinstance(arguments[0], int):
-            pending.inode = probes.inode(who.process.pid, arguments[0])
+            pending.inode = tables.inode(who.process.pid, arguments[0])
         flags = arguments[2] if call == "recv" else named.get("flags", 0)
         pending.peeks = bool(call in ("recv", "recvmsg") and flags & socket.MSG_PEEK)
         to = self._memory.peers.get(pending.inode)
@@ -601,15 +604,15 @@ class _Stage:
             size = sum(len(text[0]) * text[1] for text in texts if isinstance(text, list))
             if call == "write" and len(arguments) > 2:
                 size = arguments[2]
-            data = b"".join(bytes(text[0]) * min(text[1], probes.SHOWN) for text in texts if isinstance(text, list))[
-                : min(size, probes.SHOWN)
+            data = b"".join(bytes(text[0]) * min(text[1], peek.SHOWN) for text in texts if isinstance(text, list))[
+                : min(size, peek.SHOWN)
             ]
             carried = tuple(self._carry(who, fd) for fd in fds)
             pending.sent = self._memory.queues.sending(to, self._memory.kinds.get(abs(to), ""), size, data, carried)
         return pending
 
     def _carry(self, who: Actor, number: int) -> Carried:
-        description, inode = self._memory.before.get((who.process.pid, number), (0, 0))
+        description, inode = self._memory.numbering.of((who.process.pid, number))
         kind = self._memory.kinds.get(inode, "")
         return Carried(description, inode, "socket" if kind.startswith("SOCK_") else kind, who.process.name, number)
 
@@ -627,7 +630,7 @@ class _Stage:
         if not pending.peeks and pending.inode:
             self._received.append((who.name, result, pending.inode))
         for fd, carried in zip(fds, self._memory.queues.received(pending.inode, len(fds), pending.peeks)):
-            self._memory.arrived[who.process.pid, fd] = (carried.description, carried.inode)
+            self._memory.numbering.received((who.process.pid, fd), carried.description, carried.inode)
 
     def _tell_lost(self, entry: Taken, state: State, brought: dict[int, list[Flying]]) -> None:
         """Which descriptors have left a queue and were given to nobody: those for which a receiver had no room, or no
@@ -639,8 +642,8 @@ class _Stage:
             if left is UNSET or left is None or [at for *_, at in received].count(inode) > 1:
                 continue  # nobody says, or two have received, and which of them lost what is not known
             had = then.get(inode)
-            carried = (had.carried or [probes.UNKNOWN] * (had.in_flight or 0)) if had else []
-            gone = [one or probes.UNKNOWN for one in carried + brought[inode]][: -left or None]
+            carried = (had.carried or [contents.UNKNOWN] * (had.in_flight or 0)) if had else []
+            gone = [one or contents.UNKNOWN for one in carried + brought[inode]][: -left or None]
             if lost := gone[len(_rights(result.message.parts if result.message else [])) :]:
                 result.lost = lost
                 if name in entry.completed:
@@ -672,7 +675,7 @@ class _Stage:
         poller = select.poll()
         poller.register(actor.control, select.POLLIN)
         while not poller.poll(_PIECE * 1000) and self._left() > 0:
-            if watch.look(actor.process.pid, actor.process.pid).state != "R":
+            if tasks.sample(actor.process.pid, actor.process.pid).state != "R":
                 self._allowance.idle(_PIECE)
         greeting = acting.receive(actor.control) if poller.poll(0) else None
         if greeting is None:
@@ -681,7 +684,7 @@ class _Stage:
             raise Refused(Reason.NO_BEGINNING.say(who=actor.name, fault=greeting[0]["fault"]))
         actor.tid, actor.hidden = greeting[0]["tid"], greeting[0]["hidden"]
         if not actor.thread:
-            actor.process.ears = probes.duplicate(actor.process, greeting[0]["ears"])
+            actor.process.ears = tables.duplicate(actor.process.pidfd, greeting[0]["ears"])
 
     def _bring(self, who: Actor, step: Step, ends: list[socket.socket]) -> None:
         """Takes on what a fork or a thread has made. Of `ends`, control and lifeline, it takes those that are needed
@@ -692,7 +695,7 @@ class _Stage:
                     Reason.LINE.say(line=step.place.line, why=Reason.NO_RETURN.say(call=step.call, who=who.name))
                 )
             slept = self._sleep(_PIECE)
-            if who.pending and watch.look(who.process.pid, who.tid).state != "R":
+            if who.pending and standing.where(who).state != "R":
                 self._allowance.idle(slept)
         result = who.last.result if who.last else None
         if result is None or result.errno or result.value is None:
@@ -739,7 +742,7 @@ class _Stage:
         """Seconds that the run may still use; 0 or less: none."""
         for process in self._processes:
             if not process.ended:
-                self._allowance.look(process.pid)
+                self._allowance.charge(process.pid)
         return self._allowance.left
 
     def _late(self) -> str:
@@ -749,24 +752,17 @@ class _Stage:
             return Reason.BUSY.say(seconds=f"{WALL:g}")
         return Reason.RUNS.say(who=unsettled[0].name) if unsettled else self._blocked() or Reason.ALL_STAND.say()
 
-    def _unsettled(self) -> tuple[Actor, watch.Stand] | None:
+    def _unsettled(self) -> tuple[Actor, tasks.Sample] | None:
         """The first actor that still runs, and where it stands; None: there is none."""
         for actor in self._actors.values():
             if actor.ended:
                 continue
-            stand = watch.look(actor.process.pid, actor.tid)
-            if stand.state == "T":
+            stand = standing.where(actor)
+            if stand.stopped:
                 continue  # not t: whoever traces it lets it go on
-            if not self._stands(actor, stand):
+            if not standing.stands(actor, stand):
                 return actor, stand
         return None
-
-    @staticmethod
-    def _stands(actor: Actor, stand: watch.Stand | None = None) -> bool:
-        """Whether an actor sleeps where it should: in its call, or at its control socket."""
-        stand = stand or watch.look(actor.process.pid, actor.tid)
-        pending = actor.pending
-        return watch.stands_in(stand, pending.step.call, pending.first) if pending else watch.waits(stand, actor.hidden)
 
     def _collect(self, seconds: float) -> bool:
         """Takes in what has arrived, after waiting for it: answers, and ends. Whether there was any."""
@@ -795,7 +791,7 @@ class _Stage:
         """Whether a parent has taken leave of a dead process already, and will say in a moment how it ended: nobody
         else can any more."""
         if process.status is None:
-            process.status = watch.exit_code(process.pid)  # kept: a moment later its parent may have taken leave
+            process.status = tasks.exit_status(process.pid)  # kept: a moment later its parent may have taken leave
         if process.status is not None:
             return False
         waiters = [
@@ -804,7 +800,7 @@ class _Stage:
             if actor.pending and not actor.ended and actor.pending.step.call in _WAITING
             if actor.process is not process
         ]
-        return not all(map(self._stands, waiters))
+        return not all(map(standing.stands, waiters))
 
     def _hear(self, actor: Actor) -> bool:
         """Takes one answer in, or the end of a thread."""
@@ -913,9 +909,9 @@ class _Stage:
             actor.process.names.update(zip(step.binds, made))
         # dup2(2): to a number that is the same it does nothing
         if not (step.call == "dup2" and result.value == pending.first):
-            self._memory.fresh.update((actor.process.pid, number) for number in made)
+            self._memory.numbering.made((actor.process.pid, number) for number in made)
         if step.call == "socketpair" and len(made) == 2:
-            here, there = (probes.inode(actor.process.pid, number) for number in made)
+            here, there = (tables.inode(actor.process.pid, number) for number in made)
             self._memory.peers |= {here: there, there: here}
 
     # The end

@@ -76,8 +76,8 @@ class Queues:
         """Every descriptor that has been sent there since the last look, received or not."""
         return tuple(one for sent in self._since if sent.to == to and sent.returned for one in sent.carried)
 
-    def looked(self) -> None:
-        """Everything that was sent has been seen."""
+    def begin_step(self) -> None:
+        """Everything that was sent so far has been seen: from here on ``since`` and ``brought`` begin anew."""
         self._since.clear()
 
     def all(self, inode: int) -> tuple[Carried, ...]:

@@ -1,35 +1,44 @@
-"""Where a task stands, in the kernel's own words: proc_pid_syscall(5), proc_pid_stat(5), proc_pid_wchan(5)."""
+"""What the kernel tells of a task from outside: where it is, its signals, its parent, how it ended.
+proc_pid_syscall(5), proc_pid_stat(5), proc_pid_status(5), proc_pid_wchan(5).
+
+A task is a process's first thread or another one; a `tid` is its id, which of the first is the pid.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 
-from pairscope.lab.calls import CALLS, MACHINE
 from pairscope.lab.constants import signal_name
 from pairscope.lab.run import Blocked, Signals
 
-RECEIVING = CALLS["recvmsg"].kernel[MACHINE].number
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Stand:
-    """What one look found."""
+class Sample:
+    """Where a task was at one moment."""
 
     state: str
-    """The letter of /proc/PID/stat: S sleeps, R runs, T stopped, Z dead; X: there is no such task."""
+    """The letter of /proc/PID/stat: S sleeps, R runs, T is stopped by a signal, t by whoever traces it, Z is dead; X:
+    there is no such task."""
     number: int
     """Of the system call it is in; -1: in none, or it runs."""
     arguments: tuple[int, ...]
     wchan: str
+    """Where in the kernel it waits; empty: it does not, or the kernel does not say."""
 
-    def told(self, call: str) -> Blocked:
-        """For a step's state."""
+    @property
+    def stopped(self) -> bool:
+        """Whether a signal has stopped it. One that is traced may stand still for its tracer alone, so it is none of
+        these: its tracer knows."""
+        return self.state == "T"
+
+    def blocked(self, call: str) -> Blocked:
+        """For a state: it is blocked in `call`."""
         return Blocked(call, self.number, [hex(value) for value in self.arguments], self.wchan, self.state)
 
 
-def look(pid: int, tid: int) -> Stand:
-    """Where the task stands now."""
+def sample(pid: int, tid: int) -> Sample:
+    """Where the task is now. Raises nothing: what cannot be read is no task."""
     try:
         at = f"/proc/{pid}/task/{tid}"
         words = _text(f"{at}/syscall").split()
@@ -37,26 +46,13 @@ def look(pid: int, tid: int) -> Stand:
         state = _text(f"{at}/stat").rpartition(")")[2].split()[0]
         wchan = _text(f"{at}/wchan") if state in "SDT" else ""
     except OSError:
-        return Stand("X", -1, (), "")
+        return Sample("X", -1, (), "")
     if not words or words[0] in ("running", "-1"):
-        return Stand(state, -1, (), wchan)
-    return Stand(state, int(words[0]), tuple(int(word, 16) for word in words[1:7]), wchan)
+        return Sample(state, -1, (), wchan)
+    return Sample(state, int(words[0]), tuple(int(word, 16) for word in words[1:7]), wchan)
 
 
-def stands_in(stand: Stand, call: str, first: int | None) -> bool:
-    """Whether the task sleeps in `call`, with `first` as its first argument (None: any)."""
-    made = CALLS[call]
-    if stand.state != "S" or not made.blocks or stand.number != made.kernel[MACHINE].number:
-        return False
-    return first is None or stand.arguments[0] & 0xFFFFFFFF == first & 0xFFFFFFFF
-
-
-def waits(stand: Stand, hidden: int) -> bool:
-    """Whether the task sleeps at its control socket."""
-    return stand.state == "S" and stand.number == RECEIVING and stand.arguments[0] == hidden
-
-
-def exit_code(pid: int) -> int | None:
+def exit_status(pid: int) -> int | None:
     """The status of a dead process that nobody has taken leave of, as wait(2) gives it; None: it cannot be seen."""
     try:
         words = _text(f"/proc/{pid}/stat").rpartition(")")[2].split()
@@ -66,7 +62,7 @@ def exit_code(pid: int) -> int | None:
 
 
 def signals(pid: int) -> Signals:
-    """The signals that a living process catches, ignores and has waiting for it, by their names: proc_pid_status(5)."""
+    """The signals that a living process catches, ignores and has waiting for it, by their names; none if it is gone."""
     found: dict[str, list[str]] = {"caught": [], "ignored": [], "pending": []}
     with contextlib.suppress(OSError):
         masks = dict(

@@ -1,39 +1,39 @@
-"""What waits in a socket or in a pipe, looked at without taking it away.
+"""What waits in a socket's queue, looked at without taking it away.
 
-A socket is walked by MSG_PEEK and SO_PEEK_OFF. Where descriptors wait too they are peeked at with a control buffer: the
+A queue is walked by MSG_PEEK and SO_PEEK_OFF. Where descriptors wait too they are peeked at with a control buffer: the
 kernel then gives this process duplicates of them, by which what is in flight can be asked as if somebody held it
-(unix(7)). A pipe is copied by tee(2), borders of packets included.
+(unix(7)).
 """
 
 from __future__ import annotations
 
 import array
+import base64
 import contextlib
-import ctypes
 import dataclasses
-import errno
 import fcntl
-import os
 import socket
 import termios
 from collections.abc import Iterator
 
 from pairscope.ipc import passing
 from pairscope.lab.constants import NUMBERS
+from pairscope.lab.run import UNSET, Carried, Piece
 
 MOST = 64
 """Messages of one queue that are listed."""
+SHOWN = 1024
+"""Bytes of one message, or of one stream, that a state holds."""
 _ROOM = 256 * 1024
 """More than a message of AF_UNIX can hold, fact of its send buffer."""
 _PEEK = int(socket.MSG_PEEK | socket.MSG_DONTWAIT)
 _SIOCATMARK = 0x8905
 """asm-generic/sockios.h"""
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclasses.dataclass(slots=True)
 class Waits:
-    """What one look along a queue has found."""
+    """What one walk along a queue has found."""
 
     parts: list[bytes] = dataclasses.field(default_factory=list)
     """Messages; of a stream, pieces of it."""
@@ -48,8 +48,8 @@ class Waits:
     """An empty message or the end stands there, and hides what may lie behind it."""
 
 
-def along(sock: socket.socket, borders: bool, empties: int, descriptors: int) -> Waits:
-    """Looks along a queue. Nothing that was read is an empty message, which the kernel shows once, or the end, which it
+def walk(sock: socket.socket, borders: bool, empties: int, descriptors: int) -> Waits:
+    """Walks along a queue. Nothing that was read is an empty message, which the kernel shows once, or the end, which it
     shows for ever: `empties` says how often it may be passed. `descriptors`: how many of those that wait are looked at
     too."""
     found = Waits()
@@ -80,8 +80,8 @@ def along(sock: socket.socket, borders: bool, empties: int, descriptors: int) ->
 
 
 def _place(found: Waits, urgent: bytes, first: bool) -> int | None:
-    """Which part begins with the byte that is out of band; None: it cannot be told. A look stops in front of such a
-    byte, and behind descriptors."""
+    """Which part begins with the byte that is out of band; None: it cannot be told. A peek stops in front of such
+    a byte, and behind descriptors."""
     if first:
         return 0
     places = [place for place, part in enumerate(found.parts) if place and part[:1] == urgent]
@@ -112,7 +112,7 @@ def _urgent(sock: socket.socket) -> bytes:
 
 @contextlib.contextmanager
 def _walking(sock: socket.socket, wanted: bool) -> Iterator[bool]:
-    """Lets each look go on where the last one ended: SO_PEEK_OFF, socket(7). Whether it does: TCP has it since Linux
+    """Lets each peek go on where the last one ended: SO_PEEK_OFF, socket(7). Whether it does: TCP has it since Linux
     6.10."""
     try:
         before = sock.getsockopt(socket.SOL_SOCKET, NUMBERS["SO_PEEK_OFF"]) if wanted else -1
@@ -150,44 +150,11 @@ def queued(fd: int) -> int | None:
     return room[0]
 
 
-@dataclasses.dataclass(slots=True)
-class Piped:
-    """What waits in a pipe."""
-
-    parts: list[bytes]
-    """What each read gives that has room enough."""
-    packets: bool
-    """A read that has less room loses the rest: some of it are packets, pipe(2)."""
-    whole: bool
-    """Whether that is all that waits."""
+def piece(data: bytes, carried: list[Carried] | None = None, oob: bool = False) -> Piece:
+    """One part of what waits, for a state. `carried`: the descriptors in flight with it; None: not known."""
+    return Piece(len(data), shown(data), UNSET if carried is None else list(carried), oob or UNSET)
 
 
-def into(pipe: int, capacity: int) -> Piped:
-    """Copies a pipe and reads the copy. tee(2) keeps what is a packet a packet."""
-    parts: list[bytes] = []
-    waits = queued(pipe) or 0
-    with _copy(pipe, capacity) as out:
-        copied = queued(out) or 0
-        while left := queued(out) or 0:
-            parts.append(os.read(out, left))
-    packets = len(parts) > 1
-    if len(parts) == 1 and copied > 1:
-        with _copy(pipe, capacity) as out:
-            os.read(out, 1)
-            packets = (queued(out) or 0) < copied - 1
-    return Piped(parts, packets, sum(map(len, parts)) == waits)
-
-
-@contextlib.contextmanager
-def _copy(pipe: int, capacity: int) -> Iterator[int]:
-    out, into = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-    try:
-        with contextlib.suppress(OSError):  # EPERM: a user's pipes have their bounds, pipe(7); then it holds less
-            fcntl.fcntl(into, NUMBERS["F_SETPIPE_SZ"], capacity)
-        # SPLICE_F_NONBLOCK
-        if _libc.tee(pipe, into, ctypes.c_size_t(capacity), 2) < 0 and ctypes.get_errno() != errno.EAGAIN:
-            raise OSError(ctypes.get_errno(), "tee")
-        yield out
-    finally:
-        os.close(out)
-        os.close(into)
+def shown(data: bytes) -> str:
+    """As much of it as a state holds."""
+    return base64.b64encode(data[:SHOWN]).decode()
