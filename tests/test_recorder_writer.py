@@ -14,7 +14,7 @@ from sqlalchemy.pool import NullPool
 
 from pairscope.config import Settings
 from pairscope.journal.records import Born, Ended, Epoch, JobStarted, JobSubmitted, Message, Record
-from pairscope.recorder import writer as writers
+from pairscope.recorder import tables
 from pairscope.recorder.upsert import SIZES, Unfit, Upsert, send
 from pairscope.recorder.writer import Behind, Fenced, Writer
 from pairscope.store import models
@@ -90,14 +90,14 @@ def test_awkward_values_come_back_as_they_were(history: Settings, database: str)
     with writer(history, 2) as mine:
         mine.commit(numbered(tale(), 1000))
     [(preview, reason)] = [
-        row for row in rows(history, writers.MESSAGES, "preview", "reason") if row[1].startswith("broken")
+        row for row in rows(history, tables.MESSAGES, "preview", "reason") if row[1].startswith("broken")
     ]
     assert (preview, reason) == (bytes(range(256)), "broken pipe: '%'")
     [(link, _inode, offset)] = [
-        row for row in rows(history, writers.TRANSFERS, "link", "inode", "offset") if row[1] == -1
+        row for row in rows(history, tables.TRANSFERS, "link", "inode", "offset") if row[1] == -1
     ]
     assert (link, offset) == ("/tmp/%s 'quoted' \\ ünïcode \U0001f4f7 ␀", None)
-    [name] = [row[0] for row in rows(history, writers.JOBS, "name") if row[0].startswith("na'")]
+    [name] = [row[0] for row in rows(history, tables.JOBS, "name") if row[0].startswith("na'")]
     assert len(name) == 255 and name.startswith("na'me\\ %d \U0001f600xxx") and name.endswith("x…")
 
 
@@ -107,10 +107,10 @@ def test_counts_are_kept_with_the_rows(history: Settings, database: str) -> None
     messages = sum(type(record) is Message for record in told)
     with writer(history, 2) as mine:
         mine.commit(numbered(told, 1000))
-        assert mine.kept == messages == len(rows(history, writers.MESSAGES))
+        assert mine.kept == messages == len(rows(history, tables.MESSAGES))
     [position] = rows(
         history,
-        writers.POSITIONS,
+        tables.POSITIONS,
         "position",
         "rows",
         "transfers",
@@ -120,7 +120,7 @@ def test_counts_are_kept_with_the_rows(history: Settings, database: str) -> None
         "supervisor_pid",
     )
     assert position == (999 + len(told), messages, 41 * TRANSFERS_OF_A_JOB + 1, 42, 5, 2, 901)
-    assert sum(row[0] for row in rows(history, writers.RATES, "messages")) == messages
+    assert sum(row[0] for row in rows(history, tables.RATES, "messages")) == messages
 
 
 @both
@@ -128,12 +128,12 @@ def test_a_batch_that_was_committed_is_left_out_when_it_is_tried_again(history: 
     told = numbered([Epoch(1, "here", 1, 900, 1, BEGIN, 0, True), *Story().job()], 50)
     with writer(history) as mine:
         mine.commit(told[:9])
-        before = rows(history, writers.POSITIONS, "position", "rows")
+        before = rows(history, tables.POSITIONS, "position", "rows")
         mine.commit(told[:9])
-        assert rows(history, writers.POSITIONS, "position", "rows") == before
+        assert rows(history, tables.POSITIONS, "position", "rows") == before
         mine.commit(told)
-    assert len(rows(history, writers.MESSAGES)) == MESSAGES_OF_A_JOB
-    assert rows(history, writers.POSITIONS, "position", "rows") == [(told[-1][0], MESSAGES_OF_A_JOB)]
+    assert len(rows(history, tables.MESSAGES)) == MESSAGES_OF_A_JOB
+    assert rows(history, tables.POSITIONS, "position", "rows") == [(told[-1][0], MESSAGES_OF_A_JOB)]
 
 
 @both
@@ -152,9 +152,9 @@ def test_the_recorder_of_an_older_supervisor_cannot_commit(history: Settings, da
                 Fenced, match="the supervisor that began at position 70, and this recorder's began at 50, before it"
             ):
                 attempt()
-        assert rows(history, writers.POSITIONS, "epoch", "position") == [(70, 52)]
+        assert rows(history, tables.POSITIONS, "epoch", "position") == [(70, 52)]
         newer.commit(told[3:])
-    assert len(rows(history, writers.MESSAGES)) == MESSAGES_OF_A_JOB
+    assert len(rows(history, tables.MESSAGES)) == MESSAGES_OF_A_JOB
 
 
 @both
@@ -166,9 +166,9 @@ def test_a_lost_journal_begins_a_new_count_of_epochs(history: Settings, database
         assert after.open() == 50 + RECORDS_OF_A_JOB
         after.put_aside(51 + RECORDS_OF_A_JOB, None, "what lies between is lost", 9999)
         after.commit(numbered([Epoch(1, "here", 1, 900, 1, story.step(), 0, True), *story.job()], 10_000))
-    assert rows(history, writers.POSITIONS, "epoch", "journal_epoch") == [(10_000, 1)]
-    assert len(rows(history, writers.MESSAGES)) == 2 * MESSAGES_OF_A_JOB
-    assert rows(history, writers.QUARANTINE, "position", "record") == [(51 + RECORDS_OF_A_JOB, b"")]
+    assert rows(history, tables.POSITIONS, "epoch", "journal_epoch") == [(10_000, 1)]
+    assert len(rows(history, tables.MESSAGES)) == 2 * MESSAGES_OF_A_JOB
+    assert rows(history, tables.QUARANTINE, "position", "record") == [(51 + RECORDS_OF_A_JOB, b"")]
 
 
 @both
@@ -183,8 +183,8 @@ def test_the_next_epoch_follows_where_nothing_is_missing_before_it_and_only_ther
             with pytest.raises(Behind, match=f"the database is at position {last}, these records begin at 1000"):
                 mine.commit(numbered([Epoch(1, "here", 2, 901, 2, story.step(), 0, lost, after)], 1000))
         mine.commit(numbered([Epoch(1, "here", 2, 901, 2, story.step(), 0, False, last), *story.job()], 1000))
-    assert rows(history, writers.POSITIONS, "position", "journal_epoch") == [(1000 + RECORDS_OF_A_JOB, 2)]
-    assert len(rows(history, writers.MESSAGES)) == 2 * MESSAGES_OF_A_JOB
+    assert rows(history, tables.POSITIONS, "position", "journal_epoch") == [(1000 + RECORDS_OF_A_JOB, 2)]
+    assert len(rows(history, tables.MESSAGES)) == 2 * MESSAGES_OF_A_JOB
 
 
 @both
@@ -212,11 +212,11 @@ def test_history_keeps_its_bound_and_the_newest(history: Settings, database: str
         mine.commit(numbered([*told, waiting], 50))
         assert mine.prune(1500) and not mine.prune(1500)
         assert mine.kept == 1500
-    kept = [row[0] for row in rows(history, writers.MESSAGES, "id")]
+    kept = [row[0] for row in rows(history, tables.MESSAGES, "id")]
     assert kept == [record.id for record in told if type(record) is Message][-1500:]
-    assert len(rows(history, writers.TRANSFERS)) == 300 * TRANSFERS_OF_A_JOB
-    assert len(rows(history, writers.JOBS)) == 300 + 1, "a job that waits is no history yet"
-    assert {row[1] for row in rows(history, writers.PROCESSES, "node", "role")} == {"supervisor"}
+    assert len(rows(history, tables.TRANSFERS)) == 300 * TRANSFERS_OF_A_JOB
+    assert len(rows(history, tables.JOBS)) == 300 + 1, "a job that waits is no history yet"
+    assert {row[1] for row in rows(history, tables.PROCESSES, "node", "role")} == {"supervisor"}
     with writer(history) as again:
         again.open()
         assert again.kept == 1500
@@ -241,7 +241,7 @@ def test_a_record_put_aside_is_kept_whole_and_passed(history: Settings, database
         for _again in range(2):
             mine.put_aside(51, message, "out of range")
         assert (mine.position, mine.quarantined) == (51, 1)
-    [(position, reason, record)] = rows(history, writers.QUARANTINE, "position", "reason", "record")
+    [(position, reason, record)] = rows(history, tables.QUARANTINE, "position", "reason", "record")
     assert (position, reason, msgspec.msgpack.decode(record, type=Message)) == (51, "out of range", message)
 
 
@@ -257,8 +257,8 @@ def test_a_value_that_does_not_fit_is_refused_and_not_cut(mariadb: MariaDB, tmp_
         mine.commit(numbered([message], 50))
     made = engine(settings.recorder_url, poolclass=NullPool, pool_recycle=-1)
     with made.connect() as connection, pytest.raises(DataError, match="Data too long for column 'reason'"):
-        send(connection, Upsert(writers.QUARANTINE).blocks(entries(1, reason="x" * 401), 10**6), lambda: None)
-    assert rows(settings, writers.MESSAGES) == rows(settings, writers.POSITIONS, "position") == []
+        send(connection, Upsert(tables.QUARANTINE).blocks(entries(1, reason="x" * 401), 10**6), lambda: None)
+    assert rows(settings, tables.MESSAGES) == rows(settings, tables.POSITIONS, "position") == []
 
 
 class Entry(msgspec.Struct):
@@ -277,13 +277,13 @@ def entries(number: int, **values: Any) -> list[Entry]:
 
 
 def test_rows_are_put_into_the_largest_blocks_that_they_fill() -> None:
-    upsert = Upsert(writers.QUARANTINE)
+    upsert = Upsert(tables.QUARANTINE)
     assert [block.size for block in upsert.blocks(entries(611), 10**6)] == [256, 256, 64, 32, 2, 1]
     assert SIZES[-1] == 1
 
 
 def test_a_block_ends_before_the_servers_limit() -> None:
-    upsert = Upsert(writers.QUARANTINE)
+    upsert = Upsert(tables.QUARANTINE)
     blocks = list(upsert.blocks(entries(256), 5000))
     assert {block.size for block in blocks} == {32} and all(len(block.values) <= 5000 for block in blocks)
     assert [block.size for block in upsert.blocks(entries(2), 1)] == [1, 1], "a single row is never split"
@@ -295,7 +295,7 @@ def test_a_block_ends_before_the_servers_limit() -> None:
 )
 def test_a_number_that_is_none_or_does_not_fit_is_refused_before_it_is_sent(column: str, value: Any) -> None:
     with pytest.raises(Unfit, match=f"does not fit the column {column} of quarantine"):
-        list(Upsert(writers.QUARANTINE).blocks(entries(1, **{column: value}), 10**6))
+        list(Upsert(tables.QUARANTINE).blocks(entries(1, **{column: value}), 10**6))
 
 
 @pytest.mark.database
@@ -335,10 +335,10 @@ def test_an_error_between_two_blocks_gives_the_connection_up(mariadb: MariaDB) -
     url = mariadb.fresh()
     made = create_engine(url)
     with made.begin() as connection:
-        writers.QUARANTINE.create(connection)
+        tables.QUARANTINE.create(connection)
 
     def blocks() -> Iterator[Any]:
-        yield from Upsert(writers.QUARANTINE).blocks(entries(1), 10**6)
+        yield from Upsert(tables.QUARANTINE).blocks(entries(1), 10**6)
         raise KeyError("no more")
 
     with made.connect() as connection:
@@ -346,5 +346,5 @@ def test_an_error_between_two_blocks_gives_the_connection_up(mariadb: MariaDB) -
             send(connection, blocks(), lambda: None)
         assert connection.invalidated
     with made.connect() as connection:
-        assert connection.execute(select(writers.QUARANTINE)).all() == []
+        assert connection.execute(select(tables.QUARANTINE)).all() == []
     made.dispose()

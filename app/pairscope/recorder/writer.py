@@ -7,58 +7,30 @@ it all stands there.
 
 from __future__ import annotations
 
-import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Engine, Row, Table, and_, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Engine, Row, and_, delete, func, insert, select, update
 
 from pairscope.ipc.identity import time_of
 from pairscope.journal.reader import Begun, follows
 from pairscope.journal.records import Epoch, Record
-from pairscope.recorder.fold import (
-    Batch,
-    Fold,
-    JobRow,
-    MessageRow,
-    Needs,
-    ProcessRow,
-    Rows,
-    Source,
-    TransferRow,
-    needs,
-    words,
-)
-from pairscope.recorder.upsert import SIZES, Block, Upsert, send
-from pairscope.store import errors, histogram, models
+from pairscope.recorder.batch import BatchWriter
+from pairscope.recorder.fold import Batch, Fold, Source, needs, words
+from pairscope.recorder.load import load
+from pairscope.recorder.tables import JOBS, MESSAGES, POSITIONS, PROCESSES, QUARANTINE, RATES, TRANSFERS
+from pairscope.store import errors
 from pairscope.store.errors import Kind
 
-MESSAGES = models.Message.__table__
-TRANSFERS = models.Transfer.__table__
-JOBS = models.Job.__table__
-PROCESSES = models.Process.__table__
-POSITIONS = models.Position.__table__
-RATES = models.Rate.__table__
-QUARANTINE = models.Quarantine.__table__
-
-PORTION = 300
-"""Records that are folded at once, while the server works on the messages that those before have completed."""
 SLICE = 2000
 """Messages that one transaction deletes at most."""
-KEYS = 1000
-"""Keys that one SELECT names at most."""
 RECOUNTED = 2_000_000
 """Messages that are counted at the start; more would take too long."""
 RATES_KEPT = 24 * 3600 * 1_000_000_000
 QUARANTINE_KEPT = 10_000
-
-Key = TypeVar("Key", int, tuple[int, int], tuple[str, int])
-"""Of a row in its table."""
-Work = tuple[Table, list[Any]]
-"""Rows for a table."""
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -84,10 +56,7 @@ class Writer:
         self._node = node
         self._node_name = words(node_name, 64)
         self._begin = begin
-        self._mariadb = engine.dialect.name != "sqlite"
-        self._upserts = {table: Upsert(table) for table in (MESSAGES, TRANSFERS, JOBS, PROCESSES, RATES, QUARANTINE)}
-        self._most = 0
-        """Bytes of values in one statement; 0: the server was not asked yet."""
+        self._batches = BatchWriter(node, mariadb=engine.dialect.name != "sqlite")
         self._tidy_at = 0.0
         self.position = 0
         """The last position that is known to be committed."""
@@ -133,7 +102,7 @@ class Writer:
             if row.position and not follows(*batch[0], row.position):
                 raise Behind(f"the database is at position {row.position}, these records begin at {batch[0][0]}")
             fold = self._fold(connection, row, batch)
-            written = self._write(connection, fold, batch, meanwhile)
+            written = self._batches.write(connection, fold, batch, meanwhile)
             self._advance(connection, batch[-1][0], fold)
         self.position = batch[-1][0]
         self.rows += written
@@ -145,7 +114,7 @@ class Writer:
         Raises as :meth:`commit`.
         """
         with suppress(_TakenBack), self._transaction() as (connection, row):
-            self._write(connection, self._fold(connection, row, batch), batch, lambda: None)
+            self._batches.write(connection, self._fold(connection, row, batch), batch, lambda: None)
             raise _TakenBack
 
     def put_aside(
@@ -183,7 +152,7 @@ class Writer:
                     )
                 ]
                 fold = self._fold(connection, row, batch)
-                self._write(connection, fold, batch, lambda: None)
+                self._batches.write(connection, fold, batch, lambda: None)
                 self._advance(connection, reached, fold)
             else:
                 connection.execute(update(POSITIONS).where(*self._mine()).values(position=reached, at=now))
@@ -304,116 +273,7 @@ class Writer:
     def _fold(self, connection: Connection, row: Row[Any], batch: Batch) -> Fold:
         """A fold over the rows that a batch touches."""
         source = Source(self._node, self._node_name, row.journal_epoch, row.supervisor, row.supervisor_pid)
-        return Fold(self._load(connection, needs(batch)), source)
-
-    def _load(self, connection: Connection, wanted: Needs) -> Rows:
-        known = Rows()
-        mine = MESSAGES.c.node == self._node
-
-        def read(table: Table, row_type: Any, *conditions: Any) -> Iterator[Any]:
-            for row in connection.execute(select(table).where(*conditions)):
-                yield row_type(*row)
-
-        for keys in _slices(wanted.messages):
-            known.messages |= {row.id: row for row in read(MESSAGES, MessageRow, MESSAGES.c.id.in_(keys))}
-        for keys in _slices(wanted.jobs):
-            known.jobs |= {row.id: row for row in read(JOBS, JobRow, JOBS.c.id.in_(keys))}
-        if wanted.all_open:
-            kept = and_(JOBS.c.output > 0, JOBS.c.output_gone.is_(None))
-            is_open = or_(JOBS.c.state.in_(("queued", "running")), kept), JOBS.c.node == self._node
-            known.messages |= {row.id: row for row in read(MESSAGES, MessageRow, MESSAGES.c.state == "sent", mine)}
-            known.jobs |= {row.id: row for row in read(JOBS, JobRow, *is_open)}
-            known.transfers |= _by_place(
-                read(TRANSFERS, TransferRow, TRANSFERS.c.proof == "", TRANSFERS.c.node == self._node)
-            )
-            is_open = PROCESSES.c.ended.is_(None), PROCESSES.c.node == self._node
-            known.processes |= {(row.role, row.serial): row for row in read(PROCESSES, ProcessRow, *is_open)}
-        carrying = wanted.transfers | {row.id for row in known.messages.values() if row.fds}
-        for keys in _slices(carrying):
-            known.transfers |= _by_place(read(TRANSFERS, TransferRow, TRANSFERS.c.message.in_(keys)))
-        for role, serials in _grouped(wanted.processes).items():
-            chosen = PROCESSES.c.node == self._node, PROCESSES.c.role == role, PROCESSES.c.serial.in_(serials)
-            known.processes |= {(row.role, row.serial): row for row in read(PROCESSES, ProcessRow, *chosen)}
-        return known
-
-    def _write(self, connection: Connection, fold: Fold, batch: Batch, meanwhile: Callable[[], None]) -> int:
-        """Folds a batch and upserts what it makes, each portion in the order of its keys; returns how many rows these
-        are.
-
-        Unsorted batches of several writers deadlocked; of two sorted ones the second waits.
-        """
-        if self._mariadb:
-            work = self._as_it_settles(fold, batch)
-        else:
-            fold.feed(batch)
-            work = iter([(MESSAGES, [*fold.take_settled(), *fold.unsettled()])])
-        written = self._upsert(connection, itertools.chain(work, self._others(fold)), meanwhile)
-        self._upsert(connection, [(RATES, self._rates(connection, fold))])
-        return written
-
-    @staticmethod
-    def _as_it_settles(fold: Fold, batch: Batch) -> Iterator[Work]:
-        """Messages as they are completed: the server begins while the rest of the batch is still to be folded."""
-        waiting: list[Any] = []
-        for start in range(0, len(batch), PORTION):
-            fold.feed(batch[start : start + PORTION])
-            waiting += fold.take_settled()
-            full = len(waiting) - len(waiting) % SIZES[0]
-            yield MESSAGES, waiting[:full]
-            del waiting[:full]
-        yield MESSAGES, waiting + fold.unsettled()
-
-    @staticmethod
-    def _others(fold: Fold) -> Iterator[Work]:
-        yield TRANSFERS, _in_order(fold.rows.transfers)
-        yield JOBS, _in_order(fold.rows.jobs)
-        yield PROCESSES, _in_order(fold.rows.processes)
-
-    def _upsert(
-        self, connection: Connection, work: Iterable[Work], meanwhile: Callable[[], None] = lambda: None
-    ) -> int:
-        """Writes rows, and returns how many."""
-        written = 0
-
-        def counted() -> Iterator[Work]:
-            nonlocal written
-            for table, rows in work:
-                written += len(rows)
-                if rows:
-                    yield table, rows
-
-        if self._mariadb:
-            self._most = self._most or self._longest(connection)
-            send(connection, self._blocks(counted()), meanwhile)
-        else:
-            for table, rows in counted():
-                connection.exec_driver_sql(self._upserts[table].sqlite, [msgspec.structs.astuple(row) for row in rows])
-        return written
-
-    def _rates(self, connection: Connection, fold: Fold) -> list[Any]:
-        """The steps of the pace that a batch adds to, with what was counted before."""
-        paces = fold.paces
-        for times in _slices(paces):
-            counted = select(RATES.c.at, RATES.c.messages, RATES.c.latencies).where(
-                RATES.c.node == self._node, RATES.c.at.in_(times)
-            )
-            for at, messages, latencies in connection.execute(counted):
-                paces[at].messages += messages
-                for step, number in histogram.decode(latencies).items():
-                    paces[at].latencies[step] = paces[at].latencies.get(step, 0) + number
-        return [
-            _RateRow(self._node, at, paces[at].messages, histogram.encode(paces[at].latencies)) for at in sorted(paces)
-        ]
-
-    @staticmethod
-    def _longest(connection: Connection) -> int:
-        """A packet beyond the server's limit is not refused: the connection breaks. What is not the values has room in
-        the rest."""
-        return int(connection.exec_driver_sql("SELECT @@max_allowed_packet").scalar_one()) // 2
-
-    def _blocks(self, work: Iterable[Work]) -> Iterator[Block]:
-        for table, rows in work:
-            yield from self._upserts[table].blocks(rows, self._most)
+        return Fold(load(connection, self._node, needs(batch)), source)
 
     def _tidy(self) -> None:
         """Once in a while: what is bounded by age or number and grows slowly."""
@@ -437,32 +297,3 @@ class Writer:
                 oldest = connection.scalar(select(func.min(newest.c.position)))
                 connection.execute(delete(QUARANTINE).where(mine, QUARANTINE.c.position < oldest))
             self._count_quarantine(connection)  # somebody may have read and deleted an entry
-
-
-class _RateRow(msgspec.Struct):
-    node: int
-    at: int
-    messages: int
-    latencies: bytes
-
-
-def _in_order(rows: dict[Key, Any]) -> list[Any]:
-    """Rows in the order of their keys."""
-    return [rows[key] for key in sorted(rows)]
-
-
-def _by_place(rows: Iterable[Any]) -> dict[tuple[int, int], Any]:
-    return {(row.message, row.position): row for row in rows}
-
-
-def _slices(keys: Iterable[int]) -> Iterator[Sequence[int]]:
-    ordered = sorted(keys)
-    for start in range(0, len(ordered), KEYS):
-        yield ordered[start : start + KEYS]
-
-
-def _grouped(keys: Iterable[tuple[str, int]]) -> dict[str, list[int]]:
-    found: dict[str, list[int]] = {}
-    for role, serial in sorted(keys):
-        found.setdefault(role, []).append(serial)
-    return found
