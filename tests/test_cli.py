@@ -19,7 +19,7 @@ import pytest
 
 from pairscope.cli.tail import tail
 from pairscope.ipc.identity import time_of
-from pairscope.store import queries
+from pairscope.store import pages, queries, walk
 from tests import plausible
 from tests.eventually import eventually
 from tests.running import PROJECT, TOKEN, Server, environment, running
@@ -211,8 +211,8 @@ def test_tail_searches_on_until_the_oldest_message(
     plausible.fill(history)
     oldest = queries.page(history.session, "messages", limit=10_000).rows[-1].id
     history.close()
-    monkeypatch.setattr(queries, "BOUND", 10)
-    monkeypatch.setattr(queries, "PATIENCE", 0)
+    monkeypatch.setattr(walk, "BOUND", 10)
+    monkeypatch.setattr(pages, "PATIENCE", 0)
     monkeypatch.setenv("PAIRSCOPE_STATE", str(tmp_path))
     assert tail.callback
     tail.callback(

@@ -19,7 +19,7 @@ from pairscope.config import Settings
 from pairscope.ipc.identity import time_of
 from pairscope.journal.records import Born, Epoch, Proof, Record
 from pairscope.recorder.writer import Writer
-from pairscope.store import queries
+from pairscope.store import pages, queries, walk
 from pairscope.store.cursor import Known, encode
 from pairscope.store.engine import Away, engine
 from pairscope.store.filter import FIELDS, parse
@@ -229,7 +229,7 @@ def test_a_viewer_that_was_away_for_long_catches_up_in_bounded_steps(
     past: History, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     past.jobs(30)
-    monkeypatch.setattr(queries, "BOUND", 20)
+    monkeypatch.setattr(walk, "BOUND", 20)
     with asking(past) as session:
         wanted = parse("kind:answer worker:7,8", "messages")
         cursor, steps, more = encode(Known({})), 0, True
@@ -259,8 +259,8 @@ def test_a_row_that_left_its_filter_can_be_told_from_those_that_stay(past: Histo
 def test_a_bounded_search_goes_on_where_it_stopped_and_misses_nothing(
     past: History, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queries, "BOUND", 10)
-    monkeypatch.setattr(queries, "PATIENCE", 0)
+    monkeypatch.setattr(walk, "BOUND", 10)
+    monkeypatch.setattr(pages, "PATIENCE", 0)
     past.jobs(12)
     for table, text in (
         ("messages", "size:>0 kind:result"),
@@ -274,9 +274,9 @@ def test_a_bounded_search_goes_on_where_it_stopped_and_misses_nothing(
         wanted = parse(text, table)
         assert wanted.bounded
         with asking(past) as session:
-            monkeypatch.setattr(queries, "BOUND", 10**6)
+            monkeypatch.setattr(walk, "BOUND", 10**6)
             whole = ids(queries.page(session, table, wanted, limit=1000).rows)
-            monkeypatch.setattr(queries, "BOUND", 10)
+            monkeypatch.setattr(walk, "BOUND", 10)
             found, asked, before, newest = [], 0, None, None
             while True:
                 page = queries.page(session, table, wanted, before=before, limit=4)
@@ -300,16 +300,16 @@ def test_a_bounded_search_goes_on_where_it_stopped_and_misses_nothing(
 def test_a_search_goes_on_until_the_page_is_full_or_the_time_is_over_and_says_how_far_it_came(
     past: History, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queries, "BOUND", 10)
+    monkeypatch.setattr(walk, "BOUND", 10)
     past.jobs(12)
     wanted = parse("size:>0 kind:result", "messages")
     with asking(past) as session:
-        monkeypatch.setattr(queries, "PATIENCE", 3600)
+        monkeypatch.setattr(pages, "PATIENCE", 3600)
         whole = queries.page(session, "messages", wanted, limit=1000)
         assert len(whole.rows) == 12 and (whole.older, whole.reached) == (None, None)
         full = queries.page(session, "messages", wanted, limit=11)
         assert ids(full.rows) == ids(whole.rows)[:11] and full.older and full.reached is None
-        monkeypatch.setattr(queries, "PATIENCE", 0)
+        monkeypatch.setattr(pages, "PATIENCE", 0)
         part = queries.page(session, "messages", wanted, limit=1000)
         assert ids(part.rows) == ids(whole.rows)[:10] and part.older
         assert part.reached == time_of(part.rows[-1].id)
@@ -542,8 +542,8 @@ def asked(table: str, text: str) -> Any:
 def test_sqlite_answers_every_filter_from_an_index(
     past: History, monkeypatch: pytest.MonkeyPatch, table: str, text: str
 ) -> None:
-    monkeypatch.setattr(queries, "BOUND", 5)
-    monkeypatch.setattr(queries, "PATIENCE", 0)
+    monkeypatch.setattr(walk, "BOUND", 5)
+    monkeypatch.setattr(pages, "PATIENCE", 0)
     past.jobs(30)
     with create_engine(past.settings.history_url, poolclass=NullPool).connect() as connection:
         for statement, parameters in statements(past, asked(table, text)):
@@ -587,8 +587,8 @@ def test_mariadb_answers_every_filter_from_an_index_within_bounds(
     large: History, monkeypatch: pytest.MonkeyPatch, table: str, text: str
 ) -> None:
     """EXPLAIN names an index for every statement, and what it reads does not grow with the table."""
-    monkeypatch.setattr(queries, "BOUND", 1000)
-    monkeypatch.setattr(queries, "PATIENCE", 0)
+    monkeypatch.setattr(walk, "BOUND", 1000)
+    monkeypatch.setattr(pages, "PATIENCE", 0)
     with create_engine(large.settings.history_url, poolclass=NullPool).connect() as connection:
         for statement, parameters in statements(large, asked(table, text)):
             for step in connection.exec_driver_sql("EXPLAIN " + statement, parameters).mappings():

@@ -37,7 +37,7 @@ from pairscope.config import Settings
 from pairscope.ipc import vocabulary
 from pairscope.ipc.identity import Issuer
 from pairscope.ipc.vocabulary import REFUSALS
-from pairscope.store import migrate, queries
+from pairscope.store import migrate, pages, walk
 from pairscope.store.filter import FIELDS
 from pairscope.store.models import PACE_SECONDS
 from pairscope.web import problems, reach, unknown, words
@@ -443,8 +443,8 @@ def test_a_wrong_filter_is_explained_at_its_place(client: FlaskClient) -> None:
 def test_a_search_that_did_not_reach_the_end_says_how_far_it_came_and_leads_on(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queries, "BOUND", 20)
-    monkeypatch.setattr(queries, "PATIENCE", 0)
+    monkeypatch.setattr(walk, "BOUND", 20)
+    monkeypatch.setattr(pages, "PATIENCE", 0)
     for path in ("/messages?q=kind:task,submit", "/messages?q=nowhere-to-be-found", "/transfers?q=fd:9999"):
         page = client.get(path).text
         assert "Searched from the newest back to" in page and "before=" in page, path

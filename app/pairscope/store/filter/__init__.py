@@ -16,6 +16,6 @@ A filter goes through three hands:
 
 from pairscope.store.filter.fields import FIELDS, TEXT_EXPLANATION, Field
 from pairscope.store.filter.grammar import FilterError
-from pairscope.store.filter.sql import BOUND, Filter, parse
+from pairscope.store.filter.sql import Filter, parse
 
-__all__ = ["BOUND", "FIELDS", "TEXT_EXPLANATION", "Field", "Filter", "FilterError", "parse"]
+__all__ = ["FIELDS", "TEXT_EXPLANATION", "Field", "Filter", "FilterError", "parse"]

@@ -1,8 +1,8 @@
 """A filter's conditions as SQL, and the index that serves them.
 
 A term for one exact value of an indexed field is found wherever it is in history, and so are messages with descriptors,
-by their transfers. Any other is looked for among :data:`BOUND` rows at a time (:attr:`Filter.bounded`), so that no
-query reads a whole table; the page's `older` cursor goes on from there.
+by their transfers. Any other is looked for among :data:`pairscope.store.walk.BOUND` rows at a time
+(:attr:`Filter.bounded`), so that no query reads a whole table; the page's `older` cursor goes on from there.
 """
 
 from __future__ import annotations
@@ -18,9 +18,6 @@ from pairscope.store.filter.conditions import Condition, read
 from pairscope.store.filter.grammar import Term
 from pairscope.store.models import History, Job, Message, Process, Transfer
 
-BOUND = 20_000
-"""Rows that a query looks at, at most, where no index finds what is asked for. Of 100,000, a query from a cold MariaDB
-took 1.4 s."""
 MOST_FDS = 253
 """Descriptors that one control message can carry: SCM_MAX_FD."""
 MODELS: dict[str, type[History]] = {"messages": Message, "transfers": Transfer, "jobs": Job, "workers": Process}
@@ -45,7 +42,7 @@ class Filter:
     """Only messages with a descriptor at this position of their control message fit: the transfers' key is walked for
     them."""
     bounded: bool = False
-    """True: a page comes from at most BOUND rows, newest first; its `older` cursor continues behind them."""
+    """True: a page comes from at most walk.BOUND rows, newest first; its `older` cursor continues behind them."""
 
 
 def parse(text: str, table: str) -> Filter:
