@@ -69,6 +69,11 @@ def _show(said: Snapshot) -> None:
         f"record    {said.messages.journaled} messages and {said.transfers} descriptors in this epoch; "
         f"{said.recorder.lag} records wait; journal {size(said.journal.bytes)} of {size(said.journal.limit)}"
     )
+    unread = said.unread
+    out.print(
+        f"unread    {size(unread.bytes)} of {size(unread.bytes_all)} and {unread.fds} of {unread.fds_all} descriptors "
+        f"wait for peers that do not read; {unread.let_go} were let go"
+    )
     out.print(f"outputs   {said.results.count} kept, {size(said.results.bytes)} of {size(said.results.limit)}")
     out.print()
     rows = table(

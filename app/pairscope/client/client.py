@@ -6,6 +6,7 @@ until then both ends hold the descriptor, so that the supervisor can prove that 
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import itertools
 import os
@@ -52,6 +53,9 @@ os.register_at_fork(after_in_child=_forked)
 
 WANT = {"accepted": 1, "ended": 2, "both": 3}
 TIMEOUT = 10.0
+REPORT_AFTER, REPORT_SIZE = 64, 256 * 1024
+"""Messages, or bytes of one, of which a client says at once that it has them: until then the supervisor counts them as
+unread, and lets a client go of whom it counts too much."""
 SPIN = 200e-6
 """Seconds: an echo through the pool and back takes a little more than half of it."""
 
@@ -268,6 +272,7 @@ class Client:
         """Submits without waiting; returns the request's number, which its Answer will carry in :meth:`ended`.
 
         Requests without a descriptor may travel together: what was begun is sent by :meth:`flush` or :meth:`ended`.
+        Who begins much and never calls :meth:`ended` loses its pair: what waits for one client is bounded (unread.py).
         """
         seq = next(self._sequence)
         payload = Submit(kind, name, len(data), {}, data, WANT["ended"])
@@ -396,7 +401,11 @@ class Client:
 
     def _wait(self, line: _Line, timeout: float, spin: Spin | None = None) -> list[Arrival]:
         try:
-            return line.channel.wait(timeout, spin)
+            found = line.channel.wait(timeout, spin)
+            if len(line.channel.receipts) >= REPORT_AFTER or any(arrival.size > REPORT_SIZE for arrival in found):
+                with contextlib.suppress(ChannelClosed, TimeoutError, OSError):  # later, then
+                    line.channel.post("receipt", timeout=0)
+            return found
         except (ChannelClosed, ChannelBroken) as error:
             raise self._lost(error) from None
 

@@ -24,7 +24,7 @@ import msgspec
 from pairscope.ipc import memfd
 from pairscope.ipc.passing import PACKET_MAX, PassingError, close_all, receive, send
 from pairscope.ipc.spin import Spin
-from pairscope.ipc.vocabulary import BY_CODE, BY_NAME, Envelope, Kind, Receipt
+from pairscope.ipc.vocabulary import BY_CODE, BY_NAME, Envelope, Kind, Receipt, Role
 
 SPILL = 64 * 1024
 """Bytes of payload beyond which it travels as a sealed memfd."""
@@ -140,8 +140,11 @@ class Channel:
         be readable for it."""
         self.receipts: list[Receipt] = []
         """What came from the supervisor and is not yet reported."""
+        self._reports = hears == Role.SUPERVISOR.value
         self.housekeeping: Counter[str] = Counter()
         """Messages of housekeeping kinds, by name, both ways."""
+        self.sent_bytes = 0
+        """Bytes of payload that were sent in messages; long ones travel beside theirs."""
         self.spare = -1
         """An empty memfd, lent by the supervisor, for a long reply of a process that may make none."""
 
@@ -211,9 +214,10 @@ class Channel:
                 found = self._together(outs)
                 send(self.sock, b"".join((SEVERAL, len(found).to_bytes(2, "big"), *found)))
                 for _ in found:
-                    kind = outs.popleft().kind
-                    if kind.housekeeping:
-                        self.housekeeping[kind.name] += 1
+                    out = outs.popleft()
+                    self.sent_bytes += len(out.raw)
+                    if out.kind.housekeeping:
+                        self.housekeeping[out.kind.name] += 1
             else:
                 self._alone(out)
                 outs.popleft()
@@ -224,6 +228,7 @@ class Channel:
             self.stamp(out)
         if out.spill < 0:
             send(self.sock, out.data, out.fds)
+            self.sent_bytes += len(out.raw)
         else:
             send(self.sock, out.data, [*out.fds, out.spill])
             out.close()
@@ -369,7 +374,7 @@ class Channel:
         payload = decode(raw)
         if kind.housekeeping:
             self.housekeeping[kind.name] += 1
-        elif envelope.id:
+        elif envelope.id and self._reports:  # a peer that gives its messages ids is owed nothing for them
             self.receipts.append(Receipt(envelope.id, received, flags, [*fds]))
         return Arrival(kind, envelope, payload, raw, fds, received, flags, size)
 

@@ -12,10 +12,13 @@ from pairscope.ipc.vocabulary import Unhandled
 from pairscope.journal.writer import JournalBroken, JournalFull, JournalHeld
 from pairscope.pool.supervisor import Supervisor
 
+RESERVE = 1024 * 1024
+"""Bytes with which to say that there is no memory left."""
+
 
 def main() -> int:
-    """Exit status: 0 stopped when asked, 1 broken or full journal, 2 wrong settings or an incomplete program, 3 another
-    supervisor holds the journal."""
+    """Exit status: 0 stopped when asked, 1 broken or full journal, or no memory left, 2 wrong settings or an incomplete
+    program, 3 another supervisor holds the journal."""
     # Apache's error.log gets these lines as they are; in a terminal one sees when they come.
     when = "" if sys.stderr.isatty() else "%(asctime)s "
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format=f"{when}pairscope pool: %(message)s")
@@ -38,8 +41,15 @@ def main() -> int:
     except OSError as error:
         print(f"pairscope pool: {error.filename}: {error.strerror}", file=sys.stderr)
         return 1
+    reserve = bytearray(RESERVE)
     try:
         supervisor.run()
+    except MemoryError as error:
+        del reserve
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        why = str(error) or f"an allocation failed; RLIMIT_AS is {'unlimited' if limit < 0 else limit}"
+        print(f"pairscope pool: no memory is left: {why}; what was acknowledged is in the journal", file=sys.stderr)
+        return 1
     except JournalBroken as error:
         print(f"pairscope pool: {error}; stopping, to begin again from its verified prefix", file=sys.stderr)
         return 1

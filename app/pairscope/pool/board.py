@@ -21,6 +21,13 @@ RESULTS_MOST = 256
 memory."""
 
 
+class Holder(Protocol):
+    """What the board counts of a client."""
+
+    queued_jobs: int
+    queued_bytes: int
+
+
 class Entry(msgspec.Struct, eq=False):
     """A job that has not ended. Owns its descriptors until :meth:`take_fds`."""
 
@@ -34,6 +41,9 @@ class Entry(msgspec.Struct, eq=False):
     held: int = 0
     """Bytes that wait with it: of its message, and behind its descriptor."""
     client: Any = None
+    """Who waits for its end; None: nobody does any more."""
+    holder: Holder | None = None
+    """Who sent it."""
     seq: int = 0
     want: int = 0
     output: int = -1
@@ -46,6 +56,7 @@ class Entry(msgspec.Struct, eq=False):
     cancelled: str = ""
     late: str = ""
     output_size: int = 0
+    has_input: bool = False
 
     def take_fds(self) -> list[int]:
         """All descriptors; the caller owns them now."""
@@ -90,11 +101,17 @@ class Board:
         self._results: deque[tuple[int, bytes]] = deque(maxlen=RESULTS_MOST)
         self.bytes = 0
         """That wait with all jobs that have not ended."""
+        self.inputs = 0
+        """Descriptors that wait with them."""
         self.counts = {"done": 0, "failed": 0, "cancelled": 0}
 
     def add(self, entry: Entry) -> None:
         self.entries[entry.id] = entry
         self.bytes += entry.held
+        self.inputs += entry.has_input
+        if (holder := entry.holder) is not None:
+            holder.queued_jobs += 1
+            holder.queued_bytes += entry.held
         (self.scenarios if entry.kind == LAB else self.queue).append(entry)
 
     @property
@@ -135,6 +152,10 @@ class Board:
                 pass
         entry.state = state
         self.bytes -= entry.held
+        self.inputs -= entry.has_input
+        if (holder := entry.holder) is not None:
+            holder.queued_jobs -= 1
+            holder.queued_bytes -= entry.held
         self.counts[state] += 1
         ended = self.ended[entry.id] = EndedJob(entry.id, entry.kind, state, reason, entry.output_size)
         self._ended.append(ended)

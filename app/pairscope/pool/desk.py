@@ -106,6 +106,21 @@ class Desk:
 
     # ---- taking
 
+    def _no_room(self, client: Member, held: int, input: bool) -> str:
+        """Why no job with that many bytes, and perhaps an input, may wait besides those that do; empty: it may."""
+        board, settings = self._board, self._settings
+        if board.bytes + held > settings.queue_bytes and board.bytes:
+            return f"They have {board.bytes}, this one {held}."
+        if input and board.inputs >= self._floor.inputs_most:
+            return f"At most {self._floor.inputs_most} with a descriptor may."
+        # who fills the queue leaves half of it to the others
+        jobs, size = settings.queue_max // 2 + 1, settings.queue_bytes // 2
+        if client.queued_jobs >= jobs:
+            return f"Of one client at most {jobs} may."
+        if client.queued_bytes + held > size and client.queued_bytes:
+            return f"Those of one client may have {size} bytes; they have {client.queued_bytes}, this one {held}."
+        return ""
+
     def submit(self, member: Member, arrival: Arrival, seen: Message) -> None:
         payload = arrival.payload
         identity = seen.id
@@ -153,12 +168,13 @@ class Desk:
             if size > settings.upload_max:
                 return self.refuse(member, arrival, "too-large", f"The input has {size}.", job=identity)
             held += size
-        if board.bytes + held > settings.queue_bytes and board.bytes:
-            return self.refuse(
-                member, arrival, "queue-full", f"They have {board.bytes}, this one {held}.", job=identity
-            )
+        if why := self._no_room(member, held, bool(fds)):
+            return self.refuse(member, arrival, "queue-full", why, job=identity)
         name, want, seq = payload.name[:255], payload.want, arrival.envelope.seq
-        entry = Entry(identity, kind, name, size, payload.parameters, data, input, held, member, seq, want)
+        entry = Entry(
+            identity, kind, name, size, payload.parameters, data, input, held, member, member, seq, want,
+            has_input=bool(fds),
+        )  # fmt: skip
         # Without a worker's hello nobody knows what workers can do: the job waits for one.
         if (self._floor.heard or kind == LAB) and (refusal := self._unfit(entry)) is not None:
             entry.input = -1

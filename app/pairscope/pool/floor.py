@@ -17,13 +17,14 @@ from pairscope.pool.board import Board
 from pairscope.pool.members import ChildMember, Member, Station, Worker
 from pairscope.pool.results import Results
 from pairscope.pool.tap import Tap
+from pairscope.pool.unread import Unread
 
 
 class Floor:
     """Of one supervisor, from its beginning to its end."""
 
     def __init__(self, settings: Settings, journal: Writer, issuer: Issuer, descriptors: int) -> None:
-        """`descriptors`: as many outputs may be kept."""
+        """`descriptors`: as many may this process have."""
         self.settings = settings
         self.journal = journal
         """The supervisor appends, history forgets."""
@@ -52,8 +53,12 @@ class Floor:
 
         self.board = Board()
         """Of the desk, as are the results. History forgets of it what the record has."""
-        self.results = Results(settings.results_bytes, settings.results_age, descriptors)
+        self.results = Results(settings.results_bytes, settings.results_age, descriptors // 2)
 
+        self.inputs_most = max(1, descriptors // 4)
+        """Inputs that may wait: as many descriptors leave room for outputs, peers and answers."""
+        self.unread = Unread(descriptors)
+        """Of the lines."""
         self.refusals = 0
         """Messages refused because the journal was full. Of the desk."""
 

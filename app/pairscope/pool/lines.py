@@ -17,6 +17,7 @@ from pairscope.ipc.vocabulary import Receipt, Release
 from pairscope.pool.agenda import Agenda
 from pairscope.pool.members import ChildMember, Member
 from pairscope.pool.tap import Tap
+from pairscope.pool.unread import Unread
 from pairscope.pool.watch import Watch
 
 OUTBOX_MOST = 8192
@@ -31,8 +32,9 @@ REASON_MOST = 400
 class Lines:
     """All lines of one supervisor."""
 
-    def __init__(self, tap: Tap, watch: Watch, agenda: Agenda) -> None:
+    def __init__(self, tap: Tap, watch: Watch, agenda: Agenda, unread: Unread) -> None:
         self._tap, self._watch, self._agenda = tap, watch, agenda
+        self.unread = unread
         self.writable: dict[Member, None] = {}
         """Peers whose outbox is to be sent at the end of this turn, in the order in which that was decided."""
         self.reports: list[tuple[Member, list[Receipt]]] = []
@@ -62,12 +64,13 @@ class Lines:
             self.fail(member, f"{kind} cannot be sent to it: {error}")
             return 0
         identity = 0 if out.kind.housekeeping else self._tap.sending(member, out, kept)
-        member.outbox.append(out)
-        self.writable[member] = None
+        self.put(member, out)
         return identity
 
     def put(self, member: Member, out: Outgoing) -> None:
         """Decides that a prepared message shall be sent in this turn. It is recorded elsewhere, or not at all."""
+        if out.spill < 0:
+            member.said_bytes += len(out.raw)
         member.outbox.append(out)
         self.writable[member] = None
 
@@ -103,6 +106,8 @@ class Lines:
                 # ETOOMANYREFS, ENOBUFS: the peer would wait for ever for what it will never get. That it has closed its
                 # end is found out by reading.
                 return self.fail(member, f"sendmsg to it failed: {error.strerror}")
+        if outbox or member.held_fds or member.unread_bytes or member.unread_fds:
+            self.count(member)
         if len(outbox) > OUTBOX_MOST:
             return self.fail(member, f"it read nothing while {OUTBOX_MOST} messages waited")
         if len(member.unreported) > UNREPORTED_MOST:
@@ -110,10 +115,19 @@ class Lines:
         if member.writing or outbox:
             self._watch.room(member)
 
+    def count(self, member: Member) -> None:
+        """Marks who has to go for what waits for this peer, and for all."""
+        if (found := self.unread.count(member)) is not None and found[0].open:
+            self.unread.let_go += 1
+            self.fail(*found)
+
     def unsent(self, member: Member, reason: str) -> None:
         """What waits in the outbox is not sent."""
+        self.unread.forget(member)
         while member.outbox:
             out = member.outbox.popleft()
+            if out.spill < 0:
+                member.said_bytes -= len(out.raw)
             out.close()
             if out.envelope.id:
                 self._tap.failed(member, out.envelope.id, "failed", reason)
@@ -124,6 +138,8 @@ class Lines:
         for member, receipts in reports:
             for message in self._tap.reported(member, receipts):
                 self.say(member, "release", Release(message))
+            if member.unread_fds:  # and perhaps less than it was
+                self.count(member)
 
     # ---- marking
 

@@ -28,6 +28,13 @@ class Member(Peer):
     def __init__(self, channel: Channel, role: str, serial: int, pid: int, uid: int) -> None:
         super().__init__(channel, role, serial, pid, uid)
         self.outbox: deque[Outgoing] = deque()
+        self.said_bytes = channel.sent_bytes
+        """Bytes of payload that it was to be sent so far in messages; what the channel has not sent of them waits in
+        the outbox."""
+        self.queued_jobs = self.queued_bytes = 0
+        """Of its jobs that have not ended, as the board counts them."""
+        self.unread_bytes = self.unread_fds = 0
+        """What waits for it, as unread.py has counted it."""
         self.open = True
         """False: it is marked, and gets nothing any more. lines.py marks."""
         self.loss = ""

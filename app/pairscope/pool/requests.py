@@ -81,7 +81,7 @@ class Requests:
             fd = memfd.read_only(kept.fd)
         except OSError as error:
             return self._desk.refuse(member, arrival, "expired", f"It could not be opened: {error.strerror}.", job=job)
-        if sum(bool(sent.kept) for sent in member.unreported.values()) >= KEPT_MOST:
+        if member.held_fds >= KEPT_MOST:
             os.close(fd)
             raise ChannelBroken(f"it reported nothing of {KEPT_MOST} outputs")
         self._lines.say(

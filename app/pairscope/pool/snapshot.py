@@ -106,6 +106,9 @@ class ClientView(msgspec.Struct, frozen=True):
     pid: int
     uid: int
     messages: int
+    unread_bytes: int = 0
+    """That wait for it, because it does not read."""
+    unread_fds: int = 0
 
 
 class JobsView(msgspec.Struct, frozen=True):
@@ -121,6 +124,20 @@ class ResultsView(msgspec.Struct, frozen=True):
     bytes: int
     limit: int
     age: int
+
+
+class UnreadView(msgspec.Struct, frozen=True):
+    """What waits for peers that do not read."""
+
+    bytes: int = 0
+    bytes_each: int = 0
+    """That may wait for one of them."""
+    bytes_all: int = 0
+    fds: int = 0
+    fds_each: int = 0
+    fds_all: int = 0
+    let_go: int = 0
+    """Peers whose channels were closed for it."""
 
 
 class MessagesView(msgspec.Struct, frozen=True):
@@ -152,6 +169,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     catalogue: list[JobSpec]
     stations: list[WorkerView] = []
     """Of the lab."""
+    unread: UnreadView = UnreadView()
 
 
 def held() -> int:

@@ -25,7 +25,7 @@ from pairscope.ipc.identity import LARGEST
 from pairscope.ipc.passing import PACKET_MAX, close_all
 from pairscope.ipc.spin import Spin
 from pairscope.ipc.vocabulary import Role, complete
-from pairscope.journal.records import Born, Ready, Record
+from pairscope.journal.records import Record
 from pairscope.journal.writer import JournalFull, Writer
 from pairscope.pool import snapshot
 from pairscope.pool.agenda import Agenda
@@ -37,6 +37,8 @@ from pairscope.pool.guests import RESERVE, Guests
 from pairscope.pool.history import History
 from pairscope.pool.lines import Lines
 from pairscope.pool.members import ChildMember, Member
+from pairscope.pool.memory import Memory
+from pairscope.pool.opening import begin
 from pairscope.pool.requests import Requests
 from pairscope.pool.stop import OrderlyStop
 from pairscope.pool.tap import issuer
@@ -78,11 +80,11 @@ class Supervisor:
         settings.spool.mkdir(parents=True, exist_ok=True, mode=0o770)
         buffer = memoryview(bytearray(PACKET_MAX))  # shared by all channels of this one thread
         descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        self.floor = floor = Floor(settings, self.journal, issuer(self.journal, settings.node), descriptors // 2)
+        self.floor = floor = Floor(settings, self.journal, issuer(self.journal, settings.node), descriptors)
         self.tap = floor.tap
         self.agenda = agenda = Agenda(snapshot.EVERY, snapshot.HEARTBEAT)
         self.watch = watch = Watch(self._read, self._died)
-        self.lines = lines = Lines(floor.tap, watch, agenda)
+        self.lines = lines = Lines(floor.tap, watch, agenda, floor.unread)
         self.control = Control(settings)
         self.desk = desk = Desk(floor, lines, agenda)
         self.crew = crew = Crew(floor, lines, agenda, watch, desk, buffer)
@@ -94,6 +96,7 @@ class Supervisor:
         }
         """For each kind: who sent it, what came, and what the tap saw of it, which is nothing of housekeeping."""
         self.stop = OrderlyStop(floor, lines, agenda, watch, desk, crew, self._settle)
+        self.memory = Memory()
         self.crowded = False
         """The journal was at its bound after this epoch's last record: whoever would make it grow is to be looked
         at."""
@@ -107,11 +110,11 @@ class Supervisor:
         """Serves until the pool has stopped.
 
         Raises JournalBroken when the journal can no longer be trusted, JournalFull when it had no room to the end of a
-        stop.
+        stop, MemoryError when it has no memory left.
         """
-        self._begin()
+        begin(self.floor)
         try:
-            floor, agenda, lines, tap = self.floor, self.agenda, self.lines, self.tap
+            floor, agenda, lines, tap, memory = self.floor, self.agenda, self.lines, self.tap, self.memory
             poll, reactions, entries, monotonic, spin = (
                 self.watch.poll,
                 self.watch.reactions,
@@ -149,35 +152,15 @@ class Supervisor:
                         ready = poll(max(0.0, agenda.next - now))
                     spin.waited(monotonic() - now)
                 floor.issuer.read_clock()
+                limited = memory.limited()
                 for fd, mask in ready:
                     if (react := reactions.get(fd)) is not None:
                         react(mask)
+                    if limited:
+                        memory.limited()
                 self._settle()
         finally:
             self._leave()
-
-    def _begin(self) -> None:
-        journal, tap, serial = self.journal, self.tap, self.floor.serials["supervisor"]
-        torn = f"; {journal.cut} bytes of a torn tail are passed over" if journal.cut else ""
-        log.info(
-            "supervisor %d (pid %d, epoch %d) holds the journal at position %d%s",
-            serial,
-            os.getpid(),
-            journal.epoch,
-            journal.position,
-            torn,
-        )
-        for stretch in journal.damage:
-            log.error(
-                "the journal was damaged: %d bytes at byte %d of the segment that begins at position %d; they "
-                "are kept as %s",
-                stretch.size,
-                stretch.offset,
-                stretch.first,
-                stretch.name,
-            )
-        tap.records.append(Born("supervisor", serial, os.getpid(), os.geteuid(), self.floor.born))
-        tap.records.append(Ready("supervisor", serial, self.floor.born, "", {}))
 
     def _settle(self) -> None:
         """What follows from what came: the lost are lost, jobs given out, all of it is journaled, and only then sent.
@@ -390,6 +373,7 @@ class Supervisor:
             close_all(entry.take_fds())
         floor.results.close()
         self.stop.close()
+        self.memory.close()
         self.watch.close()
         floor.settings.snapshot.unlink(missing_ok=True)
         self.journal.close()

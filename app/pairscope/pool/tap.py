@@ -48,8 +48,17 @@ class Peer:
         self.pid = pid
         self.uid = uid
         self.messages = 0
+        self.held_fds = self.held_bytes = 0
+        """Descriptors that are held for it alone until it has reported them, and the bytes of the long payloads among
+        them."""
         self.unreported: dict[int, Sent] = {}
         """What was sent to it and not yet reported, oldest first."""
+
+    def let_go(self, sent: Sent) -> None:
+        """Nothing is held for that message any more."""
+        self.held_fds -= len(sent.kept) + (sent.spill > 0)
+        self.held_bytes -= sent.spill
+        close_all(sent.kept)
 
     def __str__(self) -> str:
         return f"{self.role} {self.serial} (pid {self.pid})"
@@ -60,6 +69,8 @@ class Sent(msgspec.Struct, eq=False, gc=False):
 
     fds: Sequence[int]
     kept: Sequence[int]
+    spill: int = 0
+    """Bytes of a long payload, which is one more descriptor until it is reported."""
 
 
 PLAIN = Sent((), ())
@@ -140,7 +151,14 @@ class Tap:
         if fds:
             transfers = [Transfer(position, fd, -1, *look(fd)) for position, fd in enumerate(fds)]
             self.transfers += len(fds)
-            peer.unreported[identity] = Sent(fds, kept)
+            peer.unreported[identity] = Sent(fds, kept, len(out.raw) if out.spill >= 0 else 0)
+            peer.held_fds += len(kept) + (out.spill >= 0)
+            peer.held_bytes += len(out.raw) if out.spill >= 0 else 0
+        elif out.spill >= 0:
+            transfers = _NONE
+            peer.unreported[identity] = Sent((), (), len(out.raw))
+            peer.held_fds += 1
+            peer.held_bytes += len(out.raw)
         else:
             transfers = _NONE
             peer.unreported[identity] = PLAIN
@@ -186,7 +204,7 @@ class Tap:
                         prove(peer.pid, theirs, own) if theirs >= 0 else ("unproved", "its number was not reported")
                     )
                     records.append(Proof(message, position, *verdict))
-                close_all(sent.kept)
+                peer.let_go(sent)
                 release.append(message)
         return release
 
@@ -198,7 +216,7 @@ class Tap:
         self.records.append(Outcome(message, state, 0, 0, [], reason))
         for position in range(len(sent.fds)):
             self.records.append(Proof(message, position, "unproved", reason))
-        close_all(sent.kept)
+        peer.let_go(sent)
 
     def closed(self, peer: Peer, reason: str) -> None:
         """Records that the peer will report nothing more."""

@@ -10,6 +10,7 @@ from pairscope.pool import snapshot as views
 from pairscope.pool.floor import Floor
 from pairscope.pool.lifecycle import State
 from pairscope.pool.members import Hand, Member
+from pairscope.pool.unread import BYTES_ALL, BYTES_EACH
 
 STALL = 3.0
 """Seconds after which a recorder that commits nothing of what waits is said to be stalled. A batch takes a tenth of
@@ -41,6 +42,7 @@ def view(floor: Floor, at: int) -> views.Snapshot:
         *([recorder] if recorder else []),
     ]
     messages = floor.tap.closed_messages
+    unread = floor.unread
     for member in members:
         housekeeping.update(member.channel.housekeeping)
         messages += member.messages
@@ -87,7 +89,15 @@ def view(floor: Floor, at: int) -> views.Snapshot:
             floor.stuck,
         ),
         clients=[
-            views.ClientView(member.serial, member.role, member.pid, member.uid, member.messages)
+            views.ClientView(
+                member.serial,
+                member.role,
+                member.pid,
+                member.uid,
+                member.messages,
+                member.unread_bytes,
+                member.unread_fds,
+            )
             for member in (*floor.clients, *floor.stations.values())
             if member.role
         ],
@@ -97,6 +107,9 @@ def view(floor: Floor, at: int) -> views.Snapshot:
         ),
         messages=views.MessagesView(messages, dict(sorted(housekeeping.items()))),
         transfers=floor.tap.transfers,
+        unread=views.UnreadView(
+            unread.bytes, BYTES_EACH, BYTES_ALL, unread.fds, unread.fds_each, unread.fds_all, unread.let_go
+        ),
         catalogue=list(floor.catalogue.values()),
     )
 

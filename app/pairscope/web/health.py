@@ -126,6 +126,16 @@ class Figures(Collector):
             "pairscope_transfers", "Descriptors that crossed by SCM_RIGHTS in this epoch.", said.transfers
         )
         yield _gauge("clients", "Pairs of web threads and tools.", len(said.clients))
+        unread = said.unread
+        yield _gauge("unread_bytes", "Bytes that wait for peers that do not read.", unread.bytes)
+        yield _gauge(
+            "unread_limit_bytes", "Their bound; a peer that exceeds it, or its own, is let go.", unread.bytes_all
+        )
+        yield _gauge("unread_peer_limit_bytes", "The bound of one peer.", unread.bytes_each)
+        yield _gauge("unread_fds", "Descriptors that wait for peers that do not read or report.", unread.fds)
+        yield _gauge("unread_limit_fds", "Their bound.", unread.fds_all)
+        yield _gauge("unread_peer_limit_fds", "The bound of one peer.", unread.fds_each)
+        yield CounterMetricFamily("pairscope_unread_let_go", "Peers let go for what they did not read.", unread.let_go)
         journal = said.journal
         yield _gauge(
             "journal_position", "Position of the last record: it grows, in steps at each start.", journal.position

@@ -111,6 +111,23 @@ def system_context() -> dict[str, Any]:
                 _("%(count)s behind", count=number(recorder.lag)),
             )
         )
+        unread = snapshot.unread
+        rows.append(
+            Row(
+                "",
+                _("unread"),
+                0,
+                0,
+                "attention" if unread.bytes or unread.fds else "good",
+                _("%(bytes)s of at most %(most)s wait", bytes=size(unread.bytes), most=size(unread.bytes_all)),
+                _(
+                    "%(fds)s of at most %(most)s descriptors, %(peers)s peers let go",
+                    fds=number(unread.fds),
+                    most=number(unread.fds_all),
+                    peers=number(unread.let_go),
+                ),
+            )
+        )
         rows.append(
             Row(
                 "",
@@ -160,7 +177,7 @@ def system_signature() -> int:
         ],
         system.web_processes(snapshot, 0),
         (snapshot.recorder.pid, snapshot.recorder.state, snapshot.recorder.lag, snapshot.recorder.history),
-        (snapshot.jobs.queued, snapshot.jobs.running, snapshot.journal.bytes),
+        (snapshot.jobs.queued, snapshot.jobs.running, snapshot.journal.bytes, snapshot.unread),
         strip.surroundings()._replace(pid=0),
     )
     return strip.digest(shown)

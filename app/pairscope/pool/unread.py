@@ -1,0 +1,66 @@
+"""What waits for peers that do not read: how much of each, how much of all, and who has to go when it is too much.
+
+Messages alone are no measure: an answer may have 16 MiB, which wait in a memfd and so cost a descriptor as well. They
+wait until the peer's receipt has come, not until they are sent: a socket takes some 280 messages whose memfds nobody
+has.
+"""
+
+from __future__ import annotations
+
+from pairscope.pool.members import Member
+
+BYTES_EACH = 64 * 1024 * 1024
+"""Bytes that may wait for one peer: four of the longest messages."""
+BYTES_ALL = 256 * 1024 * 1024
+FDS_EACH = 512
+FDS_ALL = 2048
+"""Descriptors; fewer where the process may have few, of which this is an eighth."""
+
+
+class Unread:
+    """Of all peers of one supervisor. `descriptors`: as many may this process have."""
+
+    def __init__(self, descriptors: int) -> None:
+        self.fds_all = max(1, min(FDS_ALL, descriptors // 8))
+        self.fds_each = max(1, min(FDS_EACH, self.fds_all // 2))
+        self.bytes = 0
+        self.fds = 0
+        self.let_go = 0
+        """Peers that had to go."""
+        self._waiting: set[Member] = set()
+
+    def count(self, member: Member) -> tuple[Member, str] | None:
+        """Counts what waits for a peer now. Returns who has to go for it, which may be another, and why."""
+        waiting = member.held_bytes + (member.said_bytes - member.channel.sent_bytes if member.outbox else 0)
+        fds = member.held_fds
+        self.bytes += waiting - member.unread_bytes
+        self.fds += fds - member.unread_fds
+        member.unread_bytes, member.unread_fds = waiting, fds
+        if not (waiting or fds):
+            self._waiting.discard(member)
+            return None
+        self._waiting.add(member)
+        if waiting > BYTES_EACH:
+            return member, f"it read nothing while {waiting} bytes waited for it; at most {BYTES_EACH} may"
+        if fds > self.fds_each:
+            return member, f"it read or reported nothing while {fds} descriptors waited; at most {self.fds_each} may"
+        if self.bytes > BYTES_ALL:
+            worst = max(self._waiting, key=lambda one: one.unread_bytes)
+            return worst, (
+                f"it read nothing while {worst.unread_bytes} bytes waited for it, the most of all {self.bytes} that "
+                f"wait; at most {BYTES_ALL} may"
+            )
+        if self.fds > self.fds_all:
+            worst = max(self._waiting, key=lambda one: one.unread_fds)
+            return worst, (
+                f"it read or reported nothing while {worst.unread_fds} descriptors waited for it, the most of all "
+                f"{self.fds} that wait; at most {self.fds_all} may"
+            )
+        return None
+
+    def forget(self, member: Member) -> None:
+        """Nothing waits for a peer any more."""
+        self.bytes -= member.unread_bytes
+        self.fds -= member.unread_fds
+        member.unread_bytes = member.unread_fds = 0
+        self._waiting.discard(member)
