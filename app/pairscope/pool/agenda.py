@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable
 
-GRACE, LAB, MORE, OUTPUTS, RECORDER = (
+GRACE, LAB, MORE, OUTPUTS, RECORDER, TAKEN = (
     "the stop's grace",
     "the lab's pause",
     "more for the recorder",
     "outputs that expire",
     "the recorder's birth",
+    "whether tasks were taken",
 )
 """What can be due beside the lateness of a peer, for which that peer itself stands, and the birth of a worker, for
 which its pause does."""

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any, Protocol
 
 import msgspec
+from msgspec.structs import replace
 
 from pairscope.ipc.vocabulary import LAB
 
@@ -57,6 +58,10 @@ class Entry(msgspec.Struct, eq=False):
     late: str = ""
     output_size: int = 0
     has_input: bool = False
+    slow: bool = False
+    """It is the head of a worker's queue, and was not taken, or not done though it is quick, within a moment."""
+    moved: bool = False
+    """Another entry of the same job has taken its place: it stays in its worker's queue for what that may still say."""
 
     def take_fds(self) -> list[int]:
         """All descriptors; the caller owns them now."""
@@ -121,18 +126,44 @@ class Board:
     @staticmethod
     def hand_for(entry: Entry, hands: Iterable[Able]) -> Any:
         """Who gets the job: an idle hand first. Quick jobs may also wait behind quick ones, with the hand that has
-        fewest. None: nobody yet."""
-        best = None
-        least = DEPTH if entry.quick else 0
+        fewest; with one that is slow only where no other does quick jobs. None: nobody yet."""
+        best = slow = None
+        least = most = DEPTH if entry.quick else 0
+        others = False
         for hand in hands:
             if hand.able:
                 in_flight = hand.in_flight
                 if not in_flight:
                     return hand
-                load = len(in_flight)
-                if load < least and in_flight[0].quick and in_flight[-1].quick:
-                    best, least = hand, load
-        return best
+                head = in_flight[0]
+                if head.quick and in_flight[-1].quick:
+                    load = len(in_flight)
+                    if head.slow:
+                        if load < most:
+                            slow, most = hand, load
+                    else:
+                        others = True
+                        if load < least:
+                            best, least = hand, load
+        return best if others else slow
+
+    @staticmethod
+    def has_room(hand: Able, entry: Entry) -> bool:
+        """Whether that hand could do the job, or soon will."""
+        in_flight = hand.in_flight
+        if not hand.able or not in_flight:
+            return hand.able
+        return entry.quick and in_flight[0].quick and not in_flight[0].slow and len(in_flight) < DEPTH
+
+    def move(self, entries: Iterable[Entry], inputs: Iterable[int]) -> None:
+        """Puts jobs that a hand has and does not begin to the head of the queue again, with another descriptor of each
+        one's input. What that hand may still say of them is for nobody."""
+        again = []
+        for entry, input in zip(entries, inputs):
+            entry.moved = True
+            again.append(replace(entry, input=input, output=-1, spare=-1, started=0.0, slow=False, moved=False))
+            self.entries[entry.id] = again[-1]
+        self.give_back(again)
 
     def give_back(self, entries: Iterable[Entry]) -> None:
         """Puts jobs that were never begun to the head of the queue again, in their order."""

@@ -193,8 +193,8 @@ class Crew:
             if member.open:
                 self._lines.say(member, "finish", None)
                 until = time.monotonic() + FINISH
-        elif member.in_flight:
-            head = member.in_flight[0]
+        elif waiting := [entry for entry in member.in_flight if not entry.moved]:
+            head = waiting[0]
             until = head.started + self._floor.catalogue[head.kind].deadline
         elif member.open:
             self._lines.say(

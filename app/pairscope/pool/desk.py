@@ -22,6 +22,7 @@ from pairscope.pool import lifecycle
 from pairscope.pool.agenda import Agenda
 from pairscope.pool.board import EndedJob, Entry
 from pairscope.pool.floor import Floor
+from pairscope.pool.handover import Handover
 from pairscope.pool.lifecycle import State
 from pairscope.pool.lines import REASON_MOST, Lines
 from pairscope.pool.members import ChildMember, Hand, Member
@@ -55,6 +56,7 @@ class Desk:
     def __init__(self, floor: Floor, lines: Lines, agenda: Agenda) -> None:
         self._floor, self._lines, self._agenda = floor, lines, agenda
         self._settings, self._catalogue = floor.settings, floor.catalogue
+        self._handover = Handover(floor, agenda)
         self._tap, self._board, self._results = floor.tap, floor.board, floor.results
         self.ended: list[EndedJob] = []
         """Jobs whose end is among the records of this turn."""
@@ -234,6 +236,8 @@ class Desk:
             entry.started = now = time.monotonic()
             self._agenda.put(hand, now + spec.deadline)
             channel.spare = entry.spare
+        if not self._handover.looks:
+            self._handover.look(time.monotonic())
         entry.state, entry.worker = "running", hand.serial
         self._agenda.changed = True
         hand.in_flight.append(entry)
@@ -250,6 +254,10 @@ class Desk:
             if not member.is_hand:
                 return self.not_for(member, arrival, HANDS_ALONE)
             raise ChannelBroken(f"a result for job {arrival.envelope.job}, which it has not in hand")
+        if in_flight[0].moved:
+            close_all(in_flight.popleft().take_fds())
+            self._next(member)
+            return self._idle(member)
         payload = arrival.payload
         if not payload.ok:
             failure = payload.reason[:REASON_MOST] or "the worker gave no reason"
@@ -259,14 +267,7 @@ class Desk:
             failure = ""
         result, told = (EMPTY, {}) if failure else (as_json(payload.result), payload.result)
         entry = in_flight.popleft()
-        if in_flight:
-            head = in_flight[0]
-            head.started = now = time.monotonic()
-            self._agenda.put(member, now + self._catalogue[head.kind].deadline)
-            member.channel.spare = head.spare
-        else:
-            self._agenda.strike(member)
-            member.channel.spare = -1
+        self._next(member)
         if failure:
             state, reason = "failed", failure
         elif entry.output >= 0:
@@ -278,7 +279,25 @@ class Desk:
         else:
             member.failed += 1
         self.end(entry, state, reason, result, told)
-        if not in_flight and member.state is State.STOPPING:
+        self._idle(member)
+
+    def _next(self, hand: Hand) -> None:
+        """The hand has come to its next job, if it has one."""
+        if hand.in_flight:
+            head = hand.in_flight[0]
+            head.started = now = time.monotonic()
+            if head.moved:
+                self._agenda.strike(hand)
+            else:
+                self._agenda.put(hand, now + self._catalogue[head.kind].deadline)
+            hand.channel.spare = head.spare
+        else:
+            self._agenda.strike(hand)
+            hand.channel.spare = -1
+
+    def _idle(self, member: Hand) -> None:
+        """Tells a worker that shall end, and has nothing in hand any more, to do so."""
+        if not member.in_flight and member.state is State.STOPPING:
             self._agenda.put(member, time.monotonic() + lifecycle.GRACE)
             self._agenda.wake()
             self._lines.say(member, "stop", Stop("it is no longer wanted"))
@@ -328,16 +347,21 @@ class Desk:
         self._agenda.strike(hand)
         if hand.in_flight:
             head = hand.in_flight.popleft()
-            if head.cancelled:
+            if head.moved:
+                close_all(head.take_fds())
+            elif head.cancelled:
                 self.end(head, "cancelled", f"{head.cancelled}; {cost}")
             elif head.late:
                 self.end(head, "failed", f"{head.late}; {cost}")
             else:
                 self.end(head, "failed", f"{hand.role} {hand.serial} died with the job in hand: {how}")
             for entry in hand.in_flight:
-                close_all([fd for fd in (entry.output, entry.spare) if fd >= 0])
-                entry.output = entry.spare = -1
-            self._board.give_back(hand.in_flight)
+                if entry.moved:
+                    close_all(entry.take_fds())
+                else:
+                    close_all([fd for fd in (entry.output, entry.spare) if fd >= 0])
+                    entry.output = entry.spare = -1
+            self._board.give_back([entry for entry in hand.in_flight if not entry.moved])
             hand.in_flight.clear()
 
     def orphan(self, client: Member) -> None:
@@ -360,6 +384,7 @@ class Desk:
     def pass_time(self, now: float) -> None:
         """Ends scenarios that have waited for a station in vain, and lets outputs go that are kept no longer."""
         floor = self._floor
+        self._handover.pass_time(now)
         if self._board.scenarios and not floor.stations:
             until = floor.station_left + STATION_PAUSE
             if until <= now:

@@ -26,7 +26,7 @@ def view(floor: Floor, at: int) -> views.Snapshot:
     state, stalled = "ok", ""
     if recorder is None:
         state = "dead"
-    elif _stopped(recorder.pid):
+    elif stopped(recorder.pid):
         state, stalled = "stopped", "a signal has stopped it; SIGCONT lets it go on"
     elif recorder.state is State.STARTING or progress is None:
         state = "starting"
@@ -126,7 +126,8 @@ def _hand(worker: Hand) -> views.WorkerView:
     state = worker.state.value
     if worker.state is State.READY:
         state = "busy" if worker.in_flight else "idle"
-    head = worker.in_flight[0] if worker.in_flight else None
+    in_flight = [entry for entry in worker.in_flight if not entry.moved]
+    head = in_flight[0] if in_flight else None
     return views.WorkerView(
         worker.serial,
         worker.pid,
@@ -139,12 +140,12 @@ def _hand(worker: Hand) -> views.WorkerView:
         worker.detail,
         worker.done,
         worker.failed,
-        len(worker.in_flight),
-        _stopped(worker.pid),
+        len(in_flight),
+        stopped(worker.pid),
     )
 
 
-def _stopped(pid: int) -> bool | None:
+def stopped(pid: int) -> bool | None:
     """Whether a signal has stopped that process; None where that is not to be seen. Its name, in parentheses, may hold
     some of its own."""
     try:
