@@ -15,6 +15,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
+from pairscope import recorded
 from pairscope.config import Settings
 from pairscope.lab import gallery
 from pairscope.lab.language import parse
@@ -23,8 +24,9 @@ from pairscope.lab.stage import manager
 from pairscope.store import errors, runs
 from pairscope.store.cursor import Changed, Known, Row, encode
 from pairscope.store.engine import engine
-from pairscope.web import recorded, sentences
+from pairscope.web import sentences
 from pairscope.web.application import create_app
+from pairscope.web.recorded import translated
 from tests import hour
 from tests.plausible import History
 from tests.runs import plain
@@ -137,7 +139,7 @@ def filled_in(template: str) -> str:
 def test_each_sentence_that_is_recorded_is_known_again_with_its_values(site: Flask) -> None:
     with site.test_request_context():
         for template in set(recorded.templates()):
-            assert recorded.translated(filled_in(template)) == filled_in(wide(template))
+            assert translated(filled_in(template)) == filled_in(wide(template))
 
 
 def test_each_sentence_that_is_recorded_is_told_to_gettext() -> None:
@@ -175,15 +177,15 @@ def test_sentences_in_a_row_are_known_each_for_itself(site: Flask, parts: tuple[
             "number": 3,
         }
         expected = "".join(wide(part) % {**given, "came": came} for part in parts)
-        assert recorded.translated("".join(part % given for part in parts)) == expected
+        assert translated("".join(part % given for part in parts)) == expected
 
 
 def test_a_text_with_more_parts_than_a_sentence_has_is_shown_as_it_was_recorded(site: Flask) -> None:
     known = filled_in(Reason.STATUS.value)
     with site.test_request_context():
         few, many = ("; ".join([known] * count) for count in (2, recorded.JOINTS + 2))
-        assert len(many) <= recorded.LONGEST and recorded.translated(many) == many
-        assert recorded.translated(few) != few
+        assert len(many) <= recorded.LONGEST and translated(many) == many
+        assert translated(few) != few
 
 
 def test_what_nobody_here_says_is_shown_as_it_was_recorded(site: Flask) -> None:
@@ -197,7 +199,7 @@ def test_what_nobody_here_says_is_shown_as_it_was_recorded(site: Flask) -> None:
             "line 7: " * 400,
             "x" * 100_000,
         ):
-            shown = recorded.translated(text)
+            shown = translated(text)
             assert shown.endswith("line 7: ") if text.startswith("line 7") else shown == text
 
 

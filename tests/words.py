@@ -13,7 +13,7 @@ from babel.messages.extract import DEFAULT_KEYWORDS, extract_from_dir
 from babel.messages.frontend import parse_keywords, parse_mapping_cfg
 
 ROOT = Path(__file__).parent.parent
-_KEPT = re.compile(r"%\(\w+\)[sdr]|%%|%[sdr]|<[^>]*>|&#?\w+;")
+_KEPT = re.compile(r"%\(\w+\)[sdr]|%%|%[sdr]|\{\w+(?:![rs])?\}|<[^>]*>|&#?\w+;")
 """What is no letter of a message: values, tags, entities."""
 
 

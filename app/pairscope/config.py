@@ -20,6 +20,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pairscope.sentence import phrase
+
 KIB = 1024
 MIB = 1024 * KIB
 
@@ -156,31 +158,63 @@ class Settings:
         ):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-                raise SettingsError(f"{self.source}: {name} is {value!r}; expected a whole number from {low} to {high}")
+                raise SettingsError(
+                    phrase(
+                        "%(source)s: %(name)s is %(value)r; expected a whole number from %(low)s to %(high)s",
+                        source=self.source,
+                        name=name,
+                        value=value,
+                        low=low,
+                        high=high,
+                    )
+                )
         if self.journal_limit < 2 * self.journal_segment:
             raise SettingsError(
-                f"{self.source}: journal_limit is {self.journal_limit}; expected at least two segments, "
-                f"{2 * self.journal_segment}"
+                phrase(
+                    "%(source)s: journal_limit is %(limit)s; expected at least two segments, %(least)s",
+                    source=self.source,
+                    limit=self.journal_limit,
+                    least=2 * self.journal_segment,
+                )
             )
         if self.journal_sync not in ("none", "batch"):
-            raise SettingsError(f"{self.source}: journal_sync is {self.journal_sync!r}; expected 'none' or 'batch'")
+            raise SettingsError(
+                phrase(
+                    "%(source)s: journal_sync is %(value)r; expected 'none' or 'batch'",
+                    source=self.source,
+                    value=self.journal_sync,
+                )
+            )
         if self.operator_token and len(self.operator_token) < TOKEN_LEAST:
             raise SettingsError(
-                f"{self.source}: operator_token has {len(self.operator_token)} characters; expected {TOKEN_LEAST} or "
-                "more"
+                phrase(
+                    "%(source)s: operator_token has %(count)s characters; expected %(least)s or more",
+                    source=self.source,
+                    count=len(self.operator_token),
+                    least=TOKEN_LEAST,
+                )
             )
         for proxy in self.trusted_proxies:
             try:
                 ipaddress.ip_network(proxy)
             except ValueError as error:
                 raise SettingsError(
-                    f"{self.source}: trusted_proxies holds {proxy!r}; expected an address or a network such as "
-                    f"192.0.2.0/24 ({error})"
+                    phrase(
+                        "%(source)s: trusted_proxies holds %(proxy)r; expected an address or a network such as "
+                        "192.0.2.0/24 (%(error)s)",
+                        source=self.source,
+                        proxy=proxy,
+                        error=str(error),
+                    )
                 ) from None
         if self.prefix and not re.fullmatch(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+", self.prefix):
             raise SettingsError(
-                f"{self.source}: prefix is {self.prefix!r}; expected a path such as /pairscope, without a slash at its "
-                "end, or nothing"
+                phrase(
+                    "%(source)s: prefix is %(prefix)r; expected a path such as /pairscope, without a slash at its "
+                    "end, or nothing",
+                    source=self.source,
+                    prefix=self.prefix,
+                )
             )
 
     @property
@@ -225,16 +259,27 @@ def read(path: str | os.PathLike[str]) -> Settings:
     try:
         values: dict[str, Any] = tomllib.loads(path.read_text())
     except OSError as error:
-        raise SettingsError(f"{path}: the settings file cannot be read: {error.strerror}") from None
+        raise SettingsError(
+            phrase("%(path)s: the settings file cannot be read: %(why)s", path=path, why=error.strerror)
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: this is not TOML: {error}") from None
+        raise SettingsError(phrase("%(path)s: this is not TOML: %(error)s", path=path, error=str(error))) from None
     known = {field.name for field in dataclasses.fields(Settings)} - {"source"}
     for name in values:
         if name not in known:
-            raise SettingsError(f"{path}: unknown setting {name!r}; expected one of {', '.join(sorted(known))}")
+            raise SettingsError(
+                phrase(
+                    "%(path)s: unknown setting %(name)r; expected one of %(known)s",
+                    path=path,
+                    name=name,
+                    known=", ".join(sorted(known)),
+                )
+            )
     for name in _PATHS:
         if name not in values:
-            raise SettingsError(f"{path}: {name} is missing; expected the path of a directory")
+            raise SettingsError(
+                phrase("%(path)s: %(name)s is missing; expected the path of a directory", path=path, name=name)
+            )
     return made(str(path), values)
 
 
@@ -246,14 +291,34 @@ def made(source: str, values: Mapping[str, Any]) -> Settings:
     for name, value in values.items():
         if name in _TUPLES:
             if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-                raise SettingsError(f"{source}: {name} is {value!r}; expected a list of strings")
+                raise SettingsError(
+                    phrase(
+                        "%(source)s: %(name)s is %(value)r; expected a list of strings",
+                        source=source,
+                        name=name,
+                        value=value,
+                    )
+                )
             taken[name] = tuple(value)
         elif types[name] == "Path" and (not isinstance(value, str) or not value):
-            raise SettingsError(f"{source}: {name} is {value!r}; expected the path of a directory")
+            raise SettingsError(
+                phrase(
+                    "%(source)s: %(name)s is %(value)r; expected the path of a directory",
+                    source=source,
+                    name=name,
+                    value=value,
+                )
+            )
         elif types[name] == "str" and not isinstance(value, str):
-            raise SettingsError(f"{source}: {name} is {value!r}; expected a string")
+            raise SettingsError(
+                phrase("%(source)s: %(name)s is %(value)r; expected a string", source=source, name=name, value=value)
+            )
         elif types[name] == "bool" and not isinstance(value, bool):
-            raise SettingsError(f"{source}: {name} is {value!r}; expected true or false")
+            raise SettingsError(
+                phrase(
+                    "%(source)s: %(name)s is %(value)r; expected true or false", source=source, name=name, value=value
+                )
+            )
     return Settings(source=source, **taken)
 
 
@@ -264,13 +329,19 @@ def embedded(environ: Mapping[str, str] = os.environ) -> Settings:
     values: dict[str, Any] = {"state": state, "run": state / "run", "source": "embedded", "public_outputs": True}
     if workers := environ.get("PAIRSCOPE_WORKERS"):
         if not workers.isdecimal():
-            raise SettingsError(f"PAIRSCOPE_WORKERS is {workers!r}; expected a whole number from 1 to 32")
+            raise SettingsError(
+                phrase("PAIRSCOPE_WORKERS is %(workers)r; expected a whole number from 1 to 32", workers=workers)
+            )
         values["workers"] = int(workers)
     if token := environ.get("PAIRSCOPE_OPERATOR_TOKEN"):
         if len(token) < TOKEN_LEAST:
             raise SettingsError(
-                f"PAIRSCOPE_OPERATOR_TOKEN has {len(token)} characters; expected {TOKEN_LEAST} or more: it can be "
-                "guessed as often as somebody likes"
+                phrase(
+                    "PAIRSCOPE_OPERATOR_TOKEN has %(count)s characters; expected %(least)s or more: it can be "
+                    "guessed as often as somebody likes",
+                    count=len(token),
+                    least=TOKEN_LEAST,
+                )
             )
         values["operator_token"] = token
     return Settings(**values)

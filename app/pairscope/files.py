@@ -22,3 +22,5 @@ DEPLOY = _own("deploy")
 """The templates of the servers' configurations, the guides and the scripts that set a box up."""
 REQUIREMENTS = _own("requirements.txt")
 """What the program needs, each in the version that it is tested with."""
+CATALOGUES = PACKAGE / "web" / "translations"
+"""Those of gettext, ``LANGUAGE/LC_MESSAGES/messages.mo``, for pages and the command line."""

@@ -17,6 +17,8 @@ import click
 
 from pairscope import __version__
 from pairscope.cli.command import DATABASE_AWAY, INTERRUPTED, MISTAKE, USAGE, Failure, pool_away
+from pairscope.cli.words import gettext as _
+from pairscope.cli.words import helped, told
 
 EPILOG = """\b
 Exit status:
@@ -42,7 +44,13 @@ class Commands(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        return getattr(importlib.import_module(f"pairscope.cli.{name}"), name) if name in COMMANDS else None
+        if name not in COMMANDS:
+            return None
+        return helped(getattr(importlib.import_module(f"pairscope.cli.{name}"), name))
+
+    def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> click.Context:
+        helped(self)
+        return super().make_context(info_name, args, *rest, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -63,22 +71,30 @@ def _failure(error: Exception) -> Failure:
     from pairscope.config import SettingsError
 
     if isinstance(error, SettingsError):
-        return Failure(str(error), USAGE)
+        return Failure(told(error.args[0]), USAGE)
     if isinstance(error, PoolAway):
         return pool_away(str(error))
     if isinstance(error, PoolRefused):
-        return Failure(error.reason)
+        return Failure(told(error.reason))
     if "sqlalchemy" in sys.modules and not (isinstance(error, OSError) and error.strerror):
         from pairscope.store import errors
 
         if (fault := errors.of(error)) is not None:
             if fault.kind is errors.Kind.VALUE:
-                return Failure(f"the database cannot look for that: {fault.words}", USAGE)
-            hint = " (are the tables there? pairscope migrate)" if fault.kind is errors.Kind.TABLES else ""
-            return Failure(f"the database does not do it: {fault.words}{hint}", DATABASE_AWAY)
+                return Failure(_("the database cannot look for that: %(words)s", words=fault.words), USAGE)
+            if fault.kind is errors.Kind.TABLES:
+                why = _(
+                    "the database does not do it: %(words)s (are the tables there? pairscope migrate)",
+                    words=fault.words,
+                )
+            else:
+                why = _("the database does not do it: %(words)s", words=fault.words)
+            return Failure(why, DATABASE_AWAY)
     if isinstance(error, OSError) and error.strerror:
         return Failure(f"{error.filename}: {error.strerror}" if error.filename else error.strerror)
-    return Failure(f"{type(error).__name__}: {error} (PAIRSCOPE_TRACEBACK=1 shows where)", MISTAKE)
+    return Failure(
+        _("%(name)s: %(error)s (PAIRSCOPE_TRACEBACK=1 shows where)", name=type(error).__name__, error=error), MISTAKE
+    )
 
 
 @click.group(

@@ -11,7 +11,17 @@ from rich.text import Text
 from pairscope import config
 from pairscope.cli.command import FAILED, USAGE, Failure, as_json
 from pairscope.cli.output import console, put_json, table
+from pairscope.cli.words import gettext as _
+from pairscope.cli.words import told
+from pairscope.sentence import phrase
 
+WORDS = {
+    "good": phrase("good"),
+    "recommended": phrase("recommended"),
+    "critical": phrase("critical"),
+    "unknown": phrase("unknown"),
+    "unused": phrase("unused"),
+}
 STYLES = {"good": "green", "recommended": "yellow", "critical": "bold red", "unknown": "dim", "unused": "dim"}
 
 
@@ -27,7 +37,7 @@ def checks(everything: bool, as_json: bool) -> None:
     try:
         settings = config.load()
     except config.SettingsError as error:
-        raise Failure(str(error), USAGE) from None
+        raise Failure(told(error.args[0]), USAGE) from None
     from pairscope.stack.checks import run
     from pairscope.stack.step import Verdict
 
@@ -36,24 +46,31 @@ def checks(everything: bool, as_json: bool) -> None:
     if as_json:
         put_json({"at": report.at, "rows": [dataclasses.asdict(row) for row in report.rows]})
     else:
-        shown = table("", "what", "expected", "observed")
+        shown = table("", _("what"), _("expected"), _("observed"))
         for row in report.rows:
             if everything or row.verdict is not Verdict.GOOD:
                 shown.add_row(
-                    Text(row.verdict.value, STYLES[row.verdict.value]),
-                    f"{row.chapter}: {row.title}",
-                    row.expected,
-                    Text("\n".join((row.observed, *row.detail)), overflow="fold"),
+                    Text(told(WORDS[row.verdict.value]), STYLES[row.verdict.value]),
+                    f"{row.chapter}: {told(row.title)}",
+                    told(row.expected),
+                    Text("\n".join(map(told, (row.observed, *row.detail))), overflow="fold"),
                 )
         out = console()
         if shown.row_count:
             out.print(shown)
         for row in report.rows:
             if row.drift and row.verdict not in (Verdict.UNKNOWN, Verdict.UNUSED):
-                out.print(Text(row.drift, STYLES[row.verdict.value]), soft_wrap=True)
+                out.print(Text(told(row.drift), STYLES[row.verdict.value]), soft_wrap=True)
         out.print(
-            f"{len(report.rows)} looked at: "
-            + ", ".join(f"{report.count(verdict)} {verdict.value}" for verdict in Verdict if report.count(verdict))
+            _(
+                "%(count)s looked at: %(verdicts)s",
+                count=len(report.rows),
+                verdicts=", ".join(
+                    f"{report.count(verdict)} {told(WORDS[verdict.value])}"
+                    for verdict in Verdict
+                    if report.count(verdict)
+                ),
+            )
         )
     if wrong:
         sys.exit(FAILED)

@@ -13,11 +13,14 @@ from typing import Any
 from pairscope.cli import leash
 from pairscope.cli.command import Failure
 from pairscope.cli.output import announce
+from pairscope.cli.words import gettext as _
+from pairscope.cli.words import told
 from pairscope.config import Settings
 from pairscope.files import SOURCE
 from pairscope.pool.lifecycle import Backoff
+from pairscope.sentence import phrase
 
-HOPELESS = {2: "its settings are wrong", 3: "another supervisor holds its journal"}
+HOPELESS = {2: phrase("its settings are wrong"), 3: phrase("another supervisor holds its journal")}
 """Exit statuses of the supervisor after which another try would end the same way."""
 
 
@@ -114,8 +117,13 @@ class Keeper:
         self._judge(status)
         now = time.monotonic()
         self.due = self._backoff.died_at_birth(now)
-        how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
-        announce(f"{self.name} {how}. It is started again in {self.due - now:.2g} s; {self._meanwhile}.")
+        pause = f"{self.due - now:.2g}"
+        if status < 0:
+            how = _("%(name)s was killed by %(signal)s.", name=told(self.name), signal=signal.Signals(-status).name)
+        else:
+            how = _("%(name)s ended with status %(status)s.", name=told(self.name), status=status)
+        again = _("It is started again in %(pause)s s; %(meanwhile)s.", pause=pause, meanwhile=told(self._meanwhile))
+        announce(f"{how} {again}")
 
     _meanwhile = ""
 
@@ -126,8 +134,8 @@ class Keeper:
 class Pool(Keeper):
     """The supervisor."""
 
-    module, name = "pairscope.pool", "The pool"
-    _meanwhile = "pages show what is recorded meanwhile"
+    module, name = "pairscope.pool", phrase("The pool")
+    _meanwhile = phrase("pages show what is recorded meanwhile")
 
     def __init__(self, settings: Settings, poll: dict[int, Any]) -> None:
         super().__init__(settings, poll)
@@ -146,11 +154,11 @@ class Pool(Keeper):
 
     def _judge(self, status: int) -> None:
         if status in HOPELESS and not self._lived:
-            raise Failure(f"the pool could not start: {HOPELESS[status]}; its own words stand above")
+            raise Failure(_("the pool could not start: %(why)s; its own words stand above", why=told(HOPELESS[status])))
 
 
 class Station(Keeper):
     """A station of the lab."""
 
-    module, name = "pairscope.lab.station", "A station of the lab"
-    _meanwhile = "scenarios wait"
+    module, name = "pairscope.lab.station", phrase("A station of the lab")
+    _meanwhile = phrase("scenarios wait")

@@ -9,6 +9,9 @@ from typing import Any
 
 import click
 
+from pairscope.cli.words import gettext as _
+from pairscope.cli.words import told
+
 OK, FAILED, USAGE, POOL_AWAY, DATABASE_AWAY, MISTAKE, INTERRUPTED = 0, 1, 2, 3, 4, 70, 130
 
 
@@ -26,7 +29,9 @@ class Failure(click.ClickException):
 def pool_away(why: str) -> Failure:
     """That the pool is away, and where another one may be."""
     hint = beside()
-    return Failure(f"the pool is away: {why}" + (f" ({hint})" if hint else ""), POOL_AWAY)
+    if hint:
+        return Failure(_("the pool is away: %(why)s (%(hint)s)", why=told(why), hint=hint), POOL_AWAY)
+    return Failure(_("the pool is away: %(why)s", why=told(why)), POOL_AWAY)
 
 
 def beside() -> str:
@@ -38,7 +43,9 @@ def beside() -> str:
     private = str(settings.state / "lamp" / "conf" / "web.toml")
     if settings.source != "embedded" or not os.path.exists(private):
         return ""
-    return f"this is the embedded run; for that of script/lamp set PAIRSCOPE_SETTINGS={shlex.quote(private)}"
+    return _(
+        "this is the embedded run; for that of script/lamp set PAIRSCOPE_SETTINGS=%(path)s", path=shlex.quote(private)
+    )
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Answer in JSON, for programs.")

@@ -14,13 +14,38 @@ from rich.text import Text
 from pairscope import config
 from pairscope.cli.command import FAILED, USAGE, Failure, as_json
 from pairscope.cli.output import console, duration, put_json, table
+from pairscope.cli.words import gettext as _
+from pairscope.cli.words import told
 from pairscope.files import SOURCE
 from pairscope.lab import TIMES_MAX
+from pairscope.sentence import phrase
 
 if TYPE_CHECKING:
     from pairscope.lab.run import Run
 
 FORMS = ("c", "python", "transcript", "json")
+WAYS: dict[str, str] = {
+    "readers": phrase("%(who)s wait for the same; which of them gets it is the kernel's choice"),
+    "writers": phrase("%(who)s wait for the same room; whose bytes come next is the kernel's choice"),
+    "children": phrase("%(who)s have ended; of which child wait takes leave first is the kernel's choice"),
+    "stopped": phrase(
+        "%(who)s stops its own process by a signal that another thread takes; whether its call returns before is the "
+        "kernel's choice"
+    ),
+    "collector": phrase(
+        "descriptors are in flight to each other alone; when the kernel's garbage collector frees them is open"
+    ),
+}
+"""Why another run may not repeat what a step gave."""
+STANDING = (
+    phrase("running"),
+    phrase("waiting for its next step"),
+    phrase("stopped"),
+    phrase("zombie"),
+    phrase("ended"),
+)
+"""How a process stands, as a run says it."""
+ANOTHER_WAY = phrase("the kernel may choose otherwise")
 STYLES = {"held": "green", "failed": "red"}
 """Of a run's verdict; the others are yellow."""
 
@@ -44,7 +69,7 @@ def list_(as_json: bool) -> None:
                 for entry in gallery.entries()
             ]
         )
-    shown = table("", "name", "title", right=("",))
+    shown = table("", _("name"), _("title"), right=(0,))
     for entry in gallery.entries():
         shown.add_row(str(entry.number), Text(entry.name, "bold"), entry.title)
     console().print(shown)
@@ -82,7 +107,7 @@ def run(scenario: str, here: bool, output: str | None, times: int, as_json: bool
     text, name = _text(scenario)
     if times > 1:
         if output:
-            raise Failure("-o writes one run; without --times", USAGE)
+            raise Failure(_("-o writes one run; without --times"), USAGE)
         return _often(text, name, here, times, as_json)
     found = _here(text) if here else _through_the_pool(text, name)
     if output:
@@ -109,7 +134,7 @@ def show(file: str, step: int | None) -> None:
     if step is None:
         return _show(found)
     if step > len(found.steps):
-        raise Failure(f"--step is {step}; the run has {len(found.steps)} steps", USAGE)
+        raise Failure(_("--step is %(step)s; the run has %(count)s steps", step=step, count=len(found.steps)), USAGE)
     _show_step(found, step)
     return None
 
@@ -151,21 +176,32 @@ def _text(scenario: str) -> tuple[str, str]:
 
     try:
         if scenario == "-":
-            text, name = sys.stdin.buffer.read().decode(), "standard input"
+            text, name = sys.stdin.buffer.read().decode(), _("standard input")
         elif scenario in gallery.names():
             text, name = gallery.text(scenario), scenario
         elif os.path.exists(scenario):
             text, name = Path(scenario).read_bytes().decode(), scenario
         else:
             raise Failure(
-                f"{scenario} is neither a file nor in the gallery; `pairscope lab list` shows the gallery",
+                _(
+                    "%(scenario)s is neither a file nor in the gallery; `pairscope lab list` shows the gallery",
+                    scenario=scenario,
+                ),
                 USAGE,
             )
         parse(text)
     except ScenarioError as error:
-        raise Failure(f"{name}:{error}", USAGE) from None
+        raise Failure(f"{name}:{told(error.args[0])}", USAGE) from None
     except UnicodeDecodeError as error:
-        raise Failure(f"{scenario} is not UTF-8: {error.reason} at byte {error.start}", USAGE) from None
+        raise Failure(
+            _(
+                "%(scenario)s is not UTF-8: %(reason)s at byte %(start)s",
+                scenario=scenario,
+                reason=error.reason,
+                start=error.start,
+            ),
+            USAGE,
+        ) from None
     return text, name
 
 
@@ -175,7 +211,7 @@ def _run_of(path: Path) -> Run:
     try:
         return exports.load(path.read_bytes())
     except exports.NoRun as error:
-        raise Failure(f"{path} is no run: {error}", USAGE) from None
+        raise Failure(_("%(path)s is no run: %(why)s", path=path, why=told(error.args[0])), USAGE) from None
 
 
 def _here(text: str) -> Run:
@@ -188,10 +224,14 @@ def _here(text: str) -> Run:
     found = heard(done.stdout)
     if found is None:
         raise Failure(
-            f"the runner ended with status {done.returncode}: {done.stderr.decode(errors='replace').strip()[-300:]}"
+            _(
+                "the runner ended with status %(status)s: %(words)s",
+                status=done.returncode,
+                words=done.stderr.decode(errors="replace").strip()[-300:],
+            )
         )
     if isinstance(found, Failed):
-        raise Failure(found.error)
+        raise Failure(told(found.error))
     return found
 
 
@@ -208,9 +248,9 @@ def _through_the_pool(text: str, name: str) -> Run:
         answer = client.answer(accepted.job, 60)
         if answer is None:
             client.cancel(accepted.job)
-            raise Failure("the run did not end within 60 s and was cancelled")
+            raise Failure(_("the run did not end within 60 s and was cancelled"))
         if answer.state != "done":
-            raise Failure(f"the run did not come to its end: {answer.reason}")
+            raise Failure(_("the run did not come to its end: %(reason)s", reason=told(answer.reason)))
         found, output = client.fetch(accepted.job)
         try:
             return decode(memfd.read_all(output, found.size))
@@ -240,9 +280,13 @@ def _often(text: str, name: str, here: bool, times: int, as_json: bool) -> None:
     else:
         out = console()
         for one in outcomes:
-            out.print(Text(f"{one.count} of {times}", "bold"), _verdict(one.run), soft_wrap=True)
+            out.print(
+                Text(_("%(count)s of %(times)s", count=one.count, times=times), "bold"),
+                _verdict(one.run),
+                soft_wrap=True,
+            )
             for line in one.apart if len(outcomes) > 1 else one.lines:
-                out.print(Text(f"  {line}"), soft_wrap=True)
+                out.print(Text(f"  {told(line)}"), soft_wrap=True)
         _show_open(outcomes[0].run)
     if any(one.run.verdict != "held" for one in outcomes):
         sys.exit(FAILED)
@@ -251,24 +295,17 @@ def _often(text: str, name: str, here: bool, times: int, as_json: bool) -> None:
 def _verdict(found: Run) -> Text:
     from pairscope.lab.exports.lines import VERDICTS
 
-    return Text(VERDICTS.get(found.verdict, found.verdict), f"bold {STYLES.get(found.verdict, 'yellow')}")
+    return Text(told(VERDICTS.get(found.verdict, found.verdict)), f"bold {STYLES.get(found.verdict, 'yellow')}")
 
 
 def _show_open(found: Run) -> None:
     """The steps of a run whose outcome another run may not repeat."""
-    ways = {
-        "readers": "{} wait for the same; which of them gets it is the kernel's choice",
-        "writers": "{} wait for the same room; whose bytes come next is the kernel's choice",
-        "children": "{} have ended; of which child wait takes leave first is the kernel's choice",
-        "stopped": "{} stops its own process by a signal that another thread takes; whether its call returns before is "
-        "the kernel's choice",
-        "collector": "descriptors are in flight to each other alone; when the kernel's garbage collector frees them "
-        "is open",
-    }
     for number, step in enumerate(found.steps, 1):
         for way in step.open or ():
-            said = ways.get(way.kind, "the kernel may choose otherwise").format(" and ".join(way.who))
-            console().print(Text(f"step {number} is open: {said}", "yellow"), soft_wrap=True)
+            why = _(WAYS.get(way.kind, ANOTHER_WAY), who=_(" and ").join(way.who))
+            console().print(
+                Text(_("step %(number)s is open: %(why)s", number=number, why=why), "yellow"), soft_wrap=True
+            )
 
 
 def _show(found: Run) -> None:
@@ -280,9 +317,16 @@ def _show(found: Run) -> None:
         out.print(Text(line), soft_wrap=True)
     for number, step in enumerate(found.steps, 1):
         if step.verdict == "failed":
-            out.print(Text(f"step {number}: {step.reason}", "red"), soft_wrap=True)
+            out.print(
+                Text(_("step %(number)s: %(reason)s", number=number, reason=told(step.reason)), "red"), soft_wrap=True
+            )
     _show_open(found)
-    out.print(_verdict(found), Text(f"in {duration(found.took_ns)}"), Text(found.reason), soft_wrap=True)
+    out.print(
+        _verdict(found),
+        Text(_("in %(duration)s", duration=duration(found.took_ns))),
+        Text(told(found.reason)),
+        soft_wrap=True,
+    )
 
 
 def _show_step(found: Run, number: int) -> None:
@@ -292,25 +336,27 @@ def _show_step(found: Run, number: int) -> None:
     state = found.state(number)
     for process in state.processes:
         blocked, ended = process.blocked, process.exit
-        standing = f"blocked in {blocked.call} ({blocked.wchan})" if blocked else process.state
-        if ended:
-            standing += (
-                f", killed by {signal_name(ended.killed)}"
-                if ended.killed is not None
-                else f", exited {'?' if ended.status is None else ended.status}"
-            )
+        standing = _(process.state)
+        if blocked:
+            standing = _("blocked in %(call)s (%(where)s)", call=blocked.call, where=blocked.wchan)
+        if ended and ended.killed is not None:
+            standing = _("%(standing)s, killed by %(signal)s", standing=standing, signal=signal_name(ended.killed))
+        elif ended:
+            status = "?" if ended.status is None else ended.status
+            standing = _("%(standing)s, exited %(status)s", standing=standing, status=status)
         out.print(Text(process.name, "bold"), Text(f"pid {process.pid}"), Text(standing))
+        description = _("description")
         for row in process.descriptors:
             out.print(
                 Text(
-                    f"  {row.number:4}  {(row.names or [''])[-1]:12} {row.object:13} inode "
-                    f"{row.inode:<10} {row.access:10} description {row.description}  "
+                    f"  {row.number:4}  {(row.names or [''])[-1]:12} {row.object:13} inode {row.inode:<10} "
+                    f"{row.access:10} {description} {row.description}  "
                     f"{row.flags if row.flags != '0' else ''}{'  FD_CLOEXEC' if row.cloexec else ''}".rstrip()
                 )
             )
     for item in state.objects:
         out.print(
             Text(f"{item.kind} {item.inode}", "dim"),
-            Text(f"{item.queued} bytes wait" if item.queued else ""),
-            Text(f"{item.in_flight} in flight" if item.in_flight else ""),
+            Text(_("%(count)s bytes wait", count=item.queued) if item.queued else ""),
+            Text(_("%(count)s in flight", count=item.in_flight) if item.in_flight else ""),
         )

@@ -7,6 +7,7 @@ import click
 from pairscope import config
 from pairscope.cli.command import Failure, as_json
 from pairscope.cli.output import put_json
+from pairscope.cli.words import gettext as _
 from pairscope.store.migrate import HISTORY, OWN, is_current, upgrade
 
 
@@ -18,13 +19,13 @@ def migrate(check: bool, as_json: bool) -> None:
     if check:
         settings = config.load()
         if not (is_current(settings.migrate_url, HISTORY) and is_current(settings.web_url, OWN)):
-            raise Failure("the tables are not up to date: pairscope migrate")
-        return print("The tables are up to date.")
+            raise Failure(_("the tables are not up to date: pairscope migrate"))
+        return print(_("The tables are up to date."))
     applied = upgrade(config.load())
     if as_json:
         put_json({"applied": applied})
     elif applied:
-        print(f"Applied: {', '.join(applied)}")
+        print(_("Applied: %(applied)s", applied=", ".join(applied)))
     else:
-        print("The tables are up to date.")
+        print(_("The tables are up to date."))
     return None

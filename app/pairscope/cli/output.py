@@ -11,6 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pairscope.cli.words import gettext as _
+from pairscope.sentence import phrase
+
 PIPED_WIDTH = 200
 """Columns where no terminal is: nothing is cut that a program could want to find."""
 
@@ -24,10 +27,11 @@ ROLES = {
     "tool": "bright_blue",
 }
 GOOD, ATTENTION, BAD = "green", "yellow", "red"
-STATES = {
-    "idle": GOOD, "busy": ATTENTION, "starting": ATTENTION, "stopping": ATTENTION, "stopped": ATTENTION,
-    "received": GOOD, "sent": ATTENTION, "failed": BAD,
-    "unknown": BAD, "done": GOOD, "queued": ATTENTION, "running": ATTENTION, "cancelled": BAD,
+STATES: dict[str, str] = {
+    phrase("idle"): GOOD, phrase("busy"): ATTENTION, phrase("starting"): ATTENTION, phrase("stopping"): ATTENTION,
+    phrase("stopped"): ATTENTION, phrase("received"): GOOD, phrase("sent"): ATTENTION, phrase("failed"): BAD,
+    phrase("unknown"): BAD, phrase("done"): GOOD, phrase("queued"): ATTENTION, phrase("running"): ATTENTION,
+    phrase("cancelled"): BAD,
 }  # fmt: skip
 
 
@@ -56,16 +60,21 @@ def put_json(value: Any, *, stderr: bool = False) -> None:
     print(json.dumps(value, ensure_ascii=False), file=sys.stderr if stderr else sys.stdout, flush=True)
 
 
-def table(*columns: str, right: Iterable[str] = ()) -> Table:
-    """An empty table; the columns in `right` hold numbers."""
+def table(*columns: str, right: Iterable[int] = ()) -> Table:
+    """An empty table; the columns at the places `right` hold numbers."""
     made = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
-    for column in columns:
-        made.add_column(column, justify="right" if column in right else "left", no_wrap=True)
+    for place, column in enumerate(columns):
+        made.add_column(column, justify="right" if place in right else "left", no_wrap=True)
     return made
 
 
 def state(word: str) -> Text:
-    return Text(word, style=STATES.get(word, ""))
+    return Text(_(word), style=STATES.get(word, ""))
+
+
+def label(word: str) -> str:
+    """What a line is about, at its beginning."""
+    return f"{word:10}"
 
 
 def process(role: str, serial: int) -> Text:

@@ -34,6 +34,8 @@ from pairscope.cli.bounded import server as bounded_server
 from pairscope.cli.child import Keeper, Pool, Station, Watched
 from pairscope.cli.command import USAGE, Failure
 from pairscope.cli.output import announce
+from pairscope.cli.words import gettext as _
+from pairscope.cli.words import told
 from pairscope.client.readiness import checks
 from pairscope.config import Settings
 from pairscope.pool import snapshot as snapshots
@@ -75,7 +77,7 @@ def _port(text: str | None) -> int | None:
     if not text:
         return None
     if not text.isascii() or not text.isdecimal() or int(text) > 65535:
-        raise Failure(f"PORT is {text!r}; expected a number from 0 to 65535", USAGE)
+        raise Failure(_("PORT is %(text)r; expected a number from 0 to 65535", text=text), USAGE)
     return int(text)
 
 
@@ -89,12 +91,16 @@ class Hold:
             fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             self._file.seek(0)
-            who = self._file.read().strip() or "another server that is starting"
+            who = self._file.read().strip() or _("another server that is starting")
             self._file.close()
             if error.errno not in (errno.EACCES, errno.EAGAIN):
                 raise
             raise Failure(
-                f"{state} is served by {who}; stop that one, or set PAIRSCOPE_STATE to another directory"
+                _(
+                    "%(state)s is served by %(who)s; stop that one, or set PAIRSCOPE_STATE to another directory",
+                    state=state,
+                    who=who,
+                )
             ) from None
 
     def write(self, address: str) -> None:
@@ -118,14 +124,18 @@ def _listen(port: int | None) -> socket.socket:
         try:
             return socket.create_server((HOST, candidate), backlog=1024)
         except PermissionError:
-            raise Failure(f"PORT is {candidate}: ports below 1024 are root's; choose another") from None
+            raise Failure(_("PORT is %(port)s: ports below 1024 are root's; choose another", port=candidate)) from None
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise
     if port is None:
-        raise Failure(f"no port from {PORT} to {PORT + PORTS - 1} is free; set PORT")
+        raise Failure(_("no port from %(first)s to %(last)s is free; set PORT", first=PORT, last=PORT + PORTS - 1))
     raise Failure(
-        f"PORT is {port}, and another program listens there; choose another, or leave it unset for the next free one",
+        _(
+            "PORT is %(port)s, and another program listens there; choose another, or leave it unset for the next free "
+            "one",
+            port=port,
+        ),
         USAGE,
     )
 
@@ -159,12 +169,16 @@ class Run:
     def _start(self) -> None:
         from pairscope.store.migrate import upgrade
 
-        announce(f"Pairscope {pairscope.__version__}, state in {self._settings.state}")
+        announce(
+            _("Pairscope %(version)s, state in %(state)s", version=pairscope.__version__, state=self._settings.state)
+        )
         applied = upgrade(self._settings)
-        announce(f"Database: {f'{len(applied)} migrations applied' if applied else 'up to date'}")
+        announce(
+            _("Database: %(count)s migrations applied", count=len(applied)) if applied else _("Database: up to date")
+        )
         if self._signals:
             return
-        announce(f"Starting the pool with {self._settings.workers} workers ...")
+        announce(_("Starting the pool with %(workers)s workers ...", workers=self._settings.workers))
         for child in self._children:
             child.start()
         # The pool starts meanwhile: importing Flask takes as long.
@@ -205,28 +219,28 @@ class Run:
         found = checks(said if said is not None and said.supervisor.pid == self._pool.pid else None)
         if all(check.ok for check in found.values()):
             self._pool.is_ready()
-            announce("The pool is back." if self._announced else f"Ready: {', '.join(found)}.")
+            announce(_("The pool is back.") if self._announced else _("Ready: %(found)s.", found=", ".join(found)))
         elif self._announced or not out_of_patience:
             return
         else:
             announce(
-                "Not ready yet: "
-                + "; ".join(f"{name}: {check.detail}" for name, check in found.items() if not check.ok)
+                _(
+                    "Not ready yet: %(what)s",
+                    what="; ".join(f"{name}: {told(check.detail)}" for name, check in found.items() if not check.ok),
+                )
             )
         if not self._announced:
             self._announced = True
+            way_in = _("Log in")
             token = quote(self._settings.operator_token, safe="")
             announce(
-                "\n"
-                f"    Pairscope      {self._address}\n"
-                f"    Log in         {self._address}login?token={token}\n"
-                "\n"
-                "Ctrl-C stops it."
+                f"\n    {'Pairscope':15}{self._address}\n"
+                f"    {way_in:15}{self._address}login?token={token}\n\n" + _("Ctrl-C stops it.")
             )
 
     def _stop(self) -> None:
         """Takes no new request, lets the pool stop in order, and lets requests end that were waiting for it."""
-        announce("Stopping ...")
+        announce(_("Stopping ..."))
         signals, deadline = self._signals, time.monotonic() + STOP_PATIENCE
         if self._server is not None:
             wasyncore.dispatcher.close(self._server)  # the listening socket alone
@@ -234,7 +248,7 @@ class Run:
             child.stop()
         while any(child.runs for child in self._children):
             if self._signals > signals or time.monotonic() > deadline:
-                announce("The pool is killed.")
+                announce(_("The pool is killed."))
                 for child in self._children:
                     child.stop(signal.SIGKILL)
                 deadline = float("inf")
@@ -243,7 +257,7 @@ class Run:
             self._server.task_dispatcher.shutdown(timeout=2)
             self._turn(0)
         wasyncore.close_all(self._poll)
-        announce("Stopped.")
+        announce(_("Stopped."))
 
     def _turn(self, seconds: float) -> None:
         """One turn of waitress's loop: requests, the pool's death, signals."""

@@ -11,7 +11,9 @@ from rich.text import Text
 
 from pairscope import config
 from pairscope.cli.command import DATABASE_AWAY, FAILED, as_json, pool_away
-from pairscope.cli.output import BAD, GOOD, age, console, put_json, size, state, table
+from pairscope.cli.output import BAD, GOOD, age, console, label, put_json, size, state, table
+from pairscope.cli.words import gettext as _
+from pairscope.cli.words import told
 from pairscope.client.readiness import checks
 from pairscope.pool import snapshot as snapshots
 from pairscope.pool.snapshot import Snapshot
@@ -29,7 +31,7 @@ def status(as_json: bool) -> None:
     if said is None:
         if as_json:
             put_json({"ready": False, "pool": None})
-        raise pool_away(f"no supervisor has said anything lately in {settings.snapshot}")
+        raise pool_away(_("no supervisor has said anything lately in %(snapshot)s", snapshot=settings.snapshot))
     found = checks(said)
     if as_json:
         put_json(
@@ -45,8 +47,8 @@ def status(as_json: bool) -> None:
         for name, check in found.items():
             out.print(
                 Text(f"{name:9}", "bold"),
-                Text("ready" if check.ok else "not ready", GOOD if check.ok else BAD),
-                Text(check.detail),
+                Text(_("ready") if check.ok else _("not ready"), GOOD if check.ok else BAD),
+                Text(told(check.detail)),
             )
     if not all(check.ok for check in found.values()):
         sys.exit(DATABASE_AWAY if found["pool"].ok and found["journal"].ok else FAILED)
@@ -56,36 +58,75 @@ def _show(said: Snapshot) -> None:
     out = console()
     out.print(
         Text(
-            f"Pairscope {said.version} on {said.node_name} (node {said.node}), epoch {said.epoch}, {said.state}", "bold"
+            _(
+                "Pairscope %(version)s on %(name)s (node %(node)s), epoch %(epoch)s, %(state)s",
+                version=said.version,
+                name=said.node_name,
+                node=said.node,
+                epoch=said.epoch,
+                state=_(said.state),
+            ),
+            "bold",
         )
     )
     now = time.time_ns()
     jobs = said.jobs
     out.print(
-        f"jobs      {jobs.queued} queued, {jobs.running} running, {jobs.done} done, {jobs.failed} failed, "
-        f"{jobs.cancelled} cancelled"
+        label(_("jobs"))
+        + _(
+            "%(queued)s queued, %(running)s running, %(done)s done, %(failed)s failed, %(cancelled)s cancelled",
+            queued=jobs.queued,
+            running=jobs.running,
+            done=jobs.done,
+            failed=jobs.failed,
+            cancelled=jobs.cancelled,
+        )
     )
     out.print(
-        f"record    {said.messages.journaled} messages and {said.transfers} descriptors in this epoch; "
-        f"{said.recorder.lag} records wait; journal {size(said.journal.bytes)} of {size(said.journal.limit)}"
+        label(_("record"))
+        + _(
+            "%(messages)s messages and %(fds)s descriptors in this epoch; %(lag)s records wait; journal %(bytes)s of "
+            "%(limit)s",
+            messages=said.messages.journaled,
+            fds=said.transfers,
+            lag=said.recorder.lag,
+            bytes=size(said.journal.bytes),
+            limit=size(said.journal.limit),
+        )
     )
     unread = said.unread
     out.print(
-        f"unread    {size(unread.bytes)} of {size(unread.bytes_all)} and {unread.fds} of {unread.fds_all} descriptors "
-        f"wait for peers that do not read; {unread.let_go} were let go"
+        label(_("unread"))
+        + _(
+            "%(bytes)s of %(bytes_all)s and %(fds)s of %(fds_all)s descriptors wait for peers that do not read; "
+            "%(let_go)s were let go",
+            bytes=size(unread.bytes),
+            bytes_all=size(unread.bytes_all),
+            fds=unread.fds,
+            fds_all=unread.fds_all,
+            let_go=unread.let_go,
+        )
     )
-    out.print(f"outputs   {said.results.count} kept, {size(said.results.bytes)} of {size(said.results.limit)}")
+    out.print(
+        label(_("outputs"))
+        + _(
+            "%(count)s kept, %(bytes)s of %(limit)s",
+            count=said.results.count,
+            bytes=size(said.results.bytes),
+            limit=size(said.results.limit),
+        )
+    )
     out.print()
     rows = table(
-        "worker",
+        _("worker"),
         "pid",
-        "state",
-        "job",
-        "sandbox",
-        "done",
-        "failed",
-        "age",
-        right=("worker", "pid", "done", "failed", "age"),
+        _("state"),
+        _("job"),
+        _("sandbox"),
+        _("done"),
+        _("failed"),
+        _("age"),
+        right=(0, 1, 5, 6, 7),
     )
     for worker in sorted(said.workers, key=lambda worker: worker.serial):
         job = f"{worker.kind} {worker.job}" if worker.job else "-"

@@ -13,6 +13,8 @@ from rich.text import Text
 from pairscope import config
 from pairscope.cli.command import FAILED, USAGE, Failure, as_json
 from pairscope.cli.output import console, put_json, say, size, state
+from pairscope.cli.words import gettext as _
+from pairscope.cli.words import told
 from pairscope.client.client import Client
 from pairscope.config import Settings
 from pairscope.ipc import memfd
@@ -63,9 +65,9 @@ def submit(
     pairscope submit echo --data hello
     """
     if file is not None and data is not None:
-        raise click.UsageError("FILE and --data cannot be given both.")
+        raise click.UsageError(_("FILE and --data cannot be given both."))
     if no_wait and output is not None:
-        raise click.UsageError("--no-wait and --output cannot be given both.")
+        raise click.UsageError(_("--no-wait and --output cannot be given both."))
     settings = config.load()
     client = Client(settings, role="tool")
     given = dict(_parameter(text) for text in parameters)
@@ -86,7 +88,13 @@ def submit(
             return
         answer = client.answer(job, timeout)
         if answer is None:
-            raise Failure(f"job {job} has not ended within {timeout:g} s; it goes on, and its page shows it")
+            raise Failure(
+                _(
+                    "job %(job)s has not ended within %(timeout)s s; it goes on, and its page shows it",
+                    job=job,
+                    timeout=format(timeout, "g"),
+                )
+            )
         if answer.output and output is not None:
             _save(client, job, output)
     finally:
@@ -102,7 +110,7 @@ def submit(
 def _parameter(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not name or not equals:
-        raise Failure(f"{text!r} is no parameter; expected NAME=VALUE", USAGE)
+        raise Failure(_("%(text)r is no parameter; expected NAME=VALUE", text=text), USAGE)
     return name, value
 
 
@@ -114,14 +122,14 @@ def _open(path: str, settings: Settings) -> tuple[int, str, int]:
     try:
         found = os.fstat(fd)
         if stat.S_ISDIR(found.st_mode):
-            raise Failure(f"{path} is a directory; expected a file")
+            raise Failure(_("%(path)s is a directory; expected a file", path=path))
         if not stat.S_ISREG(found.st_mode):
             with os.fdopen(os.dup(fd), "rb") as source:
                 copied = _copy(source, os.path.basename(path), settings)
             os.close(fd)
             return copied
         if found.st_size == 0:
-            raise Failure(f"{path} is empty: there is nothing to work on")
+            raise Failure(_("%(path)s is empty: there is nothing to work on", path=path))
         return fd, os.path.basename(path), found.st_size
     except Failure:
         os.close(fd)
@@ -135,10 +143,10 @@ def _copy(source: BinaryIO, name: str, settings: Settings) -> tuple[int, str, in
         while block := source.read(BLOCK):
             length += len(block)
             if length > settings.upload_max:
-                raise Failure(f"{name} exceeds the bound of {size(settings.upload_max)}")
+                raise Failure(_("%(name)s exceeds the bound of %(size)s", name=name, size=size(settings.upload_max)))
             memfd.write_all(fd, block)
         if not length:
-            raise Failure(f"{name} is empty: there is nothing to work on")
+            raise Failure(_("%(name)s is empty: there is nothing to work on", name=name))
         memfd.seal(fd)
         os.lseek(fd, 0, os.SEEK_SET)
         return fd, name, length
@@ -166,14 +174,18 @@ def _show(answer: Answer, as_json: bool, *, output_on_stdout: bool) -> None:
         return
     out = console(stderr=output_on_stdout)
     out.print(
-        Text("job"),
+        Text(_("job")),
         Text(str(answer.job), "bold"),
         state(answer.state),
-        Text(f"by worker {answer.worker}" if answer.worker else ""),
+        Text(_("by worker %(worker)s", worker=answer.worker) if answer.worker else ""),
     )
     for name, value in answer.result.items():
         out.print(Text(f"  {name:14}", "dim"), Text(str(value)))
     if answer.output:
-        out.print(Text(f"  {'output':14}", "dim"), Text(size(answer.output)))
+        out.print(Text("  " + _("output").ljust(14), "dim"), Text(size(answer.output)))
     if answer.state != "done":
-        say(f"pairscope: the job {'failed' if answer.state == 'failed' else 'was cancelled'}: {answer.reason}")
+        why = told(answer.reason)
+        if answer.state == "failed":
+            say("pairscope: " + _("the job failed: %(why)s", why=why))
+        else:
+            say("pairscope: " + _("the job was cancelled: %(why)s", why=why))

@@ -14,6 +14,8 @@ from sqlalchemy.orm import Session
 from pairscope import config
 from pairscope.cli.command import USAGE, Failure, as_json, beside
 from pairscope.cli.output import console, duration, process, put_json, size, state
+from pairscope.cli.words import gettext as _
+from pairscope.cli.words import told
 from pairscope.store import filter as filters
 from pairscope.store import queries
 from pairscope.store.engine import engine
@@ -38,7 +40,7 @@ def tail(lines: int, follow: bool, query: str, as_json: bool) -> None:
     try:
         wanted = filters.parse(query, "messages")
     except filters.FilterError as error:
-        raise Failure(f"the query cannot be understood: {error.args[0]}", USAGE) from None
+        raise Failure(_("the query cannot be understood: %(why)s", why=told(error.args[0])), USAGE) from None
     settings = config.load()
     if not settings.control.exists() and (hint := beside()):
         click.echo(f"pairscope: {hint}", err=True)  # an old history would be taken for that of the server that runs
@@ -51,7 +53,9 @@ def tail(lines: int, follow: bool, query: str, as_json: bool) -> None:
             rows = list(queries.every(history, "messages", wanted, most=max(lines, 1)))[:lines]
             if not as_json and not follow and not rows:
                 raise Failure(
-                    "no message is recorded" + (" that fits the query" if query else " yet; submit a job first")
+                    _("no message is recorded that fits the query")
+                    if query
+                    else _("no message is recorded yet; submit a job first")
                 )
             for row in reversed(rows):
                 _put(out, row, as_json)
@@ -80,8 +84,8 @@ def _put(out: Console, row: Message, as_json: bool) -> None:
         put_json(MessageShape().dump(row))
         return
     if row.unreadable:
-        why = "; ".join(f"{column}: {reason}" for column, reason in row.unreadable.items())
-        out.print(Text(f"message {row.id} cannot be shown: {why}", "red"), soft_wrap=True)
+        why = "; ".join(f"{column}: {told(reason)}" for column, reason in row.unreadable.items())
+        out.print(Text(_("message %(id)s cannot be shown: %(why)s", id=row.id, why=why), "red"), soft_wrap=True)
         return
     out.print(_line(row), soft_wrap=True)
 
@@ -105,7 +109,7 @@ def _line(row: Message) -> Text:
     line.append(f"{duration(row.latency):>9}  ")
     line.append_text(state(row.state))
     if row.job:
-        line.append(f"  job {row.job}", "dim")
+        line.append("  " + _("job %(job)s", job=row.job), "dim")
     if row.reason:
-        line.append(f"  {row.reason}")
+        line.append(f"  {told(row.reason)}")
     return line

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from pairscope import config
 from pairscope.cli.command import Failure, as_json
 from pairscope.cli.output import age, console, put_json, say, table
+from pairscope.cli.words import gettext as _
 from pairscope.store.engine import engine
 from pairscope.store.models import Token
 
@@ -60,7 +61,7 @@ def create(name: str, days: float | None, once: bool, site: str, as_json: bool) 
         put_json({"token": made, "link": link, "name": name})
         return
     print(link or made)
-    say("This link logs in once." if once else "Send it as: Authorization: Bearer TOKEN. It is not shown again.")
+    say(_("This link logs in once.") if once else _("Send it as: Authorization: Bearer TOKEN. It is not shown again."))
 
 
 @token.command("list")
@@ -73,20 +74,20 @@ def list_(as_json: bool) -> None:
         put_json([{name: getattr(row, name) for name in ("id", "name", "created", "expires", "once")} for row in found])
         return
     now = time.time_ns()
-    rows = table("number", "name", "made", "expires", right=("number",))
+    rows = table(_("number"), _("name"), _("made"), _("expires"), right=(0,))
     for row in found:
-        rows.add_row(str(row.id), row.name, f"{age((now - row.created) / 1e9)} ago", _expiry(row, now))
-    console().print(rows if found else "There is no token. Make one with: pairscope token create NAME")
+        rows.add_row(str(row.id), row.name, _("%(age)s ago", age=age((now - row.created) / 1e9)), _expiry(row, now))
+    console().print(rows if found else _("There is no token. Make one with: pairscope token create NAME"))
 
 
 def _expiry(row: Any, now: int) -> str:
     if row.expires is None:
-        when = "never"
+        when = _("never")
     elif row.expires <= now:
-        when = "has expired"
+        when = _("has expired")
     else:
-        when = f"in {age((row.expires - now) / 1e9)}"
-    return f"{when}, at its first login at the latest" if row.once else when
+        when = _("in %(age)s", age=age((row.expires - now) / 1e9))
+    return _("%(when)s, at its first login at the latest", when=when) if row.once else when
 
 
 @token.command()
@@ -98,6 +99,6 @@ def revoke(number: int, as_json: bool) -> None:
 
     with _own() as own:
         if not revoke_token(own, number):
-            raise Failure(f"there is no token {number}: pairscope token list shows them")
+            raise Failure(_("there is no token %(number)s: pairscope token list shows them", number=number))
         own.commit()
-    put_json({"revoked": number}) if as_json else print(f"Token {number} is revoked.")
+    put_json({"revoked": number}) if as_json else print(_("Token %(number)s is revoked.", number=number))

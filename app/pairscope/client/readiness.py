@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from pairscope.pool.snapshot import Snapshot
+from pairscope.sentence import phrase
 
 
 class Check(NamedTuple):
@@ -20,31 +21,66 @@ def checks(said: Snapshot | None) -> dict[str, Check]:
     """``pool``, ``journal`` and ``database``, by what the supervisor last said; the database as its recorder finds
     it."""
     if said is None:
-        unknown = Check(False, "not known: the pool is away")
-        return {"pool": Check(False, "no supervisor has said anything lately"), "journal": unknown, "database": unknown}
+        unknown = Check(False, phrase("not known: the pool is away"))
+        return {
+            "pool": Check(False, phrase("no supervisor has said anything lately")),
+            "journal": unknown,
+            "database": unknown,
+        }
     ready = sum(worker.standing in ("idle", "busy") for worker in said.workers)
     stopped = sum(worker.standing == "stopped" for worker in said.workers)
     if said.state != "running":
-        pool = Check(False, f"the supervisor (pid {said.supervisor.pid}) is {said.state}")
+        pool = Check(
+            False, phrase("the supervisor (pid %(pid)s) is %(state)s", pid=said.supervisor.pid, state=said.state)
+        )
     else:
         pool = Check(
             ready > 0,
-            f"{ready} of {said.wanted} workers ready{f', {stopped} stopped by a signal' if stopped else ''}, "
-            f"supervisor pid {said.supervisor.pid}",
+            phrase(
+                "%(ready)s of %(wanted)s workers ready, %(stopped)s stopped by a signal, supervisor pid %(pid)s",
+                ready=ready,
+                wanted=said.wanted,
+                stopped=stopped,
+                pid=said.supervisor.pid,
+            )
+            if stopped
+            else phrase(
+                "%(ready)s of %(wanted)s workers ready, supervisor pid %(pid)s",
+                ready=ready,
+                wanted=said.wanted,
+                pid=said.supervisor.pid,
+            ),
         )
     journal, recorder = said.journal, said.recorder
     if journal.stuck:
-        kept = Check(False, f"nothing can be appended: {journal.stuck}")
+        kept = Check(False, phrase("nothing can be appended: %(why)s", why=journal.stuck))
     elif journal.bytes >= journal.limit:
-        kept = Check(False, f"full: {journal.bytes} of {journal.limit} bytes wait for the database")
+        kept = Check(
+            False,
+            phrase(
+                "full: %(bytes)s of %(limit)s bytes wait for the database", bytes=journal.bytes, limit=journal.limit
+            ),
+        )
     else:
-        kept = Check(True, f"{recorder.lag} records wait for the database")
+        kept = Check(True, phrase("%(lag)s records wait for the database", lag=recorder.lag))
     if recorder.gaps:  # what is lost is lost: it is told, and does not make the pool unfit
-        kept = kept._replace(detail=f"{kept.detail}; gaps in the record: {recorder.gaps}, the newest: {recorder.gap}")
+        kept = kept._replace(
+            detail=phrase(
+                "%(kept)s; gaps in the record: %(count)s, the newest: %(gap)s",
+                kept=kept.detail,
+                count=recorder.gaps,
+                gap=recorder.gap,
+            )
+        )
     if recorder.state == "ok":
-        database = Check(True, f"{recorder.history} messages kept, at most {recorder.bound}")
+        database = Check(
+            True, phrase("%(history)s messages kept, at most %(bound)s", history=recorder.history, bound=recorder.bound)
+        )
     else:
         database = Check(
-            False, f"the recorder is {recorder.state}" + (f": {recorder.trouble}" if recorder.trouble else "")
+            False,
+            phrase("the recorder is %(state)s: %(why)s", state=recorder.state, why=recorder.trouble)
+            if recorder.trouble
+            else phrase("the recorder is %(state)s", state=recorder.state),
         )
     return {"pool": pool, "journal": kept, "database": database}

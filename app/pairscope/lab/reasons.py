@@ -2,7 +2,7 @@
 its values.
 
 A run holds them filled, in English: the command and the exports print them so. A page knows them again by this list and
-translates them (app/pairscope/web/recorded.py), those of runs that were stored long ago or opened from a file too. So a
+translates them (app/pairscope/recorded.py), those of runs that were stored long ago or opened from a file too. So a
 sentence that runs hold is not reworded: a new one is written beside it.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 
 
 class Reason(enum.StrEnum):
-    """A sentence. Its values have the forms that app/pairscope/web/recorded.py expects of their names; `why`, `came`,
+    """A sentence. Its values have the forms that app/pairscope/recorded.py expects of their names; `why`, `came`,
     `how` and `where` may be such a sentence again."""
 
     # where it belongs

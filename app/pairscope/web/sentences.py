@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import pairscope.work
+from pairscope import recorded
 from pairscope.ipc import vocabulary
 from pairscope.lab.calls import CALLS
 from pairscope.stack.guides import CHAPTERS
 from pairscope.stack.step import NOT_RUN
 from pairscope.store.filter import FIELDS
 from pairscope.store.inventory import DESCRIPTIONS
-from pairscope.web import problems, recorded
+from pairscope.web import problems
 
 
 def all_of_them() -> Iterator[str]:

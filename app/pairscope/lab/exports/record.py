@@ -13,6 +13,7 @@ from pairscope.lab.exports.transcript import transcript
 from pairscope.lab.language import TEXT_MAX, parse
 from pairscope.lab.model import Scenario, ScenarioError
 from pairscope.lab.run import Message, Run, State, Step, decode
+from pairscope.sentence import phrase
 
 LOAD_MAX = 16 << 20
 """Bytes of a file that load reads."""
@@ -31,22 +32,28 @@ def load(data: bytes) -> Run:
     """The run that json() wrote. Raises NoRun for anything that is none: too large, of another shape, or not of one
     piece with its scenario."""
     if len(data) > LOAD_MAX:
-        raise NoRun(f"it is larger than {LOAD_MAX} bytes")
+        raise NoRun(phrase("it is larger than %(most)s bytes", most=LOAD_MAX))
     try:
         told = msgspec.json.decode(data)
         _arguments(told)
         run = decode(data)
         _known(told, msgspec.to_builtins(run), "$")
     except msgspec.DecodeError as error:  # a ValidationError says at which member
-        raise NoRun(f"it is not a run of format 1: {error}") from None
+        raise NoRun(phrase("it is not a run of format 1: %(why)s", why=str(error))) from None
     except (RecursionError, UnicodeDecodeError) as error:
-        raise NoRun(f"it is not a run of format 1: {type(error).__name__}") from None
+        raise NoRun(phrase("it is not a run of format 1: %(name)s", name=type(error).__name__)) from None
     _agree(run)
     try:
         result_lines(run)
         transcript(run)
     except (KeyError, IndexError, TypeError, ValueError, OverflowError, AttributeError) as error:
-        raise NoRun(f"its steps hold less than their calls give: {type(error).__name__}: {error}") from None
+        raise NoRun(
+            phrase(
+                "its steps hold less than their calls give: %(name)s: %(why)s",
+                name=type(error).__name__,
+                why=str(error),
+            )
+        ) from None
     return run
 
 
@@ -66,24 +73,26 @@ def _known(told: Any, run: Any, path: str) -> None:
 def _agree(run: Run) -> None:
     """Whether the steps are those of the scenario, and every piece of data is one."""
     if len(run.text) > 2 * TEXT_MAX:
-        raise NoRun(f"its text is longer than {2 * TEXT_MAX} characters")
+        raise NoRun(phrase("its text is longer than %(most)s characters", most=2 * TEXT_MAX))
     try:
         scenario = parse(run.text)
     except ScenarioError as error:
-        raise NoRun(f"its text is no scenario: {error}") from None
+        raise NoRun(phrase("its text is no scenario: %(why)s", why=error.args[0])) from None
     if [list(pair) for pair in scenario.about] != run.about:
-        raise NoRun("about is not what its text says")
+        raise NoRun(phrase("about is not what its text says"))
     if len(run.steps) > len(scenario.steps):
-        raise NoRun(f"it has {len(run.steps)} steps, and its scenario {len(scenario.steps)}")
+        raise NoRun(
+            phrase("it has %(count)s steps, and its scenario %(own)s", count=len(run.steps), own=len(scenario.steps))
+        )
     _plain("sandbox", run.sandbox or None, 0)
     for index, step in enumerate(run.steps):
-        _agree_step(f"step {index + 1}", step, run.state(index + 1), scenario, index)
+        _agree_step(phrase("step %(number)s", number=index + 1), step, run.state(index + 1), scenario, index)
 
 
 def _agree_step(where: str, step: Step, state: State, scenario: Scenario, index: int) -> None:
     own = scenario.steps[index]
     if (step.actor, step.call, step.returned) != (own.actor, own.call, own.returned):
-        raise NoRun(f"{where} is not that of its scenario")
+        raise NoRun(phrase("%(where)s is not that of its scenario", where=where))
     for result in (step.result, *step.completed.values()):
         if result is not None:
             _data(where, result.data, result.option or None, *_pieces(result.message))
@@ -91,7 +100,7 @@ def _agree_step(where: str, step: Step, state: State, scenario: Scenario, index:
         _data(where, *(piece.data for pieces in (found.contents, found.ahead) for piece in pieces or ()))
     for completed in step.completed.values():
         if completed.of > index:
-            raise NoRun(f"{where}: completed is a call of step {completed.of + 1}")
+            raise NoRun(phrase("%(where)s: completed is a call of step %(step)s", where=where, step=completed.of + 1))
 
 
 def _pieces(message: Message | None) -> list[str]:
@@ -104,22 +113,22 @@ def _arguments(told: Any) -> None:
     for number, step in enumerate(steps if isinstance(steps, list) else (), 1):
         arguments = step.get("arguments") if isinstance(step, dict) else None
         for argument in arguments if isinstance(arguments, list) else ():
-            _argument(f"step {number}", argument, 0)
+            _argument(phrase("step %(number)s", number=number), argument, 0)
 
 
 def _argument(where: str, value: Any, depth: int) -> None:
     """An argument as made: a number, a word, a text by its piece, a list of these, or one of them under its name."""
     if isinstance(value, dict) and "data" in value:
         if set(value) != {"data", "times"} or type(value["times"]) is not int or not isinstance(value["data"], str):
-            raise NoRun(f"{where}: an argument is no text")
+            raise NoRun(phrase("%(where)s: an argument is no text", where=where))
         _data(where, value["data"])
     elif isinstance(value, (list, dict)) and depth < 2:
         for inner in value.values() if isinstance(value, dict) else value:
             _argument(where, inner, depth + 1)
     elif type(value) is not int and not isinstance(value, str):
-        raise NoRun(f"{where}: an argument is a {type(value).__name__}")
+        raise NoRun(phrase("%(where)s: an argument is a %(type)s", where=where, type=type(value).__name__))
     elif isinstance(value, int) and not -(1 << 63) <= value < 1 << 64:
-        raise NoRun(f"{where}: an argument is no number of 64 bits")
+        raise NoRun(phrase("%(where)s: an argument is no number of 64 bits", where=where))
 
 
 def _plain(where: str, value: Any, depth: int) -> None:
@@ -132,7 +141,7 @@ def _plain(where: str, value: Any, depth: int) -> None:
         or (isinstance(value, str) and len(value) > 4096)
         or (isinstance(value, int) and not -(1 << 63) <= value < 1 << 64)
     ):
-        raise NoRun(f"{where} holds what is neither a word nor a number")
+        raise NoRun(phrase("%(where)s holds what is neither a word nor a number", where=where))
 
 
 def _data(where: str, *texts: str | None) -> None:
@@ -140,4 +149,4 @@ def _data(where: str, *texts: str | None) -> None:
         try:
             base64.b64decode(text or "", validate=True)
         except binascii.Error as error:
-            raise NoRun(f"{where}: data is not base64: {error}") from None
+            raise NoRun(phrase("%(where)s: data is not base64: %(why)s", where=where, why=str(error))) from None

@@ -149,7 +149,7 @@ def _on_disk(snapshot: Snapshot) -> str:
 
 
 def _rows(snapshot: Snapshot | None) -> list[str]:
-    return [f"{number(snapshot.recorder.history)} {_('rows')}"] if snapshot else []
+    return [number(snapshot.recorder.history) + " " + _("rows")] if snapshot else []
 
 
 def _more(count: int) -> str:
@@ -221,7 +221,7 @@ def _supervisor_column(drawing: Drawing, snapshot: Snapshot, bottom: float) -> N
     card = _supervisor(snapshot)
     drawing.process(490, TOP - 6, 190, bottom - TOP, card._replace(state="", word=""))
     drawing.mark(506, bottom - 24, card.state)
-    drawing.text(518, bottom - 20, f"{card.word} · {_('epoch %(epoch)s', epoch=snapshot.epoch)}", "small")
+    drawing.text(518, bottom - 20, card.word + " · " + _("epoch %(epoch)s", epoch=snapshot.epoch), "small")
 
 
 def _worker_row(drawing: Drawing, worker: WorkerView, y: float) -> None:

@@ -104,7 +104,8 @@ def comma(words: Iterable[Any]) -> str:
 
 def piece(found: Piece, length: int = 24) -> str:
     """The beginning of a message or a stream in quotes; a byte that is out of band is marked."""
-    return quoted(base64.b64decode(found.data), length) + (f" {_('out of band')}" if found.oob else "")
+    shown = quoted(base64.b64decode(found.data), length)
+    return shown + " " + _("out of band") if found.oob else shown
 
 
 def process_state(process: Process) -> tuple[str, str]:

@@ -17,6 +17,7 @@ from pairscope.web.access import operator_required, reader_required
 from pairscope.web.lab import running
 from pairscope.web.pages.routes import blueprint
 from pairscope.web.problems import Problem
+from pairscope.web.recorded import translated
 from pairscope.web.upload import receive, takes_upload
 
 BEGINNING = """@title My scenario
@@ -108,6 +109,8 @@ def open_run() -> Any:
             try:
                 found = exports.load(file.read(exports.LOAD_MAX + 1))
             except exports.NoRun as error:
-                raise Problem("wrong-run", _("%(name)s is no run: %(why)s", name=upload.name, why=str(error))) from None
+                raise Problem(
+                    "wrong-run", _("%(name)s is no run: %(why)s", name=upload.name, why=translated(error.args[0]))
+                ) from None
     row = runs.store(reach.own(), found, keep=reach.settings().lab_runs)
     return redirect(url_for("pages.run", id=row.id, step=1), 303)

@@ -151,7 +151,8 @@ def _box(item: Object, names: dict[int, str], rows: dict[int, Descriptor], fresh
         ]
         if item.contents:
             ports[-1] = ports[-1]._replace(queue=item)
-        return Thing(clip(f"{_('file') if kind == 'regular file' else kind} {name}", 18), note, ports, fresh)
+        noun = _("file") if kind == "regular file" else kind
+        return Thing(clip(f"{noun} {name}", 18), note, ports, fresh)
     if kind == "eventfd":
         return Thing(
             "eventfd", _("count %(count)s", count=known(item.count)), [Port((inode, None), name, "", None)], fresh

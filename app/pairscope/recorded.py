@@ -1,0 +1,134 @@
+"""Sentences that other processes recorded, in the language of who reads: why a run was refused, what of a row cannot be
+shown, what the recorder waits for.
+
+They stand where they belong, as templates with names for their values, and are recorded filled, in English: a run is a
+file that every Pairscope opens, and a row may be older than this version. So who shows one (a page, the command line)
+knows it again by its template, translates that, and puts the values in. What fits none of them (the words of a
+database's server, of Python, of a job) is shown as it was recorded.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import re
+from collections.abc import Callable, Iterator
+
+from pairscope.client.client import Away
+from pairscope.ipc import nesting
+from pairscope.ipc.vocabulary import REFUSALS
+from pairscope.lab.exports.lines import VERDICTS
+from pairscope.lab.reasons import Reason
+from pairscope.store import errors, models, told
+
+Gettext = Callable[[str], str]
+
+LONGEST = 4096
+"""Characters: what is longer is not searched."""
+DEEPEST = 8
+"""Sentences in sentences. The stage makes four, but a run may come from a file."""
+NEAR = 8
+"""Joints within which a sentence ends."""
+JOINTS = 64
+"""In one text: of more nothing is translated. 4,000 commas took a quarter of a second for each reason of a run."""
+
+_NARROW = {
+    **dict.fromkeys(("line", "count", "most", "bytes", "first", "port", "pid", "status"), r"-?\d+"),
+    **dict.fromkeys(("who", "call", "last", "errno", "protocol", "kind"), r"\w+"),
+    **dict.fromkeys(("number", "host", "signal"), r"\S+"),
+    "seconds": r"[\d.]+",
+    "text": r'x?"(?:[^"\\…]|\\[^…])*(?:"|\\?…)',
+}
+"""What a value of this name is made of. Every other one may be any text."""
+_WHOLE = ("%(why)s", "%(fault)s", "%(words)s")
+"""A sentence that ends so reaches to the end, whatever follows."""
+_AGAIN = ("why", "came", "how", "where", "expected")
+"""Values that may be such sentences again."""
+_VALUE = re.compile(r"%\((\w+)\)s")
+_JOINT = re.compile(r'"(?:[^"\\…]|\\[^…])*(?:"|\\?…|$)|[(\[]|[)\]]|; |, ')
+"""What parts sentences, and what it does not part: quoted text, which may be cut, and what stands in brackets."""
+
+
+def templates() -> Iterator[str]:
+    """Every sentence that is recorded, each once or more."""
+    yield from (reason.value for reason in Reason)
+    for verdict in ("held", "failed", "refused", "timed out"):
+        word = VERDICTS.get(verdict, verdict)
+        yield from (word, f"{word}: %(why)s")
+    yield from (told.NOTE, told.TOO_DEEP, told.NO_JSON)
+    yield from (nesting.DEEPER, nesting.NAMELESS, nesting.NO_KIND, nesting.NO_NUMBER, nesting.MORE)
+    yield from (models.UNFIT, *models.EXPECTED.values())
+    yield from (sentence for sentence in errors.SAID.values() if not _VALUE.fullmatch(sentence))
+    yield errors.NO_RECORD
+    yield from (reason.value for reason in Away)
+    yield from REFUSALS.values()
+
+
+def translated(text: str, gettext: Gettext) -> str:
+    """What was recorded, with each sentence of it that is known in the language of `gettext`."""
+    return _translated(text, gettext, 0) if len(text) <= LONGEST else text
+
+
+def _translated(text: str, gettext: Gettext, depth: int) -> str:
+    ends = [*itertools.islice(_joints(text), JOINTS + 1), (len(text), len(text))]
+    if len(ends) > JOINTS:
+        return text
+    shown, at = "", 0
+    while at < len(text):
+        ends = [one for one in ends if one[0] > at]
+        said, (end, after) = _beginning(text, at, ends, gettext, depth)
+        shown, at = shown + said + text[end:after], after
+    return shown
+
+
+def _joints(text: str) -> Iterator[tuple[int, int]]:
+    """Where a sentence may end, and where the next one begins then."""
+    depth = 0
+    for found in _JOINT.finditer(text):
+        sign = found[0]
+        depth = max(0, depth + (sign in "([") - (sign in ")]"))
+        if sign in ("; ", ", ") and not depth:
+            yield found.span()
+
+
+def _beginning(
+    text: str, at: int, ends: list[tuple[int, int]], gettext: Gettext, depth: int
+) -> tuple[str, tuple[int, int]]:
+    """The sentence that begins at `at`, translated, and where it ends; where none is known, what stands before the next
+    joint."""
+    whole, narrow, free = _patterns()
+    near = ends[:NEAR]
+    # What only says where the rest belongs takes all of it. Of the others, one with plain values is the longest that
+    # fits; a value of any text, the shortest.
+    for patterns, places in ((whole, ends[-1:]), (narrow, near[::-1]), (free, near)):
+        for place in places:
+            piece = text[at : place[0]]
+            for template, pattern in patterns:
+                if found := pattern.fullmatch(piece):
+                    again = _AGAIN if depth < DEEPEST else ()
+                    values = {
+                        name: _translated(value, gettext, depth + 1) if name in again else value
+                        for name, value in found.groupdict().items()
+                    }
+                    return gettext(template) % values if values else gettext(template), place
+    return text[at : near[0][0]], near[0]
+
+
+_Patterns = list[tuple[str, "re.Pattern[str]"]]
+
+
+@functools.cache
+def _patterns() -> tuple[_Patterns, _Patterns, _Patterns]:
+    """The templates by how far they reach; each kind with the longest first, for what says more is meant where both
+    fit."""
+    found: tuple[_Patterns, _Patterns, _Patterns] = ([], [], [])
+    for template in sorted(set(templates()), key=lambda template: (-len(_VALUE.sub("", template)), template)):
+        names = _VALUE.findall(template)
+        parts = _VALUE.split(template)
+        pattern = "".join(
+            f"(?P<{part}>{_NARROW.get(part, '.+?')})" if index % 2 else re.escape(part)
+            for index, part in enumerate(parts)
+        )
+        reach = 0 if template.endswith(_WHOLE) else 1 if all(name in _NARROW for name in names) else 2
+        found[reach].append((template, re.compile(pattern, re.DOTALL)))
+    return found
