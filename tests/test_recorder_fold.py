@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
+from pairscope.ipc.vocabulary import BY_NAME
 from pairscope.journal.records import (
     Born,
     Ended,
@@ -48,6 +50,17 @@ def test_a_message_to_the_supervisor_is_complete_when_it_comes() -> None:
     result = story.message("result", inbound=True, serial=4)
     row = folded([result]).rows.messages[result.id]
     assert (row.state, row.latency, row.sender_role, row.receiver_role) == ("received", 40_000, "worker", "supervisor")
+
+
+def test_each_value_of_a_message_stands_in_the_column_of_its_name() -> None:
+    came = Message(11, 12, BY_NAME["result"].code, True, "worker", 13, 14, 15, 1, 16, BEGIN, BEGIN + 17, b"preview")
+    assert msgspec.structs.asdict(folded([came], first=18).rows.messages[11]) == {
+        "id": 11, "node": 1, "epoch": 3, "change": 18, "job": 12, "kind": "result",
+        "sender_role": "worker", "sender_serial": 13, "sender_pid": 14,
+        "receiver_role": "supervisor", "receiver_serial": 9, "receiver_pid": 900,
+        "worker": 13, "size": 15, "fds": 1, "flags": 16, "sent": BEGIN, "received": BEGIN + 17, "latency": 17,
+        "state": "received", "reason": "", "preview": b"preview",
+    }  # fmt: skip
 
 
 def test_a_message_without_an_outcome_is_sent_and_has_no_times_that_nobody_saw() -> None:

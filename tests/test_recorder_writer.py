@@ -17,7 +17,7 @@ from pairscope.journal.records import Born, Ended, Epoch, JobStarted, JobSubmitt
 from pairscope.recorder import tables
 from pairscope.recorder.upsert import SIZES, Unfit, Upsert, send
 from pairscope.recorder.writer import Behind, Fenced, Writer
-from pairscope.store import models
+from pairscope.store import columns, models
 from pairscope.store.engine import engine
 from tests.database import MariaDB, both
 from tests.story import BEGIN, MESSAGES_OF_A_JOB, RECORDS_OF_A_JOB, TRANSFERS_OF_A_JOB, Story
@@ -313,8 +313,8 @@ def test_text_and_bytes_of_any_length_arrive_whole(mariadb: MariaDB, length: int
         "lengths",
         MetaData(),
         Column("id", BigInteger, primary_key=True),
-        Column("text", models.LongWords()),
-        Column("data", models.LongBytes()),
+        Column("text", columns.LongWords()),
+        Column("data", columns.LongBytes()),
         Column("number", Integer),
     )
     made = create_engine(mariadb.fresh(), poolclass=NullPool)

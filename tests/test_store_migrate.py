@@ -19,6 +19,7 @@ from pairscope.config import Settings
 from pairscope.store import migrate
 from pairscope.store.engine import engine
 from pairscope.store.models import History, Own
+from tests import migrations
 from tests.database import MariaDB, both
 
 
@@ -45,7 +46,7 @@ def test_a_second_migration_finds_nothing_to_do(history: Settings, database: str
 
 def test_the_first_migration_says_what_it_applied_and_makes_two_files(tmp_path: Path) -> None:
     fresh = Settings(state=tmp_path / "state", run=tmp_path)
-    assert migrate.upgrade(fresh) == ["history0001", "history0002", "own0001", "own0002"]
+    assert migrate.upgrade(fresh) == migrations.ALL
     assert {path.name for path in fresh.state.glob("*.sqlite")} == {"history.sqlite", "web.sqlite"}
 
 
@@ -62,7 +63,7 @@ def test_a_migration_that_was_interrupted_goes_on_where_it_stopped(mariadb: Mari
     with made.begin() as connection:
         connection.exec_driver_sql("DROP TABLE transfers, alembic_version")
         connection.exec_driver_sql("ALTER TABLE messages DROP INDEX ix_messages_state_id")
-    assert migrate.upgrade(fresh) == ["history0001", "history0002", "own0001", "own0002"]
+    assert migrate.upgrade(fresh) == migrations.ALL
     assert differences(url, [History.metadata, Own.metadata]) == []
 
 
@@ -81,7 +82,7 @@ def test_migrations_started_at_once_make_the_tables_once(database: str, mariadb:
     ]
     said = [process.communicate()[0] for process in running]
     assert [process.returncode for process in running] == [0] * 4
-    assert sorted(" ".join(said).split()) == ["history0001", "history0002", "own0001", "own0002"]
+    assert sorted(" ".join(said).split()) == migrations.ALL
 
 
 def test_who_opens_a_new_file_waits_for_another_that_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,58 +22,12 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     SmallInteger,
-    String,
     Table,
-    Text,
     event,
 )
-from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import DeclarativeBase, Mapped, attributes, mapped_column
 
-NAMING = {
-    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-    "pk": "pk_%(table_name)s",
-    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-}
-
-
-def Word(length: int) -> String:
-    """An identifier: ASCII, compared byte by byte on every database."""
-    return String(length).with_variant(
-        mysql.VARCHAR(length, charset="ascii", collation="ascii_bin"), "mysql", "mariadb"
-    )
-
-
-def Words(length: int) -> String:
-    """Text for people."""
-    return String(length).with_variant(
-        mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb"
-    )
-
-
-def LongWords() -> Text:
-    return Text().with_variant(mysql.MEDIUMTEXT(charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
-
-
-def Id() -> BigInteger:
-    """An id that is a primary key. With SQLite it is the rowid itself: the table is kept in its order."""
-    return BigInteger().with_variant(sqlite.INTEGER(), "sqlite")
-
-
-def Bytes(length: int) -> LargeBinary:
-    return LargeBinary(length).with_variant(mysql.VARBINARY(length), "mysql", "mariadb")
-
-
-def LongBytes() -> LargeBinary:
-    return LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb")
-
-
-TABLE = {
-    f"{dialect}_{option}": value
-    for dialect in ("mysql", "mariadb")
-    for option, value in {"engine": "InnoDB", "charset": "utf8mb4", "collate": "utf8mb4_bin"}.items()
-}
-"""Options of every table: the rows of one batch stand or fall together, whatever the server's default engine is."""
+from pairscope.store.columns import NAMING, TABLE, Bytes, Id, LongBytes, LongWords, Word, Words
 
 PREVIEW = 256
 """Bytes of a payload that history keeps."""

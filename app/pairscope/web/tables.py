@@ -8,11 +8,16 @@ from typing import Any, NamedTuple
 from flask_babel import LazyString
 from flask_babel import lazy_gettext as _l
 
+from pairscope.store.models import History, Job, Message, Process, Transfer
 from pairscope.web import payload
 from pairscope.web.words import stamp
 
 PAGE = 50
 """Rows of one page."""
+
+
+Field = tuple[str, Callable[[Any], Any]]
+"""A name in an export, and how its value is had from a row."""
 
 
 class Column(NamedTuple):
@@ -39,7 +44,7 @@ class Table(NamedTuple):
     """The row's place: newest first is from large to small."""
     key: Callable[[str], tuple[Any, ...]]
     """The primary key that an id in the page names. Raises ValueError."""
-    fields: Sequence[tuple[str, Callable[[Any], Any]]]
+    fields: Sequence[Field]
     """What an export holds of each row: ids and inodes as text, times and durations as the API has them."""
 
 
@@ -58,22 +63,33 @@ def _text(identity: int | None) -> str | None:
     return None if identity is None else str(identity)
 
 
-_PARTIES: Sequence[tuple[str, Callable[[Any], Any]]] = tuple(
+_PARTIES: Sequence[Field] = tuple(
     (name, lambda row, name=name: getattr(row, name))  # type: ignore[misc]
     for name in ("sender_role", "sender_serial", "sender_pid", "receiver_role", "receiver_serial", "receiver_pid")
 )
 
 
-def _plain(*names: str) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
+def _plain(*names: str) -> tuple[Field, ...]:
     return tuple((name, lambda row, name=name: getattr(row, name)) for name in names)
 
 
-def _times(*names: str) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
+def _times(*names: str) -> tuple[Field, ...]:
     return tuple((name, lambda row, name=name: stamp(getattr(row, name))) for name in names)
 
 
-def _texts(*names: str) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
+def _texts(*names: str) -> tuple[Field, ...]:
     return tuple((name, lambda row, name=name: _text(getattr(row, name))) for name in names)
+
+
+_UNEXPORTED = ("epoch", "change", "worker", "detail")
+"""Columns that an export leaves out, unless a table names them: what they say is said by others, or for programs."""
+
+
+def _with_rest(model: type[History], *fields: Field) -> tuple[Field, ...]:
+    """The fields, and behind them as they are the columns that none of them shows: a new column needs no line here."""
+    shown = {name.removesuffix("_ns") for name, _value in fields}
+    keys = (column.key for column in model.__table__.columns)
+    return (*fields, *_plain(*(key for key in keys if key not in shown and key not in _UNEXPORTED)))
 
 
 MESSAGES = Table(
@@ -93,7 +109,8 @@ MESSAGES = Table(
     lambda row: f"m{row.id}",
     lambda row: row.id,
     _whole_numbers,
-    (
+    _with_rest(
+        Message,
         ("id", lambda row: str(row.id)),
         ("job", lambda row: _text(row.job)),
         *_plain("node", "kind"),
@@ -124,7 +141,8 @@ TRANSFERS = Table(
     lambda row: f"t{row.message}-{row.position}",
     lambda row: (row.message, row.position),
     _whole_numbers,
-    (
+    _with_rest(
+        Transfer,
         ("message", lambda row: str(row.message)),
         ("position", lambda row: row.position),
         ("job", lambda row: _text(row.job)),
@@ -155,7 +173,8 @@ JOBS = Table(
     lambda row: f"j{row.id}",
     lambda row: row.id,
     _whole_numbers,
-    (
+    _with_rest(
+        Job,
         ("id", lambda row: str(row.id)),
         *_plain("node", "kind", "name", "size", "client_role", "client_serial", "client_pid", "state", "worker"),
         *_times("submitted", "started", "ended"),
@@ -181,7 +200,8 @@ WORKERS = Table(
     lambda row: f"w{row.node}-{row.role}-{row.serial}",
     lambda row: (row.born, row.node, row.role, row.serial),
     _process_key,
-    (
+    _with_rest(
+        Process,
         *_plain("node", "role", "serial", "epoch", "pid", "uid"),
         *_times("born", "ready", "ended"),
         *_plain("exit", "asked", "sandbox"),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from pairscope.store.columns import TABLE, Bytes, Id, LongBytes, LongWords, Word, Words
 from pairscope.store.migrations.step import create_index, create_table
-from pairscope.store.models import TABLE, Bytes, Id, LongBytes, LongWords, Word, Words
 
 revision = "history0001"
 down_revision = None

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from pairscope.store.columns import TABLE, LongBytes, Word, Words
 from pairscope.store.migrations.step import create_index, create_table
-from pairscope.store.models import TABLE, LongBytes, Word, Words
 
 revision = "own0002"
 down_revision = "own0001"
