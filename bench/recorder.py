@@ -24,7 +24,8 @@ from pairscope.config import read
 from pairscope.ipc.channel import ChannelClosed
 from pairscope.ipc.identity import Issuer
 from pairscope.ipc.passing import PACKET_MAX
-from pairscope.ipc.vocabulary import BY_NAME, Answer, Result, Submit, Task
+from pairscope.ipc.payloads import Answer, Result, Submit, Task
+from pairscope.ipc.vocabulary import BY_NAME
 from pairscope.journal.records import JobEnded, JobSubmitted, Message, Outcome, Record
 from pairscope.journal.writer import Writer
 from pairscope.pool import children

@@ -17,7 +17,7 @@ from bench.figures import Findings, Row, compare
 from bench.machine import one_core
 from pairscope.ipc.channel import Channel, pair
 from pairscope.ipc.passing import PACKET_MAX
-from pairscope.ipc.vocabulary import Submit
+from pairscope.ipc.payloads import Submit
 
 TARGET = 0.6
 PAYLOAD = Submit("digest", "photograph.jpg", 0, {}, b"", 2)

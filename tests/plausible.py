@@ -17,9 +17,9 @@ import msgspec
 from sqlalchemy.orm import Session
 
 from pairscope.config import Settings
-from pairscope.ipc import vocabulary
+from pairscope.ipc import payloads
 from pairscope.ipc.identity import Issuer
-from pairscope.ipc.vocabulary import JobSpec
+from pairscope.ipc.payloads import JobSpec
 from pairscope.pool import snapshot as snapshots
 from pairscope.store import histogram, migrate
 from pairscope.store.engine import engine
@@ -286,7 +286,7 @@ class History:
             "submit",
             self.web,
             self.supervisor,
-            vocabulary.Submit(kind, name, size, {}, b"", 3),
+            payloads.Submit(kind, name, size, {}, b"", 3),
             job=None,
             at=sent,
             latency=latency,
@@ -297,9 +297,7 @@ class History:
             self.transfer(submit, 0, web_fd, own_fd, **file)
         job = submit.id
         here = sent + latency + soon()
-        self.message(
-            "accepted", self.supervisor, self.web, vocabulary.Accepted(job, 0), job=job, at=here, latency=soon()
-        )
+        self.message("accepted", self.supervisor, self.web, payloads.Accepted(job, 0), job=job, at=here, latency=soon())
         row = Job(
             id=job, node=self.settings.node, epoch=3, change=self.touch(), kind=kind, name=name, size=size,
             client_role="web", client_serial=1, client_pid=41870,
@@ -314,7 +312,7 @@ class History:
         makes = bool(spec and spec.output)
         lost = until == "task"
         task = self.message(
-            "task", self.supervisor, party, vocabulary.Task(kind, name, {}, b"", bool(size), makes, True), job=job,
+            "task", self.supervisor, party, payloads.Task(kind, name, {}, b"", bool(size), makes, True), job=job,
             at=here, latency=None if lost else soon(), fds=bool(size) + makes + 1,
             state=("unknown" if state != "done" else "sent") if lost else "received",
             reason=reason if lost and state != "done" else "",
@@ -360,7 +358,7 @@ class History:
                 "result",
                 party,
                 self.supervisor,
-                vocabulary.Result(ok, result or {}, "" if ok else reason),
+                payloads.Result(ok, result or {}, "" if ok else reason),
                 job=job,
                 at=here,
                 latency=soon(),
@@ -370,7 +368,7 @@ class History:
             "answer",
             self.supervisor,
             self.web,
-            vocabulary.Answer(job, state, result or {}, reason, worker, output),
+            payloads.Answer(job, state, result or {}, reason, worker, output),
             job=job,
             at=here,
             latency=soon(),

@@ -11,7 +11,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from pairscope.client.client import Client, PoolAway
+from pairscope.client.away import PoolAway
+from pairscope.client.client import Client
 from pairscope.config import Settings, load
 from pairscope.journal.reader import Reader
 from pairscope.journal.records import Record

@@ -17,12 +17,15 @@ from contextlib import ExitStack
 import pytest
 
 from pairscope.ipc import memfd, spin
-from pairscope.ipc.channel import RECEIPTS_MAX, SPILL, Arrival, Channel, ChannelBroken, ChannelClosed, pair
+from pairscope.ipc.channel import RECEIPTS_MAX, Arrival, Channel, ChannelBroken, ChannelClosed, pair
 from pairscope.ipc.descriptor import look, prove
+from pairscope.ipc.envelope import Receipt
 from pairscope.ipc.identity import Issuer, first_id_at, node_of, time_of
 from pairscope.ipc.passing import MOST_FDS, PassingError, close_all, receive, send
+from pairscope.ipc.payloads import Fetch, Known, Submit
+from pairscope.ipc.spill import SPILL
 from pairscope.ipc.spin import Spin
-from pairscope.ipc.vocabulary import BY_NAME, KINDS, Fetch, Known, Receipt, Submit
+from pairscope.ipc.vocabulary import BY_NAME, KINDS
 
 
 @pytest.fixture
@@ -497,7 +500,7 @@ def test_the_end_of_a_channel_comes_after_everything_that_was_sent(channels):
 def raw(kind, payload, **header):
     import msgspec
 
-    from pairscope.ipc.vocabulary import Envelope
+    from pairscope.ipc.envelope import Envelope
 
     return msgspec.msgpack.encode(
         Envelope(BY_NAME[kind].code, payload=msgspec.Raw(msgspec.msgpack.encode(payload)), **header)

@@ -12,10 +12,11 @@ from typing import Literal, overload
 import msgspec
 import pytest
 
-from pairscope.client.client import PoolRefused
+from pairscope.client.away import PoolRefused
 from pairscope.files import SOURCE
 from pairscope.ipc import memfd
-from pairscope.ipc.vocabulary import BY_CODE, REFUSALS, Accepted, Answer
+from pairscope.ipc.payloads import Accepted, Answer
+from pairscope.ipc.vocabulary import BY_CODE, REFUSALS
 from pairscope.journal.records import Born, Message, Ready
 from pairscope.lab import gallery
 from tests.eventually import eventually

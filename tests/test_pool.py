@@ -27,33 +27,20 @@ import msgspec
 import pytest
 from sqlalchemy import func, select
 
-from pairscope.client.client import Client, PoolAway, PoolRefused, attach, connect
+from pairscope.client.attach import attach, connect
+from pairscope.client.away import PoolAway, PoolRefused
+from pairscope.client.client import Client
 from pairscope.client.readiness import checks
 from pairscope.config import embedded
 from pairscope.files import SOURCE
 from pairscope.ipc import memfd
 from pairscope.ipc.channel import CHANNEL_FD, TOGETHER, Channel, ChannelClosed, pair
+from pairscope.ipc.envelope import Envelope, Receipt
 from pairscope.ipc.identity import LARGEST, first_id_at, time_of
 from pairscope.ipc.nesting import excess
 from pairscope.ipc.passing import close_all, send
-from pairscope.ipc.vocabulary import (
-    BY_CODE,
-    BY_NAME,
-    LAB,
-    Enter,
-    Envelope,
-    Fetch,
-    Hello,
-    JobSpec,
-    Kind,
-    Lookup,
-    Receipt,
-    Stop,
-    Submit,
-    Task,
-    Unhandled,
-    complete,
-)
+from pairscope.ipc.payloads import Enter, Fetch, Hello, JobSpec, Lookup, Stop, Submit, Task
+from pairscope.ipc.vocabulary import BY_CODE, BY_NAME, LAB, Kind, Unhandled, complete
 from pairscope.journal import segment
 from pairscope.journal.records import Born, Ended, JobEnded, JobSubmitted, Message, Outcome, Proof, Ready
 from pairscope.journal.writer import Writer
@@ -458,8 +445,9 @@ def test_nobody_starts_with_a_kind_of_message_that_it_has_no_handler_for(tmp_pat
 
 def test_the_command_says_which_kind_has_no_handler(tmp_path):
     program = (
-        "import sys; from pairscope.ipc import vocabulary as v; v.BY_CODE[90] = v.Kind(90, 'ping', v.WEB, v.SUP, "
-        "v.Nothing, '', 0, '', False, ''); from pairscope.pool.__main__ import main; sys.exit(main())"
+        "import sys; from pairscope.ipc import payloads, vocabulary as v; "
+        "v.BY_CODE[90] = v.Kind(90, 'ping', v.WEB, v.SUP, payloads.Nothing, '', 0, '', False, ''); "
+        "from pairscope.pool.__main__ import main; sys.exit(main())"
     )
     ended = subprocess.run(
         [sys.executable, "-c", program],
@@ -968,7 +956,8 @@ import sys
 if "pairscope.work.worker" in sys.orig_argv:
     import msgspec
     from pairscope.ipc import channel
-    from pairscope.ipc.vocabulary import BY_NAME, Envelope, Receipt
+    from pairscope.ipc.envelope import Envelope, Receipt
+    from pairscope.ipc.vocabulary import BY_NAME
 
     def deep(depth):
         return msgspec.Raw(b"\\x91" * depth + b"\\x01")

@@ -28,7 +28,7 @@ from sqlalchemy.pool import NullPool
 
 from pairscope import config
 from pairscope.config import Settings
-from pairscope.ipc.vocabulary import More, Progress
+from pairscope.ipc.payloads import More, Progress
 from pairscope.journal import segment
 from pairscope.journal.records import JobSubmitted, Message, Record
 from pairscope.journal.writer import Writer as Journal
@@ -211,8 +211,8 @@ def test_it_ends_when_its_supervisor_is_gone(history: Settings) -> None:
 
 def test_it_says_which_kind_of_message_it_has_no_handler_for_and_does_not_start(tmp_path: Path) -> None:
     program = (
-        "import sys; from pairscope.ipc import vocabulary as v; v.BY_CODE[90] = v.Kind(90, 'ping', v.SUP, "
-        "'recorder', v.Nothing, '', 0, '', False, ''); from pairscope.recorder.__main__ import main; "
+        "import sys; from pairscope.ipc import payloads, vocabulary as v; v.BY_CODE[90] = v.Kind(90, 'ping', v.SUP, "
+        "'recorder', payloads.Nothing, '', 0, '', False, ''); from pairscope.recorder.__main__ import main; "
         "sys.exit(main())"
     )
     environment = {

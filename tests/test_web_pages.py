@@ -32,9 +32,9 @@ from sqlalchemy.exc import DBAPIError
 from werkzeug.test import TestResponse
 
 import pairscope as package
-from pairscope.client.client import PoolRefused
+from pairscope.client.away import PoolRefused
 from pairscope.config import Settings
-from pairscope.ipc import vocabulary
+from pairscope.ipc import payloads, vocabulary
 from pairscope.ipc.identity import Issuer
 from pairscope.ipc.vocabulary import REFUSALS
 from pairscope.store import migrate, pages, walk
@@ -509,7 +509,7 @@ def test_a_message_says_which_of_its_bytes_are_its_header_and_why_it_failed_in_a
         "cancel",
         history.web,
         history.supervisor,
-        vocabulary.Cancel(7),
+        payloads.Cancel(7),
         job=7,
         at=time.time_ns(),
         latency=None,
@@ -627,7 +627,7 @@ def test_no_packet_of_a_jobs_drawing_lies_on_the_lane_of_another_process(client:
         "compress", "long.tar", 4000, at=at, state="cancelled", until="task", reason="cancelled through web 2"
     )
     history.message(
-        "cancel", ("web", 2, 41870), history.supervisor, vocabulary.Cancel(job.id), job=job.id, at=at + S, latency=MS
+        "cancel", ("web", 2, 41870), history.supervisor, payloads.Cancel(job.id), job=job.id, at=at + S, latency=MS
     )
     history.commit()
     for layout in ("wide", "narrow"):

@@ -14,7 +14,7 @@ import itertools
 import re
 from collections.abc import Callable, Iterator
 
-from pairscope.client.client import Away
+from pairscope.client.away import Away
 from pairscope.ipc import nesting
 from pairscope.ipc.vocabulary import REFUSALS
 from pairscope.lab.exports.lines import VERDICTS

@@ -13,10 +13,12 @@ from typing import Any
 
 import pytest
 
-from pairscope.client.client import Client, PoolRefused, connect
+from pairscope.client.attach import connect
+from pairscope.client.away import PoolRefused
+from pairscope.client.client import Client
 from pairscope.ipc import memfd
 from pairscope.ipc.channel import Channel, ChannelClosed
-from pairscope.ipc.vocabulary import Submit
+from pairscope.ipc.payloads import Submit
 from pairscope.journal.records import Ended
 from pairscope.pool.unread import BYTES_ALL, BYTES_EACH, Unread
 from tests.eventually import eventually

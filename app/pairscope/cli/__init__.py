@@ -67,7 +67,7 @@ class Commands(click.Group):
 
 def _failure(error: Exception) -> Failure:
     """The one sentence that an exception means."""
-    from pairscope.client.client import PoolAway, PoolRefused
+    from pairscope.client.away import PoolAway, PoolRefused
     from pairscope.config import SettingsError
 
     if isinstance(error, SettingsError):

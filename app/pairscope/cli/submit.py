@@ -18,7 +18,7 @@ from pairscope.cli.words import told
 from pairscope.client.client import Client
 from pairscope.config import Settings
 from pairscope.ipc import memfd
-from pairscope.ipc.vocabulary import Answer
+from pairscope.ipc.payloads import Answer
 
 BLOCK = 1 << 20
 

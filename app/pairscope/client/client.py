@@ -7,26 +7,22 @@ until then both ends hold the descriptor, so that the supervisor can prove that 
 from __future__ import annotations
 
 import contextlib
-import enum
 import itertools
 import os
-import socket
 import threading
 import time
 from collections.abc import Callable
 from typing import Any, Literal, overload
 
+from pairscope.client.attach import TIMEOUT, connect
+from pairscope.client.away import Away, PoolAway, PoolRefused
 from pairscope.config import Settings
-from pairscope.ipc.address import short
 from pairscope.ipc.channel import TOGETHER, Arrival, Channel, ChannelBroken, ChannelClosed, Outgoing
-from pairscope.ipc.passing import PassingError, close_all, receive
-from pairscope.ipc.spin import Spin
-from pairscope.ipc.vocabulary import (
+from pairscope.ipc.payloads import (
     Accepted,
     Answer,
     Cancel,
     Done,
-    Enter,
     Fetch,
     Known,
     Leave,
@@ -37,6 +33,7 @@ from pairscope.ipc.vocabulary import (
     Submit,
     Welcome,
 )
+from pairscope.ipc.spin import Spin
 
 _forks = 0
 """How many forks lie between this process and the one that imported this: the pair of a thread belongs to the process
@@ -52,49 +49,11 @@ def _forked() -> None:
 os.register_at_fork(after_in_child=_forked)
 
 WANT = {"accepted": 1, "ended": 2, "both": 3}
-TIMEOUT = 10.0
 REPORT_AFTER, REPORT_SIZE = 64, 256 * 1024
 """Messages, or bytes of one, of which a client says at once that it has them: until then the supervisor counts them as
 unread, and lets a client go of whom it counts too much."""
 SPIN = 200e-6
 """Seconds: an echo through the pool and back takes a little more than half of it."""
-
-
-class Away(enum.StrEnum):
-    """Why the pool cannot be asked: sentences with names for their values."""
-
-    CONNECTING = "the pool went away while connecting: %(fault)s"
-    NOT_IN = "the pool did not let this process in: %(why)s"
-    NOTHING = "nothing within %(seconds)s s"
-    NO_ANSWER = "the supervisor did not answer at %(path)s within %(seconds)s s"
-    NOBODY = "no supervisor listens at %(path)s"
-    OUT_OF_REACH = "the supervisor at %(path)s cannot be reached: %(fault)s"
-    CLOSED = "the supervisor at %(path)s closed the connection"
-    SENT = "the pool went away; whether what was begun was sent is not known"
-    NOT_ALL = "the pool took nothing for %(seconds)s s; what was begun was not all sent"
-    NOT_SENT = "the pool went away; nothing was sent"
-    TOOK_NOTHING = "the pool took nothing for %(seconds)s s; nothing was sent"
-    SENT_NOTHING = "nothing was sent to the pool: %(fault)s"
-    LATE = "the pool did not answer within %(seconds)s s; whether it did what was asked is not known"
-    FOREIGN = "the pool said something that is not in the vocabulary: %(fault)s"
-    GONE = "the pool went away before it answered; whether it did what was asked is not known"
-
-    def say(self, **values: Any) -> str:
-        """The sentence with its values."""
-        return self.value % values
-
-
-class PoolAway(Exception):
-    """There is no supervisor to talk to, or it did not answer in time; the text says which."""
-
-
-class PoolRefused(Exception):
-    """The supervisor refused; nothing has changed. `code` is one of vocabulary.REFUSALS."""
-
-    def __init__(self, code: str, reason: str) -> None:
-        super().__init__(reason)
-        self.code = code
-        self.reason = reason
 
 
 class _Line:
@@ -109,46 +68,6 @@ class _Line:
         self.begun: list[Outgoing] = []
         self.spin = Spin(SPIN)
         self.forks = _forks
-
-
-def connect(settings: Settings, role: str) -> tuple[Channel, Welcome]:
-    """A pair of one's own with the supervisor, on which it has welcomed this process as `role`. Raises PoolAway."""
-    channel = attach(settings)
-    try:
-        channel.post("enter", Enter(role), timeout=TIMEOUT)
-        arrivals = channel.wait(TIMEOUT)
-    except (ChannelClosed, ChannelBroken, TimeoutError) as error:
-        channel.close()
-        raise PoolAway(Away.CONNECTING.say(fault=error)) from None
-    if not arrivals or arrivals[0].kind.name != "welcome":
-        channel.close()
-        said = arrivals[0].payload.reason if arrivals else Away.NOTHING.say(seconds=f"{TIMEOUT:.0f}")
-        raise PoolAway(Away.NOT_IN.say(why=said))
-    return channel, arrivals[0].payload
-
-
-def attach(settings: Settings) -> Channel:
-    """A pair of one's own with the supervisor, on which nothing has been said. Raises PoolAway."""
-    path = settings.control
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
-            connection.settimeout(TIMEOUT)
-            with short(path) as address:
-                connection.connect(address)
-            packet = receive(connection)
-    except TimeoutError:
-        raise PoolAway(Away.NO_ANSWER.say(path=path, seconds=f"{TIMEOUT:.0f}")) from None
-    except (FileNotFoundError, ConnectionRefusedError):
-        raise PoolAway(Away.NOBODY.say(path=path)) from None
-    except (OSError, PassingError) as error:
-        raise PoolAway(Away.OUT_OF_REACH.say(path=path, fault=error)) from None
-    if packet is None:
-        raise PoolAway(Away.CLOSED.say(path=path))
-    said, fds, _ = packet
-    if len(fds) != 1:
-        close_all(fds)
-        raise PoolAway(said.decode("utf-8", "replace"))
-    return Channel(socket.socket(fileno=fds[0]), hears="supervisor")
 
 
 class Client:

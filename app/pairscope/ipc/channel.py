@@ -1,7 +1,7 @@
 """A channel: one end of a SOCK_SEQPACKET pair that speaks the vocabulary.
 
 Who owns a descriptor is in the verb. :meth:`Channel.prepare` and :meth:`Channel.post` *borrow* what they send; an
-:class:`Arrival` owns what came until :meth:`Arrival.take`; :meth:`Arrival.close` closes the rest.
+:class:`Arrival` (:mod:`pairscope.ipc.message`) owns what came until :meth:`Arrival.take`.
 
 Distrust the peer: what does not fit the vocabulary raises :class:`ChannelBroken` with a sentence, all descriptors
 that came with it closed, and ends this one channel.
@@ -9,7 +9,6 @@ that came with it closed, and ends this one channel.
 
 from __future__ import annotations
 
-import os
 import select
 import socket
 import struct
@@ -21,16 +20,17 @@ from typing import Any
 
 import msgspec
 
-from pairscope.ipc import memfd
+from pairscope.ipc.envelope import Envelope, Receipt
+from pairscope.ipc.message import Arrival, ChannelBroken, ChannelClosed, Outgoing
 from pairscope.ipc.passing import PACKET_MAX, PassingError, close_all, receive, send
+from pairscope.ipc.spill import SPILL, put_out, take_in
 from pairscope.ipc.spin import Spin
-from pairscope.ipc.vocabulary import BY_CODE, BY_NAME, Envelope, Kind, Receipt, Role
+from pairscope.ipc.vocabulary import BY_CODE, BY_NAME, Kind, Role
 
-SPILL = 64 * 1024
-"""Bytes of payload beyond which it travels as a sealed memfd."""
+__all__ = ["CHANNEL_FD", "Arrival", "Channel", "ChannelBroken", "ChannelClosed", "Outgoing", "pair"]
+
 PATIENCE = 2
 """Seconds after which a call that blocks looks at its deadline."""
-SPILL_MAX = 16 * 1024 * 1024
 SEVERAL = b"\xdc"
 """With this byte (msgpack's array 16) begins a packet of several messages; one that travels alone is its own packet."""
 TOGETHER = 64
@@ -41,71 +41,11 @@ CHANNEL_FD = 3
 """The number under which a child of the supervisor finds its end."""
 
 
-class ChannelClosed(Exception):
-    """The peer's end is closed and everything it had sent has been read."""
-
-
-class ChannelBroken(Exception):
-    """The peer said something that the vocabulary does not allow."""
-
-
-class Arrival(msgspec.Struct, eq=False, gc=False):
-    """One message that came, with its descriptors."""
-
-    kind: Kind
-    envelope: Envelope
-    payload: Any
-    raw: msgspec.Raw | bytes
-    """The payload as it travelled."""
-    fds: list[int]
-    received: int
-    """CLOCK_MONOTONIC in ns."""
-    flags: int
-    size: int
-    """Bytes of the message, header and payload, and of its spill."""
-
-    def take(self) -> list[int]:
-        """The descriptors; the caller owns them now."""
-        fds, self.fds = self.fds, []
-        return fds
-
-    def close(self) -> None:
-        """Closes the descriptors that nobody took."""
-        fds, self.fds = self.fds, []
-        for fd in fds:
-            os.close(fd)
-
-
-class Outgoing(msgspec.Struct, eq=False, gc=False):
-    """A message ready to be sent: borrows its descriptors, owns its spill."""
-
-    kind: Kind
-    envelope: Envelope
-    raw: bytes
-    fds: Sequence[int] = ()
-    spill: int = -1
-    """A sealed memfd, or -1."""
-    data: bytes = b""
-    """The message, once it is encoded."""
-
-    @property
-    def size(self) -> int:
-        """Bytes of the message, header and payload, and of its spill."""
-        return len(self.data) + (len(self.raw) if self.spill >= 0 else 0)
-
-    def close(self) -> None:
-        """Closes the spill."""
-        if self.spill >= 0:
-            os.close(self.spill)
-            self.spill = -1
-
-
 _several = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
 _envelope = msgspec.msgpack.Decoder(Envelope).decode
 _encode = msgspec.msgpack.Encoder().encode
 _NOTHING = _encode({})
 _Raw = msgspec.Raw
-_NIL = _Raw(b"\xc0")
 _UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What the decoder raises: the two latter, for bytes that are no UTF-8 and for deep nesting, are no MsgspecError."""
 _KINDS: dict[int, tuple[Kind, Callable[[msgspec.Raw | bytes], Any]]] = {
@@ -174,20 +114,7 @@ class Channel:
             raise ValueError(f"{kind} carries at most {entry.most_fds} descriptors, not {len(fds)}")
         if len(raw) <= SPILL:
             return Outgoing(entry, envelope, raw, fds)
-        return Outgoing(entry, envelope, raw, fds, self._spill(kind, envelope, raw))
-
-    def _spill(self, kind: str, envelope: Envelope, raw: bytes) -> int:
-        """Takes a long payload out of the message: into the spare that was lent, or a sealed memfd, which is returned
-        (-1: none)."""
-        if len(raw) > SPILL_MAX:
-            raise ValueError(f"the payload has {len(raw)} bytes; at most {SPILL_MAX} can travel")
-        envelope.payload = _NIL
-        if self.spare >= 0:
-            memfd.write_all(self.spare, raw)
-            envelope.spill = -len(raw)
-            return -1
-        envelope.spill = len(raw)
-        return memfd.sealed(f"spill of {kind}", raw)
+        return Outgoing(entry, envelope, raw, fds, put_out(kind, envelope, raw, self.spare))
 
     def stamp(self, out: Outgoing) -> int:
         """Encodes the message with its time of sending and what is to be reported; returns that time (CLOCK_MONOTONIC,
@@ -370,29 +297,13 @@ class Channel:
         raw: msgspec.Raw | bytes = envelope.payload
         if fds or envelope.fds or envelope.spill:
             if envelope.spill or not len(envelope.fds) == len(fds) <= kind.most_fds:
-                raw, size = self._passed(kind, envelope, fds, size)
+                raw, size = take_in(kind, envelope, fds, size, self.spare)
         payload = decode(raw)
         if kind.housekeeping:
             self.housekeeping[kind.name] += 1
         elif envelope.id and self._reports:  # a peer that gives its messages ids is owed nothing for them
             self.receipts.append(Receipt(envelope.id, received, flags, [*fds]))
         return Arrival(kind, envelope, payload, raw, fds, received, flags, size)
-
-    def _passed(self, kind: Kind, envelope: Envelope, fds: list[int], size: int) -> tuple[bytes, int]:
-        """The payload of a message beside which it travelled, or something that its header does not announce; and the
-        message's size with that."""
-        spilled = envelope.spill
-        announced = len(envelope.fds)
-        if announced > kind.most_fds or len(fds) != announced + (spilled > 0):
-            raise ChannelBroken(
-                f"{kind.name} announced {announced + (spilled > 0)} descriptors (at most {kind.most_fds}), "
-                f"{len(fds)} came"
-            )
-        if spilled > 0:
-            return self._unspill(fds.pop(), spilled), size + spilled
-        if self.spare < 0 or -spilled > SPILL_MAX:
-            raise ChannelBroken(f"{kind.name} announced a reply in a spare that it was not lent")
-        return memfd.read_all(self.spare, -spilled), size - spilled
 
     def receive(self) -> Arrival:
         """The next message alone. Raises as :meth:`packet`."""
@@ -448,19 +359,6 @@ class Channel:
         if not ready and what:
             raise TimeoutError(f"no {what} within the time")
         return bool(ready)
-
-    @staticmethod
-    def _unspill(fd: int, size: int) -> bytes:
-        try:
-            if not memfd.is_sealed(fd):
-                raise ChannelBroken("a long payload came in a memfd that is not sealed")
-            if size > SPILL_MAX or os.fstat(fd).st_size != size:
-                raise ChannelBroken(f"a long payload announced {size} bytes, its memfd has {os.fstat(fd).st_size}")
-            return memfd.read_all(fd, size)
-        except OSError as error:
-            raise ChannelBroken(f"a long payload cannot be read: {error.strerror}") from None
-        finally:
-            os.close(fd)
 
 
 def pair() -> tuple[socket.socket, socket.socket]:

@@ -4,14 +4,18 @@ there."""
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 from pathlib import Path
 from typing import get_type_hints
 
 import msgspec
 
-from pairscope.ipc.vocabulary import KINDS, REFUSALS, Envelope, Nothing, Receipt
+from pairscope.ipc.envelope import Envelope, Receipt
+from pairscope.ipc.payloads import Nothing
+from pairscope.ipc.vocabulary import KINDS, REFUSALS
 
+_MODULE = re.compile(r"(typing|pairscope\.ipc\.\w+)\.")
 BEGIN, END = "<!-- derived: {} -->", "<!-- end -->"
 
 
@@ -54,7 +58,7 @@ def _fields(struct: type, name: str) -> str:
     for field in msgspec.structs.fields(struct):
         hint = hints[field.name]
         kind = str(hint) if getattr(hint, "__args__", None) else hint.__name__
-        shown.append(f"`{field.name}` {kind.replace('typing.', '').replace('pairscope.ipc.vocabulary.', '')}")
+        shown.append(f"`{field.name}` {_MODULE.sub('', kind)}")
     said = (inspect.getdoc(struct) or "").partition("\n")[0]
     return f"- **{name}**: {', '.join(shown)}. {said}"
 

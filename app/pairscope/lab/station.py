@@ -22,10 +22,12 @@ from typing import Any
 import msgspec
 
 from pairscope import config
-from pairscope.client.client import PoolAway, connect
+from pairscope.client.attach import connect
+from pairscope.client.away import PoolAway
 from pairscope.ipc import memfd, passing
 from pairscope.ipc.channel import Arrival, Channel, ChannelBroken, ChannelClosed
-from pairscope.ipc.vocabulary import LAB, Hello, JobSpec, Result
+from pairscope.ipc.payloads import Hello, JobSpec, Result
+from pairscope.ipc.vocabulary import LAB
 from pairscope.lab import runner
 from pairscope.lab.run import Failed, Run, heard
 

@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 
 from pairscope.ipc.channel import Arrival, ChannelBroken
 from pairscope.ipc.nesting import excess
-from pairscope.ipc.vocabulary import LAB, Stop
+from pairscope.ipc.payloads import Stop
+from pairscope.ipc.vocabulary import LAB
 from pairscope.journal.records import Born, Ended, Message, Ready
 from pairscope.pool import births, children, lifecycle
 from pairscope.pool.agenda import RECORDER, Agenda

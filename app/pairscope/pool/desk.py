@@ -15,7 +15,8 @@ from pairscope.ipc import memfd
 from pairscope.ipc.channel import Arrival, ChannelBroken
 from pairscope.ipc.nesting import excess
 from pairscope.ipc.passing import close_all
-from pairscope.ipc.vocabulary import LAB, REFUSALS, Accepted, Answer, Refused, Stop, Task
+from pairscope.ipc.payloads import Accepted, Answer, Refused, Stop, Task
+from pairscope.ipc.vocabulary import LAB, REFUSALS
 from pairscope.journal.records import JobEnded, JobSubmitted, Message, OutputGone
 from pairscope.pool import agenda as dates
 from pairscope.pool import lifecycle

@@ -11,7 +11,7 @@ from collections import Counter, deque
 
 from pairscope.config import Settings
 from pairscope.ipc.identity import Issuer
-from pairscope.ipc.vocabulary import JobSpec, Progress
+from pairscope.ipc.payloads import JobSpec, Progress
 from pairscope.journal.writer import Writer
 from pairscope.pool.board import Board
 from pairscope.pool.members import ChildMember, Member, Station, Worker

@@ -7,7 +7,8 @@ import os
 import time
 
 from pairscope.ipc.channel import Arrival, Channel, ChannelBroken
-from pairscope.ipc.vocabulary import CALLERS, Role, Welcome
+from pairscope.ipc.payloads import Welcome
+from pairscope.ipc.vocabulary import CALLERS, Role
 from pairscope.journal.records import Born, Ended
 from pairscope.pool.agenda import Agenda
 from pairscope.pool.control import Control

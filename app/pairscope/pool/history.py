@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 
 from pairscope.ipc.channel import Arrival
-from pairscope.ipc.vocabulary import More
+from pairscope.ipc.payloads import More
 from pairscope.pool.agenda import MORE, Agenda
 from pairscope.pool.crew import Crew
 from pairscope.pool.floor import Floor

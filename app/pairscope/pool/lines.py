@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from pairscope.ipc.channel import Outgoing
+from pairscope.ipc.envelope import Receipt
 from pairscope.ipc.passing import close_all
-from pairscope.ipc.vocabulary import Receipt, Release
+from pairscope.ipc.payloads import Release
 from pairscope.pool.agenda import Agenda
 from pairscope.pool.members import ChildMember, Member
 from pairscope.pool.tap import Tap

@@ -11,7 +11,8 @@ import msgspec
 from pairscope.ipc import memfd
 from pairscope.ipc.channel import Arrival, ChannelBroken
 from pairscope.ipc.identity import node_of
-from pairscope.ipc.vocabulary import LAB, Done, Known, Output
+from pairscope.ipc.payloads import Done, Known, Output
+from pairscope.ipc.vocabulary import LAB
 from pairscope.journal.records import Message
 from pairscope.pool import children
 from pairscope.pool.agenda import Agenda

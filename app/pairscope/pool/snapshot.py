@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from pairscope.config import Settings
-from pairscope.ipc.vocabulary import JobSpec
+from pairscope.ipc.payloads import JobSpec
 
 EVERY = 0.5
 """Seconds between two snapshots while anything changes."""

@@ -14,9 +14,9 @@ import msgspec
 
 from pairscope.ipc.channel import Arrival, Channel, Outgoing
 from pairscope.ipc.descriptor import look, prove
+from pairscope.ipc.envelope import Receipt
 from pairscope.ipc.identity import TIME_SHIFT, Issuer, first_id_at
 from pairscope.ipc.passing import close_all
-from pairscope.ipc.vocabulary import Receipt
 from pairscope.journal.records import Message, Outcome, Proof, Record, Transfer
 from pairscope.journal.writer import Writer
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 import msgspec
 
 from pairscope.ipc.channel import Arrival, ChannelClosed
-from pairscope.ipc.vocabulary import More, Nothing, Progress
+from pairscope.ipc.payloads import More, Nothing, Progress
 from pairscope.journal.reader import JournalGap
 from pairscope.journal.records import Record
 from pairscope.recorder.fold import Batch

@@ -9,7 +9,7 @@ from werkzeug.utils import send_file
 from werkzeug.wrappers import Response as BaseResponse
 from werkzeug.wsgi import FileWrapper
 
-from pairscope.client.client import PoolRefused
+from pairscope.client.away import PoolRefused
 from pairscope.web import reach, unknown
 
 BLOCK = 64 * 1024

@@ -14,7 +14,7 @@ from flask_babel import gettext as _
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
-from pairscope.client.client import PoolAway, PoolRefused
+from pairscope.client.away import PoolAway, PoolRefused
 from pairscope.ipc.vocabulary import REFUSALS
 from pairscope.store import errors, runs
 from pairscope.store.errors import Fault

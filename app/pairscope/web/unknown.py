@@ -10,7 +10,7 @@ import time
 
 from flask_babel import gettext as _
 
-from pairscope.client.client import PoolAway, PoolRefused
+from pairscope.client.away import PoolAway, PoolRefused
 from pairscope.ipc.identity import node_of
 from pairscope.store import queries
 from pairscope.store.models import Job

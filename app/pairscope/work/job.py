@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from pairscope.ipc import memfd
-from pairscope.ipc.vocabulary import JobSpec
+from pairscope.ipc.payloads import JobSpec
 
 
 class JobFailed(Exception):

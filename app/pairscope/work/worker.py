@@ -17,7 +17,8 @@ from pairscope.ipc.channel import CHANNEL_FD, Arrival, Channel, ChannelBroken, C
 from pairscope.ipc.nesting import excess
 from pairscope.ipc.parent import ParentGone, die_with
 from pairscope.ipc.passing import close_all
-from pairscope.ipc.vocabulary import Hello, Result, Role, Unhandled, complete
+from pairscope.ipc.payloads import Hello, Result
+from pairscope.ipc.vocabulary import Role, Unhandled, complete
 from pairscope.work.job import JobFailed, JobKind, Task
 from pairscope.work.jobs import catalogue
 

@@ -8,9 +8,10 @@ from typing import Any
 
 from flask import request, url_for
 
-from pairscope.client.client import PoolAway, PoolRefused
+from pairscope.client.away import PoolAway, PoolRefused
 from pairscope.ipc.identity import node_of, time_of
-from pairscope.ipc.vocabulary import LAB, Answer, JobSpec
+from pairscope.ipc.payloads import Answer, JobSpec
+from pairscope.ipc.vocabulary import LAB
 from pairscope.store import queries
 from pairscope.web import download, problems, reach, unknown
 from pairscope.web.access import operator_required, reader_required

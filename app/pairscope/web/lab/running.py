@@ -8,7 +8,7 @@ import time
 from flask import request
 from flask_babel import gettext as _
 
-from pairscope.client.client import PoolAway, PoolRefused
+from pairscope.client.away import PoolAway, PoolRefused
 from pairscope.ipc import memfd
 from pairscope.ipc.vocabulary import LAB
 from pairscope.lab import TIMES_MAX, gallery

@@ -8,8 +8,9 @@ from flask import flash, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 from flask_babel import ngettext
 
-from pairscope.client.client import PoolAway
-from pairscope.ipc.vocabulary import LAB, JobSpec
+from pairscope.client.away import PoolAway
+from pairscope.ipc.payloads import JobSpec
+from pairscope.ipc.vocabulary import LAB
 from pairscope.store import queries, runs
 from pairscope.store.models import Job
 from pairscope.web import access, download, payload, reach, timeline, unknown

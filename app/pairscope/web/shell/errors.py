@@ -9,7 +9,7 @@ from flask_babel import gettext as _
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException, InternalServerError
 
-from pairscope.client.client import PoolAway, PoolRefused
+from pairscope.client.away import PoolAway, PoolRefused
 from pairscope.store.outage import Outage
 from pairscope.store.runs import Unreadable
 from pairscope.web import problems
