@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import dataclasses
 import fcntl
 import os
 import select
@@ -24,8 +23,7 @@ from pairscope.lab.probes.sockets import Surroundings
 from pairscope.lab.reasons import Reason
 from pairscope.lab.run import UNSET, Object
 from pairscope.lab.stage import contents
-from pairscope.lab.stage.numbering import Numbering
-from pairscope.lab.stage.queues import Carried, Queues
+from pairscope.lab.stage.queues import Queues
 from tests.eventually import eventually
 
 ME = os.getpid()
@@ -200,45 +198,3 @@ def test_a_look_takes_nothing_out_of_a_queue_and_finds_what_is_in_flight(kept):
     data, fds, _, _ = socket.recv_fds(far, 64, 4)
     assert (data, len(fds), far.recv(64)) == (b"one", 1, b"two")
     os.close(fds[0])
-
-
-# ---- numbers of descriptions
-
-
-@dataclasses.dataclass
-class One:
-    """A description, as far as its number goes."""
-
-    inode: int
-    holders: list[tuple[int, int]]
-    flies_in: tuple[int, ...] = ()
-    number: int = 0
-
-
-def numbered(numbering: Numbering, *found: One, flying: dict[int, list[Carried]] | None = None) -> list[int]:
-    numbering.assign(found, lambda queue: (flying or {}).get(queue, []))
-    return [one.number for one in found]
-
-
-def test_a_description_keeps_its_number_while_somebody_holds_it():
-    numbering = Numbering()
-    assert numbered(numbering, One(7, [(1, 3)]), One(7, [(1, 4)])) == [1, 2]
-    assert numbered(numbering, One(7, [(1, 4), (2, 4)])) == [2]
-    assert numbered(numbering, One(7, [(2, 4)]), One(7, [(1, 3)])) == [2, 3]
-
-
-def test_a_number_that_a_call_has_made_anew_is_another_description():
-    numbering = Numbering()
-    assert numbered(numbering, One(7, [(1, 3)])) == [1]
-    numbering.made([(1, 3)])
-    assert numbered(numbering, One(7, [(1, 3)])) == [2]
-
-
-def test_a_description_keeps_its_number_in_flight_and_where_it_is_received():
-    numbering = Numbering()
-    assert numbered(numbering, One(7, [(1, 3)]), One(7, [(1, 4)])) == [1, 2]
-    ridden = Carried(2, 7, "memfd", "one", 4)
-    assert numbered(numbering, One(7, [], (50,)), flying={50: [ridden]}) == [2]
-    numbering.received((2, 9), 2, 7)
-    assert numbered(numbering, One(7, [(2, 9)])) == [2]
-    assert numbering.of((2, 9)) == (2, 7) and numbering.of((1, 3)) == (0, 0)

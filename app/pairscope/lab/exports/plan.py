@@ -54,7 +54,7 @@ def plan(scenario: Scenario) -> Plan:
 
 
 def _lines(scenario: Scenario) -> Iterator[Line]:
-    """As the stage's patience goes, in app/pairscope/lab/stage/manager.py."""
+    """As the stage's patience goes, in app/pairscope/lab/stage/orders.py."""
     longest = 0
     last: dict[str, Step] = {}
     for step in scenario.steps:

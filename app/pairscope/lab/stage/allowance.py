@@ -19,7 +19,11 @@ class Allowance:
     """Begins to count when it is made."""
 
     def __init__(self, seconds: float, wall: float) -> None:
-        self._seconds, self._until = seconds, time.monotonic() + wall
+        self.seconds = seconds
+        """Of what is counted."""
+        self.wall = wall
+        """By the clock on the wall."""
+        self._until = time.monotonic() + wall
         self._own = time.process_time()
         self._actors: dict[int, float] = {}
         self._idle = 0.0
@@ -41,4 +45,4 @@ class Allowance:
     @property
     def left(self) -> float:
         """Seconds, of what is counted; 0 or less: it is used up, or the bound of the clock on the wall has come."""
-        return self._seconds - self.spent if time.monotonic() < self._until else 0.0
+        return self.seconds - self.spent if time.monotonic() < self._until else 0.0

@@ -14,6 +14,8 @@ from pairscope.lab.run import Descriptor, Object, Result
 from pairscope.lab.stage.actor import HIDDEN, NUMBERS_MAX
 from pairscope.lab.stage.confine import LIMITS
 
+PROCESSES_MAX, STEPS_MAX, DESCRIPTORS_MAX = 8, 100, 64
+"""Of a run: processes and threads together, and steps. Of a process: descriptors after a step."""
 FILE = LIMITS["FSIZE"]
 """Bytes of a file."""
 NUMBERS_USUAL = 1024

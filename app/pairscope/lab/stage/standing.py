@@ -3,9 +3,12 @@ never of a clock."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from pairscope.lab.calls import CALLS, MACHINE
 from pairscope.lab.probes import tasks
 from pairscope.lab.probes.tasks import Sample
+from pairscope.lab.reasons import Reason
 from pairscope.lab.stage.cast import Actor
 
 _RECEIVING = CALLS["recvmsg"].kernel[MACHINE].number
@@ -27,6 +30,40 @@ def stands(actor: Actor, sample: Sample | None = None) -> bool:
     sample = sample or where(actor)
     pending = actor.pending
     return _in_call(sample, pending.step.call, pending.first) if pending else _at_control(sample, actor.hidden)
+
+
+def unsettled(actors: Iterable[Actor]) -> tuple[Actor, Sample] | None:
+    """The first of them that still runs, and where it is; None: there is none."""
+    for actor in actors:
+        if actor.ended:
+            continue
+        sample = where(actor)
+        if not sample.stopped and not stands(actor, sample):
+            return actor, sample
+    return None
+
+
+def blocked(actors: Iterable[Actor]) -> str:
+    """Who is in a call that does not return, in words; empty: nobody."""
+    return ", ".join(
+        (Reason.BLOCKED_AND_STOPPED if stopped(actor) else Reason.BLOCKED).say(
+            who=actor.name, call=actor.pending.step.call
+        )
+        for actor in actors
+        if actor.pending and not actor.ended
+    )
+
+
+def deadlocked(actors: Iterable[Actor]) -> bool:
+    """Whether nobody who lives can take a step: then nothing could release those who are blocked."""
+    living = [actor for actor in actors if not actor.ended]
+    return any(actor.pending for actor in living) and all(actor.pending or stopped(actor) for actor in living)
+
+
+def foreseen(actors: Iterable[Actor]) -> bool:
+    """Whether the scenario expects each call that is blocked now to block."""
+    expectations = [actor.pending.step.expectation for actor in actors if actor.pending and not actor.ended]
+    return all(expectation is not None and expectation.first == "blocks" for expectation in expectations)
 
 
 def _in_call(sample: Sample, call: str, first: int | None) -> bool:
