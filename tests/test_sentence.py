@@ -13,12 +13,16 @@ from pathlib import Path
 import pytest
 
 from pairscope.cli import EPILOG
+from pairscope.lab.language import parse
+from pairscope.lab.model import ScenarioError
 from pairscope.sentence import listed, phrase, phrase_of
-from tests.words import extracted
+from tests.test_lab_language import MALFORMED
+from tests.words import Wide, extracted, wide
 
 KEPT = {
     EPILOG,
     *("pid %", "  %  % % inode % % % %  %%"),
+    "(% returns)",
     *("bold red", "bold %", "  % fd", "process % at %\n", "pairscope web: %(message)s"),
     "Object contains unknown field `%` - at `%`",
     *("systemctl start apache2", "systemctl start mariadb"),
@@ -67,11 +71,21 @@ def test_sentences_in_a_row_are_told_each() -> None:
     assert listed([phrase("the file"), "b"]).told(german, germans) == "die Datei, b"  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("text", [text for text, *_rest in MALFORMED])
+def test_what_is_wrong_with_a_scenario_is_told_in_another_language(text: str) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        parse(text)
+    told = caught.value.args[0].told(Wide().gettext, Wide().ngettext)
+    assert wide("expected") in told
+    assert not re.search(r"\b(the|that|expected|such|most|line|and|each|one of|what|makes)\b", told), told
+
+
 # ---- in the source
 
 ROOT = Path(__file__).parent.parent / "app" / "pairscope"
 SPOKEN = (
     *("stack/checks", "stack/check.py", "stack/scoreboard.py", "store/cursor.py", "cli"),
+    *("lab/language", "lab/model.py"),
     *("client/readiness.py", "config.py", "lab/exports/record.py"),
     *(f"store/filter/{name}.py" for name in ("conditions", "grammar", "values")),
 )

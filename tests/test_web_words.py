@@ -26,6 +26,8 @@ from pairscope.store.cursor import Changed, Known, Row, encode
 from pairscope.store.engine import engine
 from pairscope.web import sentences
 from pairscope.web.application import create_app
+from pairscope.web.lab import running
+from pairscope.web.problems import Problem
 from pairscope.web.recorded import translated
 from tests import hour
 from tests.plausible import History
@@ -382,3 +384,10 @@ def test_the_stack_is_english_for_programs_and_in_the_report_to_copy(client: Fla
     items = client.get("/api/v1/checks").get_json()["items"]
     assert all(text.isascii() for item in items for text in (item["title"], item["expected"], item["drift"]))
     assert "expected" in client.get("/stack/report.txt").text and client.get("/stack/report.txt").text.isascii()
+
+
+def test_what_is_wrong_with_a_scenario_is_told_in_the_language_of_the_page(site: Flask) -> None:
+    with site.test_request_context("/lab/edit"), pytest.raises(Problem) as caught:
+        running.check("p: raed a 1")
+    assert caught.value.description == f"1:4: raed; {wide('expected a system call, such as')} read"
+    assert caught.value.members["expected"] == "a system call, such as read", "a member is for programs"

@@ -4,6 +4,7 @@ that is none."""
 from __future__ import annotations
 
 from pairscope.lab.calls import CALLS
+from pairscope.sentence import phrase
 
 
 def _without_ours(names: list[str]) -> frozenset[str]:
@@ -104,7 +105,7 @@ def absent(word: str) -> tuple[str, str] | None:
     """What is wrong with a word where a call should stand, and what the lab has instead (empty: nothing); None: it is
     no call of Linux."""
     if word in LINUX:
-        return f"{word}, a system call that the lab does not have", INSTEAD.get(word, "")
+        return phrase("%(call)s, a system call that the lab does not have", call=word), INSTEAD.get(word, "")
     if word in INSTEAD or word in FUNCTIONS:
-        return f"{word}, a function of the C library", INSTEAD.get(word, "")
+        return phrase("%(call)s, a function of the C library", call=word), INSTEAD.get(word, "")
     return None

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from pairscope.sentence import phrase
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Position:
@@ -110,7 +112,15 @@ class ScenarioError(Exception):
     """The text is no scenario. str() is a sentence with the place in front, as compilers give it."""
 
     def __init__(self, place: Position, found: str, expected: str) -> None:
-        super().__init__(f"{place.line}:{place.column}: {found}; expected {expected}")
+        super().__init__(
+            phrase(
+                "%(line)s:%(column)s: %(found)s; expected %(expected)s",
+                line=place.line,
+                column=place.column,
+                found=found,
+                expected=expected,
+            )
+        )
         self.place = place
         self.found = found
         self.expected = expected

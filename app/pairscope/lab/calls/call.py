@@ -17,28 +17,31 @@ from pairscope.lab.calls.strace import Words as Words
 from pairscope.lab.calls.strace import plain_strace as plain_strace
 from pairscope.lab.constants import NUMBERS
 from pairscope.lab.model import Step
+from pairscope.sentence import phrase
 
 MACHINE = "x86_64" if platform.machine() == "x86_64" else "aarch64"
 Made = dict[str, Any]
 """What came of a call: ``value`` and ``errno`` as the C library gave them, and what it wrote into memory."""
 
-KINDS = {
-    "fd": "a descriptor's name, or a number",
-    "number": "a number or constants",
-    "flags": "constants joined by |, or a number",
-    "size": "a number of bytes, at most 1M",
-    "any": "a number, constants or a text",
-    "text": "a text",
-    "file": 'the name of a file in the scratch directory, such as "f", without a /',
-    "address": 'a file\'s name such as "s", an abstract one such as "\\0s", or "127.0.0.1:PORT" or "[::1]:PORT"',
-    "process": "a process's name",
-    "id": "a process's name, or a number",
-    "room": "a number of bytes, at most 1M, or NULL or BADPTR for its address",
-    "data": "a text, or NULL or BADPTR for its address",
-    "pointer": "NULL or BADPTR",
-    "handler": "SIG_DFL, SIG_IGN or HANDLER",
-    "signal": "the name of a signal",
-    "list": "a list in brackets",
+KINDS: dict[str, str] = {
+    "fd": phrase("a descriptor's name, or a number"),
+    "number": phrase("a number or constants"),
+    "flags": phrase("constants joined by |, or a number"),
+    "size": phrase("a number of bytes, at most 1M"),
+    "any": phrase("a number, constants or a text"),
+    "text": phrase("a text"),
+    "file": phrase('the name of a file in the scratch directory, such as "f", without a /'),
+    "address": phrase(
+        'a file\'s name such as "s", an abstract one such as "\\0s", or "127.0.0.1:PORT" or "[::1]:PORT"'
+    ),
+    "process": phrase("a process's name"),
+    "id": phrase("a process's name, or a number"),
+    "room": phrase("a number of bytes, at most 1M, or NULL or BADPTR for its address"),
+    "data": phrase("a text, or NULL or BADPTR for its address"),
+    "pointer": phrase("NULL or BADPTR"),
+    "handler": phrase("SIG_DFL, SIG_IGN or HANDLER"),
+    "signal": phrase("the name of a signal"),
+    "list": phrase("a list in brackets"),
 }
 """What an argument takes, in words. Calls add kinds of their own, of which only some numbers will do: CHOICES."""
 CHOICES: dict[str, tuple[str, ...]] = {}
@@ -59,8 +62,8 @@ class Argument:
         """What it takes, in words."""
         if not self.of:
             return KINDS[self.takes]
-        listed = f"a list in brackets, each {KINDS[self.of]}"
-        return listed if self.takes == "list" else f"{KINDS[self.takes]}; or {listed}"
+        listed = phrase("a list in brackets, each %(kind)s", kind=KINDS[self.of])
+        return listed if self.takes == "list" else phrase("%(one)s; or %(list)s", one=KINDS[self.takes], list=listed)
 
 
 def arguments_of(text: str) -> tuple[Argument, ...]:
@@ -174,7 +177,7 @@ class Call:
             if getattr(cls, piece, None) is None:
                 raise TypeError(f"{cls.__module__}: the call {cls.name} has no {piece}: {what}")
         for kind, choice in cls.choices.items():
-            KINDS[kind] = choice.words or "one of " + ", ".join(choice.names)
+            KINDS[kind] = choice.words or phrase("one of %(known)s", known=", ".join(choice.names))
             CHOICES[kind] = choice.names
             NUMBERS.update(choice.numbers)
         cls.arguments, cls.named = arguments_of(cls.takes), arguments_of(cls.takes_named)

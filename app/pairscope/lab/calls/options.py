@@ -36,6 +36,7 @@ from pairscope.lab.constants import NUMBERS
 from pairscope.lab.given import integer, narrow
 from pairscope.lab.model import Text
 from pairscope.lab.run import given
+from pairscope.sentence import phrase
 
 OPTIONS = tuple(
     name
@@ -105,7 +106,7 @@ class Setsockopt(Call):
     takes = "fd:fd level:level option:option value:any"
     choices = {
         "level": Choice(("SOL_SOCKET",), "SOL_SOCKET"),
-        "option": Choice(OPTIONS, "an option by its name, such as SO_PASSCRED"),
+        "option": Choice(OPTIONS, phrase("an option by its name, such as SO_PASSCRED")),
     }
     binds = "none"
     manual = "setsockopt(2)"

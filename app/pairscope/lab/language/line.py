@@ -7,6 +7,7 @@ from typing import NoReturn
 
 from pairscope.lab.language.tokens import Token, clip
 from pairscope.lab.model import Position, ScenarioError
+from pairscope.sentence import phrase
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,15}\Z")
 
@@ -57,14 +58,22 @@ class Line:
         """Refuses the next token. Raises ScenarioError."""
         raise ScenarioError(self.next.place, clip(self.next.text), expected)
 
-    def name(self, what: str) -> str:
-        """Takes a name. Raises ScenarioError, with `what` as that which was expected."""
+    def name(self, whole: str = phrase("a name"), what: str = phrase("a name")) -> str:
+        """Takes a name. Raises ScenarioError, with `whole` as that which was expected where no name stands, and `what`
+        where one stands in other letters."""
         token = self.next
         if token.kind not in ("word", "mixed", "constant"):
-            self.wrong(what)
+            self.wrong(whole)
         if token.kind != "word" or not _NAME.match(token.text):
             lower = re.sub(r"^[^a-z]+", "", token.text.lower())[:16]
-            example = f", such as {lower}" if lower else ""
-            less = what.partition(", as in")[0] if token.kind != "word" else "a name"
-            self.wrong(f"{less} of lower-case letters, digits and _, at most 16 characters{example}")
+            less = what if token.kind != "word" else phrase("a name")
+            if not lower:
+                self.wrong(phrase("%(what)s of lower-case letters, digits and _, at most 16 characters", what=less))
+            self.wrong(
+                phrase(
+                    "%(what)s of lower-case letters, digits and _, at most 16 characters, such as %(example)s",
+                    what=less,
+                    example=lower,
+                )
+            )
         return self.take().text

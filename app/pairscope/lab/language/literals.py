@@ -6,6 +6,7 @@ import re
 
 from pairscope.lab.language.tokens import Token, clip
 from pairscope.lab.model import Number, Position, ScenarioError
+from pairscope.sentence import phrase
 
 ESCAPES = {"n": 10, "t": 9, "r": 13, "a": 7, "b": 8, "f": 12, "v": 11, "\\": 92, '"': 34}
 _OCTAL = re.compile("[0-7]{1,3}")
@@ -18,13 +19,13 @@ def number(token: Token) -> Number:
     octal = digits.lstrip("-").startswith("0") and "x" not in digits and len(digits.lstrip("-")) > 1
     if octal and not set(digits) <= set("-01234567"):
         raise ScenarioError(
-            token.place, clip(token.text), "digits from 0 to 7: a number that begins with 0 is octal, as in C"
+            token.place, clip(token.text), phrase("digits from 0 to 7: a number that begins with 0 is octal, as in C")
         )
     # Not longer than 64 bits have digits: int() itself would refuse thousands of them in its own words.
     value = int(digits, 16 if "x" in digits else 8 if octal else 10) * _BIT[unit] if len(digits) < 26 else 1 << 64
     if not -(1 << 63) <= value < 1 << 64:
         raise ScenarioError(
-            token.place, clip(token.text), "a number of 64 bits, from -0x8000000000000000 to 0xffffffffffffffff"
+            token.place, clip(token.text), phrase("a number of 64 bits, from -0x8000000000000000 to 0xffffffffffffffff")
         )
     return Number(value, token.text)
 
@@ -33,7 +34,7 @@ def hexadecimal(token: Token) -> bytes:
     """The bytes of ``x"00ff"``. Raises ScenarioError."""
     digits = token.text[2:-1].replace(" ", "")
     if len(digits) % 2 or not re.fullmatch(r"[0-9A-Fa-f]*", digits):
-        raise ScenarioError(token.place, clip(token.text), 'pairs of hexadecimal digits, as in x"00ff"')
+        raise ScenarioError(token.place, clip(token.text), phrase('pairs of hexadecimal digits, as in x"00ff"'))
     return bytes.fromhex(digits)
 
 
@@ -48,7 +49,9 @@ def string(token: Token) -> bytes:
         if character != "\\":
             if not character.isprintable():
                 raise ScenarioError(
-                    place, f"the character {character!r}", r"printable text, or an escape such as \n or \x07"
+                    place,
+                    phrase("the character %(character)r", character=character),
+                    phrase("printable text, or an escape such as \\n or \\x07"),
                 )
             found += character.encode()
             position += 1
@@ -57,17 +60,23 @@ def string(token: Token) -> bytes:
         if escape == "x":
             digits = text[position + 2 : position + 4]
             if not re.fullmatch(r"[0-9A-Fa-f]{2}", digits):
-                raise ScenarioError(place, clip(text[position : position + 4]), r"two hexadecimal digits, as in \x07")
+                raise ScenarioError(
+                    place, clip(text[position : position + 4]), phrase("two hexadecimal digits, as in \\x07")
+                )
             found.append(int(digits, 16))
             position += 4
         elif octal := _OCTAL.match(text, position + 1):
             if int(octal.group(), 8) > 255:
-                raise ScenarioError(place, f"\\{octal.group()}", r"a byte: up to three octal digits, at most \377")
+                raise ScenarioError(
+                    place, f"\\{octal.group()}", phrase("a byte: up to three octal digits, at most \\377")
+                )
             found.append(int(octal.group(), 8))
             position = octal.end()
         elif escape in ESCAPES:
             found.append(ESCAPES[escape])
             position += 2
         else:
-            raise ScenarioError(place, f"\\{escape}", r"one of \n \t \r \0 \a \b \f \v \\ \" \xHH \OOO (octal)")
+            raise ScenarioError(
+                place, f"\\{escape}", phrase('one of \\n \\t \\r \\0 \\a \\b \\f \\v \\\\ \\" \\xHH \\OOO (octal)')
+            )
     return bytes(found)

@@ -8,6 +8,7 @@ from pairscope.lab.calls import CALLS
 from pairscope.lab.language.bounds import PROCESSES_MAX
 from pairscope.lab.language.line import Line
 from pairscope.lab.model import Position, ScenarioError, Step
+from pairscope.sentence import phrase
 
 
 class Names:
@@ -22,7 +23,9 @@ class Names:
             self._known[step.actor] = set()
         mine = self._known.get(step.actor)
         if mine is None:
-            raise ScenarioError(step.place, step.actor, "one of the processes so far: " + ", ".join(self._known))
+            raise ScenarioError(
+                step.place, step.actor, phrase("one of the processes so far: %(names)s", names=", ".join(self._known))
+            )
         for kind, name, place in line.used:
             self._require(name, self._known if kind == "process" else mine, step.actor, kind, place)
         for name, place in line.bound:
@@ -30,10 +33,12 @@ class Names:
                 mine.add(name)
                 continue
             if name in self._known:
-                raise ScenarioError(place, f"a second process {name}", "another name")
+                raise ScenarioError(place, phrase("a second process %(name)s", name=name), phrase("another name"))
             if len(self._known) == PROCESSES_MAX:
                 raise ScenarioError(
-                    place, f"process {PROCESSES_MAX + 1}", f"at most {PROCESSES_MAX} processes and threads"
+                    place,
+                    phrase("process %(number)s", number=PROCESSES_MAX + 1),
+                    phrase("at most %(most)s processes and threads", most=PROCESSES_MAX),
                 )
             self._known[name] = mine if step.call == "thread" else set(mine)
 
@@ -42,7 +47,8 @@ class Names:
         if name in known:
             return
         if kind == "process":
-            raise ScenarioError(place, name, "a process: " + ", ".join(known))
+            raise ScenarioError(place, name, phrase("a process: %(names)s", names=", ".join(known)))
+        none = phrase("it has named none yet")
         raise ScenarioError(
-            place, name, f"a descriptor of {actor}: " + (", ".join(sorted(known)) or "it has named none yet")
+            place, name, phrase("a descriptor of %(who)s: %(names)s", who=actor, names=", ".join(sorted(known)) or none)
         )

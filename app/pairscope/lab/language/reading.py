@@ -11,6 +11,7 @@ from pairscope.lab.language.names import Names
 from pairscope.lab.language.steps import take_step
 from pairscope.lab.language.tokens import tokens
 from pairscope.lab.model import Comment, Position, Scenario, ScenarioError, Step
+from pairscope.sentence import phrase
 
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 ABOUT = {"title": False, "notice": True, "man": False, "ask": False, "quirk": False}
@@ -20,7 +21,9 @@ ABOUT = {"title": False, "notice": True, "man": False, "ask": False, "quirk": Fa
 def parse(text: str) -> Scenario:
     """Reads a scenario. Raises ScenarioError."""
     if len(text) > TEXT_MAX:
-        raise ScenarioError(Position(1, 1), f"{len(text)} characters", f"at most {TEXT_MAX}")
+        raise ScenarioError(
+            Position(1, 1), phrase("%(count)s characters", count=len(text)), phrase("at most %(most)s", most=TEXT_MAX)
+        )
     about: list[tuple[str, str]] = []
     steps: list[Step] = []
     comments: list[tuple[str, int, int]] = []
@@ -30,7 +33,9 @@ def parse(text: str) -> Scenario:
         if control := _CONTROL.search(line):
             place = Position(number, control.start() + 1)
             raise ScenarioError(
-                place, f"the character {control.group()!r}", r"printable text, or an escape such as \n or \x07"
+                place,
+                phrase("the character %(character)r", character=control.group()),
+                phrase("printable text, or an escape such as \\n or \\x07"),
             )
         stripped = line.strip(" \t")
         if stripped.startswith("@"):
@@ -44,11 +49,17 @@ def parse(text: str) -> Scenario:
         reader = Line(found)
         step = dataclasses.replace(take_step(reader), comment=comment)
         if len(steps) == STEPS_MAX:
-            raise ScenarioError(step.place, f"step {STEPS_MAX + 1}", f"at most {STEPS_MAX} steps")
+            raise ScenarioError(
+                step.place,
+                phrase("step %(number)s", number=STEPS_MAX + 1),
+                phrase("at most %(most)s steps", most=STEPS_MAX),
+            )
         names.check(step, reader)
         steps.append(step)
     if not steps:
-        raise ScenarioError(Position(1, 1), "no step", "at least one, such as: parent: pipe2 0 -> out in")
+        raise ScenarioError(
+            Position(1, 1), phrase("no step"), phrase("at least one, such as: parent: pipe2 0 -> out in")
+        )
     return Scenario(
         tuple(about), tuple(steps),
         tuple(
@@ -64,7 +75,9 @@ def _comment(line: str, place: Position) -> str:
     for offset, character in enumerate(comment):
         if not character.isprintable() and character != "\t":
             raise ScenarioError(
-                Position(place.line, place.column + offset), f"the character {character!r}", "printable text"
+                Position(place.line, place.column + offset),
+                phrase("the character %(character)r", character=character),
+                phrase("printable text"),
             )
     return comment
 
@@ -72,14 +85,18 @@ def _comment(line: str, place: Position) -> str:
 def _about(line: str, place: Position, before: list[tuple[str, str]]) -> tuple[str, str]:
     word, _, said = line[1:].partition(" ")
     if word not in ABOUT:
-        raise ScenarioError(place, f"@{word}", "one of " + ", ".join(f"@{known}" for known in ABOUT))
+        raise ScenarioError(
+            place, f"@{word}", phrase("one of %(known)s", known=", ".join(f"@{known}" for known in ABOUT))
+        )
     for offset, character in enumerate(line):
         if not character.isprintable():
             raise ScenarioError(
-                Position(place.line, place.column + offset), f"the character {character!r}", "printable text"
+                Position(place.line, place.column + offset),
+                phrase("the character %(character)r", character=character),
+                phrase("printable text"),
             )
     if not said.strip():
-        raise ScenarioError(place, f"@{word} without a text", "a sentence after it")
+        raise ScenarioError(place, phrase("@%(word)s without a text", word=word), phrase("a sentence after it"))
     if not ABOUT[word] and any(word == other for other, _ in before):
-        raise ScenarioError(place, f"a second @{word}", "at most one")
+        raise ScenarioError(place, phrase("a second @%(word)s", word=word), phrase("at most one"))
     return word, said.strip()

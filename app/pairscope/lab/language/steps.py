@@ -13,6 +13,7 @@ from pairscope.lab.language.kinds import whole
 from pairscope.lab.language.line import Line
 from pairscope.lab.language.tokens import clip
 from pairscope.lab.model import Position, ScenarioError, Step, Value
+from pairscope.sentence import phrase
 
 _BINDS = {"none": 0, "one": 1, "two": 2, "process": 1}
 
@@ -22,16 +23,22 @@ def take_step(line: Line) -> Step:
     place = line.next.place
     first, after = line.next, line.following
     if first.text in CALLS and not (after.kind == "mark" and after.text == ":"):
-        line.wrong(f"the name of a process and a colon before the call, as in: p: {first.text}")
-    actor = line.name("the name of a process, as in: parent: fork -> child")
+        line.wrong(phrase("the name of a process and a colon before the call, as in: p: %(call)s", call=first.text))
+    actor = line.name(phrase("the name of a process, as in: parent: fork -> child"), phrase("the name of a process"))
     if not line.at(":") and line.next.text in CALLS:
-        line.wrong(f": between the process and its call, as in: {actor}: {line.next.text}")
+        line.wrong(
+            phrase(": between the process and its call, as in: %(actor)s: %(call)s", actor=actor, call=line.next.text)
+        )
     if not line.at(":"):
-        line.wrong(": after the name of the process, which has lower-case letters, digits and _ alone")
+        line.wrong(phrase(": after the name of the process, which has lower-case letters, digits and _ alone"))
     line.take()
     step = _returned(line, actor, place) if line.at("(") else _called(line, actor, place)
     if line.next.kind != "end":
-        line.wrong("the end of the line" if step.expectation else "=> and what is expected, or the end of the line")
+        line.wrong(
+            phrase("the end of the line")
+            if step.expectation
+            else phrase("=> and what is expected, or the end of the line")
+        )
     return step
 
 
@@ -42,7 +49,11 @@ def _returned(line: Line, actor: str, place: Position) -> Step:
             line.take()
     call = _known(line)
     if not call.blocks:
-        raise ScenarioError(line.last.place, f"{call.name}, which never blocks", "a call that may: " + _blocking())
+        raise ScenarioError(
+            line.last.place,
+            phrase("%(call)s, which never blocks", call=call.name),
+            phrase("a call that may: %(calls)s", calls=_blocking()),
+        )
     line.want("returns")
     line.want(")")
     binds, expectation = _binds(line, call), take_expectation(line, call)
@@ -63,31 +74,43 @@ def _called(line: Line, actor: str, place: Position) -> Step:
             argument = known.get(line.next.text)
             if argument is None:
                 line.wrong(
-                    f"one of {', '.join(known)} for {call.name}"
+                    phrase("one of %(known)s for %(call)s", known=", ".join(known), call=call.name)
                     if known
-                    else f"no named argument: {call.name} has none"
+                    else phrase("no named argument: %(call)s has none", call=call.name)
                 )
             if any(argument.name == name for name, _ in named):
-                line.wrong(f"each of {', '.join(known)} once")
+                line.wrong(phrase("each of %(known)s once", known=", ".join(known)))
             line.take()
             line.take()
             named_places.append(line.next.place)
             named.append((argument.name, take_argument(line, call.name, argument)))
         elif line.at("(") and not arguments and not named:
-            line.wrong(f"the arguments without parentheses and commas, as in: {call.name}{_enclosed(line)}")
+            line.wrong(
+                phrase(
+                    "the arguments without parentheses and commas, as in: %(call)s%(arguments)s",
+                    call=call.name,
+                    arguments=_enclosed(line),
+                )
+            )
         elif line.at(","):
-            line.wrong("a space and no comma between arguments")
+            line.wrong(phrase("a space and no comma between arguments"))
         elif len(arguments) < len(call.arguments):
             places.append(here)
             arguments.append(take_argument(line, call.name, call.arguments[len(arguments)]))
         else:
-            line.wrong(f"{_named(call)}, -> or => or the end of the line: {usage(call)}")
+            line.wrong(
+                phrase(
+                    "%(arguments)s, -> or => or the end of the line: %(usage)s",
+                    arguments=_named(call),
+                    usage=usage(call),
+                )
+            )
     for argument in call.arguments[len(arguments) :]:
         if not argument.optional:
-            line.wrong(f"{argument.name}, {argument.wanted}: {usage(call)}")
+            line.wrong(_missing(argument.name, argument.wanted, call))
     for argument in call.named:
         if not argument.optional and not any(argument.name == name for name, _ in named):
-            line.wrong(f"{argument.name}=, {argument.wanted}: {usage(call)}")
+            line.wrong(_missing(f"{argument.name}=", argument.wanted, call))
     agree(line, call, arguments, places)
     duplicates = not call.binds_for or whole(arguments[1]) in [NUMBERS[name] for name in call.binds_for]
     binds, expectation = _binds(line, call, duplicates), take_expectation(line, call)
@@ -113,16 +136,24 @@ def _known(line: Line) -> Call:
     if call is None:
         following = line.following
         if token.kind in ("word", "mixed", "constant") and following.text in ("=", ","):
-            line.wrong('the call first, and then -> and the names of what it makes, as in: open "f" O_RDWR -> fd')
+            line.wrong(
+                phrase('the call first, and then -> and the names of what it makes, as in: open "f" O_RDWR -> fd')
+            )
         if token.kind in ("word", "mixed") and (missing := absent(token.text)):
             found, instead = missing
             raise ScenarioError(
                 token.place,
                 found,
-                f"{instead}, which is here" if instead else "one of those that are here: " + ", ".join(CALLS),
+                phrase("%(call)s, which is here", call=instead)
+                if instead
+                else phrase("one of those that are here: %(calls)s", calls=", ".join(CALLS)),
             )
         near = difflib.get_close_matches(token.text.lower(), CALLS, 1) if token.kind != "mark" else []
-        line.wrong(f"a system call{f', such as {near[0]}' if near else ': one of ' + ', '.join(CALLS)}")
+        line.wrong(
+            phrase("a system call, such as %(call)s", call=near[0])
+            if near
+            else phrase("a system call: one of %(calls)s", calls=", ".join(CALLS))
+        )
     line.take()
     return call
 
@@ -130,23 +161,31 @@ def _known(line: Line) -> Call:
 def _binds(line: Line, call: Call, makes: bool = True) -> tuple[str, ...]:
     if not line.at("->"):
         if call.binds == "process":
-            line.wrong(f"-> and a name for what {call.name} makes")
+            line.wrong(phrase("-> and a name for what %(call)s makes", call=call.name))
         return ()
     arrow = line.take()
     if call.binds == "none" or not makes:
-        less = f", but for {' and '.join(call.binds_for)}," if call.binds_for else ""
-        raise ScenarioError(arrow.place, "->", f"no name: {call.name}{less} makes nothing that could have one")
+        none = phrase("no name: %(call)s makes nothing that could have one", call=call.name)
+        if call.binds_for:
+            none = phrase(
+                "no name: %(call)s, but for %(commands)s, makes nothing that could have one",
+                call=call.name,
+                commands=phrase(
+                    "%(others)s and %(last)s", others=", ".join(call.binds_for[:-1]), last=call.binds_for[-1]
+                ),
+            )
+        raise ScenarioError(arrow.place, "->", none)
     names: list[str] = []
     while line.next.kind in ("word", "mixed", "constant"):
         if line.next.text in names:
-            line.wrong("another name")
+            line.wrong(phrase("another name"))
         line.bound.append((line.next.text, line.next.place))
-        names.append(line.name("a name"))
+        names.append(line.name())
     if names and line.at(","):
-        line.wrong("a space and no comma between names, as in: -> sv0 sv1")
+        line.wrong(phrase("a space and no comma between names, as in: -> sv0 sv1"))
     wanted = _BINDS.get(call.binds)
     if not names or (wanted is not None and len(names) != wanted):
-        line.wrong({None: "a name for each descriptor", 1: "one name", 2: "two names"}[wanted])
+        line.wrong({None: phrase("a name for each descriptor"), 1: phrase("one name"), 2: phrase("two names")}[wanted])
     return tuple(names)
 
 
@@ -154,5 +193,9 @@ def _blocking() -> str:
     return ", ".join(call.name for call in CALLS.values() if call.blocks)
 
 
+def _missing(argument: str, wanted: str, call: Call) -> str:
+    return phrase("%(argument)s, %(wanted)s: %(usage)s", argument=argument, wanted=wanted, usage=usage(call))
+
+
 def _named(call: Call) -> str:
-    return ", ".join(f"{argument.name}=" for argument in call.named) or "no further argument"
+    return ", ".join(f"{argument.name}=" for argument in call.named) or phrase("no further argument")

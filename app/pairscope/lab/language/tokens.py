@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 
 from pairscope.lab.model import Position, ScenarioError
+from pairscope.sentence import phrase
 
 _TOKEN = re.compile(
     r"""(?P<space>[ \t]+) | (?P<comment>\#.*) | (?P<arrow>->) | (?P<expect>=>)
@@ -16,11 +17,13 @@ _TOKEN = re.compile(
 )
 
 _FOREIGN = {
-    "'": 'a text in double quotes, as in: "text"',
-    ";": "a name, a number or a text, or nothing: a step ends with its line",
-    "/": "a number, a text, a name or a constant; a comment begins with #",
-    "-": "a number after the minus, or a name of letters, digits and _; an errno has no minus, as in: => EAGAIN",
-    "+": "constants joined by |, as in: O_RDWR|O_CREAT",
+    "'": phrase('a text in double quotes, as in: "text"'),
+    ";": phrase("a name, a number or a text, or nothing: a step ends with its line"),
+    "/": phrase("a number, a text, a name or a constant; a comment begins with #"),
+    "-": phrase(
+        "a number after the minus, or a name of letters, digits and _; an errno has no minus, as in: => EAGAIN"
+    ),
+    "+": phrase("constants joined by |, as in: O_RDWR|O_CREAT"),
 }
 """Characters of other notations, and what stands for them here."""
 
@@ -41,8 +44,10 @@ def tokens(line: str, number: int) -> Iterable[Token]:
         match = _TOKEN.match(line, position)
         place = Position(number, position + 1)
         if match is None:
-            found = "a quote that is not closed" if line[position] == '"' else f"the character {line[position]!r}"
-            usual = "a name, a constant, a number, a text in double quotes or one of : = | * , [ ] ( ) -> =>"
+            found = phrase("the character %(character)r", character=line[position])
+            if line[position] == '"':
+                found = phrase("a quote that is not closed")
+            usual = phrase("a name, a constant, a number, a text in double quotes or one of : = | * , [ ] ( ) -> =>")
             raise ScenarioError(place, found, _FOREIGN.get(line[position], usual))
         kind = match.lastgroup or ""
         if kind == "comment":
@@ -50,7 +55,7 @@ def tokens(line: str, number: int) -> Iterable[Token]:
         position = match.end()
         if kind != "space":
             yield Token(kind, match.group(), place)
-    yield Token("end", "the end of the line", Position(number, position + 1))
+    yield Token("end", phrase("the end of the line"), Position(number, position + 1))
 
 
 def clip(text: str) -> str:

@@ -10,6 +10,7 @@ from pairscope.lab.language import literals
 from pairscope.lab.language.bounds import BYTES_MAX, LIST_MAX
 from pairscope.lab.language.line import Line
 from pairscope.lab.model import Constants, Items, Name, Position, ScenarioError, Text, Value
+from pairscope.sentence import phrase
 
 
 def take_value(line: Line, inside: bool = False) -> Value:
@@ -24,22 +25,30 @@ def take_value(line: Line, inside: bool = False) -> Value:
         if line.at("*"):
             line.take()
             if line.next.kind != "number":
-                line.wrong("how often the text is repeated, a number")
+                line.wrong(phrase("how often the text is repeated, a number"))
             times = literals.number(line.next).value
             if not 1 <= times <= BYTES_MAX:
-                line.wrong(f"a number from 1 to {BYTES_MAX}")
+                line.wrong(phrase("a number from 1 to %(most)s", most=BYTES_MAX))
             line.take()
         data = literals.hexadecimal(token) if token.kind == "hex" else literals.string(token)
         if len(data) * times > BYTES_MAX:
-            raise ScenarioError(token.place, f"{len(data) * times} bytes", f"at most {BYTES_MAX}")
+            raise ScenarioError(
+                token.place,
+                phrase("%(count)s bytes", count=len(data) * times),
+                phrase("at most %(most)s", most=BYTES_MAX),
+            )
         return Text(data, times, token.kind == "hex")
     if token.kind in ("constant", "mixed"):
         return Constants(tuple(_constants(line)))
     if token.kind == "word":
-        return Name(line.name("a name"))
+        return Name(line.name())
     if line.at("[") and not inside:
         return take_list(line)[0]
-    line.wrong("a number, a constant, a name, a text in double quotes" + ("" if inside else " or a list in brackets"))
+    line.wrong(
+        phrase("a number, a constant, a name, a text in double quotes")
+        if inside
+        else phrase("a number, a constant, a name, a text in double quotes or a list in brackets")
+    )
 
 
 def take_list(line: Line) -> tuple[Items, list[Position]]:
@@ -53,15 +62,15 @@ def take_list(line: Line) -> tuple[Items, list[Position]]:
         if line.at(","):
             line.take()
         elif line.next.kind == "end":
-            line.wrong("] at the end of the list")
+            line.wrong(phrase("] at the end of the list"))
     line.take()
     if values and line.at("*"):
         line.take()
         if line.next.kind != "number":
-            line.wrong("how often the list is repeated, a number")
+            line.wrong(phrase("how often the list is repeated, a number"))
         times = literals.number(line.next).value
         if not 1 <= times <= LIST_MAX // len(values):
-            line.wrong(f"a number from 1 to {LIST_MAX // len(values)}")
+            line.wrong(phrase("a number from 1 to %(most)s", most=LIST_MAX // len(values)))
         line.take()
         values, positions = values * times, positions * times
     return Items(tuple(values)), positions
@@ -75,9 +84,9 @@ def _constants(line: Line) -> Iterable[str]:
                 token.text.upper(), [name for name in NUMBERS if name[0] == token.text[0].upper()], 1
             )
             line.wrong(
-                "a constant of the C headers"
-                + (f", such as {near[0]}" if near else "")
-                + "; names have lower-case letters"
+                phrase("a constant of the C headers, such as %(name)s; names have lower-case letters", name=near[0])
+                if near
+                else phrase("a constant of the C headers; names have lower-case letters")
             )
         yield line.take().text
         if not line.at("|"):

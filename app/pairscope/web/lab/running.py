@@ -53,7 +53,7 @@ def check(text: str) -> None:
     except ScenarioError as error:
         raise Problem(
             "wrong-scenario",
-            str(error),
+            translated(error.args[0]),
             line=error.place.line,
             column=error.place.column,
             found=error.found,
