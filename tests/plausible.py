@@ -449,6 +449,7 @@ def settings_in(directory: Path, **more: Any) -> Settings:
         "run": directory / "run",
         "operator_token": "operator-token",
         "source": "test",
+        "public_outputs": True,
     }
     return Settings(**usual | more)
 

@@ -224,6 +224,12 @@ def box(guest: Machine, site: Site) -> str:
     expect(rows, "a job is submitted from outside, and MariaDB's own client counts its messages")
     run_ = site.get("/api/v1/lab/runs", {"scenario": "parent-and-child"})
     expect(run_["verdict"] == "held", "a scenario of the lab holds")
+    shown = site.get(f"/api/v1/jobs/{job}")
+    expect(
+        shown["state"] == "done" and "name" in shown["withheld"] and not {"name", "result"} & set(shown),
+        "a stranger sees the job, and neither its file's name nor what it found",
+    )
+    expect(site.get(f"/api/v1/jobs/{job}", token=token)["name"] == "fresh.txt", "an operator does")
     users = set(
         guest.run(
             "ps -eo user:20,args | grep -E 'wsgi:web|pairscope\\.(pool|lab|recorder)' | grep -v grep | cut -d' ' -f1"
@@ -234,6 +240,39 @@ def box(guest: Machine, site: Site) -> str:
         "web, pool and lab run as users of their own, and nothing of it as root",
     )
     return token
+
+
+def chosen(guest: Machine, site: Site, token: str) -> None:
+    """What a box chooses is what it does, also after the next provisioning; what is wrong there is told."""
+    file = "/etc/pairscope/box.toml"
+    guest.run(
+        f"cp {file} /root/box.toml && printf 'public_outputs = true\nhistory_rows = 5000\nstop_grace = 2\n' >> {file}"
+    )
+    expect(provision(guest) >= 1, "choices in box.toml: provisioning writes the settings anew")
+    until("the box is ready", lambda: site.get("/readyz")["ready"])
+    job = site.submit(token)
+    until("its row stands", lambda: site.get(f"/api/v1/jobs/{job}")["state"] == "done")
+    expect(site.get(f"/api/v1/jobs/{job}")["name"] == "fresh.txt", "public_outputs shows a stranger the file's name")
+    told = guest.run("grep -h -e history_rows -e stop_grace /etc/pairscope/pool.toml").split("\n")
+    expect("history_rows = 5000" in told and "stop_grace = 2" in told, "the pool runs with what was chosen")
+    expect(provision(guest) == 0, "a second run changes nothing: the choices stay")
+    guest.run(f"echo 'prefix = \"nowhere/\"' >> {file}")
+    said = guest.attempt(f"{CHECKOUT}/deploy/provision.sh")
+    expect(
+        said.returncode == 1 and "prefix is 'nowhere/'; expected a path such as /pairscope" in said.stdout,
+        "a choice that is wrong is told with what was expected",
+    )
+    expect(site.get("/readyz")["ready"], "and the box goes on as it was")
+    guest.run(f"mv /root/box.toml {file} && sed -i 's/^port.*/&\naddress = \"127.0.0.1\"/' {file}")
+    provision(guest)
+    listens = until(
+        "Apache listens on the loopback alone", lambda: "127.0.0.1:8080" in guest.run("ss -Hltn sport = :8080")
+    )
+    expect(listens and "*:8080" not in guest.run("ss -Hltn sport = :8080"), "address chooses where the site listens")
+    guest.run(f"sed -i /^address/d {file}")
+    provision(guest)
+    until("the box answers from outside again", lambda: site.get("/readyz")["ready"])
+    expect(True, "without it the site listens everywhere again")
 
 
 def breakage(guest: Machine, site: Site, token: str) -> None:
@@ -486,8 +525,8 @@ def older(guest: Machine, site: Site, commit: str) -> None:
         """The old job and the old run, as they are told."""
         of_run = f"/api/v1/lab/runs/{run_['id']}"
         return {
-            "the old job": site.get(f"/api/v1/jobs/{jobs[0]}"),
-            "its messages": site.get(f"/api/v1/messages?q=job:{jobs[0]}")["items"],
+            "the old job": site.get(f"/api/v1/jobs/{jobs[0]}", token=token),
+            "its messages": site.get(f"/api/v1/messages?q=job:{jobs[0]}", token=token)["items"],
             "the old run of the lab, with its steps": site.get(of_run),
             "its program in C": guest.run(f"curl -fsS {site.address}{of_run}/export/c"),
         }
@@ -523,7 +562,7 @@ def older(guest: Machine, site: Site, commit: str) -> None:
     expect(not names.strip(), f"and no file of the system names the package of then {names}")
     expect(provision(guest) == 0, "a second run changes nothing")
     until("the job of the old journal has its row", recorded)
-    kept = site.get(f"/api/v1/jobs/{jobs[1]}")
+    kept = site.get(f"/api/v1/jobs/{jobs[1]}", token=token)
     expect(
         kept["state"] == "done" and kept["result"],
         "the job that only the old journal had is in the record, with its result",
@@ -620,6 +659,7 @@ def main(arguments: list[str]) -> int:
                 until("the box is ready", lambda: site.get("/readyz")["ready"])
                 expect(provision(guest) == 0, "a second run changes nothing, and says so")
                 token = box(guest, site)
+                chosen(guest, site, token)
                 breakage(guest, site, token)
                 upgrade(guest, site, token)
                 gone(guest)

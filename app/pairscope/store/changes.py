@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from pairscope.store import cursor as cursors
 from pairscope.store import walk as walks
+from pairscope.store import withheld
 from pairscope.store.cursor import Changed, Key, Known
 from pairscope.store.filter import Filter
 from pairscope.store.models import Position
@@ -38,6 +39,7 @@ def changes(session: Session, table: str, filter: Filter | None, cursor: str, li
 
     Each row comes as it is now, so one that changed twice may come once. A node that the cursor does not name is new.
     """
+    withheld.refuse(session, filter or Filter("", table))
     listing = LISTINGS[table]
     known = dict(cursors.known(cursor, table, listing.change_types))
     rows: list[Any] = []
@@ -61,6 +63,7 @@ def still(session: Session, table: str, filter: Filter, rows: Sequence[Key]) -> 
 
     A message shown for ``state:sent`` is no longer sent when it is received; :func:`changes` tells only what fits.
     """
+    withheld.refuse(session, filter)
     model: Any = LISTINGS[table].model
     key = tuple(model.__mapper__.primary_key)
     if not rows:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import Column, Index, LargeBinary, Table, UniqueConstraint, func, select, text, tuple_
@@ -196,9 +196,12 @@ def find(name: str) -> tuple[str, Table] | None:
     return None
 
 
-def rows(session: Session, table: Table, before: str | None, limit: int) -> RowsPage:
-    """The page of rows before a cursor, by the primary key downwards. Raises CursorError."""
-    columns = [column for column in table.columns if (table.name, column.name) not in HIDDEN]
+def rows(session: Session, table: Table, before: str | None, limit: int, hidden: Collection[str] = ()) -> RowsPage:
+    """The page of rows before a cursor, by the primary key downwards, without the columns `hidden`. Raises
+    CursorError."""
+    columns = [
+        column for column in table.columns if (table.name, column.name) not in HIDDEN and column.name not in hidden
+    ]
     keys = list(table.primary_key)
     query = (
         select(*(_shown(column) for column in columns), *keys).order_by(*(key.desc() for key in keys)).limit(limit + 1)

@@ -46,6 +46,8 @@ class History(DeclarativeBase):
 
     unreadable: ClassVar[Mapping[str, str]] = MappingProxyType({})
     """By column, why its value cannot be shown."""
+    withheld: ClassVar[frozenset[str]] = frozenset()
+    """Columns whose value is shown after a login only: pairscope.store.withheld."""
 
 
 class Own(DeclarativeBase):

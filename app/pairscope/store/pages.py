@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from pairscope.ipc.identity import time_of
 from pairscope.store import cursor as cursors
+from pairscope.store import withheld
 from pairscope.store.filter import Filter
 from pairscope.store.walk import LISTINGS, beyond, by_index, directed, edge, end_of_search, order_of
 
@@ -53,6 +54,7 @@ def page(
     is searched for on and on, BOUND rows at a time, until the page is full or PATIENCE is over.
     """
     filter = filter or Filter("", table)
+    withheld.refuse(session, filter)
     until = time.monotonic() + PATIENCE
     found = _slice(session, table, filter, before, after, limit)
     while filter.bounded and after is None and found.older and len(found.rows) < limit and time.monotonic() < until:

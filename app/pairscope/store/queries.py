@@ -5,6 +5,9 @@ hundred million rows as with a thousand. A `session` is one of SQLAlchemy's over
 rows are instances of pairscope.store.models and stay usable when it is closed.
 
 Pages stand in :mod:`pairscope.store.pages`, what follows them in :mod:`pairscope.store.changes`; ask for both here.
+
+A filter that looks into what the session withholds is refused with FilterError (pairscope.store.withheld).
+
 To follow a page without missing anything, take :func:`live_cursor` first and the page after it: a row that changes in
 between is then told once more.
 """

@@ -49,7 +49,9 @@ def output(job: int, inline: tuple[str, ...] = ()) -> BaseResponse:
         response.content_length = found.size
         response.make_conditional(request.environ, accept_ranges=True, complete_length=found.size)
         response.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
-        response.headers["Cache-Control"] = "private, max-age=600" if shown else "no-store"
+        # A picture that needs a login is not shown again after a logout.
+        keeps = shown and reach.settings().public_outputs
+        response.headers["Cache-Control"] = "private, max-age=600" if keeps else "no-store"
         return response
     except BaseException:
         file.close()

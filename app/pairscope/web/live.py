@@ -49,7 +49,8 @@ def strip_alone() -> Any:
 
 @blueprint.after_request
 def _clock(response: Response) -> Response:
-    """What this machine's clock says, in ms since 1970: the page tells ages by it."""
+    """What this machine's clock says, in ms since 1970: the page tells ages by it. Nobody keeps an answer."""
+    response.headers.setdefault("Cache-Control", "no-store")
     response.headers["Pairscope-Clock"] = str(time.time_ns() // 1_000_000)
     return response
 

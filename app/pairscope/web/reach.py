@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -18,6 +19,7 @@ from pairscope.config import Settings
 from pairscope.pool import snapshot as snapshots
 from pairscope.store import errors
 from pairscope.store.engine import Away, engine
+from pairscope.store.withheld import withhold
 
 
 class Reach:
@@ -30,6 +32,8 @@ class Reach:
         self._away: dict[object, Away] = {}
         self.client = Client(settings, role="web")
         """Gives each thread a pair of its own."""
+        self.may_see: Callable[[], bool] = lambda: False
+        """Whether who asks may see what history withholds from strangers; pairscope.web.access knows."""
 
     def engine(self, url: str, *, read_only: bool) -> Engine:
         """The one engine of a database; reading history and writing web's own tables are different users of it, and of
@@ -59,8 +63,14 @@ def settings() -> Settings:
 
 
 def history() -> Session:
-    """A session on history for this request; SELECT only. Closed when the request ends."""
-    return _session("history", settings().history_url, read_only=True)
+    """A session on history for this request; SELECT only. Closed when the request ends. For a stranger it withholds
+    what needs a login: pairscope.store.withheld."""
+    if "history" in g:
+        return g.history
+    session = _session("history", settings().history_url, read_only=True)
+    if not _reach().may_see():
+        withhold(session)
+    return session
 
 
 def own() -> Session:

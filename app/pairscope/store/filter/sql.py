@@ -8,6 +8,7 @@ by their transfers. Any other is looked for among :data:`pairscope.store.walk.BO
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, false, func, not_, or_
@@ -43,6 +44,8 @@ class Filter:
     them."""
     bounded: bool = False
     """True: a page comes from at most walk.BOUND rows, newest first; its `older` cursor continues behind them."""
+    reads: Mapping[str, int] = dataclasses.field(default_factory=dict, compare=False)
+    """Each column that somebody's term looks into, and where that term stands."""
 
 
 def parse(text: str, table: str) -> Filter:
@@ -54,7 +57,10 @@ def parse(text: str, table: str) -> Filter:
     """Terms that neither an index nor the order of the page serves."""
     carried = 0
     """Descriptors that a message must carry at least."""
+    reads: dict[str, int] = {}
     for condition in read(text, table):
+        if condition.term:
+            reads |= dict.fromkeys(tree.columns(condition.says), condition.term.column)
         made = _sql(condition.says, MODELS[table])
         field = condition.field
         if field and field.index and condition.one_value and field.name not in exact:
@@ -67,17 +73,19 @@ def parse(text: str, table: str) -> Filter:
             made = _searched(made, condition, table)
         conditions.append(made)
     if table == "workers":
-        return Filter(text, table, tuple(conditions))
+        return Filter(text, table, tuple(conditions), reads=reads)
     served = next((name for name in _FIRST if name in exact), "")
     if not served and carried:
         # A message with k descriptors has a transfer at position k - 1. Of one position behind the first, many
         # transfers may have none.
-        return Filter(text, table, tuple(conditions), descriptor=carried - 1, bounded=searched > 0 or carried > 1)
+        return Filter(
+            text, table, tuple(conditions), descriptor=carried - 1, bounded=searched > 0 or carried > 1, reads=reads
+        )
     if not served:
-        return Filter(text, table, tuple(conditions), bounded=searched > 0)
+        return Filter(text, table, tuple(conditions), bounded=searched > 0, reads=reads)
     searched += carried > 0
     bounded = served not in _FEW and (searched > 0 or len(exact) > 1)
-    return Filter(text, table, tuple(conditions), exact[served], indexes[served], bounded=bounded)
+    return Filter(text, table, tuple(conditions), exact[served], indexes[served], bounded=bounded, reads=reads)
 
 
 def _least_fds(term: Term) -> tuple[int, bool]:

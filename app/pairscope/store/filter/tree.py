@@ -74,3 +74,13 @@ class Any:
 
 
 Node = Compare | Contains | Begins | Among | Known | Set | Not | All | Any
+
+
+def columns(node: Node) -> set[str]:
+    """Every column that the node looks into."""
+    match node:
+        case Not():
+            return columns(node.of)
+        case All() | Any():
+            return set().union(*map(columns, node.of))
+    return {node.column}

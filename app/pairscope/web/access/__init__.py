@@ -1,7 +1,7 @@
 """Who may do what: reading is open unless the settings say otherwise; whatever changes something needs an operator.
 
 An operator has a token (tokens.py). A program sends it as ``Authorization: Bearer``; a person trades it for a login
-session (operator.py, login.py). Every view says who may call it with one of four decorators, and checks it itself
+session (operator.py, login.py). Every view says who may call it with one of five decorators, and checks it itself
 (rules.py). This file holds what other parts use of it.
 """
 
@@ -15,12 +15,13 @@ from pairscope.web.access.attempts import Attempts
 from pairscope.web.access.headers import CONTENT_SECURITY_POLICY, finish, strange_host
 from pairscope.web.access.key import COOKIE, cookie_name, secret_key
 from pairscope.web.access.login import blueprint, local
-from pairscope.web.access.operator import SESSION_HOURS, is_operator
+from pairscope.web.access.operator import SESSION_HOURS, is_operator, may_see
 from pairscope.web.access.rules import (
     csrf,
     here,
     open_to_all,
     operator_required,
+    outputs_required,
     reader_required,
     same_site_only,
     visitor_allowed,
@@ -36,8 +37,10 @@ __all__ = [
     "here",
     "is_operator",
     "local",
+    "may_see",
     "open_to_all",
     "operator_required",
+    "outputs_required",
     "reader_required",
     "register",
     "revoke_token",
@@ -50,6 +53,7 @@ def register(app: Flask) -> None:
     """Gives the application its key, its cookies, its headers and the way in."""
     settings: Settings = app.extensions["pairscope"].settings
     app.extensions["access"] = Kept()
+    app.extensions["pairscope"].may_see = may_see
     app.secret_key = secret_key(settings)
     app.config.update(
         SESSION_COOKIE_NAME=cookie_name(settings),
@@ -66,5 +70,5 @@ def register(app: Flask) -> None:
     app.register_error_handler(SecurityError, strange_host)
     app.before_request(same_site_only)
     app.after_request(finish)
-    app.context_processor(lambda: {"is_operator": is_operator, "here": here})
+    app.context_processor(lambda: {"is_operator": is_operator, "may_see": may_see, "here": here})
     app.register_blueprint(blueprint)

@@ -47,6 +47,12 @@ def is_operator() -> bool:
         return False
 
 
+def may_see() -> bool:
+    """True if this request may see payloads, names of files and outputs: an operator's, or anybody's if they are
+    public."""
+    return reach.settings().public_outputs or is_operator()
+
+
 def is_bearer() -> bool:
     """No browser sends a bearer token by itself; Basic, as Apache may ask for it, it does."""
     return request.authorization is not None and request.authorization.type == "bearer"

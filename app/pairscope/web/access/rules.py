@@ -1,4 +1,4 @@
-"""What a view says of itself: who may call it. Each of the four decorators checks it where it stands."""
+"""What a view says of itself: who may call it. Each of the five decorators checks it where it stands."""
 
 from __future__ import annotations
 
@@ -65,6 +65,27 @@ def reader_required(view: View) -> View:
 
     checked.reach = "reader"  # type: ignore[attr-defined]
     return checked  # type: ignore[return-value]
+
+
+def outputs_required(view: View) -> View:
+    """Whoever may read and may see outputs may call the view: operators, and everybody if ``public_outputs`` is on."""
+
+    @functools.wraps(view)
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        if not reach.settings().public_outputs and operator() is None:
+            if not problems.wanted() and request.method in ("GET", "HEAD"):
+                return redirect(url_for("access.login", next=here()))
+            raise Problem(
+                "login-needed",
+                _(
+                    "What a job made is shown after a login only here: send an Authorization header with a bearer "
+                    "token, or log in."
+                ),
+                headers={"WWW-Authenticate": 'Bearer realm="pairscope"'},
+            )
+        return view(*args, **kwargs)
+
+    return reader_required(checked)  # type: ignore[return-value]
 
 
 def visitor_allowed(view: View) -> View:

@@ -23,14 +23,9 @@ def listed(table: str, arguments: dict[str, Any], show: Callable[[Any], Any] = l
     before, after = arguments.get("before"), arguments.get("after")
     if before is not None and after is not None:
         raise Problem("bad-request", "Both before and after were given; expected one of them.")
-    try:
-        wanted = parse(arguments["q"], table)
-    except FilterError as error:
-        raise Problem(
-            "wrong-query", f"{error} (at character {error.column + 1} of q)", column=error.column + 1
-        ) from None
     history = reach.history()
     try:
+        wanted = parse(arguments["q"], table)
         following: str | None
         live = queries.live_cursor(history)  # first: a row that changes from here on is told again
         if after is not None and cursors.follows_changes(after):
@@ -39,6 +34,10 @@ def listed(table: str, arguments: dict[str, Any], show: Callable[[Any], Any] = l
         else:
             page = queries.page(history, table, wanted, before=before, after=after, limit=arguments["limit"])
             rows, following = page.rows, page.older if after is None else page.newer
+    except FilterError as error:
+        raise Problem(
+            "wrong-query", f"{error} (at character {error.column + 1} of q)", column=error.column + 1
+        ) from None
     except CursorError as error:
         raise Problem("wrong-cursor", f"{str(error)[:1].upper()}{str(error)[1:]}.") from None
     return {"items": [show(row) for row in rows], "next": following, "live": live}

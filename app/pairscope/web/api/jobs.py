@@ -14,7 +14,7 @@ from pairscope.ipc.payloads import Answer, JobSpec
 from pairscope.ipc.vocabulary import LAB
 from pairscope.store import queries
 from pairscope.web import download, problems, reach, unknown
-from pairscope.web.access import operator_required, reader_required
+from pairscope.web.access import may_see, operator_required, outputs_required, reader_required
 from pairscope.web.api.arguments import JobArguments, WaitArguments, list_arguments
 from pairscope.web.api.history import listed
 from pairscope.web.api.routes import blueprint, number
@@ -114,8 +114,8 @@ def cancel(job: str) -> dict[str, str]:
 
 
 @blueprint.get("/jobs/<string:job>/output")
-@reader_required
-@blueprint.doc(summary="Download what a job made")
+@outputs_required
+@blueprint.doc(summary="Download what a job made", security=[{}, *OPERATOR])
 @blueprint.response(200, {"type": "string", "format": "binary"}, content_type="application/octet-stream")
 def output(job: str) -> Any:
     """The supervisor hands over a descriptor of the output; its bytes are streamed from there. Takes a Range."""
@@ -154,7 +154,11 @@ def _job(identity: int) -> Any:
         raise Problem("undecided", words, headers={"Retry-After": "2"}) from None
     if known.known:
         body = _recording(identity, known.kind)
-        body |= {"pool_state": known.state or None, "result": known.result or None, "reason": known.reason}
+        told = {"result": known.result or None, "reason": known.reason}
+        hidden = [] if known.kind == LAB or may_see() else sorted(name for name, value in told.items() if value)
+        body |= {"pool_state": known.state or None, **told}
+        if hidden:
+            body = {name: value for name, value in body.items() if name not in hidden} | {"withheld": hidden}
         if known.output:
             body["output"] = _output(identity, known.output, known.kind)
         return body

@@ -49,8 +49,12 @@ def _ends(row: Message | Transfer) -> dict[str, Any]:
 
 
 def _columns(row: Any) -> dict[str, Any]:
-    shown = {column.key: getattr(row, column.key) for column in row.__table__.columns}
-    return shown | {"unreadable": dict(row.unreadable)} if row.unreadable else shown
+    shown = {column.key: getattr(row, column.key) for column in row.__table__.columns if column.key not in row.withheld}
+    if row.unreadable:
+        shown["unreadable"] = dict(row.unreadable)
+    if row.withheld:
+        shown["withheld"] = sorted(row.withheld)
+    return shown
 
 
 class Row(Part):
@@ -60,6 +64,13 @@ class Row(Part):
         keys=fields.String(),
         values=fields.String(),
         **about("By field, why what is recorded there cannot be shown; not there: all can."),
+    )
+    withheld = fields.List(
+        fields.String(),
+        **about(
+            "Fields that are left out because they are shown to operators only; not there: none is. The setting "
+            "public_outputs shows them to everybody."
+        ),
     )
 
 
@@ -178,10 +189,12 @@ class JobShape(Row):
             return row
         shown = _columns(row)
         shown["client"] = {"role": row.client_role, "serial": row.client_serial, "pid": row.client_pid}
-        shown["result"] = told(row.result) if row.result else None
+        if "result" not in row.withheld:
+            shown["result"] = told(row.result) if row.result else None
         shown["pool_state"] = None
         shown["output"] = None
-        if row.output_name:
+        unnamed = "output_name" in row.withheld
+        if row.output_name or unnamed:
             shown["output"] = {
                 "size": row.output,
                 "media": row.output_media,
@@ -191,6 +204,9 @@ class JobShape(Row):
                 "gone_reason": row.gone_reason,
                 "address": output_address(row.id),
             }
+        if unnamed:  # that there is one is open, and its size
+            del shown["output"]["name"]
+            shown["withheld"] = ["output.name" if name == "output_name" else name for name in shown["withheld"]]
         return shown
 
 

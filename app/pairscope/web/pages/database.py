@@ -8,10 +8,10 @@ from typing import Any
 from flask import render_template, request, url_for
 from flask_babel import gettext as _
 
-from pairscope.store import inventory
+from pairscope.store import inventory, withheld
 from pairscope.store.cursor import CursorError
 from pairscope.web import reach
-from pairscope.web.access import is_operator, reader_required
+from pairscope.web.access import is_operator, may_see, reader_required
 from pairscope.web.pages.routes import blueprint
 from pairscope.web.problems import Problem
 from pairscope.web.recorded import translated
@@ -77,8 +77,9 @@ def table(name: str) -> Any:
     if name in FOR_OPERATORS and not is_operator():
         raise Problem("login-needed", _("The rows of %(name)s are for operators.", name=name))
     session = reach.history() if line == "history" else reach.own()
+    hidden = () if may_see() else withheld.COLUMNS.get(name, ())
     try:
-        page = inventory.rows(session, defined, request.args.get("before"), PAGE)
+        page = inventory.rows(session, defined, request.args.get("before"), PAGE, hidden)
     except CursorError as error:
         raise Problem("wrong-cursor", translated(error.args[0])) from None
     return render_template(
@@ -88,6 +89,7 @@ def table(name: str) -> Any:
         description=inventory.DESCRIPTIONS.get(name, ""),
         columns=page.columns,
         rows=[[cell(column, value) for column, value in zip(page.columns, row)] for row in page.rows],
+        hidden=hidden,
         older=url_for("pages.table", name=name, before=page.older) if page.older else None,
         first=bool(request.args.get("before")),
         section="pages.database",

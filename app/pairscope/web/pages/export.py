@@ -37,6 +37,8 @@ SLICE = 1000
 """Rows that are in memory at once."""
 BLOCK = 256 * 1024
 """Bytes that are sent at once."""
+WITHHELD = "withheld: log in to see"
+"""What stands in the place of a value that is shown to operators only."""
 MEDIA = {"csv": "text/csv; charset=utf-8", "jsonl": "application/jsonl; charset=utf-8"}
 
 blueprint = Blueprint("export", __name__)
@@ -119,6 +121,9 @@ def _values(row: Any, table: Table) -> list[Any]:
     """What stands in each field, or that it cannot be shown."""
     found = []
     for name, value in table.fields:
+        if name in row.withheld:
+            found.append(WITHHELD)
+            continue
         why = row.unreadable.get(name.removesuffix("_ns"), "")
         try:
             found.append(value(row) if not why else f"cannot be shown: {why}")

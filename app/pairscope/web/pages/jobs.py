@@ -14,7 +14,7 @@ from pairscope.ipc.vocabulary import LAB
 from pairscope.store import queries, runs
 from pairscope.store.models import Job
 from pairscope.web import access, download, payload, reach, timeline, unknown
-from pairscope.web.access import operator_required, reader_required
+from pairscope.web.access import operator_required, outputs_required, reader_required
 from pairscope.web.drawing import job as drawing
 from pairscope.web.pages.routes import blueprint
 from pairscope.web.problems import Problem
@@ -156,7 +156,7 @@ def story(id: int) -> dict[str, Any]:
         "way": way,
         "later": timeline.trace(later, transfers),
         "files": list(timeline.descriptors(way).values()),
-        "drawing": drawn(drawing.draw, way, found.kind, found.name),
+        "drawing": drawn(drawing.draw, way, found.kind, _("a file") if "name" in found.withheld else found.name),
         "result": face.facts_of(result),
         "bytes": dumped,
         "text": text,
@@ -215,7 +215,7 @@ def cancel(id: int) -> Any:
 
 
 @blueprint.get("/jobs/<int:id>/output")
-@reader_required
+@outputs_required
 def output(id: int) -> Any:
     """The output, as an attachment; with `inline` as a picture, if it is one."""
     return download.output(id, INLINE if request.args.get("inline") else ())

@@ -1,0 +1,102 @@
+"""What of history needs a login where outputs are not public: the beginnings of payloads, names of files, what jobs
+found and made.
+
+A session that :func:`withhold` was told of gives none of it out, whoever asks and whatever for: a row that it loads has
+an empty value there and says so in ``withheld``, and a filter that would tell such a value by what it lets through is
+refused. So no page, list, export or search has to remember it, and one that is written later cannot forget it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from sqlalchemy import event
+from sqlalchemy.orm import Session, attributes, object_session
+
+from pairscope.ipc.vocabulary import LAB
+from pairscope.sentence import phrase
+from pairscope.store.filter import Filter, FilterError
+from pairscope.store.models import History, Job, Transfer
+
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "messages": ("preview",),
+    "transfers": ("link",),
+    "jobs": ("name", "reason", "result", "output_name"),
+    "quarantine": ("reason", "record"),
+}
+"""By table, what is withheld. A record that was put aside holds any of them, and the reason quotes it."""
+_OPEN_LINK = re.compile(r"(pipe|socket):\[\d+\]|anon_inode:.*|/memfd:(upload|scenario) \(deleted\)", re.DOTALL)
+"""What is behind a descriptor without a name that somebody gave: `pairscope submit` calls a memfd as its file."""
+_OPEN_REASON = re.compile(
+    r"(through \w+ \d+|(worker|lab) \d+ died with the job in hand: |it exceeded its deadline of [\d.e+]+ s|"
+    r"it needed more memory than a worker may have|the pool stopped before it began).*",
+    re.DOTALL,
+)
+"""Why a job ended, where the pool says it; what a job says itself may quote its input."""
+_KEY = "withhold"
+
+
+def withhold(session: Session) -> None:
+    """From now on this session gives out nothing of COLUMNS."""
+    session.info[_KEY] = True
+
+
+def is_withheld(session: Session) -> bool:
+    return bool(session.info.get(_KEY))
+
+
+def refuse(session: Session, filter: Filter) -> None:
+    """Raises FilterError if the filter looks into what the session withholds: its rows would tell what is there."""
+    if not is_withheld(session):
+        return
+    table = "processes" if filter.table == "workers" else filter.table
+    for column, place in filter.reads.items():
+        if column in COLUMNS.get(table, ()):
+            raise FilterError(
+                phrase(
+                    "text is looked for in what is shown after a login only; log in, or ask by a field, such as "
+                    "%(example)s",
+                    example={"jobs": "state:failed", "transfers": "object:memfd"}.get(table, "kind:task"),
+                ),
+                place,
+            )
+
+
+@event.listens_for(History, "load", propagate=True)
+def _loaded(row: History, _context: object) -> None:
+    _empty(row)
+
+
+@event.listens_for(History, "refresh", propagate=True)
+def _refreshed(row: History, _context: object, _attributes: object) -> None:
+    _empty(row)  # after a rollback a row is read anew
+
+
+def _empty(row: History) -> None:
+    session = object_session(row)
+    if session is None or not is_withheld(session):
+        return
+    table = row.__table__.name
+    if table not in COLUMNS or (isinstance(row, Job) and row.__dict__.get("kind") == LAB):
+        return  # runs of the lab are open: their job is one
+    held = row.__dict__
+    taken = {
+        name
+        for name in COLUMNS[table]
+        if (held.get(name) or name in row.unreadable) and not _is_open(row, name, held.get(name))
+    }
+    for name in taken:
+        value = held.get(name)
+        attributes.set_committed_value(row, name, b"" if isinstance(value, bytes) else "")
+    row.withheld = frozenset(taken | row.withheld)  # type: ignore[misc]  # this row's own, as the next one
+    # Why a value cannot be shown quotes it.
+    row.unreadable = {name: why for name, why in row.unreadable.items() if name not in taken}  # type: ignore[misc]
+
+
+def _is_open(row: History, name: str, value: object) -> bool:
+    if not isinstance(value, str) or name in row.unreadable:
+        return False
+    if isinstance(row, Transfer):
+        return bool(_OPEN_LINK.fullmatch(value))
+    return isinstance(row, Job) and name == "reason" and bool(_OPEN_REASON.fullmatch(value))
