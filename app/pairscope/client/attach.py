@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-from pairscope.client.away import Away, PoolAway
+from pairscope.client.away import Away, PoolAway, late
 from pairscope.config import Settings
 from pairscope.ipc.address import short
 from pairscope.ipc.channel import Channel, ChannelBroken, ChannelClosed
@@ -41,7 +41,7 @@ def attach(settings: Settings) -> Channel:
                 connection.connect(address)
             packet = receive(connection)
     except TimeoutError:
-        raise PoolAway(Away.NO_ANSWER.say(path=path, seconds=f"{TIMEOUT:.0f}")) from None
+        raise late(settings, Away.NO_ANSWER.say(path=path, seconds=f"{TIMEOUT:.0f}")) from None
     except (FileNotFoundError, ConnectionRefusedError):
         raise PoolAway(Away.NOBODY.say(path=path)) from None
     except (OSError, PassingError) as error:

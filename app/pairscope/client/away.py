@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import enum
+import time
 from typing import Any
+
+from pairscope.config import Settings
+from pairscope.pool import snapshot
 
 
 class Away(enum.StrEnum):
@@ -23,6 +27,7 @@ class Away(enum.StrEnum):
     SENT_NOTHING = "nothing was sent to the pool: %(fault)s"
     LATE = "the pool did not answer within %(seconds)s s; whether it did what was asked is not known"
     FOREIGN = "the pool said something that is not in the vocabulary: %(fault)s"
+    STUCK = "the pool is there and records nothing now: %(why)s; whether it did what was asked is not known"
     GONE = "the pool went away before it answered; whether it did what was asked is not known"
 
     def say(self, **values: Any) -> str:
@@ -34,6 +39,10 @@ class PoolAway(Exception):
     """There is no supervisor to talk to, or it did not answer in time; the text says which."""
 
 
+class PoolStuck(PoolAway):
+    """There is a supervisor, and it answers nobody until it can record again; the text says why."""
+
+
 class PoolRefused(Exception):
     """The supervisor refused; nothing has changed. `code` is one of vocabulary.REFUSALS."""
 
@@ -41,3 +50,11 @@ class PoolRefused(Exception):
         super().__init__(reason)
         self.code = code
         self.reason = reason
+
+
+def late(settings: Settings, sentence: str) -> PoolAway:
+    """Nothing came in time: what the snapshot says of it, or that sentence."""
+    said = snapshot.read(settings, time.time_ns())
+    if said is not None and said.journal.stuck:
+        return PoolStuck(Away.STUCK.say(why=said.journal.stuck))
+    return PoolAway(sentence)

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any, Literal, overload
 
 from pairscope.client.attach import TIMEOUT, connect
-from pairscope.client.away import Away, PoolAway, PoolRefused
+from pairscope.client.away import Away, PoolAway, PoolRefused, late
 from pairscope.config import Settings
 from pairscope.ipc.channel import TOGETHER, Arrival, Channel, ChannelBroken, ChannelClosed, Outgoing
 from pairscope.ipc.payloads import (
@@ -229,7 +229,7 @@ class Client:
             self.close()
             raise PoolAway(Away.SENT.say()) from None
         except TimeoutError:
-            raise PoolAway(Away.NOT_ALL.say(seconds=f"{timeout:.0f}")) from None
+            raise late(self._settings, Away.NOT_ALL.say(seconds=f"{timeout:.0f}")) from None
 
     # ---- the pair
 
@@ -297,7 +297,7 @@ class Client:
                     raise PoolAway(Away.NOT_SENT.say()) from None
                 line = self._line()
             except TimeoutError:
-                raise PoolAway(Away.TOOK_NOTHING.say(seconds=f"{timeout:.0f}")) from None
+                raise late(self._settings, Away.TOOK_NOTHING.say(seconds=f"{timeout:.0f}")) from None
             except OSError as error:  # ETOOMANYREFS, EMFILE
                 raise PoolAway(Away.SENT_NOTHING.say(fault=error.strerror)) from None
         raise AssertionError("unreachable")
@@ -316,7 +316,7 @@ class Client:
                 return found
             left = deadline - time.monotonic()
         self.close()
-        raise PoolAway(Away.LATE.say(seconds=f"{timeout:.0f}"))
+        raise late(self._settings, Away.LATE.say(seconds=f"{timeout:.0f}"))
 
     def _wait(self, line: _Line, timeout: float, spin: Spin | None = None) -> list[Arrival]:
         try:

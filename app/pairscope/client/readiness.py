@@ -51,6 +51,8 @@ def checks(said: Snapshot | None) -> dict[str, Check]:
                 pid=said.supervisor.pid,
             ),
         )
+    if said.cramped:
+        pool = pool._replace(detail=f"{pool.detail}; {said.cramped}")
     journal, recorder = said.journal, said.recorder
     if journal.stuck:
         kept = Check(False, phrase("nothing can be appended: %(why)s", why=journal.stuck))

@@ -7,6 +7,7 @@ means that there is no supervisor, whatever the file says.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import resource
 from typing import Any
@@ -21,6 +22,10 @@ EVERY = 0.5
 HEARTBEAT = 2.0
 """Seconds between two snapshots while nothing does."""
 STALE = 6.0
+BLOCK = 4096
+"""Bytes in which a disk gives room to a file."""
+TRIES = 3
+"""Times that a reader looks at a file that cannot be understood: one that is written over may be half new."""
 
 
 class SupervisorView(msgspec.Struct, frozen=True):
@@ -170,6 +175,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     stations: list[WorkerView] = []
     """Of the lab."""
     unread: UnreadView = UnreadView()
+    cramped: str = ""
+    """Why this file could not be replaced and was written over, as on a full disk; empty: it could."""
 
 
 def held() -> int:
@@ -189,22 +196,50 @@ def pid_namespace() -> int:
 
 
 def write(settings: Settings, snapshot: Snapshot) -> None:
-    """Replaces the file in one step. A full disk leaves the old one, which grows stale: that is the truth."""
+    """Replaces the file in one step. Where the disk that holds it is full, the old one is written over, and says so:
+    its blocks are there already, and some more than it needs.
+
+    Where that fails, too, the old one grows stale: that is the truth.
+    """
+    try:
+        _replace(settings, _padded(snapshot, 0))
+    except OSError as error:
+        why = f"{settings.run} cannot be written to: {error.strerror}"
+        with contextlib.suppress(OSError):
+            _write_over(settings, msgspec.structs.replace(snapshot, cramped=why))
+
+
+def _replace(settings: Settings, data: bytes) -> None:
     temporary = settings.run / f".snapshot.{os.getpid()}"
     try:
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
         try:
-            data = msgspec.json.encode(snapshot)
-            whole = os.write(fd, data) == len(data)
+            if os.write(fd, data) != len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         finally:
             os.close(fd)
-        if whole:
-            os.replace(temporary, settings.snapshot)
-            return
+        os.replace(temporary, settings.snapshot)
     except OSError:
-        pass
-    with contextlib.suppress(OSError):
-        temporary.unlink()
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def _write_over(settings: Settings, snapshot: Snapshot) -> None:
+    fd = os.open(settings.snapshot, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        size = os.fstat(fd).st_size
+        data = _padded(snapshot, size)
+        if len(data) <= size:
+            os.pwrite(fd, data, 0)
+    finally:
+        os.close(fd)
+
+
+def _padded(snapshot: Snapshot, size: int) -> bytes:
+    """As JSON, with blanks up to that size; up to a whole block, and one more, where that is 0."""
+    data = msgspec.json.encode(snapshot)
+    return data.ljust(size or (len(data) // BLOCK + 2) * BLOCK)
 
 
 def read(settings: Settings, now: int) -> Snapshot | None:
@@ -213,9 +248,16 @@ def read(settings: Settings, now: int) -> Snapshot | None:
 
     Nobody's /proc but this process's own is needed for it: systemd's ProtectProc=invisible hides that of other users.
     """
-    try:
-        snapshot = msgspec.json.decode(settings.snapshot.read_bytes(), type=Snapshot)
-    except (OSError, msgspec.MsgspecError):
+    snapshot = None
+    for _ in range(TRIES):
+        try:
+            snapshot = msgspec.json.decode(settings.snapshot.read_bytes(), type=Snapshot)
+            break
+        except OSError:
+            return None
+        except msgspec.MsgspecError:
+            pass  # it is just being written over, perhaps
+    if snapshot is None:
         return None
     return snapshot if now - snapshot.at < STALE * 1e9 and not _gone(snapshot.supervisor) else None
 

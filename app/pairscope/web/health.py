@@ -97,6 +97,7 @@ class Figures(Collector):
         )
         yield _gauge("snapshot_timestamp_seconds", "When the supervisor said this.", said.at / 1e9)
         yield _gauge("epoch", "Supervisors that this node has had.", said.epoch)
+        yield _gauge("run_full", "1 if the disk that holds the snapshot takes no new file.", int(bool(said.cramped)))
         yield _gauge("supervisor_open_fds", "Descriptors that the supervisor holds.", said.supervisor.fds)
         yield _gauge("workers_wanted", "Workers that there shall be.", said.wanted)
         workers = GaugeMetricFamily("pairscope_workers", "Workers by state.", labels=["state"])

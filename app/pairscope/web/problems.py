@@ -14,7 +14,7 @@ from flask_babel import gettext as _
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
-from pairscope.client.away import PoolAway, PoolRefused
+from pairscope.client.away import PoolAway, PoolRefused, PoolStuck
 from pairscope.ipc.vocabulary import REFUSALS
 from pairscope.store import errors, runs
 from pairscope.store.errors import Fault
@@ -75,6 +75,7 @@ KINDS: dict[str, Kind] = {
     "forbidden": Kind(403, "This is not allowed."),
     "too-many-attempts": Kind(429, "Too many wrong tokens came from this address."),
     "pool-away": Kind(503, "The pool is away."),
+    "pool-stuck": Kind(503, "The pool cannot record anything now."),
     "database-away": Kind(503, "The database is away."),
     "undecided": Kind(503, "It cannot be told yet."),
     "unavailable": Kind(503, "This cannot be done now."),
@@ -124,6 +125,12 @@ def of(error: Exception) -> Problem | None:
         title = KINDS[kind].title
         particulars = error.reason.removeprefix(title).strip()  # the title stands beside it
         return Problem(kind, particulars or title, headers={"Retry-After": "2"} if KINDS[kind].status == 503 else None)
+    if isinstance(error, PoolStuck):
+        words = _(
+            "%(reason)s What is recorded can still be read; jobs are done when there is room again.",
+            reason=_sentence(translated(str(error))),
+        )
+        return Problem("pool-stuck", words, headers={"Retry-After": "5"})
     if isinstance(error, PoolAway):
         words = _(
             "%(reason)s What is recorded can still be read; try again when it is back.",

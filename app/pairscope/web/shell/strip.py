@@ -137,6 +137,8 @@ def _pool() -> Lamp:
         )
     if snapshot.state == "stopping":
         return Lamp(_("Pool"), "attention", _("stopping"), _("It ends what it has, and takes nothing new."))
+    if snapshot.cramped:
+        return Lamp(_("Pool"), "attention", _("disk full"), translated(snapshot.cramped))
     alive = len(snapshot.workers)
     word = ngettext("%(num)s worker", "%(num)s workers", alive)
     stopped = sum(worker.standing == "stopped" for worker in snapshot.workers)
