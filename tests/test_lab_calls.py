@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import errno
 import os
-import signal
-import struct
 import threading
 from typing import Any
 
 import pyseccomp
 import pytest
 
-from pairscope.lab.calls import CALLS, MACHINE
+from pairscope.lab.calls import CALLS
 from pairscope.lab.calls.call import Call
 from pairscope.lab.calls.decoding import Data
 from pairscope.lab.calls.descriptors import Close
-from pairscope.lab.calls.signals import plain_signals
+from tests.tracing import Seen, mark, numbers_of, trace
 
-PTRACE_TRACEME, PTRACE_SYSCALL, PTRACE_SETOPTIONS, PTRACE_GET_SYSCALL_INFO = 0, 24, 0x4200, 0x420E
-PTRACE_O_TRACESYSGOOD = 1
-GETPPID = pyseccomp.resolve_syscall(pyseccomp.Arch.NATIVE, "getppid")
 MACHINES = {"x86_64": pyseccomp.Arch.X86_64, "aarch64": pyseccomp.Arch.AARCH64}
 
 
@@ -124,21 +117,15 @@ GIVEN: dict[str, list[tuple[list[Any], dict[str, Any]]]] = {
 """Calls that change nothing, or nothing that outlives the process; of each some."""
 
 
-def numbers_of(call: Call) -> set[int]:
-    """By which the C library may call the kernel: a newer one makes a pipe by pipe2."""
-    also = {"pipe": "pipe2"}.get(call.name, call.name)
-    return {call.kernel[MACHINE].number, CALLS[also].kernel[MACHINE].number}
-
-
 @pytest.mark.process
-def test_what_each_call_was_given_is_told_alike_by_its_arguments_and_by_registers_and_memory(made: Any) -> None:
+def test_what_each_call_was_given_is_told_alike_by_its_arguments_and_by_registers_and_memory(made: list[Seen]) -> None:
     assert set(GIVEN) == set(CALLS)
     expected = [(name, arguments, named) for name, several in GIVEN.items() for arguments, named in several]
     assert len(made) == len(expected)
-    for (name, arguments, named), (number, told) in zip(expected, made):
+    for (name, arguments, named), seen in zip(expected, made):
         call = CALLS[name]
-        assert number in numbers_of(call), (name, number)
-        assert told == call.by_arguments(arguments, named, 4096), (name, arguments, named)
+        assert seen.name == name and seen.number in numbers_of(call), (name, seen.number)
+        assert seen.given == call.by_arguments(arguments, named, 4096), (name, arguments, named)
 
 
 def test_what_a_call_was_given_is_told_without_its_bytes_where_none_are_wanted() -> None:
@@ -161,61 +148,15 @@ def test_an_address_that_nobody_has_mapped_is_told_as_such() -> None:
 
 
 @pytest.fixture(scope="module")
-def made() -> list[tuple[int, dict[str, Any]]]:
-    """Of each call of GIVEN, made by a process of its own: the number by which the kernel was called, and what its
-    registers and its memory tell. ptrace(2)"""
-    pid = os.fork()
-    if not pid:
-        try:
-            _makes_them()
-        finally:
-            os._exit(0)
-    calls = [CALLS[name] for name, several in GIVEN.items() for _ in several]
-    found: list[tuple[int, dict[str, Any]]] = []
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
-    memory_fd = os.open(f"/proc/{pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
-
-    def memory(address: int, length: int) -> bytes:
-        return os.pread(memory_fd, length, address)
-
-    try:
-        assert os.WIFSTOPPED(os.waitpid(pid, 0)[1])
-        libc.ptrace(PTRACE_SETOPTIONS, pid, None, PTRACE_O_TRACESYSGOOD)
-        marked, info, signalled = False, ctypes.create_string_buffer(88), 0
-        while True:
-            libc.ptrace(PTRACE_SYSCALL, pid, None, signalled)
-            _, status = os.waitpid(pid, 0)
-            if not os.WIFSTOPPED(status):
-                break
-            signalled = 0 if os.WSTOPSIG(status) in (signal.SIGTRAP | 0x80, signal.SIGTRAP) else os.WSTOPSIG(status)
-            if signalled:
-                continue
-            libc.ptrace(PTRACE_GET_SYSCALL_INFO, pid, ctypes.sizeof(info), ctypes.addressof(info))
-            kind, _, _, _, number, *words = struct.unpack_from("=B3xIQQQ6Q", info.raw)
-            if kind != 1:  # no entry
-                continue
-            if number == GETPPID:
-                marked = True
-            elif marked and len(found) < len(calls) and number in numbers_of(calls[len(found)]):
-                found.append((number, calls[len(found)].by_registers(words, memory, 4096)))
-                marked = False
-    finally:
-        os.close(memory_fd)
-        with contextlib.suppress(ProcessLookupError, ChildProcessError):
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-    return found
+def made() -> list[Seen]:
+    """Each call of GIVEN, made by a process of its own, as its registers and its memory tell it."""
+    return trace(_makes_them)[0]
 
 
 def _makes_them() -> None:
-    libc = ctypes.CDLL(None)
-    plain_signals()
-    libc.ptrace(PTRACE_TRACEME, 0, None, None)
-    os.kill(os.getpid(), signal.SIGSTOP)
     for name, several in GIVEN.items():
         for arguments, named in several:
-            os.getppid()  # the mark: the next call of the kernel with the right number is the one
+            mark(name)
             if name == "fork":
                 if not (child := os.fork()):
                     os._exit(0)

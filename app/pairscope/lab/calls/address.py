@@ -15,6 +15,7 @@ from pairscope.lab.calls.call import (
     CProgram,
     Made,
     PythonProgram,
+    Return,
     Traced,
     Turn,
     Words,
@@ -25,7 +26,18 @@ from pairscope.lab.calls.call import (
     plain_line,
     plain_strace,
 )
-from pairscope.lab.calls.decoding import MOST, Data, Given, Memory, data, in_registers, where
+from pairscope.lab.calls.decoding import (
+    MOST,
+    Data,
+    Given,
+    Memory,
+    address_room,
+    data,
+    gives_descriptor,
+    gives_nothing,
+    in_registers,
+    where,
+)
 from pairscope.lab.calls.families import DOMAIN, allow_domains
 from pairscope.lab.calls.libc import INT, POINTER, UINT, content, function, made_one, make
 from pairscope.lab.calls.options import getsockopt
@@ -67,6 +79,7 @@ class Socket(Call):
     strace = plain_strace
     seccomp = allow_domains("socket")
     by_registers, by_arguments = in_registers("domain", "type", "protocol")
+    gave = gives_descriptor
 
     def make(self, domain: int, kind: int, protocol: int) -> Made:
         return made_one(make(_socket, domain, kind, protocol))
@@ -88,6 +101,7 @@ class _Addressed(Call):
     takes = "fd:fd address:address"
     binds = "none"
     line = plain_line
+    gave = gives_nothing
 
     names_a_port = False
     """Whether the program remembers which port it was."""
@@ -222,6 +236,7 @@ class Listen(Call):
     strace = plain_strace
     seccomp = allow("listen")
     by_registers, by_arguments = in_registers("fd", "backlog")
+    gave = gives_nothing
 
     def make(self, fd: int, backlog: int) -> Made:
         return make(_listen, fd, backlog)
@@ -260,10 +275,19 @@ class Accept(Call):
     blocks = True
     line = plain_line
     seccomp = allow("accept", "accept4")
-    by_registers, by_arguments = in_registers("fd")
+    by_arguments = in_registers("fd")[1]
 
     def make(self, fd: int) -> Made:
         return made_one(make(_accept, fd, None, None))
+
+    def by_registers(self, words: Sequence[int], memory: Memory, most: int = MOST) -> Given:
+        return {"fd": narrow(words[0])} | address_room(memory, words[1], words[2])
+
+    def gave(self, back: Return) -> Made:
+        made: Made = {"made": [back.value]}
+        if back.words[1]:
+            made["address"] = back.address(back.words[1], *back.integers(back.words[2], 1))
+        return made
 
     def c(self, program: CProgram, actor: Actor, turn: Turn) -> list[str]:
         program.header("sys/socket.h")

@@ -16,7 +16,7 @@ from pairscope.lab.calls.call import (
     numbered,
     plain_line,
 )
-from pairscope.lab.calls.decoding import in_registers
+from pairscope.lab.calls.decoding import gives_nothing, in_registers
 
 _NEW_NAMESPACES = 0x7E02_0000
 """Of clone's flags, linux/sched.h. CLONE_NEWTIME is a flag of clone3 alone."""
@@ -35,6 +35,7 @@ class Fork(Call):
     declares = "pid_t pid;"
     make = made_by_its_actor
     by_registers, by_arguments = in_registers()
+    gave = gives_nothing
 
     def c(self, program: CProgram, actor: Actor, turn: Turn) -> list[str]:
         child = turn.step.binds[0]
@@ -76,6 +77,7 @@ class Thread(Call):
     declares = "pthread_t thread;"
     make = made_by_its_actor
     by_registers, by_arguments = in_registers()
+    gave = gives_nothing
 
     def c(self, program: CProgram, actor: Actor, turn: Turn) -> list[str]:
         program.header("pthread.h")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import platform
 from typing import Any, ClassVar, NoReturn
 
+from pairscope.lab.calls.decoding import Return as Return
+from pairscope.lab.calls.libc import Made as Made
 from pairscope.lab.calls.programs import Actor as Actor  # `as`: the file of a call takes all from here
 from pairscope.lab.calls.programs import CProgram as CProgram
 from pairscope.lab.calls.programs import PythonProgram as PythonProgram
@@ -20,8 +23,6 @@ from pairscope.lab.model import Step
 from pairscope.sentence import phrase
 
 MACHINE = "x86_64" if platform.machine() == "x86_64" else "aarch64"
-Made = dict[str, Any]
-"""What came of a call: ``value`` and ``errno`` as the C library gave them, and what it wrote into memory."""
 
 KINDS: dict[str, str] = {
     "fd": phrase("a descriptor's name, or a number"),
@@ -138,6 +139,7 @@ class Call:
         "make": "how it is made through the C library",
         "by_registers": "how it is told by registers and memory",
         "by_arguments": "how it is told by our own arguments",
+        "gave": "what it wrote, by registers and memory at its return",
         "c": "its step in C",
         "python": "its step in Python",
         "line": "its line of what a run observed",
@@ -196,6 +198,9 @@ class Call:
     :mod:`pairscope.lab.calls.decoding`."""
     by_arguments: Any = None
     """``by_arguments(arguments, named, most)``: the same by arguments as `make` takes them."""
+    gave: Any = None
+    """``gave(back)``: what it wrote into memory where it has not failed, under the keys that `make` has. Others ask
+    :meth:`outcome`."""
     c: Any = None
     """``c(program, actor, turn)``: the statements of a step."""
     python: Any = None
@@ -235,6 +240,20 @@ class Call:
     def file(self, step: Step) -> bytes:
         """The name of the file that a step may make in its directory; empty: it makes none."""
         return b""
+
+    def outcome(self, back: Return) -> Made:
+        """What came of the call, by a process's registers and memory at its return: ``value`` and ``errno`` as the C
+        library would have them, and what it wrote into memory, as `make` tells it; bytes are
+        :class:`~pairscope.lab.calls.decoding.Data`. What can no longer be read is not there. ``again`` in place of all
+        these: no return, the kernel takes the call up again once a signal has been handled."""
+        if back.restarts:
+            return {"again": True}
+        if back.failed:
+            return {"value": -1, "errno": -back.value}
+        made: Made = {"value": back.value, "errno": 0}
+        with contextlib.suppress(OSError):
+            made |= self.gave(back)
+        return made
 
     def room(self, step: Step) -> int:
         """Bytes that a step in C reads into ``text``; 0: it does not."""

@@ -14,6 +14,7 @@ from pairscope.lab.calls.call import (
     CProgram,
     Made,
     PythonProgram,
+    Return,
     Returned,
     Traced,
     Turn,
@@ -65,7 +66,14 @@ class Fcntl(Call):
 
     def make(self, fd: int, command: int, argument: int = 0) -> Made:
         made = make(_fcntl, fd, command, argument)
-        return made_one(made) if command in [NUMBERS[name] for name in _DUPLICATING] else made
+        return made_one(made) if self._makes(command) else made
+
+    @staticmethod
+    def _makes(command: int) -> bool:
+        return command in [NUMBERS[name] for name in _DUPLICATING]
+
+    def gave(self, back: Return) -> Made:
+        return {"made": [back.value]} if self._makes(back.given["command"]) else {}
 
     def c(self, program: CProgram, actor: Actor, turn: Turn) -> list[str]:
         fd, command, *argument = turn.step.arguments

@@ -16,7 +16,7 @@ from pairscope.lab.calls.call import (
     plain_python,
     plain_strace,
 )
-from pairscope.lab.calls.decoding import in_registers
+from pairscope.lab.calls.decoding import gives_descriptor, gives_nothing, in_registers
 from pairscope.lab.calls.libc import INT, function, made_one, make
 from pairscope.lab.given import integer
 
@@ -40,6 +40,7 @@ class Close(Call):
     line = plain_line
     strace = plain_strace
     by_registers, by_arguments = in_registers("fd")
+    gave = gives_nothing
 
     def make(self, fd: int) -> Made:
         return make(_close, fd)
@@ -61,6 +62,7 @@ class Dup(_Dup):
     kernel = numbered("dup", 32, 23)
     seccomp = allow("dup")
     by_registers, by_arguments = in_registers("fd")
+    gave = gives_descriptor
 
     def make(self, fd: int) -> Made:
         return made_one(make(_dup, fd))
@@ -76,6 +78,7 @@ class Dup2(_Dup):
     kernel = numbered("dup2", 33, 24, there="dup3")
     seccomp = allow("dup2", "dup3")
     by_registers, by_arguments = in_registers("fd", "to")
+    gave = gives_descriptor
 
     def make(self, fd: int, to: int) -> Made:
         return made_one(make(_dup2, fd, to))
@@ -94,6 +97,7 @@ class Dup3(_Dup):
     kernel = numbered("dup3", 292, 24)
     seccomp = allow("dup3")
     by_registers, by_arguments = in_registers("fd", "to", "flags")
+    gave = gives_descriptor
 
     def make(self, fd: int, to: int, flags: int) -> Made:
         return made_one(make(_dup3, fd, to, flags))

@@ -12,6 +12,7 @@ from pairscope.lab.calls.call import (
     CProgram,
     Made,
     PythonProgram,
+    Return,
     Returned,
     Traced,
     Turn,
@@ -22,7 +23,7 @@ from pairscope.lab.calls.call import (
     plain_line,
     plain_strace,
 )
-from pairscope.lab.calls.decoding import MOST, Given, Memory, in_registers
+from pairscope.lab.calls.decoding import MOST, Given, Memory, gives_nothing, in_registers
 from pairscope.lab.calls.libc import INT, POINTER, function, make
 from pairscope.lab.constants import signal_name
 from pairscope.lab.given import integer, narrow
@@ -103,6 +104,9 @@ class _Wait(Call):
                 status = "[{WIFCONTINUED(s)}]"
         return [pid, status, traced.word(1) if len(made) > 1 else "0", "NULL"]
 
+    def gave(self, back: Return) -> Made:
+        return {"wait": back.integers(back.words[1], 1)[0]} if back.value and back.words[1] else {}
+
 
 class Waitpid(_Wait):
     name = "waitpid"
@@ -133,6 +137,7 @@ class Exit(Call):
     seccomp = allow("exit", "exit_group")
     make = made_by_its_actor
     by_registers, by_arguments = in_registers("status")
+    gave = gives_nothing
 
     def c(self, program: CProgram, actor: Actor, turn: Turn) -> list[str]:
         return ["return NULL;"] if actor.thread else [f"_exit({program.number(turn.step.arguments[0])});"]

@@ -12,6 +12,7 @@ from pairscope.lab.calls.call import (
     CProgram,
     Made,
     PythonProgram,
+    Return,
     Traced,
     Turn,
     Words,
@@ -20,7 +21,17 @@ from pairscope.lab.calls.call import (
     plain_line,
     plain_strace,
 )
-from pairscope.lab.calls.decoding import MOST, Given, Memory, data, in_registers, string, whole
+from pairscope.lab.calls.decoding import (
+    MOST,
+    Given,
+    Memory,
+    data,
+    gives_descriptor,
+    gives_nothing,
+    in_registers,
+    string,
+    whole,
+)
 from pairscope.lab.calls.io import reading, room_of, writing, writing_c, written
 from pairscope.lab.calls.libc import INT, OFF, POINTER, SIZE, UINT, content, function, made_one, make
 from pairscope.lab.calls.results import data_line
@@ -57,6 +68,7 @@ class Open(Call):
     kernel = numbered("openat", 257, 56)
     blocks = False
     line = plain_line
+    gave = gives_descriptor
     seccomp = allow("openat")
 
     def make(self, name: Any, flags: int, mode: int = 0o600) -> Made:
@@ -104,6 +116,7 @@ class MemfdCreate(Call):
     kernel = numbered("memfd_create", 319, 279)
     blocks = False
     line = plain_line
+    gave = gives_descriptor
     seccomp = allow("memfd_create")
 
     def make(self, name: Any, flags: int) -> Made:
@@ -141,6 +154,7 @@ class Ftruncate(Call):
     strace = plain_strace
     seccomp = allow("ftruncate")
     by_registers, by_arguments = in_registers("fd", "size", wide=("size",))
+    gave = gives_nothing
 
     def make(self, fd: int, size: int) -> Made:
         return make(_ftruncate, fd, size)
@@ -166,6 +180,7 @@ class Lseek(Call):
     strace = plain_strace
     seccomp = allow("lseek")
     by_registers, by_arguments = in_registers("fd", "offset", "whence", wide=("offset",))
+    gave = gives_nothing
 
     def make(self, fd: int, offset: int, whence: int) -> Made:
         return make(_lseek, fd, offset, whence)
@@ -218,6 +233,9 @@ class Pread(Call):
         fd, size, offset = map(str, traced.made)
         return [fd, traced.came(), size, offset]
 
+    def gave(self, back: Return) -> Made:
+        return {"data": back.data(back.words[1], back.value)}
+
 
 class Pwrite(Call):
     name = "pwrite"
@@ -228,6 +246,7 @@ class Pwrite(Call):
     kernel = numbered("pwrite64", 18, 68)
     blocks = False
     line = plain_line
+    gave = gives_nothing
     seccomp = allow("pwrite64")
 
     def make(self, fd: int, data: Any, offset: int) -> Made:

@@ -13,6 +13,7 @@ from pairscope.lab.calls.call import (
     CProgram,
     Made,
     PythonProgram,
+    Return,
     Traced,
     Turn,
     Words,
@@ -20,7 +21,7 @@ from pairscope.lab.calls.call import (
     numbered,
     plain_line,
 )
-from pairscope.lab.calls.decoding import MOST, Data, Given, Memory, data, place, whole
+from pairscope.lab.calls.decoding import MOST, Data, Given, Memory, address_room, data, gives_nothing, place, whole
 from pairscope.lab.calls.libc import INT, OFF, POINTER, SIZE, content, function, make
 from pairscope.lab.calls.options import getsockopt
 from pairscope.lab.calls.results import data_line
@@ -141,6 +142,9 @@ class Read(Call):
         where = address(room) if isinstance(room, str) else traced.came()
         return [str(fd), where, str(count[0] if count else room)]
 
+    def gave(self, back: Return) -> Made:
+        return {} if "at" in back.given else {"data": back.data(back.words[1], back.value)}
+
 
 class Write(Call):
     name = "write"
@@ -151,6 +155,7 @@ class Write(Call):
     kernel = numbered("write", 1, 64)
     blocks = True
     line = plain_line
+    gave = gives_nothing
     breaks_pipe = True
     seccomp = allow("write")
 
@@ -195,6 +200,7 @@ class Send(Call):
     kernel = numbered("sendto", 44, 206)
     blocks = True
     line = plain_line
+    gave = gives_nothing
     breaks_pipe = True
     seccomp = allow("sendto")
 
@@ -273,7 +279,8 @@ class Recv(Call):
         return [*program.borrowed(fd), f"tell(sock.recv({program.number(size)}, {program.number(flags)}))"]
 
     def by_registers(self, words: Sequence[int], memory: Memory, most: int = MOST) -> Given:
-        return {"fd": narrow(words[0]), "size": words[2], "flags": narrow(words[3])}
+        given = {"fd": narrow(words[0]), "size": words[2], "flags": narrow(words[3])}
+        return given | address_room(memory, words[4], words[5])
 
     def by_arguments(self, arguments: Sequence[Any], named: Given, most: int = MOST) -> Given:
         return {"fd": narrow(arguments[0]), "size": arguments[1], "flags": narrow(arguments[2])}
@@ -281,3 +288,11 @@ class Recv(Call):
     def strace(self, traced: Traced) -> Words:
         fd, size, flags = traced.words()
         return [fd, traced.came(), size, flags, "NULL", "NULL"]
+
+    def gave(self, back: Return) -> Made:
+        made: Made = {}
+        if back.kept:
+            made["data"] = back.data(back.words[1], min(back.value, back.given["size"]))
+        if back.words[4]:
+            made["address"] = back.address(back.words[4], *back.integers(back.words[5], 1))
+        return made

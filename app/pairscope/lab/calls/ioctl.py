@@ -12,6 +12,7 @@ from pairscope.lab.calls.call import (
     CProgram,
     Made,
     PythonProgram,
+    Return,
     Returned,
     Traced,
     Turn,
@@ -21,7 +22,7 @@ from pairscope.lab.calls.call import (
     plain_line,
     word,
 )
-from pairscope.lab.calls.decoding import in_registers
+from pairscope.lab.calls.decoding import gives_nothing, in_registers
 from pairscope.lab.calls.libc import INT, POINTER, function, make
 from pairscope.lab.run import given, known
 
@@ -51,6 +52,10 @@ class Ioctl(Call):
         if made["value"] == 0:
             made["option"] = bytes(room)
         return made
+
+    def gave(self, back: Return) -> Made:
+        asks = back.given["request"] in _REQUESTS.values()
+        return {"option": back.memory(back.words[2], 4)} if asks and not back.value else {}
 
     def c(self, program: CProgram, actor: Actor, turn: Turn) -> list[str]:
         program.header("sys/ioctl.h", "linux/sockios.h")
@@ -83,6 +88,7 @@ class Isatty(Call):
     kernels_value = False
     line = plain_line
     by_registers, by_arguments = in_registers("fd")
+    gave = gives_nothing
     c = plain_c
 
     def make(self, fd: int) -> Made:

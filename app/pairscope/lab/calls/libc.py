@@ -6,8 +6,6 @@ import ctypes
 import time
 from typing import Any
 
-from pairscope.lab.calls.call import Made
-
 SIZE, OFF, POINTER, INT, UINT, LONG = (
     ctypes.c_size_t,
     ctypes.c_int64,
@@ -16,6 +14,8 @@ SIZE, OFF, POINTER, INT, UINT, LONG = (
     ctypes.c_uint,
     ctypes.c_long,
 )
+Made = dict[str, Any]
+"""What came of a call: ``value`` and ``errno`` as the C library gave them, and what it wrote into memory."""
 library = ctypes.CDLL(None, use_errno=True)
 
 

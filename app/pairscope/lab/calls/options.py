@@ -18,6 +18,7 @@ from pairscope.lab.calls.call import (
     CProgram,
     Made,
     PythonProgram,
+    Return,
     Returned,
     Traced,
     Turn,
@@ -29,7 +30,7 @@ from pairscope.lab.calls.call import (
     plain_strace,
     word,
 )
-from pairscope.lab.calls.decoding import MOST, Data, Given, Memory, data, in_registers
+from pairscope.lab.calls.decoding import MOST, Data, Given, Memory, data, gives_nothing, in_registers
 from pairscope.lab.calls.libc import INT, POINTER, UINT, content, function, low, make
 from pairscope.lab.calls.strace import text
 from pairscope.lab.constants import NUMBERS
@@ -88,6 +89,7 @@ class Shutdown(Call):
     strace = plain_strace
     seccomp = allow("shutdown")
     by_registers, by_arguments = in_registers("fd", "how")
+    gave = gives_nothing
 
     def make(self, fd: int, how: int) -> Made:
         return make(_shutdown, fd, how)
@@ -114,6 +116,7 @@ class Setsockopt(Call):
     kernel = numbered("setsockopt", 54, 208)
     blocks = False
     line = plain_line
+    gave = gives_nothing
     seccomp = tuple(
         Allowed(
             "setsockopt",
@@ -174,11 +177,19 @@ class Getsockopt(Call):
     def make(self, fd: int, level: int, option: int) -> Made:
         room, length = ctypes.create_string_buffer(256), ctypes.c_uint(256)
         made = make(getsockopt, fd, level, option, room, ctypes.byref(length))
-        if made["value"] == 0:
-            made["option"] = room.raw[: length.value]
-            if level == socket.SOL_SOCKET and option == NUMBERS["SO_PEERPIDFD"] and length.value == 4:
-                made["made"] = [struct.unpack("=i", made["option"])[0]]
+        return made | self._told(level, option, room.raw[: length.value]) if made["value"] == 0 else made
+
+    @staticmethod
+    def _told(level: int, option: int, value: bytes) -> Made:
+        made: Made = {"option": value}
+        if level == socket.SOL_SOCKET and option == NUMBERS["SO_PEERPIDFD"] and len(value) == 4:
+            made["made"] = [struct.unpack("=i", value)[0]]
         return made
+
+    def gave(self, back: Return) -> Made:
+        (length,) = back.integers(back.words[4], 1)
+        value = back.memory(back.words[3], min(max(length, 0), MOST))
+        return self._told(back.given["level"], back.given["option"], value)
 
     def c(self, program: CProgram, actor: Actor, turn: Turn) -> list[str]:
         program.header("sys/socket.h")

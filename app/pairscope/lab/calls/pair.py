@@ -12,6 +12,7 @@ from pairscope.lab.calls.call import (
     CProgram,
     Made,
     PythonProgram,
+    Return,
     Returned,
     Traced,
     Turn,
@@ -42,6 +43,8 @@ class _Pair(Call):
     binds = "two"
     blocks = False
     declares = "int pair[2];"
+    where = 0
+    """Which argument is the address of the two numbers."""
 
     def line(self, returned: Returned) -> str:
         return f"{returned.result.value} {given(returned.result.made, 'made')}"
@@ -49,6 +52,9 @@ class _Pair(Call):
     @staticmethod
     def _numbers(traced: Traced) -> str:
         return "[?, ?]" if traced.failed else str(given(traced.result.made, "made"))
+
+    def gave(self, back: Return) -> Made:
+        return {"made": back.integers(back.words[self.where], 2)}
 
 
 class Socketpair(_Pair):
@@ -60,6 +66,7 @@ class Socketpair(_Pair):
     kernel = numbered("socketpair", 53, 199)
     seccomp = allow_domains("socketpair")
     by_registers, by_arguments = in_registers("domain", "type", "protocol")
+    where = 3
 
     def make(self, domain: int, kind: int, protocol: int) -> Made:
         return _two(_socketpair, domain, kind, protocol)

@@ -17,7 +17,7 @@ from pairscope.lab.calls.call import (
     plain_line,
     plain_strace,
 )
-from pairscope.lab.calls.decoding import in_registers
+from pairscope.lab.calls.decoding import gives_descriptor, gives_nothing, in_registers
 from pairscope.lab.calls.libc import LONG, function, made_one, make
 
 _syscall = function("syscall", LONG, LONG, LONG, LONG, LONG, LONG)
@@ -36,6 +36,7 @@ class PidfdOpen(Call):
     strace = plain_strace
     seccomp = allow("pidfd_open")
     by_registers, by_arguments = in_registers("process", "flags")
+    gave = gives_descriptor
 
     def make(self, process: int, flags: int) -> Made:
         return made_one(make(_syscall, self.kernel[MACHINE].number, process, flags, 0, 0))
@@ -63,6 +64,7 @@ class PidfdSendSignal(Call):
     signals = True
     seccomp = allow("pidfd_send_signal")
     by_registers, by_arguments = in_registers("fd", "signal")
+    gave = gives_nothing
 
     def make(self, fd: int, number: int) -> Made:
         return make(_syscall, self.kernel[MACHINE].number, fd, number, 0, 0)

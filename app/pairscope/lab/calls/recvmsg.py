@@ -15,6 +15,7 @@ from pairscope.lab.calls.call import (
     CProgram,
     Made,
     PythonProgram,
+    Return,
     Returned,
     Traced,
     Turn,
@@ -22,7 +23,7 @@ from pairscope.lab.calls.call import (
     allow,
     numbered,
 )
-from pairscope.lab.calls.decoding import MOST, Data, Given, Memory, message
+from pairscope.lab.calls.decoding import MESSAGE, MOST, Data, Given, Memory, message, parts_at
 from pairscope.lab.calls.io import keeps, kept_c
 from pairscope.lab.calls.libc import INT, OFF, POINTER, function, make
 from pairscope.lab.calls.msghdr import Msghdr, header, iovecs, parts_of
@@ -33,6 +34,9 @@ from pairscope.lab.run import Message, Result, given
 
 CONTROL_ROOM = 1152
 """Bytes of control buffer where a recvmsg says nothing: 253 descriptors, credentials and a pidfd fit."""
+_CONTROL_MOST = 1 << 16
+"""Bytes of control data that are read of another process. The kernel writes a few KiB at most; the length stands in
+memory that other threads may change."""
 _SPACES = {20: "CMSG_LEN(sizeof(int))", 24: "CMSG_SPACE(sizeof(int))"}
 """Lengths of control data that say more as what they are."""
 _recvmsg = function("recvmsg", OFF, INT, POINTER, INT)
@@ -202,3 +206,26 @@ class Recvmsg(Call):
             at += filled
         flags = decode("MSG_", given(traced.result.msg_flags, "msg_flags") & 0xFFFFFFFF)
         return [fd, header(traced, entries, len(entries), flags), traced.flags()]
+
+    def gave(self, back: Return) -> Made:
+        name, length, iov, count, control, controllen, flags = MESSAGE.unpack(back.memory(back.words[1], MESSAGE.size))
+        parts = parts_at(back.memory, iov, count)
+        left = back.value if back.kept else 0
+        filled = []
+        for _, size in parts:
+            filled.append(min(left, size))
+            left -= filled[-1]
+        received = {
+            "room": back.given["control"], "controllen": controllen, "flags": flags,
+            "control": back.memory(control, min(controllen, _CONTROL_MOST)) if controllen else b"",
+        }  # fmt: skip
+        if back.kept is not None:
+            received["iov"] = filled
+        made: Made = {"received": received}
+        if back.kept:
+            head = b""
+            for (address, _), size in zip(parts, filled):
+                kept = min(size, back.most - len(head))
+                head += back.memory(address, kept) if kept else b""
+            made["data"] = Data(sum(filled), head)
+        return made | ({"address": back.address(name, length)} if name else {})

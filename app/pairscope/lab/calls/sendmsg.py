@@ -22,7 +22,7 @@ from pairscope.lab.calls.call import (
     numbered,
     plain_line,
 )
-from pairscope.lab.calls.decoding import MOST, Data, Given, Memory, data, message, whole
+from pairscope.lab.calls.decoding import MOST, Data, Given, Memory, data, gives_nothing, message, whole
 from pairscope.lab.calls.libc import INT, OFF, POINTER, content, function, low, make
 from pairscope.lab.calls.msghdr import Msghdr, header, iovecs, parts_of
 from pairscope.lab.constants import NUMBERS
@@ -66,6 +66,7 @@ class Sendmsg(Call):
     kernel = numbered("sendmsg", 46, 211)
     blocks = True
     line = plain_line
+    gave = gives_nothing
     breaks_pipe = True
     seccomp = allow("sendmsg")
 

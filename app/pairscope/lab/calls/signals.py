@@ -13,6 +13,7 @@ from pairscope.lab.calls.call import (
     CProgram,
     Made,
     PythonProgram,
+    Return,
     Returned,
     Traced,
     Turn,
@@ -22,7 +23,7 @@ from pairscope.lab.calls.call import (
     plain_line,
     plain_strace,
 )
-from pairscope.lab.calls.decoding import MOST, Data, Given, Memory, data, in_registers
+from pairscope.lab.calls.decoding import MOST, Given, Memory, gives_nothing, in_registers
 from pairscope.lab.calls.libc import INT, POINTER, function, make
 from pairscope.lab.given import integer, narrow, word
 from pairscope.lab.run import given
@@ -46,6 +47,11 @@ def plain_signals() -> None:
         signal.signal(number, _ran)
         _handler = _signal(int(number), None)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _handler_at(memory: Memory, address: int) -> str:
+    """What the kernel's struct sigaction begins with. Raises OSError."""
+    return {0: "SIG_DFL", 1: "SIG_IGN"}.get(int.from_bytes(memory(address, 8), "little"), "HANDLER")
 
 
 class Signal(Call):
@@ -90,9 +96,11 @@ class Signal(Call):
         return [f"found = {call}", again, "tell(before(found))"]
 
     def by_registers(self, words: Sequence[int], memory: Memory, most: int = MOST) -> Given:
-        action = data(memory, words[1], 8, 8)
-        handler = int.from_bytes(action.head, "little") if isinstance(action, Data) else -1
-        return {"signal": narrow(words[0]), "handler": {0: "SIG_DFL", 1: "SIG_IGN", -1: ""}.get(handler, "HANDLER")}
+        try:
+            handler = _handler_at(memory, words[1])
+        except OSError:
+            handler = ""
+        return {"signal": narrow(words[0]), "handler": handler}
 
     def by_arguments(self, arguments: Sequence[Any], named: Given, most: int = MOST) -> Given:
         return {"signal": narrow(arguments[0]), "handler": arguments[1]}
@@ -104,6 +112,9 @@ class Signal(Call):
         handler, before = word(traced.own.arguments[1]), traced.result.before or "?"
         shown, was = ({"HANDLER": "?"}.get(name, name) for name in (handler, before))
         return [traced.word(0), f"{{sa_handler={shown}, sa_flags=SA_RESTART, ...}}", f"{{sa_handler={was}, ...}}", "8"]
+
+    def gave(self, back: Return) -> Made:
+        return {"before": _handler_at(back.memory, back.words[2])} if back.words[2] else {}
 
 
 class Kill(Call):
@@ -119,6 +130,7 @@ class Kill(Call):
     signals = True
     seccomp = allow("kill")
     by_registers, by_arguments = in_registers("process", "signal")
+    gave = gives_nothing
 
     def make(self, process: int, number: int) -> Made:
         return make(_kill, process, number)

@@ -15,6 +15,7 @@ from pairscope.lab.calls.call import (
     CProgram,
     Made,
     PythonProgram,
+    Return,
     Returned,
     Traced,
     Turn,
@@ -25,7 +26,7 @@ from pairscope.lab.calls.call import (
     plain_line,
     plain_strace,
 )
-from pairscope.lab.calls.decoding import MOST, Data, Given, Memory, data, in_registers
+from pairscope.lab.calls.decoding import MOST, Data, Given, Memory, data, gives_descriptor, in_registers
 from pairscope.lab.calls.libc import INT, POINTER, UINT, function, low, made_one, make
 from pairscope.lab.calls.strace import numbers
 from pairscope.lab.constants import decode
@@ -50,6 +51,7 @@ class Eventfd(Call):
     strace = plain_strace
     seccomp = allow("eventfd2")
     by_registers, by_arguments = in_registers("value", "flags")
+    gave = gives_descriptor
 
     def make(self, value: int, flags: int) -> Made:
         return made_one(make(_eventfd, value, flags))
@@ -175,3 +177,8 @@ class Poll(Call):
         """Each descriptor with the events that are waited for."""
         fds, events = numbers(traced.made[0]), numbers(traced.made[1])
         return list(zip(fds, events if isinstance(traced.made[1], list) else events * len(fds)))
+
+    def gave(self, back: Return) -> Made:
+        fds = back.given["fd"]
+        entries = back.memory(back.words[0], 8 * len(fds)) if fds else b""
+        return {"revents": [found for _, _, found in struct.iter_unpack("=ihh", entries)]}

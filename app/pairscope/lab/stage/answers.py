@@ -9,9 +9,9 @@ import signal
 import struct
 from typing import Any
 
+from pairscope.lab.calls import cmsg
 from pairscope.lab.constants import errno_name
 from pairscope.lab.run import Part, Result
-from pairscope.lab.stage import message
 from pairscope.lab.stage.cast import Outcome, ending
 
 DATA_SHOWN = 64 * 1024
@@ -51,9 +51,9 @@ def outcome(call: str, answer: dict[str, Any], status: int | None) -> Outcome:
     if "wait" in answer:
         _tell_wait(result, answer["wait"])
     if "sent" in answer:
-        result.message = message.described(answer["sent"])
+        result.message = cmsg.described(answer["sent"])
     if "received" in answer:
-        result.message = received = message.described(answer["received"])
+        result.message = received = cmsg.described(answer["received"])
         result.msg_flags = received.msg_flags
         result.fds = result.made = [fd for part in received.parts for fd in part.fds or ()]
         result.creds = next((part.creds for part in received.parts if part.creds), None)

@@ -10,14 +10,14 @@ import os
 import socket
 from typing import Any
 
-from pairscope.lab.calls import CALLS
+from pairscope.lab.calls import CALLS, cmsg
 from pairscope.lab.calls.sendmsg import control_data
 from pairscope.lab.model import Number
 from pairscope.lab.probes import peek, tables
 from pairscope.lab.run import UNSET, Result, State
 from pairscope.lab.run import Carried as Flying
 from pairscope.lab.run import Step as Taken
-from pairscope.lab.stage import answers, contents, message
+from pairscope.lab.stage import answers, contents
 from pairscope.lab.stage.cast import Actor, Pending
 from pairscope.lab.stage.queues import Carried
 from pairscope.lab.stage.scene import Scene
@@ -29,7 +29,7 @@ def passed(named: dict[str, Any]) -> list[int]:
     """The descriptors that a sendmsg with these named arguments passes: those in its control data as the kernel reads
     them, whatever its arguments claim."""
     data, length = control_data(**named)
-    return answers.rights(message.parts(data[:length].ljust(length, b"\0")))
+    return answers.rights(cmsg.parts(data[:length].ljust(length, b"\0")))
 
 
 class Ledger:

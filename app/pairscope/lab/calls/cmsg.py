@@ -8,8 +8,6 @@ import socket
 import struct
 from typing import Any
 
-from msgspec import UnsetType
-
 from pairscope.lab.constants import NUMBERS, decode
 from pairscope.lab.run import UNSET, Message, Part
 
@@ -19,7 +17,7 @@ _TYPES = {NUMBERS[name]: name for name in ("SCM_RIGHTS", "SCM_CREDENTIALS", "SCM
 
 
 def described(message: dict[str, Any]) -> Message:
-    """What sendmsg was given or recvmsg gave, as the actor tells it."""
+    """What sendmsg was given or recvmsg gave, as `make` tells it."""
     control = message["control"]
     return Message(
         iov=message["iov"],
@@ -41,12 +39,11 @@ def parts(control: bytes) -> list[Part]:
         body = control[at + _HEADER.size : at + length] if length >= _HEADER.size else b""
         space = _HEADER.size + (len(body) + 7 & ~7)
         name = _TYPES.get(kind, str(kind)) if level == socket.SOL_SOCKET else str(kind)
-        fds: list[int] | UnsetType = UNSET
-        creds: list[int] | UnsetType = UNSET
+        said: dict[str, list[int]] = {}
         if name in ("SCM_RIGHTS", "SCM_PIDFD"):
-            fds = [number for (number,) in struct.iter_unpack("=i", body[: len(body) & ~3])]
+            said["fds"] = [number for (number,) in struct.iter_unpack("=i", body[: len(body) & ~3])]
         elif name == "SCM_CREDENTIALS" and len(body) == 12:
-            creds = list(struct.unpack("=iII", body))
+            said["creds"] = list(struct.unpack("=iII", body))
         found.append(
             Part(
                 at=at,
@@ -57,8 +54,7 @@ def parts(control: bytes) -> list[Part]:
                 CMSG_SPACE=space,
                 padding=max(0, min(at + space, len(control)) - at - _HEADER.size - len(body)),
                 data=base64.b64encode(body).decode(),
-                fds=fds,
-                creds=creds,
+                **said,
             )
         )
         if length < _HEADER.size or at + length > len(control):
