@@ -71,7 +71,11 @@ class _Line:
 
 
 class Client:
-    """Talks to the supervisor. Safe to share between threads: each gets a pair of its own, on its first call."""
+    """Talks to the supervisor. Safe to share between threads: each thread gets a pair of its own at its first call.
+
+    Each request waits `timeout` seconds for its answer. It raises PoolRefused where the supervisor refuses, and
+    PoolAway where it cannot be asked or does not answer.
+    """
 
     def __init__(self, settings: Settings, role: str = "web") -> None:
         self._settings = settings
@@ -135,8 +139,8 @@ class Client:
         return said
 
     def answer(self, job: int, timeout: float) -> Answer | None:
-        """The end of a job submitted by this thread with ``both``; None if it has not ended within `timeout`
-        seconds."""
+        """Waits at most `timeout` seconds for the end of a job that this thread submitted with ``both``; None: it has
+        not ended."""
         line = self._line()
         deadline = time.monotonic() + timeout
         while job not in line.answers:
@@ -148,11 +152,12 @@ class Client:
         return line.answers.pop(job)
 
     def cancel(self, job: int, timeout: float = TIMEOUT) -> str:
-        """Ends a job now; what was done, in words."""
+        """Ends a job now. Returns what was done, in words."""
         return self._done("cancel", Cancel(job), timeout)
 
     def fetch(self, job: int, timeout: float = TIMEOUT) -> tuple[Output, int]:
-        """A job's output: what it is, and a read-only descriptor with an offset of its own, which the caller owns."""
+        """Returns what a job's output is, and a read-only descriptor with an offset of its own, which the caller
+        owns."""
         line = self._line()
         arrival = self._ask("fetch", Fetch(job), [], timeout)
         try:
@@ -171,15 +176,15 @@ class Client:
         return arrival.payload, fd
 
     def scale(self, workers: int, timeout: float = TIMEOUT) -> str:
-        """Asks for another number of workers; what was done, in words."""
+        """Asks for another number of workers. Returns what was done, in words."""
         return self._done("scale", Scale(workers), timeout)
 
     def signal(self, worker: int, name: str, timeout: float = TIMEOUT) -> str:
-        """Sends TERM, KILL, STOP or CONT to the worker with that serial; what was done, in words."""
+        """Sends TERM, KILL, STOP or CONT to the worker with that serial. Returns what was done, in words."""
         return self._done("signal", Signal(worker, name), timeout)
 
     def lookup(self, job: int, timeout: float = TIMEOUT) -> Known:
-        """Whether the supervisor knows a job that is in no table yet."""
+        """Asks whether the supervisor knows a job that is in no table yet, and how it stands."""
         found: Known = self._ask("lookup", Lookup(job), [], timeout).payload
         return found
 

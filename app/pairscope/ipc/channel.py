@@ -89,9 +89,11 @@ class Channel:
         """An empty memfd, lent by the supervisor, for a long reply of a process that may make none."""
 
     def fileno(self) -> int:
+        """For select and poll."""
         return self.sock.fileno()
 
     def close(self) -> None:
+        """Closes this end. What the peer has sent is lost; what this end has sent is not."""
         self.sock.close()
 
     # ---- sending
@@ -189,8 +191,10 @@ class Channel:
         seq: int = 0,
         timeout: float | None = None,
     ) -> None:
-        """Prepares and sends, waiting for room. Raises ChannelClosed, or TimeoutError after `timeout` seconds: it is
-        then not sent."""
+        """Prepares a message and sends it, waiting for room at most `timeout` seconds (None: for ever).
+
+        Raises ChannelClosed and TimeoutError (it is then not sent), and what :meth:`prepare` raises.
+        """
         deadline = None if timeout is None else monotonic() + timeout
         out = self.prepare(kind, payload, fds, 0, job, seq)
         if timeout is None or timeout >= PATIENCE:  # else it may block for longer than it has
@@ -202,8 +206,10 @@ class Channel:
         return None
 
     def send(self, outs: Sequence[Outgoing], timeout: float | None = None) -> None:
-        """Sends prepared messages in order, waiting for room. Raises as :meth:`post`; what was sent before then is
-        sent."""
+        """Sends prepared messages in order, waiting for room as :meth:`post` does.
+
+        Raises ChannelClosed, TimeoutError: what was sent before that is sent.
+        """
         deadline = None if timeout is None else monotonic() + timeout
         if len(outs) == 1 and (timeout is None or timeout >= PATIENCE):
             try:
@@ -277,7 +283,7 @@ class Channel:
         return self._take_held()
 
     def _take_held(self) -> list[Arrival]:
-        """The messages that are held. Where there are none, but a fault: raises it, now and ever after."""
+        """Returns the messages that are held. Where only a fault is held, raises it, now and at every later call."""
         last = self.held[-1]
         if not isinstance(last, ChannelBroken):
             found, self.held = self.held, []
@@ -288,7 +294,8 @@ class Channel:
         return found  # type: ignore[return-value]  # only the last is ever a fault
 
     def _arrival(self, envelope: Envelope, fds: list[int], received: int, flags: int, size: int) -> Arrival:
-        """The message of `envelope`, if the vocabulary allows it here. Descriptors are the caller's if not."""
+        """Checks that the vocabulary allows this message here, and decodes it. Raises ChannelBroken; the descriptors
+        are then still the caller's."""
         accepted = self._accepted.get(envelope.kind)
         if accepted is None:
             known = BY_CODE.get(envelope.kind)

@@ -26,7 +26,7 @@ def sealed(name: str, data: bytes) -> int:
 
 
 def write_all(fd: int, data: bytes) -> None:
-    """Writes all of `data` at the current offset."""
+    """Writes all of `data` at the current offset. Raises OSError (ENOSPC, EPERM of a sealed one)."""
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]
@@ -46,7 +46,7 @@ def is_sealed(fd: int) -> bool:
 
 
 def read_all(fd: int, size: int) -> bytes:
-    """`size` bytes from the start, without moving the offset that others may share."""
+    """Returns `size` bytes from the start, and leaves the offset, which others may share. Raises OSError."""
     parts = []
     at = 0
     while at < size:

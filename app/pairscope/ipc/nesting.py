@@ -25,8 +25,8 @@ _PLAIN = frozenset((str, int, bool, type(None)))
 
 
 def excess(value: Any, values: int = VALUES) -> str:
-    """What of a value JSON could not say within the bounds, in words; empty if all is well. It is not recursive,
-    whatever comes."""
+    """Says what of a value JSON could not hold within the bounds; empty: all is well. It does not recurse, whatever
+    comes."""
     if type(value) is dict and len(value) <= values:
         for key, one in value.items():
             if type(key) is not str or type(one) not in _PLAIN:

@@ -1,9 +1,9 @@
-"""A child that dies with the process that started it, also while a signal has stopped it: then it closes nothing, and
-what it holds stays held.
+"""Makes a child die with the process that started it: PR_SET_PDEATHSIG, prctl(2). Even a child that a signal has
+stopped dies; otherwise it would close nothing and hold what it holds.
 
-PR_SET_PDEATHSIG, prctl(2). The kernel sends the signal when the *thread* ends that made the child, so who starts
-children has one thread, or starts them in its first. A change of user and the execution of a set-user-ID program clear
-it: ask again behind them.
+The kernel sends the signal when the *thread* ends that made the child. So a process that starts children has one
+thread, or starts them in its first. A change of user and the execution of a set-user-ID program clear the setting: ask
+again after them.
 """
 
 from __future__ import annotations

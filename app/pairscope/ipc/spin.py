@@ -22,7 +22,7 @@ was not."""
 
 
 class Spin:
-    """One who waits. `most`: seconds for which he asks."""
+    """One process that waits. `most`: seconds for which it asks before it sleeps."""
 
     def __init__(self, most: float) -> None:
         self._most = most
@@ -34,11 +34,11 @@ class Spin:
     def ask(
         self, poll: Callable[[int], list[tuple[int, int]]], now: float, sure: bool = False
     ) -> list[tuple[int, int]]:
-        """What ``poll(0)`` finds, asked again and again from `now` (s of the monotonic clock) on; [] if it does not
-        pay, or for too long.
+        """Asks ``poll(0)`` again and again from `now` (s of the monotonic clock) on, and returns what it finds; []
+        where asking does not pay or has lasted too long.
 
-        The core is yielded before the first question: whoever answers may need it. `sure`: it pays, whatever the last
-        time was like.
+        It yields the core before the first question, because the process that answers may need it. `sure`: asking pays,
+        whatever the last time was like.
         """
         if CORES == 1 or not (sure or self._pays) or now < self._resting:
             return []
@@ -55,8 +55,8 @@ class Spin:
         return []
 
     def give_way(self, now: float) -> float:
-        """Yields the core to whoever needs it, unless it did not come back in moments of late; returns the time (s of
-        the monotonic clock)."""
+        """Yields the core, unless the core came back late the last times. Returns the time (s of the monotonic
+        clock)."""
         if now < self._resting:
             return now
         os.sched_yield()
@@ -67,5 +67,5 @@ class Spin:
         return now
 
     def waited(self, seconds: float) -> None:
-        """How long it took, asking and sleeping together: the next time is likely to be the same."""
+        """Notes how long it took, asking and sleeping together: the next time is likely to be the same."""
         self._pays = seconds < self._most

@@ -48,7 +48,7 @@ def follows(position: int, record: Record, last: int) -> bool:
 
 
 class Reader:
-    """Reads the records after position `after`."""
+    """Reads the records of a journal that come after position `after`."""
 
     def __init__(self, directory: Path, after: int = 0) -> None:
         self._directory = directory
@@ -138,6 +138,7 @@ class Reader:
         self._damage = []
 
     def close(self) -> None:
+        """Closes the segment that it reads."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -230,8 +231,8 @@ class Reader:
         return b"".join(found)
 
     def _reread(self) -> bool:
-        """Begins the segment anew before anything is said to be missing, once for each place: a file that was shortened
-        grows on before our offset."""
+        """Begins the segment anew before anything is said to be missing, once for each place; False: it was done
+        already. A file that was shortened grows on before our offset."""
         place = self._first, self.last
         if self._reread_at == place:
             return False
@@ -242,7 +243,7 @@ class Reader:
         return True
 
     def _note_rest(self) -> None:
-        """What cannot be read here reaches to the end of what there is."""
+        """Notes as damaged what cannot be read here, up to the end of what there is."""
         self._damage = [
             stretch
             for stretch in self._damage

@@ -82,7 +82,7 @@ def scan(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
 
 
 class Stretch(NamedTuple):
-    """Bytes of a segment that are no frame any more."""
+    """Bytes of a segment that are a frame no longer."""
 
     first: int
     """Position by which the segment is named."""
@@ -244,6 +244,7 @@ def set_aside(directory: Path, stretch: Stretch) -> None:
 
 
 def path(directory: Path, position: int) -> Path:
+    """The file of the segment whose first record has that position."""
     return directory / f"{position:019d}{SUFFIX}"
 
 

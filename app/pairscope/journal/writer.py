@@ -28,7 +28,7 @@ BEGINNING = 65_536
 
 
 class JournalFull(Exception):
-    """The records could not be appended, none of them is in the journal; later they may be."""
+    """The records could not be appended: none of them is in the journal. The same append may work later."""
 
 
 class JournalBroken(Exception):
@@ -112,6 +112,7 @@ class Writer:
 
     @property
     def segments(self) -> int:
+        """How many segments there are."""
         return len(self._segments)
 
     def behind(self, position: int) -> int:
@@ -149,14 +150,15 @@ class Writer:
         return position
 
     def forget(self, position: int) -> None:
-        """Deletes the segments of which every record is at or below `position`; never the one that is written."""
+        """Deletes the segments of which every record is at or below `position`, but never the one that is being
+        written."""
         while len(self._segments) > 1 and self._segments[1][0] - 1 <= position:
             first, size = self._segments.pop(0)
             self._older -= size
             segment.path(self._directory, first).unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Gives up the lock: closing any descriptor of the lock file does."""
+        """Gives up the lock. Closing any descriptor of the lock file does that."""
         for name in ("_fd", "_spare", "_place", "_lock"):
             if getattr(self, name) >= 0:
                 os.close(getattr(self, name))

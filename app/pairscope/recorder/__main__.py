@@ -26,6 +26,7 @@ that it has locked."""
 
 
 def main() -> int:
+    """Drains until the supervisor says *finish* or is gone; returns the exit status."""
     when = "" if sys.stderr.isatty() else "%(asctime)s "
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=f"{when}pairscope recorder: %(message)s")
     try:

@@ -25,8 +25,8 @@ Work = tuple[Table, list[Any]]
 
 
 class BatchWriter:
-    """Folds batches of one node's records and upserts what they make. `mariadb`: prepared statements of many rows; else
-    SQLite's executemany."""
+    """Folds batches of one node's records and upserts the rows. `mariadb`: by prepared statements of many rows;
+    otherwise by SQLite's executemany."""
 
     def __init__(self, node: int, mariadb: bool) -> None:
         self._node = node
@@ -36,8 +36,8 @@ class BatchWriter:
         """Bytes of values in one statement; 0: the server was not asked yet."""
 
     def write(self, connection: Connection, fold: Fold, batch: Batch, meanwhile: Callable[[], None]) -> int:
-        """Folds a batch and upserts what it makes, each portion in the order of its keys; returns how many rows these
-        are.
+        """Folds a batch and upserts its rows, each portion in the order of its keys. Returns how many rows these are.
+        Raises what the database raises.
 
         Unsorted batches of several writers deadlocked; of two sorted ones the second waits.
         """
@@ -106,8 +106,8 @@ class BatchWriter:
 
     @staticmethod
     def _longest(connection: Connection) -> int:
-        """A packet beyond the server's limit is not refused: the connection breaks. What is not the values has room in
-        the rest."""
+        """Bytes of values in one statement. The server does not refuse a packet beyond its limit, but breaks the
+        connection; what is not values has room in the other half."""
         return int(connection.exec_driver_sql("SELECT @@max_allowed_packet").scalar_one()) // 2
 
     def _blocks(self, work: Iterable[Work]) -> Iterator[Block]:

@@ -52,7 +52,7 @@ class Finished(Exception):
     """The recorder was asked to finish while it waited for the database."""
 
 
-class _Refused(Exception):
+class _RecordRefused(Exception):
     """The database refuses a record of the batch; the text is its reason."""
 
 
@@ -140,7 +140,7 @@ class Drain:
         return self._insist(lambda: self._writer.prune(self._bound))
 
     def _over(self, follower: Follower, gap: JournalGap) -> None:
-        """Goes on behind what is missing in the journal, and says so in the record."""
+        """Goes on after what is missing in the journal, and records that it is missing."""
         try:
             follower.pass_gap(gap)
         except OSError as error:
@@ -167,7 +167,7 @@ class Drain:
             part = parts.pop()
             try:
                 self._commit(part, meanwhile)
-            except _Refused as refused:
+            except _RecordRefused as refused:
                 if len(part) > 1:
                     middle = len(part) // 2
                     parts += [part[middle:], part[:middle]]
@@ -179,7 +179,7 @@ class Drain:
                 elif self._another_is_taken(part[0], parts[-1] if parts else [], refused):
                     try:
                         self._commit(part, meanwhile)
-                    except _Refused as again:
+                    except _RecordRefused as again:
                         self._put_aside(*part[0], str(again))
                 else:
                     parts.append(part)
@@ -190,15 +190,15 @@ class Drain:
         self._refused = 0
         self._taken.update((type(entry[1]), entry) for entry in part[-10 * OTHERS :])
 
-    def _another_is_taken(self, entry: Entry, behind: Batch, refused: _Refused) -> bool:
-        """Whether the database takes another record, of the same type if there is one: it is written, and taken back.
+    def _another_is_taken(self, entry: Entry, behind: Batch, refused: _RecordRefused) -> bool:
+        """Whether the database takes another record, of the same type if there is one. It is written and rolled back.
         Raises _Alone."""
         others = [*self._taken.values(), *behind]
         alike = [other for other in others if type(other[1]) is type(entry[1])]
         for other in (alike or others)[:OTHERS]:
             try:
                 self._insist(lambda: self._writer.rehearse([other]), refusable=True)
-            except _Refused:
+            except _RecordRefused:
                 continue
             return True
         if not others:
@@ -218,8 +218,8 @@ class Drain:
         self._pause(LONGEST_WAIT)
 
     def _insist(self, attempt: Callable[[], Done], refusable: bool = False) -> Done:
-        """Tries until the database does it. Raises _Refused where the attempt is `refusable` and the records may be to
-        blame."""
+        """Tries until the database does it. Raises _RecordRefused where the attempt is `refusable` and the records may
+        be to blame."""
         wait = FIRST_WAIT
         while True:
             begun = time.monotonic()
@@ -232,7 +232,7 @@ class Drain:
                 if trouble is Trouble.OURS:
                     raise
                 if trouble is Trouble.RECORD and refusable:
-                    raise _Refused(reason) from error
+                    raise _RecordRefused(reason) from error
                 if trouble is Trouble.RECORD:
                     reason = errors.NO_RECORD % {"why": reason}
                 if trouble is not Trouble.BUSY or wait >= LONGEST_WAIT or time.monotonic() - begun >= LONG:
@@ -274,7 +274,7 @@ class Drain:
         )
 
     def _pause(self, seconds: float) -> None:
-        """Lets time pass with an ear on the channel."""
+        """Lets time pass, and hears meanwhile what the supervisor says."""
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0 and not self._finishing:
             self._listen(left)

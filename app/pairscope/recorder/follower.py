@@ -71,4 +71,5 @@ class Follower:
         self.last = position
 
     def close(self) -> None:
+        """Closes the segment that it reads."""
         self._reader.close()

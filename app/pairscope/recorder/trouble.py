@@ -29,7 +29,7 @@ _TROUBLES = {
 
 
 def judge(error: Exception) -> tuple[Trouble, str]:
-    """What to do, and what is wrong in words."""
+    """Says what to do about an error, and what is wrong in words."""
     if isinstance(error, (OverflowError, UnicodeEncodeError, Unfit)):
         return Trouble.RECORD, str(error)
     fault = errors.of(error)

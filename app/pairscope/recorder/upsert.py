@@ -74,10 +74,7 @@ class Upsert:
         return (self._statement % ",".join([self._row] * size)).encode()
 
     def blocks(self, rows: Sequence[msgspec.Struct], most: int) -> Iterator[Block]:
-        """Rows in blocks of one of SIZES, each of at most `most` bytes, unless it is a single row.
-
-        Raises Unfit.
-        """
+        """Rows in blocks of one of SIZES, each of at most `most` bytes unless it is a single row. Raises Unfit."""
         start = 0
         while start < len(rows):
             for size in SIZES:
@@ -129,7 +126,7 @@ def send(connection: Connection, blocks: Iterable[Block], meanwhile: Callable[[]
     made.
 
     Raises the driver's own errors, and what `blocks` raises; the connection is then given up. A thread that waits for
-    the server would do for that as well, and was slower: it and whoever makes the blocks have one interpreter lock.
+    the server was slower: it shares the interpreter lock with the one that makes the blocks.
     """
     driver: Any = connection.connection.driver_connection
     prepared: dict[tuple[bytes, int], int] = connection.info.setdefault("prepared", {})

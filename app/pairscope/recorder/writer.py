@@ -1,8 +1,8 @@
 """The writer: puts a batch of records and the position that it reaches into the database, in one transaction.
 
-Every transaction begins by locking the node's row of ``positions`` and reading it. Whether the last commit came through
-although its answer was lost, whether a newer supervisor's recorder has taken over, where the database really stands:
-it all stands there.
+Every transaction begins by locking the node's row of ``positions`` and reading it. That row says whether the last
+commit came through although its answer was lost, whether a newer supervisor's recorder has taken over, and where the
+database really stands.
 """
 
 from __future__ import annotations
@@ -76,10 +76,10 @@ class Writer:
         self._engine.dispose()
 
     def open(self) -> int:
-        """Where the journal is to be read from: the position that is committed. Raises Fenced, and what a database
-        raises.
+        """Returns the committed position: the journal is to be read from there. From now on the recorder of an older
+        supervisor cannot commit.
 
-        From now on the recorder of an older supervisor cannot commit.
+        Raises Fenced, and what a database raises.
         """
         with self._transaction() as (connection, row):
             self._recount(connection, row)
@@ -108,8 +108,8 @@ class Writer:
         self.rows += written
 
     def rehearse(self, batch: Batch) -> None:
-        """Writes records, wherever they stand in the journal, and takes all of it back: whether the database takes them
-        now.
+        """Tries whether the database takes these records now: writes them, wherever they stand in the journal, and
+        rolls back.
 
         Raises as :meth:`commit`.
         """
@@ -120,10 +120,11 @@ class Writer:
     def put_aside(
         self, position: int, record: Record | None, reason: str, reached: int = 0, begun: Begun | None = None
     ) -> None:
-        """Puts a record into quarantine and goes on behind it. None: records from `position` to `reached` are missing.
+        """Puts a record into quarantine and goes on after it. None: the records from `position` to `reached` are
+        missing.
 
-        `begun`: the epoch of what follows. If it is not the one before, its beginning is among what is missing, and
-        decides what was open all the same.
+        `begun`: the epoch of what follows. If it is not the last one, its own record is missing too; what was open is
+        then decided as that record would have decided it.
         """
         reached = reached or position
         with self._transaction() as (connection, row):
@@ -159,8 +160,8 @@ class Writer:
         self.position = reached
 
     def prune(self, bound: int) -> bool:
-        """Deletes the oldest messages beyond `bound`, at most SLICE, and what belongs to the same time; True: there is
-        more to delete."""
+        """Deletes the oldest messages beyond `bound`, at most SLICE of them, and what belongs to the same time. True:
+        there is more to delete."""
         if self.kept <= bound:
             self._tidy()
             return False
@@ -259,7 +260,8 @@ class Writer:
         )
 
     def _recount(self, connection: Connection, row: Row[Any]) -> None:
-        """Where rows were deleted or brought back by hand the count is wrong, and pruning would follow it."""
+        """Counts the messages anew. Where somebody deleted rows or brought them back by hand the count is wrong, and
+        pruning would follow it."""
         self.kept = self._count_kept(connection)
         some = select(MESSAGES.c.id).limit(RECOUNTED + 1).subquery()
         found = connection.scalar(select(func.count()).select_from(some)) or 0 if self.kept <= RECOUNTED else self.kept
@@ -276,7 +278,7 @@ class Writer:
         return Fold(load(connection, self._node, needs(batch)), source)
 
     def _tidy(self) -> None:
-        """Once in a while: what is bounded by age or number and grows slowly."""
+        """Deletes, every ten minutes, what is bounded by age or number and grows slowly."""
         now = time.monotonic()
         if now < self._tidy_at:
             return

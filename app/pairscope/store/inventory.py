@@ -1,5 +1,4 @@
-"""What the database holds, as one looks at it from outside: tables with their sizes and indexes, and the newest rows of
-each."""
+"""What the database holds, seen from outside: tables with their sizes and indexes, and the newest rows of each."""
 
 from __future__ import annotations
 
@@ -35,6 +34,8 @@ DESCRIPTIONS = {
 
 @dataclasses.dataclass(frozen=True)
 class IndexInfo:
+    """One index of a table, as the database has it."""
+
     name: str
     columns: tuple[str, ...]
     unique: bool

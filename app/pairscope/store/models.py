@@ -59,6 +59,8 @@ class Own(DeclarativeBase):
 
 
 class Message(History):
+    """One message that crossed a pair: inserted when it is sent, completed when its outcome is known."""
+
     __tablename__ = "messages"
     id: Mapped[int] = mapped_column(Id(), primary_key=True, autoincrement=False)
     node: Mapped[int] = mapped_column(SmallInteger)
@@ -98,6 +100,8 @@ class Message(History):
 
 
 class Transfer(History):
+    """One descriptor that crossed with a message: what it refers to, its number at both ends, and the proof."""
+
     __tablename__ = "transfers"
     message: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     position: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
@@ -145,6 +149,8 @@ class Transfer(History):
 
 
 class Job(History):
+    """One job: submitted, begun, ended, and what became of its output."""
+
     __tablename__ = "jobs"
     id: Mapped[int] = mapped_column(Id(), primary_key=True, autoincrement=False)
     node: Mapped[int] = mapped_column(SmallInteger)

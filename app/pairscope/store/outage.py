@@ -11,7 +11,7 @@ EVERY = 60.0
 
 
 class Outage:
-    """One for each process and database; any thread may tell it."""
+    """The outage of one database, for one process. Any thread may tell it."""
 
     def __init__(self, log: logging.Logger, every: float = EVERY) -> None:
         self._log = log
@@ -22,7 +22,7 @@ class Outage:
         self._told = False
 
     def say(self, words: str) -> None:
-        """The database is away, and why: to be called at each vain attempt."""
+        """Tells that the database is away, and why. Call it at each attempt that fails."""
         with self._lock:
             now = time.monotonic()
             if now < self._next:
@@ -33,7 +33,7 @@ class Outage:
         self._log.warning("%s%s", words, more)
 
     def over(self, words: str) -> None:
-        """It is back; told if it was told that it is away."""
+        """Tells that the database is back, if it was told to be away."""
         with self._lock:
             told, self._told = self._told, False
         if told:

@@ -51,7 +51,7 @@ def page(
     """The newest rows of "messages", "transfers", "jobs" or "workers" that a filter lets through, at most `limit`.
 
     `before`: those just older than that cursor's place; `after`: those just newer. Raises CursorError. A bounded filter
-    is searched for on and on, BOUND rows at a time, until the page is full or PATIENCE is over.
+    is searched for BOUND rows at a time, until the page is full or PATIENCE is over.
     """
     filter = filter or Filter("", table)
     withheld.refuse(session, filter)

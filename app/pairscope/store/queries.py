@@ -48,10 +48,11 @@ class Pace:
     p99: int | None
 
 
-# ---- one thing --------------------------------------------------------------------------------------------------
+# ---- one thing: None where there is none, or it was pruned -------------------------------------------------------
 
 
 def message(session: Session, id: int) -> Message | None:
+    """By its id."""
     return session.get(Message, id)
 
 
@@ -61,10 +62,12 @@ def transfers_of_message(session: Session, id: int) -> Sequence[Transfer]:
 
 
 def transfer(session: Session, message: int, position: int) -> Transfer | None:
+    """The descriptor at that position (from 0) of a message."""
     return session.get(Transfer, (message, position))
 
 
 def job(session: Session, id: int) -> Job | None:
+    """By its id."""
     return session.get(Job, id)
 
 
@@ -88,6 +91,7 @@ def transfers_of_object(session: Session, device: int, inode: int, most: int = 1
 
 
 def process(session: Session, node: int, role: str, serial: int) -> Process | None:
+    """By its role and its serial on that node."""
     return session.get(Process, (node, role, serial))
 
 

@@ -34,7 +34,7 @@ def store(
     job: int | None = None,
     parent: str = "",
 ) -> Run:
-    """Stores a run, and prunes the oldest beyond `keep` that nobody has shared. Gives its row."""
+    """Stores a run and returns its row. Prunes the oldest beyond `keep` that nobody has shared."""
     row = Run(
         id="".join(secrets.choice(ALPHABET) for _ in range(LENGTH)),
         created=time.time_ns(),
@@ -61,7 +61,7 @@ def store(
 
 
 def could_be(identity: str) -> bool:
-    """Whether it is written as the id of a run is. MariaDB compares no other text with an id than ASCII."""
+    """Whether a text is written as the id of a run is. MariaDB compares only ASCII with an id."""
     return len(identity) == LENGTH and set(identity) <= set(ALPHABET)
 
 
@@ -71,7 +71,7 @@ def find(own: Session, identity: str) -> Run | None:
 
 
 class Unreadable(ValueError):
-    """What is stored of a run is none. str() says why."""
+    """What is stored of a run cannot be read as one; the text says why."""
 
 
 def opened(row: Run) -> Recorded:

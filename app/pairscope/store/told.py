@@ -17,7 +17,8 @@ VALUES = 65_536
 
 
 def told(text: str) -> dict[str, Any]:
-    """The object that `text` is; empty for an empty one. What cannot be shown is a single note that says why."""
+    """The object that `text` holds; {} for an empty text. Of what cannot be shown only a note is returned, which says
+    why."""
     if not text:
         return {}
     try:

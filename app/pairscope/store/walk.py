@@ -1,4 +1,4 @@
-"""In which order rows are read, by which index, and how far: what pages of a table and its changes have in common."""
+"""The order in which rows are read, the index that serves it, and how far a search goes: for pages and for changes."""
 
 from __future__ import annotations
 
@@ -67,7 +67,8 @@ def beyond(columns: Sequence[InstrumentedAttribute[Any]], key: Key, upwards: boo
 
 
 def end_of_search(session: Session, listing: Listing, filter: Filter, key: Key | None, upwards: bool) -> int | None:
-    """The key's first number at which BOUND candidates have been looked at; None: there are not as many."""
+    """Where a bounded search ends: the first number of the key at which BOUND candidates have been looked at. None:
+    there are not as many."""
     columns = order_of(listing, filter)
     found = select(columns[0].label("place"))
     if filter.exact is not None:
@@ -93,14 +94,13 @@ def edge(listing: Listing, end: int, upwards: bool) -> Key:
 
 
 def order_of(listing: Listing, filter: Filter) -> tuple[InstrumentedAttribute[Any], ...]:
-    """The columns in whose order rows are looked at: those of the listing, or the transfers' name for the same
-    message."""
+    """The columns by whose order rows are read: the listing's key, or the transfers' name for the same message."""
     return listing.key if filter.descriptor is None else (Transfer.message,)
 
 
 def by_index(found: Select[Any], listing: Listing, filter: Filter) -> Select[Any]:
-    """Names the index to MariaDB: left to choose, it walked 250,000 rows of one kind where 100,000 by key were the
-    bound."""
+    """Names the filter's index to MariaDB, which chose worse: it walked 250,000 rows of one kind where 100,000 by key
+    were the bound."""
     if filter.descriptor is not None:
         # Transfers first, then each one's message: STRAIGHT_JOIN says so to MariaDB, the plus sign (no index for that
         # side) to SQLite.

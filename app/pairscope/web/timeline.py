@@ -21,6 +21,7 @@ class Party(NamedTuple):
 
     @property
     def name(self) -> str:
+        """Role and serial, as pages say them."""
         return f"{self.role} {self.serial}"
 
 
@@ -57,10 +58,12 @@ class Way(NamedTuple):
 
 
 def sender(row: Message | Transfer) -> Party:
+    """The end that sent it."""
     return Party(row.sender_role, row.sender_serial, row.sender_pid)
 
 
 def receiver(row: Message | Transfer) -> Party:
+    """The end that it went to."""
     return Party(row.receiver_role, row.receiver_serial, row.receiver_pid)
 
 

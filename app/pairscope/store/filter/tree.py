@@ -60,16 +60,22 @@ class Set:
 
 @dataclasses.dataclass(frozen=True)
 class Not:
+    """The contrary."""
+
     of: Node
 
 
 @dataclasses.dataclass(frozen=True)
 class All:
+    """Every part is true."""
+
     of: tuple[Node, ...]
 
 
 @dataclasses.dataclass(frozen=True)
 class Any:
+    """One part is true, or several."""
+
     of: tuple[Node, ...]
 
 

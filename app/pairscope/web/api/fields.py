@@ -11,6 +11,7 @@ from pairscope.web.words import stamp
 
 
 def about(text: str, **more: Any) -> dict[str, Any]:
+    """Metadata for the description of the API: `text` is what the field means."""
     return {"metadata": {"description": text, **more}}
 
 
@@ -29,5 +30,7 @@ class Time(fields.String):
 
 
 class Bytes(fields.String):
+    """Bytes in base64."""
+
     def _serialize(self, value: Any, *args: Any, **kwargs: Any) -> str | None:
         return None if value is None else base64.b64encode(value).decode()

@@ -66,10 +66,12 @@ class Drawing:
         self._parts.append(element(tag, content, **attributes))
 
     def open(self, tag: str, /, **attributes: Any) -> None:
+        """Opens an element, which :meth:`shut` closes."""
         self._links |= tag == "a"
         self._parts.append(Markup("<{}{}>").format(Markup(tag), _attributes(attributes)))  # noqa: S704  # a tag is a literal of our own
 
     def shut(self, tag: str) -> None:
+        """Closes the element that was opened last."""
         self._parts.append(Markup("</{}>").format(Markup(tag)))  # noqa: S704  # a tag is a literal of our own
 
     def link(self, href: str, x: float, y: float, width: float, height: float, /, **attributes: Any) -> None:
@@ -80,22 +82,27 @@ class Drawing:
         self.rect(x, y - (low - height) / 2, width, low, "surface")
 
     def text(self, x: float, y: float, content: Any, class_: str = "", anchor: str = "start") -> None:
+        """Text from (x, y), or around it by `anchor`."""
         self.element(
             "text", content, x=_n(x), y=_n(y), class_=class_ or None, text_anchor=None if anchor == "start" else anchor
         )
 
     def rect(self, x: float, y: float, width: float, height: float, class_: str, rx: float = 0) -> None:
+        """A rectangle whose upper left corner is (x, y)."""
         self.element(
             "rect", x=_n(x), y=_n(y), width=_n(width), height=_n(height), rx=_n(rx) if rx else None, class_=class_
         )
 
     def line(self, x1: float, y1: float, x2: float, y2: float, class_: str) -> None:
+        """A straight line."""
         self.element("line", x1=_n(x1), y1=_n(y1), x2=_n(x2), y2=_n(y2), class_=class_)
 
     def dot(self, x: float, y: float, radius: float, class_: str) -> None:
+        """A filled circle around (x, y)."""
         self.element("circle", cx=_n(x), cy=_n(y), r=_n(radius), class_=class_)
 
     def path(self, d: str, class_: str) -> None:
+        """A path; `d` as SVG has it."""
         self.element("path", d=d, class_=class_)
 
     def arrow(self, x1: float, y1: float, x2: float, y2: float, class_: str) -> None:

@@ -38,6 +38,7 @@ TIMES = {
 @blueprint.get("/database")
 @reader_required
 def database() -> Any:
+    """The tables, their sizes and indexes."""
     found = inventory.tables(reach.history(), reach.own())
     settings, snapshot = reach.settings(), reach.snapshot()
     return render_template(
@@ -70,6 +71,7 @@ def _server() -> str:
 @blueprint.get("/database/<name>")
 @reader_required
 def table(name: str) -> Any:
+    """The newest rows of one table."""
     found = inventory.find(name)
     if found is None:
         raise Problem("not-found", _("There is no table %(name)r here.", name=name[:40]))

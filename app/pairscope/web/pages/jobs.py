@@ -60,6 +60,7 @@ def chosen_kind() -> str:
 @blueprint.get("/jobs")
 @reader_required
 def jobs() -> Any:
+    """The table of jobs, and the form for a new one."""
     return listing.answer(
         "jobs",
         "jobs.html",
@@ -118,6 +119,7 @@ def submit() -> Any:
 @blueprint.get("/jobs/<int:id>")
 @reader_required
 def job(id: int) -> Any:
+    """One job: its way, its messages and descriptors, its result."""
     seen = f"strip:{strip.signature()},job:{signature(id)}"
     return render_template(
         "job.html", **story(id), live_url=url_for("live.job", id=id), live_seen=seen, section="pages.jobs"

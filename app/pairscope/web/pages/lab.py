@@ -31,6 +31,7 @@ RECENT = 12
 @blueprint.get("/lab")
 @reader_required
 def lab() -> Any:
+    """The gallery, and the last runs."""
     return render_template(
         "lab.html",
         scenarios=[entry for entry in gallery.entries() if not entry.card],
@@ -50,6 +51,7 @@ def _stations() -> list[Any]:
 @blueprint.get("/lab/scenarios/<name>")
 @reader_required
 def scenario(name: str) -> Any:
+    """One scenario of the gallery, to be read and run."""
     text = running.scenario_text(name)
     entries = gallery.entries()
     at = next(index for index, entry in enumerate(entries) if entry.name == name)
@@ -119,6 +121,7 @@ def run_often() -> Any:
 @blueprint.get("/lab/runs/<id>")
 @reader_required
 def run(id: str) -> Any:
+    """One run at one of its steps."""
     row = running.find(id)
     return render_template("lab_run.html", **moment(row), section="pages.lab", embedded=False)
 
@@ -218,4 +221,5 @@ def share(id: str) -> Any:
 @blueprint.get("/lab/runs/<id>/export/<form>")
 @reader_required
 def export_run(id: str, form: str) -> Any:
+    """A run as a file, in one of the forms that it can be exported in."""
     return exported(running.find(id), form)

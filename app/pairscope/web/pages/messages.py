@@ -27,6 +27,7 @@ FLAGS = {
 @blueprint.get("/messages")
 @reader_required
 def messages() -> Any:
+    """The table of messages."""
     return listing.answer(
         "messages",
         "messages.html",
@@ -40,6 +41,7 @@ def messages() -> Any:
 @blueprint.get("/messages/<int:id>")
 @reader_required
 def message(id: int) -> Any:
+    """One message: its ends, its bytes, its descriptors."""
     found: Message | None = queries.message(reach.history(), id)
     if found is None:
         raise Problem(

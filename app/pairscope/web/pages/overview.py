@@ -40,6 +40,7 @@ class Row(NamedTuple):
 @blueprint.get("/")
 @reader_required
 def overview() -> Any:
+    """The whole at a glance: who runs, what crosses, how fast."""
     recent = listing.read(reach.history(), MESSAGES, parse("", "messages"), None, None, LAST)
     crossed = queries.page(reach.history(), "transfers", parse("", "transfers"), limit=1).rows
     points = rates()
@@ -197,6 +198,7 @@ def rates_context(points: list[chart.Point]) -> dict[str, Any]:
 
 
 def rates_signature(points: list[chart.Point]) -> int:
+    """What changes when the chart of rates does."""
     return strip.digest(points)
 
 

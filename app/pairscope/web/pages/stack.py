@@ -28,6 +28,7 @@ SHAPES = {
 @blueprint.get("/stack")
 @reader_required
 def stack() -> Any:
+    """The steps of the box with what their checks find now."""
     report, seen = rows()
     titles = {chapter.id: _(chapter.title) for chapter in CHAPTERS}
     order = ("linux", "apache", "mysql", "python", "pool")

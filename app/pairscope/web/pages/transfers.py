@@ -59,6 +59,7 @@ class Field(NamedTuple):
 @blueprint.get("/transfers")
 @reader_required
 def transfers() -> Any:
+    """The table of transfers."""
     return listing.answer(
         "transfers",
         "transfers.html",
@@ -73,6 +74,7 @@ def transfers() -> Any:
 @blueprint.get("/transfers/<int:message>-<int:position>")
 @reader_required
 def transfer(message: int, position: int) -> Any:
+    """One descriptor that crossed: its object, its numbers, the proof."""
     found: Transfer | None = queries.transfer(reach.history(), message, position)
     if found is None:
         raise Problem(

@@ -28,6 +28,7 @@ RECENT = 20
 @blueprint.get("/workers")
 @reader_required
 def workers() -> Any:
+    """The table of workers."""
     return listing.answer(
         "workers",
         "workers.html",
@@ -41,6 +42,7 @@ def workers() -> Any:
 @blueprint.get("/workers/<int:serial>")
 @reader_required
 def worker(serial: int) -> Any:
+    """One worker: how it stands, how it is confined, what it had."""
     own = reach.settings().node
     node = request.args.get("node", own, int)
     snapshot = reach.snapshot() if node == own else None

@@ -84,6 +84,7 @@ def _missing(kind: str) -> str:
 
 
 def register(app: Flask) -> None:
+    """Answers every error with its page or problem."""
     app.extensions["pairscope.outage"] = Outage(app.logger)
     for kind in (HTTPException, SQLAlchemyError, Unreadable, PoolAway, PoolRefused, InternalServerError):
         app.register_error_handler(kind, page)

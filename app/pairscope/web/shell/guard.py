@@ -49,4 +49,5 @@ def drawn(draw: Callable[..., Any], *what: Any) -> Any:
 
 
 def register(app: Flask) -> None:
+    """Gives the templates ``guarded``."""
     app.jinja_env.globals["guarded"] = guarded

@@ -25,6 +25,8 @@ from pairscope.web.words import duration, number, size
 
 
 class Lamp(NamedTuple):
+    """One light of the health strip."""
+
     name: str
     state: str
     """``good``, ``attention``, ``failed`` or ``unknown``: unknown stands for what is not used here, too."""
