@@ -1,4 +1,4 @@
-"""The three ways in, on machines that were never used: docs/vagrant.md. They come last: each takes some minutes."""
+"""The three ways in, on machines that were never used: docs/vagrant.md. Each takes some minutes: tests/conftest.py."""
 
 from __future__ import annotations
 

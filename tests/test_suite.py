@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests import alone, budget
-from tests.conftest import ORDER, group_of
+from tests.conftest import BESIDE, COST, group_of
 from tests.eventually import eventually
 
 ROOT = Path(__file__).parents[1]
@@ -74,6 +75,24 @@ def test_two_that_run_side_by_side_see_only_what_they_left_themselves(tmp_path: 
     assert said.index("test_a_tool") < said.index("test_the_next_one"), "what starts nothing comes first"
 
 
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("processes", "order"), [("0", "unit alone pool web guest"), ("1", "unit alone guest pool web")]
+)
+def test_the_cheapest_come_first_and_a_proof_of_minutes_early_where_others_run_beside_it(
+    tmp_path: Path, processes: str, order: str
+) -> None:
+    marks = {"web": ["web"], "guest": ["guest"], "pool": ["pool"], "alone": ["pool", "alone"], "unit": []}
+    tests = [
+        "".join(f"@pytest.mark.{mark}\n" for mark in given) + f"def test_{name}(): pass\n"
+        for name, given in marks.items()
+    ]
+    status, said = run(tmp_path, "-n", processes, some="".join(tests))
+    assert status == 0, said
+    passed = (line for line in said.splitlines() if "PASSED" in line)
+    assert [re.findall(r"::test_(\w+)", line)[0] for line in passed] == order.split()
+
+
 def test_who_must_be_alone_waits_for_the_others_and_lets_none_in_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,7 +129,7 @@ def test_who_must_be_alone_waits_for_the_others_and_lets_none_in_before(
 
 
 def test_each_group_has_a_budget_and_the_whole_too() -> None:
-    assert set(budget.read()) == {*ORDER, "whole"}
+    assert set(budget.read()) == {*COST, "whole"} == {*BESIDE, "whole"}
     assert all(minutes > 0 for minutes in budget.read().values())
 
 
