@@ -5,7 +5,8 @@ test without a mark starts no process: that is what ``script/test --quick`` runs
 
 script/test runs three processes of pytest side by side (pytest-xdist) on two cores, as most tests wait for others much
 of the time. Each takes the next file in the order (tests/shares.py) and has a TMPDIR, a mark of its processes and
-servers of its own, so none finds what another one holds. What is one piece of minutes is begun early then, as all
+servers of its own, so none finds what another one holds; what takes long to make and is not changed, all have
+together (tests/once.py). What is one piece of minutes is begun early then, as all
 others would wait for it at the end: a proof in a guest behind the tests without a mark, Apache's tests before web.
 
 Tests marked ``alone`` have the machine for themselves (tests/alone.py). They come right behind those without a mark:
@@ -27,7 +28,7 @@ from typing import Any
 
 import pytest
 
-from tests import alone, budget, fonts, leaks
+from tests import alone, budget, fonts, leaks, once
 from tests.browser import FONTS
 from tests.database import history, mariadb, running_mariadb  # noqa: F401 fixtures for every test
 from tests.lamp import lamp, running_lamp  # noqa: F401
@@ -79,6 +80,12 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ[FONTS] = config.getoption("--fonts")
     if not hasattr(config, "workerinput"):  # who gives out the tests counts
         config.pluginmanager.register(budget.Count(config, group_of))
+        once.begin()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        once.end()
 
 
 @pytest.hookimpl(optionalhook=True)

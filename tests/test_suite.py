@@ -93,6 +93,21 @@ def test_the_cheapest_come_first_and_a_proof_of_minutes_early_where_others_run_b
     assert [re.findall(r"::test_(\w+)", line)[0] for line in passed] == order.split()
 
 
+@pytest.mark.process
+def test_what_several_need_is_made_once_and_gone_at_the_end(tmp_path: Path) -> None:
+    text = (
+        "from tests import once\n"
+        "def make(place): (place / str(os.getpid())).touch()\n"
+        "@pytest.mark.process\n"
+        "def test_it(tmp_path):\n"
+        f"    with open({str(tmp_path / 'told')!r}, 'a') as told: print(*once.made('it', make).iterdir(), file=told)\n"
+    )
+    status, said = run(tmp_path, "-n", "2", one=text, two=text)
+    assert status == 0, said
+    first, second = map(Path, (tmp_path / "told").read_text().split())
+    assert first == second and not first.parents[1].exists()
+
+
 def test_who_must_be_alone_waits_for_the_others_and_lets_none_in_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
