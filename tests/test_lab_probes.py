@@ -11,6 +11,7 @@ import signal
 import socket
 import struct
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -30,6 +31,8 @@ ME = os.getpid()
 LIBC = ctypes.CDLL(None, use_errno=True)
 CLOEXEC = os.O_CLOEXEC
 PTRACE_SEIZE, PTRACE_INTERRUPT, PTRACE_DETACH = 0x4206, 0x4207, 17
+AF_XDP = 44
+CLONE_FILES = 0x400
 NLM_F_REQUEST, NLM_F_DUMP, RTM_GETLINK = 1, 0x300, 18
 
 
@@ -104,6 +107,8 @@ FOREIGN: dict[str, tuple[Callable[[Path], int], str]] = {
     "a packet socket": (made(socket.AF_PACKET, socket.SOCK_RAW), "socket"),
     "a raw socket": (made(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP), "socket"),
     "a raw socket of IPv6": (made(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_UDP), "socket"),
+    "a socket of virtual machines": (made(socket.AF_VSOCK, socket.SOCK_STREAM), "socket"),
+    "a socket without getsockname": (made(AF_XDP, socket.SOCK_RAW), "socket"),
     "a named pipe": (lambda directory: opened_fifo(directory, os.O_RDWR), "pipe"),
     "the file of a named pipe": (lambda directory: opened_fifo(directory, os.O_PATH), "pipe"),
     "the file of a memfd": (file_of_a_memfd, "memfd"),
@@ -146,6 +151,22 @@ def test_a_process_is_seen_with_all_of_its_numbers(kept):
         entries = descriptions.table(ME, keep(kept, os.pidfd_open(ME)), numbers)
         assert [entry.number for entry in entries] == numbers
         assert len(descriptions.all) == 1, "they are one open file description"
+
+
+def test_a_thread_with_a_table_of_its_own_is_asked_by_its_own_id(kept):
+    """clone(2), CLONE_FILES: what it opens stands in no other thread's table."""
+    pipe = [keep(kept, end) for end in os.pipe()]
+    found: list[object] = []
+
+    def apart() -> None:
+        assert LIBC.unshare(CLONE_FILES) == 0
+        own, tid = fcntl.fcntl(pipe[0], fcntl.F_DUPFD_CLOEXEC, 900), threading.get_native_id()
+        found.extend((own in tables.numbers(tid), own in tables.numbers(ME), tables.inode(tid, own)))
+
+    thread = threading.Thread(target=apart)
+    thread.start()
+    thread.join()
+    assert found == [True, False, os.fstat(pipe[0]).st_ino]
 
 
 def test_a_number_that_was_closed_meanwhile_is_left_out(kept):

@@ -146,10 +146,15 @@ class Descriptions:
         return None
 
     def _take(self, own: int, key: tuple[int, int]) -> Description:
-        seen = descriptor.look(own)
-        if seen.object == "socket" and seen.flags & os.O_PATH:
-            seen = seen._replace(object="file of a socket")  # and no socket: open(2)
-        sock = socket.socket(fileno=own) if seen.object == "socket" else None
+        """A new one; `own` belongs to it."""
+        try:
+            seen = descriptor.look(own)
+            if seen.object == "socket" and seen.flags & os.O_PATH:
+                seen = seen._replace(object="file of a socket")  # and no socket: open(2)
+            sock = tables.opened(own) if seen.object == "socket" else None
+        except OSError:
+            os.close(own)
+            raise
         description = Description(own, seen, key, sock)
         self.all.append(description)
         self._alike.setdefault(key, []).append(description)

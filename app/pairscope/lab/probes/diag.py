@@ -18,6 +18,8 @@ _DIRECTIONS = ((1, "read"), (2, "write"))
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Diagnosis:
+    """What it says of one socket: linux/unix_diag.h."""
+
     peer: int
     """Inode of the socket at the other end; 0: there is none, or it was closed."""
     waiting: tuple[int, ...]
@@ -39,7 +41,8 @@ class Asker:
             self._socket = None
 
     def ask(self, inode: int) -> Diagnosis | None:
-        """None: this kernel does not say, or has no such socket."""
+        """What the kernel says of this socket. None: it does not say, or has no such socket in this network
+        namespace."""
         if self._socket is None:
             return None
         # Any state, this inode, any cookie.
@@ -66,6 +69,7 @@ class Asker:
         return _read(answer[_HEADER.size + _MESSAGE : length]) if kind == _SOCK_DIAG_BY_FAMILY else None
 
     def close(self) -> None:
+        """Nothing can be asked afterwards."""
         if self._socket is not None:
             self._socket.close()
 

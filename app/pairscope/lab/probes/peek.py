@@ -25,7 +25,8 @@ MOST = 64
 SHOWN = 1024
 """Bytes of one message, or of one stream, that a state holds."""
 _ROOM = 256 * 1024
-"""More than a message of AF_UNIX can hold, fact of its send buffer."""
+"""More than a message of AF_UNIX can hold: its send buffer bounds it, at 208 KiB unless the machine is set up
+otherwise. socket(7)"""
 _PEEK = int(socket.MSG_PEEK | socket.MSG_DONTWAIT)
 _SIOCATMARK = 0x8905
 """asm-generic/sockios.h"""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import socket
 from collections.abc import Iterator
@@ -53,13 +54,33 @@ def duplicate(pidfd: int, number: int) -> int:
     return own
 
 
+def opened(own: int) -> socket.socket:
+    """The socket behind a descriptor of this process, which it takes over. Raises OSError if it is no socket; then it
+    does not."""
+    try:
+        return socket.socket(fileno=own)
+    except OSError as error:
+        if error.errno != errno.EOPNOTSUPP:
+            raise
+    # AF_XDP and AF_ALG have no getsockname(2), by which Python finds a socket's family.
+    unknown = socket.socket(socket.AF_UNIX, socket.SOCK_RAW, 0, own)
+    try:
+        family, kind, protocol = (
+            unknown.getsockopt(socket.SOL_SOCKET, option)
+            for option in (socket.SO_DOMAIN, socket.SO_TYPE, socket.SO_PROTOCOL)
+        )
+    finally:
+        unknown.detach()
+    return socket.socket(family, kind, protocol, own)
+
+
 @contextlib.contextmanager
 def borrowed(pidfd: int, number: int) -> Iterator[socket.socket]:
     """A process's socket, for the length of the block. Raises OSError: there is no such descriptor, or it is no
     socket."""
     own = duplicate(pidfd, number)
     try:
-        sock = socket.socket(fileno=own)
+        sock = opened(own)
     except OSError:
         os.close(own)
         raise

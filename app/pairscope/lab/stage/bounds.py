@@ -35,8 +35,9 @@ _ERRORS = {
 
 
 def asks(call: str, arguments: list[Any], row: Descriptor | None, item: Object | None) -> str:
-    """The limit that a call is about to meet, as a sentence; empty: none. `row` and `item`: the descriptor and the
-    object that its first argument stands for, as the last look found them."""
+    """The limit that a call is about to meet, as a sentence; empty: none. `arguments`: as the actor gets them, a text
+    as [bytes, times]. `row` and `item`: the descriptor and the object that the first of them stands for, as the last
+    look found them."""
     if (
         call in ("dup2", "dup3")
         and NUMBERS_MAX <= arguments[1] & 0xFFFF_FFFF < NUMBERS_USUAL
@@ -75,7 +76,7 @@ def _signed(value: int) -> int:
 
 
 def met(call: str, result: Result) -> str:
-    """The limit that stands behind what came, as a sentence; empty: none."""
+    """The limit that stands behind what a call gave, as a sentence; empty: none."""
     if (result.fault or "").startswith("MemoryError"):
         return Reason.MEMORY.say(most=LIMITS["AS"])
     if call in ("fork", "thread") and result.errno:
@@ -86,8 +87,8 @@ def met(call: str, result: Result) -> str:
 
 
 def killed(status: int | None, sent: set[int]) -> str:
-    """The limit by which a process was killed, as a sentence; empty: it lives, or `sent`, the signals that the run's
-    own steps sent, say why it died."""
+    """The limit because of which the kernel killed a process, as a sentence; empty: none. `status`: as wait(2) gives
+    it; None: it lives. `sent`: the signals that the run's own steps have sent, which explain an end by one of them."""
     if status is None or not os.WIFSIGNALED(status) or os.WTERMSIG(status) in sent:
         return ""
     return SIGNALS.get(os.WTERMSIG(status), "")

@@ -26,8 +26,11 @@ class Process:
     lifeline: socket.socket
     """Once this end is closed the kernel kills the process."""
     names: dict[str, int]
+    """The numbers of its descriptors, by the names that the scenario gives them."""
     actors: list[Actor] = dataclasses.field(default_factory=list)
+    """Its tasks, the first one first."""
     ended: bool = False
+    """It is gone with every thread, and its calls are completed."""
     status: int | None = None
     """As wait(2) gives it; None: it lives, or nobody could see it."""
     ears: int | None = None
@@ -36,7 +39,7 @@ class Process:
     """How often a handler has run, by the signal's name."""
 
     def hear(self) -> None:
-        """Takes in which handlers have run."""
+        """Takes in which handlers have run since: counts them in ``handled``."""
         with contextlib.suppress(BlockingIOError):
             while self.ears is not None and (numbers := os.read(self.ears, 4096)):
                 for name in map(signal_name, numbers):
@@ -63,6 +66,7 @@ class Pending:
     sent: Sent | None = None
     """What it sends, if it does."""
     peeks: bool = False
+    """It receives with MSG_PEEK, and takes nothing away."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -81,11 +85,15 @@ class Actor:
     name: str
     process: Process
     control: socket.socket
+    """This end of its control pair."""
     thread: bool
+    """It is not its process's first task."""
     tid: int = 0
+    """0: it has not greeted yet."""
     hidden: int = 0
     """The number of its end of the control pair, in its process."""
     pending: Pending | None = None
+    """The call that it is in; None: it waits for its next step."""
     made: str = ""
     """The call that it made last."""
     last: Outcome | None = None

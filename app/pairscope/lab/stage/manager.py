@@ -234,7 +234,7 @@ class _Manager:
         else:
             self._judge(step, entry, outcome)
         self._refuse_killed(step, entry)
-        self._look(step, entry)
+        self._observe(step, entry)
         return entry
 
     def _judge(self, step: Step, entry: Taken, outcome: Outcome) -> None:
@@ -268,7 +268,7 @@ class _Manager:
                 entry.reason = Reason.LIMIT_KILLED.say(who=dead.name, why=limit)
                 raise refused(step, entry.reason)
 
-    def _look(self, step: Step, entry: Taken) -> None:
+    def _observe(self, step: Step, entry: Taken) -> None:
         """What everybody holds after the step, and in which ways the step was open."""
         scene = self._scene
         brought = self._ledger.brought()

@@ -1,6 +1,6 @@
 """What the run's own calls say of the queues between its sockets, where the kernel cannot be asked: which descriptors
-are in flight, and where a message without a byte stands. Everything here is derived; the probes hold it against what
-they observe. Pure.
+are in flight, and where a message without a byte stands. Everything here is derived; :mod:`contents` holds it against
+what is observed. Pure.
 """
 
 from __future__ import annotations
