@@ -52,3 +52,13 @@ def address(value: Value) -> tuple[str, bytes, int]:
     if match := re.fullmatch(rb"(127\.0\.0\.1|\[::1\]):([0-9]+)", data):
         return "inet" if match[1].startswith(b"1") else "inet6", b"", int(match[2])
     return "unix", data, 0
+
+
+def unsigned(value: Value) -> int:
+    """A number or constants as an unsigned int of C holds them."""
+    return (integer(value) or 0) & 0xFFFFFFFF
+
+
+def length(value: Value) -> int:
+    """Bytes of a text, or as many as a size says."""
+    return len(value.data) * value.times if isinstance(value, Text) else value.value if isinstance(value, Number) else 0

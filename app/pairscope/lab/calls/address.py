@@ -38,7 +38,7 @@ from pairscope.lab.calls.decoding import (
     in_registers,
     where,
 )
-from pairscope.lab.calls.families import DOMAIN, allow_domains
+from pairscope.lab.calls.families import DOMAIN, allow_domains, clash_of_protocol
 from pairscope.lab.calls.libc import INT, POINTER, UINT, content, function, made_one, make
 from pairscope.lab.calls.options import getsockopt
 from pairscope.lab.calls.strace import piece, quoted
@@ -78,6 +78,7 @@ class Socket(Call):
     line = plain_line
     strace = plain_strace
     seccomp = allow_domains("socket")
+    clash = clash_of_protocol
     by_registers, by_arguments = in_registers("domain", "type", "protocol")
     gave = gives_descriptor
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import platform
+from collections.abc import Sequence
 from typing import Any, ClassVar, NoReturn
 
 from pairscope.lab.calls.decoding import Return as Return
@@ -19,7 +20,7 @@ from pairscope.lab.calls.strace import Traced as Traced
 from pairscope.lab.calls.strace import Words as Words
 from pairscope.lab.calls.strace import plain_strace as plain_strace
 from pairscope.lab.constants import NUMBERS
-from pairscope.lab.model import Step
+from pairscope.lab.model import Step, Value
 from pairscope.sentence import phrase
 
 MACHINE = "x86_64" if platform.machine() == "x86_64" else "aarch64"
@@ -87,6 +88,17 @@ class Choice:
     """In place of ``one of`` and the names."""
     numbers: dict[str, int] = dataclasses.field(default_factory=dict)
     """Of constants that the table of constants has not, and gets from here."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Clash:
+    """An argument that does not go with another."""
+
+    at: int
+    """Its index; as many as there are: it is missing."""
+    expected: str
+    found: str = ""
+    """Empty: the argument as it stands."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -254,6 +266,10 @@ class Call:
         with contextlib.suppress(OSError):
             made |= self.gave(back)
         return made
+
+    def clash(self, arguments: Sequence[Value]) -> Clash | None:
+        """Where one argument is not as another asks it to be; None: they agree."""
+        return None
 
     def room(self, step: Step) -> int:
         """Bytes that a step in C reads into ``text``; 0: it does not."""

@@ -10,6 +10,7 @@ from typing import Any
 from pairscope.lab.calls.call import (
     Actor,
     Call,
+    Clash,
     CProgram,
     Made,
     PythonProgram,
@@ -28,8 +29,9 @@ from pairscope.lab.calls.results import data_line
 from pairscope.lab.calls.strace import address, text
 from pairscope.lab.constants import NUMBERS
 from pairscope.lab.given import content as text_of
-from pairscope.lab.given import integer, narrow, pointer
-from pairscope.lab.model import Step, Value
+from pairscope.lab.given import integer, length, narrow, pointer
+from pairscope.lab.model import Constants, Step, Value
+from pairscope.sentence import phrase
 
 _read = function("read", OFF, INT, POINTER, SIZE)
 _write = function("write", OFF, INT, POINTER, SIZE)
@@ -93,6 +95,19 @@ def written(traced: Traced) -> tuple[str, str]:
     return (address(made), "0") if isinstance(made, str) else (text(made), str(len(text_of(own))))
 
 
+def clash_of_count(self: Call, arguments: Sequence[Value]) -> Clash | None:
+    """Of a call with a buffer and a count: more than the buffer has; or none, where there is no more than its
+    address."""
+    buffer, *counts = arguments[1:]
+    if isinstance(buffer, Constants):
+        asked = phrase("count, how many bytes to %(call)s at %(pointer)s", call=self.name, pointer=buffer.names[0])
+        return None if counts else Clash(len(arguments), asked)
+    held = length(buffer)
+    if any(length(count) > held for count in counts):
+        return Clash(2, phrase("at most %(most)s, which the buffer has", most=held))
+    return None
+
+
 class Read(Call):
     name = "read"
     takes = "fd:fd size:room count:size?"
@@ -101,6 +116,7 @@ class Read(Call):
     manual = "read(2)"
     summary = "takes bytes out"
     kernel = numbered("read", 0, 63)
+    clash = clash_of_count
     blocks = True
     line = data_line
     seccomp = allow("read")
@@ -153,6 +169,7 @@ class Write(Call):
     manual = "write(2)"
     summary = "puts bytes in"
     kernel = numbered("write", 1, 64)
+    clash = clash_of_count
     blocks = True
     line = plain_line
     gave = gives_nothing

@@ -21,7 +21,7 @@ from pairscope.lab.calls.call import (
     numbered,
 )
 from pairscope.lab.calls.decoding import in_registers
-from pairscope.lab.calls.families import DOMAIN, allow_domains
+from pairscope.lab.calls.families import DOMAIN, allow_domains, clash_of_protocol
 from pairscope.lab.calls.libc import INT, POINTER, function, make
 from pairscope.lab.given import integer
 from pairscope.lab.run import given
@@ -65,6 +65,7 @@ class Socketpair(_Pair):
     summary = "two sockets, connected to each other"
     kernel = numbered("socketpair", 53, 199)
     seccomp = allow_domains("socketpair")
+    clash = clash_of_protocol
     by_registers, by_arguments = in_registers("domain", "type", "protocol")
     where = 3
 

@@ -12,6 +12,7 @@ from pairscope.lab.calls.call import (
     MACHINE,
     Actor,
     Call,
+    Clash,
     CProgram,
     Made,
     PythonProgram,
@@ -31,7 +32,9 @@ from pairscope.lab.calls.libc import INT, POINTER, UINT, function, low, made_one
 from pairscope.lab.calls.strace import numbers
 from pairscope.lab.constants import decode
 from pairscope.lab.given import integer, items, narrow
+from pairscope.lab.model import Items, Value
 from pairscope.lab.run import given
+from pairscope.sentence import phrase
 
 _eventfd = function("eventfd", INT, UINT, INT)
 _poll = function("poll", INT, POINTER, ctypes.c_ulong, INT)
@@ -75,6 +78,14 @@ class Poll(Call):
     kernel = numbered("poll", 7, 73, there="ppoll")
     blocks = True
     seccomp = allow("poll", "ppoll")
+
+    def clash(self, arguments: Sequence[Value]) -> Clash | None:
+        descriptors, events = arguments[:2]
+        wanted = len(descriptors.values) if isinstance(descriptors, Items) else 1
+        if not isinstance(events, Items) or len(events.values) == wanted:
+            return None
+        found = phrase("%(count)s events", count=len(events.values))
+        return Clash(1, phrase("%(count)s: one for each descriptor, or no brackets", count=wanted), found)
 
     def make(self, fds: Any, events: Any, timeout: int) -> Made:
         numbers = list(fds) if isinstance(fds, (list, tuple)) else [fds]

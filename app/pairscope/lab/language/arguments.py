@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import socket
-
 from pairscope.lab.calls import Argument, Call
+from pairscope.lab.given import length
 from pairscope.lab.language.bounds import BYTES_MAX
-from pairscope.lab.language.kinds import fits, length, whole
+from pairscope.lab.language.kinds import fits
 from pairscope.lab.language.line import Line
 from pairscope.lab.language.tokens import clip
 from pairscope.lab.language.values import take_list, take_value
 from pairscope.lab.language.writing import shown
-from pairscope.lab.model import Constants, Items, Name, Position, ScenarioError, Value
+from pairscope.lab.model import Items, Name, Position, ScenarioError, Value
 from pairscope.sentence import phrase
-
-_PROTOCOLS = (0, socket.IPPROTO_TCP, socket.IPPROTO_UDP)
-"""Of sockets for the network. Others would have the kernel load modules."""
 
 
 def take_argument(line: Line, whose: str, argument: Argument) -> Value:
@@ -72,32 +68,9 @@ def _check_whole(argument: Argument, items: Items, place: Position, whose: str) 
 
 def agree(line: Line, call: Call, arguments: list[Value], places: list[Position]) -> None:
     """Checks what one argument asks of another. Raises ScenarioError."""
-    if call.name == "poll":
-        descriptors, events = arguments[:2]
-        if isinstance(events, Items):
-            wanted = len(descriptors.values) if isinstance(descriptors, Items) else 1
-            if len(events.values) != wanted:
-                raise ScenarioError(
-                    places[1],
-                    phrase("%(count)s events", count=len(events.values)),
-                    phrase("%(count)s: one for each descriptor, or no brackets", count=wanted),
-                )
-    elif call.name in ("read", "write"):
-        buffer, *counts = arguments[1:]
-        if isinstance(buffer, Constants):
-            if not counts:
-                line.wrong(
-                    phrase("count, how many bytes to %(call)s at %(pointer)s", call=call.name, pointer=buffer.names[0])
-                )
-            return
-        held = length(buffer)
-        for count in counts:
-            if length(count) > held:
-                raise ScenarioError(
-                    places[2], shown(count), phrase("at most %(most)s, which the buffer has", most=held)
-                )
-    elif call.name in ("socket", "socketpair"):
-        if whole(arguments[0]) != socket.AF_UNIX and whole(arguments[2]) not in _PROTOCOLS:
-            raise ScenarioError(
-                places[2], shown(arguments[2]), phrase("0, 6 (TCP) or 17 (UDP), as the domain is a network")
-            )
+    clash = call.clash(arguments)
+    if clash is None:
+        return
+    if clash.at == len(arguments):
+        line.wrong(clash.expected)
+    raise ScenarioError(places[clash.at], clash.found or shown(arguments[clash.at]), clash.expected)

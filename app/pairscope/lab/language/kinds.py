@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from pairscope.lab.calls import CHOICES
-from pairscope.lab.constants import HANDLERS, NUMBERS, POINTERS, number
+from pairscope.lab.constants import HANDLERS, NUMBERS, POINTERS
+from pairscope.lab.given import unsigned
 from pairscope.lab.language.bounds import BYTES_MAX
 from pairscope.lab.model import Constants, Name, Number, Text, Value
 
@@ -52,7 +53,7 @@ def fits(value: Value, kind: str) -> bool:
     if not isinstance(value, _TYPES[kind]):
         return False
     if kind in _ONLY:
-        return whole(value) in _ONLY[kind]
+        return unsigned(value) in _ONLY[kind]
     if isinstance(value, Constants):
         if kind in _WORDS:
             return len(value.names) == 1 and value.names[0] in _WORDS[kind]
@@ -62,14 +63,3 @@ def fits(value: Value, kind: str) -> bool:
     if isinstance(value, Text) and kind in ("file", "address"):
         return value.times == 1 and bool((_FILE if kind == "file" else _ADDRESS).match(value.data))
     return True
-
-
-def whole(value: Value) -> int:
-    """What the kernel gets: 32 bits of a number or of constants."""
-    whole = value.value if isinstance(value, Number) else number(value) if isinstance(value, Constants) else 0
-    return whole & 0xFFFFFFFF
-
-
-def length(value: Value) -> int:
-    """Bytes of a text, or as many as a size says."""
-    return len(value.data) * value.times if isinstance(value, Text) else value.value if isinstance(value, Number) else 0

@@ -7,9 +7,9 @@ import difflib
 from pairscope.lab.absent import absent
 from pairscope.lab.calls import CALLS, Call, usage
 from pairscope.lab.constants import NUMBERS
+from pairscope.lab.given import unsigned
 from pairscope.lab.language.arguments import agree, take_argument
 from pairscope.lab.language.expectations import take_expectation
-from pairscope.lab.language.kinds import whole
 from pairscope.lab.language.line import Line
 from pairscope.lab.language.tokens import clip
 from pairscope.lab.model import Position, ScenarioError, Step, Value
@@ -112,7 +112,7 @@ def _called(line: Line, actor: str, place: Position) -> Step:
         if not argument.optional and not any(argument.name == name for name, _ in named):
             line.wrong(_missing(f"{argument.name}=", argument.wanted, call))
     agree(line, call, arguments, places)
-    duplicates = not call.binds_for or whole(arguments[1]) in [NUMBERS[name] for name in call.binds_for]
+    duplicates = not call.binds_for or unsigned(arguments[1]) in [NUMBERS[name] for name in call.binds_for]
     binds, expectation = _binds(line, call, duplicates), take_expectation(line, call)
     return Step(actor, call.name, tuple(arguments), tuple(named), binds, expectation, place, (*places, *named_places))
 
