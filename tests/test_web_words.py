@@ -16,6 +16,7 @@ from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
 from pairscope import recorded
+from pairscope.client.away import PoolRefused
 from pairscope.config import Settings
 from pairscope.lab import gallery
 from pairscope.lab.language import parse
@@ -27,7 +28,7 @@ from pairscope.store.engine import engine
 from pairscope.web import sentences
 from pairscope.web.application import create_app
 from pairscope.web.lab import running
-from pairscope.web.problems import Problem
+from pairscope.web.problems import Problem, of
 from pairscope.web.recorded import translated
 from tests import hour
 from tests.plausible import History
@@ -163,11 +164,21 @@ def test_each_sentence_that_is_recorded_is_told_to_gettext() -> None:
             "expected %(wanted)s, observed %(came)s",
         ),
         ("what is recorded here cannot be shown: %(why)s",),
+        (
+            "Too many jobs wait.",
+            " ",
+            "At most %(most)s may, with at most %(bytes)s bytes together.",
+            " ",
+            "Alive: %(serials)s.",
+        ),
     ],
 )
 def test_sentences_in_a_row_are_known_each_for_itself(site: Flask, parts: tuple[str, ...]) -> None:
     inner = {
         "why": "nobody: the values of a disk, 3; and more",
+        "most": "3",
+        "bytes": "9",
+        "serials": "1, 2",
         "wanted": '"a, b; c',
         "came": '"a, b" (4 bytes; the call returned 3)',
     }
@@ -391,3 +402,11 @@ def test_what_is_wrong_with_a_scenario_is_told_in_the_language_of_the_page(site:
         running.check("p: raed a 1")
     assert caught.value.description == f"1:4: raed; {wide('expected a system call, such as')} read"
     assert caught.value.members["expected"] == "a system call, such as read", "a member is for programs"
+
+
+def test_why_the_supervisor_refuses_is_told_in_the_language_of_the_page(site: Flask) -> None:
+    with site.test_request_context("/jobs"):
+        problem = of(PoolRefused("queue-full", "Too many jobs wait. At most 3 may, with at most 9 bytes together."))
+        assert problem and problem.description == wide(
+            "At most %(most)s may, with at most %(bytes)s bytes together."
+        ) % {"most": 3, "bytes": 9}

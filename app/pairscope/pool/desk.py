@@ -16,6 +16,7 @@ from pairscope.ipc.channel import Arrival, ChannelBroken
 from pairscope.ipc.nesting import excess
 from pairscope.ipc.passing import close_all
 from pairscope.ipc.payloads import Accepted, Answer, Refused, Stop, Task
+from pairscope.ipc.sentences import Answered
 from pairscope.ipc.vocabulary import LAB, REFUSALS
 from pairscope.journal.records import JobEnded, JobSubmitted, Message, OutputGone
 from pairscope.pool import agenda as dates
@@ -35,7 +36,7 @@ SCENARIOS_MOST = 32
 """Scenarios that may wait for a station: with two of them the last one begins within the time that a page waits."""
 STATION_PAUSE = 5.0
 """Seconds that a scenario waits while no station is there."""
-HANDS_ALONE = "it is for a worker or a lab station to send"
+HANDS_ALONE = Answered.HANDS_ALONE.value
 """Why a hello or a result of another client is refused."""
 EMPTY = b"{}"
 
@@ -68,10 +69,10 @@ class Desk:
         """The sentence for a refusal, with its particulars."""
         settings = self._settings
         particulars = {
-            "unknown-kind": f"Known are: {', '.join(sorted(self._catalogue.keys() - {LAB}))}.",
-            "queue-full": f"At most {settings.queue_max} may, with at most {settings.queue_bytes} bytes together.",
-            "journal-full": f"Its bound is {settings.journal_limit} bytes; jobs that run are not affected.",
-            "too-large": f"At most {settings.upload_max} bytes.",
+            "unknown-kind": Answered.KINDS.say(names=", ".join(sorted(self._catalogue.keys() - {LAB}))),
+            "queue-full": Answered.QUEUE.say(most=settings.queue_max, bytes=settings.queue_bytes),
+            "journal-full": Answered.JOURNAL.say(bytes=settings.journal_limit),
+            "too-large": Answered.BYTES.say(bytes=settings.upload_max),
         }
         return " ".join(filter(None, (REFUSALS[code], particulars.get(code))))
 
@@ -90,7 +91,7 @@ class Desk:
         """Refuses a recorded message of a kind that is declared, and not for this peer to send."""
         if isinstance(member, ChildMember) or not member.role:
             raise ChannelBroken(f"{arrival.kind.name} came, and {why}")
-        self.refuse(member, arrival, "bad-request", f"{arrival.kind.name} came: {why}.")
+        self.refuse(member, arrival, "bad-request", Answered.CAME.say(kind=arrival.kind.name, why=why))
 
     def _unfit(self, entry: Entry) -> tuple[str, str] | None:
         """Why nobody can do this job: (code, sentence). None: somebody can, and the entry says whether it is quick."""
@@ -113,15 +114,15 @@ class Desk:
         """Why no job with that many bytes, and perhaps an input, may wait besides those that do; empty: it may."""
         board, settings = self._board, self._settings
         if board.bytes + held > settings.queue_bytes and board.bytes:
-            return f"They have {board.bytes}, this one {held}."
+            return Answered.TOGETHER.say(bytes=board.bytes, count=held)
         if input and board.inputs >= self._floor.inputs_most:
-            return f"At most {self._floor.inputs_most} with a descriptor may."
+            return Answered.WITH_DESCRIPTOR.say(most=self._floor.inputs_most)
         # who fills the queue leaves half of it to the others
         jobs, size = settings.queue_max // 2 + 1, settings.queue_bytes // 2
         if client.queued_jobs >= jobs:
-            return f"Of one client at most {jobs} may."
+            return Answered.ONE_CLIENT.say(most=jobs)
         if client.queued_bytes + held > size and client.queued_bytes:
-            return f"Those of one client may have {size} bytes; they have {client.queued_bytes}, this one {held}."
+            return Answered.ONE_CLIENTS_BYTES.say(most=size, bytes=client.queued_bytes, count=held)
         return ""
 
     def submit(self, member: Member, arrival: Arrival, seen: Message) -> None:
@@ -134,17 +135,11 @@ class Desk:
         if len(board.queue) + len(board.scenarios) >= settings.queue_max:
             return self.refuse(member, arrival, "queue-full", job=identity)
         if kind == LAB and len(board.scenarios) >= SCENARIOS_MOST:
-            return self.refuse(
-                member, arrival, "queue-full", f"Of scenarios at most {SCENARIOS_MOST} may.", job=identity
-            )
+            return self.refuse(member, arrival, "queue-full", Answered.SCENARIOS.say(most=SCENARIOS_MOST), job=identity)
         if not 1 <= payload.want <= 3:
-            return self.refuse(
-                member, arrival, "bad-request", f"want is {payload.want}; expected 1, 2 or 3.", job=identity
-            )
+            return self.refuse(member, arrival, "bad-request", Answered.WANT.say(number=payload.want), job=identity)
         if payload.parameters and (why := excess(payload.parameters)):
-            return self.refuse(
-                member, arrival, "bad-request", f"Its parameters cannot be recorded: {why}.", job=identity
-            )
+            return self.refuse(member, arrival, "bad-request", Answered.PARAMETERS.say(why=why), job=identity)
         size = len(data)
         held = arrival.size
         input = -1
@@ -156,7 +151,7 @@ class Desk:
                     member,
                     arrival,
                     "bad-request",
-                    f"The input is a {found.object} open for {found.access}; expected a file open for reading.",
+                    Answered.INPUT_OPEN.say(object=found.object, access=found.access),
                     job=identity,
                 )
             if found.access != "read" and not memfd.is_sealed(input):
@@ -164,12 +159,12 @@ class Desk:
                     member,
                     arrival,
                     "bad-request",
-                    "The input can be written to; expected a read-only file or a sealed memfd.",
+                    Answered.INPUT_WRITABLE.value,
                     job=identity,
                 )
             size = found.size
             if size > settings.upload_max:
-                return self.refuse(member, arrival, "too-large", f"The input has {size}.", job=identity)
+                return self.refuse(member, arrival, "too-large", Answered.INPUT_BYTES.say(bytes=size), job=identity)
             held += size
         if why := self._no_room(member, held, bool(fds)):
             return self.refuse(member, arrival, "queue-full", why, job=identity)

@@ -12,6 +12,7 @@ from pairscope.ipc import memfd
 from pairscope.ipc.channel import Arrival, ChannelBroken
 from pairscope.ipc.identity import node_of
 from pairscope.ipc.payloads import Done, Known, Output
+from pairscope.ipc.sentences import Answered
 from pairscope.ipc.vocabulary import LAB
 from pairscope.journal.records import Message
 from pairscope.pool import children
@@ -43,26 +44,26 @@ class Requests:
             if (ended := self._floor.board.ended.get(job)) is None:
                 return self._desk.refuse(member, arrival, "unknown-job", job=job)
             self._lines.say(
-                member, "done", Done(f"The job had ended before: {ended.state}."), job=job, seq=arrival.envelope.seq
+                member, "done", Done(Answered.ENDED_BEFORE.say(state=ended.state)), job=job, seq=arrival.envelope.seq
             )
             return
         who = f"through {member.role} {member.serial}"  # it stands behind the word cancelled
         if entry.state == "queued":
             self._desk.end(entry, "cancelled", who)
-            what = "The job was cancelled before it began."
+            what = Answered.BEFORE_IT_BEGAN.value
         else:
             worker: Hand = (self._floor.stations if entry.kind == LAB else self._floor.workers)[entry.worker]
             if isinstance(worker, Station):
                 entry.cancelled = who
                 self._lines.fail(worker, f"job {entry.id} was cancelled")
-                what = f"Lab station {worker.serial} kills the run."
+                what = Answered.STATION_KILLS.say(count=worker.serial)
             elif worker.in_flight[0] is entry:
                 entry.cancelled = who
                 children.send_signal(worker.child, signal.SIGKILL)
-                what = f"Worker {worker.serial} is being killed for it."
+                what = Answered.WORKER_KILLED.say(count=worker.serial)
             else:
                 # Only quick jobs wait in a worker's socket, and a message that is sent cannot be recalled.
-                what = "The job takes microseconds and is on its way: it will have ended before it could be cancelled."
+                what = Answered.TOO_QUICK.value
         self._lines.say(member, "done", Done(what), job=entry.id, seq=arrival.envelope.seq)
 
     def fetch(self, member: Member, arrival: Arrival, _: Message) -> None:
@@ -76,12 +77,12 @@ class Requests:
             else:
                 code = "expired" if entry.output_size else "no-output"
             return self._desk.refuse(
-                member, arrival, code, "It has not ended." if job in board.entries else "", job=job
+                member, arrival, code, Answered.NOT_ENDED.value if job in board.entries else "", job=job
             )
         try:
             fd = memfd.read_only(kept.fd)
         except OSError as error:
-            return self._desk.refuse(member, arrival, "expired", f"It could not be opened: {error.strerror}.", job=job)
+            return self._desk.refuse(member, arrival, "expired", Answered.NOT_OPENED.say(fault=error.strerror), job=job)
         if member.held_fds >= KEPT_MOST:
             os.close(fd)
             raise ChannelBroken(f"it reported nothing of {KEPT_MOST} outputs")
@@ -99,21 +100,22 @@ class Requests:
         payload = arrival.payload
         worker = self._floor.workers.get(payload.worker)
         if worker is None:
-            alive = ", ".join(str(serial) for serial in self._floor.workers) or "none"
-            return self._desk.refuse(member, arrival, "unknown-worker", f"Alive: {alive}.")
+            alive = ", ".join(str(serial) for serial in self._floor.workers)
+            told = Answered.ALIVE.say(serials=alive) if alive else Answered.NONE_ALIVE.value
+            return self._desk.refuse(member, arrival, "unknown-worker", told)
         if payload.signal not in SIGNALS:
             return self._desk.refuse(
                 member,
                 arrival,
                 "out-of-range",
-                f"The signal is {payload.signal[:20]!r}; expected {', '.join(SIGNALS)}.",
+                Answered.SIGNAL.say(value=repr(payload.signal[:20]), names=", ".join(SIGNALS)),
             )
         children.send_signal(worker.child, SIGNALS[payload.signal])
         self._agenda.wake()  # the snapshot is to tell soon whether it has stopped
         self._lines.say(
             member,
             "done",
-            Done(f"SIG{payload.signal} was sent to worker {worker.serial} (pid {worker.pid})."),
+            Done(Answered.SIGNALLED.say(signal=f"SIG{payload.signal}", count=worker.serial, pid=worker.pid)),
             seq=arrival.envelope.seq,
         )
 
@@ -124,14 +126,14 @@ class Requests:
                 member,
                 arrival,
                 "out-of-range",
-                f"{wanted} workers are asked for; expected 1 to {self._floor.settings.workers_max}.",
+                Answered.WORKERS.say(count=wanted, most=self._floor.settings.workers_max),
             )
         before = self._floor.wanted
         self._crew.want(wanted)
         self._lines.say(
             member,
             "done",
-            Done(f"The pool goes from {before} to {wanted} workers, until it is started again."),
+            Done(Answered.SCALED.say(count=before, most=wanted)),
             seq=arrival.envelope.seq,
         )
 

@@ -23,6 +23,7 @@ from pairscope.config import Settings
 from pairscope.ipc.channel import Arrival, ChannelBroken, ChannelClosed
 from pairscope.ipc.identity import LARGEST
 from pairscope.ipc.passing import PACKET_MAX, close_all
+from pairscope.ipc.sentences import Answered
 from pairscope.ipc.spin import Spin
 from pairscope.ipc.vocabulary import Role, complete
 from pairscope.journal.records import Record
@@ -248,7 +249,7 @@ class Supervisor:
         except KeyError:
             if member.role:
                 self.tap.arrived(member, arrival, 0)
-            return self.desk.not_for(member, arrival, "nobody here has an answer to it")
+            return self.desk.not_for(member, arrival, Answered.NO_ANSWER.value)
         if kind.housekeeping:
             return handler(member, arrival, None)
         if not member.role:

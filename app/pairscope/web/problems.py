@@ -124,7 +124,9 @@ def of(error: Exception) -> Problem | None:
         kind = error.code if error.code in KINDS else "unavailable"
         title = KINDS[kind].title
         particulars = error.reason.removeprefix(title).strip()  # the title stands beside it
-        return Problem(kind, particulars or title, headers={"Retry-After": "2"} if KINDS[kind].status == 503 else None)
+        return Problem(
+            kind, translated(particulars) or title, headers={"Retry-After": "2"} if KINDS[kind].status == 503 else None
+        )
     if isinstance(error, PoolStuck):
         words = _(
             "%(reason)s What is recorded can still be read; jobs are done when there is room again.",

@@ -18,6 +18,7 @@ from pairscope.web.access import operator_required, outputs_required, reader_req
 from pairscope.web.drawing import job as drawing
 from pairscope.web.pages.routes import blueprint
 from pairscope.web.problems import Problem
+from pairscope.web.recorded import translated
 from pairscope.web.shell import face, listing, strip
 from pairscope.web.shell.guard import drawn
 from pairscope.web.upload import receive, takes_upload
@@ -212,7 +213,7 @@ def _sentence(job: Job, way: timeline.Way) -> str:
 @operator_required
 def cancel(id: int) -> Any:
     """Ends a job now."""
-    flash(reach.client().cancel(id), "good")
+    flash(translated(reach.client().cancel(id)), "good")
     return redirect(url_for("pages.job", id=id), 303)
 
 

@@ -18,6 +18,7 @@ from pairscope.web.access import operator_required, reader_required
 from pairscope.web.drawing.system import worker_state
 from pairscope.web.pages.routes import blueprint
 from pairscope.web.problems import Problem
+from pairscope.web.recorded import translated
 from pairscope.web.shell import listing, strip
 from pairscope.web.shell.face import process_state
 from pairscope.web.tables import MESSAGES
@@ -120,7 +121,7 @@ def scale() -> Any:
         raise Problem(
             "bad-request", _("The number of workers is %(text)r; expected a whole number from 1.", text=text[:20])
         )
-    flash(reach.client().scale(int(text)), "good")
+    flash(translated(reach.client().scale(int(text))), "good")
     return redirect(url_for("pages.workers"), 303)
 
 
@@ -128,5 +129,5 @@ def scale() -> Any:
 @operator_required
 def signal(serial: int) -> Any:
     """Sends a signal to a worker."""
-    flash(reach.client().signal(serial, request.form.get("signal", "")), "good")
+    flash(translated(reach.client().signal(serial, request.form.get("signal", ""))), "good")
     return redirect(url_for("pages.workers"), 303)
