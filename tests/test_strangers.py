@@ -23,7 +23,7 @@ from sqlalchemy.orm import Session
 from pairscope.client.client import Client
 from pairscope.config import Settings
 from pairscope.ipc.identity import Issuer
-from pairscope.ipc.vocabulary import Known
+from pairscope.ipc.payloads import Known
 from pairscope.store import queries, withheld
 from pairscope.store.engine import engine
 from pairscope.store.filter import FilterError, parse

@@ -1273,7 +1273,8 @@ def test_of_a_job_that_the_pool_has_and_that_has_no_row_yet_its_output_is_said_t
     path, file = tmp_path / "settings.toml", tmp_path / "a.txt"
     file.write_text("what is packed")
     path.write_text(
-        f'state = "{tmp_path}"\nrun = "{tmp_path}/run"\nweb_state = "{tmp_path}"\nresults_bytes = 0\nworkers = 1\npublic_outputs = true\n'
+        f'state = "{tmp_path}"\nrun = "{tmp_path}/run"\nweb_state = "{tmp_path}"\nresults_bytes = 0\nworkers = 1\n'
+        "public_outputs = true\n"
     )
     with pools.running(tmp_path, PAIRSCOPE_SETTINGS=str(path)) as pool:
         site = create_app(pool.settings)
