@@ -67,11 +67,9 @@ def checkout(request: pytest.FixtureRequest) -> Iterator[Checkout]:
         leaks.MARK: os.environ[leaks.MARK],
     }
     if os.geteuid() == 0 and not user:
-        # The instance makes a copy of its own. script/environment would install this copy of the checkout, which goes.
-        with open(PROJECT / "pyproject.toml") as file:
-            now = subprocess.run(["cksum"], stdin=file, capture_output=True, text=True, check=True).stdout
-        stamp = Path(sys.prefix, "installed-pairscope")
-        assert stamp.is_file() and stamp.read_text() == now, "pyproject.toml has changed since script/environment"
+        # The instance makes a copy of its own. It is brought up to date from here first: what the script would install
+        # otherwise is this copy of the checkout, which goes.
+        subprocess.run([PROJECT / "script" / "environment"], env={**os.environ, "VENV": sys.prefix}, check=True)
         environment["VENV"] = sys.prefix
     else:
         subprocess.run(["cp", "-a", sys.prefix, project / ".venv"], check=True)
