@@ -8,6 +8,7 @@ import resource
 import sys
 
 from pairscope.config import SettingsError, load
+from pairscope.ipc.printable import OneLine
 from pairscope.ipc.vocabulary import Unhandled
 from pairscope.journal.writer import JournalBroken, JournalFull, JournalHeld
 from pairscope.pool.supervisor import Supervisor
@@ -21,7 +22,9 @@ def main() -> int:
     program, 3 another supervisor holds the journal."""
     # Apache's error.log gets these lines as they are; in a terminal one sees when they come.
     when = "" if sys.stderr.isatty() else "%(asctime)s "
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format=f"{when}pairscope pool: %(message)s")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(OneLine(f"{when}pairscope pool: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     # Every client, every input that waits and every output that is kept is a descriptor; workers get limits of their
     # own.
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from pairscope.config import Settings
 from pairscope.ipc.channel import CHANNEL_FD, Channel, pair
+from pairscope.ipc.passing import close_all
 
 
 class Child(NamedTuple):
@@ -22,39 +23,60 @@ class Child(NamedTuple):
     pid: int
     pidfd: int
     channel: Channel
+    words: int = -1
+    """The reading end of a pipe that is its standard output and error; -1: it has this process's."""
 
 
-def spawn(module: str, role: str, arguments: list[str], environment: dict[str, str], buffer: memoryview) -> Child:
+def spawn(
+    module: str,
+    role: str,
+    arguments: list[str],
+    environment: dict[str, str],
+    buffer: memoryview,
+    *,
+    heard: bool = False,
+) -> Child:
     """Starts ``python -m module arguments`` with one end of a fresh pair as descriptor 3, in a session of its own.
 
-    It has `environment` and nothing of this process's. Its channel shares `buffer`. Raises OSError (EAGAIN, ENOMEM,
+    It has `environment` and nothing of this process's, of the standard streams only those for writing, and of these a
+    pipe if it is to be `heard`. Its channel shares `buffer`. Raises OSError (EAGAIN, ENOMEM,
     EMFILE) where the system refuses; nothing is left open then.
     """
     ours, theirs = pair()
+    words = into = -1
+    streams: list[tuple[int, int, int]] = []
     try:
+        if heard:
+            words, into = os.pipe2(os.O_CLOEXEC)
+            os.set_blocking(words, False)
+            streams = [(os.POSIX_SPAWN_DUP2, into, 1), (os.POSIX_SPAWN_DUP2, into, 2)]
         pid = os.posix_spawn(
             sys.executable,
             [sys.executable, "-m", module, *arguments],
             environment,
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+                *streams,
                 (os.POSIX_SPAWN_DUP2, theirs.fileno(), CHANNEL_FD),
             ],
             setsid=True,
         )
     except BaseException:
         ours.close()
+        close_all([fd for fd in (words,) if fd >= 0])
         raise
     finally:
         theirs.close()
+        close_all([fd for fd in (into,) if fd >= 0])
     try:
         pidfd = os.pidfd_open(pid)
     except OSError:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         ours.close()
+        close_all([fd for fd in (words,) if fd >= 0])
         raise
-    return Child(pid, pidfd, Channel(ours, hears=role, blocking=False, buffer=buffer))
+    return Child(pid, pidfd, Channel(ours, hears=role, blocking=False, buffer=buffer), words)
 
 
 def worker_environment() -> dict[str, str]:

@@ -22,6 +22,7 @@ from pairscope.pool.lifecycle import Action, Backoff, Event, State
 from pairscope.pool.lines import Lines
 from pairscope.pool.members import ChildMember, Member, Station, Worker
 from pairscope.pool.watch import Watch
+from pairscope.pool.words import Words
 
 log = logging.getLogger("pairscope.supervisor")
 
@@ -47,6 +48,7 @@ class Crew:
         """`buffer` is shared by the channels of all children."""
         self._floor, self._lines, self._agenda, self._watch, self._desk = floor, lines, agenda, watch, desk
         self._buffer = buffer
+        self.words = Words(agenda, watch)
         self._pauses: list[Pause] = []
         self._backoff = {"worker": Backoff(), "recorder": Backoff()}
         agenda.put(RECORDER, 0.0)
@@ -93,7 +95,7 @@ class Crew:
     ) -> Spawned | None:
         floor, now = self._floor, time.monotonic()
         try:
-            child = children.spawn(module, role, arguments, environment, self._buffer)
+            child = children.spawn(module, role, arguments, environment, self._buffer, heard=role == "worker")
         except OSError as error:
             log.error("a %s cannot be started: %s; the next try follows", role, error.strerror)
             return None
@@ -101,6 +103,8 @@ class Crew:
         member = kind(child, role, serial, floor.tap.now(), now)
         floor.tap.records.append(Born(role, member.serial, child.pid, member.uid, member.born))
         self._watch.meet(member)
+        if child.words >= 0:
+            self.words.meet(member)
         self._agenda.put(member, now + lifecycle.BIRTH)
         self._agenda.wake()
         return member
@@ -226,6 +230,7 @@ class Crew:
         self._watch.remove(member.child.pidfd)
         self._agenda.strike(member)
         exit_words = children.reap(member.child)
+        self.words.bury(member)
         why = _killed_for(member) if exit_words == "killed by SIGKILL" else ""
         asked = member.state is State.STOPPING
         floor.tap.records.append(

@@ -190,6 +190,7 @@ class Supervisor:
     def _on_time(self, now: float) -> None:
         """What is due."""
         self.crew.late(now)
+        self.crew.words.pass_time(now)
         self.desk.pass_time(now)
         self.history.pass_time(now)
         if self.floor.stopping is not None:
@@ -373,6 +374,7 @@ class Supervisor:
         for entry in floor.board.entries.values():
             close_all(entry.take_fds())
         floor.results.close()
+        self.crew.words.close()
         self.stop.close()
         self.memory.close()
         self.watch.close()

@@ -12,6 +12,7 @@ import sys
 from pairscope import config
 from pairscope.ipc.channel import CHANNEL_FD, Channel
 from pairscope.ipc.parent import ParentGone, die_with
+from pairscope.ipc.printable import OneLine
 from pairscope.ipc.vocabulary import Role, Unhandled, complete
 from pairscope.recorder.drain import HEARD, Drain
 from pairscope.recorder.follower import Follower, let_go
@@ -28,7 +29,9 @@ that it has locked."""
 def main() -> int:
     """Drains until the supervisor says *finish* or is gone; returns the exit status."""
     when = "" if sys.stderr.isatty() else "%(asctime)s "
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=f"{when}pairscope recorder: %(message)s")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(OneLine(f"{when}pairscope recorder: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     try:
         complete(Role.RECORDER.value, HEARD)
     except Unhandled as error:
