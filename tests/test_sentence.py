@@ -23,6 +23,8 @@ KEPT = {
     EPILOG,
     *("pid %", "  %  % % inode % % % %  %%"),
     "(% returns)",
+    "import sys, flask, pairscope.web; sys.exit(not pairscope.__file__.startswith(sys.argv[1]))",
+    *("PAIRSCOPE_SETTINGS=% PYTHONPATH=% % -m pairscope status", "%/error.log %/mariadb.log"),
     *("bold red", "bold %", "  % fd", "process % at %\n", "pairscope web: %(message)s"),
     "Object contains unknown field `%` - at `%`",
     *("systemctl start apache2", "systemctl start mariadb"),
@@ -86,6 +88,7 @@ ROOT = Path(__file__).parent.parent / "app" / "pairscope"
 SPOKEN = (
     *("stack/checks", "stack/check.py", "stack/scoreboard.py", "store/cursor.py", "cli"),
     *("lab/language", "lab/model.py"),
+    *(f"lamp/{name}.py" for name in ("apache", "mariadb", "place", "private", "serve", "server")),
     *("client/readiness.py", "config.py", "lab/exports/record.py"),
     *(f"store/filter/{name}.py" for name in ("conditions", "grammar", "values")),
 )

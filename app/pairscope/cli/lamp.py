@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from pairscope.cli.words import told
+
 
 @click.command()
 @click.pass_context
@@ -15,4 +17,4 @@ def lamp(context: click.Context) -> None:
     """
     from pairscope.lamp.serve import main
 
-    context.exit(main())
+    context.exit(main(told))

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pairscope.lamp.installation import Installation
 from pairscope.lamp.place import Account
 from pairscope.lamp.server import Server, ServerError, environment, program
+from pairscope.sentence import phrase
 
 
 class Apache(Server):
@@ -26,7 +27,9 @@ class Apache(Server):
             [*self._command, "-t"], cwd="/", env=environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True
         )
         if checked.returncode:
-            raise ServerError(f"Apache does not accept its configuration: {checked.stderr.strip()}")
+            raise ServerError(
+                phrase("Apache does not accept its configuration: %(words)s", words=checked.stderr.strip())
+            )
 
     def start(self, wrapper: Sequence[str] = ()) -> None:
         """Starts it, and with it web and the pool; waits until web answers. `wrapper` is a command that runs the one
@@ -42,7 +45,9 @@ class Apache(Server):
     def wait_for_pool(self) -> None:
         """Waits until pool, journal and database are all there."""
         self.until(
-            lambda: self.status("/readyz")[0] == 200, 60, "serves pages, but /readyz does not say that all is there"
+            lambda: self.status("/readyz")[0] == 200,
+            60,
+            phrase("serves pages, but /readyz does not say that all is there"),
         )
 
     def restart(self) -> None:

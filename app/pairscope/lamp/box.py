@@ -25,6 +25,7 @@ from pairscope import config
 from pairscope.config import BOX
 from pairscope.lamp.installation import Installation
 from pairscope.lamp.templates import fill
+from pairscope.sentence import phrase
 
 CHOICES = BOX / "box.toml"
 SOCKET = Path("/run/mysqld/mysqld.sock")
@@ -62,35 +63,61 @@ def choices(path: Path = CHOICES) -> dict[str, Any]:
     except OSError as error:
         raise BoxError(f"{path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BoxError(f"{path}: this is not TOML: {error}") from None
+        raise BoxError(phrase("%(path)s: this is not TOML: %(why)s", path=path, why=str(error))) from None
     for name in chosen:
         if name not in NAMES:
-            raise BoxError(f"{path}: unknown choice {name!r}; expected one of {', '.join(NAMES)}")
+            raise BoxError(
+                phrase(
+                    "%(path)s: unknown choice %(name)r; expected one of %(names)s",
+                    path=path,
+                    name=name,
+                    names=", ".join(NAMES),
+                )
+            )
     port = chosen.get("port", 8080)
     if type(port) is not int or not 0 < port < 65536:
-        raise BoxError(f"{path}: port is {port!r}; expected a number from 1 to 65535")
+        raise BoxError(phrase("%(path)s: port is %(port)r; expected a number from 1 to 65535", path=path, port=port))
     address = chosen.get("address", "*")
     if address not in ADDRESSES:
         raise BoxError(
-            f"{path}: address is {address!r}; expected '*', which is all addresses of this machine, or '127.0.0.1'"
+            phrase(
+                "%(path)s: address is %(address)r; expected '*', which is all addresses of this machine, or "
+                "'127.0.0.1'",
+                path=path,
+                address=address,
+            )
         )
     for name in ("hosts", "trusted_hosts"):
         names = chosen.get(name, [])
         if not isinstance(names, list):
-            raise BoxError(f"{path}: {name} is {names!r}; expected a list of host names")
+            raise BoxError(
+                phrase(
+                    "%(path)s: %(name)s is %(names)r; expected a list of host names", path=path, name=name, names=names
+                )
+            )
         for host in names:
             if not isinstance(host, str) or not re.fullmatch(r"[A-Za-z0-9.\[\]:_-]{1,253}", host):
-                raise BoxError(f"{path}: {name} holds {host!r}; expected host names without a port")
+                raise BoxError(
+                    phrase(
+                        "%(path)s: %(name)s holds %(host)r; expected host names without a port",
+                        path=path,
+                        name=name,
+                        host=host,
+                    )
+                )
     if "hosts" in chosen and "trusted_hosts" in chosen:
         raise BoxError(
-            f"{path}: hosts and trusted_hosts are both given; expected hosts, which adds to this machine's own names, "
-            "or trusted_hosts, which takes their place"
+            phrase(
+                "%(path)s: hosts and trusted_hosts are both given; expected hosts, which adds to this machine's own "
+                "names, or trusted_hosts, which takes their place",
+                path=path,
+            )
         )
     settings = {name: value for name, value in chosen.items() if name not in ("port", "address", "hosts")}
     try:
         config.made(str(path), {"state": "/", "run": "/", **settings})
     except config.SettingsError as error:
-        raise BoxError(str(error)) from None
+        raise BoxError(error.args[0]) from None
     return chosen
 
 
@@ -235,7 +262,7 @@ def granted(made: Installation, part: str) -> str:
             connect_timeout=10, read_timeout=10, write_timeout=10,
         )  # fmt: skip
     except pymysql.MySQLError as error:
-        raise BoxError(f"MariaDB does not let its root in: {error.args[-1]}") from None
+        raise BoxError(phrase("MariaDB does not let its root in: %(words)s", words=error.args[-1])) from None
     with connection, connection.cursor() as cursor:
         cursor.execute("SELECT 1 FROM information_schema.schemata WHERE schema_name = %s", (made.database,))
         if not cursor.fetchone():

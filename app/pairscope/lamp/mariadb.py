@@ -12,6 +12,7 @@ import subprocess
 from pairscope.lamp.installation import Installation
 from pairscope.lamp.place import Account
 from pairscope.lamp.server import Server, ServerError, environment, program
+from pairscope.sentence import phrase
 
 
 class MariaDB(Server):
@@ -51,7 +52,7 @@ class MariaDB(Server):
         plain.unlink()
         if made.returncode:
             shutil.rmtree(fresh)
-            raise ServerError(f"mariadb-install-db failed: {(made.stdout + made.stderr)[-2000:]}")
+            raise ServerError(phrase("mariadb-install-db failed: %(words)s", words=(made.stdout + made.stderr)[-2000:]))
         fresh.rename(data)  # an interrupted installation is never taken for a whole one
         return True
 
@@ -71,7 +72,7 @@ class MariaDB(Server):
         ]
         told = subprocess.run(command, env=environment(), input=statements, capture_output=True, text=True)
         if told.returncode:
-            raise ServerError(f"MariaDB refused: {told.stderr.strip()}")
+            raise ServerError(phrase("MariaDB refused: %(words)s", words=told.stderr.strip()))
         return told.stdout
 
     def stop(self) -> None:

@@ -23,12 +23,13 @@ from pathlib import Path
 from typing import IO
 
 from pairscope.files import DEPLOY, REQUIREMENTS
+from pairscope.sentence import phrase
 
 WEB, POOL, LAB, DATABASE = ("www-data",), ("daemon",), ("nobody",), ("mysql", "nobody")
 LONGEST = 60
 """Of the run directory: socket names are added to it, and an AF_UNIX path holds 107 bytes."""
 
-ELSEWHERE = "let PAIRSCOPE_STATE name another directory."
+ELSEWHERE = phrase("let PAIRSCOPE_STATE name another directory.")
 
 
 class PlaceError(Exception):
@@ -100,7 +101,14 @@ def choose(code: Path, venv: Path, wanted: Path, tell: Callable[[str], None]) ->
     look = "import sys, flask, pairscope.web; sys.exit(not pairscope.__file__.startswith(sys.argv[1]))"
     python = (venv / "bin" / "python", "-c", look, f"{code}{os.sep}")
     if root and not web.can(*python, PYTHONPATH=str(code), PYTHONDONTWRITEBYTECODE="1"):
-        tell(f"The user {web.user} cannot read the code in {code}: copying it to {data / 'code'}")
+        tell(
+            phrase(
+                "The user %(user)s cannot read the code in %(code)s: copying it to %(copy)s",
+                user=web.user,
+                code=code,
+                copy=data / "code",
+            )
+        )
         code, venv = _copy(code, venv, data / "code")
     return Place(code, venv, data, _run(wanted), web, pool, lab, database, lock)
 
@@ -113,7 +121,10 @@ def _account(names: tuple[str, ...]) -> Account:
             continue
         return Account(user, grp.getgrgid(entry.pw_gid).gr_name)
     raise PlaceError(
-        f"Started by root, the instance needs the user {' or '.join(names)}, which this system does not have."
+        phrase(
+            "Started by root, the instance needs the user %(names)s, which this system does not have.",
+            names=" or ".join(names),
+        )
     )
 
 
@@ -125,18 +136,40 @@ def _data(wanted: Path, web: Account, tell: Callable[[str], None]) -> Path:
         data = wanted.resolve()
         data.mkdir(exist_ok=True, mode=0o711)
     except OSError as error:
-        raise PlaceError(f"{error.filename}: {error.strerror}; {ELSEWHERE}") from None
+        raise PlaceError(
+            phrase("%(path)s: %(words)s; %(elsewhere)s", path=error.filename, words=error.strerror, elsewhere=ELSEWHERE)
+        ) from None
     if data.stat().st_uid != os.geteuid():
         owner = data.stat().st_uid
-        raise PlaceError(f"{data} belongs to user {owner}, from another start. Remove it, or {ELSEWHERE}")
+        raise PlaceError(
+            phrase(
+                "%(data)s belongs to user %(owner)s, from another start. Remove it, or %(elsewhere)s",
+                data=data,
+                owner=owner,
+                elsewhere=ELSEWHERE,
+            )
+        )
     if web.can("test", "-x", data) or not web.user:
         return data
     if any(wanted.iterdir()):
         raise PlaceError(
-            f"An instance stands in {data} already, which the user {web.user} cannot reach. Move it, or {ELSEWHERE}"
+            phrase(
+                "An instance stands in %(data)s already, which the user %(user)s cannot reach. Move it, or "
+                "%(elsewhere)s",
+                data=data,
+                user=web.user,
+                elsewhere=ELSEWHERE,
+            )
         )
     data = Path("/var/lib") / name(wanted)
-    tell(f"The user {web.user} cannot reach {wanted}: the data stands in {data}, with a link to it there")
+    tell(
+        phrase(
+            "The user %(user)s cannot reach %(wanted)s: the data stands in %(data)s, with a link to it there",
+            user=web.user,
+            wanted=wanted,
+            data=data,
+        )
+    )
     data.mkdir(exist_ok=True, mode=0o711)
     wanted.rmdir()
     wanted.symlink_to(data)
@@ -151,7 +184,11 @@ def _lock(data: Path) -> IO[str]:
         lock.seek(0)
         pid = lock.read().strip()
         lock.close()
-        raise PlaceError(f"An instance runs here already (pid {pid}). Stop it, or {ELSEWHERE}") from None
+        raise PlaceError(
+            phrase(
+                "An instance runs here already (pid %(pid)s). Stop it, or %(elsewhere)s", pid=pid, elsewhere=ELSEWHERE
+            )
+        ) from None
     lock.truncate(0)
     lock.write(f"{os.getpid()}\n")
     lock.flush()
@@ -172,12 +209,19 @@ def _run(wanted: Path) -> Path:
             break
     else:
         raise PlaceError(
-            f"Sockets need a directory with a path of at most {LONGEST} bytes: set XDG_RUNTIME_DIR to one."
+            phrase(
+                "Sockets need a directory with a path of at most %(most)s bytes: set XDG_RUNTIME_DIR to one.",
+                most=LONGEST,
+            )
         )
     if os.path.lexists(path):
         found = path.stat(follow_symlinks=False)
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
-            raise PlaceError(f"{path} is somebody else's. Remove it, or let XDG_RUNTIME_DIR name another directory.")
+            raise PlaceError(
+                phrase(
+                    "%(path)s is somebody else's. Remove it, or let XDG_RUNTIME_DIR name another directory.", path=path
+                )
+            )
         shutil.rmtree(path)
     path.mkdir(mode=0o700)
     if os.geteuid() == 0:

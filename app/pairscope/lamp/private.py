@@ -16,6 +16,7 @@ from pairscope.lamp.installation import DatabaseUser, Installation
 from pairscope.lamp.mariadb import MariaDB
 from pairscope.lamp.place import Account, Place
 from pairscope.lamp.templates import fill
+from pairscope.sentence import phrase
 from pairscope.store import migrate
 
 
@@ -36,24 +37,36 @@ class Private:
         """Starts everything. Raises ServerError; whoever catches it calls stop()."""
         self._write()
         if self.mariadb.create():
-            self._tell(f"MariaDB's system tables are made in {self.installation.database_state}")
+            self._tell(phrase("MariaDB's system tables are made in %(path)s", path=self.installation.database_state))
         self.mariadb.start()
-        self._tell(f"MariaDB listens at {self.installation.socket} (pid {self.mariadb.pid})")
+        self._tell(
+            phrase("MariaDB listens at %(socket)s (pid %(pid)s)", socket=self.installation.socket, pid=self.mariadb.pid)
+        )
         self.mariadb.tell(fill("mysql/database.sql", self.installation))
         applied = migrate.upgrade(config.read(self.installation.conf / "migrate.toml"))
-        self._tell(f"migrations applied: {', '.join(applied)}" if applied else "the tables are up to date")
+        self._tell(
+            phrase("migrations applied: %(applied)s", applied=", ".join(applied))
+            if applied
+            else phrase("the tables are up to date")
+        )
         self.mariadb.tell(fill("mysql/grants.sql", self.installation))
         self.apache.start()
-        self._tell(f"Apache serves {self.installation.base_url}/ (pid {self.apache.pid}) and has started the pool")
+        self._tell(
+            phrase(
+                "Apache serves %(address)s/ (pid %(pid)s) and has started the pool",
+                address=self.installation.base_url,
+                pid=self.apache.pid,
+            )
+        )
         self.apache.wait_for_pool()
 
     def stop(self) -> None:
         """Stops Apache, with it the pool, then MariaDB."""
         if not self.apache.ended():
-            self._tell("Apache ends its requests, then the pool; the recorder drains the journal")
+            self._tell(phrase("Apache ends its requests, then the pool; the recorder drains the journal"))
             self.apache.stop()
         if not self.mariadb.ended():
-            self._tell("MariaDB shuts down")
+            self._tell(phrase("MariaDB shuts down"))
             self.mariadb.stop()
 
     def kill(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import secrets
 import select
@@ -9,6 +10,7 @@ import shlex
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from urllib.parse import quote
@@ -18,20 +20,27 @@ from pairscope.files import SOURCE
 from pairscope.lamp.place import PlaceError, choose
 from pairscope.lamp.private import Private
 from pairscope.lamp.server import ServerError
+from pairscope.sentence import phrase
 
 DEBIAN = Path("/usr/bin/python3")
+Words = Callable[[str], str]
 PAUSE = 5.0
 """Seconds before MariaDB is started again: long enough to see what pages say while it is away."""
 
 
-def main() -> int:
-    """Exit status: 0 stopped when asked, 1 a server failed, 2 the instance cannot stand here."""
+def main(words: Words = str) -> int:
+    """Exit status: 0 stopped when asked, 1 a server failed, 2 the instance cannot stand here.
+
+    `words` says a sentence in the reader's language."""
+    tell = functools.partial(_tell, words)
     if not DEBIAN.exists() or not DEBIAN.samefile(sys._base_executable):  # type: ignore[attr-defined]  # not documented
-        print(
-            f"mod_wsgi is linked with {DEBIAN}, but {sys.prefix} was made from another Python: "
-            "remove it and start again.",
-            file=sys.stderr,
+        why = phrase(
+            "mod_wsgi is linked with %(python)s, but %(environment)s was made from another Python: remove it and start "
+            "again.",
+            python=DEBIAN,
+            environment=sys.prefix,
         )
+        print(words(why), file=sys.stderr)
         return 1
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
@@ -41,38 +50,39 @@ def main() -> int:
         port = free_port(os.environ.get("PORT"))
         place = choose(SOURCE, Path(sys.prefix), asked.state / "lamp", tell)
     except (PlaceError, ValueError) as error:
-        print(error, file=sys.stderr)
+        print(words(error.args[0]), file=sys.stderr)
         return 2
     token = asked.operator_token or secrets.token_urlsafe(32)
     try:
-        return run(Private(place, tell, port=port, workers=asked.workers, operator_token=token))
+        return run(Private(place, tell, port=port, workers=asked.workers, operator_token=token), words)
     finally:
         place.leave()
 
 
-def run(instance: Private) -> int:
+def run(instance: Private, words: Words) -> int:
     """Starts it, waits for a signal or for a server's failure, stops it; the exit status."""
+    tell = functools.partial(_tell, words)
     try:
         instance.start()
-        greet(instance)
-        watch(instance)
+        greet(instance, words)
+        watch(instance, tell)
     except KeyboardInterrupt:
-        tell("Stopping")
+        tell(phrase("Stopping"))
     except ServerError as error:
-        print(error, file=sys.stderr)
+        print(words(error.args[0]), file=sys.stderr)
         return 1
     finally:
         try:
             instance.stop()
         except KeyboardInterrupt:
-            tell("Asked again: killing what still runs")
+            tell(phrase("Asked again: killing what still runs"))
         finally:
             instance.kill()
-    tell("Stopped; nothing is left running")
+    tell(phrase("Stopped; nothing is left running"))
     return 0
 
 
-def watch(instance: Private) -> None:
+def watch(instance: Private, tell: Callable[[str], None]) -> None:
     """Waits for ever; starts MariaDB again when it dies, as a box's systemd does. Raises ServerError if Apache ends."""
     while True:
         pidfds = [os.pidfd_open(instance.apache.pid), os.pidfd_open(instance.mariadb.pid)]
@@ -82,37 +92,61 @@ def watch(instance: Private) -> None:
             for pidfd in pidfds:
                 os.close(pidfd)
         if instance.apache.wait(0):
-            raise ServerError(f"Apache ended ({instance.apache.ended()}). {instance.apache.last_words()}")
-        tell(f"MariaDB ended ({instance.mariadb.ended()}); it is started again in {PAUSE:g} s")
+            raise ServerError(
+                phrase(
+                    "Apache ended (%(ended)s). %(words)s",
+                    ended=instance.apache.ended(),
+                    words=instance.apache.last_words(),
+                )
+            )
+        tell(
+            phrase(
+                "MariaDB ended (%(ended)s); it is started again in %(pause)s s",
+                ended=instance.mariadb.ended(),
+                pause=f"{PAUSE:g}",
+            )
+        )
         if instance.apache.wait(PAUSE):
             continue
         instance.mariadb.start()
-        tell(f"MariaDB is back (pid {instance.mariadb.pid})")
+        tell(phrase("MariaDB is back (pid %(pid)s)", pid=instance.mariadb.pid))
 
 
-def greet(instance: Private) -> None:
+def greet(instance: Private, words: Words) -> None:
     """Says where everything is."""
     made, place = instance.installation, instance.place
-    users = "all of it as the user who started it"
+    users: str = phrase("all of it as the user who started it")
     if place.web.user:
-        users = f"Apache and web as {place.web.user}, the pool as {place.pool.user}, MariaDB as {place.database.user}"
+        users = phrase(
+            "Apache and web as %(web)s, the pool as %(pool)s, MariaDB as %(database)s",
+            web=place.web.user,
+            pool=place.pool.user,
+            database=place.database.user,
+        )
     settings, code = shlex.quote(str(made.conf / "web.toml")), shlex.quote(str(place.code))
     python = shlex.quote(str(place.venv / "bin" / "python"))
     lines = (
         ("Pairscope", f"{made.base_url}/"),
-        ("Log in", f"{made.base_url}/login?token={quote(made.operator_token, safe='')}"),
-        ("Tables", f"mariadb --defaults-file={shlex.quote(str(instance.client))}"),
-        ("Command line", f"PAIRSCOPE_SETTINGS={settings} PYTHONPATH={code} {python} -m pairscope status"),
-        ("Logs", f"{made.log}/error.log {made.database_log}/mariadb.log"),
-        ("Runs", users),
+        (phrase("Log in"), f"{made.base_url}/login?token={quote(made.operator_token, safe='')}"),
+        (phrase("Tables"), f"mariadb --defaults-file={shlex.quote(str(instance.client))}"),
+        (phrase("Command line"), f"PAIRSCOPE_SETTINGS={settings} PYTHONPATH={code} {python} -m pairscope status"),
+        (phrase("Logs"), f"{made.log}/error.log {made.database_log}/mariadb.log"),
+        (phrase("Runs"), words(users)),
     )
-    print("", *(f"    {label:<15}{value}" for label, value in lines), "", "Ctrl-C stops it.", sep="\n", flush=True)
+    print(
+        "",
+        *(f"    {words(label):<15}{value}" for label, value in lines),
+        "",
+        words(phrase("Ctrl-C stops it.")),
+        sep="\n",
+        flush=True,
+    )
 
 
 def free_port(wanted: str | None) -> int:
     """A loopback port: the wanted one; 0 or the default when it is taken: a free one. Raises ValueError."""
     if wanted and not (wanted.isdecimal() and int(wanted) < 65536):
-        raise ValueError(f"PORT is {wanted!r}; expected a number from 0 to 65535.")
+        raise ValueError(phrase("PORT is %(value)r; expected a number from 0 to 65535.", value=wanted))
     for port in [int(wanted)] if wanted else [*range(8080, 8180), 0]:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -121,16 +155,20 @@ def free_port(wanted: str | None) -> int:
             except OSError as error:
                 if wanted:
                     raise ValueError(
-                        f"PORT is {wanted}: {error.strerror}. Without PORT the next free one is taken."
+                        phrase(
+                            "PORT is %(port)s: %(why)s. Without PORT the next free one is taken.",
+                            port=wanted,
+                            why=error.strerror,
+                        )
                     ) from None
                 continue
             return int(probe.getsockname()[1])
-    raise ValueError("There is no free port on 127.0.0.1.")
+    raise ValueError(phrase("There is no free port on 127.0.0.1."))
 
 
-def tell(what: str) -> None:
+def _tell(words: Words, what: str) -> None:
     """Progress, on standard error."""
-    print(f"lamp: {what}", file=sys.stderr, flush=True)
+    print(f"lamp: {words(what)}", file=sys.stderr, flush=True)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from pairscope.sentence import phrase
+
 SEARCH = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
 """Debian's servers stand outside of an ordinary user's PATH."""
 LOOK = 0.05
@@ -25,7 +27,7 @@ def program(name: str) -> str:
     """The path of an installed program. Raises ServerError."""
     found = shutil.which(name, path=SEARCH)
     if not found:
-        raise ServerError(f"{name} is not installed.")
+        raise ServerError(phrase("%(name)s is not installed.", name=name))
     return found
 
 
@@ -45,11 +47,13 @@ class Server:
     def ended(self) -> str:
         """How it ended, in words; empty while it runs."""
         if self._process is None:
-            return "not started"
+            return phrase("not started")
         status = self._process.poll()
         if status is None:
             return ""
-        return f"exited {status}" if status >= 0 else f"killed by {signal.Signals(-status).name}"
+        if status >= 0:
+            return phrase("exited %(status)s", status=status)
+        return phrase("killed by %(signal)s", signal=signal.Signals(-status).name)
 
     def launch(self, prefix: list[str], command: list[str], answers: Callable[[], bool], seconds: float) -> None:
         """Starts it and waits until `answers`, which may raise OSError. `prefix` is that of an Account."""
@@ -64,16 +68,31 @@ class Server:
                 stderr=log,
                 start_new_session=True,
             )
-        self.until(answers, seconds, "does not answer")
+        self.until(answers, seconds, phrase("does not answer"))
 
     def until(self, holds: Callable[[], bool], seconds: float, otherwise: str) -> None:
         """Waits until `holds`, which may raise OSError. Raises ServerError if the server ends or time runs out."""
         deadline = time.monotonic() + seconds
         while not self._holds(holds):
             if self.wait(LOOK):
-                raise ServerError(f"{self.name} ended at once ({self.ended()}). {self.last_words()}")
+                raise ServerError(
+                    phrase(
+                        "%(name)s ended at once (%(ended)s). %(words)s",
+                        name=self.name,
+                        ended=self.ended(),
+                        words=self.last_words(),
+                    )
+                )
             if time.monotonic() > deadline:
-                raise ServerError(f"{self.name} {otherwise} after {seconds:g} s. {self.last_words()}")
+                raise ServerError(
+                    phrase(
+                        "%(name)s %(how)s after %(seconds)s s. %(words)s",
+                        name=self.name,
+                        how=otherwise,
+                        seconds=f"{seconds:g}",
+                        words=self.last_words(),
+                    )
+                )
 
     def signal(self, number: signal.Signals) -> None:
         """Signals the server itself; one that has ended is no error."""
@@ -107,7 +126,7 @@ class Server:
             lines = self._log.read_text(errors="replace").splitlines()[-12:]
         except OSError as error:
             return f"{self._log}: {error.strerror}"
-        return "\n  ".join([f"The end of {self._log}:", *lines])
+        return phrase("The end of %(path)s:%(lines)s", path=self._log, lines="".join(f"\n  {line}" for line in lines))
 
     @staticmethod
     def _holds(holds: Callable[[], bool]) -> bool:
