@@ -232,8 +232,8 @@ class Desk:
             entry.started = now = time.monotonic()
             self._agenda.put(hand, now + spec.deadline)
             channel.spare = entry.spare
-        if not self._handover.looks:
-            self._handover.look(time.monotonic())
+        if not self._handover.planned:
+            self._handover.check_soon(time.monotonic())
         entry.state, entry.worker = "running", hand.serial
         self._agenda.changed = True
         hand.in_flight.append(entry)

@@ -30,22 +30,22 @@ class Handover:
 
     def __init__(self, floor: Floor, agenda: Agenda) -> None:
         self._floor, self._agenda = floor, agenda
-        self.looks = False
+        self.planned = False
         """It is on the agenda."""
 
-    def look(self, now: float) -> None:
+    def check_soon(self, now: float) -> None:
         """Somebody who was idle has been given a job."""
-        self.looks = True
+        self.planned = True
         self._agenda.put(TAKEN, now + MOMENT)
 
     def pass_time(self, now: float) -> None:
         """Looks who has taken what."""
         if self._agenda.due(TAKEN, now):
-            self.looks = False
+            self.planned = False
             hands: list[Hand] = [*self._floor.workers.values(), *self._floor.stations.values()]
             for hand in hands:
                 if hand.in_flight and hand.open and self._waits(hand, now):
-                    self.look(now)
+                    self.check_soon(now)
 
     def _waits(self, hand: Hand, now: float) -> bool:
         """Whether to look again, because the hand may not have taken what it has; hands that over if it has not, and
