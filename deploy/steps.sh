@@ -142,26 +142,39 @@ do_python_command() {
     install -m 0755 /opt/pairscope/code/deploy/pairscope.sh /usr/local/bin/pairscope || return
 }
 
-title_apache_packages='Install the web server and its language module'
+title_apache_packages='Install the web server and its modules'
 done_apache_packages() ( {
-    installed apache2 libapache2-mod-wsgi-py3
+    installed apache2 libapache2-mod-wsgi-py3 libapache2-mod-security2
 } >/dev/null 2>&1 )
 leave_apache_packages() {
     :
 }
 do_apache_packages() {
-    DEBIAN_FRONTEND=noninteractive apt-get -y install --no-install-recommends apache2 libapache2-mod-wsgi-py3 || return
+    DEBIAN_FRONTEND=noninteractive apt-get -y install --no-install-recommends apache2 libapache2-mod-wsgi-py3 libapache2-mod-security2 || return
 }
 
 title_apache_modules='Switch its modules on'
 done_apache_modules() ( {
-    for module in alias authz_core deflate filter headers mime reqtimeout setenvif wsgi; do [ -e /etc/apache2/mods-enabled/$module.load ] || exit 1; done
+    for module in alias authz_core deflate filter headers mime reqtimeout security2 setenvif unique_id wsgi; do [ -e /etc/apache2/mods-enabled/$module.load ] || exit 1; done
 } >/dev/null 2>&1 )
 leave_apache_modules() {
     :
 }
 do_apache_modules() {
-    a2enmod -q alias authz_core deflate filter headers mime reqtimeout setenvif wsgi || return
+    a2enmod -q alias authz_core deflate filter headers mime reqtimeout security2 setenvif unique_id wsgi || return
+}
+
+title_apache_load='Give it room for visitors who are slow'
+done_apache_load() ( {
+    [ -e /etc/apache2/conf-enabled/pairscope-load.conf ] && /opt/pairscope/venv/bin/python -P -m pairscope.lamp.box same load && since apache2 /etc/apache2/conf-available/pairscope-load.conf
+} >/dev/null 2>&1 )
+leave_apache_load() {
+    :
+}
+do_apache_load() {
+    /opt/pairscope/venv/bin/python -P -m pairscope.lamp.box write load || return
+    a2enconf -q pairscope-load || return
+    systemctl restart apache2 || return
 }
 
 title_apache_run='Have the directory of its sockets made at each boot'
@@ -350,4 +363,4 @@ do_pool_operator() {
     touch /var/lib/pairscope/operator || return
 }
 
-STEPS='linux_sources linux_upgrade linux_packages linux_users linux_directories linux_firewall python_packages python_code python_environment python_choices python_settings python_command apache_packages apache_modules apache_run apache_logs apache_places apache_port apache_site apache_start mysql_packages mysql_secure mysql_passwords mysql_settings mysql_database mysql_tables mysql_grants pool_restart pool_ready pool_operator'
+STEPS='linux_sources linux_upgrade linux_packages linux_users linux_directories linux_firewall python_packages python_code python_environment python_choices python_settings python_command apache_packages apache_modules apache_load apache_run apache_logs apache_places apache_port apache_site apache_start mysql_packages mysql_secure mysql_passwords mysql_settings mysql_database mysql_tables mysql_grants pool_restart pool_ready pool_operator'

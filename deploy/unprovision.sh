@@ -24,8 +24,9 @@ port=$(sed -n 's/^port *= *\([0-9]*\).*/\1/p' /etc/pairscope/box.toml 2>/dev/nul
 
 if command -v a2dissite >/dev/null; then
     a2dissite -q pairscope >/dev/null 2>&1
-    a2disconf -q pairscope-port >/dev/null 2>&1
-    rm -f /etc/apache2/sites-available/pairscope.conf /etc/apache2/conf-available/pairscope-port.conf
+    a2disconf -q pairscope-port pairscope-load >/dev/null 2>&1
+    rm -f /etc/apache2/sites-available/pairscope.conf /etc/apache2/conf-available/pairscope-port.conf \
+        /etc/apache2/conf-available/pairscope-load.conf
     # A graceful restart ends the pool and the lab in order.
     systemctl -q is-active apache2 && systemctl reload apache2
 fi

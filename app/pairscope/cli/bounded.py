@@ -1,15 +1,18 @@
-"""Waitress with bounded bodies: what exceeds the bound is read to its end and thrown away, and the application says
-413.
+"""Waitress with bounded bodies and connections. What exceeds the bound of a body is read to its end and thrown away,
+and the application says 413. When all places are taken, the connection that has been quiet for longest makes room.
 
 Waitress alone answers in its own words and closes: a browser that is still sending sees a reset connection and no
-answer.
+answer. At its bound of connections it takes no further one, for as long as those that it has like to idle: two minutes
+each.
 """
 
 from __future__ import annotations
 
+import functools
 import io
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from waitress.buffers import OverflowableBuffer
@@ -19,6 +22,14 @@ from waitress.server import TcpWSGIServer, create_server
 
 PATIENCE = 8
 """A body of more than so many times the bound is not read to its end."""
+PLACES = 100
+"""Connections at a time."""
+_WORDS = b"All places are taken. Try again in a moment.\n"
+FULL = (
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n"
+    b"Cache-Control: no-store\r\nRetry-After: 2\r\nConnection: close\r\n\r\n%s"
+) % (len(_WORDS), _WORDS)
+"""To who comes while every place is held by a request in hand."""
 
 
 class Body(OverflowableBuffer):
@@ -74,9 +85,29 @@ def server(
         max_request_body_size=PATIENCE * bound,
         asyncore_use_poll=True,
         clear_untrusted_proxy_headers=not proxied,
+        connection_limit=2 * PLACES + len(poll),  # waitress' own bound, which is never reached
     )
     # Of several sockets it would be another class, which hands no class of channels on: bodies would have no bound.
     assert isinstance(made, TcpWSGIServer)
     parser = type("Parser", (Parser,), {"bound": bound})
     made.channel_class = type("Channel", (HTTPChannel,), {"parser_class": parser})
+    made.handle_accept = functools.partial(_accept, made)  # type: ignore[method-assign]  # its class is waitress' choice
     return made
+
+
+def _accept(made: TcpWSGIServer) -> None:
+    """Takes a connection. If all places are taken, the quietest one without a request in hand goes first; if there is
+    none, the new one is refused at once."""
+    channels: dict[int, HTTPChannel] = made.active_channels  # type: ignore[assignment]  # its stubs say: one channel
+    if len(channels) >= PLACES:
+        quiet = [channel for channel in channels.values() if not channel.requests]
+        if not quiet:
+            assert made.socket is not None
+            with suppress(OSError):
+                connection, _address = made.socket.accept()
+                with connection:
+                    connection.setblocking(False)
+                    connection.send(FULL)
+            return
+        min(quiet, key=lambda channel: channel.last_activity).handle_close()
+    TcpWSGIServer.handle_accept(made)

@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import errno
 import fcntl
+import ipaddress
 import logging
 import os
 import secrets
@@ -30,6 +31,7 @@ from waitress.server import TcpWSGIServer
 
 import pairscope
 from pairscope import config
+from pairscope.cli.bounded import PLACES
 from pairscope.cli.bounded import server as bounded_server
 from pairscope.cli.child import Keeper, Pool, Station, Watched
 from pairscope.cli.command import USAGE, Failure
@@ -55,9 +57,15 @@ STOP_PATIENCE = 20.0
 
 
 @click.command()
+@click.option(
+    "--host",
+    envvar="PAIRSCOPE_HOST",
+    default=HOST,
+    help=f"Address to listen on.  [env: PAIRSCOPE_HOST; default: {HOST}]",
+)
 @click.option("--port", envvar="PORT", help=f"Default: {PORT}, or the next free one; 0: any.  [env: PORT]")
-def serve(port: str | None) -> None:
-    """Start the pool and the web server on 127.0.0.1, and print the address and the login link. Ctrl-C stops both.
+def serve(host: str, port: str | None) -> None:
+    """Start the pool and the web server on this machine, and print the address and the login link. Ctrl-C stops both.
 
     The login link works until the server stops, for as many logins as you like; each start has a new one, unless
     PAIRSCOPE_OPERATOR_TOKEN sets it.
@@ -67,10 +75,30 @@ def serve(port: str | None) -> None:
     settings = config.load()
     if not settings.operator_token:
         settings = dataclasses.replace(settings, operator_token=secrets.token_urlsafe(32))
-    with Hold(settings.state) as hold, _listen(_port(port)) as listener:
-        address = f"http://{HOST}:{listener.getsockname()[1]}/"
+    place = _address(host)
+    with Hold(settings.state) as hold, _listen(str(place), _port(port)) as listener:
+        if not place.is_loopback:
+            logging.warning(
+                "it listens on %s, where others reach it. This server is for one person on one machine: it has no TLS, "
+                "twelve threads and %d connections for all, and no bound for each address. For a network, use Apache: "
+                "script/lamp and deploy/provision.sh.",
+                place,
+                PLACES,
+            )
+            settings = dataclasses.replace(settings, trusted_hosts=(*settings.trusted_hosts, str(place)))
+        shown = HOST if place.is_unspecified else str(place)
+        address = f"http://{shown}:{listener.getsockname()[1]}/"
         hold.write(address)
         Run(settings, listener, address).run()
+
+
+def _address(text: str) -> ipaddress.IPv4Address:
+    try:
+        return ipaddress.IPv4Address(text)
+    except ValueError:
+        raise Failure(
+            f"PAIRSCOPE_HOST is {text!r}; expected an IPv4 address of this machine, such as {HOST}", USAGE
+        ) from None
 
 
 def _port(text: str | None) -> int | None:
@@ -117,15 +145,17 @@ class Hold:
         self._file.close()
 
 
-def _listen(port: int | None) -> socket.socket:
+def _listen(host: str, port: int | None) -> socket.socket:
     """The listening socket: on `port`, or on the default one or the next that is free."""
     candidates = range(PORT, PORT + PORTS) if port is None else (port,)
     for candidate in candidates:
         try:
-            return socket.create_server((HOST, candidate), backlog=1024)
+            return socket.create_server((host, candidate), backlog=1024)
         except PermissionError:
             raise Failure(_("PORT is %(port)s: ports below 1024 are root's; choose another", port=candidate)) from None
         except OSError as error:
+            if error.errno == errno.EADDRNOTAVAIL:
+                raise Failure(f"PAIRSCOPE_HOST is {host}, which is no address of this machine", USAGE) from None
             if error.errno != errno.EADDRINUSE:
                 raise
     if port is None:

@@ -160,7 +160,7 @@ class File(NamedTuple):
 
 
 def files(part: str, made: Installation) -> list[File]:
-    """The generated files of one part of the box: ``settings``, ``port``, ``site``, ``server`` or ``passwords``."""
+    """The generated files of one part of the box, one of PARTS."""
     conf = made.conf
     if part == "settings":
         return [
@@ -169,11 +169,13 @@ def files(part: str, made: Installation) -> list[File]:
                 for reader, group in (("web", WEB), ("pool", POOL), ("lab", LAB), ("migrate", MIGRATE))
             ),
             File(conf / "web.wsgi", fill("apache/web.wsgi", made)),
+            File(conf / "health.wsgi", fill("apache/health.wsgi", made)),
             File(conf / "pool.wsgi", fill("apache/pool.wsgi", made)),
             File(conf / "lab.wsgi", fill("apache/lab.wsgi", made)),
         ]
     name, template = {
         "port": ("/etc/apache2/conf-available/pairscope-port.conf", "apache/port.conf"),
+        "load": ("/etc/apache2/conf-available/pairscope-load.conf", "apache/load.conf"),
         "site": ("/etc/apache2/sites-available/pairscope.conf", "apache/site.conf"),
         "server": ("/etc/mysql/mariadb.conf.d/90-pairscope.cnf", "mysql/server.cnf"),
         "passwords": ("/etc/mysql/mariadb.conf.d/91-pairscope-passwords.cnf", "mysql/passwords.cnf"),
@@ -181,7 +183,7 @@ def files(part: str, made: Installation) -> list[File]:
     return [File(Path(name), fill(template, made))]
 
 
-PARTS = ("settings", "port", "site", "server", "passwords")
+PARTS = ("settings", "port", "load", "site", "server", "passwords")
 
 
 def differs(file: File) -> str:

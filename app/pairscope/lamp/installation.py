@@ -64,6 +64,13 @@ class Installation:
     node_name: str = dataclasses.field(default_factory=gethostname)
     web_processes: int = 2
     web_threads: int = 5
+    bulk_threads: int = 640
+    """For requests with a body and long answers: more than all shares of pairscope.web.access.places together, so that
+    some are left to refuse with."""
+    reading_each: int = 320
+    """Connections of one address, of Apache's 1,024, that may be at their headers, where mod_security2 is there."""
+    writing_each: int = 576
+    """Those that may be at a body or at an answer."""
     workers: int = 2
     lab_stations: int = 2
     """Runs of the lab at a time."""
@@ -75,7 +82,7 @@ class Installation:
     database: str = "pairscope"
     migrate: DatabaseUser = DatabaseUser("pairscope-migrate", 4)
     recorder: DatabaseUser = DatabaseUser("pairscope-pool", 4)
-    web: DatabaseUser = DatabaseUser("pairscope-web", 48)
+    web: DatabaseUser = DatabaseUser("pairscope-web", 64)
     buffer_pool: str = "256M"
     log_file: str = "128M"
 
@@ -90,8 +97,19 @@ class Installation:
         return str(self.settings.get("prefix", ""))
 
     @property
+    def proxied(self) -> bool:
+        """Whether a proxy stands in front, whose connections are everybody's."""
+        return bool(self.settings.get("trusted_proxies"))
+
+    @property
     def wsgi_module(self) -> Path:
         return self.wsgi or self.modules / "mod_wsgi.so"
+
+    @property
+    def security(self) -> Path | None:
+        """mod_security2, if it is installed: a private instance does without it."""
+        module = self.modules / "mod_security2.so"
+        return module if module.exists() else None
 
     @property
     def static(self) -> Path:

@@ -79,6 +79,7 @@ class Private:
         _file(made.conf / "site.conf", fill("apache/site.conf", made))
         _file(made.conf / "server.conf", fill("apache/server.conf", made))
         _file(made.conf / "web.wsgi", fill("apache/web.wsgi", made), 0o644)
+        _file(made.conf / "health.wsgi", fill("apache/health.wsgi", made), 0o644)
         _file(made.conf / "pool.wsgi", fill("apache/pool.wsgi", made), 0o644)
         _file(made.conf / "lab.wsgi", fill("apache/lab.wsgi", made), 0o644)
         _file(made.conf / "server.cnf", fill("mysql/server.cnf", made), 0o644)
@@ -96,7 +97,7 @@ def _lay_out(place: Place, fields: dict[str, Any]) -> Installation:
     store = database.own(data / "mariadb", 0o711 if database.user else 0o700)
     migrate_as, record_as, read_as = (
         DatabaseUser(name, most, secrets.token_urlsafe(24))
-        for name, most in (("pairscope-migrate", 4), ("pairscope-pool", 4), ("pairscope-web", 48))
+        for name, most in (("pairscope-migrate", 4), ("pairscope-pool", 4), ("pairscope-web", 64))
     )
     made = Installation(
         code=place.code,

@@ -3,7 +3,8 @@
 from pairscope.stack.step import Chapter, Step
 
 BOX = "/opt/pairscope/venv/bin/python -P -m pairscope.lamp.box"
-MODULES = "alias authz_core deflate filter headers mime reqtimeout setenvif wsgi"
+MODULES = "alias authz_core deflate filter headers mime reqtimeout security2 setenvif unique_id wsgi"
+LOAD = "/etc/apache2/conf-available/pairscope-load.conf"
 PLACES = "/etc/systemd/system/apache2.service.d/pairscope.conf"
 
 CHAPTER = Chapter(
@@ -15,11 +16,12 @@ CHAPTER = Chapter(
     steps=(
         Step(
             id="apache-packages",
-            title="Install the web server and its language module",
-            purpose="libapache2-mod-wsgi-py3 is mod_wsgi, built for Debian's Python.",
+            title="Install the web server and its modules",
+            purpose="libapache2-mod-wsgi-py3 is mod_wsgi, built for Debian's Python. Of libapache2-mod-security2 only "
+            "the bound of connections of one address is used, none of its rules.",
             commands="DEBIAN_FRONTEND=noninteractive apt-get -y install --no-install-recommends apache2 "
-            "libapache2-mod-wsgi-py3",
-            done="installed apache2 libapache2-mod-wsgi-py3",
+            "libapache2-mod-wsgi-py3 libapache2-mod-security2",
+            done="installed apache2 libapache2-mod-wsgi-py3 libapache2-mod-security2",
             see="`systemctl is-active apache2` says `active`",
             wrong=(
                 (
@@ -29,14 +31,14 @@ CHAPTER = Chapter(
             ),
             elsewhere=(
                 ("Ubuntu", "the same packages; 24.04 has a newer mod_wsgi, built for its Python 3.12"),
-                ("RHEL family", "dnf -y install httpd python3-mod_wsgi; the service is httpd"),
+                ("RHEL family", "dnf -y install httpd python3-mod_wsgi mod_security; the service is httpd"),
             ),
         ),
         Step(
             id="apache-modules",
             title="Switch its modules on",
-            purpose="What the site uses: static files with headers, text compressed, slow senders bounded, Python. Any "
-            "mpm serves; Debian's own choice, mpm_event, holds most connections.",
+            purpose="What the site uses: static files with headers, text compressed, slow senders and connections of "
+            "one address bounded, Python. Any mpm serves; Debian's own choice, mpm_event, holds most connections.",
             commands=f"a2enmod -q {MODULES}",
             done=f"for module in {MODULES}; do [ -e /etc/apache2/mods-enabled/$module.load ] || exit 1; done",
             see="`Module wsgi already enabled`, or that Apache is to be restarted",
@@ -50,6 +52,22 @@ CHAPTER = Chapter(
                 ),
             ),
             elsewhere=(("RHEL family", "modules are on by default: /etc/httpd/conf.modules.d"),),
+        ),
+        Step(
+            id="apache-load",
+            title="Give it room for visitors who are slow",
+            purpose="A connection that sends or reads slowly holds a thread of Apache: 1,024 of them instead of "
+            "Debian's 150, and no address has them all. The numbers of threads are taken at a start only.",
+            commands=f"{BOX} write load\na2enconf -q pairscope-load\nsystemctl restart apache2",
+            done=f"[ -e {LOAD.replace('available', 'enabled')} ] && {BOX} same load && since apache2 {LOAD}",
+            see="`Enabling conf pairscope-load`",
+            wrong=(
+                (
+                    "`WARNING: MaxRequestWorkers of 1024 exceeds ServerLimit`",
+                    "another file of /etc/apache2 sets ServerLimit after this one: `grep -r ServerLimit /etc/apache2`",
+                ),
+            ),
+            elsewhere=(("RHEL family", "the file goes to /etc/httpd/conf.d"),),
         ),
         Step(
             id="apache-run",

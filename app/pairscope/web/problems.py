@@ -67,6 +67,8 @@ KINDS: dict[str, Kind] = {
     "unreadable": Kind(500, "What is recorded here cannot be shown."),
     "too-many-runs": Kind(429, "Too many runs came from this address."),
     "run-failed": Kind(500, "The run did not come to its end."),
+    "too-many-requests": Kind(429, "Too many requests of this kind come from this address."),
+    "too-busy": Kind(503, "Too many requests of this kind are in progress."),
     "lab-busy": Kind(503, "The lab is busy."),
     "wrong-cursor": Kind(400, "The cursor cannot be understood."),
     "login-needed": Kind(401, "This needs an operator."),

@@ -54,7 +54,10 @@ def _apache(scene: Scene) -> Iterator[Finding]:
             phrase("No process of apache2 is there: %(start)s", start=start),
         )
         return
-    for package, what in (("apache2-bin", "Apache"), ("libapache2-mod-wsgi-py3", "mod_wsgi")):
+    packages = [("apache2-bin", "Apache"), ("libapache2-mod-wsgi-py3", "mod_wsgi")]
+    if scene.box is not None:
+        packages.append(("libapache2-mod-security2", "mod_security2"))
+    for package, what in packages:
         version = system.package(package)
         if version:
             yield good(what, phrase("Debian's package"), version)
@@ -98,6 +101,35 @@ def _modules(scene: Scene) -> Iterator[Finding]:
             ),
             Verdict.RECOMMENDED,
         )
+
+
+@check("apache", "apache-load", "cat /etc/apache2/conf-enabled/pairscope-load.conf; apache2ctl -t -D DUMP_RUN_CFG")
+def _load(scene: Scene) -> Iterator[Finding]:
+    if scene.box is None:
+        return
+    what, expected = phrase("Room for slow visitors"), phrase("as generated")
+    if not Path("/etc/apache2/conf-enabled/pairscope-load.conf").exists():
+        yield bad(
+            what,
+            expected,
+            phrase("not enabled"),
+            phrase(
+                "Apache has as few threads as Debian gives it: a2enconf pairscope-load && systemctl restart apache2"
+            ),
+        )
+    elif how := box.differs(box.files("load", box.installation(scene.box))[0]):
+        yield bad(
+            what,
+            expected,
+            how,
+            phrase(
+                "What bounds connections was changed by hand, or the box's choices were: deploy/provision.sh makes "
+                "it again."
+            ),
+            Verdict.RECOMMENDED,
+        )
+    else:
+        yield good(what, expected, expected)
 
 
 @check("apache", "apache-run", "ls -ld /run/pairscope/pool; cat /etc/tmpfiles.d/pairscope.conf")
@@ -209,7 +241,7 @@ def _groups(scene: Scene) -> Iterator[Finding]:
         return
     said = scene.said
     if system.sees_others():
-        web, all_of_them = system.titled("wsgi:web"), True
+        web, all_of_them = sorted({*system.titled("wsgi:web"), *system.titled("wsgi:bulk")}), True
     else:
         # A process of mod_wsgi does not see its siblings either: they have changed their user. The supervisor knows
         # those that have asked it something.

@@ -11,11 +11,13 @@ from flask import Flask
 from werkzeug.exceptions import SecurityError
 
 from pairscope.config import Settings
+from pairscope.web.access import places
 from pairscope.web.access.attempts import Attempts
 from pairscope.web.access.headers import CONTENT_SECURITY_POLICY, finish, strange_host
 from pairscope.web.access.key import COOKIE, cookie_name, secret_key
 from pairscope.web.access.login import blueprint, local
 from pairscope.web.access.operator import SESSION_HOURS, is_operator, may_see
+from pairscope.web.access.places import holds
 from pairscope.web.access.rules import (
     csrf,
     here,
@@ -35,6 +37,7 @@ __all__ = [
     "cookie_name",
     "create_token",
     "here",
+    "holds",
     "is_operator",
     "local",
     "may_see",
@@ -68,6 +71,7 @@ def register(app: Flask) -> None:
     )
     csrf.init_app(app)
     app.register_error_handler(SecurityError, strange_host)
+    places.register(app)
     app.before_request(same_site_only)
     app.after_request(finish)
     app.context_processor(lambda: {"is_operator": is_operator, "may_see": may_see, "here": here})

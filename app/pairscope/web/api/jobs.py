@@ -14,7 +14,7 @@ from pairscope.ipc.payloads import Answer, JobSpec
 from pairscope.ipc.vocabulary import LAB
 from pairscope.store import queries
 from pairscope.web import download, problems, reach, unknown
-from pairscope.web.access import may_see, operator_required, outputs_required, reader_required
+from pairscope.web.access import holds, may_see, operator_required, outputs_required, reader_required
 from pairscope.web.api.arguments import JobArguments, WaitArguments, list_arguments
 from pairscope.web.api.history import listed
 from pairscope.web.api.routes import blueprint, number
@@ -114,6 +114,7 @@ def cancel(job: str) -> dict[str, str]:
 
 
 @blueprint.get("/jobs/<string:job>/output")
+@holds("output")
 @outputs_required
 @blueprint.doc(summary="Download what a job made", security=[{}, *OPERATOR])
 @blueprint.response(200, {"type": "string", "format": "binary"}, content_type="application/octet-stream")

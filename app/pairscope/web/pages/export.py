@@ -25,7 +25,7 @@ from pairscope.store import queries
 from pairscope.store.cursor import CursorError
 from pairscope.store.filter import Filter, FilterError, parse
 from pairscope.web import reach
-from pairscope.web.access import reader_required
+from pairscope.web.access import holds, reader_required
 from pairscope.web.problems import Problem
 from pairscope.web.recorded import translated
 from pairscope.web.tables import TABLES, Table
@@ -45,6 +45,7 @@ blueprint = Blueprint("export", __name__)
 
 
 @blueprint.get("/<any(messages, transfers, jobs, workers):name>/export.<any(csv, jsonl):form>")
+@holds("export")
 @reader_required
 def download(name: str, form: str) -> Any:
     """The newest MOST rows that the filter ``q`` takes, older than ``before`` if that is given."""

@@ -14,7 +14,7 @@ from pairscope.ipc.vocabulary import LAB
 from pairscope.store import queries, runs
 from pairscope.store.models import Job
 from pairscope.web import access, download, payload, reach, timeline, unknown
-from pairscope.web.access import operator_required, outputs_required, reader_required
+from pairscope.web.access import holds, operator_required, outputs_required, reader_required
 from pairscope.web.drawing import job as drawing
 from pairscope.web.pages.routes import blueprint
 from pairscope.web.problems import Problem
@@ -218,6 +218,7 @@ def cancel(id: int) -> Any:
 
 
 @blueprint.get("/jobs/<int:id>/output")
+@holds("output")
 @outputs_required
 def output(id: int) -> Any:
     """The output, as an attachment; with `inline` as a picture, if it is one."""
