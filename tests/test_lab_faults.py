@@ -151,7 +151,9 @@ def test_processor_time_is_counted_and_nothing_lasts_for_ever(monkeypatch):
     allowance = Allowance(1.0, 60)
     with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as actor:
         try:
-            eventually(lambda: allowance.charge(actor.pid) or allowance.left <= 0, "an actor that spins has used all")
+            eventually(
+                lambda: allowance.charge(actor.pid) or allowance.left <= 0, "an actor that spins has used all", 60
+            )
         finally:
             actor.kill()
     monkeypatch.setattr(manager, "WALL", 0.0)
