@@ -208,8 +208,11 @@ def test_a_run_says_how_it_is_confined():
     told = run_by_runner(documented())["sandbox"]
     assert told["level"] == "landlock+seccomp", told["missing"]
     assert told["uid"] != 0 and told["no_new_privs"]
-    assert {"read_file", "make_sock"} <= set(told["landlock"]["files"]) and "connect_tcp" in told["landlock"]["network"]
+    assert {"read_file", "make_sock"} <= set(told["landlock"]["files"])
     assert told["limits"]["FSIZE"] == 1 << 20
+    assert told["namespaces"] and told["landlock"]["network"] == [], "its own network is open to it"
+    shared = run_by_runner(documented(), PAIRSCOPE_NAMESPACES="none")["sandbox"]
+    assert not shared["namespaces"] and "connect_tcp" in shared["landlock"]["network"]
     assert played(documented())["sandbox"]["level"] == "none"
 
 

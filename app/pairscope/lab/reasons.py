@@ -69,6 +69,9 @@ class Reason(enum.StrEnum):
 
     # whom it would reach
     NAME = "the abstract name %(name)s is another process's; a run connects to nobody else"
+    NAME_SHARED = (
+        "abstract names are the whole machine's here, where a run can have no network of its own; a run uses none"
+    )
     PORT = "no process of this run has port %(port)s of %(host)s; a run connects to nobody else"
     PORT_OVER = "no process of this run has port %(port)s of %(host)s over %(protocol)s; a run connects to nobody else"
     PORT_SHARED = (

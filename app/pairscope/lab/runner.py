@@ -27,6 +27,7 @@ from pairscope.lab.run import Failed, encode
 from pairscope.lab.stage import confine
 from pairscope.lab.stage.apart import apart
 from pairscope.lab.stage.manager import USER, run, unplayed, uses_files
+from pairscope.sandbox import namespaces
 
 HELD, FAILED, NO_SCENARIO, UNREAD = 0, 1, 2, 3
 SECONDS = 150
@@ -50,21 +51,43 @@ def main() -> int:
     account = pwd.getpwnam(os.environ.get("PAIRSCOPE_LAB_USER") or USER) if os.geteuid() == 0 else None
     with apart(scenario), _scratch(scenario, account) as scratch:
         signal.alarm(SECONDS)
-        if account:
-            os.setgroups([])
-            os.setresgid(account.pw_gid, account.pw_gid, account.pw_gid)
-            os.setresuid(account.pw_uid, account.pw_uid, account.pw_uid)
         try:
-            result = run(
-                scenario, scratch, sandbox=confine.enter(scenario, uses_files(scenario), own_user=bool(account))
-            )
-        except confine.Unconfined as error:
+            entered, shared = _apart(account)
+            files = uses_files(scenario)
+            sandbox = confine.enter(scenario, files, own_user=bool(account), entered=entered, shared=shared)
+            result = run(scenario, scratch, sandbox=sandbox)
+        except (confine.Unconfined, namespaces.Lost) as error:
             result = unplayed(scenario, str(error))
     try:
         _write(encode(result))
     except BrokenPipeError:
         return UNREAD
     return HELD if result.verdict == "held" else FAILED
+
+
+def _apart(account: pwd.struct_passwd | None) -> tuple[list[str], str]:
+    """Becomes the `account`, in namespaces of the run's own: which those are, or why there are none. Root takes them
+    before: he needs no user namespace, which a machine may refuse to ordinary users."""
+    entered: list[str] = []
+    shared = ""
+    if os.environ.get("PAIRSCOPE_NAMESPACES") == "none":
+        shared = "PAIRSCOPE_NAMESPACES is none"
+    elif account:
+        entered, shared = _entered()
+    if account:
+        os.setgroups([])
+        os.setresgid(account.pw_gid, account.pw_gid, account.pw_gid)
+        os.setresuid(account.pw_uid, account.pw_uid, account.pw_uid)
+    if not entered and os.environ.get("PAIRSCOPE_NAMESPACES") != "none":
+        entered, shared = _entered()
+    return entered, shared
+
+
+def _entered() -> tuple[list[str], str]:
+    try:
+        return namespaces.enter(), ""
+    except namespaces.Unavailable as error:
+        return [], str(error)
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ import resource
 import socket
 import sys
 import termios
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from pairscope.lab.calls.call import Allowed, word
 from pairscope.lab.model import Scenario, Text
 from pairscope.lab.stage.actor import HIDDEN
 from pairscope.lab.tables import fill
-from pairscope.sandbox import landlock, syscalls
+from pairscope.sandbox import landlock, namespaces, syscalls
 
 LIMITS = {"AS": 1 << 30, "CORE": 0, "CPU": 10, "FSIZE": 1 << 20, "MEMLOCK": 0, "MSGQUEUE": 0}
 """Of the stage and, inherited, of each actor: bytes, and seconds. The stage sets NOFILE for the actors."""
@@ -114,9 +114,15 @@ class Sandbox:
     told: dict[str, Any]
     """For people, JSON: ``level``, one of LEVELS; ``landlock`` {abi, files, network, scopes} or None; ``seccomp``
     {otherwise, calls, conditional}, of the actors, or None; ``no_new_privs``, ``uid``, ``gid``, ``limits``;
-    ``missing``, a sentence for each part that is not there."""
+    ``namespaces``, the names of those that are the run's own; ``missing``, a sentence for each part that is not
+    there."""
     scratch: bool
     networks: _Networks
+
+    @property
+    def own_network(self) -> bool:
+        """Whether nobody but the run is in its network, by any address."""
+        return namespaces.NETWORK in self.told["namespaces"]
 
     def enter(self) -> None:
         """Confines the calling actor further, and all that it will make. Raises landlock.Unavailable,
@@ -134,13 +140,18 @@ class _Networks:
     ports: frozenset[int]
     """That it binds. Port 0 is any that is free."""
     connects: bool
+    own: bool = False
+    """The network is the run's own: it may bind and connect as it likes."""
 
 
-def enter(scenario: Scenario, scratch: bool, *, own_user: bool) -> Sandbox:
+def enter(
+    scenario: Scenario, scratch: bool, *, own_user: bool, entered: Sequence[str] = (), shared: str = ""
+) -> Sandbox:
     """Confines the calling process, which will be the stage of this scenario. There is no way back. Its working
     directory is the scratch directory, if `scratch`; `own_user`: the user is the lab's alone, and his processes may be
-    counted. Raises Unconfined."""
-    missing: list[str] = []
+    counted; `entered`: the namespaces that this process has entered, or else why there are none in `shared`. Raises
+    Unconfined."""
+    missing: list[str] = [f"namespaces of its own: {shared}"] if shared else []
     most = os.environ.get("PAIRSCOPE_SANDBOX") or BOTH
     # A change of user makes a process undumpable, and then not even a process of the same user may look at it.
     if _prctl(_PR_SET_DUMPABLE, 1) or _prctl(_PR_GET_DUMPABLE) != 1:
@@ -148,7 +159,7 @@ def enter(scenario: Scenario, scratch: bool, *, own_user: bool) -> Sandbox:
     limits = _limit(LIMITS | ({"NPROC": NPROC} if own_user else {}))
     if _prctl(_PR_SET_NO_NEW_PRIVS, 1):
         missing.append("no_new_privs")
-    networks = _networks(scenario)
+    networks = dataclasses.replace(_networks(scenario), own=namespaces.NETWORK in entered)
     handled: landlock.Handled | None = None
     if most != BOTH:
         missing.append(f"Landlock: PAIRSCOPE_SANDBOX is {most}")
@@ -177,6 +188,7 @@ def enter(scenario: Scenario, scratch: bool, *, own_user: bool) -> Sandbox:
         "landlock": handled
         and {"abi": handled.abi, "files": handled.files, "network": handled.network, "scopes": handled.scopes},
         "seccomp": filtered,
+        "namespaces": list(entered),
         "no_new_privs": _prctl(_PR_GET_NO_NEW_PRIVS) == 1,
         "uid": os.getuid(),
         "gid": os.getgid(),
@@ -188,7 +200,11 @@ def enter(scenario: Scenario, scratch: bool, *, own_user: bool) -> Sandbox:
 
 def absent() -> dict[str, Any]:
     """What a run says of a sandbox that was not asked for."""
-    return {"level": NONE, "missing": ["the stage was played without a runner, in a process that needs its rights"]}
+    return {
+        "level": NONE,
+        "namespaces": [],
+        "missing": ["the stage was played without a runner, in a process that needs its rights"],
+    }
 
 
 def _networks(scenario: Scenario) -> _Networks:
@@ -204,9 +220,9 @@ def _networks(scenario: Scenario) -> _Networks:
 
 
 def _landlock(scratch: bool, networks: _Networks, *, stage: bool) -> landlock.Handled:
-    """Files: the scratch directory and, for the stage, /proc to read. TCP: to bind what the scenario binds; a port that
-    the kernel will choose cannot be named beforehand, so connect is handled only where the scenario has none, and is
-    the stage's to check."""
+    """Files: the scratch directory and, for the stage, /proc to read. TCP: anything, in a network of the run's
+    own; else to bind what the scenario binds. A port that the kernel will choose cannot be named beforehand, so connect
+    is handled only where the scenario has none, and is the stage's to check."""
     beneath: dict[int, tuple[str, ...]] = {}
     try:
         if scratch:
@@ -221,8 +237,9 @@ def _landlock(scratch: bool, networks: _Networks, *, stage: bool) -> landlock.Ha
         if stage:
             beneath[os.open("/proc", os.O_PATH | os.O_DIRECTORY)] = ("read_file", "read_dir")
             beneath[os.open("/dev/null", os.O_PATH)] = ("read_file", "write_file")
-        ports = dict.fromkeys(networks.ports, ("bind_tcp",))
-        return landlock.restrict(beneath=beneath, ports=ports, free=("connect_tcp",) if networks.connects else ())
+        ports = {} if networks.own else dict.fromkeys(networks.ports, ("bind_tcp",))
+        free = ("bind_tcp", "connect_tcp") if networks.own else ("connect_tcp",) if networks.connects else ()
+        return landlock.restrict(beneath=beneath, ports=ports, free=free)
     finally:
         for fd in beneath:
             os.close(fd)

@@ -29,10 +29,14 @@ _DUPLICATING = [NUMBERS[name] for name in ("F_DUPFD", "F_DUPFD_CLOEXEC")]
 
 class Guard:
     """Of one run. What it allows or refuses follows from what the last look found, and from what the kernel says of
-    the machine's sockets now."""
+    the machine's sockets now. In a network of the run's own no address leads to a stranger, and the kernel answers."""
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: Scene, own_network: bool, abstract: bool) -> None:
+        """`abstract`: whether the run may use abstract names. Where they are the whole machine's, a run's would meet
+        others'."""
         self._scene = scene
+        self._own_network = own_network
+        self._abstract = abstract
 
     def check(self, who: Actor, step: Step, arguments: list[Any], named: dict[str, Any]) -> None:
         """Raises RunRefused. Puts the port that the kernel chose into the place of a connect's port 0, and notes which
@@ -44,11 +48,13 @@ class Guard:
             if limit := bounds.asks(step.call, arguments, row, item):
                 raise refused(step, limit)
         match step.call:
-            case "connect":
-                self._check_connect(who, step, arguments)
-            case "bind":
-                self._check_bind(who, step, arguments)
-            case "listen":
+            case "connect" | "bind":
+                self._check_name(step, arguments)
+                if step.call == "connect":
+                    self._check_connect(who, step, arguments)
+                elif not self._own_network:
+                    self._check_bind(who, step, arguments)
+            case "listen" if not self._own_network:
                 self._check_listener(who, step, arguments[0])
             case "setsockopt":
                 self._note_timeout(arguments)
@@ -60,7 +66,7 @@ class Guard:
                 self._check_number(step, arguments[0])
             case "pidfd_open":
                 self._check_number(step, arguments[0])
-            case call if call in SENDING and isinstance(first, int):
+            case call if call in SENDING and isinstance(first, int) and not self._own_network:
                 self._check_datagram(who, step, first)
 
     def _seen(self, who: Actor, fd: Any) -> tuple[Descriptor | None, Object | None]:
@@ -95,6 +101,13 @@ class Guard:
         ):
             raise refused(step, Reason.NUMBER_ITS_OWN.say(first=HIDDEN - 8))
 
+    def _check_name(self, step: Step, arguments: list[Any]) -> None:
+        """Refuses an abstract name where they are the whole machine's; no name at all asks the kernel for one, unix(7),
+        autobind."""
+        address = arguments[1][0] * arguments[1][1]
+        if not self._abstract and address[:1] in (b"", b"\0"):
+            raise refused(step, Reason.NAME_SHARED)
+
     def _check_connect(self, who: Actor, step: Step, arguments: list[Any]) -> None:
         """Gives a connect to port 0 the port that a bind was given. Refuses one that would lead to anybody outside of
         the run."""
@@ -107,7 +120,9 @@ class Guard:
             return
         host, port = place
         over, ports = reach.protocol(item), self._scene.ports
-        if item and over in ("tcp", "udp") and reach.leaves(item, host):
+        if self._own_network:
+            to = port or ports.last(over, host)
+        elif item and over in ("tcp", "udp") and reach.leaves(item, host):
             to = port or ports.last(over, host)
             found = reach.receivers(over, host, to) if to else set()
             ours = bool(found - self._strangers(found)) or reach.own(self._scene.state.objects, over, host, to)

@@ -76,11 +76,11 @@ def run(
     _libc.prctl(_PR_GET_CHILD_SUBREAPER, ctypes.byref(subreaper), 0, 0, 0)
     # whoever loses a parent becomes a child of this process, and is reaped
     _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    manager = _Manager(scenario)
+    manager = _Manager(scenario, sandbox)
     try:
         # a sandbox leaves no way to the lock: its runner holds it
         with contextlib.nullcontext() if sandbox else apart(scenario):
-            return manager.run(scratch, account, sandbox, after_step or (lambda step: None))
+            return manager.run(scratch, account, after_step or (lambda step: None))
     finally:
         manager.clear()
         _libc.prctl(_PR_SET_CHILD_SUBREAPER, subreaper.value, 0, 0, 0)
@@ -135,19 +135,21 @@ def uses_files(scenario: Scenario) -> bool:
 class _Manager:
     """Of one run. It makes the scene and the rooms that share it."""
 
-    def __init__(self, scenario: Scenario) -> None:
+    def __init__(self, scenario: Scenario, sandbox: confine.Sandbox | None) -> None:
         self._scene = scene = Scene(scenario, Allowance(SECONDS, WALL))
+        self._sandbox = sandbox
+        own = sandbox is not None and sandbox.own_network
+        guard = Guard(scene, own_network=own, abstract=own or sandbox is None)
         ledger = Ledger(scene)
         settling = Settling(scene, ledger)
         self._ledger = ledger
         self._births = Births(scene, settling)
-        self._orders = Orders(scene, Guard(scene), ledger, settling, self._births)
+        self._orders = Orders(scene, guard, ledger, settling, self._births)
 
     def run(
         self,
         scratch: Path,
         account: tuple[int, int] | None,
-        sandbox: confine.Sandbox | None,
         after_step: Callable[[Taken], None],
     ) -> Run:
         """Carries everything out. What refuses the run, or is too late, is caught here alone."""
@@ -158,7 +160,7 @@ class _Manager:
         reason = ""
         try:
             self._prepare()
-            self._births.begin(scene.scenario.steps[0].actor, scratch, account, sandbox)
+            self._births.begin(scene.scenario.steps[0].actor, scratch, account, self._sandbox)
             for index, step in enumerate(scene.scenario.steps):
                 entry = self._take(index, step)
                 after_step(entry)
@@ -175,7 +177,7 @@ class _Manager:
             verdict, reason = "refused", Reason.LINE.say(line=line, why=Reason.NO_GOING_ON.say(fault=error))
         if verdict in ("held", "failed"):
             verdict, reason = self._end(verdict, reason)
-        told = sandbox.told if sandbox else confine.absent()
+        told = self._sandbox.told if self._sandbox else confine.absent()
         return _told_run(scene.scenario, verdict, reason, told, started, time.monotonic_ns() - began, scene.steps)
 
     def clear(self) -> None:
