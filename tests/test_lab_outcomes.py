@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from pairscope.lab.calls import CALLS
+from pairscope.lab.calls import CALLS, OBSERVED
 from pairscope.lab.calls.cmsg import parts
 from pairscope.lab.calls.decoding import Data, Return
 from pairscope.lab.calls.msghdr import Msghdr
@@ -305,7 +305,7 @@ def test_what_can_no_longer_be_read_is_not_there_and_nothing_is_made_up() -> Non
         raise OSError(errno.EIO, "nothing is mapped there")
 
     words = [3, 4096, 9, 4096, 4096, 4096]
-    for call in CALLS.values():
+    for call in OBSERVED.values():
         given = call.by_registers(words, nothing)
         outcome = call.outcome(Return(given, words, 1, nothing))
         assert outcome.items() <= {"value": 1, "errno": 0, "made": [1]}.items(), call.name
@@ -318,5 +318,34 @@ def test_lengths_that_a_program_has_changed_meanwhile_have_no_more_read_than_a_c
         return b"\xff" * length
 
     words = [3, 4096, 9, 4096, 4096, 4096]
-    for call in CALLS.values():
+    for call in OBSERVED.values():
         call.outcome(Return(call.by_registers(words, hostile), words, 1, hostile))
+
+
+def test_what_real_programs_call_and_scenarios_do_not_is_told_too() -> None:
+    def play() -> list[int]:
+        mark("epoll_create1")
+        poller = select.epoll()
+        read, write = os.pipe()
+        mark("epoll_ctl")
+        poller.register(read, select.EPOLLIN)
+        for _ in range(2):
+            mark("epoll_wait")
+            poller.poll(0)
+            os.write(write, b"x")
+        mark("epoll_ctl")
+        poller.unregister(read)
+        server = socket.create_server(("127.0.0.1", 0))
+        client = socket.create_connection(server.getsockname())
+        mark("accept4")
+        connection, _ = server.accept()
+        return [poller.fileno(), read, connection.fileno(), client.getsockname()[1]]
+
+    seen, (poller, read, connection, port) = trace(play)
+    made, added, _, _, _, accepted = (each.given for each in seen)
+    assert made == {"flags": select.EPOLL_CLOEXEC} and accepted["flags"] == socket.SOCK_CLOEXEC
+    assert (added["target"], added["events"], added["data"] & 0xFFFFFFFF) == (read, select.EPOLLIN, read)
+    (created, _, nothing, ready, _, came) = outcomes(seen)
+    assert created["made"] == [poller] and nothing["events"] == []
+    assert [(events, data & 0xFFFFFFFF) for events, data in ready["events"]] == [(select.EPOLLIN, read)]
+    assert came["made"] == [connection] and came["address"] == b"127.0.0.1:%d" % port

@@ -16,8 +16,8 @@ from typing import Any
 
 import pyseccomp
 
-from pairscope.lab.calls import CALLS, MACHINE
-from pairscope.lab.calls.call import Call
+from pairscope.lab.calls import MACHINE, OBSERVED
+from pairscope.lab.calls.call import Observed
 from pairscope.lab.calls.decoding import Return
 from pairscope.lab.calls.signals import plain_signals
 
@@ -26,7 +26,7 @@ ENTRY, EXIT = 1, 2
 MARK = pyseccomp.resolve_syscall(pyseccomp.Arch.NATIVE, "getpgid")
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
-_NAMES = list(CALLS)
+_NAMES = list(OBSERVED)
 
 
 @dataclasses.dataclass
@@ -45,10 +45,10 @@ def mark(name: str) -> None:
     _libc.getpgid(_NAMES.index(name))
 
 
-def numbers_of(call: Call) -> set[int]:
+def numbers_of(call: Observed) -> set[int]:
     """By which the C library may call the kernel: a newer one makes a pipe by pipe2."""
     also = {"pipe": "pipe2"}.get(call.name, call.name)
-    return {call.kernel[MACHINE].number, CALLS[also].kernel[MACHINE].number}
+    return {call.kernel[MACHINE].number, OBSERVED[also].kernel[MACHINE].number}
 
 
 def trace(
@@ -118,16 +118,16 @@ def _seen(
         if info.raw[0] == EXIT and inside is not None:
             (value,) = struct.unpack_from("=q", info.raw, 24)
             back = Return(found[-1].given, inside, value, memory, most, tcp)
-            found[-1].outcomes.append(CALLS[found[-1].name].outcome(back))
+            found[-1].outcomes.append(OBSERVED[found[-1].name].outcome(back))
             inside = None
         elif info.raw[0] == ENTRY:
             number, *words = struct.unpack_from("=Q6Q", info.raw, 24)
             again = found and found[-1].outcomes == [{"again": True}] and number == found[-1].number
             if number == MARK:
                 wanted = _NAMES[words[0]]
-            elif again or (wanted and number in numbers_of(CALLS[wanted])):
+            elif again or (wanted and number in numbers_of(OBSERVED[wanted])):
                 if not again:
-                    found.append(Seen(wanted, number, CALLS[wanted].by_registers(words, memory, most)))
+                    found.append(Seen(wanted, number, OBSERVED[wanted].by_registers(words, memory, most)))
                 inside, wanted = words, ""
                 if entered:
                     entered(pid, found[-1])

@@ -12,6 +12,9 @@ piece.
 found by itself; a new one comes behind the families that are named below, which is the order of the tables that people
 read. `python -m pairscope.lab.tables docs/lab.md` writes the document's table.
 
+A call that real programs make and scenarios do not, such as epoll_wait, is an
+:class:`~pairscope.lab.calls.call.Observed`: it has the pieces by which it is read from outside, and no others.
+
 What a call's file knows of programs is :mod:`pairscope.lab.calls.programs`, of ctypes :mod:`pairscope.lab.calls.libc`,
 of a step's values :mod:`pairscope.lab.given`, of lines :mod:`pairscope.lab.calls.results` and
 :mod:`pairscope.lab.calls.strace`. It knows nothing of the stage and of the exports, which are built upon
@@ -23,10 +26,11 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
-from pairscope.lab.calls.call import CHOICES, KINDS, MACHINE, Argument, Call, arguments_of
+from pairscope.lab.calls.call import CHOICES, KINDS, MACHINE, Argument, Call, Observed, arguments_of
 
 __all__ = [
-    "CALLS", "CHOICES", "EXPECTED", "EXPECTED_OF", "EXPECTED_TAKES", "KINDS", "MACHINE", "Argument", "Call", "usage",
+    "CALLS", "CHOICES", "EXPECTED", "EXPECTED_OF", "EXPECTED_TAKES", "KINDS", "MACHINE", "OBSERVED", "Argument", "Call",
+    "Observed", "usage",
 ]  # fmt: skip
 
 _FAMILIES = (
@@ -36,19 +40,21 @@ _FAMILIES = (
 """In the order in which people read of them."""
 
 
-def _found() -> dict[str, Call]:
+def _found() -> dict[str, Observed]:
     names = [module.name for module in pkgutil.iter_modules(__path__)]
-    found: dict[str, Call] = {}
+    found: dict[str, Observed] = {}
     for name in (*_FAMILIES, *sorted(set(names) - set(_FAMILIES))):
         module = importlib.import_module(f"{__name__}.{name}")
         for each in vars(module).values():
-            if isinstance(each, type) and issubclass(each, Call) and "name" in vars(each):
+            if isinstance(each, type) and issubclass(each, Observed) and "name" in vars(each):
                 found.setdefault(each.name, each())
     return found
 
 
-CALLS = _found()
-"""By their names."""
+OBSERVED = _found()
+"""Every call that is read from outside, by its name: those of scenarios and those that real programs alone make."""
+CALLS = {name: call for name, call in OBSERVED.items() if isinstance(call, Call)}
+"""The calls of scenarios, by their names."""
 
 EXPECTED = {
     "flags": "msg_flags of what came",

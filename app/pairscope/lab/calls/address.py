@@ -14,6 +14,7 @@ from pairscope.lab.calls.call import (
     Call,
     CProgram,
     Made,
+    Observed,
     PythonProgram,
     Return,
     Traced,
@@ -302,3 +303,15 @@ class Accept(Call):
 
     def strace(self, traced: Traced) -> Words:
         return [*traced.words(), "NULL", "NULL"]
+
+
+class Accept4(Observed):
+    """The same with flags, which most programs call."""
+
+    name = "accept4"
+    kernel = numbered("accept4", 288, 242)
+    gave = Accept.gave
+
+    def by_registers(self, words: Sequence[int], memory: Memory, most: int = MOST) -> Given:
+        room = address_room(memory, words[1], words[2])
+        return {"fd": narrow(words[0]), "flags": narrow(words[3])} | room

@@ -136,29 +136,70 @@ def allow(*names: str) -> tuple[Allowed, ...]:
     return tuple(map(Allowed, names))
 
 
-class Call:
-    """One call. A subclass that has a name is one, and must have all PIECES, its own or inherited: one that lacks any
-    cannot be imported."""
+class Observed:
+    """A call of the kernel, as it is read from outside. Real programs make more calls than scenarios do; those that
+    scenarios do not make have these pieces alone.
+
+    A subclass that has a name is a call, and must have all PIECES, its own or inherited: one that lacks any cannot be
+    imported."""
 
     PIECES: ClassVar = {
+        "kernel": "the kernel's name and number of it, by architecture",
+        "by_registers": "how it is told by registers and memory",
+        "gave": "what it wrote, by registers and memory at its return",
+    }
+
+    name: ClassVar[str]
+    kernel: ClassVar[dict[str, Kernel]]
+    """By architecture."""
+    by_registers: Any = None
+    """``by_registers(words, memory, most)``: what the kernel was given, by the six words of a call's registers and a
+    function that reads the memory of whoever made it; of each text at most so many bytes. See
+    :mod:`pairscope.lab.calls.decoding`."""
+    gave: Any = None
+    """``gave(back)``: what it wrote into memory where it has not failed, under the keys that `make` has. Others ask
+    :meth:`outcome`."""
+
+    def __init_subclass__(cls) -> None:
+        if "name" in cls.__dict__:
+            for piece, what in cls.PIECES.items():
+                if getattr(cls, piece, None) is None:
+                    raise TypeError(f"{cls.__module__}: the call {cls.name} has no {piece}: {what}")
+
+    def outcome(self, back: Return) -> Made:
+        """What came of the call, by a process's registers and memory at its return: ``value`` and ``errno`` as the C
+        library would have them, and what it wrote into memory, as `make` tells it; bytes are
+        :class:`~pairscope.lab.calls.decoding.Data`. What can no longer be read is not there. ``again`` in place of all
+        these: no return, the kernel takes the call up again once a signal has been handled."""
+        if back.restarts:
+            return {"again": True}
+        if back.failed:
+            return {"value": -1, "errno": -back.value}
+        made: Made = {"value": back.value, "errno": 0}
+        with contextlib.suppress(OSError):
+            made |= self.gave(back)
+        return made
+
+
+class Call(Observed):
+    """A call of the lab."""
+
+    PIECES: ClassVar = {
+        **Observed.PIECES,
         "takes": "the grammar of its arguments",
         "binds": "what its names stand for",
         "manual": "its page of the manual",
         "summary": "what it does, in words",
-        "kernel": "the kernel's name and number of it, by architecture",
         "blocks": "whether it may block",
         "seccomp": "what seccomp lets an actor call for it",
         "make": "how it is made through the C library",
-        "by_registers": "how it is told by registers and memory",
         "by_arguments": "how it is told by our own arguments",
-        "gave": "what it wrote, by registers and memory at its return",
         "c": "its step in C",
         "python": "its step in Python",
         "line": "its line of what a run observed",
         "strace": "its arguments as strace writes them",
     }
 
-    name: ClassVar[str]
     takes: ClassVar[str]
     """The arguments, as :func:`arguments_of` reads them."""
     takes_named: ClassVar[str] = ""
@@ -173,8 +214,6 @@ class Call:
     """Keys that an expectation may have of it, beside ``killed``."""
     manual: ClassVar[str]
     summary: ClassVar[str]
-    kernel: ClassVar[dict[str, Kernel]]
-    """By architecture."""
     blocks: ClassVar[bool]
     """True: it may wait in the kernel; or, of a signal that stops its own sender, it returns when that is let go on."""
     seccomp: ClassVar[tuple[Allowed, ...]]
@@ -185,11 +224,9 @@ class Call:
     named: ClassVar[tuple[Argument, ...]]
 
     def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
         if "name" not in cls.__dict__:
             return
-        for piece, what in cls.PIECES.items():
-            if getattr(cls, piece, None) is None:
-                raise TypeError(f"{cls.__module__}: the call {cls.name} has no {piece}: {what}")
         for kind, choice in cls.choices.items():
             KINDS[kind] = choice.words or phrase("one of %(known)s", known=", ".join(choice.names))
             CHOICES[kind] = choice.names
@@ -204,15 +241,8 @@ class Call:
     make: Any = None
     """Makes the call, with resolved values (numbers, bytes; a text as its piece and how often). Nothing is checked or
     mended: a wrong argument is the kernel's to judge."""
-    by_registers: Any = None
-    """``by_registers(words, memory, most)``: what the kernel was given, by the six words of a call's registers and a
-    function that reads the memory of whoever made it; of each text at most so many bytes. See
-    :mod:`pairscope.lab.calls.decoding`."""
     by_arguments: Any = None
     """``by_arguments(arguments, named, most)``: the same by arguments as `make` takes them."""
-    gave: Any = None
-    """``gave(back)``: what it wrote into memory where it has not failed, under the keys that `make` has. Others ask
-    :meth:`outcome`."""
     c: Any = None
     """``c(program, actor, turn)``: the statements of a step."""
     python: Any = None
@@ -252,20 +282,6 @@ class Call:
     def file(self, step: Step) -> bytes:
         """The name of the file that a step may make in its directory; empty: it makes none."""
         return b""
-
-    def outcome(self, back: Return) -> Made:
-        """What came of the call, by a process's registers and memory at its return: ``value`` and ``errno`` as the C
-        library would have them, and what it wrote into memory, as `make` tells it; bytes are
-        :class:`~pairscope.lab.calls.decoding.Data`. What can no longer be read is not there. ``again`` in place of all
-        these: no return, the kernel takes the call up again once a signal has been handled."""
-        if back.restarts:
-            return {"again": True}
-        if back.failed:
-            return {"value": -1, "errno": -back.value}
-        made: Made = {"value": back.value, "errno": 0}
-        with contextlib.suppress(OSError):
-            made |= self.gave(back)
-        return made
 
     def clash(self, arguments: Sequence[Value]) -> Clash | None:
         """Where one argument is not as another asks it to be; None: they agree."""
