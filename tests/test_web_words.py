@@ -410,3 +410,10 @@ def test_why_the_supervisor_refuses_is_told_in_the_language_of_the_page(site: Fl
         assert problem and problem.description == wide(
             "At most %(most)s may, with at most %(bytes)s bytes together."
         ) % {"most": 3, "bytes": 9}
+
+
+def test_what_a_descriptor_refers_to_is_told_in_the_language_of_the_page(client: FlaskClient) -> None:
+    page = client.get("/transfers").text
+    found = re.search(r"/transfers/\d+-\d+", page)
+    assert found and set(re.findall(r'class="object rank2">(\w+)', page)) >= {wide("memfd")}
+    assert f">{wide('read')}<" in client.get(found[0]).text

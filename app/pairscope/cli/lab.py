@@ -349,14 +349,14 @@ def _show_step(found: Run, number: int) -> None:
         for row in process.descriptors:
             out.print(
                 Text(
-                    f"  {row.number:4}  {(row.names or [''])[-1]:12} {row.object:13} inode {row.inode:<10} "
-                    f"{row.access:10} {description} {row.description}  "
+                    f"  {row.number:4}  {(row.names or [''])[-1]:12} {_(row.object):13} inode {row.inode:<10} "
+                    f"{_(row.access):10} {description} {row.description}  "
                     f"{row.flags if row.flags != '0' else ''}{'  FD_CLOEXEC' if row.cloexec else ''}".rstrip()
                 )
             )
     for item in state.objects:
         out.print(
-            Text(f"{item.kind} {item.inode}", "dim"),
+            Text(f"{_(item.kind)} {item.inode}", "dim"),
             Text(_("%(count)s bytes wait", count=item.queued) if item.queued else ""),
             Text(_("%(count)s in flight", count=item.in_flight) if item.in_flight else ""),
         )

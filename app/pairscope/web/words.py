@@ -16,6 +16,7 @@ from flask import Flask
 from flask_babel import gettext as _
 from markupsafe import Markup
 
+from pairscope.sentence import phrase
 from pairscope.web.recorded import translated
 
 NS = 1_000_000_000
@@ -182,7 +183,23 @@ def sentence(text: str) -> str:
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".") if text else ""
 
 
+NOUNS = frozenset(
+    (
+        *(phrase("regular file"), phrase("memfd"), phrase("pipe"), phrase("socket"), phrase("directory")),
+        *(phrase("character device"), phrase("block device"), phrase("anonymous inode"), phrase("unreachable file")),
+        *(phrase("eventfd"), phrase("pidfd"), phrase("read"), phrase("write"), phrase("read-write"), phrase("none")),
+    )
+)
+"""What a descriptor refers to and what it allows, as pairscope.ipc.descriptor and the lab's probes say it."""
+
+
+def noun(word: str) -> str:
+    """One of NOUNS in the reader's language; another word as it is."""
+    return _(word) if word in NOUNS else word
+
+
 FILTERS = {
+    "noun": noun,
     "sentence": sentence,
     "translated": translated,
     "size": size,

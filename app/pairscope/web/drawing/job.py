@@ -12,7 +12,7 @@ from markupsafe import Markup
 from pairscope.store.models import Transfer
 from pairscope.web.drawing.shapes import Card, Drawing, glyph_of
 from pairscope.web.timeline import Hop, Party, Way
-from pairscope.web.words import clip, duration, size
+from pairscope.web.words import clip, duration, noun, size
 
 APART = 27
 """Between the middles of two descriptors that ride side by side."""
@@ -147,7 +147,8 @@ def _message(drawing: Drawing, hop: Hop, x1: float, x2: float, y: float, narrow:
     )
     for index, transfer in enumerate(shown):
         offset, back = 22 + APART * index, 22 + APART * (len(shown) - 1 - index)
-        title = f"{transfer.object} \u00b7 inode {transfer.inode} \u00b7 {transfer.access} \u00b7 {size(transfer.size)}"
+        what, access = noun(transfer.object), noun(transfer.access)
+        title = f"{what} \u00b7 inode {transfer.inode} \u00b7 {access} \u00b7 {size(transfer.size)}"
         tail = begin + (offset - 8 if not narrow else 8) * direction
         lead = end - (back if not narrow else 16) * direction
         drawing.pill(

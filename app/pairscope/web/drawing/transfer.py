@@ -9,7 +9,7 @@ from markupsafe import Markup
 from pairscope.store.models import Transfer
 from pairscope.web.drawing.shapes import Card, Drawing, glyph_of
 from pairscope.web.timeline import Party, receiver, sender
-from pairscope.web.words import clip, duration, size
+from pairscope.web.words import clip, duration, noun, size
 
 
 def draw(transfer: Transfer) -> Markup:
@@ -92,7 +92,7 @@ def _draw(transfer: Transfer, width: int, layout: str) -> Markup:
         file_y,
         breadth,
         52,
-        f"{transfer.object}  {clip(transfer.link, 26 if narrow else 44)}",
+        f"{noun(transfer.object)}  {clip(transfer.link, 26 if narrow else 44)}",
         file_lines,
     )
     drawing.glyph(middle + breadth / 2 - 16, file_y + 15, glyph_of(transfer.device, transfer.inode))
@@ -157,7 +157,7 @@ def _sentence(transfer: Transfer, source: Party, target: Party) -> str:
             from_pid=source.pid,
             receiver=target.name,
             to_pid=target.pid,
-            object=transfer.object,
+            object=noun(transfer.object),
             inode=transfer.inode,
         )
     return _(
@@ -169,6 +169,6 @@ def _sentence(transfer: Transfer, source: Party, target: Party) -> str:
         to_fd=transfer.receiver_fd,
         receiver=target.name,
         to_pid=target.pid,
-        object=transfer.object,
+        object=noun(transfer.object),
         inode=transfer.inode,
     )

@@ -18,6 +18,7 @@ from pairscope.lab.run import Blocked, Descriptor, Process, State, Task
 from pairscope.web.lab.difference import BORN, EMPTY, Difference, Path, facts_of, flatten, value_of
 from pairscope.web.lab.objects import Objects
 from pairscope.web.lab.words import comma, process_state, thread_state
+from pairscope.web.words import noun
 
 
 def differences(before: State, after: State, names: dict[int, str]) -> list[Difference]:
@@ -74,7 +75,7 @@ class _Teller:
         for inode, item in self._items.items():
             if inode not in self._had and inode not in self._introduced:
                 yield Difference(
-                    _("%(name)s is there: %(kind)s", name=self._objects.name(item), kind=item.kind),
+                    _("%(name)s is there: %(kind)s", name=self._objects.name(item), kind=noun(item.kind)),
                     frozenset(self._born(inode)),
                 )
             yield from self._objects.told(item, self._had.get(inode))
@@ -199,7 +200,7 @@ class _Teller:
                     name=name,
                     number=number,
                     called=called,
-                    object=row.object,
+                    object=noun(row.object),
                 )
                 yield Difference(text, frozenset(covers | self._born(row.inode)))
                 continue
@@ -209,7 +210,7 @@ class _Teller:
                     name=name,
                     number=number,
                     called=called,
-                    object=row.object,
+                    object=noun(row.object),
                 )
                 covers |= self._born(row.inode) | self._born(other.inode)
                 yield Difference(text, frozenset(covers - {("descriptor", name, number, "cloexec")}))

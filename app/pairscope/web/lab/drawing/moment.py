@@ -14,7 +14,7 @@ from pairscope.web.lab import words
 from pairscope.web.lab.drawing.plan import GAP, NARROW, WIDE, Plan, hatch
 from pairscope.web.lab.drawing.things import draw_things, things_of
 from pairscope.web.lab.reading import Fresh, Reading
-from pairscope.web.words import clip
+from pairscope.web.words import clip, noun
 
 ROW = 25
 TOP = 4
@@ -174,8 +174,8 @@ def _slot(
     title = (
         _("descriptor %(number)s, closed by this step", number=number)
         if row is None
-        else f"{number}: {row.object}{', inode ' + str(row.inode) if row.inode > 0 else ''}, "
-        f"{row.access}{', FD_CLOEXEC' if row.cloexec else ''}"
+        else f"{number}: {noun(row.object)}{', inode ' + str(row.inode) if row.inode > 0 else ''}, "
+        f"{noun(row.access)}{', FD_CLOEXEC' if row.cloexec else ''}"
     )
     drawing.open("g", class_=f"cell {kind}".strip())
     drawing.element("title", title)

@@ -14,7 +14,7 @@ from pairscope.web.drawing.shapes import Drawing
 from pairscope.web.lab import words
 from pairscope.web.lab.drawing.plan import GAP, Plan
 from pairscope.web.lab.reading import Fresh, Reading
-from pairscope.web.words import clip
+from pairscope.web.words import clip, noun
 
 
 class Port(NamedTuple):
@@ -151,8 +151,8 @@ def _box(item: Object, names: dict[int, str], rows: dict[int, Descriptor], fresh
         ]
         if item.contents:
             ports[-1] = ports[-1]._replace(queue=item)
-        noun = _("file") if kind == "regular file" else kind
-        return Thing(clip(f"{noun} {name}", 18), note, ports, fresh)
+        kept = _("file") if kind == "regular file" else noun(kind)
+        return Thing(clip(f"{kept} {name}", 18), note, ports, fresh)
     if kind == "eventfd":
         return Thing(
             "eventfd", _("count %(count)s", count=known(item.count)), [Port((inode, None), name, "", None)], fresh
