@@ -79,11 +79,13 @@ def serve(host: str, port: str | None) -> None:
     with Hold(settings.state) as hold, _listen(str(place), _port(port)) as listener:
         if not place.is_loopback:
             logging.warning(
-                "it listens on %s, where others reach it. This server is for one person on one machine: it has no TLS, "
-                "twelve threads and %d connections for all, and no bound for each address. For a network, use Apache: "
-                "script/lamp and deploy/provision.sh.",
-                place,
-                PLACES,
+                _(
+                    "it listens on %(address)s, where others reach it. This server is for one person on one machine: "
+                    "it has no TLS, twelve threads and %(most)s connections for all, and no bound for each address. "
+                    "For a network, use Apache: script/lamp and deploy/provision.sh.",
+                    address=place,
+                    most=PLACES,
+                )
             )
             settings = dataclasses.replace(settings, trusted_hosts=(*settings.trusted_hosts, str(place)))
         shown = HOST if place.is_unspecified else str(place)
@@ -97,7 +99,12 @@ def _address(text: str) -> ipaddress.IPv4Address:
         return ipaddress.IPv4Address(text)
     except ValueError:
         raise Failure(
-            f"PAIRSCOPE_HOST is {text!r}; expected an IPv4 address of this machine, such as {HOST}", USAGE
+            _(
+                "PAIRSCOPE_HOST is %(value)r; expected an IPv4 address of this machine, such as %(such)s",
+                value=text,
+                such=HOST,
+            ),
+            USAGE,
         ) from None
 
 
@@ -155,7 +162,9 @@ def _listen(host: str, port: int | None) -> socket.socket:
             raise Failure(_("PORT is %(port)s: ports below 1024 are root's; choose another", port=candidate)) from None
         except OSError as error:
             if error.errno == errno.EADDRNOTAVAIL:
-                raise Failure(f"PAIRSCOPE_HOST is {host}, which is no address of this machine", USAGE) from None
+                raise Failure(
+                    _("PAIRSCOPE_HOST is %(host)s, which is no address of this machine", host=host), USAGE
+                ) from None
             if error.errno != errno.EADDRINUSE:
                 raise
     if port is None:
