@@ -1,0 +1,43 @@
+"""A storm of kills, for moments: nothing that was acknowledged is lost, nothing is done twice, and nothing is left.
+script/soak blows longer."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests import database
+from tests.attack.ground import Ground, Standing, Whole, pool
+from tests.attack.storm import Storm, back_at
+from tests.lamp import Lamp
+
+SEED = int(os.environ.get("PAIRSCOPE_SEED", "1"))
+
+
+SECONDS = 12.0
+
+
+def blown(ground: Ground) -> None:
+    """Lets a storm blow and counts what is left."""
+    ground.ready()
+    before = Standing.of(ground)
+    with Storm(ground, SEED) as storm:
+        storm.blow(SECONDS)
+    figures = storm.count()
+    assert figures["acknowledged"] > 200 and sum(storm.strokes.values()) > 10, figures
+    left = back_at(before, Standing.of(ground), ground.view().results.count)
+    assert not left, f"seed {SEED}: {left}"
+
+
+@pytest.mark.database
+@pytest.mark.pool
+def test_in_a_storm_of_kills_nothing_acknowledged_is_lost_or_done_twice_and_nothing_is_left(tmp_path: Path) -> None:
+    with database.server() as mariadb, pool(tmp_path, mariadb.fresh(), mariadb) as ground:
+        blown(ground)
+
+
+@pytest.mark.lamp
+def test_the_same_holds_where_apache_and_its_processes_are_killed_too(lamp: Lamp) -> None:
+    blown(Whole(lamp))
