@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
-from bench import lab, recorder, round_trip, transfers
+from bench import export, lab, recorder, round_trip, transfers
 from bench.contestant import ContestantFailed
 from bench.figures import Findings, Row
 from bench.machine import describe
@@ -21,7 +21,13 @@ from bench.table import show
 
 BUSY = 0.5
 """Load average above which somebody else is at work."""
-BENCHMARKS = {"round-trip": round_trip.run, "recorder": recorder.run, "transfers": transfers.run, "lab": lab.run}
+BENCHMARKS = {
+    "round-trip": round_trip.run,
+    "recorder": recorder.run,
+    "transfers": transfers.run,
+    "lab": lab.run,
+    "export": export.run,
+}
 
 
 def main(arguments: list[str]) -> int:

@@ -26,6 +26,7 @@ PROGRAMS = {
     "transfers": "bench.transfers:Transfers",
     "recorder": "bench.recorder:Recorder",
     "lab": "bench.lab:Lab",
+    "export": "bench.export:Export",
     "sql": "bench.recorder:Sql",
 }
 START = 60.0

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import round_trip
+from bench import export, round_trip
 from bench.figures import Row, compare, percentile
 
 PEERS = {"ProcessPoolExecutor", "multiprocessing.Pool", "Celery with Redis"}
@@ -31,6 +31,14 @@ def bench(tmp_path: Path, *arguments: str, **environment: str) -> dict:
     for row in json.loads(found.read_bytes())["rows"]:
         assert row["what"] in done.stdout and row["peer_name"] in done.stdout, "the table lacks a row of the JSON"
     return json.loads(found.read_bytes())
+
+
+@pytest.mark.database
+def test_an_export_is_measured_beside_a_bare_fetch_and_holds_every_row(tmp_path):
+    found = bench(tmp_path, "export")
+    assert {row["what"] for row in found["rows"]} == set(export.WAYS.values())
+    assert all(row["ours"] > 0 and row["peer"] > 0 and row["target"] == 0.5 for row in found["rows"])
+    assert len(found["checks"]) == 6 and all(check["holds"] for check in found["checks"])
 
 
 @pytest.mark.pool

@@ -124,5 +124,9 @@ def test_vagrant_shows_outputs_unless_its_box_has_chosen_otherwise() -> None:
     assert "grep -qs '^public_outputs' /etc/pairscope/box.toml || echo 'public_outputs = true' >>" in text
 
 
-def test_the_embedded_run_shows_outputs(tmp_path: Path) -> None:
-    assert config.embedded({"PAIRSCOPE_STATE": str(tmp_path)}).public_outputs
+@pytest.mark.parametrize(("host", "shown"), [("", True), ("127.0.0.1", True), ("0.0.0.0", False), ("192.0.2.1", False)])
+def test_the_embedded_run_shows_outputs_where_it_listens_on_the_loopback(
+    tmp_path: Path, host: str, shown: bool
+) -> None:
+    given = {"PAIRSCOPE_STATE": str(tmp_path)} | ({"PAIRSCOPE_HOST": host} if host else {})
+    assert config.embedded(given).public_outputs == shown

@@ -13,7 +13,7 @@ import shutil
 import signal
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from gettext import NullTranslations
 from html import unescape
 from html.parser import HTMLParser
@@ -25,10 +25,13 @@ import msgspec
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from hypothesis import given, strategies
+from hypothesis import settings as settings_of
 from markupsafe import escape
 from sqlalchemy import Connection, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
 import pairscope as package
@@ -37,10 +40,11 @@ from pairscope.config import Settings
 from pairscope.ipc import payloads, vocabulary
 from pairscope.ipc.identity import Issuer
 from pairscope.ipc.vocabulary import REFUSALS
-from pairscope.store import migrate, pages, walk
+from pairscope.store import lines, migrate, pages, walk
 from pairscope.store.filter import FIELDS
 from pairscope.store.models import PACE_SECONDS
-from pairscope.web import problems, reach, unknown, words
+from pairscope.web import payload, problems, reach, unknown, words
+from pairscope.web.access.places import SHARES
 from pairscope.web.application import create_app
 from pairscope.web.pages import export
 from pairscope.web.shell import assets, face, listing
@@ -184,7 +188,7 @@ def test_each_link_of_a_page_leads_to_a_page(client: FlaskClient) -> None:
             kind = re.sub(r"\d+", "N", link.partition("?")[0])
             if link.startswith("/") and kind not in tried and "/output" not in kind:
                 tried.add(kind)
-                assert client.get(link).status_code in (200, 302), f"{link} on {path}"
+                assert client.get(link, buffered=True).status_code in (200, 302), f"{link} on {path}"
 
 
 def test_each_kind_of_page_describes_itself_in_a_sentence_of_its_own(client: FlaskClient) -> None:
@@ -1124,7 +1128,23 @@ def test_a_row_of_a_wrong_type_is_named_in_lists_exports_and_the_api(
 # ---- export
 
 
-def test_an_export_holds_exactly_what_is_filtered_and_says_its_length(client: FlaskClient) -> None:
+def exported(client: FlaskClient, path: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The rows of an export, and what its last line says."""
+    answer = client.get(path)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["Content-Disposition"].startswith(f"attachment; filename=pairscope-{path.split('/')[1]}-")
+    rows: list[dict[str, Any]]
+    if ".csv" in path:
+        rows = list(csv.DictReader(io.StringIO(answer.text, newline="")))
+        mark, count, end, what = list(rows.pop().values())[:4]
+        assert mark == "#end"
+        return rows, {"rows": int(count), "end": end, "what": what}
+    rows = [json.loads(line) for line in answer.text.splitlines()]
+    last = rows.pop()
+    return rows, {"rows": last["rows"], "end": last["end"], "what": last.get("next", last.get("reason"))}
+
+
+def test_an_export_holds_exactly_what_is_filtered_and_says_how_much_it_was(client: FlaskClient) -> None:
     shown: list[str] = []
     path = "/messages?q=kind:task"
     while path:
@@ -1132,13 +1152,10 @@ def test_an_export_holds_exactly_what_is_filtered_and_says_its_length(client: Fl
         shown += [id[1:] for id in rows_of(text)]
         older = re.search(r'href="(/messages\?q=kind:task&amp;before=[^"]+)"', text)
         path = older[1].replace("&amp;", "&") if older else ""
-    lines = client.get("/messages/export.jsonl?q=kind:task")
-    assert [json.loads(line)["id"] for line in lines.text.splitlines()] == shown
-    table = client.get("/messages/export.csv?q=kind:task")
-    assert [row["id"] for row in csv.DictReader(io.StringIO(table.text, newline=""))] == shown
-    for answer in (lines, table):
-        assert int(answer.headers["Content-Length"]) == len(answer.data)
-        assert answer.headers["Content-Disposition"].startswith("attachment; filename=pairscope-messages-")
+    for form in ("jsonl", "csv"):
+        rows, last = exported(client, f"/messages/export.{form}?q=kind:task")
+        assert [row["id"] for row in rows] == shown
+        assert (last["rows"], last["end"]) == (len(shown), "complete")
 
 
 @pytest.mark.parametrize(
@@ -1161,15 +1178,16 @@ def test_an_export_holds_exactly_what_is_filtered_and_says_its_length(client: Fl
     ],
 )
 def test_a_cell_of_a_table_is_no_formula_and_turns_nothing_around(name: object, cell: object) -> None:
-    assert export._cell(name) == cell
+    ((written,),) = csv.reader(io.StringIO(export._csv([[name]]).decode(), newline=""))
+    assert written == str(cell)
 
 
 @pytest.mark.parametrize("name", ["messages", "transfers", "jobs", "workers"])
 def test_each_table_can_be_exported_whole(client: FlaskClient, name: str) -> None:
-    lines = client.get(f"/{name}/export.jsonl").text.splitlines()
-    rows = list(csv.DictReader(io.StringIO(client.get(f"/{name}/export.csv").text, newline="")))
+    lines, _last = exported(client, f"/{name}/export.jsonl")
+    rows, _last = exported(client, f"/{name}/export.csv")
     assert len(lines) == len(rows) > 2
-    assert list(json.loads(lines[0])) == list(rows[0])
+    assert list(lines[0]) == list(rows[0])
 
 
 def test_an_export_writes_ids_times_and_durations_as_the_api_does(client: FlaskClient) -> None:
@@ -1184,30 +1202,129 @@ def test_an_export_writes_ids_times_and_durations_as_the_api_does(client: FlaskC
         table = next(csv.DictReader(io.StringIO(client.get(f"/{name}/export.csv?q=state:received").text, newline="")))
         assert {key: table[key] for key in same} == {key: "" if row[key] is None else str(row[key]) for key in same}
     for name in ("messages", "transfers", "jobs", "workers"):
-        for line in map(json.loads, client.get(f"/{name}/export.jsonl").text.splitlines()):
+        for line in exported(client, f"/{name}/export.jsonl")[0]:
             assert not [key for key, value in line.items() if isinstance(value, int) and value >= 1 << 53], line
 
 
 def test_an_export_beyond_the_bound_names_the_address_of_the_rest(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    everything = client.get("/messages/export.jsonl").text.splitlines()
-    monkeypatch.setattr(export, "MOST", 70)
-    monkeypatch.setattr(export, "SLICE", 30)
-    got: list[str] = []
-    path = "/messages/export.jsonl"
-    while path:
-        answer = client.get(path)
-        got += answer.text.splitlines()
-        link = answer.headers.get("Link", "")
-        path = link.partition(">")[0].lstrip("<")
-    assert got == everything
+    for form in ("jsonl", "csv"):
+        path = f"/messages/export.{form}"
+        everything, _last = exported(client, path)
+        with monkeypatch.context() as bound:
+            bound.setattr(export, "MOST", 70)
+            bound.setattr(lines, "SLICE", 30)
+            got: list[dict[str, Any]] = []
+            while path:
+                rows, last = exported(client, path)
+                assert last["rows"] == len(rows) <= 70 and (last["end"] == "next") == bool(last["what"])
+                got += rows
+                path = last["what"]
+        assert got == everything
 
 
 def test_a_name_that_a_spreadsheet_would_run_is_made_harmless_in_csv_and_kept_in_json(client: FlaskClient) -> None:
     assert "'=HYPERLINK" in client.get("/jobs/export.csv").text
-    names = [json.loads(line)["name"] for line in client.get("/jobs/export.jsonl").text.splitlines()]
+    names = [row["name"] for row in exported(client, "/jobs/export.jsonl")[0]]
     assert set(plausible.NASTY_NAMES) <= set(names)
+
+
+def test_of_an_export_that_breaks_the_last_line_says_why_and_how_much_came_before(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The table goes away after the first slice."""
+    whole = lines.slices
+
+    def breaking(begin: Callable[[], Session], *more: Any) -> Iterator[lines.Slice]:
+        found = whole(begin, *more)
+        yield next(found)
+        with begin() as session:
+            session.execute(text("SELECT nothing FROM nowhere"))
+
+    for form in ("jsonl", "csv"):
+        monkeypatch.setattr(lines, "slices", breaking)
+        rows, last = exported(client, f"/messages/export.{form}")
+        assert (last["rows"], last["end"]) == (len(rows), "broken") and rows, last
+        assert "database" in str(last["what"]).lower()
+
+
+def test_a_row_that_cannot_be_written_says_so_in_its_place(client: FlaskClient, odd: sqlite3.Connection) -> None:
+    spoilt = put(odd, "jobs", "submitted", "abc")
+    for form in ("jsonl", "csv"):
+        rows, last = exported(client, f"/jobs/export.{form}")
+        (row,) = [row for row in rows if row["id"] == str(spoilt.key[0])]
+        assert row["submitted"].startswith("cannot be shown: ") and row["kind"], row
+        assert last["rows"] == len(rows)
+    assert export._written(export._jsonl(["a", "b"]), [["x", 1], ["\ud800", 2]]) == (
+        b'{"a":"x","b":1}\n{"a":"cannot be shown: UnicodeEncodeError","b":2}\n'
+    )
+
+
+def test_an_export_reads_no_further_than_it_is_read(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who goes away ends the work, and no more than a slice is in memory."""
+    read: list[int] = []
+    monkeypatch.setattr(lines, "SLICE", 10)
+    whole = pages.page
+
+    def counting(*given: Any, **named: Any) -> Any:
+        found = whole(*given, **named)
+        read.append(len(found.rows))
+        return found
+
+    monkeypatch.setattr(lines, "page", counting)
+    answer = client.get("/messages/export.jsonl", buffered=False)
+    pieces = iter(answer.response)
+    next(pieces)
+    assert read == [lines.FIRST]
+    next(pieces)
+    assert read == [lines.FIRST, 10]
+    answer.close()
+    assert list(pieces) == [] and read == [lines.FIRST, 10]
+
+
+def test_an_export_that_is_given_up_makes_room_for_the_next(client: FlaskClient) -> None:
+    path = "/messages/export.csv"
+    held = [client.get(path, buffered=False) for _ in range(SHARES["export"].each)]
+    refused = client.get(path)
+    assert refused.status_code == 429 and refused.headers["Retry-After"]
+    next(iter(held[0].response))
+    held[0].close()
+    assert client.get(path, buffered=True).status_code == 200
+    for answer in held:
+        answer.close()
+
+
+def test_a_search_that_finds_nothing_for_long_goes_on_to_say_so(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(walk, "BOUND", 20)
+    monkeypatch.setattr(pages, "PATIENCE", 0.0)
+    answer = client.get("/messages/export.jsonl?q=latency:>1s size:>9GiB", buffered=False)
+    pieces: list[Any] = list(answer.response)
+    assert len(pieces) > 2 and set(pieces[:-1]) == {b" "}
+    assert json.loads(b"".join(pieces)) == {"end": "complete", "rows": 0}
+
+
+@settings_of(max_examples=200, deadline=None)
+@given(
+    strategies.recursive(
+        strategies.none() | strategies.booleans() | strategies.integers(-(2**63), 2**64 - 1) | strategies.text()
+        | strategies.binary() | strategies.floats(allow_nan=False),
+        lambda inner: strategies.lists(inner) | strategies.dictionaries(strategies.text(max_size=9), inner),
+        max_leaves=25,
+    )
+)  # fmt: skip
+def test_a_gist_is_the_same_read_at_once_and_byte_by_byte(value: Any) -> None:
+    data = msgspec.msgpack.encode(value)
+    root = payload.tree(data)
+    named = root.children if root else []
+    told = [
+        f"{node.key}={payload._plain(node)}"
+        for node in named
+        if node.value not in (None, "", 0, b"", False) or node.children
+    ]
+    assert payload.gist(data, 10**6) == words.visible("  ".join(told))
 
 
 def test_a_wrong_export_is_refused_in_words(client: FlaskClient) -> None:

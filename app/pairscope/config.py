@@ -323,10 +323,11 @@ def made(source: str, values: Mapping[str, Any]) -> Settings:
 
 
 def embedded(environ: Mapping[str, str] = os.environ) -> Settings:
-    """Settings of the embedded run: SQLite, state under ``PAIRSCOPE_STATE`` (default ``var``), no file. It listens on
-    the loopback, so whoever reaches it is at this machine: outputs are public."""
+    """Settings of the embedded run: SQLite, state under ``PAIRSCOPE_STATE`` (default ``var``), no file. Where
+    it listens on the loopback, whoever reaches it is at this machine: outputs are public."""
     state = Path(environ.get("PAIRSCOPE_STATE") or "var").absolute()
-    values: dict[str, Any] = {"state": state, "run": state / "run", "source": "embedded", "public_outputs": True}
+    values: dict[str, Any] = {"state": state, "run": state / "run", "source": "embedded"}
+    values["public_outputs"] = environ.get("PAIRSCOPE_HOST", "127.0.0.1").startswith("127.")
     if workers := environ.get("PAIRSCOPE_WORKERS"):
         if not workers.isdecimal():
             raise SettingsError(

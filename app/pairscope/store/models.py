@@ -350,13 +350,21 @@ def _columns(model: type[History]) -> tuple[tuple[str, type, bool], ...]:
 
 @event.listens_for(History, "load", propagate=True)
 def _check(row: History, _context: object) -> None:
-    held = row.__dict__
-    for name, kind, nullable in _columns(type(row)):
+    for name, (instead, why) in unfit(type(row), row.__dict__).items():
+        attributes.set_committed_value(row, name, instead)
+        row.unreadable = {**row.unreadable, name: why}  # type: ignore[misc]  # this row's own
+
+
+def unfit(model: type[History], held: Mapping[str, Any]) -> dict[str, tuple[Any, str]]:
+    """Of the columns in `held` those whose value is not of their type: what is put in its place, and why."""
+    found = {}
+    for name, kind, nullable in _columns(model):
         value = held.get(name, held)
         if type(value) is kind or value is held or (value is None and nullable):
             continue
-        attributes.set_committed_value(row, name, None if nullable else _EMPTY[kind])
-        row.unreadable = {**row.unreadable, name: UNFIT % {"found": f"{value!r:.60}", "expected": EXPECTED[kind]}}  # type: ignore[misc]  # this row's own
+        why = UNFIT % {"found": f"{value!r:.60}", "expected": EXPECTED[kind]}
+        found[name] = (None if nullable else _EMPTY[kind], why)
+    return found
 
 
 UNFIT = "it holds %(found)s, expected %(expected)s"

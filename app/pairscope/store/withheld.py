@@ -9,7 +9,8 @@ refused. So no page, list, export or search has to remember it, and one that is 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from typing import Any
 
 from sqlalchemy import event
 from sqlalchemy.orm import Session, attributes, object_session
@@ -17,7 +18,7 @@ from sqlalchemy.orm import Session, attributes, object_session
 from pairscope.ipc.vocabulary import LAB
 from pairscope.sentence import phrase
 from pairscope.store.filter import Filter, FilterError
-from pairscope.store.models import History, Job, Transfer
+from pairscope.store.models import History
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "messages": ("preview",),
@@ -77,26 +78,26 @@ def _empty(row: History) -> None:
     session = object_session(row)
     if session is None or not is_withheld(session):
         return
-    table = row.__table__.name
-    if table not in COLUMNS or (isinstance(row, Job) and row.__dict__.get("kind") == LAB):
-        return  # runs of the lab are open: their job is one
-    held = row.__dict__
-    taken = {
-        name
-        for name in COLUMNS[table]
-        if (held.get(name) or name in row.unreadable) and not _is_open(row, name, held.get(name))
-    }
-    for name in taken:
-        value = held.get(name)
-        attributes.set_committed_value(row, name, b"" if isinstance(value, bytes) else "")
-    row.withheld = frozenset(taken | row.withheld)  # type: ignore[misc]  # this row's own, as the next one
+    gone = taken(row.__table__.name, row.__dict__, row.unreadable)
+    for name, instead in gone.items():
+        attributes.set_committed_value(row, name, instead)
+    row.withheld = frozenset(gone.keys() | row.withheld)  # type: ignore[misc]  # this row's own, as the next one
     # Why a value cannot be shown quotes it.
-    row.unreadable = {name: why for name, why in row.unreadable.items() if name not in taken}  # type: ignore[misc]
+    row.unreadable = {name: why for name, why in row.unreadable.items() if name not in gone}  # type: ignore[misc]
 
 
-def _is_open(row: History, name: str, value: object) -> bool:
-    if not isinstance(value, str) or name in row.unreadable:
-        return False
-    if isinstance(row, Transfer):
-        return bool(_OPEN_LINK.fullmatch(value))
-    return isinstance(row, Job) and name == "reason" and bool(_OPEN_REASON.fullmatch(value))
+def taken(table: str, held: Mapping[str, Any], unreadable: Collection[str]) -> dict[str, Any]:
+    """Of a row's values, by column, those that are withheld, each with the empty one that stands in its place."""
+    if table not in COLUMNS or (table == "jobs" and held.get("kind") == LAB):
+        return {}  # runs of the lab are open: their job is one
+    found = {}
+    for name in COLUMNS[table]:
+        value = held.get(name)
+        if name in unreadable or (value and not _is_open(table, name, value)):
+            found[name] = b"" if isinstance(value, bytes) else ""
+    return found
+
+
+def _is_open(table: str, name: str, value: Any) -> bool:
+    pattern = {("transfers", "link"): _OPEN_LINK, ("jobs", "reason"): _OPEN_REASON}.get((table, name))
+    return pattern is not None and isinstance(value, str) and pattern.fullmatch(value) is not None

@@ -6,8 +6,12 @@ https://github.com/msgpack/msgpack/blob/master/spec.md
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import struct
 from typing import Any, NamedTuple
+
+import msgspec
 
 from pairscope.web.words import clip
 
@@ -142,6 +146,11 @@ def tree(data: bytes) -> Node | None:
 
 def gist(data: bytes, length: int = 96) -> str:
     """The payload in one line: its plain values by name. Empty values are left out."""
+    whole = _whole(data)
+    if isinstance(whole, (dict, list)):
+        named = whole.items() if isinstance(whole, dict) else enumerate(whole)
+        with contextlib.suppress(ValueError):
+            return clip("  ".join([f"{key}={_said(value)}" for key, value in named if value not in _EMPTY]), length)
     root = tree(data)
     if root is None:
         return ""
@@ -151,6 +160,37 @@ def gist(data: bytes, length: int = 96) -> str:
         if node.value not in (None, "", 0, b"", False) or node.children
     ]
     return clip("  ".join(parts), length)
+
+
+def _whole(data: bytes) -> Any:
+    """The payload's values where all of it is here and could be written in no other way; None: look at it byte by byte.
+
+    An export asks for each of its rows: it takes a tenth of the time.
+    """
+    try:
+        found = msgspec.msgpack.decode(data)
+        return found if msgspec.msgpack.encode(found) == data else None
+    except (msgspec.MsgspecError, TypeError, ValueError, RecursionError):
+        return None
+
+
+_EMPTY: tuple[Any, ...] = (None, "", 0, b"", False, [], {})
+
+
+def _said(value: Any, depth: int = 1) -> str:
+    """As :func:`_plain` of the value's node. Raises ValueError for what is nested deeper than a tree."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (dict, list)) and value:
+        if depth >= DEPTH:
+            raise ValueError(f"more than {DEPTH} levels of nesting")
+        if isinstance(value, list):
+            return f"[{', '.join(_said(inner, depth + 1) for inner in value[:6])}]"
+        some = itertools.islice(value.items(), 6)
+        return f"{{{', '.join(f'{key}: {_said(inner, depth + 1)}' for key, inner in some)}}}"
+    if isinstance(value, bytes):
+        return f"<{len(value)} bytes>"
+    return "" if value is None or isinstance(value, (dict, list)) else str(value)
 
 
 def _plain(node: Node) -> str:

@@ -73,6 +73,20 @@ def history() -> Session:
     return session
 
 
+def further_history() -> Callable[[], Session]:
+    """What makes further sessions on history like this request's, for an answer that goes on after its view; who calls
+    it closes each."""
+    made, may_see = _reach().engine(settings().history_url, read_only=True), _reach().may_see()
+
+    def begin() -> Session:
+        session = Session(made)
+        if not may_see:
+            withhold(session)
+        return session
+
+    return begin
+
+
 def own() -> Session:
     """A session on web's own tables for this request; the caller commits."""
     return _session("own", settings().web_url, read_only=False)

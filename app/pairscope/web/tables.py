@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -64,13 +65,13 @@ def _text(identity: int | None) -> str | None:
 
 
 _PARTIES: Sequence[Field] = tuple(
-    (name, lambda row, name=name: getattr(row, name))  # type: ignore[misc]
+    (name, operator.attrgetter(name))
     for name in ("sender_role", "sender_serial", "sender_pid", "receiver_role", "receiver_serial", "receiver_pid")
 )
 
 
 def _plain(*names: str) -> tuple[Field, ...]:
-    return tuple((name, lambda row, name=name: getattr(row, name)) for name in names)
+    return tuple((name, operator.attrgetter(name)) for name in names)
 
 
 def _times(*names: str) -> tuple[Field, ...]:

@@ -6,6 +6,7 @@ Each filter gives the same text on a page, in a live update and in a drawing.
 from __future__ import annotations
 
 import datetime
+import functools
 import math
 import time
 import unicodedata
@@ -110,7 +111,13 @@ def stamp(ns: int | None) -> str | None:
     """ns since 1970 for programs: RFC 3339 in UTC with nine digits."""
     if not ns:
         return None
-    return f"{datetime.datetime.fromtimestamp(ns // NS, datetime.UTC):%Y-%m-%dT%H:%M:%S}.{ns % NS:09d}Z"
+    seconds, rest = divmod(ns, NS)
+    return f"{_second(seconds)}.{rest:09d}Z"
+
+
+@functools.lru_cache(1024)
+def _second(seconds: int) -> str:
+    return f"{datetime.datetime.fromtimestamp(seconds, datetime.UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def relative(ns: int, now: int | None = None) -> str:
