@@ -97,6 +97,18 @@ do_python_code() {
     rsync -rlm --checksum --delete --chmod=ugo=rX,u+w --exclude=/.git --exclude=/.venv --exclude=/.vagrant --exclude=/var --exclude=/shots --exclude='/.*_cache' --exclude=__pycache__ --delete-excluded "$source/" /opt/pairscope/code/ || return
 }
 
+title_python_bytecode='Compile it'
+done_python_bytecode() ( {
+    [ -d /opt/pairscope/code/app/pairscope/__pycache__ ] && [ -z "$(find /opt/pairscope/code/app -name "*.py" -newer /opt/pairscope/code/app/pairscope/__pycache__)" ]
+} >/dev/null 2>&1 )
+leave_python_bytecode() {
+    :
+}
+do_python_bytecode() {
+    /usr/bin/python3 -m compileall -q /opt/pairscope/code/app || return
+    touch /opt/pairscope/code/app/pairscope/__pycache__ || return
+}
+
 title_python_environment='Install its libraries'
 done_python_environment() ( {
     (cd /opt/pairscope/code && [ "$(cat requirements*.txt requirements.txt | cksum)" = "$(cat /opt/pairscope/venv/installed-requirements.txt)" ] && [ "$(cat pyproject.toml requirements-build.txt | cksum)" = "$(cat /opt/pairscope/venv/installed-pairscope)" ])
@@ -363,4 +375,4 @@ do_pool_operator() {
     touch /var/lib/pairscope/operator || return
 }
 
-STEPS='linux_sources linux_upgrade linux_packages linux_users linux_directories linux_firewall python_packages python_code python_environment python_choices python_settings python_command apache_packages apache_modules apache_load apache_run apache_logs apache_places apache_port apache_site apache_start mysql_packages mysql_secure mysql_passwords mysql_settings mysql_database mysql_tables mysql_grants pool_restart pool_ready pool_operator'
+STEPS='linux_sources linux_upgrade linux_packages linux_users linux_directories linux_firewall python_packages python_code python_bytecode python_environment python_choices python_settings python_command apache_packages apache_modules apache_load apache_run apache_logs apache_places apache_port apache_site apache_start mysql_packages mysql_secure mysql_passwords mysql_settings mysql_database mysql_tables mysql_grants pool_restart pool_ready pool_operator'

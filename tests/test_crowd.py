@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -163,9 +164,16 @@ def test_health_is_said_by_a_process_that_has_not_imported_the_application(lamp:
         maps = Path(f"/proc/{first}/maps").read_text()
         return {line.rpartition("/")[2] for line in maps.splitlines() if "site-packages" in line}
 
-    assert lamp.visitor.get("/healthz").text == "alive\n"
     assert lamp.visitor.post("/healthz").status == 405
     assert libraries("wsgi:web") and not libraries("wsgi:health")
+    web = [pid for pid in lamp.processes() if command(pid).startswith(("wsgi:web", "wsgi:bulk"))]
+    try:
+        for pid in web:
+            os.kill(pid, signal.SIGSTOP)
+        assert lamp.visitor.get("/healthz").text == "alive\n", "though all of web stands still"
+    finally:
+        for pid in web:
+            os.kill(pid, signal.SIGCONT)
 
 
 @pytest.mark.lamp

@@ -26,6 +26,9 @@ KIB = 1024
 MIB = 1024 * KIB
 
 
+HURRY = 1
+"""Seconds that jobs get at most when Apache stops."""
+
 TOKEN_LEAST = 12
 """Characters of a token that somebody chose: nothing else bounds how often it is guessed (web/access/attempts.py)."""
 
@@ -69,7 +72,8 @@ class Settings:
     worker_user: str = "nobody"
     """User that workers become when the supervisor runs as root; no effect otherwise."""
     stop_grace: int = 3
-    """Seconds that jobs get to end when the pool stops; Apache gives its managed processes three in all."""
+    """Seconds that jobs get to end when the pool stops (SIGTERM), or gives way to a successor (SIGHUP). Of a stop under
+    Apache they have HURRY, because it gives its managed processes three in all."""
     queue_max: int = 4096
     """Jobs that may wait for a worker; more are refused with the reason."""
     queue_bytes: int = 2048 * MIB

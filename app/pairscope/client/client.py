@@ -34,6 +34,7 @@ from pairscope.ipc.payloads import (
     Welcome,
 )
 from pairscope.ipc.spin import Spin
+from pairscope.pool import snapshot
 
 _forks = 0
 """How many forks lie between this process and the one that imported this: the pair of a thread belongs to the process
@@ -52,6 +53,12 @@ WANT = {"accepted": 1, "ended": 2, "both": 3}
 REPORT_AFTER, REPORT_SIZE = 64, 256 * 1024
 """Messages, or bytes of one, of which a client says at once that it has them: until then the supervisor counts them as
 unread, and lets a client go of whom it counts too much."""
+SUCCESSION = 40.0
+"""Seconds that the successor of a supervisor is waited for: stop_grace, and the time that it takes to begin."""
+LOOK = 0.05
+"""Seconds between two looks whether it is there."""
+PATIENCE = 0.25
+"""Seconds between two looks whether this process is to end."""
 SPIN = 200e-6
 """Seconds: an echo through the pool and back takes a little more than half of it."""
 
@@ -82,6 +89,8 @@ class Client:
         self._role = role
         self._local = threading.local()
         self._sequence = itertools.count(1)
+        self.leaving = threading.Event()
+        """Set it when this process is to end soon: no request waits any longer."""
 
     # ---- requests
 
@@ -145,9 +154,9 @@ class Client:
         deadline = time.monotonic() + timeout
         while job not in line.answers:
             left = deadline - time.monotonic()
-            if left <= 0:
+            if left <= 0 or self.leaving.is_set():
                 return None
-            for arrival in self._wait(line, left):
+            for arrival in self._wait(line, min(left, PATIENCE)):
                 self._keep(line, arrival)
         return line.answers.pop(job)
 
@@ -275,16 +284,31 @@ class Client:
             self.close()
             line = None
         if line is None:
-            line = self._local.line = _Line(*connect(self._settings, self._role))
+            line = self._local.line = _Line(*self._connect())
         return line
 
+    def _connect(self) -> tuple[Channel, Welcome]:
+        """A pair with the supervisor. While one gives way to its successor, the successor is waited for."""
+        deadline = time.monotonic() + SUCCESSION
+        while True:
+            try:
+                return connect(self._settings, self._role)
+            except PoolAway:
+                if time.monotonic() > deadline or not snapshot.succession(self._settings, time.time_ns()):
+                    raise
+                if self.leaving.wait(LOOK):
+                    raise
+
     def _ask(self, kind: str, payload: Any, fds: list[int], timeout: float) -> Arrival:
-        seq = next(self._sequence)
-        line = self._post(self._line(), kind, payload, fds, seq, timeout)
-        arrival = self._until(line, lambda other: other.envelope.seq == seq, timeout)
-        if arrival.kind.name == "refused":
-            raise PoolRefused(arrival.payload.code, arrival.payload.reason)
-        return arrival
+        while True:
+            seq = next(self._sequence)
+            line = self._post(self._line(), kind, payload, fds, seq, timeout)
+            arrival = self._until(line, lambda other: other.envelope.seq == seq, timeout)
+            if arrival.kind.name != "refused":
+                return arrival
+            if arrival.payload.code != "stopping" or not snapshot.succession(self._settings, time.time_ns()):
+                raise PoolRefused(arrival.payload.code, arrival.payload.reason)
+            self.close()  # nothing has changed: the successor is asked
 
     def _done(self, kind: str, payload: Any, timeout: float) -> str:
         done: Done = self._ask(kind, payload, [], timeout).payload

@@ -49,11 +49,14 @@ FIRST_PAUSE, MOST_PAUSE = 0.05, 1.0
 
 
 def main() -> int:
-    """Works until it is told to stop by SIGTERM."""
+    """Works until it is told to stop by SIGTERM. After SIGHUP another one takes its place: it works until its
+    supervisor, which gives way, too, closes the pair."""
     settings = config.load()
+    leaving: list[int] = []
+    signal.signal(signal.SIGHUP, lambda number, _frame: leaving.append(number))
     level, detail = _rehearse(settings.lab_user)
     pause = FIRST_PAUSE
-    while True:
+    while not leaving:
         try:
             channel, _ = connect(settings, LAB)
         except PoolAway:
@@ -65,6 +68,7 @@ def main() -> int:
             channel.post("hello", Hello(os.getpid(), level, detail, [SPEC]))
             _serve(channel, settings.lab_user)
         channel.close()
+    return 0
 
 
 def _rehearse(user: str) -> tuple[str, dict[str, Any]]:
@@ -146,6 +150,7 @@ def _become_runner(scenario: int, into: int, user: str) -> None:
     status = 70
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
         # an offset of its own: the scenario's is its sender's
         os.dup2(os.open(f"/proc/self/fd/{scenario}", os.O_RDONLY), 0)
         os.dup2(into, 1)

@@ -93,6 +93,11 @@ class Installation:
     database_tmp: Path = Path("/tmp")  # noqa: S108  # MariaDB's tmpdir, which makes names of its own there
 
     @property
+    def pid_file(self) -> Path:
+        """Of Apache's parent: Debian's, or that of a private instance. Apache removes it before it ends."""
+        return self.run / "apache.pid" if self.private else Path("/run/apache2/apache2.pid")
+
+    @property
     def prefix(self) -> str:
         return str(self.settings.get("prefix", ""))
 

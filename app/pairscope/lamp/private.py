@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import dataclasses
 import os
 import secrets
@@ -50,6 +51,8 @@ class Private:
             else phrase("the tables are up to date")
         )
         self.mariadb.tell(fill("mysql/grants.sql", self.installation))
+        # As root, web's user writes no bytecode beside the code, and would compile all of it at each start.
+        compileall.compile_dir(self.installation.code / "pairscope", quiet=2)
         self.apache.start()
         self._tell(
             phrase(

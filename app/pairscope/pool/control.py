@@ -127,6 +127,7 @@ class Control:
         self.sock.close()
         if self._reserve >= 0:
             os.close(self._reserve)
+            self._reserve = -1
         try:
             if self._path.stat().st_ino == self._inode:
                 self._path.unlink()

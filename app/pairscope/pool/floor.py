@@ -75,5 +75,7 @@ class Floor:
         """Messages of channels that are closed. Of the supervisor, as is the next."""
         self.stuck = ""
         """Why nothing can be appended, if so."""
+        self.relieved = False
+        """It stops because a successor waits."""
         self.stopping: float | None = None
         """Since when it stops (s of the monotonic clock). Of the stop."""

@@ -174,6 +174,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     catalogue: list[JobSpec]
     stations: list[WorkerView] = []
     """Of the lab."""
+    relieved: bool = False
+    """It stops because a successor waits for the journal."""
     unread: UnreadView = UnreadView()
     cramped: str = ""
     """Why this file could not be replaced and was written over, as on a full disk; empty: it could."""
@@ -260,6 +262,15 @@ def read(settings: Settings, now: int) -> Snapshot | None:
     if snapshot is None:
         return None
     return snapshot if now - snapshot.at < STALE * 1e9 and not _gone(snapshot.supervisor) else None
+
+
+def succession(settings: Settings, now: int) -> bool:
+    """Whether a supervisor gives way to its successor, or did so within STALE seconds before `now` (ns since 1970)."""
+    try:
+        snapshot = msgspec.json.decode(settings.snapshot.read_bytes(), type=Snapshot)
+    except (OSError, msgspec.MsgspecError):
+        return False
+    return snapshot.relieved and now - snapshot.at < STALE * 1e9
 
 
 def _gone(supervisor: SupervisorView) -> bool:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
+import select
 import signal
 import socket
 import time
@@ -13,6 +16,7 @@ from pairscope.journal.records import Ended
 from pairscope.pool import closing
 from pairscope.pool.agenda import GRACE, Agenda
 from pairscope.pool.closing import Act
+from pairscope.pool.control import Control
 from pairscope.pool.crew import Crew
 from pairscope.pool.desk import Desk
 from pairscope.pool.floor import Floor
@@ -35,15 +39,21 @@ class OrderlyStop:
         desk: Desk,
         crew: Crew,
         settle: Callable[[], None],
+        control: Control,
+        hurry: float,
     ) -> None:
-        self._floor, self._lines, self._agenda, self._desk, self._crew, self._settle = (
+        """`hurry`: seconds that jobs get at most where it does not give way, but stop."""
+        self._floor, self._lines, self._agenda, self._watch, self._desk, self._crew, self._settle = (
             floor,
             lines,
             agenda,
+            watch,
             desk,
             crew,
             settle,
         )
+        self._hurry, self._control = hurry, control
+        self._grace = 0.0
         self.finished = False
         """Nothing is left, and the journal has this supervisor's own end."""
         self._over = False
@@ -52,7 +62,7 @@ class OrderlyStop:
             Act.ABANDON_JOBS: self._abandon,
             Act.SHUT_STATIONS: lambda: self._shut(list(floor.stations.values())),
             Act.ASK_WORKERS: crew.dismiss,
-            Act.SHUT_CLIENTS: lambda: self._shut(list(floor.clients)),
+            Act.SHUT_CLIENTS: self._shut_clients,
             Act.ASK_RECORDER: self._ask_recorder,
             Act.FINISH: self._finish,
         }
@@ -61,23 +71,40 @@ class OrderlyStop:
         self.signals.setblocking(False)
         self._signals_writing.setblocking(False)
         signal.set_wakeup_fd(self._signals_writing.fileno())
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda *_: None)
         watch.add(self.signals.fileno(), self.signalled)
 
     def signalled(self, _: int = 0) -> None:
-        """A signal has come: the stop begins, unless it had."""
-        self.signals.recv(64)
-        floor = self._floor
+        """A signal has come: the stop begins, unless it had.
+
+        After SIGHUP a successor waits for the journal: nobody comes in here any more, and whoever asks for something
+        new waits for that one. SIGTERM is a stop, also after SIGHUP.
+        """
+        signals = set(self.signals.recv(64))
+        floor, now = self._floor, time.monotonic()
+        relieved = signals == {signal.SIGHUP}
         if floor.stopping is None:
-            log.info("asked to stop: no new jobs; %d run, %d wait", floor.board.running, floor.board.waiting)
-            floor.stopping = time.monotonic()
-            self._agenda.put(GRACE, floor.stopping + floor.settings.stop_grace)
-            self._agenda.wake()
+            log.info(
+                "asked to %s: no new jobs; %d run, %d wait",
+                "give way to a successor" if relieved else "stop",
+                floor.board.running,
+                floor.board.waiting,
+            )
+            floor.stopping, floor.relieved = now, relieved
+            self._grace = floor.settings.stop_grace if relieved else min(floor.settings.stop_grace, self._hurry)
+            if relieved:
+                self._watch.remove(self._control.sock.fileno())
+                self._control.close()
+        elif not relieved and floor.relieved:
+            floor.stopping, floor.relieved = now, False
+            self._grace = min(floor.settings.stop_grace, self._hurry)
+        self._agenda.put(GRACE, floor.stopping + self._grace)
+        self._agenda.wake()
 
     def late(self, now: float) -> bool:
         """Whether it was asked for so long ago that nothing is waited for."""
-        return self._floor.stopping is not None and now >= self._floor.stopping + self._floor.settings.stop_grace
+        return self._floor.stopping is not None and now >= self._floor.stopping + self._grace
 
     def further(self, now: float) -> None:
         """Does what the table says, as far as it comes now."""
@@ -93,11 +120,22 @@ class OrderlyStop:
 
     def _abandon(self) -> None:
         self._desk.abandon()
-        why = f"the pool stopped and waited {self._floor.settings.stop_grace:g} s for it"
+        why = f"the pool stopped and waited {self._grace:g} s for it"
         for station in self._floor.stations.values():
             for entry in station.in_flight:
                 entry.late = why
         self._crew.abandon(why)
+
+    def _shut_clients(self) -> None:
+        """What a client sends from now on fails at once, and what it has sent is answered: it knows what was done."""
+        clients = [client for client in self._floor.clients if client.open]
+        for client in clients:
+            with socket.socket(fileno=os.dup(client.channel.fileno())) as end, contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RD)
+        for client in clients:
+            if client.open:
+                self._watch.reactions[client.channel.fileno()](select.EPOLLIN)
+        self._shut(list(self._floor.clients))
 
     def _shut(self, guests: list[Any]) -> None:
         """Closes the channels of guests, after they have been sent what was decided before."""

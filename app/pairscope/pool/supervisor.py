@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import math
 import os
 import resource
 import select
@@ -19,7 +20,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from pairscope.config import Settings
+from pairscope.config import HURRY, Settings
 from pairscope.ipc.channel import Arrival, ChannelBroken, ChannelClosed
 from pairscope.ipc.identity import LARGEST
 from pairscope.ipc.passing import PACKET_MAX, close_all
@@ -96,7 +97,9 @@ class Supervisor:
             kind: getattr(room, kind) for room in rooms for kind in room.hears
         }
         """For each kind: who sent it, what came, and what the tap saw of it, which is nothing of housekeeping."""
-        self.stop = OrderlyStop(floor, lines, agenda, watch, desk, crew, self._settle)
+        self.stop = OrderlyStop(
+            floor, lines, agenda, watch, desk, crew, self._settle, self.control, HURRY if wait_for_lock else math.inf
+        )
         self.memory = Memory()
         self.crowded = False
         """The journal was at its bound after this epoch's last record: whoever would make it grow is to be looked
@@ -378,6 +381,7 @@ class Supervisor:
         self.stop.close()
         self.memory.close()
         self.watch.close()
-        floor.settings.snapshot.unlink(missing_ok=True)
+        if not floor.relieved:  # what it says last is that whoever asks waits for the successor
+            floor.settings.snapshot.unlink(missing_ok=True)
         self.journal.close()
         log.info("supervisor %d has stopped", floor.serials["supervisor"])

@@ -53,6 +53,7 @@ def view(floor: Floor, at: int) -> views.Snapshot:
         epoch=floor.journal.epoch,
         version=__version__,
         state="running" if floor.stopping is None else "stopping",
+        relieved=floor.relieved,
         supervisor=views.SupervisorView(
             floor.serials["supervisor"], os.getpid(), floor.born, views.held(), views.pid_namespace()
         ),

@@ -14,7 +14,7 @@ from pairscope.lamp import box
 from pairscope.sentence import listed, phrase
 from pairscope.stack.check import Scene, check
 from pairscope.stack.step import Finding, Verdict, bad, good, unknown, unused
-from pairscope.store import errors, migrate
+from pairscope.store import errors
 from pairscope.store.engine import connections
 from pairscope.store.errors import Kind
 
@@ -269,6 +269,8 @@ def _login(scene: Scene) -> Iterator[Finding]:
 
 @check("mysql", "mysql-tables", "pairscope migrate --check")
 def _tables(scene: Scene) -> Iterator[Finding]:
+    from pairscope.store import migrate  # Alembic is a fifth of web's start, and needed by nobody else
+
     if scene.away:
         return
     for what, url, line in (

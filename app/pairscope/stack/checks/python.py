@@ -13,7 +13,7 @@ import pairscope
 from pairscope.files import REQUIREMENTS
 from pairscope.lamp import box
 from pairscope.sentence import phrase
-from pairscope.stack import scoreboard, system
+from pairscope.stack import python, scoreboard, system
 from pairscope.stack.check import Scene, check, copied, standing
 from pairscope.stack.step import Finding, Verdict, bad, good
 
@@ -37,6 +37,23 @@ def _python(scene: Scene) -> Iterator[Finding]:
             "/opt/pairscope/venv",
             str(where),
             phrase("This program runs in %(where)s, and the guide installs it in /opt/pairscope/venv.", where=where),
+            Verdict.RECOMMENDED,
+        )
+
+
+@check("python", "python-bytecode", f"ls {python.BYTECODE}")
+def _bytecode(scene: Scene) -> Iterator[Finding]:
+    if scene.box is None:
+        return
+    what, expected = phrase("Bytecode"), phrase("beside the code")
+    if any(name.endswith(".pyc") for name in system.names(Path(python.BYTECODE))):
+        yield good(what, expected, expected)
+    else:
+        yield bad(
+            what,
+            expected,
+            phrase("missing"),
+            phrase("Each process compiles all of the code at its start: deploy/provision.sh compiles it once."),
             Verdict.RECOMMENDED,
         )
 
