@@ -1182,6 +1182,23 @@ def test_a_cell_of_a_table_is_no_formula_and_turns_nothing_around(name: object, 
     assert written == str(cell)
 
 
+@given(
+    strategies.lists(
+        strategies.none() | strategies.integers() | strategies.text()
+        | strategies.text("=+-@,; \t\r\n\"'a0\uff1d", max_size=4),
+        min_size=2, max_size=5,
+    )
+)  # fmt: skip
+def test_a_line_of_a_table_is_the_same_looked_at_whole_and_cell_by_cell(row: list[Any]) -> None:
+    out = io.StringIO(newline="")
+    csv.writer(out).writerow([export._cell(value) if isinstance(value, str) else value for value in row])
+    try:
+        careful = out.getvalue().encode()
+    except UnicodeEncodeError:
+        return
+    assert export._csv([row]) == careful
+
+
 @pytest.mark.parametrize("name", ["messages", "transfers", "jobs", "workers"])
 def test_each_table_can_be_exported_whole(client: FlaskClient, name: str) -> None:
     lines, _last = exported(client, f"/{name}/export.jsonl")

@@ -173,18 +173,28 @@ def _writable(write: Write, value: Any, beside: list[None]) -> Any:
 
 
 def _csv(rows: Sequence[Sequence[Any]]) -> bytes:
-    out = io.StringIO(newline="")
-    csv.writer(out).writerows(
-        [
-            # Nearly all are harmless as they are, and are not worth a call.
-            value
-            if type(value) is not str or (value[:1] in _HARMLESS and value.isascii() and value.isprintable())
-            else _cell(value)
-            for value in row
-        ]
-        for row in rows
+    found = []
+    for row in rows:
+        # Nearly all rows are harmless as they are: to see that of the whole line takes half as long as of each cell.
+        line = ",".join(map(str, row))
+        if None not in row and line.count(",") == len(row) - 1 and _plain(line):
+            found.append(line + "\r\n")
+        else:
+            careful = io.StringIO(newline="")
+            csv.writer(careful).writerow([_cell(value) if isinstance(value, str) else value for value in row])
+            found.append(careful.getvalue())
+    return "".join(found).encode()
+
+
+def _plain(line: str) -> bool:
+    """Whether nothing in a line has to be quoted, written out or kept from being a formula."""
+    return (
+        line.isascii()
+        and line.isprintable()
+        and '"' not in line
+        and line[:1].isalnum()
+        and not (",=" in line or ",+" in line or ",-" in line or ",@" in line or ", " in line)
     )
-    return out.getvalue().encode()
 
 
 _json = msgspec.json.Encoder().encode_lines
@@ -197,7 +207,6 @@ def _jsonl(names: Sequence[str]) -> Write:
 
 FORMULA = frozenset("=+-@")
 """How a formula begins, after NFKC: a spreadsheet takes the full-width forms (U+FF1D and others) for the same."""
-_HARMLESS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
 
 
 def _cell(value: str) -> str:
