@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import tomllib
@@ -41,12 +42,14 @@ def box(directory: Path) -> Installation:
 
 
 @pytest.mark.needs("apache2", "mod_wsgi.so")
-@pytest.mark.parametrize("name", ["box", ODD.replace('"', "")])
+@pytest.mark.parametrize("name", ["box", ODD.replace('"', ""), "behind a proxy"])
 @pytest.mark.process
 def test_apache_accepts_a_boxs_site(tmp_path: Path, name: str) -> None:
     directory = tmp_path / name
     directory.mkdir()
     made = box(directory)
+    if name == "behind a proxy":
+        made = dataclasses.replace(made, address="127.0.0.1", settings={"prefix": "/tools/pairscope"})
     (directory / "site.conf").write_text(fill("apache/site.conf", made))
     (directory / "server.conf").write_text(fill("apache/server.conf", made))
     checked = subprocess.run(
