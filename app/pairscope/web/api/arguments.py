@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask_smorest.fields import Upload
 from marshmallow import INCLUDE, Schema, fields, validate
 
-from pairscope.web.api.fields import about
+from pairscope.web.api.fields import Whole, about
 from pairscope.web.tables import TABLES
 
 SIGNALS = ("TERM", "KILL", "STOP", "CONT")
@@ -78,9 +78,8 @@ class SignalArguments(Schema):
 
 
 class ScaleArguments(Schema):
-    workers = fields.Integer(
+    workers = Whole(
         required=True,
-        strict=True,
         validate=validate.Range(-(2**31), 2**31, error="Expected a whole number that a pool can have."),
         error_messages=dict.fromkeys(("required", "invalid"), "Expected a whole number."),
         **about("How many workers there shall be.", example=4),

@@ -29,6 +29,18 @@ class Time(fields.String):
         return stamp(value)
 
 
+class Whole(fields.Integer):
+    """A whole number as JSON Schema has it: 4.0 is one, 4.5 is none, nor is "4"."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(strict=True, **kwargs)
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        return super()._deserialize(value, *args, **kwargs)
+
+
 class Bytes(fields.String):
     """Bytes in base64."""
 

@@ -125,7 +125,15 @@ def openapi() -> Response:
 
 @blueprint.get("/problems/<string:kind>")
 @open_to_all
-@blueprint.doc(summary="What a problem's type means")
+@blueprint.doc(
+    summary="What a problem's type means",
+    responses={
+        200: {
+            "description": "The kind, its status and its title.",
+            "content": {"application/json": {"schema": {"type": "object"}}},
+        }
+    },
+)
 def problem(kind: str) -> Any:
     """The `type` of every problem leads here."""
     if kind not in KINDS:
