@@ -150,7 +150,10 @@ def gist(data: bytes, length: int = 96) -> str:
     if isinstance(whole, (dict, list)):
         named = whole.items() if isinstance(whole, dict) else enumerate(whole)
         with contextlib.suppress(ValueError):
-            return clip("  ".join([f"{key}={_said(value)}" for key, value in named if value not in _EMPTY]), length)
+            return clip(
+                "  ".join([f"{key}={value if type(value) is str else _said(value)}" for key, value in named if value]),
+                length,
+            )
     root = tree(data)
     if root is None:
         return ""
@@ -172,9 +175,6 @@ def _whole(data: bytes) -> Any:
         return found if msgspec.msgpack.encode(found) == data else None
     except (msgspec.MsgspecError, TypeError, ValueError, RecursionError):
         return None
-
-
-_EMPTY: tuple[Any, ...] = (None, "", 0, b"", False, [], {})
 
 
 def _said(value: Any, depth: int = 1) -> str:

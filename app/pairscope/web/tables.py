@@ -75,11 +75,11 @@ def _plain(*names: str) -> tuple[Field, ...]:
 
 
 def _times(*names: str) -> tuple[Field, ...]:
-    return tuple((name, lambda row, name=name: stamp(getattr(row, name))) for name in names)
+    return tuple((name, lambda row, get=operator.attrgetter(name): stamp(get(row))) for name in names)
 
 
 def _texts(*names: str) -> tuple[Field, ...]:
-    return tuple((name, lambda row, name=name: _text(getattr(row, name))) for name in names)
+    return tuple((name, lambda row, get=operator.attrgetter(name): _text(get(row))) for name in names)
 
 
 _UNEXPORTED = ("epoch", "change", "worker", "detail")
