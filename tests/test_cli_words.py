@@ -82,8 +82,8 @@ def english(text: str) -> list[str]:
 
 
 COMMANDS = (
-    "serve", "lamp", "status", "submit", "tail", "lab", "lab run", "lab show", "lab list", "lab export", "checks",
-    "migrate", "token", "token create", "token list", "token revoke",
+    "serve", "lamp", "status", "submit", "tail", "lab", "lab run", "lab show", "lab list", "lab export", "record",
+    "checks", "migrate", "token", "token create", "token list", "token revoke",
 )  # fmt: skip
 
 
@@ -108,6 +108,10 @@ def test_the_help_of_each_command_is_in_the_readers_language(say: Say, command: 
     (("lab", "run", "nothing-like-it"), 2, "is neither a file nor in the gallery"),
     (("lab", "show", "/etc/passwd"), 2, "is no run"),
     (("token", "revoke"), 2, "Missing argument"),
+    (("record",), 2, "there is no command to record"),
+    (("record", "true"), 2, "is missing: where the recording is written"),
+    (("record", "-o", "x", "--", "no-such-program"), 1, "is no program that can be run"),
+    (("record", "--passages", "/etc/passwd"), 2, "it does not begin as a recording of"),
     (("nothing",), 2, "No such command"),
     (("--nothing",), 2, "No such option"),
     (("serve", "--port", "x"), 2, "expected a number from 0 to 65535"),
@@ -119,6 +123,15 @@ def test_what_goes_wrong_is_told_in_the_readers_language(
     assert (
         wide(said) in shown and [line for line in english(shown) if not re.search("unable to open|JSON is", line)] == []
     )
+
+
+def test_a_recording_is_told_in_the_readers_language(say: Say) -> None:
+    for words, said in (
+        (("record", "-o", "x.rec", "--", "true"), "the last process has ended"),
+        (("record", "--passages", "x.rec"), "No descriptor was passed."),
+    ):
+        shown = say(*words)
+        assert wide(said) in shown and english(shown) == [], words
 
 
 def test_a_wrong_setting_is_told_in_the_readers_language(say: Say) -> None:

@@ -75,9 +75,14 @@ def prove(pid: int, fd: int, own: int) -> tuple[str, str]:
 
     Returns ``("same", "")``, ``("different", reason)`` or ``("unproved", reason)`` with the reason in words.
     """
+    return compare(pid, fd, os.getpid(), own)
+
+
+def compare(pid: int, fd: int, other: int, number: int) -> tuple[str, str]:
+    """The same of descriptor `number` of any process `other`."""
     if _KCMP is None:
         return "unproved", f"the number of kcmp on {platform.machine()} is not known here"
-    answer = _libc.syscall(_KCMP, os.getpid(), pid, _KCMP_FILE, ctypes.c_ulong(own), ctypes.c_ulong(fd))
+    answer = _libc.syscall(_KCMP, other, pid, _KCMP_FILE, ctypes.c_ulong(number), ctypes.c_ulong(fd))
     if answer == 0:
         return "same", ""
     if answer > 0:

@@ -1,0 +1,204 @@
+"""Records a real program, and tells the passages of a recording."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.text import Text
+
+from pairscope.cli.command import INTERRUPTED, USAGE, Failure
+from pairscope.cli.output import console, duration, put_json, say, table
+from pairscope.cli.words import gettext as _
+from pairscope.cli.words import ngettext, told
+from pairscope.sentence import phrase
+
+if TYPE_CHECKING:
+    from pairscope.trace.recorder import Recorded
+    from pairscope.trace.recording import Counts
+
+ENDS: dict[str, str] = {
+    "received": phrase("received"),
+    "peeked": phrase("peeked at"),
+    "in flight": phrase("in flight at the end"),
+    "dropped": phrase("dropped"),
+    "outside": phrase("to a process outside"),
+}
+"""What became of a passed descriptor."""
+PROOFS: dict[str, str] = {
+    "both": phrase("kcmp of both numbers"),
+    "duplicate": phrase("kcmp with a duplicate taken in flight"),
+    "": phrase("none"),
+}
+"""How its receipt is proved."""
+
+
+@click.command(context_settings={"allow_interspersed_args": False})
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+@click.option("-o", "--output", type=click.Path(dir_okay=False), metavar="FILE", help="Write the recording there.")
+@click.option(
+    "--seconds", type=click.FloatRange(0.1, 86400), default=60, show_default=True, help="End after so many seconds."
+)
+@click.option(
+    "--steps", type=click.IntRange(1, 1_000_000), default=20_000, show_default=True, help="End after so many steps."
+)
+@click.option(
+    "--processes", type=click.IntRange(1, 4000), default=64, show_default=True, help="End beyond so many processes."
+)
+@click.option(
+    "--bytes",
+    "kept",
+    type=click.IntRange(0, 4096),
+    default=0,
+    show_default=True,
+    help="Keep so many bytes of what each call carries; without it, sizes alone.",
+)
+@click.option("--no-arguments", is_flag=True, help="Do not keep the arguments of the programs that are started.")
+@click.option(
+    "--passages",
+    "shown",
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Record nothing; tell the descriptors that were passed in this recording.",
+)
+@click.option("--json", "as_json", is_flag=True, help="With --passages: answer in JSON, for programs.")
+def record(
+    command: tuple[str, ...], output: str | None, seconds: float, steps: int, processes: int, kept: int,
+    no_arguments: bool, shown: str | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Run COMMAND and record how it and its processes talk: which system calls, and which descriptors they pass.
+
+    \b
+    pairscope record -o nginx.rec --seconds 10 -- nginx -g 'daemon off;'
+    pairscope record --passages nginx.rec
+
+    COMMAND runs with your own rights, is not confined, and ends with the recording. The exit status is its own.
+    """
+    if shown is not None:
+        if command or output:
+            raise Failure(_("--passages reads a recording; it takes no command and no -o"), USAGE)
+        return _passages(shown, as_json)
+    if not command:
+        raise Failure(_("there is no command to record; expected pairscope record -o FILE -- COMMAND"), USAGE)
+    if output is None:
+        raise Failure(_("-o FILE is missing: where the recording is written"), USAGE)
+    from pairscope.trace.launch import Refused
+    from pairscope.trace.recorder import Bounds, lacks
+    from pairscope.trace.recorder import record as run
+
+    for sentence in lacks():
+        say(f"pairscope: {told(sentence)}")
+    bounds = Bounds(seconds=seconds, steps=steps, processes=processes, kept=kept, arguments=not no_arguments)
+    try:
+        found = run(command, output, bounds, lambda: _begins(command[0]))
+    except Refused as error:
+        raise Failure(told(error.args[0])) from None
+    _summary(found, output)
+    if found.interrupted:
+        sys.exit(INTERRUPTED)
+    if found.status is not None:
+        sys.exit(found.status if found.status >= 0 else 128 - found.status)
+    return None
+
+
+def _begins(command: str) -> None:
+    from pairscope.trace.filter import takes_rights
+
+    say(
+        "pairscope: "
+        + _(
+            "%(command)s runs with your own rights, is not confined, and ends with the recording",
+            command=_safe(command),
+        )
+    )
+    if takes_rights():
+        say("pairscope: " + _("a setuid program (sudo, su, ping) gets no rights of its owner while it is recorded"))
+
+
+def _summary(found: Recorded, output: str) -> None:
+    counts = found.index.counts
+    say(f"pairscope: {told(found.ended)}; " + _took(found))
+    for sentence in found.missing:
+        say(f"pairscope: {told(sentence)}")
+    if found.status is not None and found.status < 0:
+        from pairscope.lab.constants import signal_name
+
+        say("pairscope: " + _("the program was killed by %(signal)s", signal=signal_name(-found.status)))
+    say(f"pairscope: {_counted(counts)}")
+    say("pairscope: " + _("written: %(path)s", path=_safe(output)))
+
+
+def _took(found: Recorded) -> str:
+    return _(
+        "%(steps)s, %(processes)s in %(duration)s",
+        steps=ngettext("%(num)s step", "%(num)s steps", found.steps),
+        processes=ngettext("%(num)s process", "%(num)s processes", len(found.index.processes)),
+        duration=duration(found.index.took_us * 1000),
+    )
+
+
+def _counted(counts: Counts) -> str:
+    words = [
+        _(
+            "descriptors sent %(sent)s, received %(received)s, proved %(proved)s",
+            sent=counts.sent,
+            received=counts.received,
+            proved=counts.proved,
+        )
+    ]
+    for many, text in (
+        (counts.in_flight, phrase("in flight at the end %(count)s", count=counts.in_flight)),
+        (counts.dropped, phrase("dropped %(count)s", count=counts.dropped)),
+        (counts.outside, phrase("to processes outside %(count)s", count=counts.outside)),
+        (counts.peeked, phrase("peeked at %(count)s", count=counts.peeked)),
+        (counts.unmatched, phrase("received from outside %(count)s", count=counts.unmatched)),
+    ):
+        if many:
+            words.append(told(text))
+    return ", ".join(words)
+
+
+def _passages(path: str, as_json: bool) -> None:
+    from pairscope.trace.file import NoRecording, Recording
+    from pairscope.trace.passages import items
+
+    try:
+        with Recording(path) as found:
+            index = found.index
+    except NoRecording as error:
+        raise Failure(_("%(path)s is no recording: %(why)s", path=path, why=told(error.args[0])), USAGE) from None
+    rows = items(index)
+    if as_json:
+        return put_json({"items": rows})
+    if not rows:
+        console().print(Text(_("No descriptor was passed.")))
+        return None
+    listed = table(
+        _("step"), _("from"), _("number"), _("step"), _("to"), _("number"), _("what"), _("proof"), right=(0, 2, 3, 5)
+    )
+    for row in rows:
+        listed.add_row(*map(Text, _row(row)))
+    console().print(listed)
+    console().print(Text(_counted(index.counts)), soft_wrap=True)
+    return None
+
+
+def _row(row: dict[str, Any]) -> list[str]:
+    sender, receiver = row["from"], row["to"]
+    came = receiver["process"] is not None
+    return [
+        str(sender["step"]),
+        _safe(sender["process"]),
+        str(sender["number"]),
+        "" if receiver["step"] is None else str(receiver["step"]),
+        _safe(receiver["process"]) if came else _(ENDS[row["end"]]),
+        str(receiver["number"]) if came else "",
+        _safe(row["object"]),
+        _(PROOFS[row["proof"]]) if came else "",
+    ]
+
+
+def _safe(text: str) -> str:
+    """What others wrote, without what a terminal would obey."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape", "replace").decode() for one in text)

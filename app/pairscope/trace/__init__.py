@@ -1,0 +1,20 @@
+"""The recorder of real programs: what it sees, what it cannot, and what it changes stand in docs/recorder.md.
+
+=============  ============================================================================================
+``ptrace``     the calls of ptrace(2) that are made here, and what a stop tells
+``followed``   which calls stop a program, and where each is made
+``filter``     the seccomp filter of them
+``launch``     the program, from fork to exec
+``tasks``      tasks, their processes, and the tables of descriptors that they share
+``turnstile``  lets one task at a time into a call; takes the stops in
+``births``     who comes, by fork and clone; who becomes another by exec; who ends
+``telling``    a call as a step: what it was given and gave, and what it changed
+``sockets``    who is whose other end, and what waits there
+``flights``    descriptors that are in flight, and the proof of their receipt
+``recording``  the schema of what is kept
+``file``       a recording as a file, written while it is made and read with distrust
+``passages``   the passages of a recording, in words
+=============  ============================================================================================
+
+It imports neither web nor pool, and shares the table of calls and the probes with the lab.
+"""

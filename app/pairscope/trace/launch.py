@@ -1,0 +1,109 @@
+"""The program, from fork to exec: traced and with its filter before its own first instruction."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import struct
+from collections.abc import Sequence
+
+from pairscope.sentence import phrase
+from pairscope.trace import filter as stops
+from pairscope.trace import ptrace
+from pairscope.trace.followed import NAMES
+
+_WORD = struct.Struct("=ii")
+_FILTER, _EXEC = 1, 2
+IGNORED = (signal.SIGPIPE, signal.SIGXFSZ)
+"""Signals that Python ignores, and a program must not inherit so."""
+
+
+class Refused(Exception):
+    """Nothing can be recorded here. Its argument is a sentence."""
+
+
+class Launch:
+    """A program that waits to be let go. It is a child of this process, traced, and not yet itself."""
+
+    def __init__(self, command: Sequence[str], unblock: frozenset[signal.Signals]) -> None:
+        """Raises Refused. `unblock`: signals that this process blocks, and the program must not."""
+        path = shutil.which(command[0])
+        if path is None:
+            raise Refused(phrase("%(command)s is no program that can be run", command=command[0]))
+        self.command = list(command)
+        go, self._go = os.pipe()
+        self._told, tell = os.pipe()
+        self.pid = os.fork()
+        if not self.pid:
+            self._child(path, go, tell, unblock)
+        os.close(go)
+        os.close(tell)
+        try:
+            ptrace.seize(self.pid)
+        except (OSError, ptrace.Gone) as error:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+            self.close()
+            why = error.strerror if isinstance(error, OSError) and error.strerror else ""
+            raise Refused(_not_traced(why)) from None
+
+    def go(self) -> None:
+        """Lets it become the program."""
+        with contextlib.suppress(OSError):
+            os.write(self._go, b"x")
+
+    def failed(self) -> str:
+        """Why it did not become the program, of one that has ended before; a sentence."""
+        with contextlib.suppress(OSError):
+            word = os.read(self._told, _WORD.size)
+            if len(word) == _WORD.size:
+                where, code = _WORD.unpack(word)
+                if where == _FILTER:
+                    return phrase(
+                        "the kernel takes no seccomp filter (%(why)s), so nothing can be recorded",
+                        why=os.strerror(code),
+                    )
+                return phrase("%(command)s cannot be run: %(why)s", command=self.command[0], why=os.strerror(code))
+        return phrase("%(command)s was ended before it began", command=self.command[0])
+
+    def close(self) -> None:
+        """Gives back what it took to start the program."""
+        for fd in (self._go, self._told):
+            with contextlib.suppress(OSError):
+                os.close(fd)
+
+    def _child(self, path: str, go: int, tell: int, unblock: frozenset[signal.Signals]) -> None:
+        where = _FILTER
+        try:
+            os.close(self._go)
+            if not os.read(go, 1):
+                os._exit(127)  # who should have traced it is gone
+            for number in IGNORED:
+                signal.signal(number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, unblock)
+            stops.install(stops.program(NAMES))
+            where = _EXEC
+            os.execv(path, self.command)  # noqa: S606  # what the person asked for, without a shell
+        except OSError as error:
+            os.write(tell, _WORD.pack(where, error.errno or 0))
+        finally:
+            os._exit(127)
+
+
+def _not_traced(why: str) -> str:
+    scope = ""
+    with contextlib.suppress(OSError), open("/proc/sys/kernel/yama/ptrace_scope") as file:
+        scope = file.read().strip()
+    if scope in ("2", "3"):
+        return phrase(
+            "the kernel lets nobody trace here (%(why)s): kernel.yama.ptrace_scope is %(scope)s; expected 0 or 1, or "
+            "for 2 to be root",
+            why=why,
+            scope=scope,
+        )
+    return phrase(
+        "the kernel does not let this process trace another (%(why)s); in a container, ptrace must be allowed",
+        why=why,
+    )

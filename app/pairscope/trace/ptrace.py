@@ -1,0 +1,115 @@
+"""The calls of ptrace(2) that are made here, and what a stop tells. process_vm_readv(2) beside it."""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import errno
+import os
+import platform
+import struct
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.ptrace.restype = ctypes.c_long
+_libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+_libc.process_vm_readv.restype = ctypes.c_ssize_t
+_libc.process_vm_readv.argtypes = [
+    ctypes.c_int, ctypes.c_void_p, ctypes.c_ulong, ctypes.c_void_p, ctypes.c_ulong, ctypes.c_ulong,
+]  # fmt: skip
+
+CONT, SYSCALL, LISTEN = 7, 24, 0x4208
+_GETEVENTMSG, _GETREGSET, _SETREGSET, _SEIZE, _GET_SYSCALL_INFO = 0x4201, 0x4204, 0x4205, 0x4206, 0x420E
+FORK, VFORK, CLONE, EXEC, EXIT, SECCOMP, STOP = 1, 2, 3, 4, 6, 7, 128
+"""PTRACE_EVENT_..., linux/ptrace.h."""
+_OPTIONS = 1 | 1 << FORK | 1 << VFORK | 1 << CLONE | 1 << EXEC | 1 << EXIT | 1 << SECCOMP | 1 << 20
+"""TRACESYSGOOD, the events above, EXITKILL."""
+SYSCALL_STOP = 5 | 0x80
+"""SIGTRAP with the bit of TRACESYSGOOD."""
+_NT_PRSTATUS = 1
+_FIRST_ARGUMENT = {"x86_64": 14, "aarch64": 0}[platform.machine() if platform.machine() == "x86_64" else "aarch64"]
+"""Which word of the general registers holds a call's first argument: sys/user.h."""
+_INFO = struct.Struct("=BxxxI16x")
+"""The head of struct ptrace_syscall_info: op, arch."""
+_MESSAGE = ctypes.c_ulong()
+_ROOM = ctypes.create_string_buffer(88)
+
+
+class Gone(Exception):
+    """There is no such task any more, or it does not stand still."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Entry:
+    """A call at its entry."""
+
+    arch: int
+    """AUDIT_ARCH_..., linux/audit.h."""
+    number: int
+    words: tuple[int, ...]
+
+
+def _ptrace(request: int, tid: int, address: int | None = 0, data: int | None = 0) -> int:
+    answer = int(_libc.ptrace(request, tid, address, data))
+    if answer < 0:
+        code = ctypes.get_errno()
+        if code == errno.ESRCH:
+            raise Gone
+        raise OSError(code, os.strerror(code))
+    return answer
+
+
+def seize(tid: int) -> None:
+    """Raises OSError: the kernel does not let this process trace that one."""
+    _ptrace(_SEIZE, tid, 0, _OPTIONS)
+
+
+def resume(tid: int, how: int = CONT, signal: int = 0) -> None:
+    """Lets a task go on. Raises Gone."""
+    _ptrace(how, tid, 0, signal)
+
+
+def message(tid: int) -> int:
+    """What an event tells. Raises Gone."""
+    _ptrace(_GETEVENTMSG, tid, 0, ctypes.addressof(_MESSAGE))
+    return _MESSAGE.value
+
+
+def entry(tid: int) -> Entry:
+    """Of a task that stands at the entry of a call. Raises Gone."""
+    _ptrace(_GET_SYSCALL_INFO, tid, len(_ROOM), ctypes.addressof(_ROOM))
+    _, arch = _INFO.unpack_from(_ROOM)
+    number, *words = struct.unpack_from("=7Q", _ROOM, 24)
+    return Entry(arch, number, tuple(words))
+
+
+def value(tid: int) -> int:
+    """What the call returns, of a task that stands at its exit. Raises Gone."""
+    _ptrace(_GET_SYSCALL_INFO, tid, len(_ROOM), ctypes.addressof(_ROOM))
+    return int(struct.unpack_from("=q", _ROOM, 24)[0])
+
+
+def set_first_argument(tid: int, value: int) -> None:
+    """Of a task at the entry of a call. Raises Gone."""
+    registers = ctypes.create_string_buffer(1024)
+    vector = struct.pack("=QQ", ctypes.addressof(registers), len(registers))
+    room = ctypes.create_string_buffer(vector, len(vector))
+    _ptrace(_GETREGSET, tid, _NT_PRSTATUS, ctypes.addressof(room))
+    struct.pack_into("=Q", registers, 8 * _FIRST_ARGUMENT, value)
+    _ptrace(_SETREGSET, tid, _NT_PRSTATUS, ctypes.addressof(room))
+
+
+def read(tid: int, address: int, length: int) -> bytes:
+    """Memory of another process. Raises OSError where not all of it can be read."""
+    if length <= 0:
+        return b""
+    if not 0 <= address < 1 << 64:
+        raise OSError(errno.EFAULT, os.strerror(errno.EFAULT))
+    into = ctypes.create_string_buffer(length)
+    vectors = struct.pack("=QQQQ", ctypes.addressof(into), length, address, length)
+    room = ctypes.create_string_buffer(vectors, len(vectors))
+    at = ctypes.addressof(room)
+    came = _libc.process_vm_readv(tid, at, 1, at + 16, 1, 0)
+    if came != length:
+        code = ctypes.get_errno() if came < 0 else errno.EFAULT
+        raise OSError(code, os.strerror(code))
+    return into.raw

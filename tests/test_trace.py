@@ -1,0 +1,422 @@
+"""The recorder of real programs: docs/recorder.md. The programs are those of tests/programs/recorded/, in C, and ones
+that stand here."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pairscope.trace.file import MAGIC, NoRecording, Recording
+from tests import leaks
+from tests.eventually import eventually
+
+PROGRAMS = Path(__file__).parent / "programs/recorded"
+APP = Path(__file__).parent.parent / "app"
+USERS = ["root", "ordinary"] if os.geteuid() == 0 else ["ordinary"]
+AS_NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"]
+
+process = pytest.mark.process
+compiled = pytest.mark.needs("gcc", "setpriv")
+
+
+@pytest.fixture(scope="module")
+def programs() -> Iterator[Path]:
+    """A directory with the programs, which every user may read and write."""
+    made = Path(tempfile.mkdtemp(prefix="recorded-"))
+    made.chmod(0o777)
+    for source in PROGRAMS.glob("*.c"):
+        subprocess.run(["gcc", "-Wall", "-Wno-unused-result", "-pthread", "-o", made / source.stem, source], check=True)
+    yield made
+    shutil.rmtree(made)
+
+
+class Run:
+    """A program that was recorded."""
+
+    def __init__(self, done: subprocess.CompletedProcess[str], path: Path) -> None:
+        self.out, self.err, self.status = done.stdout, done.stderr, done.returncode
+        self.path = path
+
+    def passages(self) -> list[dict[str, Any]]:
+        shown = pairscope("--passages", str(self.path), "--json")
+        assert shown.returncode == 0, shown.stderr
+        items: list[dict[str, Any]] = json.loads(shown.stdout)["items"]
+        return items
+
+    def steps(self) -> list[Any]:
+        with Recording(str(self.path)) as recording:
+            return list(recording.all())
+
+    @property
+    def index(self) -> Any:
+        with Recording(str(self.path)) as recording:
+            return recording.index
+
+
+def pairscope(*words: str, before: tuple[str, ...] = (), **more: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*before, sys.executable, "-m", "pairscope", "record", *words],
+        capture_output=True, text=True, timeout=100, env={**os.environ, "PYTHONPATH": str(APP)}, **more,
+    )  # fmt: skip
+
+
+def recorded(programs: Path, *command: str, user: str = "root", options: tuple[str, ...] = ()) -> Run:
+    path = programs / "of.rec"
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()
+    before = tuple(AS_NOBODY) if user == "ordinary" and os.geteuid() == 0 else ()
+    done = pairscope("-o", str(path), *options, "--", *command, before=before, cwd=programs)
+    return Run(done, path)
+
+
+def bare(*command: str) -> tuple[str, int]:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    return done.stdout, done.returncode
+
+
+@process
+@compiled
+@pytest.mark.parametrize("user", USERS)
+@pytest.mark.parametrize("program", ["passing", "dropping", "turning"])
+def test_a_program_does_the_same_when_it_is_recorded(programs: Path, program: str, user: str) -> None:
+    run = recorded(programs, str(programs / program), user=user)
+    assert (run.out, run.status) == bare(str(programs / program)), run.err
+    assert "the last process has ended" in run.err
+
+
+@process
+@compiled
+@pytest.mark.long
+@pytest.mark.parametrize("user", USERS)
+@pytest.mark.parametrize("program", ["passing", "dropping", "turning"])
+def test_it_does_so_twenty_times(programs: Path, program: str, user: str) -> None:
+    expected = bare(str(programs / program))
+    for _ in range(20):
+        run = recorded(programs, str(programs / program), user=user)
+        assert (run.out, run.status) == expected, run.err
+
+
+@process
+@compiled
+@pytest.mark.parametrize("user", USERS)
+def test_every_passage_is_told_with_both_numbers_and_a_proof(programs: Path, user: str) -> None:
+    run = recorded(programs, str(programs / "passing"), user=user)
+    told = [(one["object"].split(" ")[0].removeprefix("/memfd:"), one["end"], one["proof"]) for one in run.passages()]
+    sockets = [one for one in told if one[0].startswith("socket:")]
+    assert sorted(one for one in told if one not in sockets) == [
+        ("bequest", "received", "duplicate"), ("closed", "received", "duplicate"), ("early", "received", "duplicate"),
+        ("kept", "received", "both"), ("nested", "received", "duplicate"), ("peeked", "peeked", "duplicate"),
+        ("peeked", "received", "duplicate"),
+    ]  # fmt: skip
+    assert [one[1:] for one in sockets] == [("received", "duplicate")]
+    counts = run.index.counts
+    assert (counts.sent, counts.received, counts.proved, counts.peeked) == (7, 7, 7, 1)
+    kept = next(one for one in run.passages() if "kept" in one["object"])
+    assert kept["from"]["process"] == "passing" and kept["to"]["process"] == "passing#2"
+    assert kept["from"]["step"] < kept["to"]["step"]
+    steps = run.steps()
+    sent, received = steps[kept["from"]["step"] - 1], steps[kept["to"]["step"] - 1]
+    assert sent.call == "sendmsg" and sent.given["control"][0]["fds"] == [kept["from"]["number"]]
+    assert received.call == "recvmsg" and received.gave["received"]["control"][0]["fds"] == [kept["to"]["number"]]
+
+
+@process
+@compiled
+@pytest.mark.parametrize("user", USERS)
+def test_what_nobody_gets_is_dropped_and_its_end_arrives(programs: Path, user: str) -> None:
+    run = recorded(programs, str(programs / "dropping"), user=user)
+    assert run.out.count(": end\n") == 5 and "no end" not in run.out
+    counts = run.index.counts
+    assert counts.sent == counts.dropped == 8 and not counts.received
+
+
+@process
+@compiled
+@pytest.mark.parametrize("user", USERS)
+def test_a_thread_with_its_own_table_and_one_whose_first_has_ended_pass_with_proof(programs: Path, user: str) -> None:
+    run = recorded(programs, str(programs / "turning"), user=user)
+    told = {one["object"]: (one["end"], bool(one["proof"])) for one in run.passages()}
+    assert told == {"/memfd:own (deleted)": ("received", True), "/memfd:survivor (deleted)": ("received", True)}
+
+
+COUNTED = (
+    "socketpair", "socket", "bind", "listen", "connect", "accept", "sendmsg", "recvmsg", "memfd_create", "pipe2",
+    "clone", "wait4",
+)  # fmt: skip
+
+
+@process
+@compiled
+@pytest.mark.needs("strace")
+@pytest.mark.parametrize("program", ["passing", "dropping"])
+def test_it_counts_the_calls_that_strace_counts(programs: Path, program: str) -> None:
+    run = recorded(programs, str(programs / program))
+    traced = programs / "strace.out"
+    subprocess.run(
+        ["strace", "-f", "-o", traced, "-e", f"trace={','.join(COUNTED)}", programs / program],
+        stdout=subprocess.DEVNULL, check=True, timeout=60,
+    )  # fmt: skip
+    lines = re.findall(r"^\d+ +(\w+)\(", traced.read_text(), re.MULTILINE)
+    counted = collections.Counter[str]()
+    for step in run.steps():
+        if step.call in COUNTED and not step.of:
+            counted[step.call] += step.count
+    assert counted == collections.Counter(lines)
+
+
+PASSES = """
+import multiprocessing as mp, os, socket
+from multiprocessing import reduction
+
+def child(conn):
+    with socket.socket(fileno=reduction.recv_handle(conn)) as listener:
+        conn.send(listener.getsockname()[1])
+        listener.accept()[0].sendall(b"served by the child")
+    given = conn.recv()
+    given.send("by the passed connection")
+    given.close()
+
+if __name__ == "__main__":
+    mp.set_start_method("spawn")
+    ours, theirs = mp.Pipe()
+    other = mp.Process(target=child, args=(theirs,))
+    other.start()
+    theirs.close()
+    listener = socket.create_server(("127.0.0.1", 0))
+    reduction.send_handle(ours, listener.fileno(), other.pid)
+    port = ours.recv()
+    listener.close()
+    print(socket.create_connection(("127.0.0.1", port)).recv(100))
+    mine, passed = mp.Pipe()
+    ours.send(passed)
+    print(mine.recv())
+    other.join()
+    print("exit", other.exitcode)
+"""
+
+
+@process
+def test_both_passages_of_multiprocessing_are_proved(programs: Path) -> None:
+    program = programs / "passes.py"
+    program.write_text(PASSES)
+    run = recorded(programs, sys.executable, str(program))
+    assert (run.out, run.status) == bare(sys.executable, str(program)), run.err
+    assert [(one["end"], bool(one["proof"])) for one in run.passages()] == [("received", True)] * 2
+    assert all(one["object"].startswith("socket:[") for one in run.passages())
+
+
+# ---- how it ends
+
+
+@process
+@pytest.mark.parametrize(("words", "status", "said"), [
+    (("sh", "-c", "exit 7"), 7, "the last process has ended"),
+    (("sh", "-c", "kill -9 $$"), 137, "the program was killed by SIGKILL"),
+    (("--seconds", "0.5", "--", "sleep", "100"), 0, "the bound of 0.5 seconds is reached"),
+    (("--seconds", "0.5", "--", "sh", "-c", "trap '' TERM; kill -STOP $$"), 0, "the bound of 0.5 seconds is reached"),
+    (("--steps", "50", "--", sys.executable, "-c", "import os\nwhile True: os.pipe(), os.closerange(3, 9)"), 0,
+     "the bound of 50 steps is reached"),
+    (("--processes", "9", "--", sys.executable, "-c", "import os\nwhile True: os.fork()"), 0,
+     "the bound of 9 processes is reached"),
+    (("no-such-program",), 1, "no-such-program is no program that can be run"),
+])  # fmt: skip
+def test_it_says_how_it_ended(programs: Path, words: tuple[str, ...], status: int, said: str) -> None:
+    at = words.index("--") if "--" in words else 0
+    command = words[at + 1 :] if at else words
+    run = recorded(programs, *command, options=words[:at])
+    assert (run.status, said in run.err) == (status, True), run.err
+    assert run.status == 1 or "descriptors sent 0, received 0, proved 0" in run.err
+
+
+def living(pids: list[int]) -> list[int]:
+    return [pid for pid in pids if leaks.runs(pid)]
+
+
+def tracees(pid: int) -> list[int]:
+    found = []
+    for status in Path("/proc").glob("[0-9]*/status"):
+        with contextlib.suppress(OSError):
+            if f"\nTracerPid:\t{pid}\n" in status.read_text():
+                found.append(int(status.parent.name))
+    return found
+
+
+@contextlib.contextmanager
+def recording(programs: Path) -> Iterator[tuple[subprocess.Popen[bytes], list[int]]]:
+    """A recorder at work, and what it traces."""
+    words = ["-o", str(programs / "of.rec"), "--", "sh", "-c", "sleep 1000 & sleep 1000 & setsid sleep 1000 & wait"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "pairscope", "record", *words],
+        env={**os.environ, "PYTHONPATH": str(APP)}, stderr=subprocess.PIPE,
+    ) as recorder:  # fmt: skip
+        try:
+            yield recorder, eventually(lambda: len(found := tracees(recorder.pid)) == 4 and found, "four are traced")
+        finally:
+            recorder.kill()
+
+
+@process
+def test_nobody_survives_a_recorder_that_is_killed(programs: Path) -> None:
+    with recording(programs) as (recorder, traced):
+        recorder.kill()
+        eventually(lambda: not living(traced), "nobody is alive", timeout=1)
+        recorder.wait()
+    shown = pairscope("--passages", str(programs / "of.rec"))
+    assert shown.returncode == 2 and "it has no end" in shown.stderr
+
+
+@process
+def test_ctrl_c_ends_it_with_a_whole_recording(programs: Path) -> None:
+    with recording(programs) as (recorder, traced):
+        recorder.send_signal(signal.SIGINT)
+        assert recorder.wait(20) == 130 and recorder.stderr and b"it was asked to end" in recorder.stderr.read()
+        assert not living(traced)
+    with Recording(str(programs / "of.rec")) as found:
+        assert len(found.index.processes) == 4
+
+
+REFUSING = """
+import errno, os, sys, pyseccomp
+refused = pyseccomp.SyscallFilter(pyseccomp.ALLOW)
+for name in sys.argv[1].split(","):
+    refused.add_rule(pyseccomp.ERRNO(errno.EPERM), name)
+refused.load()
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+def confined(programs: Path, refused: str, *command: str) -> Run:
+    """A recorder to which these calls are refused."""
+    path = programs / "of.rec"
+    done = pairscope("-o", str(path), "--", *command, before=(sys.executable, "-c", REFUSING, refused))
+    return Run(done, path)
+
+
+@process
+@compiled
+def test_where_the_kernel_lets_nobody_trace_it_says_so(programs: Path) -> None:
+    run = confined(programs, "ptrace", str(programs / "passing"))
+    assert run.status == 1 and "the kernel does not let this process trace another (Operation not permitted)" in run.err
+    assert not run.out
+
+
+@process
+@compiled
+def test_without_kcmp_passages_are_told_and_their_proof_is_not(programs: Path) -> None:
+    run = confined(programs, "kcmp", str(programs / "passing"))
+    assert run.out == bare(str(programs / "passing"))[0]
+    assert "no passage can be proved by kcmp here" in run.err
+    counts = run.index.counts
+    assert (counts.sent, counts.received, counts.proved) == (7, 7, 0)
+    assert "not every passage could be proved" in run.err
+
+
+@process
+@compiled
+def test_without_duplicates_what_the_sender_still_holds_is_proved(programs: Path) -> None:
+    run = confined(programs, "pidfd_getfd", str(programs / "passing"))
+    assert run.out == bare(str(programs / "passing"))[0]
+    assert "no duplicate can be taken of what is in flight" in run.err
+    proofs = {one["object"]: one["proof"] for one in run.passages() if "kept" in one["object"]}
+    assert proofs == {"/memfd:kept (deleted)": "both"}
+
+
+# ---- what it keeps
+
+
+def unpacked(path: Path) -> bytes:
+    """Every byte that a recording holds."""
+    with Recording(str(path)) as found:
+        data = path.read_bytes()
+        blocks = found.index.blocks
+        at, size, _, _ = struct.unpack("<QQI8s", data[-28:])
+        places = [(block.position, block.size) for block in blocks] + [(at, size)]
+        return b"".join(zlib.decompress(data[start : start + length]) for start, length in places)
+
+
+@process
+def test_no_byte_of_payload_is_kept_unless_one_asks_for_it(programs: Path) -> None:
+    program = "import os, socket\na, b = socket.socketpair()\na.send(bytes([81]) * 7)\nos.write(1, b.recv(99))"
+    command = (sys.executable, "-c", program)
+    for asked, kept in (0, b""), (3, b"QQQ"):
+        run = recorded(programs, *command, options=("--bytes", str(asked), "--no-arguments"))
+        held = unpacked(run.path)
+        assert run.out == "Q" * 7 and re.findall(b"Q+", held).count(kept) == (3 if kept else 0), asked
+        assert b"socketpair()" not in held and b"PATH=" not in held
+        assert os.stat(run.path).st_mode & 0o777 == 0o600
+
+
+@process
+@compiled
+def test_a_step_is_found_without_those_before_it_and_the_state_is_that_of_the_program(programs: Path) -> None:
+    run = recorded(programs, str(programs / "turning"))
+    with Recording(str(run.path)) as found:
+        assert found.steps > 64
+        steps = list(found.all())
+        assert [found.step(number) for number in (1, 64, 65, found.steps)] == [
+            steps[number - 1] for number in (1, 64, 65, found.steps)
+        ]
+        assert not found.state(found.steps).tables, "at the end nobody holds anything"
+        held = found.state(2)
+        assert {link.split(":")[0] for link in held.tables[1].values()} >= {"socket"}
+
+
+@process
+@compiled
+def test_a_damaged_recording_is_told_in_a_sentence(programs: Path) -> None:
+    run = recorded(programs, str(programs / "passing"))
+    whole = run.path.read_bytes()
+    chance = random.Random(17)
+    path = programs / "damaged.rec"
+    refused = 0
+    for place in range(200):
+        data = bytearray(whole)
+        if place % 2:
+            del data[chance.randrange(len(data)) :]
+        else:
+            for _ in range(1 + place % 5):
+                data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+        path.write_bytes(data)
+        try:
+            with Recording(str(path)) as found:
+                list(found.all())
+                found.state(found.steps)
+        except NoRecording as error:
+            refused += 1
+            assert "\n" not in str(error) and len(str(error)) < 400
+    assert refused > 150
+
+
+def sealed(index: bytes) -> bytes:
+    """A recording with this index."""
+    packed = zlib.compress(index)
+    return MAGIC + packed + struct.pack("<QQI8s", len(MAGIC), len(packed), zlib.crc32(packed), MAGIC)
+
+
+@pytest.mark.parametrize(("index", "said"), [
+    (bytes(64 << 20), "would unpack to more than"),
+    (b"\xdd\xff\xff\xff\xff", "not as the format has it"),
+    (b"\x91" * 100_000, "not as the format has it"),
+    (b"\x80", "not as the format has it"),
+])  # fmt: skip
+def test_a_hostile_index_is_told_in_a_sentence(tmp_path: Path, index: bytes, said: str) -> None:
+    path = tmp_path / "hostile.rec"
+    path.write_bytes(sealed(index))
+    with pytest.raises(NoRecording, match=said):
+        Recording(str(path))
