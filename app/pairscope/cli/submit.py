@@ -18,6 +18,7 @@ from pairscope.cli.words import told
 from pairscope.client.client import Client
 from pairscope.config import Settings
 from pairscope.ipc import memfd
+from pairscope.ipc.mounts import Mounts, origin
 from pairscope.ipc.payloads import Answer
 
 BLOCK = 1 << 20
@@ -115,7 +116,8 @@ def _parameter(text: str) -> tuple[str, str]:
 
 
 def _open(path: str, settings: Settings) -> tuple[int, str, int]:
-    """An open descriptor, its name and its size. What is no regular file is read into a sealed memfd first."""
+    """An open descriptor, its name and its size. What is no regular file of this machine is first read into a sealed
+    memfd."""
     if path == "-":
         return _copy(sys.stdin.buffer, "stdin", settings)
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -123,7 +125,7 @@ def _open(path: str, settings: Settings) -> tuple[int, str, int]:
         found = os.fstat(fd)
         if stat.S_ISDIR(found.st_mode):
             raise Failure(_("%(path)s is a directory; expected a file", path=path))
-        if not stat.S_ISREG(found.st_mode):
+        if not stat.S_ISREG(found.st_mode) or not _local(fd):
             with os.fdopen(os.dup(fd), "rb") as source:
                 copied = _copy(source, os.path.basename(path), settings)
             os.close(fd)
@@ -134,6 +136,15 @@ def _open(path: str, settings: Settings) -> tuple[int, str, int]:
     except Failure:
         os.close(fd)
         raise
+
+
+def _local(fd: int) -> bool:
+    """Whether the pool takes the file as it is: that of a FUSE or a file server it would refuse."""
+    mounts = Mounts()
+    try:
+        return mounts.local(origin(fd))
+    finally:
+        mounts.close()
 
 
 def _copy(source: BinaryIO, name: str, settings: Settings) -> tuple[int, str, int]:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Literal, overload
 
-from pairscope.client.attach import TIMEOUT, connect
+from pairscope.client.attach import STALE_AFTER, TIMEOUT, connect, replaced
 from pairscope.client.away import Away, PoolAway, PoolRefused, late
 from pairscope.config import Settings
 from pairscope.ipc.channel import TOGETHER, Arrival, Channel, ChannelBroken, ChannelClosed, Outgoing
@@ -349,7 +349,10 @@ class Client:
 
     def _wait(self, line: _Line, timeout: float, spin: Spin | None = None) -> list[Arrival]:
         try:
-            found = line.channel.wait(timeout, spin)
+            while not (found := line.channel.wait(min(timeout, STALE_AFTER), spin)) and timeout > STALE_AFTER:
+                timeout -= STALE_AFTER
+                if replaced(self._settings, line.channel.door):
+                    raise ChannelClosed
             if len(line.channel.receipts) >= REPORT_AFTER or any(arrival.size > REPORT_SIZE for arrival in found):
                 with contextlib.suppress(ChannelClosed, TimeoutError, OSError):  # later, then
                     line.channel.post("receipt", timeout=0)

@@ -75,6 +75,8 @@ class Channel:
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
         self._accepted = {code: entry for code, entry in _KINDS.items() if hears in entry[0].sender.split()}
+        self.dispose: Callable[[list[int]], object] = close_all
+        """What becomes of descriptors that came with something that the vocabulary does not allow."""
         self.held: list[Arrival | ChannelBroken] = []
         """What is left of a packet that was read: messages, and the fault of the one behind them. The socket need not
         be readable for it."""
@@ -85,6 +87,8 @@ class Channel:
         """Messages of housekeeping kinds, by name, both ways."""
         self.sent_bytes = 0
         """Bytes of payload that were sent in messages; long ones travel beside theirs."""
+        self.door = 0
+        """The inode of the control socket by which this process came; 0: it did not."""
         self.spare = -1
         """An empty memfd, lent by the supervisor, for a long reply of a process that may make none."""
 
@@ -255,7 +259,7 @@ class Channel:
         if self.held:
             return self._take_held()
         try:
-            packet = receive(self.sock, self._buffer)
+            packet = receive(self.sock, self._buffer, self.dispose)
         except PassingError as error:
             raise ChannelBroken(str(error)) from None
         now = monotonic_ns()
@@ -275,10 +279,10 @@ class Channel:
             for message in messages:
                 hold(arrival(_envelope(message), [], now, flags, len(memoryview(message))))
         except _UNDECODABLE as error:
-            close_all(fds)
+            self.dispose(fds)
             self.held.append(ChannelBroken(f"what came does not fit the vocabulary: {error}"))
         except ChannelBroken as error:
-            close_all(fds)
+            self.dispose(fds)
             self.held.append(error)
         return self._take_held()
 

@@ -13,6 +13,8 @@ import platform
 import stat
 from typing import NamedTuple
 
+from pairscope.ipc.mounts import Mounts, origin
+
 _KCMP = {"x86_64": 312, "aarch64": 272}.get(platform.machine())
 _KCMP_FILE = 0
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -45,8 +47,16 @@ class Object(NamedTuple):
     """What /proc/self/fd shows; a byte that is not UTF-8 as ``\\xNN``, empty where the path is too long to be shown."""
 
 
-def look(fd: int) -> Object:
-    """Describes the object behind `fd`. Raises OSError EBADF if there is none."""
+def look(fd: int, mounts: Mounts | None = None) -> Object:
+    """Describes the object behind `fd`. Raises OSError EBADF if there is none.
+
+    With `mounts`, a file whose file system may make its holder wait is a ``foreign file``: nothing is asked of it.
+    """
+    if mounts is not None and not mounts.local(found := origin(fd)):
+        link = os.readlink(b"/proc/self/fd/%d" % fd).decode("utf-8", "backslashreplace")
+        flags = fcntl.fcntl(fd, fcntl.F_GETFL)
+        access = "none" if flags & os.O_PATH else ACCESS.get(flags & os.O_ACCMODE, "none")
+        return Object("foreign file", found.device, found.inode, access, flags, -1, 0, link)
     try:
         status = os.fstat(fd)
     except OSError as error:

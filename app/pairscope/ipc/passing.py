@@ -10,7 +10,7 @@ import array
 import os
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 MOST_FDS = 253
 """SCM_MAX_FD in include/net/scm.h: one more is EINVAL."""
@@ -61,13 +61,15 @@ def send(sock: socket.socket, data: bytes, fds: Sequence[int] = ()) -> None:
         sock.send(data, _NOSIGNAL)
 
 
-def receive(sock: socket.socket, buffer: memoryview | None = None) -> Packet | None:
+def receive(
+    sock: socket.socket, buffer: memoryview | None = None, dispose: Callable[[list[int]], object] | None = None
+) -> Packet | None:
     """One packet with all its descriptors, close-on-exec; None at end-of-file. Receives into `buffer`, if it is lent
     one.
 
     A SOCK_SEQPACKET socket reports ECONNRESET *before* what is already queued when its peer died with something
     unread, so this reads on: the only end is end-of-file. Raises BlockingIOError where nothing is there, PassingError
-    when the packet or its control message was truncated (every descriptor that came is closed first).
+    when the packet or its control message was truncated (every descriptor that came is first closed, or disposed of).
     """
     if buffer is None:
         buffer = memoryview(bytearray(PACKET_MAX))
@@ -85,7 +87,7 @@ def receive(sock: socket.socket, buffer: memoryview | None = None) -> Packet | N
         else:
             fds = _numbers(control)
     if msg_flags & _TRUNCATED or not size:
-        close_all(fds)
+        (dispose or close_all)(fds)
         if not msg_flags & _TRUNCATED:
             return None
         what = "the packet" if msg_flags & int(socket.MSG_TRUNC) else "the control message"

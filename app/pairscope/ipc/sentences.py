@@ -31,6 +31,10 @@ class Answered(enum.StrEnum):
     PARAMETERS = "Its parameters cannot be recorded: %(why)s."
     INPUT_OPEN = "The input is a %(object)s open for %(access)s; expected a file open for reading."
     INPUT_WRITABLE = "The input can be written to; expected a read-only file or a sealed memfd."
+    INPUT_FOREIGN = (
+        "The input is on a file system that may make its holder wait, such as a FUSE or a file server's; expected one "
+        "of this machine's own. Copy the file there first."
+    )
     INPUT_BYTES = "The input has %(bytes)s."
     NOT_ENDED = "It has not ended."
     NOT_OPENED = "It could not be opened: %(fault)s."

@@ -48,6 +48,8 @@ def take_in(kind: Kind, envelope: Envelope, fds: list[int], size: int, spare: in
             f"{kind.name} announced {announced + (spilled > 0)} descriptors (at most {kind.most_fds}), {len(fds)} came"
         )
     if spilled > 0:
+        if not memfd.is_sealed(fds[-1]):  # whatever it is then, it is for the caller to let go
+            raise ChannelBroken("a long payload came in a memfd that is not sealed")
         return _read(fds.pop(), spilled), size + spilled
     if spare < 0 or -spilled > SPILL_MAX:
         raise ChannelBroken(f"{kind.name} announced a reply in a spare that it was not lent")
@@ -56,8 +58,6 @@ def take_in(kind: Kind, envelope: Envelope, fds: list[int], size: int, spare: in
 
 def _read(fd: int, size: int) -> bytes:
     try:
-        if not memfd.is_sealed(fd):
-            raise ChannelBroken("a long payload came in a memfd that is not sealed")
         if size > SPILL_MAX or os.fstat(fd).st_size != size:
             raise ChannelBroken(f"a long payload announced {size} bytes, its memfd has {os.fstat(fd).st_size}")
         return memfd.read_all(fd, size)

@@ -69,6 +69,8 @@ class Writer:
         self._segment_bytes = segment_bytes
         self.limit = limit
         self.sync = sync
+        # The first that a supervisor opens: the kernel closes the descriptors of a process that ends in the order of
+        # their numbers, and somebody else's may wait for long.
         self._lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         self._place = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._fd = -1

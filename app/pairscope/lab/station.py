@@ -22,7 +22,7 @@ from typing import Any
 import msgspec
 
 from pairscope import config
-from pairscope.client.attach import connect
+from pairscope.client.attach import STALE_AFTER, connect, replaced
 from pairscope.client.away import PoolAway
 from pairscope.ipc import memfd, passing
 from pairscope.ipc.channel import Arrival, Channel, ChannelBroken, ChannelClosed
@@ -66,7 +66,7 @@ def main() -> int:
         pause = FIRST_PAUSE
         with contextlib.suppress(ChannelClosed, ChannelBroken, OSError):
             channel.post("hello", Hello(os.getpid(), level, detail, [SPEC]))
-            _serve(channel, settings.lab_user)
+            _serve(channel, settings)
         channel.close()
     return 0
 
@@ -82,15 +82,20 @@ def _rehearse(user: str) -> tuple[str, dict[str, Any]]:
     return str(found.pop("level", "none")), found
 
 
-def _serve(channel: Channel, user: str) -> None:
+def _serve(channel: Channel, settings: config.Settings) -> None:
     """Tasks, one after the other. Raises ChannelClosed when the supervisor ends the pair."""
     held: dict[int, list[int]] = {}
     try:
         while True:
-            for arrival in channel.wait():
+            arrivals = channel.wait(STALE_AFTER)
+            if not arrivals and replaced(settings, channel.door):
+                raise ChannelClosed("another supervisor listens")
+            for arrival in arrivals:
                 if arrival.kind.name == "task":
                     fds = held[arrival.envelope.id] = arrival.take()
-                    channel.post("result", _run(channel, arrival, fds[0], fds[1], user), job=arrival.envelope.job)
+                    channel.post(
+                        "result", _run(channel, arrival, fds[0], fds[1], settings.lab_user), job=arrival.envelope.job
+                    )
                 elif arrival.kind.name == "release":
                     passing.close_all(held.pop(arrival.payload.message, []))
     finally:

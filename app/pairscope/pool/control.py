@@ -12,6 +12,7 @@ import os
 import pwd
 import socket
 import struct
+from collections.abc import Callable
 from typing import NamedTuple
 
 from pairscope.config import Settings, SettingsError
@@ -45,7 +46,11 @@ class Caller(NamedTuple):
 class Control:
     """The listening socket. Binding replaces a stale one: whoever holds the journal's lock is the only supervisor."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, hang_up: Callable[[socket.socket], None]) -> None:
+        """`hang_up` closes a connection, over which a caller may have sent what waits when it is closed."""
+        self._hang_up = hang_up
+        self.barred: dict[int, str] = {}
+        """Why nobody of that user is let in any more."""
         self._path = settings.control
         self._allowed = {0, os.geteuid()}
         for name in settings.control_users:
@@ -83,13 +88,14 @@ class Control:
             if error.errno in (errno.EMFILE, errno.ENFILE):
                 self._turn_away()
             return None
-        with connection:
+        try:
             connection.setblocking(False)
             pid, uid, _ = _UCRED.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
             try:
                 if uid not in self._allowed:
                     send(connection, f"refused: user {uid} may not connect to the pool".encode())
                     return None
+                closed = self.barred.get(uid, closed)
                 if closed:
                     send(connection, f"refused: {closed}".encode())
                     return None
@@ -106,6 +112,8 @@ class Control:
                         return None
             except OSError:
                 return None
+        finally:
+            self._hang_up(connection)
         ours.setblocking(False)
         return Caller(ours, pid, uid)
 
@@ -116,15 +124,21 @@ class Control:
             os.close(self._reserve)
         try:
             connection, _ = self.sock.accept()
-            with connection:
+            try:
                 send(connection, FULL)
+            finally:
+                self._hang_up(connection)
         except OSError:
             pass
         self._reserve = _reserve()
 
     def close(self) -> None:
-        """Stops listening, and removes the name unless another has taken it."""
-        self.sock.close()
+        """Stops listening, and removes the name as :meth:`leave` does."""
+        self.leave()
+        self._hang_up(self.sock)
+
+    def leave(self) -> None:
+        """Removes the name, unless another has taken it."""
         if self._reserve >= 0:
             os.close(self._reserve)
             self._reserve = -1

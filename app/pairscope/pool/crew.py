@@ -18,6 +18,7 @@ from pairscope.pool import births, children, lifecycle
 from pairscope.pool.agenda import RECORDER, Agenda
 from pairscope.pool.desk import HANDS_ALONE, RESULT_MOST, Desk, as_json
 from pairscope.pool.floor import Floor
+from pairscope.pool.foreign import Foreign
 from pairscope.pool.lifecycle import Action, Backoff, Event, State
 from pairscope.pool.lines import Lines
 from pairscope.pool.members import ChildMember, Member, Station, Worker
@@ -43,11 +44,18 @@ class Crew:
     hears = ("hello",)
 
     def __init__(
-        self, floor: Floor, lines: Lines, agenda: Agenda, watch: Watch, desk: Desk, buffer: memoryview
+        self,
+        floor: Floor,
+        lines: Lines,
+        agenda: Agenda,
+        watch: Watch,
+        desk: Desk,
+        foreign: Foreign,
+        buffer: memoryview,
     ) -> None:
         """`buffer` is shared by the channels of all children."""
         self._floor, self._lines, self._agenda, self._watch, self._desk = floor, lines, agenda, watch, desk
-        self._buffer = buffer
+        self._foreign, self._buffer = foreign, buffer
         self.words = Words(agenda, watch)
         self._pauses: list[Pause] = []
         self._backoff = {"worker": Backoff(), "recorder": Backoff()}
@@ -102,6 +110,7 @@ class Crew:
         serial = floor.serials[role] = floor.serials.get(role, 0) + 1
         member = kind(child, role, serial, floor.tap.now(), now)
         floor.tap.records.append(Born(role, member.serial, child.pid, member.uid, member.born))
+        child.channel.dispose = self._foreign.let_go
         self._watch.meet(member)
         if child.words >= 0:
             self.words.meet(member)

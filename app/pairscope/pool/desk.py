@@ -146,6 +146,8 @@ class Desk:
         if fds:
             input = fds[0]
             found = seen.transfers[0]
+            if found.object == "foreign file":
+                return self.refuse(member, arrival, "bad-request", Answered.INPUT_FOREIGN.value, job=identity)
             if found.object not in ("regular file", "memfd") or found.access not in ("read", "read-write"):
                 return self.refuse(
                     member,

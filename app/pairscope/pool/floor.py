@@ -11,6 +11,7 @@ from collections import Counter, deque
 
 from pairscope.config import Settings
 from pairscope.ipc.identity import Issuer
+from pairscope.ipc.mounts import Mounts
 from pairscope.ipc.payloads import JobSpec, Progress
 from pairscope.journal.writer import Writer
 from pairscope.pool.board import Board
@@ -29,7 +30,8 @@ class Floor:
         self.journal = journal
         """The supervisor appends, history forgets."""
         self.issuer = issuer
-        self.tap = Tap(issuer)
+        self.mounts = Mounts((settings.state, settings.run, settings.web_state, settings.spool))
+        self.tap = Tap(issuer, self.mounts)
         """What this turn is to append: every room adds records, the supervisor takes them."""
         self.born = self.tap.now()
         self.first_id = issuer.last

@@ -3,6 +3,7 @@ stations."""
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 
@@ -14,6 +15,7 @@ from pairscope.pool.agenda import Agenda
 from pairscope.pool.control import Control
 from pairscope.pool.desk import Desk
 from pairscope.pool.floor import Floor
+from pairscope.pool.foreign import KEPT_ALL, KEPT_EACH, Foreign
 from pairscope.pool.lines import Lines
 from pairscope.pool.members import Member, Station
 from pairscope.pool.watch import Watch
@@ -29,7 +31,15 @@ class Guests:
     hears = ("enter", "leave", "receipt")
 
     def __init__(
-        self, floor: Floor, lines: Lines, agenda: Agenda, watch: Watch, desk: Desk, control: Control, buffer: memoryview
+        self,
+        floor: Floor,
+        lines: Lines,
+        agenda: Agenda,
+        watch: Watch,
+        desk: Desk,
+        control: Control,
+        foreign: Foreign,
+        buffer: memoryview,
     ) -> None:
         """`buffer` is shared by the channels of all guests."""
         self._floor, self._lines, self._agenda, self._watch, self._desk, self._control = (
@@ -40,6 +50,7 @@ class Guests:
             desk,
             control,
         )
+        self._foreign = foreign
         self._buffer = buffer
         watch.add(control.sock.fileno(), self._callers)
 
@@ -52,6 +63,7 @@ class Guests:
             member = Member(
                 Channel(caller.end, hears="client", blocking=False, buffer=self._buffer), "", 0, caller.pid, caller.uid
             )
+            member.channel.dispose = functools.partial(self._passed, member)
             floor.clients.add(member)
             self._watch.meet(member)
 
@@ -71,6 +83,7 @@ class Guests:
     def _station(self, member: Member) -> Station:
         """The same peer as one that takes scenarios."""
         station = Station(member.channel, member.serial, member.pid, member.uid)
+        station.channel.dispose = functools.partial(self._passed, station)
         self._floor.clients.discard(member)
         member.open = False
         self._watch.remove(member.channel.fileno())
@@ -85,6 +98,25 @@ class Guests:
 
     def receipt(self, member: Member, arrival: Arrival, _: None) -> None:
         """Its header was all that it had to say."""
+
+    def _passed(self, member: Member, fds: list[int]) -> None:
+        """Lets descriptors go that a guest has passed. Those that must not be closed are kept, and counted."""
+        count = self._foreign.let_go(fds)
+        if not count:
+            return
+        kept = len(self._foreign.kept)
+        member.foreign += count
+        if member.foreign > KEPT_EACH:
+            self._lines.fail(
+                member, f"it passed {member.foreign} descriptors whose close may wait; at most {KEPT_EACH} may be"
+            )
+        if kept > KEPT_ALL:
+            # The next one of the same user would find no place either.
+            why = f"descriptors whose close may wait came from user {member.uid}; {kept} are kept, at most {KEPT_ALL}"
+            self._control.barred[member.uid] = why
+            for other in [*self._floor.clients, *self._floor.stations.values()]:
+                if other.uid == member.uid:
+                    self._lines.fail(other, why)
 
     def gone(self, member: Member, reason: str) -> None:
         """A guest's channel is closed."""

@@ -31,6 +31,8 @@ class Member(Peer):
         self.said_bytes = channel.sent_bytes
         """Bytes of payload that it was to be sent so far in messages; what the channel has not sent of them waits in
         the outbox."""
+        self.foreign = 0
+        """Descriptors that it has passed and that are kept for ever."""
         self.queued_jobs = self.queued_bytes = 0
         """Of its jobs that have not ended, as the board counts them."""
         self.unread_bytes = self.unread_fds = 0

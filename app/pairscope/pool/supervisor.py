@@ -35,6 +35,7 @@ from pairscope.pool.control import Control
 from pairscope.pool.crew import Crew
 from pairscope.pool.desk import Desk
 from pairscope.pool.floor import Floor
+from pairscope.pool.foreign import Foreign
 from pairscope.pool.guests import RESERVE, Guests
 from pairscope.pool.history import History
 from pairscope.pool.lines import Lines
@@ -87,10 +88,11 @@ class Supervisor:
         self.agenda = agenda = Agenda(snapshot.EVERY, snapshot.HEARTBEAT)
         self.watch = watch = Watch(self._read, self._died)
         self.lines = lines = Lines(floor.tap, watch, agenda, floor.unread)
-        self.control = Control(settings)
+        self.foreign = foreign = Foreign(floor.mounts)
+        self.control = Control(settings, foreign.hang_up)
         self.desk = desk = Desk(floor, lines, agenda)
-        self.crew = crew = Crew(floor, lines, agenda, watch, desk, buffer)
-        self.guests = Guests(floor, lines, agenda, watch, desk, self.control, buffer)
+        self.crew = crew = Crew(floor, lines, agenda, watch, desk, foreign, buffer)
+        self.guests = Guests(floor, lines, agenda, watch, desk, self.control, foreign, buffer)
         self.history = History(floor, lines, agenda, crew)
         rooms = (desk, crew, self.guests, self.history, Requests(floor, lines, agenda, desk, crew))
         self.handlers: dict[str, Callable[[Any, Arrival, Any], None]] = {
@@ -194,6 +196,7 @@ class Supervisor:
         """What is due."""
         self.crew.late(now)
         self.crew.words.pass_time(now)
+        self.foreign.again()
         self.desk.pass_time(now)
         self.history.pass_time(now)
         if self.floor.stopping is not None:
@@ -236,7 +239,7 @@ class Supervisor:
                     except ChannelBroken as error:
                         self.lines.fail(member, str(error))
                 if arrival.fds:
-                    arrival.close()
+                    member.channel.dispose(arrival.take())
             most -= len(arrivals)
             if (most <= 0 or not member.in_flight) and not member.channel.held:
                 return
@@ -307,7 +310,7 @@ class Supervisor:
         self.tap.closed(member, f"{member.role} {member.serial} ended before it reported" if member.role else reason)
         self.floor.housekeeping.update(member.channel.housekeeping)
         member.channel.housekeeping.clear()  # a child stays in the picture until it is reaped
-        member.channel.close()
+        self.foreign.hang_up(member.channel.sock)
         if isinstance(member, ChildMember):
             self.crew.cut_off(member)
         else:
@@ -366,12 +369,21 @@ class Supervisor:
     # ---- the end
 
     def _leave(self) -> None:
-        """Closes what this process owns; children that are left see their channel end."""
+        """Closes what this process owns; children that are left see their channel end.
+
+        The journal's lock is let go of first, once no name is left that the next supervisor would make anew: whatever
+        else may wait keeps nobody.
+        """
         floor = self.floor
-        self.control.close()
+        self.control.leave()
+        if not floor.relieved:  # what it says last is that whoever asks waits for the successor
+            floor.settings.snapshot.unlink(missing_ok=True)
+        self.journal.close()
+        log.info("supervisor %d has stopped", floor.serials["supervisor"])
         children = [*floor.workers.values(), *([floor.recorder] if floor.recorder else [])]
         for member in [*children, *floor.clients, *floor.stations.values()]:
-            member.channel.close()
+            self.foreign.hang_up(member.channel.sock)
+        self.foreign.hang_up(self.control.sock)
         for child in children:
             os.close(child.child.pidfd)
         for entry in floor.board.entries.values():
@@ -381,7 +393,4 @@ class Supervisor:
         self.stop.close()
         self.memory.close()
         self.watch.close()
-        if not floor.relieved:  # what it says last is that whoever asks waits for the successor
-            floor.settings.snapshot.unlink(missing_ok=True)
-        self.journal.close()
-        log.info("supervisor %d has stopped", floor.serials["supervisor"])
+        self.foreign.close()

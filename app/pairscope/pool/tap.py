@@ -16,6 +16,7 @@ from pairscope.ipc.channel import Arrival, Channel, Outgoing
 from pairscope.ipc.descriptor import look, prove
 from pairscope.ipc.envelope import Receipt
 from pairscope.ipc.identity import TIME_SHIFT, Issuer, first_id_at
+from pairscope.ipc.mounts import Mounts
 from pairscope.ipc.passing import close_all
 from pairscope.journal.records import Message, Outcome, Proof, Record, Transfer
 from pairscope.journal.writer import Writer
@@ -82,7 +83,8 @@ _NONE: list[Transfer] = []
 class Tap:
     """Collects the records of one turn of the loop; the loop appends them before anything is sent or answered."""
 
-    def __init__(self, issuer: Issuer) -> None:
+    def __init__(self, issuer: Issuer, mounts: Mounts | None = None) -> None:
+        self._mounts = mounts
         self._another = issuer.another
         self.records: list[Record] = []
         self.closed_messages = 0
@@ -138,7 +140,7 @@ class Tap:
         description."""
         self.transfers += len(own)
         return [
-            Transfer(at, number, fd, *look(fd), *prove(peer.pid, number, fd))
+            Transfer(at, number, fd, *look(fd, self._mounts), *prove(peer.pid, number, fd))
             for at, (number, fd) in enumerate(zip(theirs, own))
         ]
 
