@@ -661,6 +661,17 @@ def test_a_client_must_say_what_it_is_first(shared):
     line.close()
 
 
+def test_the_user_of_a_worker_is_the_one_that_it_has_become(shared):
+    told = {
+        record.serial: record.uid for record in shared.records() if type(record) is Ready and record.role == "worker"
+    }
+    workers = shared.view().workers
+    assert workers and {worker.serial for worker in workers} <= set(told)
+    for worker in workers:
+        assert told[worker.serial] == os.stat(f"/proc/{worker.pid}").st_uid
+        assert told[worker.serial] or os.geteuid(), "a worker of root has left root"
+
+
 def test_a_stranger_is_not_let_in(shared):
     if os.geteuid():
         pytest.skip("needs root to become another user")

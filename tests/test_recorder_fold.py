@@ -133,8 +133,8 @@ def test_a_job_begins_to_run_with_its_task_also_where_its_row_is_older_than_the_
 def test_a_process_is_born_ready_and_ends_in_words() -> None:
     made = folded(
         [
-            Born("worker", 2, 42, 65534, 10),
-            Ready("worker", 2, 20, "seccomp", {"abi": 0}),
+            Born("worker", 2, 42, 0, 10),
+            Ready("worker", 2, 20, "seccomp", {"abi": 0}, 65534),
             Ended("worker", 2, 30, "killed by SIGKILL", False),
         ]
     )
@@ -147,6 +147,12 @@ def test_a_process_is_born_ready_and_ends_in_words() -> None:
         "seccomp",
         '{"abi":0}',
     )
+    assert row.uid == 65534
+
+
+def test_a_process_whose_user_was_not_observed_again_keeps_that_of_its_birth() -> None:
+    made = folded([Born("worker", 2, 42, 1000, 10), Ready("worker", 2, 20, "seccomp", {})])
+    assert made.rows.processes["worker", 2].uid == 1000
 
 
 def test_a_new_epoch_decides_what_the_last_one_left_open_in_the_same_batch_and_before() -> None:

@@ -53,6 +53,8 @@ class Ready(msgspec.Struct, array_like=True, gc=False, tag=3):
     at: int
     sandbox: str
     detail: dict[str, Any]
+    uid: int = -1
+    """Whose process it is by now: a worker of a supervisor that is root has left root. -1: not observed."""
 
 
 class Ended(msgspec.Struct, array_like=True, gc=False, tag=4):

@@ -22,6 +22,7 @@ from pairscope.pool.foreign import Foreign
 from pairscope.pool.lifecycle import Action, Backoff, Event, State
 from pairscope.pool.lines import Lines
 from pairscope.pool.members import ChildMember, Member, Station, Worker
+from pairscope.pool.view import user
 from pairscope.pool.watch import Watch
 from pairscope.pool.words import Words
 
@@ -142,7 +143,9 @@ class Crew:
         member.sandbox, member.detail = hello.sandbox, hello.sandbox_detail
         self._agenda.strike(member)
         self.step(member, Event.HELLO)
-        floor.tap.records.append(Ready("worker", member.serial, member.ready, member.sandbox, member.detail))
+        floor.tap.records.append(
+            Ready("worker", member.serial, member.ready, member.sandbox, member.detail, user(member.pid))
+        )
         # Never less than before: jobs that an older worker has in hand still need their deadline.
         floor.catalogue.update({spec.name: spec for spec in hello.catalogue})
         floor.heard = True

@@ -154,3 +154,13 @@ def stopped(pid: int) -> bool | None:
             return file.read().rpartition(b")")[2].split()[0] == b"T"
     except OSError:
         return None if views.exists(pid) else False  # another user's under ProtectProc=invisible, or one that has gone
+
+
+def user(pid: int) -> int:
+    """The effective uid of that process; -1 where that is not to be seen. proc(5): status, "Uid". The owner of
+    /proc/PID would be root's for a process that is not dumpable."""
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:
+            return next((int(line.split()[2]) for line in file if line.startswith(b"Uid:")), -1)
+    except OSError:
+        return -1

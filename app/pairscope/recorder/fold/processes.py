@@ -49,6 +49,8 @@ def ready(fold: Folding, position: int, record: Ready) -> None:
     if row is not None:
         row.change = position
         row.ready = record.at
+        if record.uid >= 0:
+            row.uid = record.uid
         row.sandbox = word(record.sandbox, 24)
         row.detail = safe(msgspec.json.encode(record.detail).decode()) if record.detail else ""
 

@@ -63,7 +63,7 @@ def worker(serial: int) -> Any:
             role="worker",
             serial=serial,
             pid=alive.pid,
-            uid=0,
+            uid=-1,
             born=alive.born,
             ready=alive.ready or None,
             ended=None,
