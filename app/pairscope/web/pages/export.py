@@ -55,9 +55,9 @@ def download(name: str, form: str) -> Any:
         )
         first = next(slices)  # whatever is wrong with the request is said before anything is sent
     except FilterError as error:
-        raise Problem("wrong-query", str(error)) from None
+        raise Problem("wrong-query", translated(error.args[0])) from None
     except CursorError as error:
-        raise Problem("wrong-cursor", str(error)) from None
+        raise Problem("wrong-cursor", translated(error.args[0])) from None
     response = Response(_pieces(table, form, text, first, slices), content_type=MEDIA[form])
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
     response.headers.set("Content-Disposition", "attachment", filename=f"pairscope-{name}-{stamp}.{form}")
