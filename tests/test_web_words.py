@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from msgspec.structs import replace
 from sqlalchemy.orm import Session
 
 from pairscope import recorded
@@ -21,6 +22,7 @@ from pairscope.config import Settings
 from pairscope.lab import gallery
 from pairscope.lab.language import parse
 from pairscope.lab.reasons import Reason
+from pairscope.lab.run import Run
 from pairscope.lab.stage import manager
 from pairscope.store import errors, runs
 from pairscope.store.cursor import Changed, Known, Row, encode
@@ -222,11 +224,16 @@ def test_what_nobody_here_says_is_shown_as_it_was_recorded(site: Flask) -> None:
 def run_of(settings: Settings, text: str) -> tuple[str, dict[str, Any]]:
     """The id of a run that really took place, and the run."""
     run = manager.run(parse(text))
+    return stored(settings, run), plain(run)
+
+
+def stored(settings: Settings, run: Run) -> str:
+    """The id of the run, which is stored."""
     made = engine(settings.web_url, read_only=False)
     with Session(made) as own:
         identity = runs.store(own, run, keep=100).id
     made.dispose()
-    return identity, plain(run)
+    return identity
 
 
 REFUSED = {
@@ -362,6 +369,69 @@ def test_why_something_is_not_shown_and_how_a_caller_ended_are_translated_on_a_r
     )
 
 
+CONFINED: dict[str, tuple[dict[str, Any], list[str], list[str]]] = {
+    "all that there is": (
+        {"level": "landlock+seccomp", "namespaces": ["user", "network", "IPC"], "missing": []},
+        ["Landlock + seccomp", wide("Namespaces of its own"), "user, network, IPC"],
+        [wide("Not in force")],
+    ),
+    "the machine's network": (
+        {
+            "level": "landlock",
+            "namespaces": [],
+            "missing": [
+                "namespaces of its own: PAIRSCOPE_NAMESPACES is none",
+                "seccomp: PAIRSCOPE_SANDBOX is landlock",
+            ],
+        },
+        [wide("Landlock only"), wide("none: it shared the machine's"), wide("Not in force")],
+        [],
+    ),
+    "what an old kernel lacks": (
+        {
+            "level": "seccomp",
+            "namespaces": [],
+            "missing": [
+                "Landlock ABI 7: does not handle resolve_unix (since ABI 9)",
+                "namespaces of its own: an ordinary user may not make a user namespace here: No space left on device",
+            ],
+        },
+        [
+            wide("Landlock ABI ") + "7: " + wide("does not handle ") + "resolve_unix",
+            wide("an ordinary user may not make a user namespace here: ") + "No space left on device",
+        ],
+        [],
+    ),
+    "a run of before": (
+        {"level": "seccomp", "missing": []},
+        [wide("seccomp only")],
+        [wide("Namespaces of its own</button>")],
+    ),
+    "a file of another shape": (
+        {"level": ["x"], "namespaces": "all", "missing": {"a": 1}},
+        [wide("not said yet")],
+        [wide("Namespaces of its own</button>"), wide("Not in force")],
+    ),
+    "a file that would be a page": (
+        {"level": "<b>", "namespaces": ["<i>", 7, None], "missing": ["<u>", 7]},
+        ["&lt;i&gt;", "&lt;u&gt;"],
+        ["<i>", "<u>"],
+    ),
+}
+"""What a run says of its sandbox; what its page says then, and what not."""
+
+
+@pytest.mark.parametrize("kind", CONFINED)
+def test_the_page_of_a_run_says_how_it_was_confined_and_what_was_missing(
+    client: FlaskClient, settings: Settings, kind: str
+) -> None:
+    sandbox, said, unsaid = CONFINED[kind]
+    run = replace(manager.run(parse("m: pipe -> r w\n")), sandbox=sandbox)
+    page = client.get(f"/lab/runs/{stored(settings, run)}?step=1").text
+    assert [text for text in said if text not in page] == [] and [text for text in unsaid if text in page] == []
+    assert english(page, "No space left on device") == []
+
+
 NAMES = (r'(?<= )[a-z-]+(, [a-z-]+|, "[a-z ]+")+',)
 """Those of fields and their values, as a filter takes them."""
 
@@ -375,6 +445,10 @@ def test_what_is_wrong_with_a_filter_is_told_in_the_language_of_the_page(client:
     for name in ("messages", "jobs", "workers", "transfers"):
         page = client.get(f"/{name}", query_string={"q": query})
         assert english(page.text, *RECORDED, TERM, *NAMES, f"^{name}") == [], name
+        file = client.get(f"/{name}/export.csv", query_string={"q": query})
+        assert file.status_code == page.status_code and english(file.text, *RECORDED, TERM, *NAMES, f"^{name}") == [], (
+            name
+        )
     assert client.get("/messages", query_string={"q": query}).status_code == 400
 
 

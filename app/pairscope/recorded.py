@@ -1,5 +1,5 @@
 """Sentences that other processes recorded, in the language of who reads: why a run was refused, what of a row cannot be
-shown, what the recorder waits for.
+shown, what the recorder waits for, what a sandbox lacks.
 
 They stand where they belong, as templates with names for their values, and are recorded filled, in English: a run is a
 file that every Pairscope opens, and a row may be older than this version. So who shows one (a page, the command line)
@@ -20,6 +20,7 @@ from pairscope.ipc.sentences import Answered
 from pairscope.ipc.vocabulary import REFUSALS
 from pairscope.lab.exports.lines import VERDICTS
 from pairscope.lab.reasons import Reason
+from pairscope.sandbox.sentences import Missing
 from pairscope.store import errors, models, told
 
 Gettext = Callable[[str], str]
@@ -70,6 +71,7 @@ def templates() -> Iterator[str]:
     yield from (reason.value for reason in Away)
     yield from REFUSALS.values()
     yield from (answered.value for answered in Answered)
+    yield from (missing.value for missing in Missing)
 
 
 def translated(text: str, gettext: Gettext) -> str:

@@ -28,6 +28,7 @@ from pairscope.lab.stage import confine
 from pairscope.lab.stage.apart import apart
 from pairscope.lab.stage.manager import USER, run, unplayed, uses_files
 from pairscope.sandbox import namespaces
+from pairscope.sandbox.sentences import Missing
 
 HELD, FAILED, NO_SCENARIO, UNREAD = 0, 1, 2, 3
 SECONDS = 150
@@ -71,7 +72,7 @@ def _apart(account: pwd.struct_passwd | None) -> tuple[list[str], str]:
     entered: list[str] = []
     shared = ""
     if os.environ.get("PAIRSCOPE_NAMESPACES") == "none":
-        shared = "PAIRSCOPE_NAMESPACES is none"
+        shared = Missing.SHARED.value
     elif account:
         entered, shared = _entered()
     if account:

@@ -21,6 +21,7 @@ import time
 from typing import Any
 
 from pairscope.sandbox import landlock, syscalls
+from pairscope.sandbox.sentences import Missing
 
 BOTH, SECCOMP, NONE = LEVELS = ("landlock+seccomp", "seccomp", "none")
 """What a worker can be confined by, best first."""
@@ -78,12 +79,12 @@ def close(keep: int, user: str, output_max: int, parent: int | None, most: str |
         try:
             os.setsid()
         except PermissionError:
-            missing.append("a session of its own: it leads a process group already")
+            missing.append(Missing.SESSION.say(why=Missing.LEADS))
     if account:
         _become(account, missing)
     dumpable = _prctl(_PR_SET_DUMPABLE, 1) == 0 and _prctl(_PR_GET_DUMPABLE) == 1
     if not dumpable:
-        missing.append("the supervisor's sight of it: it could not be made dumpable")
+        missing.append(Missing.SIGHT.say(why=Missing.UNDUMPABLE))
     if parent is not None:
         _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
@@ -94,16 +95,16 @@ def close(keep: int, user: str, output_max: int, parent: int | None, most: str |
 
     handled: landlock.Handled | None = None
     if most != BOTH:
-        missing.append(f"Landlock: PAIRSCOPE_SANDBOX is {most}")
+        missing.append(Missing.LANDLOCK.say(why=Missing.LOWERED.say(level=most)))
     else:
         try:
             handled = landlock.restrict()
-            missing.extend(f"Landlock ABI {handled.abi}: {what}" for what in handled.missing)
+            missing.extend(Missing.OF_ABI.say(number=handled.abi, why=what) for what in handled.missing)
             if (refused := _refusal(os.open, "/", os.O_RDONLY)) != errno.EACCES:
-                missing.append(f"Landlock: opening / was not refused ({_name(refused)})")
+                missing.append(Missing.LANDLOCK.say(why=Missing.OPENED.say(errno=_name(refused))))
                 handled = None
         except landlock.Unavailable as error:
-            missing.append(f"Landlock: {error}")
+            missing.append(Missing.LANDLOCK.say(why=error))
     no_new_privs = _prctl(_PR_GET_NO_NEW_PRIVS) == 1
     detail: dict[str, Any] = {
         "landlock": handled
@@ -120,17 +121,17 @@ def close(keep: int, user: str, output_max: int, parent: int | None, most: str |
     }
 
     if most == NONE:
-        missing.append("seccomp: PAIRSCOPE_SANDBOX is none")
+        missing.append(Missing.SECCOMP.say(why=Missing.LOWERED.say(level=NONE)))
     else:
         try:
             loaded = syscalls.load(keep)
-            missing.extend(f"seccomp: {what}" for what in loaded.missing)
+            missing.extend(Missing.SECCOMP.say(why=what) for what in loaded.missing)
             if (refused := _refusal(socket.socket)) == errno.EPERM:
                 detail["seccomp"] = {"otherwise": "EPERM", "calls": loaded.calls, "conditional": loaded.conditional}
             else:
-                missing.append(f"seccomp: a socket was not refused ({_name(refused)})")
+                missing.append(Missing.SECCOMP.say(why=Missing.SOCKET.say(errno=_name(refused))))
         except syscalls.Unavailable as error:
-            missing.append(f"seccomp: {error}")
+            missing.append(Missing.SECCOMP.say(why=error))
     name = NONE if not detail["seccomp"] else BOTH if handled else SECCOMP
     detail["microseconds"] = (time.perf_counter_ns() - started) // 1000
     return Level(name, detail)
@@ -181,14 +182,14 @@ def _append_only(fd: int) -> int:
 
 def _become(account: pwd.struct_passwd, missing: list[str]) -> None:
     if account.pw_uid == 0:
-        missing.append("a user of its own: worker_user is root")
+        missing.append(Missing.USER.say(why=Missing.ROOT))
         return
     try:
         os.setgroups([])
         os.setresgid(account.pw_gid, account.pw_gid, account.pw_gid)
         os.setresuid(account.pw_uid, account.pw_uid, account.pw_uid)
     except OSError as error:  # EPERM without CAP_SETUID, EINVAL in a user namespace that has no such user
-        missing.append(f"a user of its own: this root may not become {account.pw_name} ({error.strerror})")
+        missing.append(Missing.USER.say(why=Missing.NOT_ROOT.say(name=account.pw_name, fault=error.strerror)))
 
 
 def _limit(output_max: int, missing: list[str]) -> dict[str, int]:

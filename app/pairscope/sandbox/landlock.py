@@ -13,6 +13,8 @@ import struct
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
+from pairscope.sandbox.sentences import Missing
+
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 """The same numbers on every architecture, as all system calls since Linux 5.1."""
 _CREATE_RULESET_VERSION = 1
@@ -62,8 +64,8 @@ def abi() -> int:
     version = _libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _CREATE_RULESET_VERSION)
     if version < 1:
         reasons = {
-            errno.ENOSYS: "this kernel has none",
-            errno.EOPNOTSUPP: "it was switched off when this kernel was booted",
+            errno.ENOSYS: Missing.NO_LANDLOCK.value,
+            errno.EOPNOTSUPP: Missing.SWITCHED_OFF.value,
         }
         number = ctypes.get_errno()
         raise Unavailable(reasons.get(number, os.strerror(number)))
@@ -90,7 +92,7 @@ def restrict(
     length = next(length for since, length in _SIZES if version >= since)
     ruleset = _libc.syscall(_CREATE_RULESET, ctypes.byref(attributes), ctypes.c_size_t(length), 0)
     if ruleset < 0:
-        raise Unavailable(f"a ruleset was refused: {os.strerror(ctypes.get_errno())}")
+        raise Unavailable(Missing.RULESET.say(fault=os.strerror(ctypes.get_errno())))
     try:
         for fd, names in beneath.items():
             _allow(ruleset, _BENEATH, struct.pack("=Qi", _bits(known[0], names), fd))
@@ -98,11 +100,11 @@ def restrict(
             if allowed := _bits(known[1], [name for name in names if name not in free]):
                 _allow(ruleset, _PORT, struct.pack("=QQ", allowed, port))
         if _libc.syscall(_RESTRICT_SELF, ctypes.c_int(ruleset), 0) != 0:
-            raise Unavailable(f"the restriction was refused: {os.strerror(ctypes.get_errno())}")
+            raise Unavailable(Missing.RESTRICTION.say(fault=os.strerror(ctypes.get_errno())))
     finally:
         os.close(ruleset)
     missing = [
-        f"does not handle {', '.join(names)} (since ABI {since})"
+        Missing.UNHANDLED.say(names=", ".join(names), number=since)
         for table in (FILES, NETWORK, SCOPES)
         for since, names in table
         if since > version
@@ -113,7 +115,7 @@ def restrict(
 
 def _allow(ruleset: int, kind: int, rule: bytes) -> None:
     if _libc.syscall(_ADD_RULE, ctypes.c_int(ruleset), kind, rule, 0) != 0:
-        raise Unavailable(f"a rule was refused: {os.strerror(ctypes.get_errno())}")
+        raise Unavailable(Missing.RULE.say(fault=os.strerror(ctypes.get_errno())))
 
 
 def _known(table: tuple[tuple[int, tuple[str, ...]], ...], version: int) -> list[str]:

@@ -15,6 +15,8 @@ import os
 import socket
 import struct
 
+from pairscope.sandbox.sentences import Missing
+
 NETWORK, IPC = "network", "IPC"
 USER = "user"
 _CLONE_NEWIPC, _CLONE_NEWUSER, _CLONE_NEWNET = 0x08000000, 0x10000000, 0x40000000
@@ -77,7 +79,7 @@ def _try(uid: int, gid: int) -> None:
     _, status = os.waitpid(pid, 0)
     if failed := os.waitstatus_to_exitcode(status):
         why = os.strerror(failed) if failed > 0 else f"its process ended by signal {-failed}"
-        raise Unavailable(f"an ordinary user may not make a user namespace here: {why}", failed)
+        raise Unavailable(Missing.NO_USER_NAMESPACE.say(fault=why), failed)
 
 
 def _unshare(flags: int) -> None:

@@ -14,6 +14,8 @@ import termios
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from pairscope.sandbox.sentences import Missing
+
 seccomp: Any = None
 """libseccomp; None: it cannot be used."""
 try:
@@ -21,7 +23,7 @@ try:
 
     seccomp = pyseccomp
 except Exception as error:  # no libseccomp.so.2 is a RuntimeError, one without an expected symbol an AttributeError
-    _why = f"libseccomp cannot be used: {error}"
+    _why = Missing.LIBSECCOMP.say(fault=error)
 
 ALLOWED: dict[str, tuple[str, ...]] = {
     "read and write what is open": ("read", "readv", "pread64", "write", "writev", "pwrite64", "lseek"),
@@ -129,7 +131,7 @@ def install(names: Iterable[str], conditions: Callable[[], Iterable[Rule]], refu
             try:
                 number = seccomp.resolve_syscall(seccomp.Arch.NATIVE, name)
             except Exception:
-                missing.append(f"{name} is not known to libseccomp")
+                missing.append(Missing.UNKNOWN_CALL.say(call=name))
                 continue
             chosen.add_rule(seccomp.ALLOW, number)
         for name, *arguments in conditions():
@@ -138,7 +140,7 @@ def install(names: Iterable[str], conditions: Callable[[], Iterable[Rule]], refu
             chosen.add_rule(seccomp.ERRNO(number), name)
         chosen.load()
     except OSError as error:
-        raise Unavailable(f"the filter was refused: {error}") from None
+        raise Unavailable(Missing.FILTER.say(fault=error)) from None
     return missing
 
 

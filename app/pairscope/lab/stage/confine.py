@@ -26,6 +26,7 @@ from pairscope.lab.model import Scenario, Text
 from pairscope.lab.stage.actor import HIDDEN
 from pairscope.lab.tables import fill
 from pairscope.sandbox import landlock, namespaces, syscalls
+from pairscope.sandbox.sentences import Missing
 
 LIMITS = {"AS": 1 << 30, "CORE": 0, "CPU": 10, "FSIZE": 1 << 20, "MEMLOCK": 0, "MSGQUEUE": 0}
 """Of the stage and, inherited, of each actor: bytes, and seconds. The stage sets NOFILE for the actors."""
@@ -151,38 +152,38 @@ def enter(
     directory is the scratch directory, if `scratch`; `own_user`: the user is the lab's alone, and his processes may be
     counted; `entered`: the namespaces that this process has entered, or else why there are none in `shared`. Raises
     Unconfined."""
-    missing: list[str] = [f"namespaces of its own: {shared}"] if shared else []
+    missing: list[str] = [Missing.NAMESPACES.say(why=shared)] if shared else []
     most = os.environ.get("PAIRSCOPE_SANDBOX") or BOTH
     # A change of user makes a process undumpable, and then not even a process of the same user may look at it.
     if _prctl(_PR_SET_DUMPABLE, 1) or _prctl(_PR_GET_DUMPABLE) != 1:
-        missing.append("the stage's sight of its actors: they could not be made dumpable")
+        missing.append(Missing.SIGHT_OF_ACTORS.say(why=Missing.UNDUMPABLE_ACTORS))
     limits = _limit(LIMITS | ({"NPROC": NPROC} if own_user else {}))
     if _prctl(_PR_SET_NO_NEW_PRIVS, 1):
         missing.append("no_new_privs")
     networks = dataclasses.replace(_networks(scenario), own=namespaces.NETWORK in entered)
     handled: landlock.Handled | None = None
     if most != BOTH:
-        missing.append(f"Landlock: PAIRSCOPE_SANDBOX is {most}")
+        missing.append(Missing.LANDLOCK.say(why=Missing.LOWERED.say(level=most)))
     else:
         try:
             handled = _landlock(scratch, networks, stage=True)
-            missing += [f"Landlock ABI {handled.abi}: {what}" for what in handled.missing]
+            missing += [Missing.OF_ABI.say(number=handled.abi, why=what) for what in handled.missing]
         except landlock.Unavailable as error:
-            missing.append(f"Landlock: {error}")
+            missing.append(Missing.LANDLOCK.say(why=error))
     filtered: dict[str, Any] | None = None
     if most == NONE:
-        missing.append("seccomp: PAIRSCOPE_SANDBOX is none")
+        missing.append(Missing.SECCOMP.say(why=Missing.LOWERED.say(level=NONE)))
     else:
         try:
             unknown = syscalls.install(
                 _names(ALLOWED) + _names(STAGE), lambda: _conditions(stage=True), {"clone3": errno.ENOSYS}
             )
-            missing += [f"seccomp: {what}" for what in unknown]
+            missing += [Missing.SECCOMP.say(why=what) for what in unknown]
             filtered = {"otherwise": "EPERM", "calls": len(_names(ALLOWED)), "conditional": len(CONDITIONS)}
         except syscalls.Unavailable as error:
-            missing.append(f"seccomp: {error}")
+            missing.append(Missing.SECCOMP.say(why=error))
     if not handled and not filtered:
-        raise Unconfined("no run without a sandbox: " + "; ".join(missing))
+        raise Unconfined(Missing.NO_SANDBOX.say(why="; ".join(missing)))
     told = {
         "level": BOTH if handled and filtered else LANDLOCK if handled else SECCOMP,
         "landlock": handled
@@ -203,7 +204,7 @@ def absent() -> dict[str, Any]:
     return {
         "level": NONE,
         "namespaces": [],
-        "missing": ["the stage was played without a runner, in a process that needs its rights"],
+        "missing": [Missing.NO_RUNNER.value],
     }
 
 

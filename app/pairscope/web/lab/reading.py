@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from pairscope.lab.run import NOTHING, Completed, Run, State, Step
 from pairscope.web.lab.changes import differences
+from pairscope.web.lab.confined import Confined, confined
 from pairscope.web.lab.difference import Difference
 from pairscope.web.lab.words import open_way, outcome
 from pairscope.web.recorded import translated
@@ -93,6 +94,11 @@ class Reading:
 
     def step(self, number: int) -> Step:
         return self.steps[number - 1]
+
+    @property
+    def confined(self) -> Confined | None:
+        """How the run was confined; None: it does not say."""
+        return confined(self.run.sandbox) if self.run.sandbox else None
 
     def facts(self, number: int) -> State:
         """What was held after a step. Objects that have one inode between them have one of their own here, less than 0:

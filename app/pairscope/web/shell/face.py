@@ -72,10 +72,11 @@ def state_of(name: str) -> tuple[str, str]:
 
 
 def sandbox_state(level: str) -> tuple[str, str]:
-    """How well a worker is confined: shape and word."""
+    """How well a worker or a run is confined: shape and word."""
     return {
         "landlock+seccomp": ("good", "Landlock + seccomp"),
         "seccomp": ("attention", _("seccomp only")),
+        "landlock": ("attention", _("Landlock only")),
         "none": ("failed", _("none")),
     }.get(level, ("unknown", _("not said yet")))
 

@@ -154,6 +154,14 @@ TERMS = {
             "seccomp(2)",
         ),
         Term(
+            "namespace",
+            _l(
+                "What a process sees of one part of the kernel, such as its network: in one of its own it meets nobody "
+                "else's."
+            ),
+            "namespaces(7)",
+        ),
+        Term(
             "msg_flags",
             _l("What the kernel says about a received message, such as MSG_CTRUNC when descriptors did not fit."),
             "recvmsg(2)",
