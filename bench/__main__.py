@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
-from bench import export, lab, recorder, round_trip, transfers
+from bench import export, lab, policies, recorder, round_trip, transfers
 from bench.contestant import ContestantFailed
 from bench.figures import Findings, Row
 from bench.machine import describe
@@ -27,6 +27,7 @@ BENCHMARKS = {
     "transfers": transfers.run,
     "lab": lab.run,
     "export": export.run,
+    "policies": policies.run,
 }
 
 

@@ -23,9 +23,10 @@ FOUR = {"submit", "task", "result", "answer"}
 
 
 class Pairscope:
-    """The pool. `recorder`: whether the recorder drains the journal meanwhile, or is held until the end."""
+    """The pool. `recorder`: whether the recorder drains the journal meanwhile, or is held until the end. `sync`: the
+    journal's policy."""
 
-    def __init__(self, directory: Path, recorder: bool = False, workers: int = 2) -> None:
+    def __init__(self, directory: Path, recorder: bool = False, workers: int = 2, sync: str = "none") -> None:
         state = directory / "state"
         state.mkdir()
         file = directory / "pool.toml"
@@ -34,6 +35,7 @@ class Pairscope:
             "run": f"{state}/run",
             "workers": workers,
             "journal_segment": SEGMENT,
+            "journal_sync": sync,
             "journal_limit": 16 * SEGMENT,
         }
         file.write_text("".join(f"{name} = {value!r}\n" for name, value in settings.items()))

@@ -68,6 +68,12 @@ def test_every_figure_of_the_round_trip_has_a_row_for_each_peer_and_each_job_its
     assert found["machine"]["cores"] and found["machine"]["kernel"] and found["machine"]["python"]
 
 
+@pytest.mark.pool
+def test_the_sync_policies_are_measured_beside_each_other(tmp_path):
+    (row,) = bench(tmp_path, "policies")["rows"]
+    assert row["ours"] > 0 and row["peer"] > 0 and (row["peer_name"], row["target"]) == ("sync policy none", 0.6)
+
+
 @pytest.mark.long
 @pytest.mark.pool
 @pytest.mark.needs("redis-check-rdb")  # the server by another name: bench/peers.py

@@ -158,6 +158,12 @@ class Storm:
             waiting.wait(self.random.expovariate(1 / PAUSE))
         self._calm()
 
+    def while_working(self, seconds: float) -> bool:
+        """Lets the clients work for so long; whether one of them was told something meanwhile."""
+        told = sum(path.stat().st_size for path in self.paths if path.exists())
+        threading.Event().wait(seconds)
+        return sum(path.stat().st_size for path in self.paths if path.exists()) > told
+
     def _strike(self) -> None:
         roles = [name for name in WEIGHTS if name not in self.spare]
         what = self.random.choices(roles, [WEIGHTS[name] for name in roles])[0]

@@ -18,6 +18,7 @@ from typing import NoReturn
 import msgspec
 
 from pairscope.journal import boot, segment
+from pairscope.journal.flusher import Flusher
 from pairscope.journal.records import Born, Ended, Epoch, Message, Record
 from pairscope.journal.segment import Head
 
@@ -48,8 +49,8 @@ class Writer:
     microseconds since 1970: that is further than any position before, also than those that the journal has lost and the
     database has.
 
-    `sync`: ``none`` leaves it to the kernel when records reach the disk, ``batch`` waits for them at each append. The
-    beginning of an epoch is waited for in either case.
+    `sync`: ``none`` leaves it to the kernel when records reach the disk, ``batch`` waits for them at each append; where
+    there is a `flusher`, who tells of a record waits instead. The beginning of an epoch is waited for in either case.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Writer:
         self._position: int
         self._segments: list[tuple[int, int]]
         """First position and bytes of each, the last one's as it began."""
+        self.flusher: Flusher | None = None
         self._spare = -1
         """Makes room for a new segment's descriptor where no other is left."""
         try:
@@ -147,9 +149,23 @@ class Writer:
             self._cut(written, None)
         self._size += written
         self._position = position = position + count
-        if self.sync == "batch":
+        if self.sync == "batch" and self.flusher is None:
             self._flush()
         return position
+
+    def flush(self) -> None:
+        """Lets the flusher bring to the disk what it has not; not while it is busy."""
+        flusher = self.flusher
+        if flusher is not None and flusher.flushed < self._position:
+            flusher.begin(self._fd, self._position)
+
+    def flushed(self) -> None:
+        """Takes what the flusher has done; waits for it, if need be. Raises JournalBroken."""
+        if self.flusher is not None and self.flusher.busy:
+            try:
+                self.flusher.finish()
+            except OSError as error:
+                raise JournalBroken(_unflushed(error)) from None
 
     def forget(self, position: int) -> None:
         """Deletes the segments of which every record is at or below `position`, but never the one that is being
@@ -161,6 +177,9 @@ class Writer:
 
     def close(self) -> None:
         """Gives up the lock. Closing any descriptor of the lock file does that."""
+        if self.flusher is not None:
+            self.flusher.close()
+            self.flusher = None
         for name in ("_fd", "_spare", "_place", "_lock"):
             if getattr(self, name) >= 0:
                 os.close(getattr(self, name))
@@ -305,6 +324,7 @@ class Writer:
             raise JournalFull("the disk has no room for a new segment")
         if self._fd >= 0:
             if self.sync == "batch":
+                self.flushed()
                 self._flush()
             os.close(self._fd)
             self._segments[-1] = (self._segments[-1][0], self._size)
@@ -336,7 +356,7 @@ class Writer:
         try:
             os.fdatasync(self._fd)
         except OSError as error:
-            raise JournalBroken(f"fdatasync failed, and must not be tried again: {error.strerror}") from None
+            raise JournalBroken(_unflushed(error)) from None
 
     def _flush_directory(self) -> None:
         """fsync(2): that a file has reached the disk does not mean that its entry in the directory has."""
@@ -347,6 +367,10 @@ class Writer:
                 raise JournalBroken(
                     f"fsync of the directory failed, and must not be tried again: {error.strerror}"
                 ) from None
+
+
+def _unflushed(error: OSError) -> str:
+    return f"fdatasync failed, and must not be tried again: {error.strerror}"
 
 
 def _steps(found: list[tuple[int, Path]]) -> Iterator[tuple[int, int]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from pairscope.ipc.channel import Outgoing
 from pairscope.ipc.envelope import Receipt
@@ -30,12 +30,22 @@ REASON_MOST = 400
 """Characters of a reason: a peer may have written it."""
 
 
+class Keeper(Protocol):
+    """Keeps what clients are told until the disk has its records: disk.py."""
+
+    def withhold(self, member: Member, out: Outgoing) -> None: ...
+
+    def take(self, member: Member) -> list[Outgoing]: ...
+
+
 class Lines:
     """All lines of one supervisor."""
 
     def __init__(self, tap: Tap, watch: Watch, agenda: Agenda, unread: Unread) -> None:
         self._tap, self._watch, self._agenda = tap, watch, agenda
         self.unread = unread
+        self.disk: Keeper | None = None
+        """None: clients need not wait."""
         self.writable: dict[Member, None] = {}
         """Peers whose outbox is to be sent at the end of this turn, in the order in which that was decided."""
         self.reports: list[tuple[Member, list[Receipt]]] = []
@@ -72,6 +82,13 @@ class Lines:
         """Decides that a prepared message shall be sent in this turn. It is recorded elsewhere, or not at all."""
         if out.spill < 0:
             member.said_bytes += len(out.raw)
+        if self.disk is not None and member.hears_late:
+            self.disk.withhold(member, out)
+        else:
+            self.queue(member, out)
+
+    def queue(self, member: Member, out: Outgoing) -> None:
+        """Lets a message go at the end of this turn."""
         member.outbox.append(out)
         self.writable[member] = None
 
@@ -123,8 +140,10 @@ class Lines:
             self.fail(*found)
 
     def unsent(self, member: Member, reason: str) -> None:
-        """What waits in the outbox is not sent."""
+        """What waits in the outbox, or for the disk, is not sent."""
         self.unread.forget(member)
+        if self.disk is not None:
+            member.outbox += self.disk.take(member)
         while member.outbox:
             out = member.outbox.popleft()
             if out.spill < 0:

@@ -21,6 +21,8 @@ class Member(Peer):
 
     is_hand = False
     """True: it takes jobs."""
+    hears_late = True
+    """True: it is told what is acknowledged, once that is on the disk where it is to be."""
     in_flight: Sequence[Entry] = ()
     """The jobs that it has in hand, and from whom more may therefore have come than one packet; to ask anybody else
     costs as much as a message."""
@@ -51,6 +53,8 @@ class Member(Peer):
 
 class ChildMember(Member):
     """A child of the supervisor: worker or recorder."""
+
+    hears_late = False
 
     def __init__(self, child: Child, role: str, serial: int, born: int, now: float) -> None:
         super().__init__(child.channel, role, serial, child.pid, os.geteuid())
@@ -95,6 +99,7 @@ class Station(Member):
     """
 
     is_hand = True
+    hears_late = False
 
     def __init__(self, channel: Channel, serial: int, pid: int, uid: int) -> None:
         super().__init__(channel, Role.LAB.value, serial, pid, uid)

@@ -34,6 +34,7 @@ from pairscope.pool.agenda import Agenda
 from pairscope.pool.control import Control
 from pairscope.pool.crew import Crew
 from pairscope.pool.desk import Desk
+from pairscope.pool.disk import Disk
 from pairscope.pool.floor import Floor
 from pairscope.pool.foreign import Foreign
 from pairscope.pool.guests import RESERVE, Guests
@@ -88,6 +89,7 @@ class Supervisor:
         self.agenda = agenda = Agenda(snapshot.EVERY, snapshot.HEARTBEAT)
         self.watch = watch = Watch(self._read, self._died)
         self.lines = lines = Lines(floor.tap, watch, agenda, floor.unread)
+        self.disk = disk = Disk(self.journal, lines, watch, self._settle)
         self.foreign = foreign = Foreign(floor.mounts)
         self.control = Control(settings, foreign.hang_up)
         self.desk = desk = Desk(floor, lines, agenda)
@@ -100,12 +102,11 @@ class Supervisor:
         }
         """For each kind: who sent it, what came, and what the tap saw of it, which is nothing of housekeeping."""
         self.stop = OrderlyStop(
-            floor, lines, agenda, watch, desk, crew, self._settle, self.control, HURRY if wait_for_lock else math.inf
+            floor, lines, agenda, watch, desk, crew, disk.to_the_end, self.control, HURRY if wait_for_lock else math.inf
         )
         self.memory = Memory()
         self.crowded = False
-        """The journal was at its bound after this epoch's last record: whoever would make it grow is to be looked
-        at."""
+        """The journal was at its bound after the last record: whoever would make it grow is to be looked at."""
         # Messages make no cycles: a full collection in the midst of a burst would only find nothing.
         gc.freeze()
         gc.set_threshold(100_000, 50, 50)
@@ -155,6 +156,7 @@ class Supervisor:
                     if not ready:
                         if tap.records or lines.lost:
                             self._settle()
+                        self.disk.flush()
                         ready = poll(max(0.0, agenda.next - now))
                     spin.waited(monotonic() - now)
                 floor.issuer.read_clock()
@@ -184,6 +186,8 @@ class Supervisor:
                 self._append(tap.take())
             if history.to_tell:
                 history.more()
+            if self.disk.count:
+                self.disk.appended()
             if lines.writable:
                 lines.write()
             if not (tap.records or lines.writable or lines.lost):
