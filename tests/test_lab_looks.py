@@ -209,6 +209,7 @@ def open_files(of: list[int]) -> dict[tuple[int, int], dict[str, str]]:
     return found
 
 
+@pytest.mark.alone  # lsof asks every file system that is mounted, also one of another test that answers nobody
 @pytest.mark.needs("lsof")
 @pytest.mark.parametrize("name", ["parent-and-child", "a-file-handed-over", "in-flight", "pair-or-pipe"])
 def test_lsof_sees_the_same_tables_of_descriptors(name):
