@@ -146,6 +146,20 @@ def test_submit_passes_parameters_and_text(server: Server, file: Path) -> None:
     assert told["result"]["level"] == 1
 
 
+def test_values_within_a_value_of_a_result_stand_each_on_a_line(server: Server) -> None:
+    done = run(server.settings.state, "submit", "thumbnail", str(PROJECT / "docs/images/lab.png"))
+    assert done.returncode == 0 and re.search(r"^  original\.format +PNG$", done.stdout, re.MULTILINE), done.stdout
+    assert "{" not in done.stdout and len({line.rstrip().rfind(" ") for line in done.stdout.splitlines()[1:4]}) == 1
+
+
+def test_why_a_run_was_refused_stands_behind_its_time_and_a_colon(tmp_path: Path) -> None:
+    text = b'm: memfd_create "x" 0 -> f\nm: ftruncate f 2M\n'
+    shown = run(tmp_path, "lab", "run", "--here", "-", given=text).stdout.splitlines()[-1]
+    assert re.fullmatch(r"refused in [\d.]+ m?s: line 2: .+", shown), shown
+    shown = run(tmp_path, "lab", "run", "--here", "one-process").stdout.splitlines()[-1]
+    assert re.fullmatch(r"as expected in [\d.]+ m?s", shown), shown
+
+
 def test_a_job_that_fails_is_told_on_standard_error_with_status_1(server: Server, file: Path) -> None:
     done = run(server.settings.state, "submit", "thumbnail", str(file))
     assert done.returncode == 1 and "expected an image" in done.stderr

@@ -321,12 +321,8 @@ def _show(found: Run) -> None:
                 Text(_("step %(number)s: %(reason)s", number=number, reason=told(step.reason)), "red"), soft_wrap=True
             )
     _show_open(found)
-    out.print(
-        _verdict(found),
-        Text(_("in %(duration)s", duration=duration(found.took_ns))),
-        Text(told(found.reason)),
-        soft_wrap=True,
-    )
+    took = _("in %(duration)s", duration=duration(found.took_ns))
+    out.print(_verdict(found), Text(f"{took}: {told(found.reason)}" if found.reason else took), soft_wrap=True)
 
 
 def _show_step(found: Run, number: int) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from typing import BinaryIO
+from collections.abc import Iterator, Mapping
+from typing import Any, BinaryIO
 
 import click
 from rich.text import Text
@@ -176,6 +177,15 @@ def _save(client: Client, job: int, path: str) -> None:
         say(f"{path}: {size(found.size)}, {found.media}")
 
 
+def _plainly(result: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of a result by name; one within another stands behind its name and a dot."""
+    for name, value in result.items():
+        if isinstance(value, dict):
+            yield from _plainly(value, f"{before}{name}.")
+        else:
+            yield before + name, value
+
+
 def _show(answer: Answer, as_json: bool, *, output_on_stdout: bool) -> None:
     if as_json:
         shown = {"job": str(answer.job)} | {
@@ -190,10 +200,12 @@ def _show(answer: Answer, as_json: bool, *, output_on_stdout: bool) -> None:
         state(answer.state),
         Text(_("by worker %(worker)s", worker=answer.worker) if answer.worker else ""),
     )
-    for name, value in answer.result.items():
-        out.print(Text(f"  {name:14}", "dim"), Text(str(value)))
+    values = [(name, str(value)) for name, value in _plainly(answer.result)]
     if answer.output:
-        out.print(Text("  " + _("output").ljust(14), "dim"), Text(size(answer.output)))
+        values.append((_("output"), size(answer.output)))
+    wide = max([14, *(len(name) for name, _value in values)])
+    for name, value in values:
+        out.print(Text("  " + name.ljust(wide), "dim"), Text(value))
     if answer.state != "done":
         why = told(answer.reason)
         if answer.state == "failed":
