@@ -18,6 +18,7 @@ from pairscope.client.away import Away
 from pairscope.ipc import nesting
 from pairscope.ipc.sentences import Answered
 from pairscope.ipc.vocabulary import REFUSALS
+from pairscope.journal import sentences as journal
 from pairscope.lab.exports.lines import VERDICTS
 from pairscope.lab.reasons import Reason
 from pairscope.sandbox.sentences import Missing
@@ -72,6 +73,7 @@ def templates() -> Iterator[str]:
     yield from REFUSALS.values()
     yield from (answered.value for answered in Answered)
     yield from (missing.value for missing in Missing)
+    yield from (missing.value for missing in journal.Missing)
 
 
 def translated(text: str, gettext: Gettext) -> str:

@@ -10,6 +10,7 @@ import msgspec
 
 from pairscope.journal import segment
 from pairscope.journal.records import Epoch, Record
+from pairscope.journal.sentences import Missing
 
 CHUNK = 1 << 20
 
@@ -145,24 +146,21 @@ class Reader:
 
     def _gap(self, position: int, record: Record | None = None) -> JournalGap:
         """What is missing between `last` and the record at that position."""
-        words, ends = f"the journal goes from position {self.last} to {position}: what lies between is lost", position
+        words, ends = Missing.BETWEEN.say(first=self.last, count=position), position
         if type(record) is Epoch and record.after is not None:
             ends = record.after + 1  # behind that the epoch before had none
-            words = f"the journal goes from position {self.last} to {ends}: what lies between is lost"
+            words = Missing.BETWEEN.say(first=self.last, count=ends)
             if record.after <= self.last:
-                words = (
-                    f"epoch {record.epoch} found the journal's end at position {record.after}: what was appended "
-                    f"behind {self.last} may be lost"
-                )
+                words = Missing.BEHIND.say(count=record.epoch, most=record.after, first=self.last)
         if self._damage:
             first, offset, _size = self._damage[0]
-            kept = ", ".join(stretch.name for stretch in self._damage[:2]) + (
-                " and others" if len(self._damage) > 2 else ""
-            )
-            which = f"positions {self.last + 1} to {ends - 1}; " if ends > self.last + 1 else ""
+            kept = ", ".join(stretch.name for stretch in self._damage[:2])
+            kept += " and others" if len(self._damage) > 2 else ""
+            told = {"first": first, "bytes": offset, "why": words, "files": kept}
             words = (
-                f"the segment that begins at position {first} is damaged at byte {offset}: {words} ({which}its "
-                f"bytes are kept in {kept})"
+                Missing.DAMAGED_POSITIONS.say(**told, count=self.last + 1, most=ends - 1)
+                if ends > self.last + 1
+                else Missing.DAMAGED.say(**told)
             )
         return JournalGap(
             words, self.last, position - 1, self._damage, None if type(record) is Epoch else self._begun()
