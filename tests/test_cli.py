@@ -468,3 +468,9 @@ def test_a_pool_that_another_one_keeps_out_ends_the_server_in_words(tmp_path: Pa
     finally:
         other.terminate()
         other.wait(20)
+
+
+@pytest.mark.parametrize("command", [(), ("lab",), ("token",)])
+def test_no_command_is_cut_short_in_the_list_of_commands(tmp_path: Path, command: tuple[str, ...]) -> None:
+    shown = run(tmp_path, *command, "--help", COLUMNS="80").stdout
+    assert [line for line in shown.partition("Commands:")[2].splitlines() if line.endswith("...")] == []

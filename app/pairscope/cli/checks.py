@@ -29,7 +29,7 @@ STYLES = {"good": "green", "recommended": "yellow", "critical": "bold red", "unk
 @click.option("--all", "everything", is_flag=True, help="Also what is as it should be.")
 @as_json
 def checks(everything: bool, as_json: bool) -> None:
-    """Look at every layer of the stack, and say where it is not as the guides have it.
+    """Compare every layer of the stack with what the guides say.
 
     The exit status is 0 where all is good or not to be seen by this user, 1 where something is not, 2 where nothing
     could be looked at.

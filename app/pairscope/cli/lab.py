@@ -52,8 +52,10 @@ STYLES = {"held": "green", "failed": "red"}
 
 @click.group()
 def lab() -> None:
-    """Scenarios: small programs of system calls that real processes carry out, with what the kernel held after each
-    step."""
+    """Scenarios: small programs of system calls, step by step.
+
+    Real processes carry them out. A run tells what the kernel held after each step.
+    """
 
 
 @lab.command("list")
@@ -95,7 +97,7 @@ def list_(as_json: bool) -> None:
 )
 @as_json
 def run(scenario: str, here: bool, output: str | None, times: int, as_json: bool) -> None:
-    """Run SCENARIO, a name of the gallery, a file or - for standard input, and show what happened.
+    """Run SCENARIO and show what happened. It is a name of the gallery, a file, or - for standard input.
 
     \b
     pairscope lab run parent-and-child
@@ -150,7 +152,7 @@ def show(file: str, step: int | None) -> None:
     "SCENARIO is the file of one.",
 )
 def export(scenario: str, form: str) -> None:
-    """Write SCENARIO (a name, a file, - or the file of a run) to standard output in another form."""
+    """Write SCENARIO to standard output in another form. It is a name, a file, - or the file of a run."""
     from pairscope.lab import exports
     from pairscope.lab.language import parse
 

@@ -67,7 +67,8 @@ def record(
     command: tuple[str, ...], output: str | None, seconds: float, steps: int, processes: int, kept: int,
     no_arguments: bool, shown: str | None, as_json: bool,
 ) -> None:  # fmt: skip
-    """Run COMMAND and record how it and its processes talk: which system calls, and which descriptors they pass.
+    """Run COMMAND and record how it and its processes talk. A recording tells the system calls, and the
+    descriptors that were passed.
 
     \b
     pairscope record -o nginx.rec --seconds 10 -- nginx -g 'daemon off;'

@@ -65,7 +65,7 @@ STOP_PATIENCE = 20.0
 )
 @click.option("--port", envvar="PORT", help=f"Default: {PORT}, or the next free one; 0: any.  [env: PORT]")
 def serve(host: str, port: str | None) -> None:
-    """Start the pool and the web server on this machine, and print the address and the login link. Ctrl-C stops both.
+    """Start the pool and the web server on this machine. It prints the address and the login link. Ctrl-C stops both.
 
     The login link works until the server stops, for as many logins as you like; each start has a new one, unless
     PAIRSCOPE_OPERATOR_TOKEN sets it.

@@ -59,7 +59,7 @@ def submit(
     no_wait: bool,
     as_json: bool,
 ) -> None:
-    """Have the job KIND done on FILE (- for standard input), and show the result.
+    """Have the job KIND done on FILE, and show the result. FILE is - for standard input.
 
     \b
     pairscope submit digest /etc/os-release

@@ -94,7 +94,7 @@ def _expiry(row: Any, now: int) -> str:
 @click.argument("number", type=int)
 @as_json
 def revoke(number: int, as_json: bool) -> None:
-    """Revoke the token NUMBER of the list; sessions that came from it end at once."""
+    """Revoke the token NUMBER of the list. Sessions that came from it end at once."""
     from pairscope.web.access import revoke_token
 
     with _own() as own:
