@@ -465,7 +465,7 @@ def test_the_command_says_which_kind_has_no_handler(tmp_path):
 def test_every_message_to_a_client_answers_one_of_its_own_or_is_looked_at_unasked():
     answers = {name for kind in BY_CODE.values() if "client" in kind.sender.split() for name in kind.answer.split()}
     told = {kind.name for kind in BY_CODE.values() if "client" in kind.receiver.split()}
-    assert told - answers == {"task", "release"}, "by a lab station, and by whoever keeps descriptors"
+    assert told - answers == {"task", "release", "committed"}, "by a lab station, by whoever keeps descriptors, by live"
 
 
 def test_what_a_worker_may_not_say_ends_it_and_its_row_says_why(pool):

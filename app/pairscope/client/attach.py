@@ -22,36 +22,37 @@ KNOCK = 0.5
 AGAIN: Packet = (b"", [], 0)
 
 
-def connect(settings: Settings, role: str) -> tuple[Channel, Welcome]:
-    """A pair of one's own with the supervisor, on which it has welcomed this process as `role`. Raises PoolAway."""
-    channel = attach(settings)
+def connect(settings: Settings, role: str, timeout: float = TIMEOUT) -> tuple[Channel, Welcome]:
+    """A pair of one's own with the supervisor, on which it has welcomed this process as `role`. Each step waits
+    `timeout` seconds. Raises PoolAway."""
+    channel = attach(settings, timeout)
     try:
-        channel.post("enter", Enter(role), timeout=TIMEOUT)
-        arrivals = channel.wait(TIMEOUT)
+        channel.post("enter", Enter(role), timeout=timeout)
+        arrivals = channel.wait(timeout)
     except (ChannelClosed, ChannelBroken, TimeoutError) as error:
         channel.close()
         raise PoolAway(Away.CONNECTING.say(fault=error)) from None
     if not arrivals or arrivals[0].kind.name != "welcome":
         channel.close()
-        said = arrivals[0].payload.reason if arrivals else Away.NOTHING.say(seconds=f"{TIMEOUT:.0f}")
+        said = arrivals[0].payload.reason if arrivals else Away.NOTHING.say(seconds=f"{timeout:.0f}")
         raise PoolAway(Away.NOT_IN.say(why=said))
     return channel, arrivals[0].payload
 
 
-def attach(settings: Settings) -> Channel:
+def attach(settings: Settings, timeout: float = TIMEOUT) -> Channel:
     """A pair of one's own with the supervisor, on which nothing has been said. Raises PoolAway."""
     path = settings.control
-    deadline = time.monotonic() + TIMEOUT
+    deadline = time.monotonic() + timeout
     while True:
         door = _door(settings)
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
-                connection.settimeout(TIMEOUT)
+                connection.settimeout(timeout)
                 with short(path) as address:
                     connection.connect(address)
                 packet = _first_word(settings, connection, door, deadline)
         except TimeoutError:
-            raise late(settings, Away.NO_ANSWER.say(path=path, seconds=f"{TIMEOUT:.0f}")) from None
+            raise late(settings, Away.NO_ANSWER.say(path=path, seconds=f"{timeout:.0f}")) from None
         except (FileNotFoundError, ConnectionRefusedError):
             raise PoolAway(Away.NOBODY.say(path=path)) from None
         except (OSError, PassingError) as error:

@@ -226,6 +226,12 @@ class More(msgspec.Struct):
     position: int
 
 
+class Committed(msgspec.Struct):
+    """The recorder has committed the records up to this position."""
+
+    position: int
+
+
 class Leave(msgspec.Struct):
     """A client waits no longer for the ends of these jobs; an answer that nobody takes would stay in flight."""
 

@@ -33,13 +33,13 @@ class Role(str, enum.Enum):
     """A client that is no web process: the command line, a benchmark, a test."""
 
 
-CALLERS = frozenset((Role.WEB.value, Role.LAB.value, Role.TOOL.value))
+CALLERS = frozenset((Role.WEB.value, Role.LIVE.value, Role.LAB.value, Role.TOOL.value))
 """Roles of clients, who come over the control socket. The supervisor sees the end of a client's pair, not the end of
 its process."""
 
 
 WEB, SUP, WRK, REC = "client", Role.SUPERVISOR.value, Role.WORKER.value, Role.RECORDER.value
-"""``client`` stands for whoever came over the control socket: web, lab or tool."""
+"""``client`` stands for whoever came over the control socket: web, live, lab or tool."""
 HND = f"{WRK} {WEB}"
 """Who takes jobs: a worker, or a client that is a lab station."""
 LAB = "lab"
@@ -125,6 +125,7 @@ KINDS: tuple[Kind, ...] = (
     Kind(38, "more", SUP, REC, say.More, "", 0, "", True, "The journal has grown."),
     Kind(39, "finish", SUP, REC, say.Nothing, "", 0, "", True, "The recorder shall drain what there is and end."),
     Kind(40, "leave", WEB, SUP, say.Leave, "", 0, "", True, "A client waits no longer for the end of a job."),
+    Kind(41, "committed", SUP, WEB, say.Committed, "", 0, "", True, "Live is told that the record has grown."),
 )
 
 BY_NAME: dict[str, Kind] = {kind.name: kind for kind in KINDS}

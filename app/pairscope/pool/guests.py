@@ -70,7 +70,7 @@ class Guests:
     def enter(self, member: Member, arrival: Arrival, _: None) -> None:
         floor, role = self._floor, arrival.payload.role
         if member.role or role not in CALLERS:
-            raise ChannelBroken(f"a client calls itself {role!r}; expected web, lab or tool, once")
+            raise ChannelBroken(f"a client calls itself {role!r}; expected web, live, lab or tool, once")
         member.role = role
         member.serial = floor.serials[role] = floor.serials.get(role, 0) + 1
         if role == Role.LAB.value:

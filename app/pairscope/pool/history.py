@@ -6,7 +6,8 @@ from __future__ import annotations
 import time
 
 from pairscope.ipc.channel import Arrival
-from pairscope.ipc.payloads import More
+from pairscope.ipc.payloads import Committed, More
+from pairscope.ipc.vocabulary import Role
 from pairscope.pool.agenda import MORE, Agenda
 from pairscope.pool.crew import Crew
 from pairscope.pool.floor import Floor
@@ -45,6 +46,7 @@ class History:
             self._agenda.wake()
         if before is None or progress.position != before.position:
             floor.moved = floor.tap.now()
+            self._announce(Committed(progress.position))
         floor.progress = progress
         floor.progress_heard = floor.tap.now()
         self.to_tell = progress.idle
@@ -52,6 +54,13 @@ class History:
         floor.board.forget(progress.position)
         while floor.marks and floor.marks[0][0] <= progress.position:
             floor.marks.popleft()
+
+    def _announce(self, committed: Committed) -> None:
+        """Tells live, which need not ask the database again and again. One that has not read the last word gets no
+        other: it will look at everything anyway."""
+        for member in self._floor.clients:
+            if member.role == Role.LIVE.value and member.open and not member.outbox:
+                self._lines.put(member, member.channel.prepare("committed", committed))
 
     def more(self) -> None:
         """Tells the recorder that the journal has grown, once it has; not now, if it was told just now."""
