@@ -167,13 +167,13 @@ do_apache_packages() {
 
 title_apache_modules='Switch its modules on'
 done_apache_modules() ( {
-    for module in alias authz_core deflate filter headers mime reqtimeout security2 setenvif unique_id wsgi; do [ -e /etc/apache2/mods-enabled/$module.load ] || exit 1; done
+    for module in alias authz_core deflate filter headers mime proxy proxy_fdpass reqtimeout security2 setenvif unique_id wsgi; do [ -e /etc/apache2/mods-enabled/$module.load ] || exit 1; done
 } >/dev/null 2>&1 )
 leave_apache_modules() {
     :
 }
 do_apache_modules() {
-    a2enmod -q alias authz_core deflate filter headers mime reqtimeout security2 setenvif unique_id wsgi || return
+    a2enmod -q alias authz_core deflate filter headers mime proxy proxy_fdpass reqtimeout security2 setenvif unique_id wsgi || return
 }
 
 title_apache_load='Give it room for visitors who are slow'
@@ -189,9 +189,9 @@ do_apache_load() {
     systemctl restart apache2 || return
 }
 
-title_apache_run='Have the directory of its sockets made at each boot'
+title_apache_run='Have the directories of its sockets made at each boot'
 done_apache_run() ( {
-    cmp -s /opt/pairscope/code/deploy/tmpfiles.conf /etc/tmpfiles.d/pairscope.conf && is /run/pairscope/pool pairscope-pool:pairscope-web:2750
+    cmp -s /opt/pairscope/code/deploy/tmpfiles.conf /etc/tmpfiles.d/pairscope.conf && is /run/pairscope/pool pairscope-pool:pairscope-web:2750 && is /run/pairscope/live pairscope-web:www-data:2710
 } >/dev/null 2>&1 )
 leave_apache_run() {
     :

@@ -29,6 +29,7 @@ def box(directory: Path) -> Installation:
         log=directory,
         run=directory,
         pool_run=Path("/run/pairscope/pool"),
+        live_run=Path("/run/pairscope/live"),
         state=Path("/var/lib/pairscope/pool"),
         web_state=Path("/var/lib/pairscope/web"),
         socket=Path("/run/mysqld/mysqld.sock"),
@@ -91,7 +92,7 @@ def test_a_boxs_users_log_in_by_being_who_they_are(lamp: Lamp) -> None:
     made = Installation(
         **{
             field: getattr(box(Path("/")), field)
-            for field in ("code", "venv", "conf", "log", "run", "pool_run", "state", "web_state")
+            for field in ("code", "venv", "conf", "log", "run", "pool_run", "live_run", "state", "web_state")
         },
         socket=lamp.made.socket,
         database="box",

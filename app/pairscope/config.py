@@ -51,6 +51,13 @@ class Settings:
     web_state: Path = None  # type: ignore[assignment]  # a Path in every Settings: __post_init__ sees to it
     """Directory of what web alone may read: secret key, spool, its own SQLite file. Default: ``state``; under Apache
     web is another user than the pool."""
+    live_run: Path = None  # type: ignore[assignment]  # None stays None
+    """Directory of the sockets at which live takes viewers from Apache: docs/live.md. None: there is no live, and pages
+    ask."""
+    live_viewers: int = 20_000
+    """Viewers that live holds; more are sent away, and ask."""
+    live_each: int = 2_000
+    """Those of one address."""
     node: int = 1
     """Number of this node, 0 to 1023, part of every id."""
     node_name: str = dataclasses.field(default_factory=socket.gethostname)
@@ -134,6 +141,7 @@ class Settings:
         put("state", Path(self.state))
         put("run", Path(self.run))
         put("web_state", Path(self.web_state or self.state))
+        put("live_run", Path(self.live_run) if self.live_run else None)
         put("history_url", self.history_url or f"sqlite:///{self.state}/history.sqlite")
         put("recorder_url", self.recorder_url or self.history_url)
         put("migrate_url", self.migrate_url or self.recorder_url)
@@ -148,6 +156,8 @@ class Settings:
             ("workers", 1, self.workers_max),
             ("lab_stations", 0, 32),
             ("lab_runs", 1, 10**6),
+            ("live_viewers", 1, 10**6),
+            ("live_each", 1, 10**6),
             ("history_rows", 1000, 10**9),
             ("queue_max", 1, 10**6),
             ("queue_bytes", 1, 2**50),

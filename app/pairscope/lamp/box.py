@@ -135,6 +135,7 @@ def installation(chosen: dict[str, Any], addresses: tuple[str, ...] = ()) -> Ins
         log=Path("/var/log/pairscope"),
         run=Path("/run/pairscope"),
         pool_run=Path("/run/pairscope/pool"),
+        live_run=Path("/run/pairscope/live"),
         state=Path("/var/lib/pairscope/pool"),
         web_state=Path("/var/lib/pairscope/web"),
         socket=SOCKET,
@@ -172,6 +173,7 @@ def files(part: str, made: Installation) -> list[File]:
             File(conf / "health.wsgi", fill("apache/health.wsgi", made)),
             File(conf / "pool.wsgi", fill("apache/pool.wsgi", made)),
             File(conf / "lab.wsgi", fill("apache/lab.wsgi", made)),
+            File(conf / "live.wsgi", fill("apache/live.wsgi", made)),
         ]
     name, template = {
         "port": ("/etc/apache2/conf-available/pairscope-port.conf", "apache/port.conf"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from socket import gethostname
@@ -35,6 +36,8 @@ class Installation:
     """Short directory for Apache's sockets and pid file: an AF_UNIX path holds 107 bytes."""
     pool_run: Path
     """Directory of the control socket and the snapshot; the pool's user writes it, web's group enters it."""
+    live_run: Path
+    """Directory of live's sockets: web's user makes them, Apache's children connect to them."""
     state: Path
     """Directory of the pool: the journal."""
     web_state: Path
@@ -86,6 +89,7 @@ class Installation:
     buffer_pool: str = "256M"
     log_file: str = "128M"
 
+    server_root: Path = Path("/etc/apache2")
     private: bool = False
     """True: MariaDB is an instance of our own, beside the system's."""
     database_state: Path = Path("/var/lib/mysql")
@@ -105,6 +109,16 @@ class Installation:
     def proxied(self) -> bool:
         """Whether a proxy stands in front, whose connections are everybody's."""
         return bool(self.settings.get("trusted_proxies"))
+
+    @property
+    def live(self) -> bool:
+        """Whether Apache may hand viewers over to live: where reading needs a login, pages ask."""
+        return bool(self.settings.get("public_read", True))
+
+    @property
+    def live_door(self) -> str:
+        """Where live's sockets stand, as mod_proxy_fdpass wants it: relative to Apache's ServerRoot."""
+        return os.path.relpath(self.live_run, self.server_root)
 
     @property
     def wsgi_module(self) -> Path:

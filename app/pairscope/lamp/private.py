@@ -85,6 +85,7 @@ class Private:
         _file(made.conf / "health.wsgi", fill("apache/health.wsgi", made), 0o644)
         _file(made.conf / "pool.wsgi", fill("apache/pool.wsgi", made), 0o644)
         _file(made.conf / "lab.wsgi", fill("apache/lab.wsgi", made), 0o644)
+        _file(made.conf / "live.wsgi", fill("apache/live.wsgi", made), 0o644)
         _file(made.conf / "server.cnf", fill("mysql/server.cnf", made), 0o644)
         _file(made.conf / "web.toml", fill("settings.toml", made, reader="web"), 0o640, place.web.group)
         _file(made.conf / "pool.toml", fill("settings.toml", made, reader="pool"), 0o640, place.pool.group)
@@ -109,6 +110,7 @@ def _lay_out(place: Place, fields: dict[str, Any]) -> Installation:
         log=us.own(data / "log", 0o700),
         run=run,
         pool_run=pool.own(run / "pool", 0o2750, web.group),
+        live_run=web.own(run / "live", 0o2710),
         state=pool.own(data / "pool", 0o700),
         web_state=web.own(data / "web", 0o700),
         socket=database.own(run / "mariadb", 0o755 if database.user else 0o700) / "sock",
@@ -127,6 +129,7 @@ def _lay_out(place: Place, fields: dict[str, Any]) -> Installation:
         log_file="64M",
         settings={"public_outputs": True},  # it listens on the loopback
         private=True,
+        server_root=run,
         database_state=store / "data",
         database_log=store,
         database_tmp=database.own(store / "tmp", 0o700),

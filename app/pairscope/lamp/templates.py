@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -19,6 +20,14 @@ def apache(value: object) -> str:
     if "\n" in text or "${" in text:
         raise ValueError(f"{text!r} cannot stand in Apache's configuration")
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def host(name: str) -> str:
+    """A host name in a regular expression of a directive; one that begins with a dot stands for all below it, too.
+    Raises ValueError for what is no host name."""
+    if not re.fullmatch(r"[A-Za-z0-9.\[\]:_-]{1,253}", name):
+        raise ValueError(f"{name!r} is no host name")
+    return ("([^:/]+\\.)?" if name.startswith(".") else "") + re.escape(name.removeprefix("."))
 
 
 def cnf(value: object) -> str:
@@ -47,7 +56,9 @@ def toml(value: object) -> str:
 _environment = Environment(  # noqa: S701  # configuration files; each value goes through a filter of its language
     loader=FileSystemLoader(DEPLOY), undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
 )
-_environment.filters.update(apache=apache, cnf=cnf, sql=sql, toml=toml, python=lambda value: repr(str(value)))
+_environment.filters.update(
+    apache=apache, cnf=cnf, host=host, sql=sql, toml=toml, python=lambda value: repr(str(value))
+)
 
 
 def fill(name: str, installation: Installation, **more: Any) -> str:

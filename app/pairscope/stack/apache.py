@@ -3,7 +3,7 @@
 from pairscope.stack.step import Chapter, Step
 
 BOX = "/opt/pairscope/venv/bin/python -P -m pairscope.lamp.box"
-MODULES = "alias authz_core deflate filter headers mime reqtimeout security2 setenvif unique_id wsgi"
+MODULES = "alias authz_core deflate filter headers mime proxy proxy_fdpass reqtimeout security2 setenvif unique_id wsgi"
 LOAD = "/etc/apache2/conf-available/pairscope-load.conf"
 PLACES = "/etc/systemd/system/apache2.service.d/pairscope.conf"
 
@@ -38,7 +38,8 @@ CHAPTER = Chapter(
             id="apache-modules",
             title="Switch its modules on",
             purpose="What the site uses: static files with headers, text compressed, slow senders and connections of "
-            "one address bounded, Python. Any mpm serves; Debian's own choice, mpm_event, holds most connections.",
+            "one address bounded, viewers handed over to "
+            "live, Python. Any mpm serves; Debian's own choice, mpm_event, holds most connections.",
             commands=f"a2enmod -q {MODULES}",
             done=f"for module in {MODULES}; do [ -e /etc/apache2/mods-enabled/$module.load ] || exit 1; done",
             see="`Module wsgi already enabled`, or that Apache is to be restarted",
@@ -71,13 +72,15 @@ CHAPTER = Chapter(
         ),
         Step(
             id="apache-run",
-            title="Have the directory of its sockets made at each boot",
-            purpose="/run is empty after a boot; systemd-tmpfiles makes the directory before Apache starts.",
+            title="Have the directories of its sockets made at each boot",
+            purpose="/run is empty after a boot; systemd-tmpfiles makes the directories before Apache starts: for the "
+            "pool's sockets, which web connects to, and for live's, which Apache connects to.",
             commands="install -m 0644 /opt/pairscope/code/deploy/tmpfiles.conf /etc/tmpfiles.d/pairscope.conf\n"
             "systemd-tmpfiles --create pairscope.conf",
             done="cmp -s /opt/pairscope/code/deploy/tmpfiles.conf /etc/tmpfiles.d/pairscope.conf && is "
-            "/run/pairscope/pool pairscope-pool:pairscope-web:2750",
-            see="`ls -ld /run/pairscope/pool` shows the pool's user and web's group",
+            "/run/pairscope/pool pairscope-pool:pairscope-web:2750 && is /run/pairscope/live "
+            "pairscope-web:www-data:2710",
+            see="`ls -ld /run/pairscope/*` shows the pool's user and web's group, and web's user and Apache's group",
             wrong=(
                 ("`Failed to resolve user 'pairscope-pool'`", "the users were not made: the Linux chapter, step 4"),
             ),
@@ -146,7 +149,7 @@ CHAPTER = Chapter(
         Step(
             id="apache-site",
             title="Deploy the application as a site",
-            purpose="web's processes, the pool and the lab as managed processes, static files from Apache itself.",
+            purpose="web's processes; the pool, live and the lab as managed processes; static files from Apache.",
             commands=f"{BOX} write site\na2ensite -q pairscope\napache2ctl configtest",
             done=f"[ -e /etc/apache2/sites-enabled/pairscope.conf ] && {BOX} same site && apache2ctl configtest",
             see="`Syntax OK`",

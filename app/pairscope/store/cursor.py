@@ -82,6 +82,16 @@ def known(text: str, table: str, types: tuple[type, ...]) -> dict[int, Changed]:
     return found.nodes
 
 
+def places(text: str) -> str:
+    """How far a cursor that follows changes reaches, as text that can be compared node by node: ``node:position``, with
+    commas between. Where it stops among the rows of one change, that change is not reached. Raises CursorError."""
+    found = _read(text)
+    if not isinstance(found, Known):
+        raise CursorError(phrase("this cursor came with a page; expected one that follows changes"))
+    reached = ((node, changed.change - bool(changed.key)) for node, changed in sorted(found.nodes.items()))
+    return ",".join(f"{node}:{change}" for node, change in reached)
+
+
 def _other(table: str, wanted: str) -> CursorError:
     return CursorError(
         phrase("this cursor belongs to %(table)r; expected one of %(wanted)r", table=table[:16], wanted=wanted)

@@ -23,7 +23,7 @@ from sqlalchemy.orm import Session
 
 from pairscope.store import histogram
 from pairscope.store.changes import Changes, changes, live_cursor, still
-from pairscope.store.cursor import CursorError
+from pairscope.store.cursor import CursorError, places
 from pairscope.store.filter import Filter, FilterError, parse
 from pairscope.store.models import PACE_SECONDS, Job, Message, Position, Process, Quarantine, Rate, Transfer
 from pairscope.store.pages import Page, every, page
@@ -31,8 +31,8 @@ from pairscope.store.walk import BOUND
 
 __all__ = [
     "BOUND", "Changes", "CursorError", "Filter", "FilterError", "Pace", "Page", "changes", "counts", "every", "job",
-    "live_cursor", "living", "message", "messages_of_job", "page", "parse", "positions", "process", "quarantined",
-    "rates", "still", "transfer", "transfers_of_job", "transfers_of_message", "transfers_of_object",
+    "live_cursor", "living", "message", "messages_of_job", "page", "parse", "places", "positions", "process",
+    "quarantined", "rates", "still", "transfer", "transfers_of_job", "transfers_of_message", "transfers_of_object",
 ]  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from sqlalchemy import text
 
 from pairscope.client.readiness import Check, checks
 from pairscope.config import Settings
+from pairscope.live import figures
 from pairscope.pool import snapshot as snapshots
 from pairscope.store import errors
 from pairscope.web import problems, reach
@@ -74,6 +75,30 @@ def _gauge(name: str, words: str, value: float) -> Metric:
     return GaugeMetricFamily(f"pairscope_{name}", words, value)
 
 
+def _of_live(live: figures.Figures | None) -> Iterator[Metric]:
+    """Those of the process that pushes."""
+    yield _gauge("live_up", "1 if live said something lately: what changes is pushed to pages.", int(live is not None))
+    if live is None:
+        return
+    yield _gauge("live_viewers_limit", "Viewers that live holds at most.", live.most)
+    yield _gauge("live_viewers_address_limit", "Those of one address.", live.each)
+    yield _gauge("live_viewers_behind", "Viewers for whom something waits.", live.behind)
+    yield CounterMetricFamily("pairscope_live_handed", "Sockets that Apache has handed over to live.", live.handed)
+    yield CounterMetricFamily("pairscope_live_sent_bytes", "Bytes sent to viewers.", live.sent_bytes)
+    yield CounterMetricFamily("pairscope_live_cpu_seconds", "Processor time of live.", live.busy)
+    ends = CounterMetricFamily("pairscope_live_ends", "Viewers that went, or were not taken, by why.", labels=["why"])
+    for why, count in sorted(live.ends.items()):
+        ends.add_metric([why], count)
+    yield ends
+    viewers = GaugeMetricFamily("pairscope_live_viewers", "Viewers by stream.", labels=["stream"])
+    events = CounterMetricFamily("pairscope_live_events", "Updates made, by stream.", labels=["stream"])
+    for name, stream in sorted(live.streams.items()):
+        viewers.add_metric([name], stream.viewers)
+        events.add_metric([name], stream.events)
+    yield viewers
+    yield events
+
+
 class Figures(Collector):
     """The snapshot as Prometheus' metrics. Read at each scrape: nothing is kept in a process."""
 
@@ -81,6 +106,7 @@ class Figures(Collector):
         self._settings = settings
 
     def collect(self) -> Iterator[Metric]:
+        yield from _of_live(figures.read(self._settings))
         said = snapshots.read(self._settings, time.time_ns())
         yield _gauge("up", "1 if a supervisor said something lately.", int(said is not None))
         if said is None:

@@ -1,9 +1,9 @@
-"""Live updates by polling: what has changed since a cursor, made by the same queries and the same templates as the
-page.
+"""Live updates: what has changed since a cursor, made by the same queries and the same templates as the page. Pages ask
+for it, and so does live, once for all whom it pushes it to (docs/live.md).
 
 An update is a fragment of HTML: rows to put in place or on top, and parts of the page to replace. ``cursor`` says up to
 where the rows are known, ``seen`` what the parts showed; if neither is another one now, the answer is 204 and nothing
-is rendered.
+is rendered. ``only=rows`` leaves the parts out, ``only=parts`` the rows.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from flask import Blueprint, Flask, Response, render_template, request
 
-from pairscope.store.cursor import CursorError
+from pairscope.store.cursor import CursorError, places
 from pairscope.store.filter import FilterError, parse
 from pairscope.web import reach
 from pairscope.web.access import reader_required
@@ -30,8 +30,10 @@ blueprint = Blueprint("live", __name__, url_prefix="/live")
 @reader_required
 def table(name: str) -> Any:
     """Changed rows of a table page."""
-    parts = {"strip": strip.signature()}
     context: dict[str, Any] = {}
+    if _rows_only():
+        return _answer(name, {}, context)
+    parts = {"strip": strip.signature()}
     if name == "workers":
         context["pool"] = reach.snapshot()
         parts["pool"] = workers.pool_signature()
@@ -59,6 +61,8 @@ def _clock(response: Response) -> Response:
 @reader_required
 def overview_page() -> Any:
     """The overview: its drawing, its charts, its last messages."""
+    if _rows_only():
+        return _answer("messages", {}, {}, limit=overview.LAST)
     points = overview.rates()
     parts = {
         "strip": strip.signature(),
@@ -87,7 +91,10 @@ def _answer(name: str, parts: dict[str, Any], context: dict[str, Any], limit: in
     try:
         chosen = parse(request.args.get("q", "").strip(), name)
         moving = [part for part in request.args.get("moving", "").split(",") if part]
-        update = listing.since(reach.history(), shown, chosen, request.args.get("cursor", ""), moving, limit)
+        cursor = request.args.get("cursor", "")
+        update = None
+        if request.args.get("only") != "parts":
+            update = listing.since(reach.history(), shown, chosen, cursor, moving, limit)
     except FilterError as error:
         raise Problem("wrong-query", translated(error.args[0])) from None
     except CursorError as error:
@@ -100,6 +107,10 @@ def _answer(name: str, parts: dict[str, Any], context: dict[str, Any], limit: in
     if "rates" in changed:
         context.update(overview.rates_context(context["points"]))
     return _render(parts, changed, table=shown, update=update, **context)
+
+
+def _rows_only() -> bool:
+    return request.args.get("only") == "rows"
 
 
 def _changed(parts: dict[str, Any]) -> set[str]:
@@ -115,8 +126,13 @@ def said(parts: dict[str, Any]) -> str:
 
 def _render(parts: dict[str, Any], changed: set[str], **context: Any) -> Response:
     context.setdefault("update", None)
-    body = render_template("update.html", changed=changed, seen=said(parts), **context)
-    return Response(body, mimetype="text/html", headers={"Cache-Control": "no-store"})
+    update, seen = context["update"], said(parts)
+    at = places(update.cursor) if update else ""
+    body = render_template("update.html", changed=changed, seen=seen, at=at, **context)
+    response = Response(body, mimetype="text/html", headers={"Cache-Control": "no-store", "Pairscope-Seen": seen})
+    if update:
+        response.headers["Pairscope-Cursor"], response.headers["Pairscope-At"] = update.cursor, at
+    return response
 
 
 def register(app: Flask) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pairscope.lamp import box
+from pairscope.live import figures
 from pairscope.pool import snapshot as snapshots
 from pairscope.sentence import phrase
 from pairscope.stack import apache, scoreboard, system
@@ -137,6 +138,7 @@ def _run_directory(scene: Scene) -> Iterator[Finding]:
     if scene.box is None:
         return
     yield standing(phrase("Directory of the sockets"), Path("/run/pairscope/pool"), box.POOL, box.WEB, 0o2750)
+    yield standing(phrase("Directory of live's sockets"), Path("/run/pairscope/live"), box.WEB, "www-data", 0o2710)
     yield copied(phrase("Made at each boot"), "tmpfiles.conf", Path("/etc/tmpfiles.d/pairscope.conf"))
 
 
@@ -277,6 +279,18 @@ def _groups(scene: Scene) -> Iterator[Finding]:
         yield good(
             phrase("Managed processes of the lab"), phrase("one or more"), _processes(stations), map(_process, stations)
         )
+    if scene.settings.live_run is not None:
+        if (live := figures.read(scene.settings)) is not None:
+            words = phrase("%(process)s; %(count)s viewers", process=_process(live.pid), count=live.viewers)
+            yield good(phrase("Managed process live"), phrase("one process"), words)
+        else:
+            yield bad(
+                phrase("Managed process live"),
+                phrase("one process"),
+                phrase("it says nothing"),
+                phrase("Pages ask instead of being told; Apache's error log says why."),
+                Verdict.RECOMMENDED,
+            )
     fds, most = len(os.listdir("/proc/self/fd")) - 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     yield good(
         phrase("Descriptors of this process"),

@@ -8,6 +8,7 @@ from flask import render_template, url_for
 from flask_babel import gettext as _
 from flask_babel import ngettext
 
+from pairscope.live import figures
 from pairscope.store import queries
 from pairscope.store.filter import parse
 from pairscope.store.models import PACE_SECONDS
@@ -65,7 +66,10 @@ def system_context() -> dict[str, Any]:
     """The drawing and its table."""
     snapshot, around = reach.snapshot(), strip.surroundings()
     rows = [Row("", around.server, 0, around.pid, "good", _("answers"), "")]
+    live = figures.read(reach.settings())
     for web in system.web_processes(snapshot, around.pid):
+        if web.role == "live" and live is not None:
+            continue  # it says more of itself, below
         pairs = ngettext("%(num)s pair", "%(num)s pairs", web.pairs)
         rows.append(
             Row(
@@ -140,6 +144,16 @@ def system_context() -> dict[str, Any]:
                 _("position %(position)s", position=number(snapshot.journal.position)),
             )
         )
+    if live is not None:
+        followed = ngettext("%(num)s viewer", "%(num)s viewers", live.viewers)
+        bounds = _(
+            "at most %(most)s, %(each)s of one address; %(slow)s slow ones let go, %(refused)s sent away",
+            most=number(live.most),
+            each=number(live.each),
+            slow=number(live.ends.get("slow", 0)),
+            refused=number(live.ends.get("full", 0) + live.ends.get("crowd", 0)),
+        )
+        rows.append(Row("live", "", 0, live.pid, "good", followed, bounds))
     rows.append(
         Row(
             "",
@@ -180,6 +194,7 @@ def system_signature() -> int:
         (snapshot.recorder.pid, snapshot.recorder.state, snapshot.recorder.lag, snapshot.recorder.history),
         (snapshot.jobs.queued, snapshot.jobs.running, snapshot.journal.bytes, snapshot.unread),
         strip.surroundings()._replace(pid=0),
+        (live := figures.read(reach.settings())) and (live.pid, live.viewers, live.ends),
     )
     return strip.digest(shown)
 

@@ -11,6 +11,7 @@ from flask_babel import gettext as _
 
 import pairscope as package
 from pairscope.ipc.vocabulary import CALLERS
+from pairscope.store import queries
 from pairscope.store.models import IN_ORDER, KILLED_FOR, Job, Process
 from pairscope.store.told import told
 from pairscope.web import access, payload, reach
@@ -18,7 +19,7 @@ from pairscope.web.drawing.shapes import GLYPHS, glyph_of
 from pairscope.web.drawing.system import worker_state
 from pairscope.web.lab.reading import verdict
 from pairscope.web.recorded import translated
-from pairscope.web.shell import strip
+from pairscope.web.shell import pushed, strip
 from pairscope.web.words import ago, clip, duration, number, size
 
 THEMES = ("light", "dark")
@@ -183,6 +184,7 @@ def register(app: Flask) -> None:
     """Makes all of it known to the templates."""
     settings = app.extensions["pairscope"].settings
     app.context_processor(_everywhere)
+    app.jinja_env.filters["places"] = queries.places
     app.jinja_env.globals.update(
         navigation=navigation,
         health_of=strip.health,
@@ -191,6 +193,7 @@ def register(app: Flask) -> None:
         process_state=process_state,
         worker_state=worker_state,
         may_read=may_read,
+        push_address=pushed.address,
         verdict_of=verdict,
         width_of=width_of,
         gist=payload.gist,

@@ -1,6 +1,7 @@
 // Pages that follow what happens. The page tells what it shows (data-live, data-cursor, data-seen on .frame); an update is a fragment of HTML made
 // by the same templates. Its rows are applied only when that disturbs nobody: not while paused by the button, while the pointer is over the
 // table, while text in it is selected, focus is in it or its head is scrolled away. What comes meanwhile is kept by row id and counted.
+// What changes is pushed where the page has an address for that (data-push, push.js); elsewhere, and while nobody pushes, the page asks.
 // One request is under way at a time: each second while somebody looks and something happens, up to each 3 s when idle, none while hidden.
 // Who has heard nothing for 4.5 s says so.
 
@@ -10,6 +11,7 @@ const BUSY = 1000;
 const IDLE = 3000;
 const DOUBT = 4500; // more than an idle pause and a slow answer, and less than the 5 s within which a dead server is told
 const PATIENCE = 10000;
+const MOST_TOLD = 500; // updates that wait for an answer which never meets them
 const QUIET = 10000; // between two summaries for screen readers
 
 const frame = document.querySelector(".frame[data-live]");
@@ -24,6 +26,10 @@ const said = frame.querySelector("[data-said]");
 const old = frame.querySelector("[data-old]");
 
 let cursor = frame.dataset.cursor;
+let at = frame.dataset.at ?? ""; // the same, as positions that can be compared
+let joined = false; // what changes is pushed, and nobody asks
+let met = false; // all that was there when the connection began has been told
+const told = []; // what was pushed and is not taken yet
 let seen = frame.dataset.seen;
 let paused = ""; // since when, as it is told
 let pointed = false; // by something that hovers: a finger does not, and would leave its last place hovered
@@ -47,16 +53,22 @@ const parts = new Map(); // name -> element
 
 function later(delay) {
   clearTimeout(timer);
-  if (!document.hidden) timer = setTimeout(ask, delay);
+  if (!document.hidden && !joined) timer = setTimeout(ask, delay);
 }
 
 function watch() {
   clearTimeout(doubt);
-  if (!document.hidden) doubt = setTimeout(() => { away ||= old.dataset.away; settle(); }, DOUBT);
+  if (!document.hidden) doubt = setTimeout(doubted, DOUBT);
+}
+
+function doubted() {
+  if (joined) return pushed.lose("gone"); // it stands still, perhaps: whoever is asked will tell
+  away ||= old.dataset.away;
+  settle();
 }
 
 async function ask() {
-  if (asking || document.hidden) return;
+  if (asking || document.hidden || joined) return;
   asking = new AbortController();
   const deadline = setTimeout(() => asking.abort(), PATIENCE);
   const url = new URL(frame.dataset.live, location.href);
@@ -92,8 +104,87 @@ async function ask() {
     clearTimeout(deadline);
     asking = null;
   }
+  drain(false); // where there is a gap still, it asks again after a pause
   settle();
   later(pause);
+}
+
+// ---- being told
+
+const pushed = frame.dataset.push ? new (await import(`./push.js${new URL(import.meta.url).search}`)).Pushed(frame.dataset.push, {
+  told(html, identity) {
+    told.push({ html, identity });
+    hear();
+  },
+  joined(fed, identity) {
+    met = true;
+    feed(fed);
+    told.push({ html: "", identity });
+    hear();
+  },
+  beat: hear,
+  refused(html) {
+    const error = refused(new DOMParser().parseFromString(html, "text/html"));
+    hear(true);
+    away = error.told ?? old.dataset.away;
+    refusing = Boolean(error.told);
+    settle();
+  },
+  lost(why) {
+    joined = met = false;
+    told.length = 0;
+    feed("");
+    later(why === "restart" ? DOUBT : BUSY * Math.random()); // one that is started anew is back in a moment
+  },
+}) : null;
+
+function hear(refused) {
+  if (joined || refused === true) watch();
+  if (joined && refused !== true) {
+    away = "";
+    refusing = false;
+    heard = now();
+  }
+  drain();
+  settle();
+}
+
+// Takes what was told as far as it meets what is here: nothing is missing between, and nothing comes twice. Where it does not meet, the page asks.
+function drain(atOnce = true) {
+  if (asking || !pushed) return;
+  while (told.length) {
+    const { html, identity } = told[0];
+    const [from, to] = identity.split("/");
+    const update = html ? new DOMParser().parseFromString(html, "text/html").querySelector("[data-update]") : null;
+    const rows = Boolean(body) && Boolean(identity);
+    const known = rows && reaches(at, to);
+    if (rows && !known && !(update && "anew" in update.dataset) && !reaches(at, from)) break;
+    told.shift();
+    if (update) take(update, !known);
+  }
+  const gap = told.length > 0;
+  if (gap || !met) joined = false;
+  else if (!joined) {
+    joined = true;
+    clearTimeout(timer);
+    hear();
+  }
+  if (told.length > MOST_TOLD) pushed.lose("gone");
+  else if (gap && met && atOnce) ask();
+}
+
+// Whether what reaches up to `one` holds all that reaches up to `other`.
+function reaches(one, other) {
+  const [here, there] = [one, other].map((text) => new Map(text.split(",").filter(Boolean).map((place) => place.split(":").map(Number))));
+  return [...there].every(([node, position]) => (here.get(node) ?? 0) >= position);
+}
+
+// Which descriptor of which process feeds this page.
+function feed(fed) {
+  const place = frame.querySelector("[data-fed]");
+  const [pid, fd, apache] = fed.split(" ");
+  place.hidden = !fed;
+  say(place, fed ? place.dataset.words.replace("{pid}", pid).replace("{fd}", fd).replace("{apache}", apache) : "");
 }
 
 // A server that answers with an error says which, and how it stands itself.
@@ -113,11 +204,12 @@ function reload() {
   location.reload();
 }
 
-function take(update) {
-  seen = update.dataset.seen;
+function take(update, rows = true) {
+  seen = update.dataset.seen ?? seen;
   for (const part of update.querySelectorAll("[data-part]")) parts.set(part.dataset.part, part);
-  if (!body || !("cursor" in update.dataset)) return;
+  if (!body || !rows || !("cursor" in update.dataset)) return;
   cursor = update.dataset.cursor;
+  at = update.dataset.at;
   if ("anew" in update.dataset) {
     forget();
     anew = true;
@@ -272,7 +364,7 @@ function announce(count, more) {
 
 function attend(event) {
   if (event.pointerType) pointed = event.pointerType !== "touch";
-  if (pause > BUSY && !away) {
+  if (pause > BUSY && !away && !joined) {
     pause = BUSY;
     later(BUSY);
   }
@@ -287,9 +379,16 @@ function moved() {
 
 document.addEventListener("visibilitychange", () => {
   watch();
-  if (document.hidden) return clearTimeout(timer);
+  if (document.hidden) {
+    clearTimeout(timer);
+    joined = met = false;
+    told.length = 0;
+    feed("");
+    return pushed?.close(); // a browser has six connections to one server
+  }
   pause = BUSY;
   ask();
+  pushed?.open();
 });
 for (const kind of ["pointerover", "pointermove", "keydown", "focus"]) addEventListener(kind, attend, { passive: true });
 for (const kind of ["focusout", "pointerleave", "pointerup"]) table?.addEventListener(kind, () => setTimeout(settle));
@@ -309,3 +408,4 @@ if (bar) bar.hidden = false;
 settle();
 watch();
 later(BUSY);
+if (!document.hidden) pushed?.open();

@@ -1,0 +1,246 @@
+"""Live behind a real Apache: what is pushed, to whom, and what becomes of those who misbehave."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+from collections.abc import Callable, Iterator
+
+import pytest
+from selenium.webdriver import Chrome
+
+from pairscope.client.client import Client
+from pairscope.live import figures
+from tests.browser import chromium, text_of
+from tests.eventually import eventually
+from tests.following import Crowd, Stream
+from tests.lamp import Lamp, command
+from tests.leaks import parent
+
+pytestmark = pytest.mark.lamp
+
+
+def live_of(lamp: Lamp, unlike: int = 0) -> int:
+    """The process of live, once it says that it is there."""
+
+    def there() -> int:
+        (pid,) = [pid for pid in lamp.processes() if command(pid).endswith("-m pairscope.live") and pid != unlike] or [
+            0
+        ]
+        said = figures.read(lamp.web)
+        return pid if said is not None and said.pid == pid else 0
+
+    return eventually(there, "live is there", 30)
+
+
+@pytest.fixture
+def pool(lamp: Lamp) -> Iterator[Client]:
+    """A client of the pool."""
+    live_of(lamp)
+    client = Client(lamp.pool, "tool")
+    yield client
+    client.close()
+
+
+def told(lamp: Lamp) -> figures.Figures:
+    """What live says of itself."""
+    said = figures.read(lamp.web)
+    assert said is not None
+    return said
+
+
+def descriptors(pid: int) -> int:
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def echo(pool: Client, count: int) -> None:
+    for _ in range(count):
+        pool.submit("echo", data=b"x", want="ended")
+    pool.settle()
+
+
+def newest(lamp: Lamp) -> int:
+    return int(lamp.ask("SELECT COALESCE(MAX(id), 0) FROM messages"))
+
+
+def ids(lamp: Lamp, after: int) -> list[int]:
+    return [int(line) for line in lamp.ask(f"SELECT id FROM messages WHERE id > {after} ORDER BY id").split()]
+
+
+def test_rows_are_pushed_to_whoever_follows_each_once_and_in_order(lamp: Lamp, pool: Client) -> None:
+    before = newest(lamp)
+    crowd = Crowd(lamp.visitor, 20)
+    try:
+        crowd.connect()
+        crowd.until(lambda viewer: viewer.joined, "all have joined")
+        echo(pool, 25)
+        crowd.until(lambda viewer: len(viewer.seen) >= 100, "a hundred rows came")
+        wanted = eventually(lambda: (rows := ids(lamp, before)) and len(rows) >= 100 and rows, "they are in the record")
+        for viewer in crowd.viewers:
+            assert viewer.seen == sorted(viewer.seen) and set(viewer.seen) <= set(wanted)
+            assert viewer.asked <= 1, "to join, at most"
+    finally:
+        crowd.close()
+
+
+def restarted(lamp: Lamp) -> None:
+    supervisor, live = lamp.supervisor(), live_of(lamp)
+    lamp.apache.restart()
+    lamp.supervisor(unlike=supervisor)
+    live_of(lamp, unlike=live)
+
+
+@pytest.mark.parametrize("count", [30, pytest.param(300, marks=pytest.mark.long)])
+def test_every_row_comes_once_and_in_order_over_a_reload_and_a_restart_of_mariadb(
+    lamp: Lamp, pool: Client, count: int
+) -> None:
+    before = newest(lamp)
+    crowd = Crowd(lamp.visitor, count)
+    try:
+        crowd.connect()
+        crowd.until(lambda viewer: viewer.joined, "all have joined", 60)
+
+        def meanwhile(what: str, step: Callable[[], None]) -> None:
+            step()
+            crowd.hear(0)
+            echo(pool, 5)
+            last = eventually(lambda: max(ids(lamp, before), default=0), "they are in the record", 30)
+            crowd.until(lambda viewer: viewer.seen and viewer.seen[-1] >= last, what, 60)
+
+        def database() -> None:
+            lamp.mariadb.stop()
+            lamp.mariadb.start()
+            lamp.ready()
+
+        meanwhile("rows came after a reload", lambda: restarted(lamp))
+        meanwhile("rows came after a restart of MariaDB", database)
+        wanted = ids(lamp, before)
+        for viewer in crowd.viewers:
+            assert viewer.seen == sorted(viewer.seen)
+            assert set(viewer.seen) >= set(wanted), "nothing is missed"
+    finally:
+        crowd.close()
+
+
+def test_a_stranger_is_pushed_what_a_stranger_may_see_and_a_foreign_host_nothing(lamp: Lamp, pool: Client) -> None:
+    for path in ("/messages", "/", "/jobs", "/workers", "/transfers", "/stack"):
+        assert 'data-push="/push/' in lamp.visitor.get(path).text, path
+    assert "data-push" not in lamp.visitor.get("/messages?q=kind:task").text, "a filter is one's own"
+    for name in ("messages", "overview", "jobs", "workers", "transfers", "strip"):
+        stream = Stream(lamp.visitor.port, f"/push/{name}.en")
+        while 'data-part="strip"' not in stream.until("update").data:
+            pass  # updates of the last seconds come first
+        assert stream.until("joined"), name
+        stream.close()
+    foreign = Stream(lamp.visitor.port, "/push/messages.en", host="example.org")
+    foreign.read()
+    assert foreign.status == 403
+    foreign.close()
+    lamp.visitor.log_in()
+    assert "data-push" not in lamp.visitor.get("/messages").text, "an operator's rows are others"
+
+
+def test_an_address_behind_which_nobody_listens_is_an_error_that_claims_no_compression(
+    lamp: Lamp, pool: Client
+) -> None:
+    answer = lamp.visitor.get("/push/nobody.en")
+    assert answer.status == 500 and "Content-Encoding" not in answer.headers
+    assert lamp.visitor.get("/push/../messages.en").status in (400, 404)
+
+
+def test_viewers_that_send_rubbish_or_never_read_cost_nobody_else_anything(lamp: Lamp, pool: Client) -> None:
+    port = lamp.visitor.port
+    ends = told(lamp).ends
+    rude = [Stream(port, "/push/messages.en") for _ in range(40)]
+    deaf = [Stream(port, "/push/messages.en", buffer=2048) for _ in range(40)]
+    crowd = Crowd(lamp.visitor, 3)
+    try:
+        for stream in rude:
+            stream.until("joined")
+            stream.sock.sendall(b"GET / HTTP/1.1\r\n\0\xff" * 20)
+        crowd.connect()
+        crowd.until(lambda viewer: viewer.joined, "who reads has joined")
+        echo(pool, 10)
+        crowd.until(lambda viewer: len(viewer.seen) >= 40, "who reads is told")
+        eventually(lambda: told(lamp).ends.get("spoke", 0) >= ends.get("spoke", 0) + 40, "who speaks is let go")
+        for stream in rude:
+            eventually(lambda stream=stream: (stream.read(), stream.ended)[1], "its connection has ended")  # type: ignore[misc]
+    finally:
+        crowd.close()
+        for stream in (*rude, *deaf):
+            stream.close()
+    eventually(lambda: told(lamp).viewers == 0, "all are gone")
+
+
+def test_who_hands_something_else_over_at_a_door_is_sent_away(lamp: Lamp, pool: Client) -> None:
+    pid = live_of(lamp)
+    held = descriptors(pid)
+    one, other = socket.socketpair()
+    try:
+        for fds in ([one.fileno()], [one.fileno(), other.fileno()], [0]):
+            with socket.socket(socket.AF_UNIX) as door:
+                door.settimeout(10)
+                door.connect(str(lamp.made.live_run / "messages.en.sock"))
+                socket.send_fds(door, [b"\0"], fds)
+                assert door.recv(1) == b""
+        with socket.socket(socket.AF_UNIX) as door:
+            door.settimeout(20)
+            door.connect(str(lamp.made.live_run / "messages.en.sock"))
+            assert door.recv(1) == b"", "who hands nothing over is not waited for"
+    finally:
+        one.close()
+        other.close()
+    eventually(lambda: descriptors(pid) <= held, "it keeps nothing of it")
+
+
+def test_live_is_in_the_figures_and_on_the_overview(lamp: Lamp, pool: Client) -> None:
+    stream = Stream(lamp.visitor.port, "/push/messages.en")
+    fed = stream.until("joined").data.split()
+    try:
+        assert int(fed[0]) == live_of(lamp)
+        assert os.readlink(f"/proc/{fed[0]}/fd/{fed[1]}").startswith("socket:")
+        assert parent(int(fed[2])) == lamp.apache.pid, "it came from a child of Apache's"
+        eventually(lambda: told(lamp).viewers == 1, "it says so")
+        assert 'pairscope_live_viewers{stream="messages.en"} 1.0' in lamp.visitor.get("/metrics").text
+        assert "1 viewer" in lamp.visitor.get("/").text
+        checks = {row["title"]: row for row in lamp.visitor.get("/api/v1/checks").json["items"]}
+        assert checks["Managed process live"]["verdict"] == "good"
+    finally:
+        stream.close()
+
+
+@pytest.mark.browser
+def test_a_browser_is_pushed_to_asks_while_live_is_away_and_is_pushed_to_again(lamp: Lamp, pool: Client) -> None:
+    def asked() -> int:
+        log = (lamp.made.log / "access.log").read_text()
+        return len(re.findall(r"GET /live/messages", log))
+
+    def shown(browser: Chrome, after: int) -> bool:
+        script = "return [...document.querySelectorAll('tbody[data-rows] > tr')].map((row) => row.id)"
+        return any(int(name[1:]) > after for name in browser.execute_script(script))
+
+    with chromium(1440, 900) as browser:
+        browser.get(f"{lamp.made.base_url}/messages")
+        eventually(lambda: "descriptor" in text_of(browser, "[data-fed]"), "it is pushed to, and says by whom", 20)
+        before, last = asked(), newest(lamp)
+        echo(pool, 3)
+        eventually(lambda: shown(browser, last), "a row came")
+        assert asked() == before, "nobody asked"
+        first = live_of(lamp)
+        os.kill(first, signal.SIGSTOP)
+        try:
+            last = newest(lamp)
+            echo(pool, 3)
+            eventually(lambda: asked() > before, "it asks", 10)
+            eventually(lambda: shown(browser, last), "a row came all the same")
+        finally:
+            os.kill(first, signal.SIGKILL)
+        live_of(lamp, unlike=first)
+        eventually(lambda: "descriptor" in text_of(browser, "[data-fed]"), "it is pushed to again", 40)
+        before, last = asked(), newest(lamp)
+        echo(pool, 3)
+        eventually(lambda: shown(browser, last), "a row came")
+        assert asked() == before
+        assert not [entry for entry in browser.get_log("browser") if "Uncaught" in entry["message"]]
