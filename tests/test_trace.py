@@ -11,6 +11,7 @@ import random
 import re
 import shutil
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -24,6 +25,7 @@ import pytest
 
 from pairscope.trace.file import MAGIC, NoRecording, Recording
 from tests import leaks
+from tests.conftest import PLACES
 from tests.eventually import eventually
 
 PROGRAMS = Path(__file__).parent / "programs/recorded"
@@ -155,6 +157,60 @@ def test_a_thread_with_its_own_table_and_one_whose_first_has_ended_pass_with_pro
     assert told == {"/memfd:own (deleted)": ("received", True), "/memfd:survivor (deleted)": ("received", True)}
 
 
+@process
+@compiled
+@pytest.mark.parametrize("program", ["passing", "turning"])
+def test_no_receipt_stands_before_its_sending_and_no_return_before_its_call(programs: Path, program: str) -> None:
+    run = recorded(programs, str(programs / program))
+    assert all(one["from"]["step"] < one["to"]["step"] for one in run.passages())
+    steps = run.steps()
+    for number, step in enumerate(steps, 1):
+        assert step.of < number and (not step.of or steps[step.of - 1].blocked)
+    waits = [step for step in steps if step.blocked]
+    assert len(waits) == len({step.of for step in steps if step.of}), "each wait has its end"
+
+
+HIDDEN = """
+import ctypes, os, socket
+libc = ctypes.CDLL(None)
+libc.prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE
+a, b = socket.socketpair()
+socket.send_fds(a, [b"x"], [0])
+print(len(socket.recv_fds(b, 1, 1)[1]))
+"""
+
+
+@process
+@compiled
+def test_a_process_that_hides_itself_from_an_ordinary_user_has_its_calls_told_and_a_gap(programs: Path) -> None:
+    run = recorded(programs, sys.executable, "-c", HIDDEN, user="ordinary")
+    assert (run.out, run.status) == ("1\n", 0), run.err
+    assert "1 process hides its memory and its descriptors from this user; only its calls were seen" in run.err
+    assert "a setuid program (sudo, su, ping) gets no rights of its owner" in run.err
+    hidden = [step.call for step in run.steps() if step.hidden]
+    assert {"socketpair", "sendmsg", "recvmsg"} <= set(hidden) and run.index.processes[0].hidden
+
+
+@process
+@compiled
+def test_calls_of_another_abi_are_let_through_and_told(programs: Path) -> None:
+    run = recorded(programs, str(programs / "foreign"))
+    assert (run.out, run.status) == bare(str(programs / "foreign")), run.err
+    if run.out:  # of another architecture it makes none, and a kernel may be built without
+        assert "1 process made calls of i386 or x32, which were not followed" in run.err
+
+
+@process
+def test_a_name_that_a_terminal_would_obey_is_shown_in_letters(programs: Path) -> None:
+    program = (
+        "import os, socket\na, b = socket.socketpair()\n"
+        "socket.send_fds(a, [b'x'], [os.memfd_create('\\x1b[31mred')])\nsocket.recv_fds(b, 1, 1)"
+    )
+    run = recorded(programs, sys.executable, "-c", program)
+    shown = pairscope("--passages", str(run.path)).stdout
+    assert "\x1b" not in shown and r"/memfd:\x1b[31mred" in shown
+
+
 COUNTED = (
     "socketpair", "socket", "bind", "listen", "connect", "accept", "sendmsg", "recvmsg", "memfd_create", "pipe2",
     "clone", "wait4",
@@ -219,6 +275,54 @@ def test_both_passages_of_multiprocessing_are_proved(programs: Path) -> None:
     assert (run.out, run.status) == bare(sys.executable, str(program)), run.err
     assert [(one["end"], bool(one["proof"])) for one in run.passages()] == [("received", True)] * 2
     assert all(one["object"].startswith("socket:[") for one in run.passages())
+
+
+NGINX = """
+pid {at}/pid; error_log {at}/error.log; worker_processes 2; {user}
+events {{ worker_connections 64; }}
+http {{
+    access_log off; client_body_temp_path {at}/a; proxy_temp_path {at}/b; fastcgi_temp_path {at}/c;
+    uwsgi_temp_path {at}/d; scgi_temp_path {at}/e;
+    server {{ listen unix:{at}/sock; return 200 "worker $pid"; }}
+}}
+"""
+
+
+def answer(at: Path) -> str:
+    """What nginx says."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(10)
+        client.connect(str(at / "sock"))
+        client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        return b"".join(iter(lambda: client.recv(4096), b"")).partition(b"\r\n\r\n")[2].decode()
+
+
+@process
+@pytest.mark.needs("nginx")
+def test_all_six_passages_of_nginx_are_proved_over_its_start_a_reload_and_its_end(tmp_path: Path) -> None:
+    (tmp_path / "conf").write_text(NGINX.format(at=tmp_path, user="" if os.geteuid() else "user root;"))
+    nginx = shutil.which("nginx", os.F_OK, PLACES)
+    words = ["-o", str(tmp_path / "of.rec"), "--", str(nginx), "-p", str(tmp_path), "-c", str(tmp_path / "conf")]
+    with subprocess.Popen(
+        [sys.executable, "-m", "pairscope", "record", *words, "-g", "daemon off;"],
+        env={**os.environ, "PYTHONPATH": str(APP)}, stderr=subprocess.PIPE, text=True,
+    ) as recorder:  # fmt: skip
+        try:
+            before = eventually(lambda: answer(tmp_path), "nginx answers")
+            eventually(lambda: len(tracees(recorder.pid)) == 3, "two workers are there")
+            master = int((tmp_path / "pid").read_text())
+            os.kill(master, signal.SIGHUP)
+            eventually(lambda: answer(tmp_path) != before, "another worker answers", timeout=20)
+            eventually(lambda: len(tracees(recorder.pid)) == 3, "the old workers have ended", timeout=20)
+            os.kill(master, signal.SIGQUIT)
+            assert recorder.stderr is not None
+            said = recorder.stderr.read()
+            assert recorder.wait(30) == 0 and "descriptors sent 6, received 6, proved 6" in said, said
+        finally:
+            recorder.kill()
+    with Recording(str(tmp_path / "of.rec")) as found:
+        assert {process.name.partition("#")[0] for process in found.index.processes} == {"nginx"}
+        assert os.stat(tmp_path / "of.rec").st_size < 60 * found.steps
 
 
 # ---- how it ends

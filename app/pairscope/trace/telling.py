@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from pairscope.lab.calls import cmsg
-from pairscope.lab.calls.decoding import Data, Memory, Return, string
+from pairscope.lab.calls.decoding import Data, Memory, Return, parts_at, string
 from pairscope.lab.constants import errno_name, signal_name
 from pairscope.lab.given import narrow
 from pairscope.trace import followed, ptrace
@@ -98,6 +98,8 @@ class Telling:
             return {"fd": narrow(words[0]), "messages": words[2] & 0xFFFFFFFF, "flags": narrow(words[3])}
         if decoder := followed.DECODED.get(name):
             return dict(decoder.by_registers(words, memory, self._scene.kept))
+        if name in followed.VECTORS:
+            return {"fd": narrow(words[0]), "iov": [length for _, length in parts_at(memory, words[1], words[2])]}
         return {"words": [narrow(word, 64) for word in words]}
 
     # ---- steps

@@ -211,7 +211,6 @@ class Turnstile:
             ptrace.resume(task.tid, ptrace.SYSCALL)
             return
         elif name is not None and name not in ("exit", "exit_group", "restart_syscall"):
-            self.io_uring |= name == "io_uring_setup"
             if self._called(task, name, entry.words):
                 return
         ptrace.resume(task.tid)
@@ -259,6 +258,7 @@ class Turnstile:
             task.call = None
             ptrace.resume(task.tid)
             return
+        self.io_uring |= call.name == "io_uring_setup" and value >= 0
         self._telling.returns(task, call, value)
         scene.sleeping.pop(task, None)
         task.call, task.state = None, "runs"
@@ -336,8 +336,8 @@ class Turnstile:
     def kill(self) -> int:
         """Ends all that still run. How many processes that were."""
         running = [process for process in self._scene.processes if process.status is None]
-        for process in running:
-            kill(process.pid)
+        for pid in (*(process.pid for process in running), *self._early):
+            kill(pid)
         until = time.monotonic() + _ENDING
         while time.monotonic() < until:
             try:

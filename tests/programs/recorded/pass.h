@@ -21,7 +21,7 @@ union room {
 	struct cmsghdr align;
 };
 
-static int pass(int to, int fd)
+static inline int pass(int to, int fd)
 {
 	char byte = 'x';
 	struct iovec iov = { &byte, 1 };
@@ -35,7 +35,7 @@ static int pass(int to, int fd)
 	return sendmsg(to, &message, MSG_NOSIGNAL);
 }
 
-static int take(int from, int flags)
+static inline int take(int from, int flags)
 {
 	char byte;
 	int fd = -1;
@@ -50,13 +50,13 @@ static int take(int from, int flags)
 	return fd;
 }
 
-static int pair(int ends[2], int type)
+static inline int pair(int ends[2], int type)
 {
 	return socketpair(AF_UNIX, type, 0, ends);
 }
 
 /* Waits for the end of a pipe at most two seconds: a duplicate that somebody kept would withhold it. */
-static void end_of(const char *what, int fd)
+static inline void end_of(const char *what, int fd)
 {
 	struct pollfd one = { fd, POLLIN, 0 };
 	char byte;

@@ -2,12 +2,17 @@
  * of its own, a process that lives on without its first thread, a child that asks not to be traced, a daemon. */
 #include "pass.h"
 
-static int ends[2], hits;
+#ifndef SYS_poll
+#define SYS_poll SYS_ppoll
+#endif
+
+static int ends[2];
+static volatile int *hits; /* shared: a child waits for its parent's handler */
 static pthread_t first;
 
 static void on(int number)
 {
-	hits += number == SIGUSR1;
+	*hits += number == SIGUSR1;
 }
 
 static void *reads(void *unused)
@@ -48,19 +53,50 @@ static void *survives(void *unused)
 	exit(3);
 }
 
+/* What a file of a process in /proc says. */
+static const char *of(pid_t pid, const char *name, char text[256])
+{
+	char path[64];
+	FILE *file;
+
+	snprintf(path, sizeof path, "/proc/%d/%s", pid, name);
+	file = fopen(path, "r");
+	if (!file || !fgets(text, 256, file))
+		text[0] = 0;
+	if (file)
+		fclose(file);
+	return text;
+}
+
+/* Waits until a process is in one of these states, and in this call unless that is -1: proc_pid_stat(5). */
+static void until(pid_t pid, const char *states, long call)
+{
+	char text[256];
+	const char *at;
+
+	for (;; usleep(1000)) {
+		if (call >= 0 && (!strchr(of(pid, "syscall", text), ' ') || strtol(text, NULL, 10) != call))
+			continue;
+		at = strrchr(of(pid, "stat", text), ')');
+		if (at && strchr(states, at[2]))
+			return;
+	}
+}
+
 /* A child sends a signal once we sleep, and then some bytes. */
-static int child_sends(int number, int then)
+static int child_sends(long call, int number, int then)
 {
 	pid_t parent = getpid();
-	int child = fork();
+	int before = *hits, child = fork();
 
 	if (child)
 		return child;
-	usleep(50000);
+	until(parent, "S", call);
 	kill(parent, number);
-	usleep(50000);
 	if (then)
-		kill(parent, then), usleep(50000);
+		until(parent, "Tt", -1), kill(parent, then);
+	while (number == SIGUSR1 && *hits == before)
+		usleep(1000);
 	_exit(write(ends[0], "late", 4) != 4);
 }
 
@@ -84,6 +120,7 @@ int main(void)
 	int status;
 
 	setvbuf(stdout, NULL, _IONBF, 0);
+	hits = mmap(NULL, sizeof *hits, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	pair(ends, SOCK_SEQPACKET);
 	for (int i = 0; i < 4; i++)
 		pthread_create(threads + i, NULL, reads, NULL);
@@ -94,16 +131,16 @@ int main(void)
 	printf("threads %ld\n", sum);
 
 	sigaction(SIGUSR1, &action, NULL);
-	child = child_sends(SIGUSR1, 0);
+	child = child_sends(SYS_read, SIGUSR1, 0);
 	came = read(ends[1], text, sizeof text);
-	printf("interrupted %ld %s, hits %d, ", came, came < 0 ? strerror(errno) : "", hits);
+	printf("interrupted %ld %s, hits %d, ", came, came < 0 ? strerror(errno) : "", *hits);
 	printf("then %ld, child %d\n", (long)read(ends[1], text, sizeof text), status_of(child));
 	action.sa_flags = SA_RESTART;
 	sigaction(SIGUSR1, &action, NULL);
-	child = child_sends(SIGUSR1, 0);
+	child = child_sends(SYS_read, SIGUSR1, 0);
 	came = read(ends[1], text, sizeof text);
-	printf("restarted %ld, hits %d, child %d\n", came, hits, status_of(child));
-	child = child_sends(SIGSTOP, SIGCONT);
+	printf("restarted %ld, hits %d, child %d\n", came, *hits, status_of(child));
+	child = child_sends(SYS_poll, SIGSTOP, SIGCONT);
 	one = (struct pollfd){ ends[1], POLLIN, 5000 };
 	printf("poll over a stop %d\n", poll(&one, 1, 5000));
 	printf("then %ld, child %d\n", (long)read(ends[1], text, sizeof text), status_of(child));
