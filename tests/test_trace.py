@@ -168,6 +168,15 @@ def test_no_receipt_stands_before_its_sending_and_no_return_before_its_call(prog
         assert step.of < number and (not step.of or steps[step.of - 1].blocked)
     waits = [step for step in steps if step.blocked]
     assert len(waits) == len({step.of for step in steps if step.of}), "each wait has its end"
+    if program == "turning":  # over a stop the kernel takes it up again by restart_syscall
+        *interrupted, last = [step.gave for step in steps if step.call == "poll" and step.of]
+        assert last["value"] == 1 and interrupted and all(gave == {"again": True} for gave in interrupted)
+
+
+@process
+def test_a_program_has_the_signals_that_it_would_have(programs: Path) -> None:
+    command = ("grep", "-E", "^Sig(Blk|Ign|Cgt)", "/proc/self/status")
+    assert recorded(programs, *command).out == bare(*command)[0]
 
 
 HIDDEN = """
@@ -507,10 +516,11 @@ def test_a_damaged_recording_is_told_in_a_sentence(programs: Path) -> None:
     assert refused > 150
 
 
-def sealed(index: bytes) -> bytes:
+def sealed(index: bytes, checksum: int | None = None) -> bytes:
     """A recording with this index."""
     packed = zlib.compress(index)
-    return MAGIC + packed + struct.pack("<QQI8s", len(MAGIC), len(packed), zlib.crc32(packed), MAGIC)
+    checksum = zlib.crc32(packed) if checksum is None else checksum
+    return MAGIC + packed + struct.pack("<QQI8s", len(MAGIC), len(packed), checksum, MAGIC)
 
 
 @pytest.mark.parametrize(("index", "said"), [
@@ -520,7 +530,11 @@ def sealed(index: bytes) -> bytes:
     (b"\x80", "not as the format has it"),
 ])  # fmt: skip
 def test_a_hostile_index_is_told_in_a_sentence(tmp_path: Path, index: bytes, said: str) -> None:
+    """Packed well; as it would be with another checksum too."""
     path = tmp_path / "hostile.rec"
     path.write_bytes(sealed(index))
     with pytest.raises(NoRecording, match=said):
+        Recording(str(path))
+    path.write_bytes(sealed(index, 1))
+    with pytest.raises(NoRecording, match="the checksum is another one"):
         Recording(str(path))
