@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import signal
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
-from bench import export, lab, policies, recorder, round_trip, transfers
+from bench import export, lab, live, policies, recorder, round_trip, transfers
 from bench.contestant import ContestantFailed
 from bench.figures import Findings, Row
 from bench.machine import describe
@@ -28,6 +29,7 @@ BENCHMARKS = {
     "lab": lab.run,
     "export": export.run,
     "policies": policies.run,
+    "live": live.run,
 }
 
 
@@ -40,6 +42,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--quick", action="store_true", help="few and short rounds: whether it works, not how fast it is"
     )
+    parser.add_argument("--viewers", type=int, default=1000, help="how many follow a page in `live`; default: 1000")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything that was found to FILE")
     asked = parser.parse_args(arguments)
     for name in asked.benchmark:
@@ -61,7 +64,8 @@ def main(arguments: list[str]) -> int:
             place = Path(directory, name)
             place.mkdir()
             try:
-                found = BENCHMARKS[name](place, asked.quick, say)
+                measure = functools.partial(live.run, viewers=asked.viewers) if name == "live" else BENCHMARKS[name]
+                found = measure(place, asked.quick, say)
             except ContestantFailed as error:
                 failed = True
                 found = Findings(

@@ -130,3 +130,15 @@ def test_a_percentile_is_a_sample():
 def test_a_run_of_the_lab_is_measured_beside_a_bare_python(tmp_path):
     (row,) = bench(tmp_path, "lab")["rows"]
     assert row["ours"] > 0 and row["peer"] > 0 and row["target"] == 300.0 and row["absolute"]
+
+
+@pytest.mark.long
+@pytest.mark.lamp
+def test_live_holds_every_viewer_and_tells_how_old_a_row_is_when_it_comes(tmp_path):
+    found = bench(tmp_path, "live")
+    assert {row["what"].partition(",")[0] for row in found["rows"]} >= {
+        "age of a row at its arrival",
+        "a plain page beside them",
+    }
+    assert all(row["ours"] is not None for row in found["rows"])
+    assert [check["holds"] for check in found["checks"]] == [True]

@@ -1,8 +1,8 @@
 """The hub: one thread, one epoll. Doors, callers, viewers, and the pair to the supervisor.
 
-Its work is bounded: behind each round of rendering and sending it rests four times as long as that took, so that it
-never takes more than a fifth of a core for long. With more viewers or more rows updates become rarer; each tells what
-is true when it is made.
+Its work is bounded: behind each round of rendering and sending it rests four times the processor time that this took,
+so that it never takes more than a fifth of a core for long. With more viewers or more rows updates become rarer; each
+tells what is true when it is made.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ log = logging.getLogger("live")
 LEAST_REST = 0.04
 """Seconds between two rounds, however short they are."""
 REST = 4.0
-"""Times that a round took, for which it rests afterwards."""
+"""Times the processor time of a round, for which it rests afterwards."""
 TICK = 0.5
 """Seconds after which somebody looks at what is due."""
 BEAT = 2.0
@@ -198,6 +198,7 @@ class Hub:
 
     def _round(self, begun: float) -> None:
         """Renders and sends what is new; says where nothing is; looks who has to go."""
+        used = time.thread_time()  # not the clock's: on a busy machine a round takes many times as long
         grown, self._grown = self._grown, False
         for name, stream in self.streams.items():
             if not self.viewers.by_stream.get(name):
@@ -218,7 +219,7 @@ class Hub:
         if now >= self._due:
             self._due = now + TICK
             self._look(now)
-        self._next = time.monotonic() + max(LEAST_REST, REST * (time.monotonic() - begun))
+        self._next = time.monotonic() + max(LEAST_REST, REST * (time.thread_time() - used))
         self._due = max(self._due, self._next)
 
     def _look(self, now: float) -> None:
