@@ -83,7 +83,7 @@ def _recorded(launch: Launch, writer: Writer, bounds: Bounds, begun: Callable[[]
     telling = Telling(scene, sockets, flights, arguments=bounds.arguments)
     births = Births(scene, telling)
     turnstile = Turnstile(scene, telling, births, flights, sockets)
-    turnstile.begin(births.first(launch.pid))
+    births.first(launch.pid)
     begun()
     launch.go()
     interrupted = False

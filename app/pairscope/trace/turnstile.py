@@ -24,7 +24,7 @@ _SETTLES = 0.01
 _PATIENCE = 400
 """Looks at a task inside that neither sleeps nor returns (it waits for a disk), before the next one is let in."""
 _SWEEP = 0.02
-"""Seconds of stillness after which it is seen whether what is in flight still is."""
+"""Seconds after which it is seen anew whether what is in flight still is."""
 _ENDING = 5.0
 """Seconds that killed processes have to end."""
 
@@ -40,19 +40,18 @@ class Turnstile:
         self._early: set[int] = set()
         """Children that stand still before their parents told of them."""
         self._looks = 0
-        self._program = 0
+        self._swept = 0.0
         self.begun = False
         """Whether the command has become the program."""
         self.io_uring = False
-
-    def begin(self, task: Task) -> None:
-        self._program = task.tid
 
     # ---- turns
 
     def turn(self, left: float) -> None:
         """Goes on by one event, or waits for one, `left` seconds at most. Raises Interrupted."""
         scene = self._scene
+        if scene.inside is None and self._flights.flying and time.monotonic() - self._swept > _SWEEP:
+            self._sweep()  # others may be busy without end while somebody waits for an end that a duplicate withholds
         if scene.inside is None and scene.queue:
             self._admit(scene.queue.popleft())
         if self._take(-1):
@@ -65,9 +64,13 @@ class Turnstile:
     def _wait(self, seconds: float) -> None:
         came = signal.sigtimedwait(WAKES, max(0.0, seconds))
         if came is None:
-            self._flights.reconcile(self._scene.writer.steps, self._busy)
+            self._sweep()
         elif came.si_signo != signal.SIGCHLD:
             raise Interrupted
+
+    def _sweep(self) -> None:
+        self._flights.reconcile(self._scene.writer.steps, self._busy)
+        self._swept = time.monotonic()
 
     def _watch(self, task: Task) -> None:
         """Sees whether the one inside sleeps."""
@@ -126,12 +129,16 @@ class Turnstile:
 
     def _busy(self, inode: int) -> bool:
         """Whether somebody is taking something out of this socket at this moment."""
-        return any(task.call is not None and task.call.inode == inode for task, *_ in self._scene.returned) or any(
+        scene = self._scene
+        inside = scene.inside
+        if inside is not None and inside.call is not None and inside.call.inode == inode:
+            return True  # it may have taken what is not told yet
+        return any(task.call is not None and task.call.inode == inode for task, *_ in scene.returned) or any(
             task.call is not None
             and task.call.inode == inode
             and task.call.name in followed.CONSUMES
             and task.asleep() != "S"
-            for task in self._scene.sleeping
+            for task in scene.sleeping
         )
 
     # ---- stops

@@ -21,16 +21,17 @@ static int note(const char *text)
 
 int main(void)
 {
-	int ends[2], other[2], fd, back, status;
+	int ends[2], other[2], go[2], fd, back, status;
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	socklen_t length;
 
 	setvbuf(stdout, NULL, _IONBF, 0);
 	pair(ends, SOCK_STREAM);
+	pipe(go); /* told when the sender has closed its own */
 	if (!fork()) {
 		close(ends[0]);
 		there("kept", take(ends[1], 0));
-		if (write(ends[1], "k", 1) < 0 || read(ends[1], &(char){0}, 1) < 0)
+		if (write(ends[1], "k", 1) < 0 || read(go[0], &(char){0}, 1) != 1)
 			_exit(1);
 		there("closed", take(ends[1], 0));
 		fd = take(ends[1], MSG_PEEK);
@@ -43,10 +44,10 @@ int main(void)
 	if (read(ends[0], &(char){0}, 1) != 1)
 		return 1;
 	close(fd);
-	if (write(ends[0], "g", 1) < 0)
-		return 1;
 	fd = note("closed"), pass(ends[0], fd), close(fd);
 	fd = note("peeked"), pass(ends[0], fd), close(fd);
+	if (write(go[1], "g", 1) != 1)
+		return 1;
 	wait(&status);
 	printf("child %d\n", WEXITSTATUS(status));
 	close(ends[0]);
