@@ -199,8 +199,8 @@ def test_an_error_names_the_words_that_pages_show() -> None:
 
 def test_died_is_who_ended_unasked_and_not_in_order() -> None:
     assert sql("state:died", "workers").startswith(
-        "processes.ended IS NOT NULL AND processes.asked = 0 AND (processes.`role` NOT IN ('lab', 'tool', 'web')) "
-        "AND (processes.`exit` NOT IN ('exited 0', 'closed its end')) AND (processes.`exit` NOT LIKE "
+        "processes.ended IS NOT NULL AND processes.asked = 0 AND (processes.`role` NOT IN ('lab', 'live', 'tool', "
+        "'web')) AND (processes.`exit` NOT IN ('exited 0', 'closed its end')) AND (processes.`exit` NOT LIKE "
         "concat('killed by SIGKILL, ', '%%'))"
     )
 

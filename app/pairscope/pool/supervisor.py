@@ -306,9 +306,8 @@ class Supervisor:
     def _hang_up(self, member: Member) -> None:
         reason, member.loss = member.loss, ""
         if member.fault:
-            log.warning(
-                "%s: %s; its channel is closed", member if member.role else f"a client with pid {member.pid}", reason
-            )
+            who = member if member.role else f"a client with pid {member.pid}"
+            log.warning("%s: %s; its channel is closed", who, reason)
         self.watch.remove(member.channel.fileno())
         self.lines.unsent(member, f"{member}: {reason}")
         self.tap.closed(member, f"{member.role} {member.serial} ended before it reported" if member.role else reason)
