@@ -15,6 +15,7 @@ import pytest
 from pairscope.cli import EPILOG
 from pairscope.lab.language import parse
 from pairscope.lab.model import ScenarioError
+from pairscope.sandbox import syscalls  # noqa: F401  # finds libseccomp by a program: here, not in a test
 from pairscope.sentence import listed, phrase, phrase_of
 from tests.test_lab_language import MALFORMED
 from tests.words import Wide, extracted, wide
