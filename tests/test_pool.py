@@ -489,7 +489,7 @@ def test_of_a_packet_nothing_is_heard_behind_what_cost_its_sender_the_channel(po
         with pytest.raises(ChannelClosed):
             while True:
                 channel.wait(10)
-    assert "a client calls itself 'tool'; expected web, lab or tool, once" in pool.log.read_text()
+    assert "a client calls itself 'tool'; expected web, live, lab or tool, once" in pool.log.read_text()
     pool.client.scale(2)  # when it is answered, whatever came before is in the journal
     assert not [
         record for record in pool.records() if type(record) is Message and record.kind == BY_NAME["submit"].code

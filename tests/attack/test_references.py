@@ -57,6 +57,7 @@ def in_flight(pid: int) -> int:
     return found
 
 
+@pytest.mark.alone  # the kernel counts descriptors in flight by user, those of other tests too
 @pytest.mark.pool
 def test_a_worker_that_fills_its_users_share_of_descriptors_in_flight_keeps_no_job_of_others(tmp_path: Path) -> None:
     if os.geteuid():

@@ -308,6 +308,16 @@ def own_addresses() -> tuple[str, ...]:
     return tuple(f"[{it}]" if it.version == 6 else str(it) for it in found if not it.is_link_local)
 
 
+def _moves(file: File) -> bool:
+    """Whether Apache is to listen on the port that it has, at another address. A reload opens the new socket before the
+    old one is closed: "Address already in use", and Apache ends."""
+    had, wanted = (
+        set(re.findall(r"^Listen .*?(\d+)$", text, re.MULTILINE))
+        for text in (file.path.read_text() if file.path.exists() else "", file.text)
+    )
+    return bool(had & wanted)
+
+
 def main() -> int:
     """Exit status: 0 done, or all as wanted; 1 something differs (said on standard output); 2 it could not be done."""
     parser = argparse.ArgumentParser(prog="python -m pairscope.lamp.box", description="The generated files of a box.")
@@ -329,13 +339,17 @@ def main() -> int:
         for file in files(asked.part, made):
             how = differs(file)
             if how and asked.what == "write":
+                moves = asked.part == "port" and _moves(file)
                 write(file)
                 print(f"{file.path}: written ({how})")
+                if moves:
+                    print("Apache is stopped until the step that starts it: it cannot take a port at another address")
+                    subprocess.run(["systemctl", "stop", "apache2"], check=True)
             elif how:
                 print(f"{file.path}: {how}")
                 status = 1
         return status
-    except (BoxError, OSError, LookupError) as error:
+    except (BoxError, OSError, LookupError, subprocess.CalledProcessError) as error:
         print(f"pairscope: {error}", file=sys.stderr)
         return 2
 
