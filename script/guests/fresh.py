@@ -367,7 +367,7 @@ def upgrade(guest: Machine, site: Site, token: str) -> None:
     # On a busy machine the parts are not ready at once, and it waits for them.
     expect(
         [step for step in done if step != "See that all parts are ready"]
-        == ["Copy the code", "Start it with what was set up"],
+        == ["Copy the code", "Compile it", "Start it with what was set up"],
         "newer code: it is copied, and the pool is restarted gracefully",
     )
     until("the new pool is ready", lambda: site.get("/readyz")["ready"])
