@@ -53,6 +53,7 @@ def end_of(pool: Pool, serial: int) -> str:
 
 
 @pytest.mark.pool
+@pytest.mark.leaves("the shared pool starts its closer at the first need, and keeps it")
 @pytest.mark.parametrize(
     ("times", "size", "what"),
     [(75, 1_000_000, f"bytes waited for it; at most {BYTES_EACH} may"), (600, 66_000, "descriptors waited; at most ")],

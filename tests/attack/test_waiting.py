@@ -286,6 +286,7 @@ def test_a_supervisor_that_is_stopped_does_not_wait_for_what_nobody_has_read(tmp
             assert pool.process.wait(10) == 0
 
 
+@pytest.mark.long  # beside others its own socket was full once, before the pool had read
 def test_a_closer_that_is_kept_waiting_is_replaced_and_nothing_piles_up(pool: Pool) -> None:
     channel, _ = connect(pool.settings, "tool")
     before = descriptors(pool)
