@@ -121,7 +121,7 @@ def test_while_200_post_slowly_health_pages_and_jobs_are_answered(lamp: Lamp) ->
         assert hold_on(posters)
 
 
-@pytest.mark.long  # beside other tests a job was not answered within its minute, twice of four runs
+@pytest.mark.long  # beside other tests a job was not answered within its minute, once of two runs
 @pytest.mark.lamp
 def test_while_300_trickle_their_headers_health_pages_and_jobs_are_answered(lamp: Lamp) -> None:
     """Apache had 128 threads for all visitors once."""
@@ -130,7 +130,7 @@ def test_while_300_trickle_their_headers_health_pages_and_jobs_are_answered(lamp
         assert hold_on(tricklers)
 
 
-@pytest.mark.long  # beside other tests a job was not answered within its minute, twice of four runs
+@pytest.mark.long  # beside other tests a job was not answered within its minute, both times
 @pytest.mark.lamp
 def test_while_outputs_are_read_slowly_all_else_is_answered_and_who_asks_for_more_is_refused_at_once(
     lamp: Lamp,
