@@ -43,6 +43,9 @@ class Answered(enum.StrEnum):
     SIGNAL = "The signal is %(value)s; expected %(names)s."
     WORKERS = "%(count)s workers are asked for; expected 1 to %(most)s."
 
+    # of a recorder that says nothing is wrong
+    NOTHING_COMMITTED = "for %(seconds)s s it has committed nothing, and %(count)s records wait"
+
     # what was done
     ENDED_BEFORE = "The job had ended before: %(state)s."
     BEFORE_IT_BEGAN = "The job was cancelled before it began."

@@ -6,6 +6,7 @@ import os
 from collections import Counter
 
 from pairscope import __version__
+from pairscope.ipc.sentences import Answered
 from pairscope.pool import snapshot as views
 from pairscope.pool.floor import Floor
 from pairscope.pool.lifecycle import State
@@ -120,7 +121,7 @@ def _late(floor: Floor, lag: int, at: int) -> str:
     does."""
     since = max(floor.moved, floor.marks[0][1] if floor.marks else at)
     late = (at - since) / 1e9
-    return f"for {late:.0f} s it has committed nothing, and {lag} records wait" if lag and late > STALL else ""
+    return Answered.NOTHING_COMMITTED.say(seconds=f"{late:.0f}", count=lag) if lag and late > STALL else ""
 
 
 def _hand(worker: Hand) -> views.WorkerView:
