@@ -143,6 +143,54 @@ def test_who_must_be_alone_waits_for_the_others_and_lets_none_in_before(
     assert happened == ["two side by side", "the first one's end", "alone", "after"]
 
 
+STEADY = """
+import os, pytest
+
+def seen(name):
+    before = os.path.exists(name)
+    open(name, "w").close()
+    return before
+
+@pytest.mark.parametrize("number", range({unsteady}))
+def test_passes_the_second_time(number):
+    assert seen(f"unsteady {{number}}")
+
+def test_passes_and_is_not_tried_again():
+    assert not seen("steady")
+
+@pytest.mark.skipif({broken}, reason="")
+def test_never_passes():
+    assert False
+"""
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("unsteady", "broken", "place", "status", "said"),
+    [
+        (3, False, "tests", 0, "NOT STEADY"),
+        (4, False, "tests", 1, ""),
+        (2, True, "tests", 1, "test_never_passes"),
+        (1, False, "tests/attack", 1, ""),
+    ],
+    ids=["three", "too many", "one is broken", "a storm"],
+)
+def test_few_that_fail_beside_others_are_tried_again_alone_and_named(
+    tmp_path: Path, unsteady: int, broken: bool, place: str, status: int, said: str
+) -> None:
+    (tmp_path / place).mkdir(parents=True)
+    (tmp_path / place / "test_some.py").write_text(STEADY.format(unsteady=unsteady, broken=not broken))
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    told: dict[str, Any] = {"cwd": tmp_path, "env": clean | {"PYTHONPATH": str(ROOT)}, "stdin": subprocess.DEVNULL}
+    first = subprocess.run([sys.executable, "-m", "pytest", "-n", "2"], **told, capture_output=True)
+    assert first.returncode == 1, first.stdout
+    again = subprocess.run([sys.executable, "-m", "tests.again"], **told, capture_output=True, text=True)
+    assert again.returncode == status, again.stdout
+    assert said in again.stdout and ("Tried again" in again.stdout) == bool(said), again.stdout
+    assert ("NOT STEADY" in again.stdout) == (status == 0), again.stdout
+
+
 def test_each_group_has_a_budget_and_the_whole_too() -> None:
     assert set(budget.read()) == {*COST, "whole"} == {*BESIDE, "whole"}
     assert all(minutes > 0 for minutes in budget.read().values())
@@ -162,7 +210,7 @@ class Told:
         self.when, self.duration, self.keywords = when, duration, keywords
 
 
-@pytest.mark.parametrize(("ci", "factor", "status"), [("true", 1.4, 0), ("true", 1.6, 1), ("", 1.6, 0)])
+@pytest.mark.parametrize(("ci", "factor", "status"), [("true", 1.4, 0), ("true", 1.6, budget.OVER), ("", 1.6, 0)])
 def test_a_group_that_passes_its_budget_by_half_fails_the_run_of_ci(
     ci: str, factor: float, status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
