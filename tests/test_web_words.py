@@ -133,6 +133,7 @@ _VALUES = {
     "errno": "EAGAIN",
     "protocol": "TCP",
     "kind": "bytes",
+    "peer": "web 3 (pid 41875)",
 }
 """Values as they come; where no other is given: a number, which every value may be."""
 

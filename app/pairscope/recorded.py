@@ -9,6 +9,7 @@ database's server, of Python, of a job) is shown as it was recorded.
 
 from __future__ import annotations
 
+import enum
 import functools
 import itertools
 import re
@@ -16,13 +17,14 @@ from collections.abc import Callable, Iterator
 
 from pairscope.client.away import Away
 from pairscope.ipc import nesting
-from pairscope.ipc.sentences import Answered
+from pairscope.ipc import sentences as ipc
 from pairscope.ipc.vocabulary import REFUSALS
 from pairscope.journal import sentences as journal
 from pairscope.lab.exports.lines import VERDICTS
 from pairscope.lab.reasons import Reason
 from pairscope.sandbox.sentences import Missing
 from pairscope.store import errors, models, told
+from pairscope.work.sentences import Failure
 
 Gettext = Callable[[str], str]
 Part = str | tuple[str, "tuple[tuple[str, str | Parts], ...]"]
@@ -41,17 +43,24 @@ NEAR = 8
 JOINTS = 64
 """In one text: of more nothing is translated. 4,000 commas took a quarter of a second for each reason of a run."""
 
+LISTS: tuple[type[enum.StrEnum], ...] = (
+    *(ipc.Answered, ipc.Waits, ipc.Broken, ipc.Gone, ipc.Unsent, ipc.Undone, ipc.Unproved),
+    *(journal.Missing, journal.Stuck, Reason, Away, Missing, Failure),
+)
+"""Lists of sentences, each where it belongs."""
+
 _NARROW = {
-    **dict.fromkeys(("line", "count", "most", "bytes", "first", "port", "pid", "status"), r"-?\d+"),
+    **dict.fromkeys(("line", "count", "most", "bytes", "first", "port", "pid", "status", "job"), r"-?\d+(?:,\d{3})*"),
     **dict.fromkeys(("who", "call", "last", "errno", "protocol", "kind"), r"\w+"),
     **dict.fromkeys(("number", "host", "signal"), r"\S+"),
     "seconds": r"[\d.]+",
+    "peer": r"\w+ \d+ \(pid \d+\)",
     "text": r'x?"(?:[^"\\…]|\\[^…])*(?:"|\\?…)',
 }
 """What a value of this name is made of. Every other one may be any text."""
 _WHOLE = ("%(why)s", "%(fault)s", "%(words)s")
 """A sentence that ends so reaches to the end, whatever follows."""
-_AGAIN = ("why", "came", "how", "where", "expected")
+_AGAIN = ("why", "fault", "came", "how", "where", "expected", "known", "state", "files")
 """Values that may be such sentences again."""
 _VALUE = re.compile(r"%\((\w+)\)s")
 _JOINT = re.compile(r'"(?:[^"\\…]|\\[^…])*(?:"|\\?…|$)|[(\[]|[)\]]|; |, |(?<=[a-z0-9)]\.) (?=[A-Z])')
@@ -60,7 +69,8 @@ _JOINT = re.compile(r'"(?:[^"\\…]|\\[^…])*(?:"|\\?…|$)|[(\[]|[)\]]|; |, |(
 
 def templates() -> Iterator[str]:
     """Every sentence that is recorded, each once or more."""
-    yield from (reason.value for reason in Reason)
+    for said in LISTS:
+        yield from (template.value for template in said)
     for verdict in ("held", "failed", "refused", "timed out"):
         word = VERDICTS.get(verdict, verdict)
         yield from (word, f"{word}: %(why)s")
@@ -69,11 +79,7 @@ def templates() -> Iterator[str]:
     yield from (models.UNFIT, *models.EXPECTED.values())
     yield from (sentence for sentence in errors.SAID.values() if not _VALUE.fullmatch(sentence))
     yield errors.NO_RECORD
-    yield from (reason.value for reason in Away)
     yield from REFUSALS.values()
-    yield from (answered.value for answered in Answered)
-    yield from (missing.value for missing in Missing)
-    yield from (missing.value for missing in journal.Missing)
 
 
 def translated(text: str, gettext: Gettext) -> str:

@@ -23,6 +23,7 @@ import msgspec
 from pairscope.ipc.envelope import Envelope, Receipt
 from pairscope.ipc.message import Arrival, ChannelBroken, ChannelClosed, Outgoing
 from pairscope.ipc.passing import PACKET_MAX, PassingError, close_all, receive, send
+from pairscope.ipc.sentences import Broken
 from pairscope.ipc.spill import SPILL, put_out, take_in
 from pairscope.ipc.spin import Spin
 from pairscope.ipc.vocabulary import BY_CODE, BY_NAME, Kind, Role
@@ -117,7 +118,7 @@ class Channel:
         elif len(fds) <= entry.most_fds:
             envelope = Envelope(entry.code, id, job, seq, 0, _Raw(raw), list(fds))
         else:
-            raise ValueError(f"{kind} carries at most {entry.most_fds} descriptors, not {len(fds)}")
+            raise ValueError(Broken.TOO_MANY.say(kind=kind, most=entry.most_fds, count=len(fds)))
         if len(raw) <= SPILL:
             return Outgoing(entry, envelope, raw, fds)
         return Outgoing(entry, envelope, raw, fds, put_out(kind, envelope, raw, self.spare))
@@ -233,7 +234,7 @@ class Channel:
                     self._await(
                         select.POLLOUT,
                         None if deadline is None else deadline - monotonic(),
-                        f"room for {left[0].kind.name}",
+                        left[0].kind.name,
                     )
                 waits = True
                 try:
@@ -241,7 +242,7 @@ class Channel:
                 except BlockingIOError:
                     pass
         except (BrokenPipeError, ConnectionResetError):
-            raise ChannelClosed("the peer has closed its end") from None
+            raise ChannelClosed(Broken.CLOSED.value) from None
         finally:
             for out in left:
                 out.close()
@@ -264,23 +265,20 @@ class Channel:
             raise ChannelBroken(str(error)) from None
         now = monotonic_ns()
         if packet is None:
-            raise ChannelClosed("the peer has closed its end")
+            raise ChannelClosed(Broken.CLOSED.value)
         data, fds, flags = packet
         try:
             if data[:1] != SEVERAL:
                 return [self._arrival(_envelope(data), fds, now, flags, len(data))]
             messages = _several(data)
             if fds or not 0 < len(messages) <= TOGETHER:
-                raise ChannelBroken(
-                    f"a packet of {len(messages)} messages with {len(fds)} descriptors; several come without "
-                    f"any, at most {TOGETHER}"
-                )
+                raise ChannelBroken(Broken.SEVERAL.say(count=len(messages), number=len(fds), most=TOGETHER))
             hold, arrival = self.held.append, self._arrival
             for message in messages:
                 hold(arrival(_envelope(message), [], now, flags, len(memoryview(message))))
         except _UNDECODABLE as error:
             self.dispose(fds)
-            self.held.append(ChannelBroken(f"what came does not fit the vocabulary: {error}"))
+            self.held.append(ChannelBroken(Broken.FOREIGN.say(fault=error)))
         except ChannelBroken as error:
             self.dispose(fds)
             self.held.append(error)
@@ -303,7 +301,8 @@ class Channel:
         accepted = self._accepted.get(envelope.kind)
         if accepted is None:
             known = BY_CODE.get(envelope.kind)
-            raise ChannelBroken(f"{known.name if known else f'kind {envelope.kind}'} may not arrive here")
+            stray = Broken.STRAY.say(kind=known.name) if known else Broken.STRAY_NUMBER.say(number=envelope.kind)
+            raise ChannelBroken(stray)
         kind, decode = accepted
         raw: msgspec.Raw | bytes = envelope.payload
         if fds or envelope.fds or envelope.spill:
@@ -361,14 +360,14 @@ class Channel:
         """True: a packet, or the end, is there."""
         return bool(self._poll.poll(0))
 
-    def _await(self, event: int, timeout: float | None, what: str = "") -> bool:
+    def _await(self, event: int, timeout: float | None, kind: str = "") -> bool:
         poll = self._poll
         if event != select.POLLIN:
             poll = select.poll()
             poll.register(self.sock, event)
         ready = poll.poll(None if timeout is None else max(0, timeout) * 1000)
-        if not ready and what:
-            raise TimeoutError(f"no {what} within the time")
+        if not ready and kind:
+            raise TimeoutError(Broken.NO_ROOM.say(kind=kind))
         return bool(ready)
 
 

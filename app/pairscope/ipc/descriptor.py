@@ -14,12 +14,19 @@ import stat
 from typing import NamedTuple
 
 from pairscope.ipc.mounts import Mounts, origin
+from pairscope.ipc.sentences import Unproved
 
 _KCMP = {"x86_64": 312, "aarch64": 272}.get(platform.machine())
 _KCMP_FILE = 0
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 
+_REFUSED = {
+    errno.EPERM: Unproved.NO_RIGHT,
+    errno.ESRCH: Unproved.NO_PROCESS,
+    errno.EBADF: Unproved.NO_DESCRIPTOR,
+    errno.ENOSYS: Unproved.NOT_BUILT,
+}
 ACCESS = {os.O_RDONLY: "read", os.O_WRONLY: "write", os.O_RDWR: "read-write"}
 _TYPES = {
     stat.S_IFREG: "regular file",
@@ -91,17 +98,12 @@ def prove(pid: int, fd: int, own: int) -> tuple[str, str]:
 def compare(pid: int, fd: int, other: int, number: int) -> tuple[str, str]:
     """The same of descriptor `number` of any process `other`."""
     if _KCMP is None:
-        return "unproved", f"the number of kcmp on {platform.machine()} is not known here"
+        return "unproved", Unproved.NO_KCMP.say(name=platform.machine())
     answer = _libc.syscall(_KCMP, other, pid, _KCMP_FILE, ctypes.c_ulong(number), ctypes.c_ulong(fd))
     if answer == 0:
         return "same", ""
     if answer > 0:
-        return "different", f"kcmp orders them ({answer}): two open file descriptions"
+        return "different", Unproved.ORDERED.say(number=answer)
     number = ctypes.get_errno()
-    words = {
-        errno.EPERM: f"no permission to look into process {pid} (ptrace access, kcmp(2))",
-        errno.ESRCH: f"process {pid} has gone",
-        errno.EBADF: f"process {pid} had closed its descriptor {fd}",
-        errno.ENOSYS: "this kernel was built without kcmp",
-    }
-    return "unproved", words.get(number, f"kcmp failed: {os.strerror(number)}")
+    said = _REFUSED.get(number, Unproved.FAILED)
+    return "unproved", said.say(pid=pid, count=fd, fault=os.strerror(number))

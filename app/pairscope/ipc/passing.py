@@ -12,6 +12,8 @@ import socket
 import struct
 from collections.abc import Callable, Sequence
 
+from pairscope.ipc.sentences import Broken
+
 MOST_FDS = 253
 """SCM_MAX_FD in include/net/scm.h: one more is EINVAL."""
 PACKET_MAX = 96 * 1024
@@ -90,8 +92,8 @@ def receive(
         (dispose or close_all)(fds)
         if not msg_flags & _TRUNCATED:
             return None
-        what = "the packet" if msg_flags & int(socket.MSG_TRUNC) else "the control message"
-        raise PassingError(f"{what} was truncated (msg_flags {msg_flags:#x}); {len(fds)} descriptors were closed")
+        why = Broken.PACKET if msg_flags & int(socket.MSG_TRUNC) else Broken.CONTROL
+        raise PassingError(why.say(number=f"{msg_flags:#x}", count=len(fds)))
     return buffer[:size].tobytes(), fds, msg_flags & _TOLD
 
 

@@ -9,6 +9,7 @@ import msgspec
 from pairscope.ipc import memfd
 from pairscope.ipc.envelope import Envelope
 from pairscope.ipc.message import ChannelBroken
+from pairscope.ipc.sentences import Broken
 from pairscope.ipc.vocabulary import Kind
 
 SPILL = 64 * 1024
@@ -25,7 +26,7 @@ def put_out(kind: str, envelope: Envelope, raw: bytes, spare: int) -> int:
     Raises ValueError for one that is too long, OSError if no memfd can be had.
     """
     if len(raw) > SPILL_MAX:
-        raise ValueError(f"the payload has {len(raw)} bytes; at most {SPILL_MAX} can travel")
+        raise ValueError(Broken.TOO_LONG.say(bytes=len(raw), most=SPILL_MAX))
     envelope.payload = _NIL
     if spare >= 0:
         memfd.write_all(spare, raw)
@@ -45,23 +46,23 @@ def take_in(kind: Kind, envelope: Envelope, fds: list[int], size: int, spare: in
     announced = len(envelope.fds)
     if announced > kind.most_fds or len(fds) != announced + (spilled > 0):
         raise ChannelBroken(
-            f"{kind.name} announced {announced + (spilled > 0)} descriptors (at most {kind.most_fds}), {len(fds)} came"
+            Broken.ANNOUNCED.say(kind=kind.name, count=announced + (spilled > 0), most=kind.most_fds, number=len(fds))
         )
     if spilled > 0:
         if not memfd.is_sealed(fds[-1]):  # whatever it is then, it is for the caller to let go
-            raise ChannelBroken("a long payload came in a memfd that is not sealed")
+            raise ChannelBroken(Broken.UNSEALED.value)
         return _read(fds.pop(), spilled), size + spilled
     if spare < 0 or -spilled > SPILL_MAX:
-        raise ChannelBroken(f"{kind.name} announced a reply in a spare that it was not lent")
+        raise ChannelBroken(Broken.NOT_LENT.say(kind=kind.name))
     return memfd.read_all(spare, -spilled), size - spilled
 
 
 def _read(fd: int, size: int) -> bytes:
     try:
         if size > SPILL_MAX or os.fstat(fd).st_size != size:
-            raise ChannelBroken(f"a long payload announced {size} bytes, its memfd has {os.fstat(fd).st_size}")
+            raise ChannelBroken(Broken.LENGTH.say(bytes=size, count=os.fstat(fd).st_size))
         return memfd.read_all(fd, size)
     except OSError as error:
-        raise ChannelBroken(f"a long payload cannot be read: {error.strerror}") from None
+        raise ChannelBroken(Broken.UNREADABLE.say(fault=error.strerror)) from None
     finally:
         os.close(fd)

@@ -155,7 +155,7 @@ class Reader:
         if self._damage:
             first, offset, _size = self._damage[0]
             kept = ", ".join(stretch.name for stretch in self._damage[:2])
-            kept += " and others" if len(self._damage) > 2 else ""
+            kept = Missing.MORE.say(files=kept) if len(self._damage) > 2 else kept
             told = {"first": first, "bytes": offset, "why": words, "files": kept}
             words = (
                 Missing.DAMAGED_POSITIONS.say(**told, count=self.last + 1, most=ends - 1)

@@ -21,6 +21,7 @@ from pairscope.journal import boot, segment
 from pairscope.journal.flusher import Flusher
 from pairscope.journal.records import Born, Ended, Epoch, Message, Record
 from pairscope.journal.segment import Head
+from pairscope.journal.sentences import Stuck
 
 UNSAVED = 1_000_000_000
 """Records: more than a pool appends in the half minute for which the kernel keeps from the disk what was written."""
@@ -90,9 +91,7 @@ class Writer:
             self._recover(node, node_name, pid or os.getpid())
         except msgspec.MsgspecError as error:
             self.close()
-            raise JournalBroken(
-                f"the journal in {directory} holds what this version cannot read: {error}; nothing of it was changed"
-            ) from None
+            raise JournalBroken(Stuck.NEWER.say(path=directory, fault=error)) from None
         except BaseException:
             self.close()
             raise
@@ -194,7 +193,7 @@ class Writer:
             if error.errno not in (errno.EACCES, errno.EAGAIN):
                 raise
             holder = os.pread(self._lock, 32, 0).decode("ascii", "replace").strip() or "unknown"
-            raise JournalHeld(f"the journal in {self._directory} is held by the supervisor with pid {holder}") from None
+            raise JournalHeld(Stuck.HELD.say(path=self._directory, number=holder)) from None
         os.ftruncate(self._lock, 0)
         os.pwrite(self._lock, b"%d\n" % os.getpid(), 0)
 
@@ -308,7 +307,7 @@ class Writer:
         try:
             fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o640)
         except OSError as error:
-            raise JournalFull(f"a new segment cannot be begun: {error.strerror}") from None
+            raise JournalFull(Stuck.SEGMENT.say(fault=error.strerror)) from None
         data = segment.frame(
             first, 0, segment.encode(Head(self._node, self.epoch, self.last_id, self.serials, self._boot))
         )
@@ -321,7 +320,7 @@ class Writer:
         if not whole:
             # The file stays: a reader may have it open already, and waits for a head in it.
             os.close(fd)
-            raise JournalFull("the disk has no room for a new segment")
+            raise JournalFull(Stuck.NO_ROOM.value)
         if self._fd >= 0:
             if self.sync == "batch":
                 self.flushed()
@@ -347,10 +346,10 @@ class Writer:
             try:
                 os.ftruncate(self._fd, self._size)
             except OSError as error:
-                raise JournalBroken(f"a half-written frame could not be cut off: {error.strerror}") from None
+                raise JournalBroken(Stuck.NO_CUT.say(fault=error.strerror)) from None
         if reason is None or reason.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise JournalFull(f"the journal cannot grow: {reason.strerror if reason else 'the disk is full'}")
-        raise JournalBroken(f"the journal cannot be written: {reason.strerror}")
+            raise JournalFull(Stuck.NO_GROWTH.say(fault=reason.strerror if reason else Stuck.FULL.value))
+        raise JournalBroken(Stuck.NO_WRITING.say(fault=reason.strerror))
 
     def _flush(self) -> None:
         try:
@@ -364,13 +363,11 @@ class Writer:
             os.fsync(self._place)
         except OSError as error:
             if error.errno != errno.EINVAL:  # a file system that has no such thing for directories
-                raise JournalBroken(
-                    f"fsync of the directory failed, and must not be tried again: {error.strerror}"
-                ) from None
+                raise JournalBroken(Stuck.FSYNC.say(fault=error.strerror)) from None
 
 
 def _unflushed(error: OSError) -> str:
-    return f"fdatasync failed, and must not be tried again: {error.strerror}"
+    return Stuck.FDATASYNC.say(fault=error.strerror)
 
 
 def _steps(found: list[tuple[int, Path]]) -> Iterator[tuple[int, int]]:

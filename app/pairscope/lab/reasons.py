@@ -16,6 +16,13 @@ class Reason(enum.StrEnum):
     """A sentence. Its values have the forms that app/pairscope/recorded.py expects of their names; `why`, `came`,
     `how` and `where` may be such a sentence again."""
 
+    # why there is none
+    NO_PROCESS = "no process could be made for the run: %(fault)s"
+    LARGE = "the run has more than %(most)s bytes"
+    NO_WORD = "the process of the run ended without a word, with status %(status)s"
+    FAULT = "the run ended by a fault of its own: %(fault)s"
+    NO_UTF_8 = "the text is not UTF-8: %(fault)s at byte %(bytes)s"
+
     # where it belongs
     LINE = "line %(line)s: %(why)s"
     AT_THE_END = "at the end %(why)s"

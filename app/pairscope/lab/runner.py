@@ -23,6 +23,7 @@ import msgspec
 
 from pairscope.lab.language import TEXT_MAX, format, parse
 from pairscope.lab.model import Scenario, ScenarioError
+from pairscope.lab.reasons import Reason
 from pairscope.lab.run import Failed, encode
 from pairscope.lab.stage import confine
 from pairscope.lab.stage.apart import apart
@@ -47,7 +48,8 @@ def main() -> int:
         _write(msgspec.json.encode(Failed(str(error), error.place.line, error.place.column)))
         return NO_SCENARIO
     except UnicodeDecodeError as error:
-        _write(msgspec.json.encode(Failed(f"the text is not UTF-8: {error.reason} at byte {error.start}")))
+        said = Reason.NO_UTF_8.say(fault=error.reason, bytes=error.start)
+        _write(msgspec.json.encode(Failed(said)))
         return NO_SCENARIO
     account = pwd.getpwnam(os.environ.get("PAIRSCOPE_LAB_USER") or USER) if os.geteuid() == 0 else None
     with apart(scenario), _scratch(scenario, account) as scratch:

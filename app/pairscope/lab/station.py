@@ -29,6 +29,7 @@ from pairscope.ipc.channel import Arrival, Channel, ChannelBroken, ChannelClosed
 from pairscope.ipc.payloads import Hello, JobSpec, Result
 from pairscope.ipc.vocabulary import LAB
 from pairscope.lab import runner
+from pairscope.lab.reasons import Reason
 from pairscope.lab.run import Failed, Run, heard
 
 RUN_MAX = 16 * 1024 * 1024
@@ -109,11 +110,11 @@ def _run(channel: Channel, arrival: Arrival, scenario: int, output: int, user: s
     try:
         data, said, status = _have_run(channel, scenario, user)
     except OSError as error:
-        return Result(False, reason=f"no process could be made for the run: {error.strerror}")
+        return Result(False, reason=Reason.NO_PROCESS.say(fault=error.strerror))
     if data is None:
-        return Result(False, reason=f"the run has more than {RUN_MAX} bytes")
+        return Result(False, reason=Reason.LARGE.say(most=RUN_MAX))
     if said is None:
-        return Result(False, reason=f"the process of the run ended without a word, with status {status}")
+        return Result(False, reason=Reason.NO_WORD.say(status=status))
     if isinstance(said, Failed):
         return Result(False, reason=said.error)
     for at in range(0, len(data), 1 << 20):
@@ -163,10 +164,8 @@ def _become_runner(scenario: int, into: int, user: str) -> None:
         os.environ["PAIRSCOPE_LAB_USER"] = user
         status = runner.main()
     except BaseException as error:
-        os.write(
-            1,
-            msgspec.json.encode(Failed(f"the run ended by a fault of its own: {type(error).__name__}: {error}")),
-        )
+        said = Reason.FAULT.say(fault=f"{type(error).__name__}: {error}")
+        os.write(1, msgspec.json.encode(Failed(said)))
     finally:
         os._exit(status)
 

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from pairscope.config import Settings
 from pairscope.ipc.channel import CHANNEL_FD, Channel, pair
 from pairscope.ipc.passing import close_all
+from pairscope.ipc.sentences import Gone
 
 
 class Child(NamedTuple):
@@ -106,13 +107,13 @@ def reap(child: Child) -> str:
     assert status is not None, "only WNOHANG makes it so"
     os.close(child.pidfd)
     if status.si_code == os.CLD_EXITED:
-        return f"exited {status.si_status}"
+        return Gone.EXITED.say(status=status.si_status)
+    dumped = status.si_code == os.CLD_DUMPED
     try:
         name = signal.Signals(status.si_status).name
     except ValueError:  # those between SIGRTMIN and SIGRTMAX have none
-        name = f"signal {status.si_status}"
-    words = f"killed by {name}"
-    return words + " (core dumped)" if status.si_code == os.CLD_DUMPED else words
+        return (Gone.DUMPED_NUMBER if dumped else Gone.KILLED_NUMBER).say(number=status.si_status)
+    return (Gone.DUMPED if dumped else Gone.KILLED).say(signal=name)
 
 
 def send_signal(child: Child, number: int) -> None:

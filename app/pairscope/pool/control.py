@@ -19,12 +19,13 @@ from pairscope.config import Settings, SettingsError
 from pairscope.ipc.address import short
 from pairscope.ipc.channel import pair
 from pairscope.ipc.passing import send
+from pairscope.ipc.sentences import Answered
 
 _UCRED = struct.Struct("iII")
 BACKLOG = 128
 
 
-FULL = b"refused: the pool has no descriptor left for another client"
+FULL = f"refused: {Answered.FULL}".encode()
 
 
 def _reserve() -> int:
@@ -93,7 +94,7 @@ class Control:
             pid, uid, _ = _UCRED.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
             try:
                 if uid not in self._allowed:
-                    send(connection, f"refused: user {uid} may not connect to the pool".encode())
+                    send(connection, f"refused: {Answered.USER.say(number=uid)}".encode())
                     return None
                 closed = self.barred.get(uid, closed)
                 if closed:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from pairscope.ipc.channel import Arrival, ChannelBroken
 from pairscope.ipc.nesting import excess
 from pairscope.ipc.payloads import Stop
+from pairscope.ipc.sentences import Broken, Gone, Undone
 from pairscope.ipc.vocabulary import LAB
 from pairscope.journal.records import Born, Ended, Message, Ready
 from pairscope.pool import births, children, lifecycle
@@ -30,6 +31,7 @@ log = logging.getLogger("pairscope.supervisor")
 
 FINISH = 1.0
 """Seconds that the recorder gets at the end to drain what is there; the rest waits in the journal."""
+KILLED = Gone.KILLED.say(signal=signal.SIGKILL.name)
 
 
 Spawned = TypeVar("Spawned", bound=ChildMember)
@@ -135,7 +137,7 @@ class Crew:
         if not member.is_hand:
             return self._desk.not_for(member, arrival, HANDS_ALONE)
         if not isinstance(member, Worker) or member.state not in (State.STARTING, State.STOPPING) or member.ready:
-            raise ChannelBroken("a hello that nobody waits for")
+            raise ChannelBroken(Broken.HELLO.value)
         hello = arrival.payload
         _modest(hello.sandbox_detail)
         floor = self._floor
@@ -154,7 +156,7 @@ class Crew:
     def _station_ready(self, station: Station, arrival: Arrival) -> None:
         hello = arrival.payload
         if station.ready or [spec.name for spec in hello.catalogue] != [LAB]:
-            raise ChannelBroken("a hello that nobody waits for")
+            raise ChannelBroken(Broken.HELLO.value)
         _modest(hello.sandbox_detail)
         floor = self._floor
         station.ready, station.able = floor.tap.now(), True
@@ -181,7 +183,7 @@ class Crew:
         for station in self._floor.stations.values():
             if self._agenda.due(station, now):
                 self._desk.late(head := station.in_flight[0])
-                self._lines.fail(station, f"job {head.id} exceeded its deadline")
+                self._lines.fail(station, Gone.LATE.say(job=head.id))
         recorder = self._floor.recorder
         if recorder is not None and self._agenda.due(recorder, now):
             self.step(recorder, Event.LATE)
@@ -217,7 +219,7 @@ class Crew:
             self._lines.say(
                 member,
                 "stop",
-                Stop("the pool is stopping" if self._floor.stopping is not None else "it is no longer wanted"),
+                Stop((Gone.POOL_STOPPING if self._floor.stopping is not None else Gone.NOT_WANTED).value),
             )
         self._agenda.put(member, until)
 
@@ -243,19 +245,18 @@ class Crew:
         self._agenda.strike(member)
         exit_words = children.reap(member.child)
         self.words.bury(member)
-        why = _killed_for(member) if exit_words == "killed by SIGKILL" else ""
+        told = _killed_for(member) if exit_words == KILLED else ""
         asked = member.state is State.STOPPING
         floor.tap.records.append(
-            Ended(member.role, member.serial, floor.tap.now(), exit_words + why, member.asked or asked)
+            Ended(member.role, member.serial, floor.tap.now(), told or exit_words, member.asked or asked)
         )
         if not asked:
-            log.warning(
-                "%s %s%s%s", member, exit_words, why, " before it was ready" if member.state is State.STARTING else ""
-            )
+            early = " before it was ready" if member.state is State.STARTING else ""
+            log.warning("%s %s%s", member, told or exit_words, early)
         self.step(member, Event.DIED)
         if isinstance(member, Worker):
             del floor.workers[member.serial]
-            self._desk.bereave(member, exit_words, f"worker {member.serial} was killed for it")
+            self._desk.bereave(member, exit_words, Undone.WORKER_KILLED.say(count=member.serial))
         else:
             floor.recorder = None
 
@@ -290,18 +291,14 @@ def _modest(detail: dict[str, Any]) -> None:
     """Raises ChannelBroken for particulars of a sandbox that are longer or more deeply nested than they need be: the
     journal must be able to hold them."""
     if len(said := as_json(detail)) > RESULT_MOST or excess(detail, 1000):
-        raise ChannelBroken(
-            f"the particulars of its sandbox have {len(said)} bytes or are nested deeply; expected at most "
-            f"{RESULT_MOST}, nearly flat"
-        )
+        raise ChannelBroken(Broken.SANDBOX.say(bytes=len(said), most=RESULT_MOST))
 
 
 def _killed_for(member: ChildMember) -> str:
-    """For which job or which fault this supervisor has killed it, in words that stand behind how it ended; empty: for
-    none."""
+    """How it ended, if this supervisor has killed it for a job or a fault; empty: it has not."""
     if member.fault:
-        return f", for its fault: {member.fault}"
+        return Gone.FOR_FAULT.say(why=member.fault)
     head = member.in_flight[0] if isinstance(member, Worker) and member.in_flight else None
     if head is None or not (head.cancelled or head.late):
         return ""
-    return f", to cancel job {head.id}" if head.cancelled else f", for job {head.id}: {head.late}"
+    return Gone.TO_CANCEL.say(job=head.id) if head.cancelled else Gone.FOR_JOB.say(job=head.id, why=head.late)

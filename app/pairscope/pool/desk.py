@@ -16,7 +16,7 @@ from pairscope.ipc.channel import Arrival, ChannelBroken
 from pairscope.ipc.nesting import excess
 from pairscope.ipc.passing import close_all
 from pairscope.ipc.payloads import Accepted, Answer, Refused, Stop, Task
-from pairscope.ipc.sentences import Answered
+from pairscope.ipc.sentences import Answered, Broken, Gone, Undone
 from pairscope.ipc.vocabulary import LAB, REFUSALS
 from pairscope.journal.records import JobEnded, JobSubmitted, Message, OutputGone
 from pairscope.pool import agenda as dates
@@ -47,7 +47,7 @@ def as_json(said: dict[str, Any]) -> bytes:
     try:
         return msgspec.json.encode(said)
     except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
-        raise ChannelBroken(f"what it said cannot be written as JSON: {error}") from None
+        raise ChannelBroken(Broken.NO_JSON.say(fault=error)) from None
 
 
 class Desk:
@@ -90,7 +90,7 @@ class Desk:
     def not_for(self, member: Member, arrival: Arrival, why: str) -> None:
         """Refuses a recorded message of a kind that is declared, and not for this peer to send."""
         if isinstance(member, ChildMember) or not member.role:
-            raise ChannelBroken(f"{arrival.kind.name} came, and {why}")
+            raise ChannelBroken(Broken.NOT_ITS.say(kind=arrival.kind.name, why=why))
         self.refuse(member, arrival, "bad-request", Answered.CAME.say(kind=arrival.kind.name, why=why))
 
     def _unfit(self, entry: Entry) -> tuple[str, str] | None:
@@ -226,7 +226,7 @@ class Desk:
         except (OSError, ValueError, RecursionError) as error:
             # No descriptor left for a memfd, a payload that grew beyond the bound with its new header, parameters
             # nested too deeply.
-            self.end(entry, "failed", f"it could not be given to a worker: {error}")
+            self.end(entry, "failed", Undone.NOT_GIVEN.say(why=error))
             return
         self._tap.sending(hand, out)
         self._lines.put(hand, out)
@@ -242,7 +242,7 @@ class Desk:
 
     def late(self, entry: Entry) -> None:
         """Says in the words of the job's end that its deadline is over, unless something else is to be said."""
-        entry.late = entry.late or f"it exceeded its deadline of {self._catalogue[entry.kind].deadline:g} s"
+        entry.late = entry.late or Undone.DEADLINE.say(seconds=f"{self._catalogue[entry.kind].deadline:g}")
 
     # ---- ending
 
@@ -251,16 +251,16 @@ class Desk:
         if not in_flight or in_flight[0].id != arrival.envelope.job:
             if not member.is_hand:
                 return self.not_for(member, arrival, HANDS_ALONE)
-            raise ChannelBroken(f"a result for job {arrival.envelope.job}, which it has not in hand")
+            raise ChannelBroken(Broken.NO_TASK.say(job=arrival.envelope.job))
         if in_flight[0].moved:
             close_all(in_flight.popleft().take_fds())
             self._next(member)
             return self._idle(member)
         payload = arrival.payload
         if not payload.ok:
-            failure = payload.reason[:REASON_MOST] or "the worker gave no reason"
+            failure = payload.reason[:REASON_MOST] or Undone.NO_REASON.value
         elif why := excess(payload.result):
-            failure = f"its answer cannot be recorded: {why}"
+            failure = Undone.ANSWER.say(why=why)
         else:
             failure = ""
         result, told = (EMPTY, {}) if failure else (as_json(payload.result), payload.result)
@@ -298,17 +298,17 @@ class Desk:
         if not member.in_flight and member.state is State.STOPPING:
             self._agenda.put(member, time.monotonic() + lifecycle.GRACE)
             self._agenda.wake()
-            self._lines.say(member, "stop", Stop("it is no longer wanted"))
+            self._lines.say(member, "stop", Stop(Gone.NOT_WANTED.value))
 
     def _keep_output(self, entry: Entry, now: float) -> tuple[str, str]:
         """Seals the output and keeps it for download; the state and reason of the job."""
         try:
             memfd.seal(entry.output)
         except OSError as error:
-            return "failed", f"its output could not be sealed: {error.strerror}"
+            return "failed", Undone.UNSEALED.say(fault=error.strerror)
         size = os.fstat(entry.output).st_size
         if size > self._settings.output_max:
-            return "failed", f"its output has {size} bytes; at most {self._settings.output_max} are kept"
+            return "failed", Undone.TOO_LARGE.say(bytes=size, most=self._settings.output_max)
         entry.output_size = size
         spec = self._catalogue[entry.kind]
         self._results.add(entry.id, entry.output, size, spec.media, (entry.name or entry.kind) + spec.suffix, now)
@@ -320,9 +320,7 @@ class Desk:
         """Ends a job, exactly once: in the record, and to the client that waits. `result` is what the client is `told`,
         as JSON."""
         if len(result) > RESULT_MOST:
-            shown = msgspec.json.encode(
-                {"note": f"a result of {len(result)} bytes; at most {RESULT_MOST} are recorded"}
-            )
+            shown = msgspec.json.encode({"note": Undone.RESULT.say(bytes=len(result), most=RESULT_MOST)})
         else:
             shown = result
         now = self._tap.now()
@@ -352,7 +350,7 @@ class Desk:
             elif head.late:
                 self.end(head, "failed", f"{head.late}; {cost}")
             else:
-                self.end(head, "failed", f"{hand.role} {hand.serial} died with the job in hand: {how}")
+                self.end(head, "failed", Undone.DIED.say(who=hand.role, count=hand.serial, why=how))
             for entry in hand.in_flight:
                 if entry.moved:
                     close_all(entry.take_fds())
@@ -377,7 +375,7 @@ class Desk:
     def abandon(self) -> None:
         """The pool stops and waits no longer: jobs that nobody has begun end."""
         for entry in [*self._board.queue, *self._board.scenarios]:
-            self.end(entry, "failed", "the pool stopped before it began")
+            self.end(entry, "failed", Undone.NOT_BEGUN.value)
 
     def pass_time(self, now: float) -> None:
         """Ends scenarios that have waited for a station in vain, and lets outputs go that are kept no longer."""

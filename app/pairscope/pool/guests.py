@@ -9,6 +9,7 @@ import time
 
 from pairscope.ipc.channel import Arrival, Channel, ChannelBroken
 from pairscope.ipc.payloads import Welcome
+from pairscope.ipc.sentences import Broken, Gone, Undone
 from pairscope.ipc.vocabulary import CALLERS, Role
 from pairscope.journal.records import Born, Ended
 from pairscope.pool.agenda import Agenda
@@ -70,7 +71,7 @@ class Guests:
     def enter(self, member: Member, arrival: Arrival, _: None) -> None:
         floor, role = self._floor, arrival.payload.role
         if member.role or role not in CALLERS:
-            raise ChannelBroken(f"a client calls itself {role!r}; expected web, live, lab or tool, once")
+            raise ChannelBroken(Broken.NAME.say(name=repr(role)))
         member.role = role
         member.serial = floor.serials[role] = floor.serials.get(role, 0) + 1
         if role == Role.LAB.value:
@@ -107,12 +108,10 @@ class Guests:
         kept = len(self._foreign.kept)
         member.foreign += count
         if member.foreign > KEPT_EACH:
-            self._lines.fail(
-                member, f"it passed {member.foreign} descriptors whose close may wait; at most {KEPT_EACH} may be"
-            )
+            self._lines.fail(member, Gone.FOREIGN.say(count=member.foreign, most=KEPT_EACH))
         if kept > KEPT_ALL:
             # The next one of the same user would find no place either.
-            why = f"descriptors whose close may wait came from user {member.uid}; {kept} are kept, at most {KEPT_ALL}"
+            why = Gone.FOREIGN_USER.say(number=member.uid, count=kept, most=KEPT_ALL)
             self._control.barred[member.uid] = why
             for other in [*self._floor.clients, *self._floor.stations.values()]:
                 if other.uid == member.uid:
@@ -124,7 +123,7 @@ class Guests:
         if isinstance(member, Station):
             del floor.stations[member.serial]
             floor.station_left = time.monotonic()
-            self._desk.bereave(member, reason, "its channel was closed for it")
+            self._desk.bereave(member, reason, Undone.CHANNEL_CLOSED.value)
         floor.clients.discard(member)
         self._desk.orphan(member)
         if member.role:

@@ -15,6 +15,7 @@ from pairscope.ipc.channel import Outgoing
 from pairscope.ipc.envelope import Receipt
 from pairscope.ipc.passing import close_all
 from pairscope.ipc.payloads import Release
+from pairscope.ipc.sentences import Gone, Unsent
 from pairscope.pool.agenda import Agenda
 from pairscope.pool.members import ChildMember, Member
 from pairscope.pool.tap import Tap
@@ -72,7 +73,7 @@ class Lines:
             out = member.channel.prepare(kind, payload, fds, 0, job, seq)
         except (OSError, ValueError, RecursionError) as error:
             close_all(kept)
-            self.fail(member, f"{kind} cannot be sent to it: {error}")
+            self.fail(member, Unsent.CANNOT.say(kind=kind, why=error))
             return 0
         identity = 0 if out.kind.housekeeping else self._tap.sending(member, out, kept)
         self.put(member, out)
@@ -113,23 +114,23 @@ class Lines:
         """Sends what the peer has room for; the rest stays in its outbox until it has room again."""
         outbox = member.outbox
         if not member.open:
-            return self.unsent(member, f"{member} had closed its end")
+            return self.unsent(member, Unsent.CLOSED.say(peer=member))
         try:
             member.channel.transmit(outbox)
         except BlockingIOError:
             pass
         except OSError as error:
-            self.unsent(member, f"sendmsg to {member}: {error.strerror}")
+            self.unsent(member, Unsent.SENDMSG.say(peer=member, fault=error.strerror))
             if error.errno not in (errno.EPIPE, errno.ECONNRESET):
                 # ETOOMANYREFS, ENOBUFS: the peer would wait for ever for what it will never get. That it has closed its
                 # end is found out by reading.
-                return self.fail(member, f"sendmsg to it failed: {error.strerror}")
+                return self.fail(member, Unsent.SENDMSG_TO_IT.say(fault=error.strerror))
         if outbox or member.held_fds or member.unread_bytes or member.unread_fds:
             self.count(member)
         if len(outbox) > OUTBOX_MOST:
-            return self.fail(member, f"it read nothing while {OUTBOX_MOST} messages waited")
+            return self.fail(member, Gone.MESSAGES.say(most=OUTBOX_MOST))
         if len(member.unreported) > UNREPORTED_MOST:
-            return self.fail(member, f"it reported nothing of {UNREPORTED_MOST} messages")
+            return self.fail(member, Gone.UNREPORTED.say(most=UNREPORTED_MOST))
         if member.writing or outbox:
             self._watch.room(member)
 
@@ -180,6 +181,6 @@ class Lines:
     def died(self, child: ChildMember) -> None:
         """Marks a child whose process has ended. Everything that it had sent has been read."""
         # somebody else may hold its end as well, a debugger perhaps: end-of-file need never come
-        self.part(child, "ended")
+        self.part(child, Gone.ENDED.value)
         child.dead = True
         self.lost[child] = None

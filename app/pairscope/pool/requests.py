@@ -12,7 +12,7 @@ from pairscope.ipc import memfd
 from pairscope.ipc.channel import Arrival, ChannelBroken
 from pairscope.ipc.identity import node_of
 from pairscope.ipc.payloads import Done, Known, Output
-from pairscope.ipc.sentences import Answered
+from pairscope.ipc.sentences import Answered, Gone, Undone
 from pairscope.ipc.vocabulary import LAB
 from pairscope.journal.records import Message
 from pairscope.pool import children
@@ -47,7 +47,7 @@ class Requests:
                 member, "done", Done(Answered.ENDED_BEFORE.say(state=ended.state)), job=job, seq=arrival.envelope.seq
             )
             return
-        who = f"through {member.role} {member.serial}"  # it stands behind the word cancelled
+        who = Undone.THROUGH.say(who=member.role, count=member.serial)  # it stands behind the word cancelled
         if entry.state == "queued":
             self._desk.end(entry, "cancelled", who)
             what = Answered.BEFORE_IT_BEGAN.value
@@ -55,7 +55,7 @@ class Requests:
             worker: Hand = (self._floor.stations if entry.kind == LAB else self._floor.workers)[entry.worker]
             if isinstance(worker, Station):
                 entry.cancelled = who
-                self._lines.fail(worker, f"job {entry.id} was cancelled")
+                self._lines.fail(worker, Gone.CANCELLED.say(job=entry.id))
                 what = Answered.STATION_KILLS.say(count=worker.serial)
             elif worker.in_flight[0] is entry:
                 entry.cancelled = who
@@ -85,7 +85,7 @@ class Requests:
             return self._desk.refuse(member, arrival, "expired", Answered.NOT_OPENED.say(fault=error.strerror), job=job)
         if member.held_fds >= KEPT_MOST:
             os.close(fd)
-            raise ChannelBroken(f"it reported nothing of {KEPT_MOST} outputs")
+            raise ChannelBroken(Gone.OUTPUTS.say(most=KEPT_MOST))
         self._lines.say(
             member,
             "output",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
+from pairscope.ipc.sentences import Undone
+
 
 class Kept(NamedTuple):
     """One output: a sealed memfd."""
@@ -50,11 +52,11 @@ class Results:
         while self._kept:
             oldest = next(iter(self._kept.values()))
             if oldest.until <= now:
-                reason = f"kept for {self.age:.0f} s, as long as outputs are"
+                reason = Undone.KEPT.say(seconds=f"{self.age:.0f}")
             elif self.bytes > self.most_bytes:
-                reason = f"newer outputs needed its place: at most {self.most_bytes} bytes are kept"
+                reason = Undone.NEWER_BYTES.say(bytes=self.most_bytes)
             elif len(self._kept) > self.most:
-                reason = f"newer outputs needed its place: at most {self.most} are kept, each is a descriptor"
+                reason = Undone.NEWER.say(most=self.most)
             else:
                 break
             del self._kept[oldest.job]

@@ -16,6 +16,7 @@ import msgspec
 
 from pairscope.config import Settings
 from pairscope.ipc.payloads import JobSpec
+from pairscope.ipc.sentences import Waits
 
 EVERY = 0.5
 """Seconds between two snapshots while anything changes."""
@@ -206,7 +207,7 @@ def write(settings: Settings, snapshot: Snapshot) -> None:
     try:
         _replace(settings, _padded(snapshot, 0))
     except OSError as error:
-        why = f"{settings.run} cannot be written to: {error.strerror}"
+        why = Waits.CRAMPED.say(path=settings.run, fault=error.strerror)
         with contextlib.suppress(OSError):
             _write_over(settings, msgspec.structs.replace(snapshot, cramped=why))
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from pairscope.ipc.sentences import Gone, Undone
 from pairscope.journal.records import Ended
 from pairscope.pool import closing
 from pairscope.pool.agenda import GRACE, Agenda
@@ -120,7 +121,7 @@ class OrderlyStop:
 
     def _abandon(self) -> None:
         self._desk.abandon()
-        why = f"the pool stopped and waited {self._grace:g} s for it"
+        why = Undone.GRACE.say(seconds=f"{self._grace:g}")
         for station in self._floor.stations.values():
             for entry in station.in_flight:
                 entry.late = why
@@ -142,13 +143,13 @@ class OrderlyStop:
         if guests:
             self._settle()
             for guest in guests:
-                self._lines.part(guest, "the pool stopped")
+                self._lines.part(guest, Gone.POOL_STOPPED.value)
             self._settle()
 
     def _ask_recorder(self) -> None:
         recorder, tap = self._floor.recorder, self._floor.tap
         if recorder is not None and recorder.state is not State.STOPPING:
-            tap.records.append(Ended("recorder", recorder.serial, tap.now(), "asked to finish", True))
+            tap.records.append(Ended("recorder", recorder.serial, tap.now(), Gone.ASKED.value, True))
             self._end_of_epoch()
             self._crew.finish(recorder)
 
@@ -161,7 +162,9 @@ class OrderlyStop:
         if not self._over:
             self._over = True
             tap = self._floor.tap
-            tap.records.append(Ended("supervisor", self._floor.serials["supervisor"], tap.now(), "stopped", True))
+            tap.records.append(
+                Ended("supervisor", self._floor.serials["supervisor"], tap.now(), Gone.STOPPED.value, True)
+            )
             self._settle()
 
     def close(self) -> None:

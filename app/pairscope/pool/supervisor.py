@@ -24,7 +24,7 @@ from pairscope.config import HURRY, Settings
 from pairscope.ipc.channel import Arrival, ChannelBroken, ChannelClosed
 from pairscope.ipc.identity import LARGEST
 from pairscope.ipc.passing import PACKET_MAX, close_all
-from pairscope.ipc.sentences import Answered
+from pairscope.ipc.sentences import Answered, Broken, Gone, Unsent
 from pairscope.ipc.spin import Spin
 from pairscope.ipc.vocabulary import Role, complete
 from pairscope.journal.records import Record
@@ -233,7 +233,7 @@ class Supervisor:
             except BlockingIOError:
                 return
             except ChannelClosed:
-                return self.lines.part(member, "closed its end")
+                return self.lines.part(member, Gone.CLOSED.value)
             except ChannelBroken as error:
                 return self.lines.fail(member, str(error))
             for arrival in arrivals:
@@ -264,7 +264,7 @@ class Supervisor:
         if kind.housekeeping:
             return handler(member, arrival, None)
         if not member.role:
-            raise ChannelBroken(f"{name} came before the client had said what it is")
+            raise ChannelBroken(Broken.NAMELESS.say(kind=name))
         if (
             self.crowded
             and not member.is_hand
@@ -309,8 +309,8 @@ class Supervisor:
             who = member if member.role else f"a client with pid {member.pid}"
             log.warning("%s: %s; its channel is closed", who, reason)
         self.watch.remove(member.channel.fileno())
-        self.lines.unsent(member, f"{member}: {reason}")
-        self.tap.closed(member, f"{member.role} {member.serial} ended before it reported" if member.role else reason)
+        self.lines.unsent(member, Unsent.PEER.say(peer=member, why=reason))
+        self.tap.closed(member, Unsent.UNREPORTED.say(who=member.role, count=member.serial) if member.role else reason)
         self.floor.housekeeping.update(member.channel.housekeeping)
         member.channel.housekeeping.clear()  # a child stays in the picture until it is reaped
         self.foreign.hang_up(member.channel.sock)

@@ -18,6 +18,7 @@ from pairscope.ipc.envelope import Receipt
 from pairscope.ipc.identity import TIME_SHIFT, Issuer, first_id_at
 from pairscope.ipc.mounts import Mounts
 from pairscope.ipc.passing import close_all
+from pairscope.ipc.sentences import Unproved
 from pairscope.journal.records import Message, Outcome, Proof, Record, Transfer
 from pairscope.journal.writer import Writer
 
@@ -202,9 +203,7 @@ class Tap:
                 )
                 for position, own in enumerate(sent.fds):
                     theirs = receipt.fds[position] if position < len(receipt.fds) else -1
-                    verdict = (
-                        prove(peer.pid, theirs, own) if theirs >= 0 else ("unproved", "its number was not reported")
-                    )
+                    verdict = prove(peer.pid, theirs, own) if theirs >= 0 else ("unproved", Unproved.UNREPORTED.value)
                     records.append(Proof(message, position, *verdict))
                 peer.let_go(sent)
                 release.append(message)

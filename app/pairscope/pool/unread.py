@@ -7,6 +7,7 @@ has.
 
 from __future__ import annotations
 
+from pairscope.ipc.sentences import Gone
 from pairscope.pool.members import Member
 
 BYTES_EACH = 64 * 1024 * 1024
@@ -41,21 +42,15 @@ class Unread:
             return None
         self._waiting.add(member)
         if waiting > BYTES_EACH:
-            return member, f"it read nothing while {waiting} bytes waited for it; at most {BYTES_EACH} may"
+            return member, Gone.BYTES.say(bytes=waiting, most=BYTES_EACH)
         if fds > self.fds_each:
-            return member, f"it read or reported nothing while {fds} descriptors waited; at most {self.fds_each} may"
+            return member, Gone.DESCRIPTORS.say(count=fds, most=self.fds_each)
         if self.bytes > BYTES_ALL:
             worst = max(self._waiting, key=lambda one: one.unread_bytes)
-            return worst, (
-                f"it read nothing while {worst.unread_bytes} bytes waited for it, the most of all {self.bytes} that "
-                f"wait; at most {BYTES_ALL} may"
-            )
+            return worst, Gone.MOST_BYTES.say(bytes=worst.unread_bytes, count=self.bytes, most=BYTES_ALL)
         if self.fds > self.fds_all:
             worst = max(self._waiting, key=lambda one: one.unread_fds)
-            return worst, (
-                f"it read or reported nothing while {worst.unread_fds} descriptors waited for it, the most of all "
-                f"{self.fds} that wait; at most {self.fds_all} may"
-            )
+            return worst, Gone.MOST_DESCRIPTORS.say(first=worst.unread_fds, count=self.fds, most=self.fds_all)
         return None
 
     def forget(self, member: Member) -> None:

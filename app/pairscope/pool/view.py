@@ -6,7 +6,7 @@ import os
 from collections import Counter
 
 from pairscope import __version__
-from pairscope.ipc.sentences import Answered
+from pairscope.ipc.sentences import Waits
 from pairscope.pool import snapshot as views
 from pairscope.pool.floor import Floor
 from pairscope.pool.lifecycle import State
@@ -28,7 +28,7 @@ def view(floor: Floor, at: int) -> views.Snapshot:
     if recorder is None:
         state = "dead"
     elif stopped(recorder.pid):
-        state, stalled = "stopped", "a signal has stopped it; SIGCONT lets it go on"
+        state, stalled = "stopped", Waits.STOPPED.value
     elif recorder.state is State.STARTING or progress is None:
         state = "starting"
     elif progress.database != "ok":
@@ -66,7 +66,7 @@ def view(floor: Floor, at: int) -> views.Snapshot:
             serial=recorder.serial if recorder else 0,
             pid=recorder.pid if recorder else 0,
             state=state,
-            database=progress.database if progress is not None else "not heard of yet",
+            database=progress.database if progress is not None else Waits.NOT_HEARD.value,
             position=drained,
             rows=progress.rows if progress is not None else 0,
             lag=lag,
@@ -121,7 +121,7 @@ def _late(floor: Floor, lag: int, at: int) -> str:
     does."""
     since = max(floor.moved, floor.marks[0][1] if floor.marks else at)
     late = (at - since) / 1e9
-    return Answered.NOTHING_COMMITTED.say(seconds=f"{late:.0f}", count=lag) if lag and late > STALL else ""
+    return Waits.NOTHING_COMMITTED.say(seconds=f"{late:.0f}", count=lag) if lag and late > STALL else ""
 
 
 def _hand(worker: Hand) -> views.WorkerView:

@@ -11,6 +11,7 @@ import msgspec
 
 from pairscope.ipc.channel import Arrival, ChannelClosed
 from pairscope.ipc.payloads import More, Nothing, Progress
+from pairscope.ipc.sentences import Waits
 from pairscope.journal.reader import JournalGap
 from pairscope.journal.records import Record
 from pairscope.recorder.fold import Batch
@@ -69,7 +70,7 @@ class Drain:
         self._channel = channel
         self._bound = bound
         self._finishing = False
-        self._database = "not asked yet"
+        self._database = Waits.NOT_ASKED.value
         self._outage = Outage(log)
         self._stalled = ""
         """Why the journal cannot be read on, in words."""
@@ -104,12 +105,10 @@ class Drain:
                 self._over(follower, gap)
                 continue
             except OSError as error:
-                self._wait_for_journal(f"the journal cannot be read: {error.strerror}")
+                self._wait_for_journal(Waits.JOURNAL.say(fault=error.strerror))
                 continue
             except msgspec.MsgspecError as error:
-                self._wait_for_journal(
-                    f"the journal holds what this version cannot read behind position {follower.last}: {error}"
-                )
+                self._wait_for_journal(Waits.NEWER.say(count=follower.last, fault=error))
                 continue
             self._stalled = ""
             if batch:
@@ -119,7 +118,7 @@ class Drain:
                     log.warning("%s; reading the journal again from there", behind)
                     follower.go_to(self._writer.position)
                 except _Alone as alone:
-                    self._wait(f"{alone}; waiting for another record, to see whether that one is taken")
+                    self._wait(f"{alone}; {Waits.TAKEN}")
                     follower.go_to(self._writer.position)
                     continue
                 for _ in range(SLICES):
@@ -144,7 +143,7 @@ class Drain:
         try:
             follower.pass_gap(gap)
         except OSError as error:
-            return self._wait_for_journal(f"what the journal has damaged cannot be set aside: {error.strerror}")
+            return self._wait_for_journal(Waits.ASIDE.say(fault=error.strerror))
         log.error("%s; going on behind it", gap)
         self._insist(lambda: self._writer.put_aside(gap.after + 1, None, str(gap), gap.reached, gap.begun))
         return None
@@ -173,9 +172,7 @@ class Drain:
                     parts += [part[middle:], part[:middle]]
                 elif self._refused >= REFUSED:
                     parts.append(part)
-                    self._wait(
-                        f"the database refuses {REFUSED} records one after the other; the last, {part[0][0]}: {refused}"
-                    )
+                    self._wait(Waits.MANY.say(most=REFUSED, count=part[0][0], why=refused))
                 elif self._another_is_taken(part[0], parts[-1] if parts else [], refused):
                     try:
                         self._commit(part, meanwhile)
@@ -183,7 +180,7 @@ class Drain:
                         self._put_aside(*part[0], str(again))
                 else:
                     parts.append(part)
-                    self._wait(f"the database refuses every record; the last, {part[0][0]}: {refused}")
+                    self._wait(Waits.EVERY.say(count=part[0][0], why=refused))
 
     def _commit(self, part: Batch, meanwhile: Callable[[], None]) -> None:
         self._insist(lambda: self._writer.commit(part, meanwhile), refusable=True)
@@ -202,7 +199,7 @@ class Drain:
                 continue
             return True
         if not others:
-            raise _Alone(f"the database refuses record {entry[0]}: {refused}")
+            raise _Alone(Waits.ANOTHER.say(count=entry[0], why=refused))
         return False
 
     def _put_aside(self, position: int, record: Record, reason: str) -> None:

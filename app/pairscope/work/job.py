@@ -18,6 +18,7 @@ import msgspec
 
 from pairscope.ipc import memfd
 from pairscope.ipc.payloads import JobSpec
+from pairscope.work.sentences import Failure
 
 
 class JobFailed(Exception):
@@ -48,7 +49,7 @@ class Task(msgspec.Struct, eq=False, gc=False):
             else value
         )
         if not isinstance(number, int) or isinstance(number, bool) or not low <= number <= high:
-            raise JobFailed(f"{name} is {_short(value)}; expected a whole number from {low} to {high}")
+            raise JobFailed(Failure.PARAMETER.say(name=name, value=_short(value), first=low, most=high))
         return number
 
 
@@ -101,12 +102,13 @@ class JobKind:
         know."""
         for name in task.parameters:
             if name not in self.parameters:
-                known = f"it takes {', '.join(self.parameters)}" if self.parameters else "it takes none"
-                raise JobFailed(f"{self.name} has no parameter {_short(name)}; {known}")
+                names = ", ".join(self.parameters)
+                known = Failure.TAKES.say(names=names) if names else Failure.TAKES_NONE.value
+                raise JobFailed(Failure.UNKNOWN_PARAMETER.say(name=self.name, value=_short(name), known=known))
         if self.needs_input and task.input is None:
-            raise JobFailed(f"{self.name} works on a descriptor, and none came")
+            raise JobFailed(Failure.NO_INPUT.say(name=self.name))
         if self.output and task.output is None:
-            raise JobFailed(f"{self.name} writes an output, and no memfd came to write it to")
+            raise JobFailed(Failure.NO_OUTPUT.say(name=self.name))
 
     def attempt(self, data: bytes, **parameters: Any) -> dict[str, Any] | None:
         """One run on memfds made here, for :meth:`exercise`; None where the job says that the input is wrong."""

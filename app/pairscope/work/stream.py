@@ -14,6 +14,7 @@ import stat
 from collections.abc import Iterator
 
 from pairscope.work.job import JobFailed
+from pairscope.work.sentences import Failure
 
 PIECE = 1 << 20
 """Bytes read at a time."""
@@ -23,7 +24,7 @@ def size(fd: int) -> int:
     """Bytes of the file behind `fd`. Raises JobFailed if it has no size, as a pipe or a socket."""
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode):
-        raise JobFailed("the input is not a regular file or a memfd: it cannot be read at a position")
+        raise JobFailed(Failure.NO_FILE.value)
     return status.st_size
 
 
@@ -93,7 +94,7 @@ class Sink(io.RawIOBase):
 def _words(error: OSError) -> str:
     if error.errno == errno.EFBIG:
         bound = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
-        return f"the output exceeds its bound of {bound:,} bytes"
+        return Failure.OUTPUT.say(bytes=f"{bound:,}")
     if error.errno == errno.ENOSPC:
-        return "the machine has no memory left for the output"
-    return f"the output cannot be written: {error.strerror}"
+        return Failure.NO_MEMORY.value
+    return Failure.NO_WRITING.say(fault=error.strerror)

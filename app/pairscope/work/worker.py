@@ -18,9 +18,11 @@ from pairscope.ipc.nesting import excess
 from pairscope.ipc.parent import ParentGone, die_with
 from pairscope.ipc.passing import close_all
 from pairscope.ipc.payloads import Hello, Result
+from pairscope.ipc.sentences import Undone
 from pairscope.ipc.vocabulary import Role, Unhandled, complete
 from pairscope.work.job import JobFailed, JobKind, Task
 from pairscope.work.jobs import catalogue
+from pairscope.work.sentences import Failure
 
 ANSWERED_TOGETHER = 16
 """Results of quick jobs that came in one packet that may leave in one."""
@@ -38,15 +40,15 @@ def work(jobs: dict[str, JobKind], arrival: Arrival, fds: list[int]) -> Result:
         task.output = next(numbers) if payload.output else None
     try:
         found = jobs[payload.kind].run(task)
-        if why := "it is no object" if type(found) is not dict else excess(found):
-            return Result(False, reason=f"its answer cannot be recorded: {why}")
+        if why := Failure.NO_OBJECT.value if type(found) is not dict else excess(found):
+            return Result(False, reason=Undone.ANSWER.say(why=why))
         return Result(True, found)
     except JobFailed as error:
         return Result(False, reason=str(error))
     except MemoryError:
-        return Result(False, reason="it needed more memory than a worker may have")
+        return Result(False, reason=Failure.MEMORY.value)
     except Exception as error:  # a fault of one job must not end the worker
-        return Result(False, reason=f"the job failed by a fault of its own: {type(error).__name__}: {error}")
+        return Result(False, reason=Failure.FAULT.say(fault=f"{type(error).__name__}: {error}"))
 
 
 class TaskLoop:
@@ -95,9 +97,7 @@ class TaskLoop:
             out = channel.prepare("result", work(self._jobs, arrival, fds), (), 0, envelope.job)
         except (ValueError, OSError) as error:
             # A worker may make no memfd, and the spare that it was lent has a bound.
-            out = channel.prepare(
-                "result", Result(False, reason=f"its answer could not travel: {error}"), job=envelope.job
-            )
+            out = channel.prepare("result", Result(False, reason=Failure.NOT_SENT.say(why=error)), job=envelope.job)
         results = self._results
         results.append(out)
         if len(results) >= ANSWERED_TOGETHER:

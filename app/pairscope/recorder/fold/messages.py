@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pairscope.ipc.sentences import Unproved
 from pairscope.ipc.vocabulary import BY_CODE, Role
 from pairscope.journal.records import Message, Outcome, Proof, Transfer
 from pairscope.recorder.fold.fit import signed, word, words
@@ -128,7 +129,7 @@ def outcome(fold: Folding, position: int, record: Outcome) -> None:
         if number < len(record.fds):
             transfer.receiver_fd = record.fds[number]
         if row.state != "received":
-            close_proof(transfer, "the descriptor did not arrive" if row.state == "failed" else row.reason)
+            close_proof(transfer, Unproved.NOT_ARRIVED.value if row.state == "failed" else row.reason)
 
 
 def proof(fold: Folding, position: int, record: Proof) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from pairscope.ipc.sentences import Gone, Undone, Unproved, Unsent
 from pairscope.ipc.vocabulary import CALLERS
 from pairscope.journal.records import Born, Ended, Epoch, Ready
 from pairscope.recorder.fold.fit import safe, word, words
@@ -11,7 +12,7 @@ from pairscope.recorder.fold.folding import Folding, Source
 from pairscope.recorder.fold.messages import close_proof
 from pairscope.recorder.fold.rows import ProcessRow
 
-GONE = "gone with the supervisor"
+GONE = Gone.WITH_SUPERVISOR.value
 """How its children end: they see the end of their channel, and workers get a signal besides. Of clients only the pair
 is known to have ended."""
 
@@ -64,12 +65,12 @@ def ended(fold: Folding, position: int, record: Ended) -> None:
         row.exit = words(record.exit, 200)
         row.asked = record.asked
     if record.role == "supervisor":
-        _decide(fold, position, record.at, "stopped", "stopped")
+        _decide(fold, position, record.at, Gone.STOPPED.value, Gone.STOPPED.value)
 
 
 def epoch(fold: Folding, position: int, record: Epoch) -> None:
     """A supervisor has taken over: what an earlier one left open is decided, and its own process is born."""
-    _decide(fold, position, record.at, "died", f"epoch {record.epoch} found it gone")
+    _decide(fold, position, record.at, Gone.DIED.value, Gone.FOUND.say(count=record.epoch))
     fold.source = Source(record.node, words(record.node_name, 64), record.epoch, record.serial, record.pid)
     _process(fold, position, "supervisor", record.serial, record.pid, -1, record.at)
 
@@ -79,26 +80,27 @@ def _decide(fold: Folding, position: int, at: int, how: str, exit: str) -> None:
     open."""
     for row in fold.open("messages", lambda row: row.state == "sent"):
         row.state = "unknown"
-        row.reason = f"the supervisor of epoch {row.epoch} {how} before the outcome was known"
+        row.reason = Unsent.SUPERVISOR.say(count=row.epoch, how=how)
         row.change = position
         fold.settled[row.id] = row
     for row in fold.open("transfers", lambda row: row.state == "sent" or not row.proof):
         row.state = "unknown" if row.state == "sent" else row.state
-        close_proof(row, f"the supervisor of epoch {row.epoch} {how} before the proof was made")
+        close_proof(row, Unproved.SUPERVISOR.say(count=row.epoch, how=how))
         row.change = position
     for row in fold.open("jobs", lambda row: row.state in ("queued", "running")):
-        row.reason = f"the supervisor of epoch {row.epoch} {how} while the job was {row.state}"
+        while_it = Undone.QUEUED if row.state == "queued" else Undone.RUNNING
+        row.reason = while_it.say(count=row.epoch, how=how)
         row.state = "failed"
         row.ended = at
         row.change = position
     for row in fold.open("jobs", lambda row: row.output and row.output_gone is None):
         row.output_gone = at
-        row.gone_reason = f"the supervisor of epoch {row.epoch} {how}, and kept it no longer"
+        row.gone_reason = Undone.OUTPUT.say(count=row.epoch, how=how)
         row.change = position
     for row in fold.open("processes", lambda row: row.ended is None):
         row.ended = at
         row.exit = (
-            f"its pair ended with supervisor {fold.source.supervisor}"
+            Gone.PAIR.say(count=fold.source.supervisor)
             if row.role in CALLERS
             else exit
             if row.role == "supervisor"

@@ -21,10 +21,10 @@ from PIL import (  # noqa: F401
 )
 
 from pairscope.work.job import JobFailed, JobKind, Task
+from pairscope.work.sentences import Failure
 from pairscope.work.stream import Sink, Source, size
 
 FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP")
-EXPECTED = "expected an image: PNG, JPEG, GIF, WebP or BMP"
 MOST_PIXELS = 120_000_000
 """Room for a photograph of 108 megapixels; four bytes each while it is decoded, which RLIMIT_AS has to admit."""
 ORIENTATION = 0x0112
@@ -59,7 +59,7 @@ class Thumbnail(JobKind):
         assert task.input is not None and task.output is not None
         edge = task.whole_number("size", 320, 16, 1024)
         if not size(task.input):
-            raise JobFailed(f"the input is empty; {EXPECTED}")
+            raise JobFailed(Failure.EMPTY.value)
         sink = Sink(task.output)
         try:
             with warnings.catch_warnings():
@@ -71,14 +71,14 @@ class Thumbnail(JobKind):
         except JobFailed:
             raise
         except UnidentifiedImageError:
-            raise JobFailed(f"the input is not an image of a kind that is read here; {EXPECTED}") from None
+            raise JobFailed(Failure.NO_IMAGE.value) from None
         except Image.DecompressionBombError as error:
             pixels = re.search(r"\d+", str(error))
             raise JobFailed(
-                f"the image declares {int(pixels[0]) if pixels else 0:,} pixels; at most {MOST_PIXELS:,} are decoded"
+                Failure.PIXELS.say(count=f"{int(pixels[0]) if pixels else 0:,}", most=f"{MOST_PIXELS:,}")
             ) from None
         except MemoryError:
-            raise JobFailed("the image needs more memory to be decoded than a worker may use") from None
+            raise JobFailed(Failure.IMAGE_MEMORY.value) from None
         except OSError as error:
             if error.errno:  # not the decoder's word but the kernel's
                 raise
@@ -90,7 +90,7 @@ class Thumbnail(JobKind):
         return {
             "width": small.width,
             "height": small.height,
-            **({"turned": f"upright, by EXIF orientation {turn}"} if turn is not None else {}),
+            **({"turned": Failure.UPRIGHT.say(count=turn)} if turn is not None else {}),
             "original": {"width": original[0], "height": original[1], "format": kind},
             "stored": sink.written,
         }
@@ -145,8 +145,8 @@ def _in_colour(image: Image.Image) -> Image.Image:
 def _damaged(error: Exception) -> str:
     words = str(error)[:150] or type(error).__name__
     if "MAX_TEXT_CHUNK" in words or "MAX_TEXT_MEMORY" in words:
-        words = "a text chunk unpacks to more than it may"
-    return f"the image is damaged or cut off: {words}; expected a complete one"
+        words = Failure.TEXT_CHUNK.value
+    return Failure.DAMAGED.say(came=words)
 
 
 def _turned() -> Image.Exif:
