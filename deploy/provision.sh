@@ -64,6 +64,9 @@ reached() { # what is reached over the network besides ssh, the site and Debian'
         more=', '
     done
 }
+fullest() { # path ...: the one whose disk has the least room
+    df -k --output=avail,target "$@" | tail -n +2 | sort -n | head -n 1 | awk '{ print $2 }'
+}
 may_filter() { # whether this machine may change its packet filter: CAP_NET_ADMIN, which some containers have not
     [ $((0x$(sed -n 's/^CapEff:[[:space:]]*//p' /proc/self/status) >> 12 & 1)) = 1 ]
 }
@@ -136,11 +139,12 @@ flock -n 9 || fail "another provisioning runs on this machine; wait for it."
 # Another apt-get may still be at work: the nightly upgrade, or what an interrupted run of this left behind. Each waits for it.
 export APT_CONFIG=/run/pairscope-provision.apt
 echo 'DPkg::Lock::Timeout "300";' >"$APT_CONFIG"
-apt-get -qq check >/dev/null 2>&1
-# A package whose installation was interrupted keeps every other one from being installed.
-if [ -n "$(dpkg --audit)" ]; then
+# A package whose installation was interrupted keeps every other one from being installed; so does one that is newer than
+# what needs it, where an upgrade ended between the two.
+if ! apt-get -qq check >/dev/null 2>&1 || [ -n "$(dpkg --audit)" ]; then
     say "  mending  packages that were left half installed"
     dpkg --configure -a >/dev/null 2>&1
+    apt-get -y --no-remove --fix-broken install >/dev/null 2>&1
 fi
 log=/run/pairscope-provision.log # fixed names: a killed run leaves nothing that the next does not take over
 rm -f "$log"
@@ -178,6 +182,8 @@ for step in $STEPS; do
         for place in / /opt /var /etc /tmp; do
             [ "$(df -Pk "$place" | awk 'NR == 2 { print $4 }')" -ge 4096 ] || fail "the disk of $place is full, so the step '$now' failed. Make room and run this again: what is done stays done."
         done
+        # pip takes back what it had begun: there is room again.
+        ! grep -q 'No space left on device' "$log" || fail "the disk of $(fullest / /opt /var /etc /tmp) was full, so the step '$now' failed. Make room and run this again: what is done stays done."
         fail "the step '$now' failed (status $status); what it said stands above. Mend that and run it again: what is done stays done.
 The step is explained in deploy/: look for $(printf %s "$step" | tr _ -)"
     fi

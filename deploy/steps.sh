@@ -16,7 +16,7 @@ do_linux_sources() {
 
 title_linux_upgrade='Bring the system up to date'
 done_linux_upgrade() ( {
-    [ "${PAIRSCOPE_UPGRADE:-yes}" = no ] || ! apt-get -s -qq upgrade | grep -q "^Inst"
+    [ "${PAIRSCOPE_UPGRADE:-yes}" = no ] || { planned=$(apt-get -s -qq upgrade) && ! echo "$planned" | grep -q "^Inst"; }
 } >/dev/null 2>&1 )
 leave_linux_upgrade() {
     :

@@ -9,8 +9,9 @@ servers of its own, so none finds what another one holds; what takes long to mak
 together (tests/once.py). What is one piece of minutes is begun early then, as all
 others would wait for it at the end: a proof in a guest behind the tests without a mark, Apache's tests before web.
 
-Tests marked ``alone`` have the machine for themselves (tests/alone.py). They come right behind those without a mark:
-later they would wait for a proof.
+Tests marked ``alone`` have the machine for themselves (tests/alone.py), but for proofs in guests, which have users,
+mounts and a network of their own. With ``--long``, where such a test claims milliseconds, a proof takes its turn like
+all others. Those that are alone come right behind those without a mark: later they would wait for a proof.
 """
 
 from __future__ import annotations
@@ -119,9 +120,14 @@ def _group(item: pytest.Item) -> str:
     return group_of(mark.name for mark in item.iter_markers())
 
 
+def takes_turn(config: pytest.Config, group: str) -> bool:
+    """Whether a test of that group is kept from those that are alone, and they from it."""
+    return hasattr(config, "workerinput") and (group != "guest" or bool(config.getoption("--long")))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    with alone.turn(item.get_closest_marker("alone") is not None, beside=hasattr(item.config, "workerinput")):
+    with alone.turn(item.get_closest_marker("alone") is not None, beside=takes_turn(item.config, _group(item))):
         return (yield)
 
 

@@ -58,7 +58,7 @@ def proved(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         status = process.wait(LIMIT)
         text = said.read_text(errors="replace")
         print(text)
-        assert status == 0, text[-6000:]
+        assert status == 0, "\n".join(text.splitlines()[-120:])
 
     for name in dict.fromkeys(item.name for item in request.session.items):
         if name in TOGETHER:

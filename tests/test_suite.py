@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
 import sys
+import tempfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from script.guests import fresh, place
+from script.guests.place import GuestError, Transcript
 from tests import alone, budget
-from tests.conftest import BESIDE, COST, group_of
+from tests.conftest import BESIDE, COST, group_of, takes_turn
 from tests.eventually import eventually
 
 ROOT = Path(__file__).parents[1]
@@ -189,6 +194,42 @@ def test_few_that_fail_beside_others_are_tried_again_alone_and_named(
     assert again.returncode == status, again.stdout
     assert said in again.stdout and ("Tried again" in again.stdout) == bool(said), again.stdout
     assert ("NOT STEADY" in again.stdout) == (status == 0), again.stdout
+
+
+@pytest.mark.parametrize(
+    ("group", "long", "takes"), [("guest", False, False), ("guest", True, True), ("web", False, True)]
+)
+def test_a_proof_of_minutes_keeps_nobody_waiting_who_must_be_alone_except_with_long(
+    group: str, long: bool, takes: bool
+) -> None:
+    class Config:
+        workerinput: dict[str, str] = {}
+
+        def getoption(self, name: str) -> bool:
+            return {"--long": long}[name]
+
+    config: Any = Config()
+    assert takes_turn(config, group) is takes
+
+
+def test_a_proof_that_does_not_hold_shows_the_end_of_what_the_last_command_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @contextlib.contextmanager
+    def machine(log: Transcript) -> Iterator[None]:
+        log.add("root$ first", "something else\n", "0")
+        log.add("root$ last", "".join(f"line {number}\n" for number in range(100)), "1, 0.1 s")
+        raise GuestError("NOT TRUE: a claim")
+        yield
+
+    monkeypatch.setattr(fresh, "machine", machine)
+    monkeypatch.setattr(place, "end_in_order", lambda: None)  # this process has its own way to end
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert fresh.main([]) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert said.index("NOT TRUE: a claim") < said.index("    root$ last") and "    [1, 0.1 s]" in said
+    assert [line for line in said if "line" in line] == [f"    line {number}" for number in range(40, 100)]
+    assert "something else" in (Path(said[-1].rpartition(" ")[2])).read_text()
 
 
 def test_each_group_has_a_budget_and_the_whole_too() -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from script.guests import base, network, place
 from script.guests.network import Link
-from script.guests.place import PLACE, GuestError, run, say, tail
+from script.guests.place import PLACE, GuestError, Transcript, run, say, tail
 
 PREFIX = "ps-"
 """Begins the name of each guest. An interface's name holds 15 bytes: ve-, this, and six digits."""
@@ -36,7 +36,7 @@ class Machine:
     link: Link
     leader: int
     """Pid of its init, on this host."""
-    log: Path
+    log: Transcript
     """What each command printed."""
 
     @property
@@ -63,15 +63,14 @@ class Machine:
         """Runs it and gives how it ended."""
         began = time.monotonic()
         done = run(*self.command(script, user), check=False, timeout=timeout)
-        with open(self.log, "a") as log:
-            log.write(f"\n{user}$ {script}\n{done.stdout}[{done.returncode}, {time.monotonic() - began:.1f} s]\n")
+        self.log.add(f"{user}$ {script}", done.stdout, f"{done.returncode}, {time.monotonic() - began:.1f} s")
         return done
 
     def run(self, script: str, user: str = "root", timeout: float = place.LIMIT) -> str:
-        """What it printed, both streams in one. GuestError with its last lines unless it exits with 0."""
+        """What it printed, both streams in one. GuestError unless it exits with 0."""
         done = self.attempt(script, user, timeout)
         if done.returncode:
-            raise GuestError(f"{user}@{self.name}: {script}\nended with {done.returncode}:\n{tail(done.stdout)}")
+            raise GuestError(f"{user}@{self.name}: {script}\nended with {done.returncode}")
         return done.stdout
 
     def put(self, source: Path, target: str, user: str = "root") -> None:
@@ -88,7 +87,7 @@ class Machine:
 
 
 @contextlib.contextmanager
-def machine(log: Path) -> Iterator[Machine]:
+def machine(log: Transcript) -> Iterator[Machine]:
     """A freshly booted guest. Afterwards it is gone, with its processes, its network and its tree. `log` gets what it
     said."""
     place.ready()
@@ -101,7 +100,7 @@ def machine(log: Path) -> Iterator[Machine]:
             link = network.choose(f"ve-{name}")
             network.configure(link, tree)
             stack.callback(network.close, link.name)
-            leader = stack.enter_context(_booted(name, tree, log))
+            leader = stack.enter_context(_booted(name, tree, log.file))
             network.open_(link)
         guest = Machine(name, tree, link, leader, log)
         # Its network must be up before a command asks for a package.

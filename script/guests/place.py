@@ -70,6 +70,23 @@ def tail(text: str, lines: int = 40) -> str:
     return "\n".join("    " + line for line in text.rstrip().splitlines()[-lines:])
 
 
+class Transcript:
+    """What the commands of a proof printed: all of it in a file, and the end of the last one at hand, to be shown where
+    something does not hold. The file is gone when the machine is."""
+
+    SHOWN = 60
+    """Lines."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.last = ""
+
+    def add(self, command: str, printed: str, ended: str) -> None:
+        with open(self.file, "a") as file:
+            file.write(f"\n{command}\n{printed}[{ended}]\n")
+        self.last = f"The last command was\n    {command}\n{tail(printed, self.SHOWN)}\n    [{ended}]"
+
+
 def ready() -> None:
     """Makes the place. GuestError where no guest can be."""
     if os.geteuid():

@@ -20,7 +20,7 @@ from pathlib import Path
 from script.guests import base, place
 from script.guests.fresh import changes, expect
 from script.guests.outside import Site, until
-from script.guests.place import GuestError, run, say
+from script.guests.place import GuestError, Transcript, run, say
 
 ROOT = Path(__file__).resolve().parents[2]
 BOX = "debian/bookworm64"
@@ -96,7 +96,7 @@ def clear(directory: Path) -> None:
         run(NETWORK, "stop", check=False)
 
 
-def vagrant(directory: Path, *words: str, log: Path, fails: bool = False, **more: str) -> str:
+def vagrant(directory: Path, *words: str, log: Transcript, fails: bool = False, **more: str) -> str:
     """What ``vagrant ...`` prints, with the project as its directory and a home of its own. `more` is its environment;
     `fails`: it shall."""
     environment = {
@@ -118,14 +118,13 @@ def vagrant(directory: Path, *words: str, log: Path, fails: bool = False, **more
         timeout=SLOW,
         preexec_fn=place.die_with_the_parent,
     )
-    with open(log, "a") as file:
-        file.write(f"\n$ vagrant {' '.join(words)}\n{done.stdout}[{done.returncode}]\n")
+    log.add(f"$ vagrant {' '.join(words)}", done.stdout, str(done.returncode))
     if bool(done.returncode) != fails:
-        raise GuestError(f"vagrant {' '.join(words)} ended with {done.returncode}:\n{place.tail(done.stdout)}")
+        raise GuestError(f"vagrant {' '.join(words)} ended with {done.returncode}")
     return done.stdout
 
 
-def prove(directory: Path, log: Path) -> None:
+def prove(directory: Path, log: Transcript) -> None:
     """The whole way, from the box to its destruction."""
     run("git", "clone", "--quiet", "--no-hardlinks", ROOT, directory / "project")
     (directory / "box").mkdir()
@@ -183,18 +182,20 @@ def prove(directory: Path, log: Path) -> None:
             "vagrant reload: it comes back by itself, with its record",
         )
     finally:
+        last = log.last
         vagrant(directory, "destroy", "--force", log=log)
+        log.last = last  # what does not hold is shown by what was said then
     left = [
         name for name in run("lxc-ls", "-1", check=False).stdout.split() if "project" in name or "pairscope" in name
     ]
     expect(not left, "vagrant destroy leaves no container")
 
 
-def _ssh(directory: Path, command: str, log: Path) -> str:
+def _ssh(directory: Path, command: str, log: Transcript) -> str:
     return vagrant(directory, "ssh", "--no-tty", "-c", command, log=log)
 
 
-def _address(directory: Path, log: Path) -> str:
+def _address(directory: Path, log: Transcript) -> str:
     found = re.search(r"\b10\.\d+\.\d+\.\d+\b", _ssh(directory, "hostname -I", log))
     if not found:
         raise GuestError("the guest tells no address")
@@ -204,7 +205,7 @@ def _address(directory: Path, log: Path) -> str:
 def main() -> int:
     """Exit status: 0 all holds, 1 something does not, and which."""
     place.end_in_order()
-    log = Path(tempfile.mkdtemp(prefix="pairscope-vagrant-log")) / "log"
+    log = Transcript(Path(tempfile.mkdtemp(prefix="pairscope-vagrant-log")) / "log")
     began = time.monotonic()
     try:
         place.ready()
@@ -216,9 +217,10 @@ def main() -> int:
         say(f"All holds, in {time.monotonic() - began:.0f} s.")
     except (GuestError, subprocess.TimeoutExpired) as error:
         say(f"\n{error}")
-        say(f"What each command printed: {log}")
+        say(log.last)
+        say(f"What each command printed: {log.file}")
         return 1
-    shutil.rmtree(log.parent)
+    shutil.rmtree(log.file.parent)
     return 0
 
 

@@ -30,7 +30,8 @@ CHAPTER = Chapter(
             title="Bring the system up to date",
             purpose="A server that is reached from a network runs without known holes.",
             commands="DEBIAN_FRONTEND=noninteractive apt-get -y upgrade",
-            done='[ "${PAIRSCOPE_UPGRADE:-yes}" = no ] || ! apt-get -s -qq upgrade | grep -q "^Inst"',
+            done='[ "${PAIRSCOPE_UPGRADE:-yes}" = no ] || '
+            '{ planned=$(apt-get -s -qq upgrade) && ! echo "$planned" | grep -q "^Inst"; }',
             see="`0 upgraded` at the next try",
             wrong=(
                 (
@@ -55,6 +56,10 @@ CHAPTER = Chapter(
             wrong=(
                 ("`404  Not Found`", "the lists are older than the archive: `apt-get update` again"),
                 ("`dpkg was interrupted`", "`dpkg --configure -a` ends what was begun; the script does that by itself"),
+                (
+                    "`Unmet dependencies`",
+                    "an upgrade ended half-way: `apt-get --fix-broken install` ends it; the script does that by itself",
+                ),
             ),
             elsewhere=(
                 (
