@@ -19,12 +19,13 @@ TCP = "a: socket AF_INET SOCK_STREAM 0 -> s\n"
 UNIX = "a: socket AF_UNIX SOCK_STREAM 0 -> s\n"
 
 
-def runner(text: str, **environment: str) -> subprocess.Popen[bytes]:
+def runner(text: str, user: str | None = None, **environment: str) -> subprocess.Popen[bytes]:
     process = subprocess.Popen(
         [sys.executable, "-m", "pairscope.lab.runner"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env={**os.environ, **environment},
+        user=user,
     )
     assert process.stdin
     process.stdin.write(text.encode())
@@ -60,6 +61,13 @@ def test_a_port_of_a_stranger_is_nobodys_in_a_run_and_may_be_bound() -> None:
         assert found["sandbox"]["landlock"] is None or found["sandbox"]["landlock"]["network"] == []
         with pytest.raises(BlockingIOError):
             stranger.accept()
+
+
+def test_the_kernels_answer_to_a_user_that_a_user_namespace_does_not_have_is_expected_too() -> None:
+    found = told(runner(gallery.text("credentials"), user="nobody" if os.geteuid() == 0 else None))
+    assert found["verdict"] == "held", found["reason"]
+    if "user" in found["sandbox"]["namespaces"]:
+        assert found["steps"][-1]["result"]["errno"] == "EINVAL"
 
 
 def test_a_socket_that_was_not_bound_may_listen() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pairscope.lab import named
-from pairscope.lab.constants import ERRNOS, NUMBERS, decode, number, signal_name
+from pairscope.lab.constants import ERRNOS, NUMBERS, decode, signal_name
 from pairscope.lab.language import quoted, shown
 from pairscope.lab.model import Constants, Expectation, Items, Number, Text, Value
 from pairscope.lab.reasons import Reason
@@ -82,7 +82,7 @@ def _first(first: Value | str, step: Step, result: Result, raw: bytes | None, na
     assert not isinstance(first, str)
     if isinstance(first, Constants) and ERRNOS.issuperset(first.names):
         # Two names may be one number: EAGAIN and EWOULDBLOCK.
-        held = result.errno is not None and NUMBERS.get(result.errno, -1) == number(first)
+        held = result.errno is not None and NUMBERS.get(result.errno, -1) in map(NUMBERS.get, first.names)
     elif isinstance(first, Text):
         held = done and raw is not None and raw == first.bytes
     elif isinstance(first, Number):
