@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from pairscope.client.client import Client
+from pairscope.config import Settings
 from pairscope.ipc import memfd
 from pairscope.pool import snapshot
 from tests.eventually import eventually
@@ -67,6 +68,40 @@ def test_who_gives_way_ends_what_it_has_while_new_jobs_wait_for_the_successor(tm
             os.kill(worker, signal.SIGCONT) if pool.process.poll() is None else None
             successor.terminate()
             successor.wait(20)
+
+
+@pytest.mark.pool
+def test_of_clients_that_ask_without_a_pause_nobody_is_refused_when_a_supervisor_gives_way(tmp_path: Path) -> None:
+    """It said so with its next snapshot, after half a second: until then clients took it for a stop."""
+    told = {"PAIRSCOPE_SETTINGS": settings(tmp_path), "PAIRSCOPE_WAIT": "1"}
+    states: list[str] = []
+    done = threading.Event()
+
+    def ask(where: Settings) -> None:
+        client = Client(where, "tool")
+        while not done.is_set():
+            states.append(client.submit("echo", data=b"asked", want="ended", timeout=60).state)
+
+    with running(tmp_path, **told) as pool, ThreadPoolExecutor() as others:
+        pool.ready()
+        asking = [others.submit(ask, pool.settings) for _ in range(3)]
+        eventually(lambda: len(states) > 20, "they ask")
+        pool.process.send_signal(signal.SIGHUP)
+        successor = subprocess.Popen(
+            [sys.executable, "-m", "pairscope.pool"], env={**os.environ, **told}, stderr=subprocess.DEVNULL
+        )
+        try:
+            assert pool.process.wait(30) == 0
+            before = len(states)
+            eventually(
+                lambda: len(states) > before + 20 or any(one.done() for one in asking), "the successor answers", 60
+            )
+        finally:
+            done.set()
+            ended = [one.result(60) for one in asking]
+            successor.terminate()
+            successor.wait(20)
+    assert len(ended) == 3 and set(states) == {"done"}
 
 
 @pytest.mark.pool

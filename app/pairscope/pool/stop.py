@@ -40,10 +40,11 @@ class OrderlyStop:
         desk: Desk,
         crew: Crew,
         settle: Callable[[], None],
+        show: Callable[[float], None],
         control: Control,
         hurry: float,
     ) -> None:
-        """`hurry`: seconds that jobs get at most where it does not give way, but stop."""
+        """`show`: writes the snapshot. `hurry`: seconds that jobs get at most where it does not give way, but stop."""
         self._floor, self._lines, self._agenda, self._watch, self._desk, self._crew, self._settle = (
             floor,
             lines,
@@ -53,7 +54,7 @@ class OrderlyStop:
             crew,
             settle,
         )
-        self._hurry, self._control = hurry, control
+        self._show, self._hurry, self._control = show, hurry, control
         self._grace = 0.0
         self.finished = False
         """Nothing is left, and the journal has this supervisor's own end."""
@@ -95,6 +96,9 @@ class OrderlyStop:
             floor.stopping, floor.relieved = now, relieved
             self._grace = floor.settings.stop_grace if relieved else min(floor.settings.stop_grace, self._hurry)
             if relieved:
+                self._show(
+                    now
+                )  # before anybody is refused: who is, looks there whether a successor is to be waited for
                 self._watch.remove(self._control.sock.fileno())
                 self._control.close()
         elif not relieved and floor.relieved:

@@ -102,7 +102,8 @@ class Supervisor:
         }
         """For each kind: who sent it, what came, and what the tap saw of it, which is nothing of housekeeping."""
         self.stop = OrderlyStop(
-            floor, lines, agenda, watch, desk, crew, disk.to_the_end, self.control, HURRY if wait_for_lock else math.inf
+            *(floor, lines, agenda, watch, desk, crew, disk.to_the_end, self._show, self.control),
+            HURRY if wait_for_lock else math.inf,
         )
         self.memory = Memory()
         self.crowded = False
