@@ -27,7 +27,7 @@ from pairscope.live.source import Source
 from pairscope.live.stream import IDLE, Stream
 from pairscope.live.viewers import Viewer, Viewers
 from pairscope.store import errors
-from pairscope.web.application import LANGUAGES
+from pairscope.web.languages import LANGUAGES
 from pairscope.web.shell.pushed import SHARED
 
 log = logging.getLogger("live")

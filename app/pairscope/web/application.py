@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-from flask import Flask, request
+from flask import Flask
 from flask_babel import Babel
-from werkzeug.routing import IntegerConverter, Map
 
 from pairscope import config
 from pairscope.web import access, api, health, live, pages, reach, shell, words
 from pairscope.web.access.forwarded import Forwarded
+from pairscope.web.address import Number
+from pairscope.web.languages import preferred
 from pairscope.web.upload import FIELD_MAX, Request, plain_host
 
 PARTS = (access, shell, pages, live, api, health)
 """Each registers itself, in the order of its hooks on a request: access comes first. One that cannot be imported is an
 error, at start and not when somebody asks for its pages."""
-
-LANGUAGES = ("en",)
-
-
-class Number(IntegerConverter):
-    """A number in an address: one that no column holds is no address of ours. 19 digits at most, so that none is too
-    long to be read."""
-
-    regex = r"[0-9]{1,19}"
-
-    def __init__(self, map: Map) -> None:
-        super().__init__(map, max=2**63 - 1)
 
 
 def create_app(settings: config.Settings | None = None) -> Flask:
@@ -42,7 +31,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     )
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     reach.register(app, settings)
-    Babel(app, locale_selector=lambda: request.accept_languages.best_match(LANGUAGES) or LANGUAGES[0])
+    Babel(app, locale_selector=preferred)
     words.register(app)
     for part in PARTS:
         part.register(app)

@@ -12,7 +12,7 @@ from pairscope.lab.run import Descriptor, Process, State, Task
 from pairscope.web.drawing.shapes import Drawing, _n
 from pairscope.web.lab import words
 from pairscope.web.lab.drawing.plan import GAP, NARROW, WIDE, Plan, hatch
-from pairscope.web.lab.drawing.things import draw_things, things_of
+from pairscope.web.lab.drawing.things import Thing, draw_things, things_of
 from pairscope.web.lab.reading import Fresh, Reading
 from pairscope.web.words import clip, noun
 
@@ -27,9 +27,15 @@ def draw(run: Reading, number: int) -> Markup:
 
 def _draw(run: Reading, number: int, plan: Plan) -> Markup:
     facts, fresh = run.facts(number), run.fresh(number)
-    processes = facts.processes
+    title, said = _("After step %(number)s", number=number), _described(run, number, facts)
+    return paint(facts.processes, things_of(run, number, facts, fresh), fresh, plan, title, said)
+
+
+def paint(
+    processes: list[Process], things: list[Thing], fresh: Fresh, plan: Plan, title: str, described: str
+) -> Markup:
+    """Processes with their slots, what lies between them, and the ties from one to the other."""
     sides = [(process, 0 if not plan.both or index % 2 == 0 else 1) for index, process in enumerate(processes)]
-    things = things_of(run, number, facts, fresh)
     heights = [0.0, 0.0]
     places: list[tuple[Process, int, float]] = []
     for process, side in sides:
@@ -37,14 +43,7 @@ def _draw(run: Reading, number: int, plan: Plan) -> Markup:
         heights[side] += _tall(process, fresh) + GAP
     middle = sum(thing.height + GAP for thing in things)
     height = max(*heights, middle, 90) - GAP + 2 * TOP
-    drawing = Drawing(
-        "moment",
-        plan.width,
-        height,
-        _("After step %(number)s", number=number),
-        _described(run, number, facts),
-        plan.layout,
-    )
+    drawing = Drawing("moment", plan.width, height, title, described, plan.layout)
     hatch(drawing, plan.layout)
     left = (plan.width - plan.object) / 2 if plan.both else plan.width - plan.object
     ports = draw_things(

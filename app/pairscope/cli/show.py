@@ -1,0 +1,64 @@
+"""Shows a recording of a real program in a browser, from its file alone."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import sys
+from pathlib import Path
+
+import click
+
+from pairscope.cli.command import USAGE, Failure
+from pairscope.cli.output import announce
+from pairscope.cli.words import gettext as _
+from pairscope.cli.words import told
+
+HOST = "127.0.0.1"
+
+
+@click.command()
+@click.argument("path", metavar="FILE", type=click.Path(exists=True, dir_okay=False))
+@click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="Listen there; 0: any port.")
+def show(path: str, port: int) -> None:
+    """Show the recording in FILE: what was passed, and each step. It prints an address, which is for you alone. Ctrl-C
+    ends it.
+
+    It listens on 127.0.0.1, and needs neither a pool nor a database.
+    """
+    from waitress.server import create_server
+
+    from pairscope.trace.file import NoRecording, Recording
+    from pairscope.trace.reading import Reading
+    from pairscope.web.recording.alone import create_app
+
+    try:
+        recording = Recording(path)
+    except NoRecording as error:
+        raise _none(path, error) from None
+    with recording:
+        try:
+            reading = Reading(recording)
+        except NoRecording as error:
+            raise _none(path, error) from None
+        key = secrets.token_urlsafe(16)
+        try:
+            listener = socket.create_server((HOST, port))
+        except OSError as error:
+            raise Failure(_("it cannot listen on port %(port)s: %(why)s", port=port, why=error.strerror)) from None
+        server = create_server(
+            create_app(reading, Path(path).name, key), sockets=[listener], threads=1, ident=None, channel_timeout=30,
+            connection_limit=50, max_request_body_size=1024,
+        )  # fmt: skip
+        announce(f"http://{HOST}:{listener.getsockname()[1]}/{key}/")
+        announce(_("Ctrl-C ends it."))
+        try:
+            server.run()
+        except KeyboardInterrupt:
+            sys.exit(0)
+        finally:
+            server.close()
+
+
+def _none(path: str, error: Exception) -> Failure:
+    return Failure(_("%(path)s is no recording: %(why)s", path=path, why=told(error.args[0])), USAGE)

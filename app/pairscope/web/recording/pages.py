@@ -1,0 +1,174 @@
+"""The pages of one recording: what was passed in it, and each of its steps. Who mounts them says which recording."""
+
+from __future__ import annotations
+
+import bisect
+from collections import OrderedDict
+from typing import Any
+
+from flask import Blueprint, current_app, render_template, request, url_for
+from flask_babel import gettext as _
+
+from pairscope.lab.constants import signal_name
+from pairscope.trace import lines
+from pairscope.trace.choosing import Wrong, chosen
+from pairscope.trace.reading import Reading
+from pairscope.web.problems import Problem
+from pairscope.web.recorded import translated
+from pairscope.web.recording import moment
+from pairscope.web.recording.timeline import STEPS, timeline
+
+PAGE = 200
+"""Passages, or processes, of a page."""
+_LAST = 253_402_300_800
+"""The end of the year 9999, in seconds since 1970."""
+_KEPT = 16
+"""Filters whose steps are kept: to step on with one is not to look for all of them again."""
+
+blueprint = Blueprint("recording", __name__)
+blueprint.add_app_template_filter(signal_name, "signal_name")
+
+
+class Shown:
+    """A recording that is shown."""
+
+    def __init__(self, reading: Reading, name: str) -> None:
+        self.reading, self.name = reading, name
+        self.plain = [number for number, row in enumerate(reading.rows, 1) if not row.folded]
+        self._chosen: OrderedDict[str, list[int]] = OrderedDict()
+
+    def steps(self, text: str, every: bool) -> list[int]:
+        """The steps that a filter leaves; without one all, or all that are not folded. Raises Wrong."""
+        if not text:
+            return list(range(1, self.reading.count + 1)) if every else self.plain
+        if text not in self._chosen:
+            self._chosen[text] = chosen(self.reading, text)
+            if len(self._chosen) > _KEPT:
+                self._chosen.popitem(last=False)
+        self._chosen.move_to_end(text)
+        return self._chosen[text]
+
+
+def shown() -> Shown:
+    """The recording of this request."""
+    found: Shown = current_app.extensions["recording"]
+    return found
+
+
+@blueprint.get("/")
+def passages() -> Any:
+    """What was passed: the first page of a recording."""
+    showing = shown()
+    index = showing.reading.index
+    first = _page(len(index.passages))
+    return render_template(
+        "recording/passages.html",
+        index=index,
+        reading=showing.reading,
+        name=showing.name,
+        passages=list(enumerate(index.passages[first : first + PAGE], first + 1)),
+        before=max(0, first - PAGE) if first else None,
+        after=first + PAGE if first + PAGE < len(index.passages) else None,
+        processes=index.processes[:PAGE],
+        started=_moment(index.started),
+        ended=translated(index.ended),
+        missing=[translated(one) for one in index.missing],
+    )
+
+
+def _moment(started: float) -> int | None:
+    """ns since 1970; None where a file has a time that no clock shows."""
+    return int(started * 1_000_000_000) if 0 < started < _LAST else None
+
+
+def _page(count: int) -> int:
+    text = request.args.get("from", "0")
+    if not text.isascii() or not text.isdecimal() or int(text[:9]) >= max(1, count):
+        raise Problem(
+            "bad-request",
+            _("The first one is %(text)r; expected a number below %(count)s.", text=text[:12], count=max(1, count)),
+        )
+    return int(text[:9])
+
+
+@blueprint.get("/steps/<int:number>")
+def step(number: int) -> Any:
+    """One step, with its neighbours."""
+    showing = shown()
+    reading = showing.reading
+    if number > reading.count:
+        raise Problem(
+            "not-found", _("There is no step %(step)s; this recording has %(count)s.", step=number, count=reading.count)
+        )
+    text, every = request.args.get("q", "").strip(), request.args.get("all") == "1"
+    problem = ""
+    try:
+        steps = showing.steps(text, every)
+    except Wrong as error:
+        steps, problem = showing.plain, translated(error.args[0])
+
+    def address(to: int) -> str:
+        return url_for("recording.step", number=to, q=text or None, all="1" if every else None)
+
+    place = bisect.bisect_left(steps, number)
+    window = _window(steps, number)
+    beside = (
+        [other for other in window if abs(window.index(other) - window.index(number)) <= moment.BESIDE]
+        if number
+        else []
+    )
+    excerpt = moment.excerpt(reading, number, beside)
+    row = reading.row(number) if number else None
+    following = place + (place < len(steps) and steps[place] == number)
+    return render_template(
+        "recording/step.html",
+        name=showing.name,
+        reading=reading,
+        index=reading.index,
+        number=number,
+        row=row,
+        step=reading.step(number) if number else None,
+        process=reading.process(row.process) if row else None,
+        text=text,
+        every=every,
+        problem=problem,
+        found=len(steps),
+        window=[(other, reading.row(other)) for other in window],
+        back=steps[place - 1] if place else 0,
+        forward=steps[following] if following < len(steps) else None,
+        passage=_behind(reading.passed, number),
+        error=_behind(reading.failed, number),
+        last=steps[-1] if steps else reading.count,
+        address=address,
+        picture=excerpt.picture,
+        left_out=excerpt.left_out,
+        timeline=timeline(reading, number, window, address),
+        call=lines.call(reading.step(number)) if number else "",
+        outcome=lines.outcome(reading.step(number)) if number else "",
+        told=moment.told(reading, number) if number else [],
+        panes=moment.panes(reading, number) if number else [],
+        returns=_returns(reading, number),
+    )
+
+
+def _window(steps: list[int], number: int) -> list[int]:
+    """The steps around one, which is among them whether it was chosen or not."""
+    place = bisect.bisect_left(steps, number)
+    low = max(0, min(place - STEPS // 2, len(steps) - STEPS))
+    window = steps[low : low + STEPS]
+    if number and number not in window:
+        bisect.insort(window, number)
+    return window
+
+
+def _behind(places: list[int], number: int) -> int | None:
+    """The next of some steps."""
+    at = bisect.bisect_right(places, number)
+    return places[at] if at < len(places) else None
+
+
+def _returns(reading: Reading, number: int) -> int | None:
+    """Where a call returns that has not; None: it has, or never does."""
+    if not number or not reading.row(number).blocked:
+        return None
+    return next((wait.last for wait in reading.waits if wait.first == number), None)
