@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import and_, func, or_, select
@@ -15,6 +15,7 @@ from pairscope.store import withheld
 from pairscope.store.cursor import Changed, Key, Known
 from pairscope.store.filter import Filter
 from pairscope.store.models import Position
+from pairscope.store.places import Place
 from pairscope.store.walk import LISTINGS, Listing, beyond, using
 
 
@@ -29,22 +30,37 @@ class Changes:
     """True: there is more already."""
 
 
+def committed(session: Session) -> tuple[Place, ...]:
+    """How far the record is committed, node by node."""
+    return tuple(Place(*found) for found in session.execute(_COMMITTED))
+
+
 def live_cursor(session: Session) -> str:
     """The cursor of now: whatever is committed is known, whatever comes is a change."""
-    return cursors.encode(Known({node: Changed(position) for node, position in _committed(session).items()}))
+    return cursors.encode(Known({place.node: Changed(place.position) for place in committed(session)}))
 
 
-def changes(session: Session, table: str, filter: Filter | None, cursor: str, limit: int = 200) -> Changes:
+def changes(
+    session: Session,
+    table: str,
+    filter: Filter | None,
+    cursor: str,
+    limit: int = 200,
+    positions: Mapping[int, int] | None = None,
+) -> Changes:
     """Rows that were inserted or completed behind a cursor, at most `limit`. Raises CursorError.
 
     Each row comes as it is now, so one that changed twice may come once. A node that the cursor does not name is new.
+    `positions`: how far each node is committed, where it was just read.
     """
     withheld.refuse(session, filter or Filter("", table))
     listing = LISTINGS[table]
     known = dict(cursors.known(cursor, table, listing.change_types))
     rows: list[Any] = []
     more = False
-    for node, position in _committed(session).items():
+    if positions is None:
+        positions = {place.node: place.position for place in committed(session)}
+    for node, position in positions.items():
         last = known.get(node, Changed(0))
         if last.change > position or (last.change == position and not last.key):
             continue
@@ -72,9 +88,7 @@ def still(session: Session, table: str, filter: Filter, rows: Sequence[Key]) -> 
     return {tuple(row) for row in session.execute(select(*key).where(named, *filter.conditions))}
 
 
-def _committed(session: Session) -> dict[int, int]:
-    found = session.execute(select(Position.node, Position.position).order_by(Position.node))
-    return {node: position for node, position in found}  # noqa: C416 dict() would take a Result for a mapping
+_COMMITTED = select(Position.node, Position.position, Position.at).order_by(Position.node)
 
 
 def _changes_of_node(

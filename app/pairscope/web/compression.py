@@ -57,7 +57,7 @@ class Compressed:
             start(*begun)
             return body
         headers.add("Vary", "Accept-Encoding")
-        if not _taken(environ):
+        if not taken(environ):
             start(status, list(headers), *begun[2:])
             return body
         try:
@@ -94,5 +94,6 @@ def _fits(headers: Headers) -> bool:
     )
 
 
-def _taken(environ: dict[str, Any]) -> bool:
+def taken(environ: dict[str, Any]) -> bool:
+    """Whether the client takes an answer that is compressed."""
     return parse_accept_header(environ.get("HTTP_ACCEPT_ENCODING"), Accept).quality("gzip") > 0

@@ -19,6 +19,7 @@ from pairscope.config import Settings
 from pairscope.pool import snapshot as snapshots
 from pairscope.store import errors
 from pairscope.store.engine import Away, engine
+from pairscope.store.places import Place, Places
 from pairscope.store.withheld import withhold
 
 
@@ -30,6 +31,7 @@ class Reach:
         self._lock = threading.Lock()
         self._engines: dict[str, Engine] = {}
         self._away: dict[object, Away] = {}
+        self._places: Places | None = None
         self.client = Client(settings, role="web")
         """Gives each thread a pair of its own."""
         self.may_see: Callable[[], bool] = lambda: False
@@ -46,9 +48,18 @@ class Reach:
                 self._engines[key] = engine(url, read_only=read_only, away=away)
             return self._engines[key]
 
+    def places(self) -> tuple[Place, ...]:
+        """How far the record is committed. Raises what the database's driver raises."""
+        engine = self.engine(self.settings.history_url, read_only=True)
+        with self._lock:
+            self._places = self._places or Places(engine)
+        return self._places.look()
+
     def close(self) -> None:
         """Closes this thread's pair and all idle database connections."""
         self.client.close()
+        if self._places is not None:
+            self._places.close()
         for made in self._engines.values():
             made.dispose()
 
@@ -71,6 +82,11 @@ def history() -> Session:
     if not _reach().may_see():
         withhold(session)
     return session
+
+
+def places() -> tuple[Place, ...]:
+    """How far the record is committed, looked up now. Raises what the database's driver raises."""
+    return _reach().places()
 
 
 def further_history() -> Callable[[], Session]:

@@ -120,13 +120,27 @@ def _second(seconds: int) -> str:
     return f"{datetime.datetime.fromtimestamp(seconds, datetime.UTC):%Y-%m-%dT%H:%M:%S}"
 
 
-def relative(ns: int, now: int | None = None) -> str:
-    """How long ago; what another clock puts into the future is now. The script on the page says the same from the same
+class Ages:
+    """How long ago, for many times: the words are looked up once. The script on the page says the same from the same
     words (`data-*` of the frame)."""
-    seconds = ((now or time.time_ns()) - ns) / NS
-    if seconds < 1:
-        return _("now")
-    return _("%(time)s ago", time=_span(seconds))
+
+    def __init__(self, now: int) -> None:
+        self._at, self._now, self._ago = now, _("now"), _("%(time)s ago")
+
+    def of(self, ns: int) -> str:
+        """The age of ns since 1970; what another clock puts into the future is now."""
+        seconds = (self._at - ns) / NS
+        return self._now if seconds < 1 else self._ago % {"time": _span(seconds)}
+
+    @staticmethod
+    def ns(moment: str) -> int:
+        """The time that ``ago`` has written into its element, without its Z: ns since 1970."""
+        return int(datetime.datetime.fromisoformat(f"{moment}+00:00").timestamp() * 1000 + 0.5) * 1_000_000
+
+
+def relative(ns: int, now: int | None = None) -> str:
+    """How long ago."""
+    return Ages(now or time.time_ns()).of(ns)
 
 
 def _span(seconds: float) -> str:

@@ -17,7 +17,7 @@ import collections
 import functools
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from flask import Flask, Response, current_app, g, request
@@ -43,6 +43,8 @@ SHARES = {"body": Share(512, 384), "export": Share(4, 3), "output": Share(64, 32
 
 PATIENCE = 0.5
 """Seconds that a page may have waited for a thread."""
+ARRIVED = "pairscope.arrived"
+"""Key of a request's environ, by which the embedded server says the same as mod_wsgi: us since 1970."""
 WARM = 10.0
 """Seconds that a process gets to serve those who waited for its beginning."""
 
@@ -51,6 +53,17 @@ def late(queued: str, now: float, born: float) -> bool:
     """Whether a page waited too long. `queued`: when Apache sent it to the processes of web, in us since 1970, as
     mod_wsgi says; empty under another server. `now`, `born`: seconds since 1970."""
     return queued.isdecimal() and now - int(queued) / 1e6 > PATIENCE and now - born > WARM
+
+
+def arrived(environ: Mapping[str, Any]) -> float:
+    """When a request came to the server, s since 1970; now, where the server does not say."""
+    queued = _queued(environ)
+    return int(queued) / 1e6 if queued.isdecimal() else time.time()
+
+
+def _queued(environ: Mapping[str, Any]) -> str:
+    found: str = environ.get("mod_wsgi.queue_start") or environ.get(ARRIVED) or ""
+    return found
 
 
 class Places:

@@ -21,11 +21,16 @@ def guarded(context: Context, name: str, instead: str, **more: Any) -> Markup:
 
     What is wrong with the whole (a database that is away) is raised all the same.
     """
+    return Markup(attempt(context, name, instead, **more)[0])  # noqa: S704  # a template escapes
+
+
+def attempt(context: Context, name: str, instead: str, **more: Any) -> tuple[str, bool]:
+    """What ``guarded`` gives, and whether it is what was asked for: not `instead`."""
     given = {**context.get_all(), **more}
     try:
         unreadable = getattr(more.get("row"), "unreadable", None)
         if not unreadable:
-            return Markup(context.environment.get_template(name).render(given))  # noqa: S704  # a template escapes
+            return context.environment.get_template(name).render(given), True
         why = "; ".join(f"{column}: {translated(reason)}" for column, reason in unreadable.items())
     except HTTPException:
         raise
@@ -34,7 +39,7 @@ def guarded(context: Context, name: str, instead: str, **more: Any) -> Markup:
             raise
         current_app.logger.warning("%s cannot be shown: %s: %s", name, type(error).__name__, error)
         why = type(error).__name__
-    return Markup(context.environment.get_template(instead).render({**given, "why": why}))  # noqa: S704  # a template escapes
+    return context.environment.get_template(instead).render({**given, "why": why}), False
 
 
 def drawn(draw: Callable[..., Any], *what: Any) -> Any:

@@ -17,7 +17,7 @@ from pairscope.store.filter import FIELDS, Filter, FilterError, parse
 from pairscope.web import reach
 from pairscope.web.problems import Problem
 from pairscope.web.recorded import translated
-from pairscope.web.shell import strip
+from pairscope.web.shell import moment, strip
 from pairscope.web.tables import PAGE, TABLES, Table
 
 MOST_CHANGES = 200
@@ -71,10 +71,18 @@ def since(
 
     Raises CursorError.
     """
-    changes = queries.changes(session, table.name, chosen, cursor, limit=MOST_CHANGES)
+    places = moment.now().places
+    committed = {place.node: place.position for place in places} if places is not None else None
+    changes = window = None
+    if committed is not None and not chosen.conditions:
+        window = moment.windows().of(table.name, session)
+        changes = window.since(session, committed, cursor, MOST_CHANGES)
+    if changes is None:
+        changes = queries.changes(session, table.name, chosen, cursor, MOST_CHANGES, committed)
     if changes.more:
         now = queries.live_cursor(session)
-        return Update(queries.page(session, table.name, chosen, limit=limit).rows, now, True, [])
+        page = window.newest(session, limit) if window else queries.page(session, table.name, chosen, limit=limit).rows
+        return Update(page, now, True, [])
     rows = sorted(changes.rows, key=table.order, reverse=True)
     gone = _gone(session, table, chosen, moving)
     if not rows and not gone and changes.cursor == cursor:

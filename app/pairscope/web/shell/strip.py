@@ -12,9 +12,9 @@ import sys
 import zlib
 from typing import NamedTuple
 
-from flask import g, request
+from flask import Flask, current_app, g, request
+from flask_babel import get_locale, ngettext
 from flask_babel import gettext as _
-from flask_babel import ngettext
 from sqlalchemy.engine import make_url
 
 from pairscope.store import errors, queries
@@ -22,6 +22,8 @@ from pairscope.web import reach
 from pairscope.web.drawing.system import Surroundings, recorder_state
 from pairscope.web.recorded import translated
 from pairscope.web.words import duration, number, size
+
+MOST_KEPT = 50
 
 
 class Lamp(NamedTuple):
@@ -207,6 +209,18 @@ def digest(shown: object) -> int:
 
 
 def signature() -> int:
-    """The strip's; the age of the last row ticks by itself."""
-    found = health()
-    return digest((found[1:-1], [lamp[:3] for lamp in found.lamps]))
+    """The strip's; the age of the last row ticks by itself. Kept for as long as what it tells: each poll asks."""
+    snapshot = reach.snapshot()
+    _last()
+    key = (snapshot.at if snapshot else None, g.database_away, database_name(), str(get_locale()), server())
+    kept: dict[object, int] = current_app.extensions["pairscope.strips"]
+    if key not in kept:
+        found = health()
+        if len(kept) >= MOST_KEPT:
+            kept.clear()
+        kept[key] = digest((found[1:-1], [lamp[:3] for lamp in found.lamps]))
+    return kept[key]
+
+
+def register(app: Flask) -> None:
+    app.extensions["pairscope.strips"] = {}

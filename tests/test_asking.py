@@ -1,0 +1,324 @@
+"""Pages that ask: what is shared among them, and what is not."""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import random
+import re
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask, g
+from flask.testing import FlaskClient
+from sqlalchemy.orm import Session
+
+from pairscope.config import Settings
+from pairscope.store import changes, migrate, recent
+from pairscope.store.engine import engine
+from pairscope.store.places import Places
+from pairscope.store.recent import Window
+from pairscope.store.withheld import withhold
+from pairscope.web.access.places import ARRIVED
+from pairscope.web.application import create_app
+from pairscope.web.shell.moment import MOST_ANSWERS, Answer, Moment, Moments
+from pairscope.web.shell.rendered import Kept, made
+from pairscope.web.words import Ages
+from tests import hour, plausible
+from tests.database import MariaDB
+from tests.plausible import MS, History, S
+from tests.running import csrf_token
+
+pytestmark = pytest.mark.web
+filled, history = hour.filled, hour.history
+
+TOKEN = "an operator's token"
+OPERATOR = {"Authorization": f"Bearer {TOKEN}"}
+SECRET = "S3CRET-name.txt"
+
+
+@pytest.fixture
+def settings(tmp_path: Path, filled: Path) -> Settings:
+    made: Settings = hour.settings.__wrapped__(tmp_path, filled)  # type: ignore[attr-defined]
+    return dataclasses.replace(made, operator_token=TOKEN, public_outputs=False)
+
+
+@pytest.fixture
+def site(settings: Settings, history: History) -> Iterator[Flask]:
+    app = create_app(settings)
+    yield app
+    app.extensions["pairscope"].close()
+
+
+@pytest.fixture
+def client(site: Flask) -> FlaskClient:
+    return site.test_client()
+
+
+def cursor_of(client: FlaskClient, table: str = "messages") -> str:
+    found = re.search(r'data-cursor="([^"]+)"', client.get(f"/{table}").text)
+    assert found
+    return found[1]
+
+
+def message(history: History, **more: Any) -> Any:
+    """One more message, committed."""
+    given: dict[str, Any] = {"job": 1, "at": time.time_ns(), "latency": 80_000} | more
+    row = history.message("cancel", history.web, history.supervisor, {"job": 1}, **given)
+    history.commit()
+    return row
+
+
+def poll(client: FlaskClient, cursor: str, table: str = "messages", **headers: str) -> str:
+    answer = client.get(
+        f"/live/{table}?cursor={cursor}", headers={name.replace("_", "-"): headers[name] for name in headers}
+    )
+    assert answer.status_code == 200, answer.text
+    return answer.text
+
+
+def test_a_row_is_made_once_whoever_asks_and_the_page_takes_the_same(
+    site: Flask, client: FlaskClient, history: History
+) -> None:
+    kept: Kept = site.extensions["pairscope.rows"]
+    cursor = cursor_of(client)
+    row = message(history)
+    first = poll(client, cursor)
+    missed, found = kept.missed, kept.found
+    assert f'id="m{row.id}"' in first
+    assert poll(client, cursor, Accept_Language="en") == first and f'id="m{row.id}"' in client.get("/messages").text
+    assert kept.missed == missed and kept.found > found
+    row.state, row.latency, row.change = "failed", None, history.touch()
+    history.commit()
+    assert "failed" in poll(client, cursor) and kept.missed == missed + 1, "a row that changes is another one"
+
+
+def test_what_an_operator_is_shown_a_stranger_does_not_get_whoever_asks_first(
+    client: FlaskClient, history: History
+) -> None:
+    """Rows are kept for all: those of a stranger are others."""
+    for stranger_first in (True, False):
+        cursors = {table: cursor_of(client, table) for table in ("jobs", "messages", "transfers")}
+        history.job("digest", SECRET, 900, at=time.time_ns(), result={"sha256": "S3CRET"})
+        history.commit()
+        for table, cursor in cursors.items():
+            for stranger in (stranger_first, not stranger_first, stranger_first):
+                told = poll(client, cursor, table, **({} if stranger else OPERATOR))
+                assert "<tr " in told, table
+                assert not (stranger and "S3CRET" in told), (table, stranger_first)
+                if not stranger and table == "jobs":
+                    assert SECRET in told
+        assert SECRET in client.get("/jobs", headers=OPERATOR).text and SECRET not in client.get("/jobs").text
+
+
+def test_a_part_with_the_token_of_somebodys_forms_is_nobody_elses(site: Flask, history: History) -> None:
+    """All at one moment: each is said to have come before it."""
+    people = [site.test_client() for _ in range(3)]
+    for person in people[:2]:
+        token = csrf_token(person.get("/login").text)
+        assert person.post("/login", data={"token": TOKEN, "csrf_token": token}).status_code == 303
+    early = {"mod_wsgi.queue_start": str(int((time.time() - 5) * 1e6))}
+    site.extensions["born"] = time.time()  # so it refuses nobody for having waited
+    told = [person.get("/live/workers?only=parts", environ_overrides=early).text for person in people]
+    assert all('data-part="pool"' in text for text in told)
+    assert csrf_token(told[0]) != csrf_token(told[1]) and "csrf_token" not in told[2]
+
+
+def test_who_asks_is_told_what_was_read_after_he_asked(site: Flask, client: FlaskClient, history: History) -> None:
+    moments: Moments = site.extensions["pairscope.moments"]
+    cursor = cursor_of(client)
+    asked = str(int(time.time() * 1e6))
+    assert client.get(f"/live/messages?cursor={cursor}&only=rows").status_code == 204
+    read = moments.read
+    row = message(history)
+    for key in ("mod_wsgi.queue_start", ARRIVED):
+        waited = client.get(f"/live/messages?cursor={cursor}&only=rows", environ_overrides={key: asked})
+        assert waited.status_code == 204 and moments.read == read, "it waited for a thread meanwhile, and shares"
+    assert f'id="m{row.id}"' in poll(client, cursor) and moments.read == read + 1
+
+
+def test_those_who_ask_at_the_same_moment_share_one_reading() -> None:
+    moments, begun, go_on = Moments(), threading.Event(), threading.Event()
+
+    def read(began: float) -> Moment:
+        begun.set()
+        assert go_on.wait(20)
+        return Moment(began, (), None)
+
+    seen: list[Moment] = []
+    asking = [threading.Thread(target=lambda at=time.time(): seen.append(moments.since(at, read))) for _ in range(8)]
+    for thread in asking:
+        thread.start()
+    assert begun.wait(20)
+    go_on.set()
+    for thread in asking:
+        thread.join()
+    assert moments.read == 1 and len({id(moment) for moment in seen}) == 1
+    assert moments.since(time.time() + 1, read) is not seen[0], "who comes later is told of later"
+
+
+def test_an_answer_is_made_once_and_again_after_a_failure() -> None:
+    moment, begun, go_on = Moment(0.0, (), None), threading.Event(), threading.Event()
+
+    def fail() -> Answer:
+        raise OSError("away")
+
+    def make() -> Answer:
+        begun.set()
+        assert go_on.wait(20)
+        return Answer(200, {}, b"rows", b"")
+
+    with pytest.raises(OSError):
+        moment.once("messages", fail)
+    told: list[Answer] = []
+    asking = [threading.Thread(target=lambda: told.append(moment.once("messages", make))) for _ in range(8)]
+    for thread in asking:
+        thread.start()
+    assert begun.wait(20)
+    go_on.set()
+    for thread in asking:
+        thread.join()
+    assert len(told) == 8 and moment.made == 2, "one failed, and one is shared"
+    for number in range(2 * MOST_ANSWERS):
+        moment.once(number, make)
+    assert len(moment._answers) == MOST_ANSWERS
+
+
+def test_rows_that_are_kept_are_bounded_by_bytes() -> None:
+    kept = Kept(most=1000)
+    for number in range(50):
+        kept.put(number, made("x" * 100))
+        assert kept.get(0), "who is asked for stays"
+    assert kept.bytes <= 1000 and len(kept) == 10 and kept.get(1) is None
+
+
+def test_an_age_is_that_of_the_showing(site: Flask, client: FlaskClient, history: History) -> None:
+    row = message(history, at=time.time_ns() - 30 * S)
+    client.get("/messages")
+    found = site.extensions["pairscope.rows"].found
+    with site.test_request_context("/messages"):
+        g.ages = Ages(row.sent + 2 * 3600 * S + 5 * MS)
+        page: Any = site.view_functions["pages.messages"]()
+    shown = re.search(rf'<tr id="m{row.id}".*?</time>', page[0], re.DOTALL)
+    assert shown and ">2\u00a0h ago</time>" in shown[0]
+    assert site.extensions["pairscope.rows"].found > found, "it is the row that was kept"
+
+
+def test_what_is_sent_compressed_is_the_same_and_no_secret_of_anybodys(client: FlaskClient, history: History) -> None:
+    cursor = cursor_of(client)
+    for _ in range(5):
+        message(history)
+    path = f"/live/messages?cursor={cursor}&only=rows"
+    plain, packed = client.get(path), client.get(path, headers={"Accept-Encoding": "gzip"})
+    assert packed.headers["Content-Encoding"] == "gzip" and "Content-Encoding" not in plain.headers
+    assert gzip.decompress(packed.data) == plain.data and len(packed.data) < len(plain.data) / 3
+    assert "Accept-Encoding" in plain.headers["Vary"] and "Accept-Encoding" in packed.headers["Vary"]
+    client.set_cookie("pairscope-session", "of somebody")
+    assert "Content-Encoding" not in client.get(path, headers={"Accept-Encoding": "gzip"}).headers, "BREACH"
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("hidden", [False, True])
+def test_rows_from_memory_are_those_that_the_database_tells(
+    settings: Settings, history: History, seed: int, hidden: bool
+) -> None:
+    """Over rows that come and rows that change, for viewers who are behind by more or less."""
+    chance = random.Random(seed)
+    made = engine(settings.history_url, read_only=True)
+    window, told = Window("messages", most=40), 0
+    rows: list[Any] = []
+    with Session(made) as session:
+        if hidden:
+            withhold(session)
+        cursors = [changes.live_cursor(session)]
+        for _ in range(60):
+            for _ in range(chance.randrange(0, 5)):
+                if rows and chance.random() < 0.4:
+                    row = chance.choice(rows)
+                    row.state, row.change = chance.choice(("received", "failed")), history.touch()
+                else:
+                    rows.append(
+                        history.message(
+                            "cancel",
+                            history.web,
+                            history.supervisor,
+                            {"secret": "S3CRET"},
+                            job=1,
+                            at=history.now + 1000,
+                            latency=None,
+                            state="sent",
+                        )
+                    )
+            history.commit()
+            committed = {place.node: place.position for place in changes.committed(session)}
+            for cursor in chance.sample(cursors, min(3, len(cursors))):
+                limit = chance.choice((5, 200))
+                found = window.since(session, committed, cursor, limit)
+                with Session(made) as other:
+                    wanted = changes.changes(other, "messages", None, cursor, limit)
+                if found is None:
+                    continue
+                told += 1
+                assert found.more == wanted.more
+                if not found.more:
+                    assert found.cursor == wanted.cursor
+                    assert {(row.id, row.change, row.state) for row in found.rows} == {
+                        (row.id, row.change, row.state) for row in wanted.rows
+                    }
+                assert not (hidden and any(row.preview for row in found.rows))
+                assert len(window._rows) <= 40
+            cursors.append(changes.live_cursor(session))
+    made.dispose()
+    assert told > 20, "it is told from memory"
+
+
+def test_a_change_is_read_once_for_all_who_follow(site: Flask, client: FlaskClient, history: History) -> None:
+    """Also for those who are at another place, and for the overview beside the table."""
+    windows: recent.Windows = site.extensions["pairscope.recent"]
+    cursors = []
+    for _ in range(5):
+        cursors.append(cursor_of(client))
+        poll(client, cursors[0])
+        message(history)
+    poll(client, cursors[0])
+    with Session(engine(history.settings.history_url)) as session:
+        withhold(session)
+        window = windows.of("messages", session)
+    reads = window.reads
+    for number, cursor in enumerate(cursors):
+        assert poll(client, cursor).count("<tr ") == 5 - number
+        assert 'data-rows="messages"' in poll(client, cursor, "overview")
+    assert window.reads == reads
+
+
+def test_a_record_that_begins_anew_is_not_told_from_memory(settings: Settings, history: History) -> None:
+    window = Window("messages")
+    made = engine(settings.history_url, read_only=True)
+    with Session(made) as session:
+        begin = changes.live_cursor(session)
+        window.since(session, {1: history.change}, begin, 200)
+        message(history)
+        found = window.since(session, {1: history.change}, begin, 200)
+        assert found and len(found.rows) == 1
+        assert window.since(session, {1: 3}, begin, 200) is not None and not window._rows, "it begins there"
+    made.dispose()
+
+
+@pytest.mark.database
+def test_a_connection_that_was_kept_and_has_ended_is_replaced_once(mariadb: MariaDB, tmp_path: Path) -> None:
+    settings = plausible.settings_in(tmp_path, history_url=mariadb.fresh())
+    migrate.upgrade(settings)
+    made = engine(settings.history_url, read_only=True)
+    places = Places(made)
+    try:
+        assert places.look() == ()
+        held: Any = places._held
+        mariadb.execute(f"KILL {held.connection.dbapi_connection.thread_id()}")
+        assert places.look() == ()
+    finally:
+        places.close()
+        made.dispose()
