@@ -5,91 +5,40 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import json
 import os
 import random
 import re
 import shutil
 import signal
-import socket
 import struct
 import subprocess
 import sys
-import tempfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from pairscope.trace.file import MAGIC, NoRecording, Recording
-from tests import leaks
+from tests import traced
 from tests.conftest import PLACES
 from tests.eventually import eventually
+from tests.traced import (
+    APP,
+    NGINX,
+    USERS,
+    answer,
+    bare,
+    compiled,
+    confined,
+    living,
+    pairscope,
+    process,
+    recorded,
+    tracees,
+)
 
-PROGRAMS = Path(__file__).parent / "programs/recorded"
-APP = Path(__file__).parent.parent / "app"
-USERS = ["root", "ordinary"] if os.geteuid() == 0 else ["ordinary"]
-AS_NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"]
-
-process = pytest.mark.process
-compiled = pytest.mark.needs("gcc", "setpriv")
-
-
-@pytest.fixture(scope="module")
-def programs() -> Iterator[Path]:
-    """A directory with the programs, which every user may read and write."""
-    made = Path(tempfile.mkdtemp(prefix="recorded-"))
-    made.chmod(0o777)
-    for source in PROGRAMS.glob("*.c"):
-        subprocess.run(["gcc", "-Wall", "-Wno-unused-result", "-pthread", "-o", made / source.stem, source], check=True)
-    yield made
-    shutil.rmtree(made)
-
-
-class Run:
-    """A program that was recorded."""
-
-    def __init__(self, done: subprocess.CompletedProcess[str], path: Path) -> None:
-        self.out, self.err, self.status = done.stdout, done.stderr, done.returncode
-        self.path = path
-
-    def passages(self) -> list[dict[str, Any]]:
-        shown = pairscope("--passages", str(self.path), "--json")
-        assert shown.returncode == 0, shown.stderr
-        items: list[dict[str, Any]] = json.loads(shown.stdout)["items"]
-        return items
-
-    def steps(self) -> list[Any]:
-        with Recording(str(self.path)) as recording:
-            return list(recording.all())
-
-    @property
-    def index(self) -> Any:
-        with Recording(str(self.path)) as recording:
-            return recording.index
-
-
-def pairscope(*words: str, before: tuple[str, ...] = (), **more: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*before, sys.executable, "-m", "pairscope", "record", *words],
-        capture_output=True, text=True, timeout=100, env={**os.environ, "PYTHONPATH": str(APP)}, **more,
-    )  # fmt: skip
-
-
-def recorded(programs: Path, *command: str, user: str = "root", options: tuple[str, ...] = ()) -> Run:
-    path = programs / "of.rec"
-    with contextlib.suppress(FileNotFoundError):
-        path.unlink()
-    before = tuple(AS_NOBODY) if user == "ordinary" and os.geteuid() == 0 else ()
-    done = pairscope("-o", str(path), *options, "--", *command, before=before, cwd=programs)
-    return Run(done, path)
-
-
-def bare(*command: str) -> tuple[str, int]:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    return done.stdout, done.returncode
+programs = traced.programs
 
 
 @process
@@ -286,26 +235,6 @@ def test_both_passages_of_multiprocessing_are_proved(programs: Path) -> None:
     assert all(one["object"].startswith("socket:[") for one in run.passages())
 
 
-NGINX = """
-pid {at}/pid; error_log {at}/error.log; worker_processes 2; {user}
-events {{ worker_connections 64; }}
-http {{
-    access_log off; client_body_temp_path {at}/a; proxy_temp_path {at}/b; fastcgi_temp_path {at}/c;
-    uwsgi_temp_path {at}/d; scgi_temp_path {at}/e;
-    server {{ listen unix:{at}/sock; return 200 "worker $pid"; }}
-}}
-"""
-
-
-def answer(at: Path) -> str:
-    """What nginx says."""
-    with socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(10)
-        client.connect(str(at / "sock"))
-        client.sendall(b"GET / HTTP/1.0\r\n\r\n")
-        return b"".join(iter(lambda: client.recv(4096), b"")).partition(b"\r\n\r\n")[2].decode()
-
-
 @process
 @pytest.mark.needs("nginx")
 def test_all_six_passages_of_nginx_are_proved_over_its_start_a_reload_and_its_end(tmp_path: Path) -> None:
@@ -317,11 +246,11 @@ def test_all_six_passages_of_nginx_are_proved_over_its_start_a_reload_and_its_en
         env={**os.environ, "PYTHONPATH": str(APP)}, stderr=subprocess.PIPE, text=True,
     ) as recorder:  # fmt: skip
         try:
-            before = eventually(lambda: answer(tmp_path), "nginx answers")
-            eventually(lambda: len(tracees(recorder.pid)) == 3, "two workers are there")
+            eventually(lambda: answer(tmp_path), "nginx answers")
+            old = eventually(lambda: len(found := tracees(recorder.pid)) == 3 and found, "two workers are there")
             master = int((tmp_path / "pid").read_text())
             os.kill(master, signal.SIGHUP)
-            eventually(lambda: answer(tmp_path) != before, "another worker answers", timeout=20)
+            eventually(lambda: answer(tmp_path) not in old, "another worker answers", timeout=20)
             eventually(lambda: len(tracees(recorder.pid)) == 3, "the old workers have ended", timeout=20)
             os.kill(master, signal.SIGQUIT)
             assert recorder.stderr is not None
@@ -357,19 +286,6 @@ def test_it_says_how_it_ended(programs: Path, words: tuple[str, ...], status: in
     assert run.status == 1 or "descriptors sent 0, received 0, proved 0" in run.err
 
 
-def living(pids: list[int]) -> list[int]:
-    return [pid for pid in pids if leaks.runs(pid)]
-
-
-def tracees(pid: int) -> list[int]:
-    found = []
-    for status in Path("/proc").glob("[0-9]*/status"):
-        with contextlib.suppress(OSError):
-            if f"\nTracerPid:\t{pid}\n" in status.read_text():
-                found.append(int(status.parent.name))
-    return found
-
-
 @contextlib.contextmanager
 def recording(programs: Path) -> Iterator[tuple[subprocess.Popen[bytes], list[int]]]:
     """A recorder at work, and what it traces."""
@@ -402,23 +318,6 @@ def test_ctrl_c_ends_it_with_a_whole_recording(programs: Path) -> None:
         assert not living(traced)
     with Recording(str(programs / "of.rec")) as found:
         assert len(found.index.processes) == 4
-
-
-REFUSING = """
-import errno, os, sys, pyseccomp
-refused = pyseccomp.SyscallFilter(pyseccomp.ALLOW)
-for name in sys.argv[1].split(","):
-    refused.add_rule(pyseccomp.ERRNO(errno.EPERM), name)
-refused.load()
-os.execv(sys.argv[2], sys.argv[2:])
-"""
-
-
-def confined(programs: Path, refused: str, *command: str) -> Run:
-    """A recorder to which these calls are refused."""
-    path = programs / "of.rec"
-    done = pairscope("-o", str(path), "--", *command, before=(sys.executable, "-c", REFUSING, refused))
-    return Run(done, path)
 
 
 @process

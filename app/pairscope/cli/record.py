@@ -38,6 +38,13 @@ PROOFS: dict[str, str] = {
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @click.option("-o", "--output", type=click.Path(dir_okay=False), metavar="FILE", help="Write the recording there.")
 @click.option(
+    "-p",
+    "--pid",
+    type=click.IntRange(1),
+    metavar="PID",
+    help="Record no COMMAND, but a process that runs already, with its descendants. It runs on afterwards.",
+)
+@click.option(
     "--seconds", type=click.FloatRange(0.1, 86400), default=60, show_default=True, help="End after so many seconds."
 )
 @click.option(
@@ -64,23 +71,26 @@ PROOFS: dict[str, str] = {
 )
 @click.option("--json", "as_json", is_flag=True, help="With --passages: answer in JSON, for programs.")
 def record(
-    command: tuple[str, ...], output: str | None, seconds: float, steps: int, processes: int, kept: int,
-    no_arguments: bool, shown: str | None, as_json: bool,
+    command: tuple[str, ...], output: str | None, pid: int | None, seconds: float, steps: int, processes: int,
+    kept: int, no_arguments: bool, shown: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Run COMMAND and record how it and its processes talk. A recording tells the system calls, and the
     descriptors that were passed.
 
     \b
     pairscope record -o nginx.rec --seconds 10 -- nginx -g 'daemon off;'
+    pairscope record -o nginx.rec -p 4711
     pairscope record --passages nginx.rec
 
     COMMAND runs with your own rights, is not confined, and ends with the recording. The exit status is its own.
     """
     if shown is not None:
-        if command or output:
-            raise Failure(_("--passages reads a recording; it takes no command and no -o"), USAGE)
+        if command or output or pid:
+            raise Failure(_("--passages reads a recording; it takes no command, no -o and no -p"), USAGE)
         return _passages(shown, as_json)
-    if not command:
+    if command and pid:
+        raise Failure(_("expected a command to run or -p PID, not both"), USAGE)
+    if not command and not pid:
         raise Failure(_("there is no command to record; expected pairscope record -o FILE -- COMMAND"), USAGE)
     if output is None:
         raise Failure(_("-o FILE is missing: where the recording is written"), USAGE)
@@ -92,7 +102,10 @@ def record(
         say(f"pairscope: {told(sentence)}")
     bounds = Bounds(seconds=seconds, steps=steps, processes=processes, kept=kept, arguments=not no_arguments)
     try:
-        found = run(command, output, bounds, lambda: _begins(command[0]))
+        if pid:
+            found = run(pid, output, bounds, lambda: _attached(pid))
+        else:
+            found = run(command, output, bounds, lambda: _begins(command[0]))
     except Refused as error:
         raise Failure(told(error.args[0])) from None
     _summary(found, output)
@@ -115,6 +128,17 @@ def _begins(command: str) -> None:
     )
     if takes_rights():
         say("pairscope: " + _("a setuid program (sudo, su, ping) gets no rights of its owner while it is recorded"))
+
+
+def _attached(pid: int) -> None:
+    say(
+        "pairscope: "
+        + _(
+            "process %(pid)s is followed with its descendants; each of their system calls stops them for a moment, and "
+            "they run on afterwards",
+            pid=pid,
+        )
+    )
 
 
 def _summary(found: Recorded, output: str) -> None:

@@ -17,7 +17,7 @@ from pairscope.ipc.mounts import Mounts, origin
 from pairscope.ipc.sentences import Unproved
 
 _KCMP = {"x86_64": 312, "aarch64": 272}.get(platform.machine())
-_KCMP_FILE = 0
+_KCMP_FILE, _KCMP_FILES = 0, 2
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 
@@ -107,3 +107,14 @@ def compare(pid: int, fd: int, other: int, number: int) -> tuple[str, str]:
     number = ctypes.get_errno()
     said = _REFUSED.get(number, Unproved.FAILED)
     return "unproved", said.say(pid=pid, count=fd, fault=os.strerror(number))
+
+
+def shares_table(pid: int, other: int) -> bool:
+    """Whether two tasks have one table of descriptors: kcmp(2) KCMP_FILES. Threads of a process, where it cannot be
+    known."""
+    if pid == other:
+        return True
+    answer = -1 if _KCMP is None else _libc.syscall(_KCMP, pid, other, _KCMP_FILES, 0, 0)
+    if answer >= 0:
+        return bool(answer == 0)
+    return os.path.exists(f"/proc/{pid}/task/{other}")

@@ -5,6 +5,7 @@
 ``followed``   which calls stop a program, and where each is made
 ``filter``     the seccomp filter of them
 ``launch``     the program, from fork to exec
+``attach``     a program that runs already, and its release
 ``tasks``      tasks, their processes, and the tables of descriptors that they share
 ``turnstile``  lets one task at a time into a call; takes the stops in
 ``births``     who comes, by fork and clone; who becomes another by exec; who ends

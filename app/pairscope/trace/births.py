@@ -24,6 +24,13 @@ class Births:
         process = self._process(pid, None)
         return self._task(pid, process, table)
 
+    def found(self, tid: int, pid: int, process: Process | None, parent: Process | None) -> Task:
+        """A task that ran before. Its table is not known yet."""
+        process = process or self._process(pid, parent)
+        task = self._task(tid, process, self._scene.table())
+        task.state = "runs"
+        return task
+
     def _process(self, pid: int, parent: Process | None) -> Process:
         process = Process(len(self._scene.processes) + 1, pid, name_of(pid), parent.number if parent else 0, 0)
         self._scene.processes.append(process)
@@ -66,6 +73,8 @@ class Births:
         process = parent.process if group == parent.process.pid else self._process(group, parent.process)
         task = self._task(tid, process, table)
         if table is not parent.table:
+            if not parent.table.known:
+                self._telling.listed(parent)
             rows = table.copied(parent.table)
             changed = {table.number: rows} if rows else {}
         self._telling.born(parent, call, process, changed)

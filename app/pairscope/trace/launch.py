@@ -16,6 +16,7 @@ from pairscope.trace.followed import NAMES
 
 _WORD = struct.Struct("=ii")
 _FILTER, _EXEC = 1, 2
+SCOPE = "/proc/sys/kernel/yama/ptrace_scope"
 IGNORED = (signal.SIGPIPE, signal.SIGXFSZ)
 """Signals that Python ignores, and a program must not inherit so."""
 
@@ -41,18 +42,22 @@ class Launch:
         os.close(go)
         os.close(tell)
         try:
-            ptrace.seize(self.pid)
+            ptrace.seize(self.pid, launched=True)
         except (OSError, ptrace.Gone) as error:
-            os.kill(self.pid, signal.SIGKILL)
-            os.waitpid(self.pid, 0)
+            self.kill()
             self.close()
             why = error.strerror if isinstance(error, OSError) and error.strerror else ""
-            raise Refused(_not_traced(why)) from None
+            raise Refused(not_traced(why)) from None
 
     def go(self) -> None:
         """Lets it become the program."""
         with contextlib.suppress(OSError):
             os.write(self._go, b"x")
+
+    def kill(self) -> None:
+        """Ends it before it has become the program."""
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
 
     def failed(self) -> str:
         """Why it did not become the program, of one that has ended before; a sentence."""
@@ -92,11 +97,16 @@ class Launch:
             os._exit(127)
 
 
-def _not_traced(why: str) -> str:
-    scope = ""
-    with contextlib.suppress(OSError), open("/proc/sys/kernel/yama/ptrace_scope") as file:
-        scope = file.read().strip()
-    if scope in ("2", "3"):
+def yama() -> str:
+    """Whom Linux's module Yama lets trace here, 0 to 3; empty: it is not there. kernel.yama.ptrace_scope"""
+    with contextlib.suppress(OSError), open(SCOPE) as file:
+        return file.read().strip()
+    return ""
+
+
+def not_traced(why: str) -> str:
+    """Why not even a child of this process may be traced; a sentence."""
+    if (scope := yama()) in ("2", "3"):
         return phrase(
             "the kernel lets nobody trace here (%(why)s): kernel.yama.ptrace_scope is %(scope)s; expected 0 or 1, or "
             "for 2 to be root",

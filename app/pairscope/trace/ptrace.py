@@ -17,12 +17,16 @@ _libc.process_vm_readv.argtypes = [
     ctypes.c_int, ctypes.c_void_p, ctypes.c_ulong, ctypes.c_void_p, ctypes.c_ulong, ctypes.c_ulong,
 ]  # fmt: skip
 
-CONT, SYSCALL, LISTEN = 7, 24, 0x4208
-_GETEVENTMSG, _GETREGSET, _SETREGSET, _SEIZE, _GET_SYSCALL_INFO = 0x4201, 0x4204, 0x4205, 0x4206, 0x420E
+CONT, DETACH, SYSCALL, LISTEN = 7, 17, 24, 0x4208
+_GETEVENTMSG, _GETREGSET, _SETREGSET, _SEIZE, _INTERRUPT, _GET_SYSCALL_INFO = (
+    0x4201, 0x4204, 0x4205, 0x4206, 0x4207, 0x420E,
+)  # fmt: skip
 FORK, VFORK, CLONE, EXEC, EXIT, SECCOMP, STOP = 1, 2, 3, 4, 6, 7, 128
 """PTRACE_EVENT_..., linux/ptrace.h."""
-_OPTIONS = 1 | 1 << FORK | 1 << VFORK | 1 << CLONE | 1 << EXEC | 1 << EXIT | 1 << SECCOMP | 1 << 20
-"""TRACESYSGOOD, the events above, EXITKILL."""
+_ATTACHED = 1 | 1 << FORK | 1 << VFORK | 1 << CLONE | 1 << EXEC | 1 << EXIT
+"""TRACESYSGOOD, and these events. Without SECCOMP: what a filter of the program's own answers stays as it is."""
+_LAUNCHED = _ATTACHED | 1 << SECCOMP | 1 << 20
+"""... and EXITKILL."""
 SYSCALL_STOP = 5 | 0x80
 """SIGTRAP with the bit of TRACESYSGOOD."""
 _NT_PRSTATUS = 1
@@ -30,6 +34,8 @@ _FIRST_ARGUMENT = {"x86_64": 14, "aarch64": 0}[platform.machine() if platform.ma
 """Which word of the general registers holds a call's first argument: sys/user.h."""
 _INFO = struct.Struct("=BxxxI16x")
 """The head of struct ptrace_syscall_info: op, arch."""
+_AT_EXIT = 2
+"""PTRACE_SYSCALL_INFO_EXIT."""
 _MESSAGE = ctypes.c_ulong()
 _ROOM = ctypes.create_string_buffer(88)
 
@@ -58,9 +64,15 @@ def _ptrace(request: int, tid: int, address: int | None = 0, data: int | None = 
     return answer
 
 
-def seize(tid: int) -> None:
-    """Raises OSError: the kernel does not let this process trace that one."""
-    _ptrace(_SEIZE, tid, 0, _OPTIONS)
+def seize(tid: int, *, launched: bool) -> None:
+    """Traces a task. One that was `launched` for it dies with this process; another one lives on. Raises OSError where
+    the kernel does not let this process trace that one; Gone."""
+    _ptrace(_SEIZE, tid, 0, _LAUNCHED if launched else _ATTACHED)
+
+
+def interrupt(tid: int) -> None:
+    """Makes a task stand still: an event STOP follows. Raises Gone."""
+    _ptrace(_INTERRUPT, tid)
 
 
 def resume(tid: int, how: int = CONT, signal: int = 0) -> None:
@@ -74,18 +86,14 @@ def message(tid: int) -> int:
     return _MESSAGE.value
 
 
-def entry(tid: int) -> Entry:
-    """Of a task that stands at the entry of a call. Raises Gone."""
+def call(tid: int) -> Entry | int:
+    """Of a task that stands at a call: the call at its entry, or at its exit what it returns. Raises Gone."""
     _ptrace(_GET_SYSCALL_INFO, tid, len(_ROOM), ctypes.addressof(_ROOM))
-    _, arch = _INFO.unpack_from(_ROOM)
+    at, arch = _INFO.unpack_from(_ROOM)
+    if at == _AT_EXIT:
+        return int(struct.unpack_from("=q", _ROOM, 24)[0])
     number, *words = struct.unpack_from("=7Q", _ROOM, 24)
     return Entry(arch, number, tuple(words))
-
-
-def value(tid: int) -> int:
-    """What the call returns, of a task that stands at its exit. Raises Gone."""
-    _ptrace(_GET_SYSCALL_INFO, tid, len(_ROOM), ctypes.addressof(_ROOM))
-    return int(struct.unpack_from("=q", _ROOM, 24)[0])
 
 
 def set_first_argument(tid: int, value: int) -> None:

@@ -1,18 +1,21 @@
-"""Records a program: from its start to its end, a bound, or a signal."""
+"""Records a program, from its start or from now on, to its end, a bound, or a signal."""
 
 from __future__ import annotations
 
+import concurrent.futures
+import contextlib
 import dataclasses
 import os
 import platform
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from pairscope.ipc import descriptor
 from pairscope.lab.probes import tables
 from pairscope.sentence import phrase, phrase_of
+from pairscope.trace import attach
 from pairscope.trace.births import Births, names
 from pairscope.trace.file import Writer
 from pairscope.trace.flights import Flights
@@ -44,88 +47,152 @@ class Recorded:
     index: Index
     steps: int
     status: int | None
-    """The program's exit status, negative for a signal; None: it has not ended by itself."""
+    """The program's exit status, negative for a signal; None: it has not ended by itself, or was not started here."""
     interrupted: bool
     ended: str
     missing: list[str]
     """Sentences, as the index has them, that can still be translated."""
 
 
-def record(command: Sequence[str], path: str, bounds: Bounds, begun: Callable[[], Any] = lambda: None) -> Recorded:
-    """Runs a command and records it into a file. `begun` is called when it is about to run. Raises Refused where
-    nothing can be recorded; OSError where the file cannot be written. This process must have no other children."""
+def record(
+    program: Sequence[str] | int, path: str, bounds: Bounds, begun: Callable[[], Any] = lambda: None
+) -> Recorded:
+    """Runs a command and records it into a file; or follows a process that runs already, by its pid. `begun` is called
+    when it is about to be seen. Raises Refused where nothing can be recorded; OSError where the file cannot be written.
+    This process must have no other children."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, WAKES)
     try:
-        launch = Launch(command, frozenset(WAKES - before))
-        try:
-            writer = Writer(path)
-        except OSError:
-            os.kill(launch.pid, signal.SIGKILL)
-            os.waitpid(launch.pid, 0)
-            launch.close()
-            raise
-        try:
-            return _recorded(launch, writer, bounds, begun)
-        finally:
-            writer.close()
-            launch.close()
+        if isinstance(program, int):
+            return _attached(program, path, bounds, begun)
+        return _launched(program, path, bounds, begun, frozenset(WAKES - before))
     finally:
         while signal.sigtimedwait(WAKES, 0) is not None:
             pass
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _recorded(launch: Launch, writer: Writer, bounds: Bounds, begun: Callable[[], Any]) -> Recorded:
-    started, clock = time.time(), time.monotonic()
-    scene = Scene(writer, bounds.kept)
-    sockets = Sockets(scene.holders)
-    flights = Flights(scene, sockets)
-    telling = Telling(scene, sockets, flights, arguments=bounds.arguments)
-    births = Births(scene, telling)
-    turnstile = Turnstile(scene, telling, births, flights, sockets)
-    births.first(launch.pid)
-    begun()
-    launch.go()
-    interrupted = False
-    running = 0
+class _Parts:
+    """The parts of a recorder, each with those that it needs."""
+
+    def __init__(self, writer: Writer, bounds: Bounds) -> None:
+        self.started, self._clock = time.time(), time.monotonic()
+        self.writer, self._bounds = writer, bounds
+        self.scene = Scene(writer, bounds.kept)
+        self.sockets = Sockets(self.scene.holders)
+        self.flights = Flights(self.scene, self.sockets)
+        self.telling = Telling(self.scene, self.sockets, self.flights, arguments=bounds.arguments)
+        self.births = Births(self.scene, self.telling)
+        self.turnstile = Turnstile(self.scene, self.telling, self.births, self.flights, self.sockets)
+        self.ended = ""
+        self.interrupted = False
+
+    def follow(self) -> None:
+        """Goes on until all have ended, or a bound is reached. Raises Interrupted."""
+        while self.scene.tasks and not self.ended:
+            left = self._bounds.seconds - (time.monotonic() - self._clock)
+            self.ended = _bound(self.scene, self._bounds, left)
+            if not self.ended:
+                self.turnstile.turn(left)
+        self.ended = self.ended or phrase("the last process has ended")
+
+    def interrupt(self) -> None:
+        self.interrupted, self.ended = True, phrase("it was asked to end")
+
+    def close(self) -> None:
+        self.flights.finish()
+        self.sockets.close()
+
+    def finish(self, command: list[str], status: int | None, missing: list[str]) -> Recorded:
+        """Writes the end of the recording."""
+        processes, flights, bounds = self.scene.processes, self.flights, self._bounds
+        missing = [*missing, *_missing(self.scene, flights, self.turnstile)]
+        index = self.writer.finish(
+            command=[
+                word.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")[:4096]
+                for word in command[: None if bounds.arguments else 1]
+            ],
+            kernel=platform.release()[:64],
+            machine=platform.machine()[:64],
+            started=self.started,
+            took_us=self.scene.now_us(),
+            ended=str(self.ended),
+            kept=bounds.kept,
+            missing=[str(sentence) for sentence in missing],
+            counts=flights.counts(),
+            processes=[
+                Process(one.pid, name, one.parent, one.born, one.status, one.hidden, one.foreign)
+                for one, name in zip(processes, names(processes))
+            ],
+            passages=flights.passages(),
+        )
+        return Recorded(index, self.writer.steps, status, self.interrupted, self.ended, missing)
+
+
+def _launched(
+    command: Sequence[str], path: str, bounds: Bounds, begun: Callable[[], Any], unblock: frozenset[signal.Signals]
+) -> Recorded:
+    launch = Launch(command, unblock)
     try:
-        why = ""
-        while scene.tasks and not why:
-            left = bounds.seconds - (time.monotonic() - clock)
-            why = _bound(scene, bounds, left)
-            if not why:
-                turnstile.turn(left)
-    except Interrupted:
-        interrupted, why = True, phrase("it was asked to end")
+        with _written(path, launch.kill) as writer:
+            parts = _Parts(writer, bounds)
+            parts.births.first(launch.pid)
+            begun()
+            launch.go()
+            running = 0
+            try:
+                parts.follow()
+            except Interrupted:
+                parts.interrupt()
+            finally:
+                running = parts.turnstile.kill()
+                parts.close()
+            if not parts.turnstile.begun:
+                os.unlink(path)
+                raise Refused(launch.failed())
+            return parts.finish(launch.command, parts.scene.processes[0].status, _ran(running))
     finally:
-        running = turnstile.kill()
-        flights.finish()
-        sockets.close()
-    if not turnstile.begun:
-        os.unlink(writer.path)
-        raise Refused(launch.failed())
-    ended = why or phrase("the last process has ended")
-    missing = _missing(scene, flights, turnstile, running)
-    index = writer.finish(
-        command=[
-            word.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")[:4096]
-            for word in launch.command[: None if bounds.arguments else 1]
-        ],
-        kernel=platform.release()[:64],
-        machine=platform.machine()[:64],
-        started=started,
-        took_us=scene.now_us(),
-        ended=str(ended),
-        kept=bounds.kept,
-        missing=[str(sentence) for sentence in missing],
-        counts=flights.counts(),
-        processes=[
-            Process(one.pid, name, one.parent, one.born, one.status, one.hidden, one.foreign)
-            for one, name in zip(scene.processes, names(scene.processes))
-        ],
-        passages=flights.passages(),
-    )
-    return Recorded(index, writer.steps, scene.processes[0].status, interrupted, ended, missing)
+        launch.close()
+
+
+def _attached(pid: int, path: str, bounds: Bounds, begun: Callable[[], Any]) -> Recorded:
+    def traced() -> tuple[_Parts, list[str]]:
+        attach.first(pid)
+        parts = _Parts(opened.enter_context(_written(path)), bounds)
+        missing: list[str] = []
+        try:
+            missing = attach.attach(pid, parts.scene, parts.births, parts.telling, parts.turnstile, parts.flights)
+            begun()
+            parts.follow()
+        except Interrupted:
+            parts.interrupt()
+        except Refused:
+            os.unlink(path)
+            raise
+        finally:
+            running = attach.let_go(parts.scene)
+            parts.close()
+        return parts, [*_runs_on(running), *missing]
+
+    command = attach.command(pid)
+    with contextlib.ExitStack() as opened:
+        # Its end lets everybody go: a thread of its own.
+        with concurrent.futures.ThreadPoolExecutor(1) as alone:
+            parts, missing = alone.submit(traced).result()
+        return parts.finish(command, None, missing)
+
+
+@contextlib.contextmanager
+def _written(path: str, otherwise: Callable[[], Any] = lambda: None) -> Iterator[Writer]:
+    """A recording's file. Where it cannot be made, something else is done."""
+    try:
+        writer = Writer(path)
+    except OSError:
+        otherwise()
+        raise
+    try:
+        yield writer
+    finally:
+        writer.close()
 
 
 def _bound(scene: Scene, bounds: Bounds, left: float) -> str:
@@ -141,17 +208,33 @@ def _bound(scene: Scene, bounds: Bounds, left: float) -> str:
     return ""
 
 
-def _missing(scene: Scene, flights: Flights, turnstile: Turnstile, running: int) -> list[str]:
-    """What was not seen, and what the recording has ended; sentences."""
-    found: list[str] = []
-    if running:
-        found.append(
-            phrase_of(
-                "%(num)s process still ran, and was ended with the recording",
-                "%(num)s processes still ran, and were ended with the recording",
-                running,
-            )
+def _ran(running: int) -> list[str]:
+    if not running:
+        return []
+    return [
+        phrase_of(
+            "%(num)s process still ran, and was ended with the recording",
+            "%(num)s processes still ran, and were ended with the recording",
+            running,
         )
+    ]
+
+
+def _runs_on(running: int) -> list[str]:
+    if not running:
+        return []
+    return [
+        phrase_of(
+            "%(num)s process runs on, and is not followed any more",
+            "%(num)s processes run on, and are not followed any more",
+            running,
+        )
+    ]
+
+
+def _missing(scene: Scene, flights: Flights, turnstile: Turnstile) -> list[str]:
+    """What was not seen; sentences."""
+    found: list[str] = []
     if hidden := sum(process.hidden for process in scene.processes):
         found.append(
             phrase_of(

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterable
 
 from pairscope.lab.probes import tables
+from pairscope.trace import ptrace
 from pairscope.trace.file import Writer
 from pairscope.trace.recording import Told
 
@@ -63,6 +64,8 @@ class Table:
         """Those that use it and have not ended."""
         self.links: dict[int, str] = {}
         """What is followed of it: sockets, pipes, memfds, anonymous inodes, and whatever was passed."""
+        self.known = False
+        """Whether it was listed, or copied from one that was."""
         self._holders = holders
 
     @property
@@ -101,6 +104,7 @@ class Table:
 
     def listed(self) -> dict[int, str | None]:
         """Lists the whole table anew. What has changed. Raises OSError where it is hidden."""
+        self.known = True
         there = set(tables.numbers(self.tid))
         changed: dict[int, str | None] = {}
         for number in self.links.keys() - there:
@@ -109,6 +113,7 @@ class Table:
 
     def copied(self, other: Table) -> dict[int, str | None]:
         """Takes over what another holds: at a fork."""
+        self.known = True
         changed: dict[int, str | None] = {}
         for number, link in other.links.items():
             changed |= self.put(number, link)
@@ -207,6 +212,8 @@ class Scene:
         self.writer = writer
         self.kept = kept
         """Bytes of each buffer."""
+        self.run = ptrace.CONT
+        """How a task goes on: to the next call of the list, by its filter; or, where it has none, to any call."""
         self.tasks: dict[int, Task] = {}
         self.processes: list[Process] = []
         self.tables: list[Table] = []
@@ -217,8 +224,6 @@ class Scene:
         self.sleeping: dict[Task, None] = {}
         self.returned: deque[tuple[Task, int, int]] = deque()
         """Who stands still until the one inside was told: the signal that it gets, or 0; and what its call returns."""
-        self.missing: dict[str, None] = {}
-        """Sentences: what could not be seen."""
         self._began = time.monotonic_ns()
 
     def now_us(self) -> int:

@@ -152,9 +152,9 @@ class Telling:
         """A signal reaches a task."""
         self._add(task, Call("signal", ()), {"signal": signal_name(number)})
 
-    def noted(self, task: Task, name: str) -> None:
-        """Something that is told and not followed."""
-        self._add(task, Call(name, ()), {})
+    def noted(self, task: Task, name: str, changed: dict[int, dict[int, str | None]] | None = None) -> None:
+        """Something that is told and is no call, with what tables hold since."""
+        self._add(task, Call(name, ()), {}, changed=Delta(changed or {}, {}))
 
     def ended(self, task: Task, status: int, emptied: dict[int, dict[int, str | None]], inodes: Iterable[int]) -> None:
         """The end of a process. `status`: negative for a signal."""
@@ -229,6 +229,13 @@ class Telling:
         except OSError as error:
             task.process.hidden |= error.errno in (errno.EACCES, errno.EPERM)
             return {}
+
+    def joins(self, task: Task, table: Table) -> None:
+        """A task has the table of others."""
+        if task.table is not table:
+            del task.table.tasks[task]
+            task.table = table
+            table.tasks[task] = None
 
     def unshared(self, task: Task) -> dict[int, str | None]:
         """The task has a table of its own from here on."""

@@ -18,7 +18,7 @@ from pairscope.trace.telling import RESTART_BLOCK, RESTARTS, Telling, touched
 WAKES = frozenset({signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 """Signals that this process blocks, and waits for."""
 _WALL = 0x40000000
-_STOPPING = (signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
+STOPPING = (signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
 _SETTLES = 0.01
 """Seconds that somebody who was released has to come out of his call, before the next one is let in."""
 _PATIENCE = 400
@@ -44,6 +44,14 @@ class Turnstile:
         self.begun = False
         """Whether the command has become the program."""
         self.io_uring = False
+        self.arriving: dict[Task, None] = {}
+        """Who is traced and does not stand still yet."""
+        self.arrived: dict[Task, int] = {}
+        """Who stands still for the first time, and the signal that has stopped it before."""
+
+    def go(self, task: Task, number: int = 0) -> None:
+        """Lets a task compute, up to its next stop, with a signal. Raises Gone."""
+        ptrace.resume(task.tid, self._scene.run, number)
 
     # ---- turns
 
@@ -54,7 +62,7 @@ class Turnstile:
             self._sweep()  # others may be busy without end while somebody waits for an end that a duplicate withholds
         if scene.inside is None and scene.queue:
             self._admit(scene.queue.popleft())
-        if self._take(-1):
+        if self.take(-1):
             return
         if scene.inside is not None:
             self._watch(scene.inside)
@@ -77,7 +85,7 @@ class Turnstile:
         self._looks += 1
         if self._looks > 1:
             state = task.asleep()
-            if (state == "S" or self._looks > _PATIENCE) and not self._take(-1) and self._scene.inside is task:
+            if (state == "S" or self._looks > _PATIENCE) and not self.take(-1) and self._scene.inside is task:
                 self._leaves(task)
                 return
         if self._looks > 50:
@@ -107,7 +115,7 @@ class Turnstile:
             if call.name == "exit":
                 self._births.left(task)
                 scene.inside, task.state = task, "ends"
-                ptrace.resume(task.tid)
+                self.go(task)
                 return
             if call.name in SEND:
                 self._flights.admit(task, call, self._telling.memory(task))
@@ -124,7 +132,7 @@ class Turnstile:
                 continue
             until = time.monotonic() + _SETTLES
             while task in self._scene.sleeping and task.asleep() != "S" and time.monotonic() < until:
-                if not self._take(task.tid):
+                if not self.take(task.tid):
                     os.sched_yield()
 
     def _busy(self, inode: int) -> bool:
@@ -143,8 +151,8 @@ class Turnstile:
 
     # ---- stops
 
-    def _take(self, which: int) -> bool:
-        """Takes one event in. False: there is none."""
+    def take(self, which: int = -1) -> bool:
+        """Takes one event in, of one task or (-1) of any. False: there is none."""
         try:
             tid, status = os.waitpid(which, _WALL | os.WNOHANG)
         except ChildProcessError:
@@ -158,6 +166,8 @@ class Turnstile:
         if os.WIFEXITED(status) or os.WIFSIGNALED(status):
             self._early.discard(tid)
             if task is not None:
+                self.arriving.pop(task, None)
+                self.arrived.pop(task, None)
                 self._reaped(task, os.waitstatus_to_exitcode(status))
         elif task is None:
             self._early.add(tid)
@@ -169,43 +179,47 @@ class Turnstile:
         return True
 
     def _stopped(self, task: Task, number: int, event: int) -> None:
-        if event == ptrace.SECCOMP:
-            self._entered(task)
-        elif number == ptrace.SYSCALL_STOP:
-            self._returned(task, ptrace.value(task.tid))
+        if event == ptrace.SECCOMP or number == ptrace.SYSCALL_STOP:
+            call = ptrace.call(task.tid)
+            if isinstance(call, ptrace.Entry):
+                self._entered(task, call)
+            else:
+                self._returned(task, call)
         elif event in (ptrace.FORK, ptrace.VFORK, ptrace.CLONE):
             child = self._births.born(task, ptrace.message(task.tid))
             if child.tid in self._early:
                 self._early.discard(child.tid)
                 child.state = "runs"
-                ptrace.resume(child.tid)
-            ptrace.resume(task.tid)
+                self.go(child)
+            self.go(task)
         elif event == ptrace.EXEC:
             self.begun = True
             task = self._births.became(task, ptrace.message(task.tid))
             task.call = None
             task.state = "runs"
             self._flights.reconcile(self._scene.writer.steps, self._busy)
-            ptrace.resume(task.tid)
+            self.go(task)
         elif event == ptrace.EXIT:
             self._ending(task)
         elif event == ptrace.STOP:
-            if number in _STOPPING and task.state != "new":
+            if task in self.arriving:
+                del self.arriving[task]
+                self.arrived[task] = number
+            elif number in STOPPING and task.state != "new":
                 ptrace.resume(task.tid, ptrace.LISTEN)
             else:
                 if task.state == "new":
                     task.state = "runs"
-                ptrace.resume(task.tid)
+                self.go(task)
         elif event:
-            ptrace.resume(task.tid)
+            self.go(task)
         elif self._scene.inside is not None and self._scene.inside is not task:
             self._scene.returned.append((task, number, 0))
         else:
             self._telling.signal(task, number)
-            ptrace.resume(task.tid, ptrace.CONT, number)
+            self.go(task, number)
 
-    def _entered(self, task: Task) -> None:
-        entry = ptrace.entry(task.tid)
+    def _entered(self, task: Task, entry: ptrace.Entry) -> None:
         name = followed.NAMES.get(entry.number)
         if entry.arch != followed.ARCH or entry.number & followed.X32:
             if not task.process.foreign:
@@ -220,7 +234,7 @@ class Turnstile:
         elif name is not None and name not in ("exit", "exit_group", "restart_syscall"):
             if self._called(task, name, entry.words):
                 return
-        ptrace.resume(task.tid)
+        self.go(task)
 
     def _called(self, task: Task, name: str, words: tuple[int, ...]) -> bool:
         """A call of the list, at its entry. False: it is no step."""
@@ -247,7 +261,7 @@ class Turnstile:
         call, scene = task.call, self._scene
         if call is None or call.told:
             task.call, task.state = None, "runs"
-            ptrace.resume(task.tid)
+            self.go(task)
         elif scene.inside is not None and scene.inside is not task:
             scene.sleeping.pop(task, None)
             task.state = "returned"
@@ -263,7 +277,7 @@ class Turnstile:
             self._settle(near)
         if not self.begun:
             task.call = None
-            ptrace.resume(task.tid)
+            self.go(task)
             return
         self.io_uring |= call.name == "io_uring_setup" and value >= 0
         self._telling.returns(task, call, value)
@@ -275,7 +289,7 @@ class Turnstile:
             everywhere = call.name in ("close", "close_range", "dup2", "dup3", "unshare", "accept", "accept4")
             self._flights.reconcile(scene.writer.steps, self._busy, None if everywhere else near)
         try:
-            ptrace.resume(task.tid)
+            self.go(task)
         except Gone:
             pass
         if mine:
@@ -290,7 +304,7 @@ class Turnstile:
             if number:
                 self._telling.signal(task, number)
                 try:
-                    ptrace.resume(task.tid, ptrace.CONT, number)
+                    self.go(task, number)
                 except Gone:
                     pass
             elif task.call is not None:
@@ -313,7 +327,7 @@ class Turnstile:
             scene.queue.appendleft(task)
         else:
             task.call, task.state = None, "ends"
-            ptrace.resume(task.tid)
+            self.go(task)
         if was_inside:
             self._tell_returned()
 
