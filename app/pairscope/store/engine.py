@@ -183,6 +183,7 @@ def _prepare_sqlite(read_only: bool, busy: float, connection: sqlite3.Connection
     _write_ahead(connection, busy)
     connection.execute("PRAGMA synchronous=NORMAL")
     connection.execute("PRAGMA foreign_keys=OFF")
+    connection.execute("PRAGMA case_sensitive_like=ON")  # as MariaDB compares, with the collation of our columns
     if read_only:
         connection.execute("PRAGMA query_only=ON")
 

@@ -12,6 +12,8 @@ A filter goes through three hands:
    :mod:`~pairscope.store.filter.fields` into a condition, a tree of :mod:`~pairscope.store.filter.tree`: it names
    columns and values, and knows no database;
 3. :mod:`~pairscope.store.filter.sql` makes SQL of the conditions and chooses the index that serves them.
+
+Of rows that are in memory already :mod:`~pairscope.store.filter.memory` says the same.
 """
 
 from pairscope.store.filter.fields import FIELDS, TEXT_EXPLANATION, Field
