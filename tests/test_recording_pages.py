@@ -28,6 +28,7 @@ from pairscope.trace.recording import Counts, Delta, Passage, Process, Queue, St
 from pairscope.web.recording.alone import create_app
 from tests.browser import chromium
 from tests.eventually import eventually
+from tests.test_browser_access import COMBINATIONS, wrong
 
 APP = Path(__file__).parent.parent / "app"
 KEY = "a-key"
@@ -285,6 +286,11 @@ RIGHTS = {"cmsg_len": 24, "level": "SOL_SOCKET", "type": "SCM_RIGHTS", "fds": [5
             "<... read resumed>",
             '= 2  "\\n\\000"',
         ),
+        (
+            step("epoll_ctl", given={"fd": 9, "operation": 1, "target": 4, "events": 0x80000001, "data": 7}),
+            "epoll_ctl(9, EPOLL_CTL_ADD, 4, EPOLLIN|EPOLLET, 7)",
+            "= 0",
+        ),
         (step("signal", gave={"signal": "SIGHUP"}), "--- SIGHUP ---", ""),
         (step("exit", gave={"status": 3}), "+++ exit +++", "status 3"),
     ],
@@ -420,6 +426,25 @@ def test_a_recording_opens_with_its_passages_and_each_leads_to_its_steps(site: S
 
 
 @pytest.mark.process
+def test_a_transcript_tells_every_step_as_strace_would_on_the_page_and_by_the_command(
+    site: Site, recorded: Path
+) -> None:
+    status, text = site.get("transcript")
+    done = subprocess.run(
+        [sys.executable, "-m", "pairscope", "record", "--transcript", str(recorded)],
+        env={**os.environ, "PYTHONPATH": str(APP)}, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert (status, done.returncode, done.stdout) == (200, 0, text), done.stderr
+    with Recording(str(recorded)) as recording:
+        assert text.count("\n") == recording.steps
+    (sent,) = (line for line in text.splitlines() if "SCM_RIGHTS" in line and "sendmsg(" in line)
+    assert re.fullmatch(r'\[pid +\d+\] \d+\.\d{6} sendmsg\(\d+, \["take"\], SCM_RIGHTS \[\d+, \d+\], 0\) = 4', sent), (
+        sent
+    )
+    assert re.search(r"\+\+\+ exit \+\+\+ status 3", text)
+
+
+@pytest.mark.process
 def test_another_path_of_the_server_is_not_there(site: Site) -> None:
     root = site.address[: site.address.index("/", 8)]
     assert site.get(f"{root}/steps/1") == (404, "")
@@ -471,3 +496,33 @@ def test_from_a_passage_one_steps_back_and_forth_by_the_keyboard(site: Site, bro
     browser.find_element(By.TAG_NAME, "body").send_keys(Keys.ARROW_LEFT)
     eventually(lambda: here() == sent, "and back")
     assert not [one for one in browser.get_log("browser") if one["level"] == "SEVERE"]
+
+
+@pytest.mark.browser
+def test_assistive_technology_a_finger_and_the_keyboard_alone_can_use_each_page(site: Site, browser: Chrome) -> None:
+    sent = re.findall(r'steps/(\d+)"', site.get("")[1])[1]
+    found = []
+    ways = [combination for combination in COMBINATIONS if not combination[2]]
+    for path, (width, scheme, inside) in zip(("", f"steps/{sent}", f"steps/{sent}?q=fds:x", "steps/99999"), ways):
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        look = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", look)
+        browser.get(site.address + path)
+        found += wrong(browser, path, (width, scheme, inside))
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= width, path
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.browser
+def test_without_a_script_a_recording_is_stepped_through_by_links(site: Site) -> None:
+    with chromium(375, 800, script=False) as plain:
+        plain.get(site.address)
+        plain.find_element(By.CSS_SELECTOR, ".passages a").click()
+        first = plain.current_url
+        plain.find_element(By.CSS_SELECTOR, "[data-next]").click()
+        assert plain.current_url != first
+        plain.find_element(By.CSS_SELECTOR, "[data-key=ArrowLeft]").click()
+        assert plain.current_url == first
+        plain.find_element(By.CSS_SELECTOR, ".timeline-scroll a").click()
+        assert "/steps/" in plain.current_url

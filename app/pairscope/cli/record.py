@@ -69,10 +69,17 @@ PROOFS: dict[str, str] = {
     metavar="FILE",
     help="Record nothing; tell the descriptors that were passed in this recording.",
 )
+@click.option(
+    "--transcript",
+    "told_from",
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Record nothing; tell the steps of this recording in the manner of strace.",
+)
 @click.option("--json", "as_json", is_flag=True, help="With --passages: answer in JSON, for programs.")
 def record(
     command: tuple[str, ...], output: str | None, pid: int | None, seconds: float, steps: int, processes: int,
-    kept: int, no_arguments: bool, shown: str | None, as_json: bool,
+    kept: int, no_arguments: bool, shown: str | None, told_from: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Run COMMAND and record how it and its processes talk. A recording tells the system calls, and the
     descriptors that were passed.
@@ -88,6 +95,8 @@ def record(
         if command or output or pid:
             raise Failure(_("--passages reads a recording; it takes no command, no -o and no -p"), USAGE)
         return _passages(shown, as_json)
+    if told_from is not None:
+        return _transcript(told_from)
     if command and pid:
         raise Failure(_("expected a command to run or -p PID, not both"), USAGE)
     if not command and not pid:
@@ -207,6 +216,18 @@ def _passages(path: str, as_json: bool) -> None:
     console().print(listed)
     console().print(Text(_counted(index.counts)), soft_wrap=True)
     return None
+
+
+def _transcript(path: str) -> None:
+    from pairscope.trace.file import NoRecording, Recording
+    from pairscope.trace.lines import transcript
+
+    try:
+        with Recording(path) as found:
+            for line in transcript(found):
+                click.echo(line, nl=False)
+    except NoRecording as error:
+        raise Failure(_("%(path)s is no recording: %(why)s", path=path, why=told(error.args[0])), USAGE) from None
 
 
 def _row(row: dict[str, Any]) -> list[str]:

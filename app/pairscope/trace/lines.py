@@ -6,10 +6,12 @@ value of another kind than the recorder writes is shown as it is, and a long one
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import select
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from pairscope.lab.constants import decode, signal_name
+from pairscope.trace.file import Recording
 from pairscope.trace.recording import Step
 
 MOST = 240
@@ -45,11 +47,19 @@ _NAMED: dict[str, Callable[[int], str]] = {
     "how": lambda value: decode("SHUT_", value),
 }
 """How a number is written, by what it is."""
+_EPOLL_CTL = {1: "EPOLL_CTL_ADD", 2: "EPOLL_CTL_DEL", 3: "EPOLL_CTL_MOD"}
+_EPOLL = {name: getattr(select, name) for name in dir(select) if name.startswith("EPOLL") and name != "EPOLL_CLOEXEC"}
+"""linux/eventpoll.h."""
 _FLAGS = {
     "send": "MSG_", "recv": "MSG_", "memfd_create": "MFD_", "eventfd2": "EFD_", "pipe2": "O_", "dup3": "O_",
     "epoll_create1": "O_", "accept4": "SOCK_", "signalfd4": "O_", "timerfd_create": "O_",
 }  # fmt: skip
 """The prefix of the names of a call's flags, by how the call's name begins."""
+
+
+def _events(value: int) -> str:
+    found = [name for name, bit in sorted(_EPOLL.items(), key=lambda one: one[1]) if value & bit == bit and bit]
+    return "|".join(found) or "0"
 
 
 def quoted(data: bytes, length: int | None = None, most: int = _SHOWN) -> str:
@@ -98,6 +108,10 @@ def _named(call: str, key: str, value: Any) -> str:
         if key == "flags":
             prefix = next((prefix for name, prefix in _FLAGS.items() if call.startswith(name)), "")
             return decode(prefix, value) if prefix and value else hex(value) if value > 9 else str(value)
+        if call == "epoll_ctl" and key == "operation":
+            return _EPOLL_CTL.get(value, str(value))
+        if call == "epoll_ctl" and key == "events":
+            return _events(value)
         if call.endswith("sockopt") and key == "level":
             return decode("SOL_", value)
         if call.endswith("sockopt") and key == "option":
@@ -176,3 +190,22 @@ def _waited(status: int) -> str:
     if status & 0xFF == 0x7F:
         return f"stopped {signal_name(status >> 8 & 0xFF)}"
     return f"killed {signal_name(status & 0x7F)}"
+
+
+def transcript(recording: Recording) -> Iterator[str]:
+    """All steps in strace's manner, a line each: pid, seconds since the beginning, the call and what it gave. Raises
+    NoRecording where a block is damaged.
+
+    A call that waits is ``<unfinished ...>``, and its return ``<... read resumed>``. Equal refusals that the recording
+    counts are one line with their number behind it.
+    """
+    for step in recording.all():
+        processes = recording.index.processes
+        pid = processes[step.process - 1].pid if 1 <= step.process <= len(processes) else 0
+        line = call(step)
+        if step.blocked:
+            line = f"{line.removesuffix(')')} <unfinished ...>"
+        gave = f" {outcome(step)}" if outcome(step) else ""
+        again = f"  ({step.count} times)" if step.count > 1 else ""
+        tid = step.tid if step.call != "exit" else pid
+        yield f"[pid {tid:5}] {step.at_us // 1_000_000}.{step.at_us % 1_000_000:06d} {line}{gave}{again}\n"

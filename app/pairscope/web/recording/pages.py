@@ -6,7 +6,7 @@ import bisect
 from collections import OrderedDict
 from typing import Any
 
-from flask import Blueprint, current_app, render_template, request, url_for
+from flask import Blueprint, Response, current_app, render_template, request, url_for
 from flask_babel import gettext as _
 
 from pairscope.lab.constants import signal_name
@@ -89,6 +89,13 @@ def _page(count: int) -> int:
             _("The first one is %(text)r; expected a number below %(count)s.", text=text[:12], count=max(1, count)),
         )
     return int(text[:9])
+
+
+@blueprint.get("/transcript")
+def transcript() -> Any:
+    """All steps as strace would tell them."""
+    text = lines.transcript(shown().reading.recording)
+    return Response(text, content_type="text/plain; charset=utf-8")
 
 
 @blueprint.get("/steps/<int:number>")
