@@ -524,7 +524,7 @@ def fill(history: History, *, nasty: bool = True) -> None:
         state="failed",
         worker=2,
         until="task",
-        reason="worker 2 (pid 41875) was killed by SIGKILL while it had the job",
+        reason="worker 2 died with the job in hand: killed by SIGKILL",
     )
     if nasty:
         for index, name in enumerate(NASTY_NAMES):

@@ -7,11 +7,12 @@ import copy
 import json
 import pickle
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
 
 import pytest
 
+from pairscope import recorded
 from pairscope.cli import EPILOG
 from pairscope.lab.language import parse
 from pairscope.lab.model import ScenarioError
@@ -99,10 +100,11 @@ OTHERS = {"check", "text", "typed", "add_argument", "compile", "match", "search"
 """Calls whose texts are commands, SQL, patterns, or (Field) told to gettext by their place."""
 
 
-def texts(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """Each text in the code that has several words and no mark, with its line; values in it are %."""
+def texts(tree: ast.AST, others: Set[str] = OTHERS) -> Iterator[tuple[int, str]]:
+    """Each text in the code that has several words and no mark, with its line; values in it are %. What calls of
+    `others` are given is left out."""
     for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in MARKS | OTHERS:
+        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in MARKS | others:
             continue
         if isinstance(node, ast.keyword) and node.arg in ("command", "help"):
             continue
@@ -114,11 +116,11 @@ def texts(tree: ast.AST) -> Iterator[tuple[int, str]]:
                 "".join(str(part.value) if isinstance(part, ast.Constant) else "%" for part in node.values),
             )
             for part in node.values:
-                yield from texts(part)
+                yield from texts(part, others)
         elif isinstance(node, ast.Constant):
             yield (node.lineno, node.value) if isinstance(node.value, str) else (0, "")
         else:
-            yield from texts(node)
+            yield from texts(node, others)
 
 
 def spoken(place: str) -> list[Path]:
@@ -126,14 +128,112 @@ def spoken(place: str) -> list[Path]:
     return sorted(found.rglob("*.py")) if found.is_dir() else [found]
 
 
+SEVERAL = re.compile(r"[A-Za-z]{2,}[:,;]? [a-z]{2,}|[a-z]{2} %|% [a-z]{2}")
+
+
 @pytest.mark.parametrize("path", [path for place in SPOKEN for path in spoken(place)], ids=str)
 def test_no_text_of_several_words_is_without_a_template(path: Path) -> None:
     found = [
-        (line, text)
-        for line, text in texts(ast.parse(path.read_text()))
-        if re.search(r"[A-Za-z]{2,}[:,;]? [a-z]{2,}|[a-z]{2} %|% [a-z]{2}", text) and text not in KEPT
+        (line, text) for line, text in texts(ast.parse(path.read_text())) if SEVERAL.search(text) and text not in KEPT
     ]
     assert not found
+
+
+RECORDING = (*("pool", "work", "ipc", "journal", "trace", "recorder"), "lab/station.py", "lab/runner.py")
+"""Where what is said of others is recorded or sent in words: each sentence is one of a list of recorded.py."""
+DOCUMENTS = {"ipc/vocabulary.py", "ipc/protocol.py", "trace/lines.py"}
+"""What these say is told to gettext by web/sentences.py, stands in docs/protocol.md, or is written as strace does."""
+UNRECORDED = {
+    *("debug", "info", "warning", "error", "exception", "print"),
+    *("empty", "sealed", "AssertionError", "SettingsError"),
+    *("match", "search", "fullmatch", "compile", "findall", "text", "execute", "exec_driver_sql", "split"),
+}
+"""Calls whose texts go to a log, name a memfd, or are patterns, SQL and lists of words for the machine."""
+OWN = {
+    # of a log
+    *("%pairscope pool: %(message)s", "%pairscope recorder: %(message)s", "an allocation failed; RLIMIT_AS is %"),
+    *("of the % bytes of address space that this process may have (RLIMIT_AS) % are taken", "a client with pid %"),
+    *("; % bytes of a torn tail are passed over", "the position of node % is no longer this recorder's"),
+    "the supervisor is gone; what is not drained stays in the journal",
+    "asked to finish while %; what is not drained stays in the journal",
+    "asked to finish; everything is drained",
+    "the database is at position %, these records begin at %",
+    (
+        "the history of node % is written for the supervisor that began at position %, and this recorder's began at "
+        "%, before it: it stops; what it has not written stays in the journal"
+    ),
+    *("%; trying again, what comes waits in the journal", "the database is back; going on from position %"),
+    *("another supervisor listens", "the supervisor has closed its end"),
+    # a mistake of the program, or of whoever starts it
+    *("job % has ended before", "only WNOHANG makes it so", "two jobs are named %: % and %"),
+    *("node is %; expected 0 to 1023", "this system has no statx(2)", "an empty packet reads as end-of-file"),
+    "the process % that started this one has ended",
+    # names and values
+    "No such process",
+    *("the stop's grace", "the lab's pause", "more for the recorder", "outputs that expire", "the recorder's birth"),
+    *("whether tasks were taken", "% % (pid %)", "kind %", "Runs a scenario of the lab with real processes."),
+}
+"""Texts of several words there that no page shows as they stand."""
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for place in RECORDING for path in spoken(place) if str(path.relative_to(ROOT)) not in DOCUMENTS],
+    ids=str,
+)
+def test_no_reason_that_is_recorded_is_formatted_where_it_is_found(path: Path) -> None:
+    found = [
+        (line, text)
+        for line, text in texts(_without_lists(path), UNRECORDED)
+        if SEVERAL.search(text) and text not in extracted() and text not in OWN
+    ]
+    assert not found
+
+
+def _without_lists(path: Path) -> ast.Module:
+    """A file without its lists of sentences and of decisions, which are enumerations."""
+    tree = ast.parse(path.read_text())
+    tree.body = [
+        node
+        for node in tree.body
+        if not (isinstance(node, ast.ClassDef) and any("Enum" in ast.unparse(base) for base in node.bases))
+    ]
+    return tree
+
+
+def templates() -> dict[str, set[str]]:
+    """The names of the values of each sentence, by its list and its own name."""
+    return {
+        f"{said.__name__}.{name}": set(re.findall(r"%\((\w+)\)", one.value))
+        for said in recorded.LISTS
+        for name, one in said.__members__.items()
+    }
+
+
+def test_each_sentence_is_given_the_values_that_it_names() -> None:
+    known, filled = templates(), 0
+    for path in sorted(ROOT.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "say":
+                names = known.get(ast.unparse(node.func.value).removeprefix("sentences."))
+                given = {keyword.arg for keyword in node.keywords}
+                if names is not None and None not in given:
+                    filled += 1
+                    assert given == names, f"{path}:{node.lineno}: {ast.unparse(node)}"
+    assert filled > 100
+
+
+def test_each_list_of_sentences_is_known_to_who_translates() -> None:
+    found = {
+        node.name
+        for path in sorted(ROOT.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef)
+        and node.bases
+        and (base := ast.unparse(node.bases[0])) in ("enum.StrEnum", "Template")
+        and (base == "Template" or "%(" in ast.unparse(node))
+    }
+    assert found - {"Template"} == {said.__name__ for said in recorded.LISTS}
 
 
 def test_each_sentence_with_a_template_is_found_by_the_command_of_docs_face() -> None:

@@ -11,7 +11,8 @@ from sqlalchemy.dialects import mysql
 from pairscope.ipc.identity import time_of
 from pairscope.ipc.vocabulary import JOB_STATES, MESSAGE_STATES, PROOFS
 from pairscope.store.filter import FIELDS, TEXT_EXPLANATION, FilterError, parse
-from pairscope.web.shell.face import sandbox_state, state_of
+from pairscope.web.shell.face import sandbox_state
+from pairscope.web.words import state_of
 
 A_JOB = 123456789012250048
 

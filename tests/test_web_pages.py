@@ -663,7 +663,7 @@ def test_bytes_that_a_job_answers_with_are_dumped_beside_the_result_the_first_25
 
 def test_a_job_whose_worker_died_says_so(client: FlaskClient) -> None:
     text = client.get(first(client, "/jobs?q=state:failed worker:2", r"/jobs/\d+")).text
-    assert "worker 2 (pid 41875) was killed by SIGKILL while it had the job" in text
+    assert "worker 2 died with the job in hand: killed by SIGKILL" in text
 
 
 def test_an_output_that_has_gone_says_why_and_what_to_do(client: FlaskClient, history: History) -> None:

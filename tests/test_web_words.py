@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import enum
 import re
 import sqlite3
 from collections.abc import Iterator
+from html import unescape
 from html.parser import HTMLParser
 from typing import Any
 
@@ -19,6 +21,8 @@ from sqlalchemy.orm import Session
 from pairscope import recorded
 from pairscope.client.away import PoolRefused
 from pairscope.config import Settings
+from pairscope.ipc import sentences as ipc
+from pairscope.journal.sentences import Stuck
 from pairscope.lab import gallery
 from pairscope.lab.language import parse
 from pairscope.lab.reasons import Reason
@@ -32,6 +36,7 @@ from pairscope.web.application import create_app
 from pairscope.web.lab import running
 from pairscope.web.problems import Problem, of
 from pairscope.web.recorded import translated
+from pairscope.work.sentences import Failure
 from tests import hour
 from tests.plausible import History
 from tests.runs import plain
@@ -219,7 +224,105 @@ def test_what_nobody_here_says_is_shown_as_it_was_recorded(site: Flask) -> None:
             assert shown.endswith("line 7: ") if text.startswith("line 7") else shown == text
 
 
+RECORDS = (
+    "through web 1; worker 1 was killed for it",
+    "it exceeded its deadline of 0.5 s; its channel was closed for it",
+    "worker 2 died with the job in hand: killed by SIGSEGV (core dumped)",
+    "lab 1 died with the job in hand: job 300647710720 exceeded its deadline",
+    "killed by SIGKILL, for job 300647710720: the pool stopped and waited 5 s for it",
+    "killed by SIGKILL, for its fault: result announced 2 descriptors (at most 1), 3 came",
+    "web 1 (pid 41875): answer cannot be sent to it: the payload has 17000000 bytes; at most 16777216 can travel",
+    "sendmsg to recorder 1 (pid 5): Broken pipe",
+    "the supervisor of epoch 3 died while the job was running",
+    "its answer cannot be recorded: it is nested deeper than 16 levels",
+    "thumbnail has no parameter 'width'; it takes size",
+    "the image declares 144,000,000 pixels; at most 120,000,000 are decoded",
+    "kcmp orders them (1): two open file descriptions",
+)
+"""As the processes of a pool record them, put together of several sentences."""
+
+
+@pytest.mark.parametrize("text", RECORDS)
+def test_what_a_pool_records_is_known_again_in_all_its_parts(site: Flask, text: str) -> None:
+    with site.test_request_context():
+        told = translated(text)
+    names = r"\b(SIG[A-Z]+|Broken pipe|web|lab|worker|recorder|result|answer|thumbnail|width|size|pid)\b"
+    assert not re.search("[A-Za-z]{2}", re.sub(names, "", told)) and told != text, told
+
+
 # ---- pages
+
+
+SHOWN: dict[str, tuple[tuple[type[enum.StrEnum], ...], str, str]] = {
+    "a job": (
+        (ipc.Undone, Failure),
+        "UPDATE jobs SET reason = ?, state = 'failed' WHERE id = ?",
+        "SELECT id, '/jobs/' || id FROM jobs WHERE state = 'failed' ORDER BY 1 DESC LIMIT 1",
+    ),
+    "a worker": (
+        (ipc.Gone,),
+        "UPDATE processes SET exit = ? WHERE serial = ? AND role = 'worker'",
+        "SELECT serial, '/workers/' || serial FROM processes WHERE role = 'worker' AND ended ORDER BY 1 DESC LIMIT 1",
+    ),
+    "a message": (
+        (ipc.Unsent, ipc.Broken),
+        "UPDATE messages SET reason = ?, state = 'failed' WHERE id = ?",
+        "SELECT id, '/messages/' || id FROM messages ORDER BY 1 DESC LIMIT 1",
+    ),
+    "a transfer": (
+        (ipc.Unproved,),
+        "UPDATE transfers SET proof_reason = ?, proof = 'unproved' WHERE message = ?",
+        "SELECT message, '/transfers/' || message || '-' || position FROM transfers ORDER BY 1 DESC LIMIT 1",
+    ),
+}
+"""Lists of sentences that a row may hold, how one is put there, and the row's page."""
+
+
+@pytest.fixture
+def rows(settings: Settings, history: History) -> Iterator[sqlite3.Connection]:
+    history.commit()
+    settings.snapshot.unlink()  # of a living worker the page shows what the supervisor knows
+    with contextlib.closing(sqlite3.connect(settings.state / "history.sqlite", isolation_level=None)) as made:
+        yield made
+
+
+@pytest.mark.parametrize("kind", SHOWN)
+def test_each_reason_is_translated_on_the_page_of_its_row(
+    client: FlaskClient, rows: sqlite3.Connection, kind: str
+) -> None:
+    lists, put, find = SHOWN[kind]
+    identity, path = rows.execute(find).fetchone()
+    for reason in (reason.value for reasons in lists for reason in reasons):
+        rows.execute(put, (filled_in(reason), identity))
+        expected = filled_in(wide(reason))
+        page = unescape(client.get(path).text)
+        assert expected[:1].upper() + expected[1:] in page or expected in page, reason
+
+
+def test_a_reason_is_translated_in_each_table(client: FlaskClient, rows: sqlite3.Connection) -> None:
+    for _lists, put, find in SHOWN.values():
+        rows.execute(put, (ipc.Gone.NOT_WANTED.value, rows.execute(find).fetchone()[0]))
+    rows.execute("UPDATE jobs SET output = 5, output_gone = 5, gone_reason = ?", (ipc.Undone.KEPT.say(seconds=60),))
+    for name in ("jobs", "messages", "transfers", "workers"):
+        page = client.get(f"/{name}", query_string={"q": "state:failed"} if name in ("jobs", "messages") else {}).text
+        assert wide("it is no longer wanted") in page and "it is no longer wanted" not in page, name
+    job = rows.execute("SELECT id FROM jobs WHERE state = 'done' LIMIT 1").fetchone()[0]
+    assert wide("as long as outputs are") in client.get(f"/jobs/{job}").text
+
+
+def test_what_the_journal_and_the_recorder_wait_for_is_translated_in_the_strip_and_on_the_stack(
+    client: FlaskClient, history: History
+) -> None:
+    said = history.snapshot()
+    full = Stuck.NO_GROWTH.say(fault=Stuck.FULL.value)
+    history.snapshot(
+        journal=replace(said.journal, stuck=full),
+        recorder=replace(said.recorder, state="stopped", stalled=ipc.Waits.STOPPED.value),
+    )
+    for path in ("/", "/stack"):
+        page = client.get(path).text
+        assert english(page, *RECORDED, TERM) == [] and wide("the journal cannot grow: the disk is full") in page, path
+        assert wide("a signal has stopped it; SIGCONT lets it go on") in page, path
 
 
 def run_of(settings: Settings, text: str) -> tuple[str, dict[str, Any]]:
@@ -323,13 +426,8 @@ def of_the_gallery() -> list[str]:
     )
 
 
-RECORDED = (
-    "reason=.*",
-    r"the input is not an image.*",
-    r"worker \d+ \(pid \d+\) was killed by SIGKILL while it had the job",
-    "killed by SIGKILL, for job .*",
-)
-"""Why a job failed and how a worker ended, which stay as they were recorded."""
+RECORDED = ("reason=.*",)
+"""The payload of a message, as it travelled."""
 TERM = "^in flight$"
 PAGES = (
     "/", "/messages", "/transfers", "/workers", "/jobs", "/workers/1", "/lab", "/lab/edit", "/lab/compare",

@@ -21,6 +21,7 @@ from pairscope.config import Settings
 from pairscope.ipc import memfd
 from pairscope.ipc.mounts import Mounts, origin
 from pairscope.ipc.payloads import Answer
+from pairscope.ipc.sentences import IN_RESULTS
 
 BLOCK = 1 << 20
 
@@ -178,12 +179,13 @@ def _save(client: Client, job: int, path: str) -> None:
 
 
 def _plainly(result: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
-    """The values of a result by name; one within another stands behind its name and a dot."""
+    """The values of a result by name, its sentences in the reader's language; one within another stands behind its
+    name and a dot."""
     for name, value in result.items():
         if isinstance(value, dict):
             yield from _plainly(value, f"{before}{name}.")
         else:
-            yield before + name, value
+            yield before + name, told(value) if name in IN_RESULTS and isinstance(value, str) else value
 
 
 def _show(answer: Answer, as_json: bool, *, output_on_stdout: bool) -> None:

@@ -52,7 +52,7 @@ def checks(said: Snapshot | None) -> dict[str, Check]:
             ),
         )
     if said.cramped:
-        pool = pool._replace(detail=f"{pool.detail}; {said.cramped}")
+        pool = pool._replace(detail=phrase("%(workers)s; %(why)s", workers=pool.detail, why=said.cramped))
     journal, recorder = said.journal, said.recorder
     if journal.stuck:
         kept = Check(False, phrase("nothing can be appended: %(why)s", why=journal.stuck))
@@ -68,10 +68,10 @@ def checks(said: Snapshot | None) -> dict[str, Check]:
     if recorder.gaps:  # what is lost is lost: it is told, and does not make the pool unfit
         kept = kept._replace(
             detail=phrase(
-                "%(kept)s; gaps in the record: %(count)s, the newest: %(gap)s",
+                "%(kept)s; gaps in the record: %(count)s, the newest: %(why)s",
                 kept=kept.detail,
                 count=recorder.gaps,
-                gap=recorder.gap,
+                why=recorder.gap,
             )
         )
     if recorder.state == "ok":

@@ -21,6 +21,10 @@ class Template(enum.StrEnum):
         return self.value % values
 
 
+IN_RESULTS = frozenset(("note", "reason", "turned"))
+"""Names in the result of a job whose values are such sentences."""
+
+
 class Answered(Template):
     """What the supervisor says to a request."""
 
@@ -67,6 +71,22 @@ class Answered(Template):
     FULL = "the pool has no descriptor left for another client"
 
 
+class State(Template):
+    """How a job, a recorder or a supervisor stands, in a sentence."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    STARTING = "starting"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    STALLED = "stalled"
+    AWAY = "away"
+    DEAD = "dead"
+
+
 class Waits(Template):
     """What the recorder waits for, or the supervisor of it."""
 
@@ -81,6 +101,7 @@ class Waits(Template):
     TAKEN = "waiting for another record, to see whether that one is taken"
     MANY = "the database refuses %(most)s records one after the other; the last, %(count)s: %(why)s"
     EVERY = "the database refuses every record; the last, %(count)s: %(why)s"
+    UNFIT = "%(value)s does not fit the column %(name)s of %(names)s"
     CRAMPED = "%(path)s cannot be written to: %(fault)s"
 
 

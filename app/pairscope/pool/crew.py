@@ -251,8 +251,12 @@ class Crew:
             Ended(member.role, member.serial, floor.tap.now(), told or exit_words, member.asked or asked)
         )
         if not asked:
-            early = " before it was ready" if member.state is State.STARTING else ""
-            log.warning("%s %s%s", member, told or exit_words, early)
+            log.warning(
+                "%s %s%s",
+                member,
+                told or exit_words,
+                " before it was ready" if member.state is State.STARTING else "",
+            )
         self.step(member, Event.DIED)
         if isinstance(member, Worker):
             del floor.workers[member.serial]

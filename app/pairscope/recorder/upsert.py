@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 import msgspec
 from sqlalchemy import BigInteger, Boolean, Column, Connection, Integer, SmallInteger, Table
 
+from pairscope.ipc.sentences import Waits
+
 SIZES = (256, 128, 64, 32, 16, 8, 4, 2, 1)
 """Rows of one statement. Larger ones were slower: what the server makes of them no longer fits its cache."""
 
@@ -117,7 +119,7 @@ class Upsert:
                     try:
                         struct.pack(_integer(column)[0], value)
                     except struct.error:
-                        return Unfit(f"{value!r} does not fit the column {column.name} of {column.table.name}")
+                        return Unfit(Waits.UNFIT.say(value=repr(value), name=column.name, names=column.table.name))
         raise AssertionError("every number fits its column")
 
 

@@ -3,7 +3,7 @@ asks.
 
 They stand where they belong (a refusal in the vocabulary, a job's summary in its docstring), without gettext, which
 those processes do not import. A page translates one as it shows it; those that are recorded with values in them it
-knows again by their templates (recorded.py). Why a job failed and how a worker ended stay as they were recorded.
+knows again by their templates (recorded.py).
 """
 
 from __future__ import annotations

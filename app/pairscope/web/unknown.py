@@ -16,6 +16,7 @@ from pairscope.store import queries
 from pairscope.store.models import Job
 from pairscope.web import problems, reach
 from pairscope.web.problems import Problem
+from pairscope.web.recorded import translated
 from pairscope.web.words import clock
 
 
@@ -66,7 +67,7 @@ def output(identity: int, refused: PoolRefused) -> Exception:
             ),
         )
     if not row.output_name:
-        why = row.reason or _("what it found is in its result")
+        why = translated(row.reason) or _("what it found is in its result")
         return Problem(
             "no-output",
             _("The job %(kind)s %(id)s has no output: %(why)s.", kind=row.kind, id=identity, why=why.rstrip(".")),
@@ -129,7 +130,7 @@ def _output_without_row(identity: int) -> Problem:
 def gone(row: Job) -> str:
     """Why a job's output is certainly not kept any longer; empty: that is not known."""
     if row.output_gone:
-        return row.gone_reason or _("why is not recorded")
+        return translated(row.gone_reason) or _("why is not recorded")
     said = reach.snapshot()
     if said is not None and said.node == row.node and said.epoch > row.epoch:
         return _("the pool of epoch %(epoch)s, which kept it, has ended", epoch=row.epoch)

@@ -208,6 +208,7 @@ NOUNS = frozenset(
     (
         *(phrase("regular file"), phrase("memfd"), phrase("pipe"), phrase("socket"), phrase("directory")),
         *(phrase("character device"), phrase("block device"), phrase("anonymous inode"), phrase("unreachable file")),
+        phrase("foreign file"),
         *(phrase("eventfd"), phrase("pidfd"), phrase("read"), phrase("write"), phrase("read-write"), phrase("none")),
     )
 )
@@ -217,6 +218,24 @@ NOUNS = frozenset(
 def noun(word: str) -> str:
     """One of NOUNS in the reader's language; another word as it is."""
     return _(word) if word in NOUNS else word
+
+
+def state_of(name: str) -> tuple[str, str]:
+    """A state's shape and word: the shape is good, attention, failed, unknown or moving."""
+    return {
+        "sent": ("moving", _("in flight")),
+        "received": ("good", _("received")),
+        "failed": ("failed", _("failed")),
+        "unknown": ("unknown", _("unknown")),
+        "queued": ("moving", _("waiting")),
+        "running": ("moving", _("running")),
+        "done": ("good", _("done")),
+        "cancelled": ("attention", _("cancelled")),
+        "same": ("good", _("proved")),
+        "different": ("failed", _("different")),
+        "unproved": ("unknown", _("unproved")),
+        "unmade": ("moving", _("not made yet")),
+    }.get(name, ("unknown", name))
 
 
 FILTERS = {

@@ -151,7 +151,7 @@ def _record(scene: Scene) -> Iterator[Finding]:
             phrase("Journal"),
             phrase("below its bound"),
             observed,
-            phrase("Nothing can be appended: %(stuck)s.", stuck=journal.stuck),
+            phrase("Nothing can be appended: %(why)s.", why=journal.stuck),
         )
     elif part >= 1:
         yield bad(
@@ -192,8 +192,8 @@ def _record(scene: Scene) -> Iterator[Finding]:
             _aside(recorder.gaps, refused),
             phrase(
                 "Not everything became a row; the table quarantine says what did not, and why. The newest gap: "
-                "%(gap)s.",
-                gap=recorder.gap,
+                "%(why)s.",
+                why=recorder.gap,
             )
             if recorder.gap
             else phrase("Not everything became a row; the table quarantine says what did not, and why."),

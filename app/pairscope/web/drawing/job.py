@@ -12,7 +12,7 @@ from markupsafe import Markup
 from pairscope.store.models import Transfer
 from pairscope.web.drawing.shapes import Card, Drawing, glyph_of
 from pairscope.web.timeline import Hop, Party, Way
-from pairscope.web.words import clip, duration, noun, size
+from pairscope.web.words import clip, duration, noun, size, state_of
 
 APART = 27
 """Between the middles of two descriptors that ride side by side."""
@@ -141,7 +141,8 @@ def _message(drawing: Drawing, hop: Hop, x1: float, x2: float, y: float, narrow:
         else (x1 + x2) / 2
     )
     at = y + SLOPE * (centre - x1) / (x2 - x1)
-    latency = duration(message.latency) if message.latency is not None else _(message.state)
+    state = state_of(message.state)[1]
+    latency = duration(message.latency) if message.latency is not None else state
     drawing.text(
         centre, at + 24, latency if narrow else f"{latency} \u00b7 {size(message.size)}", "mono tiny soft", "middle"
     )
@@ -176,7 +177,7 @@ def _message(drawing: Drawing, hop: Hop, x1: float, x2: float, y: float, narrow:
         )
     drawing.link(url_for("pages.message", id=message.id), centre - breadth / 2, at - 10, breadth, 20)
     drawing.open("g", class_="message")
-    drawing.element("title", f"{message.kind} \u00b7 {size(message.size)} \u00b7 {message.state}")
+    drawing.element("title", f"{message.kind} \u00b7 {size(message.size)} \u00b7 {state}")
     drawing.rect(centre - breadth / 2, at - 10, breadth, 20, f"packet {hop.sender.role}", 2)
     drawing.text(centre, at + 4, message.kind, "mono small strong", "middle")
     drawing.shut("g")

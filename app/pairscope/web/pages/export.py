@@ -145,9 +145,7 @@ def _flawed(row: Any, flaw: lines.Flaw, table: Table) -> list[Any]:
     for name, value in table.fields:
         why = flaw.unreadable.get(name.removesuffix("_ns"), "")
         try:
-            found.append(
-                WITHHELD if name in flaw.withheld else f"cannot be shown: {translated(why)}" if why else value(row)
-            )
+            found.append(WITHHELD if name in flaw.withheld else f"cannot be shown: {why}" if why else value(row))
         except (ValueError, TypeError, OverflowError) as error:
             found.append(f"cannot be shown: {type(error).__name__}")
     return found

@@ -90,7 +90,7 @@ def system_context() -> dict[str, Any]:
                 snapshot.supervisor.serial,
                 snapshot.supervisor.pid,
                 "good",
-                snapshot.state,
+                _("stopping") if snapshot.state == "stopping" else _("running"),
                 _("%(count)s descriptors", count=snapshot.supervisor.fds),
             )
         )

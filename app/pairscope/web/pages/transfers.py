@@ -18,6 +18,7 @@ from pairscope.web.drawing import transfer as drawing
 from pairscope.web.pages.messages import flag_names
 from pairscope.web.pages.routes import blueprint
 from pairscope.web.problems import Problem
+from pairscope.web.recorded import translated
 from pairscope.web.shell import listing
 from pairscope.web.shell.guard import drawn
 from pairscope.web.words import NOTHING
@@ -117,7 +118,7 @@ def proof_words(transfer: Transfer) -> str:
             to_pid=transfer.receiver_pid,
         )
     if transfer.proof:
-        return transfer.proof_reason or _("No reason was given.")
+        return translated(transfer.proof_reason) or _("No reason was given.")
     return _("It is made when the receiver has reported its number, with its next message.")
 
 

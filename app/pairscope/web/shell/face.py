@@ -10,6 +10,7 @@ from flask_babel import get_locale
 from flask_babel import gettext as _
 
 import pairscope as package
+from pairscope.ipc.sentences import IN_RESULTS
 from pairscope.ipc.vocabulary import CALLERS
 from pairscope.store import queries
 from pairscope.store.models import IN_ORDER, KILLED_FOR, Job, Process
@@ -20,7 +21,7 @@ from pairscope.web.drawing.system import worker_state
 from pairscope.web.lab.reading import verdict
 from pairscope.web.recorded import translated
 from pairscope.web.shell import pushed, strip
-from pairscope.web.words import ago, clip, duration, number, size
+from pairscope.web.words import ago, clip, duration, number, size, state_of
 
 THEMES = ("light", "dark")
 
@@ -52,24 +53,6 @@ def navigation() -> list[tuple[str, str, str]]:
         _("Database"),
     )
     return [(endpoint, label, icon) for (endpoint, icon), label in zip(ICONS.items(), labels)]
-
-
-def state_of(name: str) -> tuple[str, str]:
-    """A state's shape and word: the shape is good, attention, failed, unknown or moving."""
-    return {
-        "sent": ("moving", _("in flight")),
-        "received": ("good", _("received")),
-        "failed": ("failed", _("failed")),
-        "unknown": ("unknown", _("unknown")),
-        "queued": ("moving", _("waiting")),
-        "running": ("moving", _("running")),
-        "done": ("good", _("done")),
-        "cancelled": ("attention", _("cancelled")),
-        "same": ("good", _("proved")),
-        "different": ("failed", _("different")),
-        "unproved": ("unknown", _("unproved")),
-        "unmade": ("moving", _("not made yet")),
-    }.get(name, ("unknown", name))
 
 
 def sandbox_state(level: str) -> tuple[str, str]:
@@ -148,13 +131,13 @@ def _value(name: str, value: Any, brief: bool) -> str:
         return ", ".join(map(str, value))
     if isinstance(value, int):
         return number(value)
-    return translated(value) if name in ("note", "reason") and isinstance(value, str) else str(value)
+    return translated(value) if name in IN_RESULTS and isinstance(value, str) else str(value)
 
 
 def summary_of(job: Job) -> str:
     """A job's end in one line."""
     if job.reason:
-        return clip(job.reason, 80)
+        return clip(translated(job.reason), 80)
     return clip(
         " · ".join(f"{name} {value}" for name, value in facts_of(result_of(job), brief=True) if value != "–"), 80
     )

@@ -194,7 +194,7 @@ def _health() -> Health:
         node,
         lag,
         lag_state,
-        journal.stuck or backlog,
+        translated(journal.stuck) or backlog,
         state,
         translated(recorder.trouble),
         gaps,
