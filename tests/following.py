@@ -37,7 +37,8 @@ class Stream:
         self.sock.settimeout(20)
         self.sock.connect(("127.0.0.1", port))
         self.sock.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nAccept: text/event-stream\r\n\r\n".encode())
-        self.head = b""
+        self.head = self.raw = b""
+        """What came: the head, and the first bytes behind it as they were sent."""
         self.status = 0
         self.ended = False
         self._inflate = zlib.decompressobj(31)
@@ -69,6 +70,7 @@ class Stream:
             self.head, self.status = head, int(head[9:12])
         if self.status != 200:
             return []
+        self.raw = (self.raw + piece)[: 1 << 20]
         self._text += self._inflate.decompress(piece).decode()
         *whole, self._text = self._text.split("\n\n")
         return [_event(text) for text in whole]
@@ -106,9 +108,12 @@ def reaches(one: str, other: str) -> bool:
 class Viewer:
     """A page of messages: what it shows, and how it came to know."""
 
-    def __init__(self, server: Server, page: Answer) -> None:
+    def __init__(self, server: Server, page: Answer, query: str = "") -> None:
         self._server = server
-        self.path = found(r'data-push="([^"]+)"', page.text)
+        self._query = query
+        self.path = found(r'data-push="([^"]*)"', page.text)
+        self.ticket = "data-ticket" in page.text
+        """Its address is good for one connection."""
         self.cursor = found(r'data-cursor="([^"]+)"', page.text)
         self.at = found(r'data-at="([^"]*)"', page.text)
         self.before = {int(row) for row in ROW.findall(page.text)}
@@ -121,7 +126,11 @@ class Viewer:
         self.heard = time.monotonic()
 
     def connect(self) -> None:
-        self.stream = Stream(self._server.port, self.path)
+        if self.ticket and not self.path:
+            self.ask()
+        self.stream = Stream(self._server.port, self.path or "/push/" + 32 * "0")
+        if self.ticket:
+            self.path = ""
         self.stream.sock.setblocking(False)
         self._told, self.joined = [], 0
 
@@ -163,8 +172,12 @@ class Viewer:
 
     def ask(self) -> None:
         """Asks, as a page does where it was told of something that it cannot join."""
-        answer = self._server.get(f"/live/messages?{urllib.parse.urlencode({'cursor': self.cursor})}")
+        wanted = {"cursor": self.cursor, **({"push": "1"} if self.ticket else {})}
+        if self._query:
+            wanted["q"] = self._query
+        answer = self._server.get(f"/live/messages?{urllib.parse.urlencode(wanted)}")
         self.asked += 1
+        self.path = answer.headers.get("Pairscope-Push", self.path)
         assert answer.status in (200, 204), answer.text
         if answer.status == 200:
             self._take(answer.text)
@@ -188,9 +201,11 @@ def found(pattern: str, text: str) -> str:
 class Crowd:
     """Many viewers, heard in one thread."""
 
-    def __init__(self, server: Server, count: int) -> None:
-        page = server.get("/messages")
-        self.viewers = [Viewer(server, page) for _ in range(count)]
+    def __init__(self, server: Server, count: int, query: str = "") -> None:
+        """With a filter each loads a page of its own, which has a ticket."""
+        asked = f"/messages?{urllib.parse.urlencode({'q': query})}" if query else "/messages"
+        page = server.get(asked)
+        self.viewers = [Viewer(server, server.get(asked) if query else page, query) for _ in range(count)]
         self._watched = selectors.DefaultSelector()
 
     def connect(self) -> None:

@@ -127,7 +127,7 @@ def test_every_row_comes_once_and_in_order_over_a_reload_and_a_restart_of_mariad
 def test_a_stranger_is_pushed_what_a_stranger_may_see_and_a_foreign_host_nothing(lamp: Lamp, pool: Client) -> None:
     for path in ("/messages", "/", "/jobs", "/workers", "/transfers", "/stack"):
         assert 'data-push="/push/' in lamp.visitor.get(path).text, path
-    assert "data-push" not in lamp.visitor.get("/messages?q=kind:task").text, "a filter is one's own"
+    assert 'data-push="/push/messages' not in lamp.visitor.get("/messages?q=kind:task").text, "a filter is one's own"
     for name in ("messages", "overview", "jobs", "workers", "transfers", "strip"):
         stream = Stream(lamp.visitor.port, f"/push/{name}.en")
         while 'data-part="strip"' not in stream.until("update").data:
@@ -139,7 +139,7 @@ def test_a_stranger_is_pushed_what_a_stranger_may_see_and_a_foreign_host_nothing
     assert foreign.status == 403
     foreign.close()
     lamp.visitor.log_in()
-    assert "data-push" not in lamp.visitor.get("/messages").text, "an operator's rows are others"
+    assert 'data-push="/push/messages' not in lamp.visitor.get("/messages").text, "an operator's rows are others"
 
 
 def test_an_address_behind_which_nobody_listens_is_an_error_that_claims_no_compression(

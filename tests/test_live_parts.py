@@ -13,6 +13,7 @@ import pytest
 from pairscope.lamp.templates import fill
 from pairscope.live.door import Handed
 from pairscope.live.pack import GZIP_HEADER, Packer, event
+from pairscope.live.subject import Subject
 from pairscope.live.viewers import BEHIND_BYTES, BEHIND_SECONDS, Viewer, Viewers
 from pairscope.store.cursor import Changed, CursorError, Known, Row, encode, places
 from tests.test_lamp_files import box
@@ -40,6 +41,9 @@ def test_the_places_of_a_cursor_leave_out_a_change_that_is_not_whole():
         places(encode(Row("messages", (1,))))
 
 
+FOLLOWED = Subject("messages", "en")
+
+
 class Told:
     """The viewers, and the other end of each viewer's connection."""
 
@@ -53,7 +57,7 @@ class Told:
         ours.setblocking(False)
         theirs.settimeout(5)
         self.ends.append(theirs)
-        return self.viewers.add(Handed(ours, address, 1), "messages.en")
+        return self.viewers.add(Handed(ours, address, 1), FOLLOWED)
 
 
 @pytest.fixture
@@ -81,7 +85,7 @@ def test_who_reads_slowly_gets_all_of_it_and_who_is_too_far_behind_a_last_word_b
     slow, deaf = told.come("a"), told.come("b")
     block = b"x" * (BEHIND_BYTES // 2)
     for _ in range(2):
-        told.viewers.broadcast("messages.en", block, 1.0)
+        told.viewers.broadcast(FOLLOWED, block, 1.0)
     assert set(told.viewers.behind) == {slow.fd, deaf.fd} and (slow.fd, True) in told.watched
     got = 0
     while got < 2 * len(block):
@@ -92,17 +96,18 @@ def test_who_reads_slowly_gets_all_of_it_and_who_is_too_far_behind_a_last_word_b
         told.viewers.send(deaf, block, 2.0)
     told.viewers.late(b"bye", 3.0)
     assert deaf.left and told.viewers.ends == {"slow": 1} and deaf.behind is not None and len(deaf.behind) == 2
-    told.viewers.broadcast("messages.en", b"y", 3.0)
+    told.viewers.broadcast(FOLLOWED, b"y", 3.0)
     assert deaf.behind[-1] == b"bye", "nothing comes behind the last word"
     told.viewers.late(b"bye", deaf.since + BEHIND_SECONDS + 1)
     assert deaf.fd not in told.viewers.by_fd and told.viewers.ends == {"slow": 1}
 
 
-def test_where_reading_needs_a_login_apache_hands_nobody_over_and_pages_are_told_of_no_live(tmp_path: Path):
+def test_where_reading_needs_a_login_apache_hands_viewers_over_by_a_ticket_only(tmp_path: Path):
     open_box = box(tmp_path)
     closed = dataclasses.replace(open_box, settings={"public_read": False})
     assert "fd://../../run/pairscope/live/$1.sock" in fill("apache/site.conf", open_box)
-    assert "fd://" not in fill("apache/site.conf", closed) and "wsgi:live" not in fill("apache/site.conf", closed)
-    assert "live_run" in fill("settings.toml", open_box, reader="web")
-    assert "live_run" not in fill("settings.toml", closed, reader="web")
+    assert "live/$1.sock" not in fill("apache/site.conf", closed)
+    for made in (open_box, closed):
+        assert "fd://../../run/pairscope/live/tickets/$1.sock" in fill("apache/site.conf", made)
+        assert "live_run" in fill("settings.toml", made, reader="web")
     assert "live_run" not in fill("settings.toml", open_box, reader="pool")

@@ -22,7 +22,7 @@ from pairscope.store.filter import FIELDS, FilterError, parse
 from pairscope.store.filter.conditions import read
 from pairscope.store.filter.memory import CAPITALS, Letters, fits, letters
 from pairscope.store.filter.sql import MODELS
-from pairscope.store.models import IN_ORDER, KILLED_FOR
+from pairscope.store.models import IN_ORDER, KILLED_FOR, Process
 from tests.database import both
 
 RUNS = settings(
@@ -183,3 +183,12 @@ def test_a_row_fits_in_memory_where_it_fits_in_the_database(table: str, database
 def test_a_database_that_gives_another_number_of_letters_is_refused() -> None:
     with pytest.raises(ValueError, match="zip"):
         letters(CAPITALS.lower())
+
+
+def test_how_a_process_ended_is_compared_letter_by_letter_in_sqlite_too(place: Place) -> None:
+    row = {column.key: column.type.python_type() for column in Process.__table__.columns}
+    row |= {"role": "worker", "ended": 1, "exit": KILLED_FOR.lower()}
+    place.session.execute(insert(Process), [row])
+    killed = place.session.scalars(select(Process).where(*parse("state:killed", "workers").conditions))
+    assert not list(killed)
+    assert not fits(read("state:killed", "workers"), place.session.scalars(select(Process)).one(), place.letters)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from socket import gethostname
@@ -111,14 +112,21 @@ class Installation:
         return bool(self.settings.get("trusted_proxies"))
 
     @property
-    def live(self) -> bool:
-        """Whether Apache may hand viewers over to live: where reading needs a login, pages ask."""
+    def public_read(self) -> bool:
+        """Whether Apache hands viewers over to live at addresses that everybody knows; by a ticket it always does."""
         return bool(self.settings.get("public_read", True))
 
     @property
     def live_door(self) -> str:
         """Where live's sockets stand, as mod_proxy_fdpass wants it: relative to Apache's ServerRoot."""
         return os.path.relpath(self.live_run, self.server_root)
+
+    @property
+    def live_tickets(self) -> str:
+        """Where the tickets' sockets stand, as a text in an expression of Apache's; empty: a character of the path
+        would mean something there."""
+        path = str(self.live_run / "tickets")
+        return path if re.fullmatch(r"[\w./ +=@,:-]+", path) else ""
 
     @property
     def wsgi_module(self) -> Path:

@@ -36,8 +36,7 @@ class Handed(NamedTuple):
 class Caller:
     """A connection of Apache's at a door, until it has handed over what it came with."""
 
-    def __init__(self, door: Door, sock: socket.socket) -> None:
-        self.door = door
+    def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.until = time.monotonic() + PATIENCE
 
@@ -58,30 +57,39 @@ class Caller:
 
 
 class Door:
-    """One named socket, for one stream."""
+    """One named socket, for one subject. Raises OSError where it cannot be made."""
 
-    def __init__(self, directory: Path, name: str) -> None:
-        self.name = name
+    def __init__(self, directory: Path, name: str, backlog: int = BACKLOG) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        path, fresh = directory / f"{name}.sock", directory / f".{os.getpid()}"
-        with contextlib.suppress(FileNotFoundError):
-            fresh.unlink()
-        with short(fresh) as address:
-            self.sock.bind(address)
-        fresh.chmod(0o660)
-        self.sock.listen(BACKLOG)
-        fresh.rename(path)  # in one step: while the process before still ends, callers come to this one
+        self._path, fresh = directory / f"{name}.sock", directory / f".{os.getpid()}"
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                fresh.unlink()
+            with short(fresh) as address:
+                self.sock.bind(address)
+            fresh.chmod(0o660)
+            self.sock.listen(backlog)
+            fresh.rename(self._path)  # in one step: while the process before still ends, callers come to this one
+        except OSError:
+            self.sock.close()
+            raise
 
     def callers(self, most: int = 256) -> list[Caller]:
         """Those who have come."""
         found = []
         for _ in range(most):
             try:
-                found.append(Caller(self, self.sock.accept()[0]))
+                found.append(Caller(self.sock.accept()[0]))
             except OSError:  # nobody else; or no descriptor is left, and who waits will be let in when one is
                 break
             found[-1].sock.setblocking(False)
         return found
+
+    def close(self) -> None:
+        """Nobody comes in any more, and nobody finds it."""
+        with contextlib.suppress(OSError):  # another process may have cleared it away
+            self._path.unlink()
+        self.sock.close()
 
 
 def _viewer(fd: int, pid: int) -> Handed | None:

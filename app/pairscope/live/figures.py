@@ -28,6 +28,14 @@ class StreamFigures(msgspec.Struct, frozen=True):
     rows: int
 
 
+class TicketFigures(msgspec.Struct, frozen=True):
+    """Of tickets."""
+
+    waiting: int
+    counts: dict[str, int]
+    """``given``, ``used``, ``expired``; and why none was given: ``crowd``, ``full``, ``wrong``."""
+
+
 class Figures(msgspec.Struct, frozen=True):
     """Of one process of live, since it began."""
 
@@ -47,6 +55,8 @@ class Figures(msgspec.Struct, frozen=True):
     busy: float
     """Seconds of processor time."""
     streams: dict[str, StreamFigures]
+    """By name; ``own``: all that somebody follows by a ticket."""
+    tickets: TicketFigures
 
 
 def path(directory: Path) -> Path:

@@ -1,13 +1,15 @@
-"""The hub: one thread, one epoll. Doors, callers, viewers, and the pair to the supervisor.
+"""The hub: one thread, one epoll. Doors, callers, tickets, viewers, and the pair to the supervisor.
 
-Its work is bounded: behind each round of rendering and sending it rests four times the processor time that this took,
-so that it never takes more than a fifth of a core for long. With more viewers or more rows updates become rarer; each
-tells what is true when it is made.
+What is told is made by another thread (:mod:`pairscope.live.asker`), which may wait for the database. The work of both
+is bounded: behind each round of rendering and sending live rests four times the processor time that this took, so that
+it never takes more than a fifth of a core for long. With more viewers or more rows updates become rarer; each tells
+what is true when it is made.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import resource
@@ -15,20 +17,27 @@ import select
 import signal
 import socket
 import time
+from collections.abc import Callable
 
 from flask import Flask
 
 from pairscope.config import Settings
 from pairscope.live import figures
+from pairscope.live.asker import Answer, Asker, Wish
 from pairscope.live.door import Caller, Door, Handed, PassingError
 from pairscope.live.notice import Notice
 from pairscope.live.pack import GZIP_HEADER, Packer, event
+from pairscope.live.register import Wanted
+from pairscope.live.report import Report, resumed
 from pairscope.live.source import Source
-from pairscope.live.stream import IDLE, Stream
+from pairscope.live.stream import Standing
+from pairscope.live.subject import Subject
+from pairscope.live.tickets import FOLLOWED, Asked, Ticket, Tickets
 from pairscope.live.viewers import Viewer, Viewers
-from pairscope.store import errors
+from pairscope.store.filter import FilterError
+from pairscope.store.filter.conditions import read
 from pairscope.web.languages import LANGUAGES
-from pairscope.web.shell.pushed import SHARED
+from pairscope.web.shell.pushed import VIEWS
 
 log = logging.getLogger("live")
 
@@ -40,6 +49,10 @@ TICK = 0.5
 """Seconds after which somebody looks at what is due."""
 BEAT = 2.0
 """Seconds after which a stream in which nothing happens says so: a page that has heard nothing for 4.5 s asks."""
+LATE = 3.0
+"""Seconds after which a round that is under way says that nothing can be told: the database stands still."""
+AGAIN = 60.0
+"""Seconds after which who came as an operator comes again: a login may have ended."""
 SPARE_FDS = 1024
 """Descriptors that are no viewers', where there are as many."""
 
@@ -50,86 +63,99 @@ class Hub:
     """One process of live."""
 
     def __init__(self, settings: Settings, app: Flask) -> None:
-        self._settings = settings
         self._directory = settings.live_run
+        self._public = settings.public_read
         self._epoll = select.epoll()
         self._packer = Packer()
-        source = Source(app)
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        self._most = min(settings.live_viewers, max(limit // 2, limit - SPARE_FDS))
-        self._each = self._most if settings.trusted_proxies else min(settings.live_each, self._most)
-        self.viewers = Viewers(self._most, self._each, self._room)
-        self.streams = {
-            stream.name: stream
-            for stream in (Stream(page, language, source, self._packer) for page in SHARED for language in LANGUAGES)
-        }
-        self._resumed = figures.read(settings, stale=figures.RESUMED)
-        self._doors: dict[int, Door] = {}
-        self._callers: dict[int, Caller] = {}
+        most = min(settings.live_viewers, max(limit // 2, limit - SPARE_FDS))
+        each = most if settings.trusted_proxies else min(settings.live_each, most)
+        self.viewers = Viewers(most, each, self._room)
+        self.tickets = Tickets(self._directory, min(4096, limit // 8))
+        before = figures.read(settings, stale=figures.RESUMED)
+        self._asker = Asker(Source(app), resumed(before))
+        self._report = Report(self._directory, most, each, before)
+        self._heard: dict[int, Callable[[], None]] = {}
+        """Who hears what comes through a descriptor, but for the viewers'."""
+        self._callers: dict[int, Caller | Asked] = {}
         self._notice = Notice(settings)
-        self._wake, signals = socket.socketpair()
-        for each in (self._wake, signals):
-            each.setblocking(False)
-        signal.set_wakeup_fd(signals.fileno())
-        self._signals = signals
+        self._wake, self._signals = socket.socketpair()
+        for each_end in (self._wake, self._signals):
+            each_end.setblocking(False)
         self._stop = False
-        self._begun = time.monotonic()
         self._grown = False
         """The record has grown since the last round."""
         self._next = 0.0
         """When the next round may begin (s of the monotonic clock), and the next look at what is due."""
         self._due = 0.0
-        self._told: dict[str, float] = {}
-        """When something was last said in each stream."""
-        self._handed = 0
+        self._told: dict[Subject, float] = {}
+        """When something was last said of each subject."""
+        self._standing: dict[Subject, Standing] = {}
+        self._comes: dict[Subject, list[Viewer]] = {}
+        """Who has not been welcomed yet."""
+        self._shown: dict[Subject, list[str]] = {}
         self._words = {
-            why: self._packer.block(event("bye", why)) for why in ("slow", "full", "crowd", "restart", "away")
+            why: self._packer.block(event("bye", why)) for why in ("slow", "full", "crowd", "restart", "away", "again")
         }
 
     # ---- the loop
 
     def run(self) -> None:
         """Serves until SIGTERM."""
+        signal.set_wakeup_fd(self._signals.fileno())
         signal.signal(signal.SIGTERM, self._end)
         signal.signal(signal.SIGINT, self._end)
-        self._epoll.register(self._wake, select.EPOLLIN)
-        for stream in self.streams.values():
-            door = Door(self._directory, stream.name)
-            self._doors[door.sock.fileno()] = door
-            self._epoll.register(door.sock, select.EPOLLIN)
-        log.info("up to %d viewers, %d of one address", self._most, self._each)
+        self._watch(self._wake, self._drain)
+        self._watch(self._asker.wake, self._answered)
+        self._watch(self.tickets.register, self._asked)
+        for subject in (Subject(view, language) for view in VIEWS for language in LANGUAGES) if self._public else ():
+            door = Door(self._directory, subject.name)
+            self._watch(door.sock, functools.partial(self._called, door, subject))
+        self._asker.start()
+        log.info("up to %d viewers, %d of one address", self._report.most, self._report.each)
         while not self._stop:
             now = time.monotonic()
-            wait = min(self._due, self._next if self._grown else self._due) - now
+            wait = min(self._due, self._next if self._grown and not self._asker.asked else self._due) - now
             for fd, happened in self._epoll.poll(max(0.0, wait), 512):
-                self._react(fd, happened)
+                if (viewer := self.viewers.by_fd.get(fd)) is not None:
+                    self._of_viewer(viewer, happened)
+                elif (hears := self._heard.get(fd)) is not None:
+                    hears()
             now = time.monotonic()
-            if now >= self._due or (self._grown and now >= self._next):
-                self._round(now)
+            if now >= self._due:
+                self._look(now)
+            if self._grown and now >= self._next and not self._asker.asked:
+                self._ask()
         self._leave()
 
     def _end(self, *_: object) -> None:
         self._stop = True
 
-    def _react(self, fd: int, happened: int) -> None:
-        if (viewer := self.viewers.by_fd.get(fd)) is not None:
-            self._of_viewer(viewer, happened)
-        elif (door := self._doors.get(fd)) is not None:
-            for caller in door.callers():
-                self._callers[caller.sock.fileno()] = caller
-                self._epoll.register(caller.sock, select.EPOLLIN)
-                self._of_caller(caller)
-        elif (known := self._callers.get(fd)) is not None:
-            self._of_caller(known)
-        elif fd == self._wake.fileno():
-            with contextlib.suppress(BlockingIOError):
-                self._wake.recv(512)
-        elif self._notice.channel is not None and fd == self._notice.channel.fileno():
-            self._grown = self._notice.heard() or self._grown
+    def _watch(self, sock: socket.socket, hears: Callable[[], None]) -> None:
+        self._heard[sock.fileno()] = hears
+        self._epoll.register(sock, select.EPOLLIN)
+
+    def _unwatch(self, sock: socket.socket) -> None:
+        """It is about to be closed, which takes it out of epoll."""
+        self._heard.pop(sock.fileno(), None)
+
+    def _drain(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            self._wake.recv(512)
 
     # ---- who comes and goes
 
-    def _of_caller(self, caller: Caller) -> None:
+    def _called(self, door: Door, subject: Subject, ticket: Ticket | None = None) -> None:
+        callers = door.callers(1 if ticket else 256)
+        if ticket and callers:
+            self._end_ticket(ticket, "used")
+        for caller in callers:
+            hears = functools.partial(self._of_caller, caller, subject)
+            self._callers[caller.sock.fileno()] = caller
+            self._watch(caller.sock, hears)
+            hears()
+
+    def _of_caller(self, caller: Caller, subject: Subject) -> None:
         try:
             handed = caller.take()
         except BlockingIOError:
@@ -138,14 +164,15 @@ class Hub:
             handed = None
         self._close(caller)
         if handed is not None:
-            self._handed += 1
-            self._come(handed, self.streams[caller.door.name])
+            self._report.handed += 1
+            self._come(handed, subject)
 
-    def _close(self, caller: Caller) -> None:
+    def _close(self, caller: Caller | Asked) -> None:
+        self._unwatch(caller.sock)
         self._callers.pop(caller.sock.fileno(), None)
         caller.sock.close()
 
-    def _come(self, handed: Handed, stream: Stream) -> None:
+    def _come(self, handed: Handed, subject: Subject) -> None:
         now = time.monotonic()
         refusal = self.viewers.refusal(handed.address)
         if refusal:
@@ -154,33 +181,23 @@ class Hub:
                 handed.sock.send(GZIP_HEADER + self._words[refusal])
             handed.sock.close()
             return
-        viewer = self.viewers.add(handed, stream.name)
+        viewer = self.viewers.add(handed, subject)
+        viewer.until = now + AGAIN if subject.operator else float("inf")
         self._epoll.register(viewer.fd, select.EPOLLIN | select.EPOLLRDHUP)
-        welcome = self._welcome(stream, now, f"{os.getpid()} {viewer.fd} {handed.pid}")
-        if welcome:
-            self.viewers.send(viewer, welcome, now)
-        else:
-            self.viewers.farewell(viewer, GZIP_HEADER + self._words["away"], "away", now)
+        self.viewers.send(viewer, GZIP_HEADER, now)
+        if viewer.fd in self.viewers.by_fd:
+            standing = self._standing.get(subject)
+            if standing is not None and standing.whole:
+                self._welcome(viewer, standing, now)
+            else:
+                self._comes.setdefault(subject, []).append(viewer)
+                self._grown = True
 
-    def _welcome(self, stream: Stream, now: float, fed: str) -> bytes:
-        """What a viewer gets first; empty: the database cannot be asked."""
-        try:
-            if not stream.begun:
-                self._begin(stream)
-            return stream.welcome(now, fed)
-        except Exception as error:
-            if errors.of(error) is None:
-                raise
-            return b""
-
-    def _begin(self, stream: Stream) -> None:
-        fresh = time.monotonic() < self._begun + figures.RESUMED
-        before = self._resumed.streams.get(stream.name) if self._resumed and fresh else None
-        if before is not None and before.cursor:
-            stream.begin(before.cursor, before.at)
-            self._grown = True
-        else:
-            stream.begin()
+    def _welcome(self, viewer: Viewer, standing: Standing, now: float) -> None:
+        """Tells it all that was there, and what feeds it."""
+        fed = f"{os.getpid()} {viewer.fd} {viewer.apache}"
+        joined = self._packer.block(event("joined", fed, f"{standing.at}/{standing.at}"))
+        self.viewers.send(viewer, b"".join((*standing.kept, joined)), now)
 
     def _of_viewer(self, viewer: Viewer, happened: int) -> None:
         if happened & GONE:
@@ -194,76 +211,132 @@ class Hub:
     def _room(self, viewer: Viewer, wanted: bool) -> None:
         self._epoll.modify(viewer.fd, select.EPOLLIN | select.EPOLLRDHUP | (select.EPOLLOUT if wanted else 0))
 
+    # ---- tickets
+
+    def _asked(self) -> None:
+        """Web wants a ticket."""
+        with contextlib.suppress(BlockingIOError):
+            asked = Asked(self.tickets.register.accept()[0])
+            hears = functools.partial(self._give, asked)
+            self._callers[asked.sock.fileno()] = asked
+            self._watch(asked.sock, hears)
+            hears()
+
+    def _give(self, asked: Asked) -> None:
+        try:
+            wanted = asked.wanted()
+        except BlockingIOError:
+            return
+        subject = _subject(wanted) if wanted else None
+        ticket = None
+        if wanted is None or subject is None:
+            given = self.tickets.refuse("wrong")
+        elif self._followed(subject) >= FOLLOWED:
+            given = self.tickets.refuse("full")
+        else:
+            given, ticket = self.tickets.give(subject, wanted.who, time.monotonic())
+            self._shown.setdefault(subject, []).extend(wanted.shown if ticket else ())
+            self._grown = True  # from now on its rows are kept
+        if ticket:
+            self._watch(ticket.door.sock, functools.partial(self._called, ticket.door, ticket.subject, ticket))
+        asked.answer(given)
+        self._close(asked)
+
+    def _followed(self, subject: Subject) -> int:
+        """How many subjects of one's own are followed, beside this one."""
+        followed = {each for each in self.viewers.by_stream if not each.shared}
+        return len((followed | self.tickets.subjects()) - {subject})
+
+    def _end_ticket(self, ticket: Ticket, how: str) -> None:
+        self._unwatch(ticket.door.sock)
+        self.tickets.end(ticket, how)
+
     # ---- rounds
 
-    def _round(self, begun: float) -> None:
-        """Renders and sends what is new; says where nothing is; looks who has to go."""
-        used = time.thread_time()  # not the clock's: on a busy machine a round takes many times as long
+    def _ask(self) -> None:
+        """Has what is new rendered."""
+        followed = {subject: subject in self._comes for subject in self.viewers.by_stream}
+        shown, self._shown = self._shown, {}
         grown, self._grown = self._grown, False
-        for name, stream in self.streams.items():
-            if not self.viewers.by_stream.get(name):
-                if stream.begun and begun > stream.left + IDLE:
-                    stream.forget()
-                continue
-            stream.left = begun
-            if not stream.begun:
-                continue
-            # Without a supervisor nobody tells of commits.
-            block = stream.look(begun, grown or self._notice.channel is None)
-            if not block and begun >= self._told.get(name, 0.0) + BEAT:
-                block = stream.beat()
-            if block:
-                self._told[name] = begun
-                self.viewers.broadcast(name, block, begun)
-        now = time.monotonic()
-        if now >= self._due:
-            self._due = now + TICK
-            self._look(now)
-        self._next = time.monotonic() + max(LEAST_REST, REST * (time.thread_time() - used))
-        self._due = max(self._due, self._next)
+        self._asker.ask(Wish(followed, frozenset(self.tickets.subjects()), shown, grown))
+
+    def _answered(self) -> None:
+        """Sends what came of it."""
+        answer = self._asker.told()
+        if answer is None:
+            return
+        begun, now = time.thread_time(), time.monotonic()
+        self._take(answer, now)
+        self._next = time.monotonic() + max(LEAST_REST, REST * (time.thread_time() - begun + answer.used))
+
+    def _take(self, answer: Answer, now: float) -> None:
+        for subject, block in answer.blocks.items():
+            self._told[subject] = now
+            self.viewers.broadcast(subject, block, now)
+        self._standing = dict(answer.standing)
+        self._report.stand(self._standing)
+        comes, self._comes = self._comes, {}
+        for subject, those in comes.items():
+            standing = self._standing.get(subject)
+            for viewer in those:
+                if self.viewers.by_fd.get(viewer.fd) is not viewer or viewer.left:
+                    continue
+                if standing is None or not (standing.whole or standing.trouble):
+                    self._comes.setdefault(subject, []).append(viewer)
+                elif standing.whole:
+                    self._welcome(viewer, standing, now)
+                else:
+                    self.viewers.farewell(viewer, self._words["away"], "away", now)
 
     def _look(self, now: float) -> None:
+        """At what is due."""
+        self._due = now + TICK
+        late = 0 < self._asker.asked < now - LATE
+        for subject in list(self.viewers.by_stream):
+            if now >= self._told.setdefault(subject, now) + BEAT:
+                self._told[subject] = now
+                standing = self._standing.get(subject)
+                refused = late or (standing is not None and standing.trouble)
+                self.viewers.broadcast(subject, self._packer.block(event("beat", "refused" if refused else "")), now)
+        self._told = {subject: at for subject, at in self._told.items() if subject in self.viewers.by_stream}
         self.viewers.late(self._words["slow"], now)
-        for caller in list(self._callers.values()):
-            if now > caller.until:
-                self._close(caller)
+        self.viewers.renew(self._words["again"], now)
+        for caller in [caller for caller in self._callers.values() if now > caller.until]:
+            self._close(caller)
+        for ticket in [ticket for ticket in self.tickets.waiting.values() if now > ticket.until]:
+            self._end_ticket(ticket, "expired")
         if (channel := self._notice.connect(now)) is not None:
+            self._heard[channel.fileno()] = functools.partial(self._told_of_commit, channel.fileno())
             self._epoll.register(channel.fileno(), select.EPOLLIN)
             self._grown = True
-        self._say()
+        self._report.write(self.viewers, self.tickets)
+        if now >= self._next and not self._asker.asked:
+            # Without a supervisor nobody tells of commits. With one, what stands around the rows is looked at.
+            self._grown = self._grown or self._notice.channel is None
+            self._ask()
 
-    def _say(self) -> None:
-        """Writes how it stands."""
-        used = resource.getrusage(resource.RUSAGE_SELF)
-        before = self._resumed.streams if self._resumed else {}
-        streams = {}
-        for name, stream in self.streams.items():
-            kept = before.get(name)
-            if stream.begun or kept is None:
-                cursor, at = stream.cursor, stream.at
-            else:
-                cursor, at = kept.cursor, kept.at
-            viewers = len(self.viewers.by_stream.get(name, ()))
-            streams[name] = figures.StreamFigures(viewers, cursor, at, stream.events, stream.rows)
-        told = figures.Figures(
-            time.time_ns(),
-            os.getpid(),
-            len(self.viewers),
-            self._most,
-            self._each,
-            len(self.viewers.behind),
-            self._handed,
-            self.viewers.sent_bytes,
-            dict(self.viewers.ends),
-            used.ru_utime + used.ru_stime,
-            streams,
-        )
-        figures.write(self._directory, told)
+    def _told_of_commit(self, fd: int) -> None:
+        self._grown = self._notice.heard() or self._grown
+        if self._notice.channel is None:
+            self._heard.pop(fd, None)
 
     def _leave(self) -> None:
         """Tells everybody to come again, and where the next live goes on."""
         now = time.monotonic()
-        self._say()
+        self._report.write(self.viewers, self.tickets)
         for viewer in list(self.viewers.by_fd.values()):
             self.viewers.send(viewer, self._words["restart"], now)
+        for ticket in list(self.tickets.waiting.values()):
+            self._end_ticket(ticket, "expired")
         self._notice.close()
+
+
+def _subject(wanted: Wanted) -> Subject | None:
+    """What it names; None: nothing that can be followed."""
+    subject = Subject(wanted.view, wanted.language, wanted.text, wanted.operator)
+    try:
+        if subject.table:
+            read(subject.text, subject.table)
+    except (FilterError, KeyError):
+        return None
+    return subject if subject.view in VIEWS and subject.language in LANGUAGES else None

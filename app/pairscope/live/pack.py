@@ -13,10 +13,12 @@ GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03"
 
 
 class Packer:
-    """Compresses events. Its blocks may be joined in any order and number."""
+    """Compresses events. Its blocks may be joined in any order and number, also with those of another one."""
 
-    def __init__(self) -> None:
-        self._compress = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
+    def __init__(self, level: int = 6) -> None:
+        """`level` 0: nothing is compressed, so that no length tells what stands beside a text that a stranger chose
+        (BREACH)."""
+        self._compress = zlib.compressobj(level, zlib.DEFLATED, -zlib.MAX_WBITS)
 
     def block(self, event: bytes) -> bytes:
         """The event as a block of its own."""

@@ -1,21 +1,26 @@
-"""A stream that all viewers of one page share: where it stands, and what it keeps for those who come back."""
+"""A stream: what all get who follow the same subject. It is made once, whoever follows."""
 
 from __future__ import annotations
 
-import re
-from collections import deque
-from typing import NamedTuple
+from collections import OrderedDict, deque
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
-from pairscope.live.pack import GZIP_HEADER, Packer, event
-from pairscope.live.source import Source, Told
+from pairscope.live.pack import Packer, event
+from pairscope.live.parts import Parts
+from pairscope.live.source import Source, Trouble
+from pairscope.live.subject import Subject
+from pairscope.live.tail import KEPT_SECONDS, Tail
+from pairscope.store.filter import memory
+from pairscope.store.filter.conditions import read
+from pairscope.web.shell.listing import MOST_CHANGES, Update
+from pairscope.web.tables import TABLES
 
-KEPT_SECONDS = 10.0
-"""A page that was loaded, or lost its connection, within that time goes on without asking."""
 KEPT_BYTES = 64 * 1024
-PARTS_EVERY = 1.0
-"""Seconds between two looks at what stands around the rows: the strip, drawings, charts."""
-IDLE = 60.0
-"""Seconds without a viewer after which a stream forgets where it stood: nobody goes on from there."""
+SHOWN = 400
+"""Rows of which it is remembered that pages hold them: eight pages."""
+STEADY = 2.0
+"""Seconds after which those are told how far the record has come for whom there was no row."""
 
 
 class Kept(NamedTuple):
@@ -26,121 +31,111 @@ class Kept(NamedTuple):
     block: bytes
 
 
-class Stream:
-    """One page in one language. It renders once, whoever follows."""
+class Standing(NamedTuple):
+    """How a stream stands, for whoever comes and for the figures."""
 
-    def __init__(self, page: str, language: str, source: Source, packer: Packer) -> None:
-        self.name = f"{page}.{language}"
-        self._view, self._language, self._source, self._packer = page, language, source, packer
-        self._rows = page != "strip"
-        self.cursor = self.at = ""
-        """Up to where all events together reach."""
-        self._seen = ""
+    kept: tuple[bytes, ...]
+    """The events of the last seconds, and all parts of the page: what somebody gets who comes now."""
+    whole: bool
+    """True: that is all that was there; False: the parts are not made yet."""
+    cursor: str
+    at: str
+    """Up to where its events reach."""
+    events: int
+    rows: int
+    trouble: bool
+
+
+class Stream:
+    """Of one subject."""
+
+    def __init__(self, subject: Subject, source: Source, packer: Packer) -> None:
+        self.subject = subject
+        self._source, self._packer = source, packer
+        self._conditions = read(subject.text, subject.table) if subject.table else ()
+        self._letters: memory.Letters = {}
+        self._number = -1
+        """Of the last batch that was told; -1: none was."""
+        self._at = self._cursor = ""
+        self._moved = float("-inf")
+        """When it last said how far it reaches."""
         self._kept: deque[Kept] = deque()
         self._kept_bytes = 0
-        self._parts = b""
-        self._looked = float("-inf")
-        """When the parts were last looked at."""
-        self.trouble = ""
-        """What the application last said instead of an answer; empty: it answers."""
-        self.left = float("-inf")
-        """When the last viewer went, or the stream was begun."""
-        self.events = self.rows = 0
+        self._shown: OrderedDict[str, None] = OrderedDict()
+        self._trouble = ""
+        self._events = self._rows = 0
 
-    @property
-    def begun(self) -> bool:
-        """Whether it knows where it stands."""
-        return bool(self.cursor)
+    def shows(self, names: Iterable[str]) -> None:
+        """Somebody's page holds these rows."""
+        if not self.subject.text:
+            return
+        for name in names:
+            self._shown[name] = None
+            self._shown.move_to_end(name)
+        while len(self._shown) > SHOWN:
+            self._shown.popitem(last=False)
 
-    def begin(self, cursor: str = "", at: str = "") -> None:
-        """From now on, or from where the one before ended. Raises what the database's driver raises."""
-        self.cursor, self.at = (cursor, at) if cursor else self._source.now()
-
-    def forget(self) -> None:
-        """Nobody follows, and nobody will go on from here."""
-        self.cursor = self.at = self._seen = self.trouble = ""
-        self._kept.clear()
-        self._kept_bytes = 0
-        self._parts = b""
-        self._looked = float("-inf")
-
-    def due(self, now: float) -> bool:
-        """Whether what stands around the rows is to be looked at."""
-        return now >= self._looked + PARTS_EVERY
-
-    def look(self, now: float, committed: bool) -> bytes:
-        """What is to be sent to all now; empty: nothing. `committed`: the record has grown since the last look."""
-        if self.due(now):
-            self._looked = now
-            told = self._ask(seen=self._seen)
-        elif committed and self._rows:
-            told = self._ask(only="rows")
-        else:
-            return b""
-        return self._take(told, now)
-
-    def welcome(self, now: float, fed: str) -> bytes:
-        """What a viewer gets first: the events that are kept, the parts of the page as they are, and the word up to
-        where all of it reaches, with what feeds this one. Empty: the application cannot tell now."""
-        if not self._parts:
-            told = self._ask(seen="", only="parts")
-            if told.status != 200:
-                return b""
-            self._seen = self._seen or told.seen
-            self._parts = self._packer.block(event("update", told.body))
-        while self._kept and self._kept[0].at < now - KEPT_SECONDS:
-            self._kept_bytes -= len(self._kept.popleft().block)
-        joined = self._packer.block(event("joined", fed, f"{self.at}/{self.at}"))
-        return b"".join((GZIP_HEADER, *(kept.block for kept in self._kept), self._parts, joined))
-
-    def beat(self) -> bytes:
-        """The word that nothing has happened, and that somebody is there."""
-        return self._packer.block(event("beat", "refused" if self.trouble else ""))
-
-    def _ask(self, **arguments: str) -> Told:
-        if self._rows:
-            arguments["cursor"] = self.cursor
-        return self._source.ask(self._view, self._language, **arguments)
-
-    def _take(self, told: Told, now: float) -> bytes:
-        if told.status == 204:
-            if self.trouble:
-                self.trouble = ""
-                return self.beat()
-            return b""
-        if told.status != 200:
-            return self._trouble(told)
-        self.trouble = ""
-        identity = self._identity(told)
-        self._move(told)
-        if told.seen:
-            self._seen = told.seen
-            self._parts = b""  # they are others now
-        block = self._packer.block(event("update", told.body, identity))
-        self.events += 1
-        self.rows += told.body.count("<tr ")
-        self._keep(Kept(now, block))
+    def tell(self, tail: Tail | None, parts: Parts, now: float) -> bytes:
+        """What is to be sent to all now; empty: nothing."""
+        trouble = (tail.trouble if tail else "") or parts.trouble
+        block = b""
+        if tail and not trouble and tail.cursor:
+            try:
+                block = self._of(tail, now)
+            except Trouble as error:
+                trouble = str(error)
+        block += parts.changed
+        if trouble and trouble != self._trouble:
+            block += self._packer.block(event("refused", trouble))
+        elif self._trouble and not trouble and not block:
+            block = self._packer.block(event("beat"))
+        self._trouble = trouble
         return block
 
-    def _trouble(self, told: Told) -> bytes:
-        """Says once, and again when it is another one, that the application cannot tell."""
-        self._parts = b""
-        if told.body == self.trouble:
-            return b""
-        self.trouble = told.body
-        self._seen = re.sub(r"strip:\d+", "strip:", self._seen)  # the strip that came with it is another one
-        return self._packer.block(event("refused", told.body))
-
-    def _identity(self, told: Told) -> str:
-        """From where to where the rows of an event reach."""
-        return f"{self.at}/{told.at or self.at}" if self._rows else ""
-
-    def _move(self, told: Told) -> None:
-        if told.cursor:
-            self.cursor, self.at = told.cursor, told.at
-
-    def _keep(self, kept: Kept) -> None:
-        self._kept.append(kept)
-        self._kept_bytes += len(kept.block)
-        while self._kept_bytes > KEPT_BYTES or self._kept[0].at < kept.at - KEPT_SECONDS:
+    def standing(self, parts: Parts, now: float) -> Standing:
+        """How it stands, behind what was told."""
+        while self._kept and self._kept[0].at < now - KEPT_SECONDS:
             self._kept_bytes -= len(self._kept.popleft().block)
+        kept = (*(kept.block for kept in self._kept), parts.whole)
+        whole = bool(parts.whole) and (bool(self._cursor) or not self.subject.table)
+        return Standing(kept, whole, self._cursor, self._at, self._events, self._rows, bool(self._trouble))
+
+    def _of(self, tail: Tail, now: float) -> bytes:
+        """The rows behind the last that was told."""
+        if self._number < 0:
+            self._number, self._at = tail.oldest(now)
+        start, self._cursor = self._at, tail.cursor
+        batches = tail.behind(self._number)
+        if batches is None:
+            return self._say(Update(self._source.newest(self.subject), tail.cursor, True, []), start, tail, now)
+        rows: dict[str, Any] = {}
+        table = TABLES[self.subject.table]
+        for batch in batches:
+            rows |= {table.name_of(row): row for row in batch.rows}
+        if self._conditions and rows and not self._letters:
+            self._letters = self._source.letters()
+        fitting = {name: row for name, row in rows.items() if memory.fits(self._conditions, row, self._letters)}
+        gone = [name for name in rows if name in self._shown and name not in fitting]
+        for name in gone:
+            del self._shown[name]
+        if len(fitting) > MOST_CHANGES:
+            return self._say(Update(self._source.newest(self.subject), tail.cursor, True, []), start, tail, now)
+        self.shows(fitting)
+        self._number = tail.number
+        if not fitting and not gone and (tail.at == start or now < self._moved + STEADY):
+            return b""
+        found = sorted(fitting.values(), key=table.order, reverse=True)
+        return self._say(Update(found, tail.cursor, False, gone), start, tail, now)
+
+    def _say(self, update: Update, start: str, tail: Tail, now: float) -> bytes:
+        block = self._packer.block(event("update", self._source.rows(self.subject, update), f"{start}/{tail.at}"))
+        self._number, self._at, self._moved = tail.number, tail.at, now
+        self._events += 1
+        self._rows += len(update.rows)
+        self._kept.append(Kept(now, block))
+        self._kept_bytes += len(block)
+        while self._kept_bytes > KEPT_BYTES or self._kept[0].at < now - KEPT_SECONDS:
+            self._kept_bytes -= len(self._kept.popleft().block)
+            if not self._kept:
+                break
+        return block

@@ -11,6 +11,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 
 from pairscope.live.door import Handed
+from pairscope.live.subject import Subject
 
 BEHIND_SECONDS = 15.0
 """So long a viewer may leave something unread."""
@@ -26,10 +27,12 @@ the dead within half a minute. tcp(7)."""
 class Viewer:
     """One connection that follows a stream."""
 
-    __slots__ = ("address", "behind", "fd", "left", "since", "sock", "stream")
+    __slots__ = ("address", "apache", "behind", "fd", "left", "since", "sock", "stream", "until")
 
-    def __init__(self, handed: Handed, stream: str) -> None:
+    def __init__(self, handed: Handed, stream: Subject) -> None:
         self.sock = handed.sock
+        self.apache = handed.pid
+        """The process that handed it over."""
         self.fd = handed.sock.fileno()
         self.address = handed.address
         self.stream = stream
@@ -39,6 +42,8 @@ class Viewer:
         """Since when something waits (s of the monotonic clock)."""
         self.left = False
         """True: it has been told that it has to go, and goes when it has read that."""
+        self.until = float("inf")
+        """When it has to come again (s of the monotonic clock)."""
 
 
 class Viewers:
@@ -47,7 +52,7 @@ class Viewers:
     def __init__(self, most: int, each: int, room: Callable[[Viewer, bool], None]) -> None:
         self._most, self._each, self._room = most, each, room
         self.by_fd: dict[int, Viewer] = {}
-        self.by_stream: dict[str, dict[int, Viewer]] = {}
+        self.by_stream: dict[Subject, dict[int, Viewer]] = {}
         self._addresses: Counter[str] = Counter()
         self.behind: dict[int, Viewer] = {}
         """Those for whom something waits."""
@@ -64,7 +69,7 @@ class Viewers:
             return "full"
         return "crowd" if self._addresses[address] >= self._each else ""
 
-    def add(self, handed: Handed, stream: str) -> Viewer:
+    def add(self, handed: Handed, stream: Subject) -> Viewer:
         """A new one."""
         viewer = Viewer(handed, stream)
         sock = viewer.sock
@@ -95,7 +100,7 @@ class Viewers:
             self.behind[viewer.fd] = viewer
             self._room(viewer, True)
 
-    def broadcast(self, stream: str, block: bytes, now: float) -> None:
+    def broadcast(self, stream: Subject, block: bytes, now: float) -> None:
         """Sends to all who follow a stream."""
         for viewer in list(self.by_stream.get(stream, {}).values()):
             if not viewer.left:
@@ -135,6 +140,13 @@ class Viewers:
                 viewer.left = True
                 viewer.behind = deque((viewer.behind[0], word))
 
+    def renew(self, word: bytes, now: float) -> None:
+        """Lets those go whose time is over: who may still follow comes again."""
+        for stream in [stream for stream in self.by_stream if stream.operator]:
+            for viewer in [viewer for viewer in self.by_stream[stream].values() if now > viewer.until]:
+                if not viewer.left:
+                    self.farewell(viewer, word, "again", now)
+
     def farewell(self, viewer: Viewer, word: bytes, why: str, now: float) -> None:
         """The last word to a viewer, who goes when it is sent."""
         self.ends[why] += 1
@@ -149,7 +161,10 @@ class Viewers:
             return
         if why:
             self.ends[why] += 1
-        del self.by_stream[viewer.stream][viewer.fd]
+        those = self.by_stream[viewer.stream]
+        del those[viewer.fd]
+        if not those:
+            del self.by_stream[viewer.stream]
         self._addresses[viewer.address] -= 1
         if not self._addresses[viewer.address]:
             del self._addresses[viewer.address]

@@ -86,6 +86,13 @@ def _of_live(live: figures.Figures | None) -> Iterator[Metric]:
     yield CounterMetricFamily("pairscope_live_handed", "Sockets that Apache has handed over to live.", live.handed)
     yield CounterMetricFamily("pairscope_live_sent_bytes", "Bytes sent to viewers.", live.sent_bytes)
     yield CounterMetricFamily("pairscope_live_cpu_seconds", "Processor time of live.", live.busy)
+    yield _gauge("live_tickets_waiting", "Tickets that were given and not used yet.", live.tickets.waiting)
+    tickets = CounterMetricFamily(
+        "pairscope_live_tickets", "Tickets given, used, expired, and not given for a bound.", labels=["what"]
+    )
+    for what, count in sorted(live.tickets.counts.items()):
+        tickets.add_metric([what], count)
+    yield tickets
     ends = CounterMetricFamily("pairscope_live_ends", "Viewers that went, or were not taken, by why.", labels=["why"])
     for why, count in sorted(live.ends.items()):
         ends.add_metric([why], count)

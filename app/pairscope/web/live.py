@@ -3,7 +3,7 @@ for it, and so does live, once for all whom it pushes it to (docs/live.md).
 
 An update is a fragment of HTML: rows to put in place or on top, and parts of the page to replace. ``cursor`` says up to
 where the rows are known, ``seen`` what the parts showed; if neither is another one now, the answer is 204 and nothing
-is rendered. ``only=rows`` leaves the parts out, ``only=parts`` the rows.
+is rendered. ``push=1`` asks for a ticket beside it. ``only=rows`` leaves the parts out, ``only=parts`` the rows.
 
 Strangers who ask for the same at the same moment get one answer, made and compressed once (shell/moment.py). To an
 operator nothing is given that was made for somebody else but rows (shell/rendered.py): a part of the page may hold the
@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from typing import Any, ParamSpec
 
-from flask import Blueprint, Flask, Response, render_template, request
+from flask import Blueprint, Flask, Response, g, render_template, request
 from flask_babel import get_locale
 
 from pairscope.store.cursor import CursorError, places
@@ -28,7 +28,7 @@ from pairscope.web.access import is_operator, reader_required
 from pairscope.web.pages import jobs, overview, workers
 from pairscope.web.problems import Problem
 from pairscope.web.recorded import translated
-from pairscope.web.shell import listing, moment, strip
+from pairscope.web.shell import listing, moment, pushed, strip
 from pairscope.web.shell.moment import Answer
 from pairscope.web.tables import PAGE, TABLES
 
@@ -100,6 +100,17 @@ def _clock(response: Response) -> Response:
     return response
 
 
+@blueprint.after_request
+def _next_ticket(response: Response) -> Response:
+    """Whoever asks, and would be pushed to by a ticket, gets the next one with the answer."""
+    if request.args.get("push") == "1" and response.status_code in (200, 204):
+        view = (request.view_args or {}).get("name") or str(request.endpoint).rpartition(".")[2]
+        rows = g.get("shown") or request.args.get("moving", "").split(",")
+        if address := pushed.ticket(view, request.args.get("q", "").strip(), rows):
+            response.headers["Pairscope-Push"] = address
+    return response
+
+
 @blueprint.get("/overview", endpoint="overview")
 @reader_required
 @shared
@@ -145,6 +156,7 @@ def _answer(name: str, parts: dict[str, Any], context: dict[str, Any], limit: in
     except CursorError as error:
         raise Problem("wrong-cursor", translated(error.args[0])) from None
     changed = _changed(parts)
+    g.shown = [*moving, *map(shown.name_of, update.rows if update else ())]
     if update is None and not changed:
         return NOTHING
     if "system" in changed:

@@ -16,7 +16,7 @@ from pairscope.web.access.attempts import Attempts
 from pairscope.web.access.headers import CONTENT_SECURITY_POLICY, finish, strange_host
 from pairscope.web.access.key import COOKIE, cookie_name, secret_key
 from pairscope.web.access.login import blueprint, local
-from pairscope.web.access.operator import SESSION_HOURS, is_operator, may_see
+from pairscope.web.access.operator import SESSION_HOURS, is_operator, may_see, operator_named
 from pairscope.web.access.places import holds
 from pairscope.web.access.rules import (
     csrf,
@@ -42,6 +42,7 @@ __all__ = [
     "local",
     "may_see",
     "open_to_all",
+    "operator_named",
     "operator_required",
     "outputs_required",
     "reader_required",

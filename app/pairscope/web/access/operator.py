@@ -47,6 +47,14 @@ def is_operator() -> bool:
         return False
 
 
+def operator_named() -> str:
+    """The name of the operator who makes this request; empty: nobody who is one makes it."""
+    if not is_operator():
+        return ""
+    asking = operator()
+    return (asking.name if asking else "") or "operator"
+
+
 def may_see() -> bool:
     """True if this request may see payloads, names of files and outputs: an operator's, or anybody's if they are
     public."""

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from flask import Flask
 
-from pairscope.web.shell import assets, errors, face, glossary, guard, moment, rendered, strip
+from pairscope.web.shell import assets, errors, face, glossary, guard, moment, pushed, rendered, strip
 
 
 def register(app: Flask) -> None:
     """Gives the application what every page has."""
-    for part in (assets, errors, guard, rendered, moment, strip, face, glossary):
+    for part in (assets, errors, guard, rendered, moment, strip, face, glossary, pushed):
         part.register(app)

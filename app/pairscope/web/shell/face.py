@@ -176,7 +176,7 @@ def register(app: Flask) -> None:
         process_state=process_state,
         worker_state=worker_state,
         may_read=may_read,
-        push_address=pushed.address,
+        push=pushed.push,
         verdict_of=verdict,
         width_of=width_of,
         gist=payload.gist,

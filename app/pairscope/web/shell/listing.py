@@ -143,6 +143,7 @@ def answer(
         found_at_once=", ".join(field.name for field in FIELDS[name] if field.index or field.in_order),
         live_url=url_for("live.table", name=name, q=text or None) if listing.cursor is not None else "",
         live_cursor=listing.cursor,
+        live_shown=[table.name_of(row) for row in listing.rows] if text else (),
         live_seen=f"strip:{strip.signature()}{seen}",
         **context,
     )

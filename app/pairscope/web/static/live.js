@@ -76,6 +76,7 @@ async function ask() {
   url.searchParams.set("seen", seen);
   const moving = body ? [...body.querySelectorAll("tr[data-moving]")].map((row) => row.id) : [];
   if (moving.length && url.searchParams.has("q")) url.searchParams.set("moving", moving.join());
+  if (pushed?.wants) url.searchParams.set("push", "1");
   const begin = Date.now();
   let more = false;
   try {
@@ -90,6 +91,8 @@ async function ask() {
     refusing = false;
     heard = now();
     watch();
+    const ticket = response.headers.get("Pairscope-Push");
+    if (ticket && pushed?.wants) pushed.use(ticket);
     if (performance.now() > 1000 * frame.dataset.again) location.reload(); // what could not be shown is asked for again, of somebody who is there
     if (found) {
       take(found.querySelector("[data-update]"));
@@ -111,7 +114,7 @@ async function ask() {
 
 // ---- being told
 
-const pushed = frame.dataset.push ? new (await import(`./push.js${new URL(import.meta.url).search}`)).Pushed(frame.dataset.push, {
+const pushed = "push" in frame.dataset ? new (await import(`./push.js${new URL(import.meta.url).search}`)).Pushed(frame.dataset.push, "ticket" in frame.dataset, {
   told(html, identity) {
     told.push({ html, identity });
     hear();
@@ -387,8 +390,8 @@ document.addEventListener("visibilitychange", () => {
     return pushed?.close(); // a browser has six connections to one server
   }
   pause = BUSY;
-  ask();
   pushed?.open();
+  ask();
 });
 for (const kind of ["pointerover", "pointermove", "keydown", "focus"]) addEventListener(kind, attend, { passive: true });
 for (const kind of ["focusout", "pointerleave", "pointerup"]) table?.addEventListener(kind, () => setTimeout(settle));

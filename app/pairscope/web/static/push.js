@@ -1,7 +1,7 @@
 // The connection by which a page is told what has changed, while the server offers one: docs/live.md. Who loses it comes back after a while
-// that is different for each page, so that not all come at once.
+// that is different for each page, so that not all come at once. An address that is a ticket is good for one connection: the page asks for the next.
 
-const PAUSES = { restart: [300, 3300], slow: [5000, 10000], away: [3000, 6000], full: [30000, 60000], crowd: [30000, 60000] }; // ms, from and to
+const PAUSES = { again: [0, 1000], restart: [300, 3300], slow: [5000, 10000], away: [3000, 6000], full: [30000, 60000], crowd: [30000, 60000] }; // ms, from and to
 const LONGEST = 30000;
 
 export class Pushed {
@@ -10,15 +10,25 @@ export class Pushed {
   #failures = 0;
 
   // `hears`: told(html, identity), joined(html, identity), beat(refused), refused(html), and lost(why) when it has ended by itself.
-  constructor(address, hears) {
+  constructor(address, ticket, hears) {
     this.address = address;
+    this.ticket = ticket;
     this.hears = hears;
+    this.wants = false; // a ticket: who asks next brings it, by use()
+  }
+
+  use(address) {
+    this.wants = false;
+    this.address = address;
+    this.open();
   }
 
   open() {
     clearTimeout(this.#timer);
     if (this.#source) return;
+    if (!this.address) return void (this.wants = true);
     const source = this.#source = new EventSource(this.address);
+    if (this.ticket) this.address = "";
     const on = (name, hear) => source.addEventListener(name, (event) => source === this.#source && hear(event));
     on("update", (event) => this.hears.told(event.data, event.lastEventId));
     on("joined", (event) => { this.#failures = 0; this.hears.joined(event.data, event.lastEventId); });
@@ -30,6 +40,7 @@ export class Pushed {
 
   close() {
     clearTimeout(this.#timer);
+    this.wants = false;
     this.#source?.close();
     this.#source = null;
   }
