@@ -15,6 +15,7 @@ import pytest
 from pairscope.pool import births, closing
 from pairscope.pool.agenda import Agenda
 from pairscope.pool.closing import TABLE, Act, Left
+from pairscope.pool.comers import FREE, HELD_MOST, PAUSE, TOLD_MOST, WAITING_MOST, Comers
 from pairscope.pool.lifecycle import BRIEF, Action, Backoff
 
 
@@ -176,6 +177,63 @@ def test_a_successor_comes_at_once_after_a_life_and_later_after_each_death_at_bi
     ] == [100.25, 100.5]
     assert births.after(Action.REPLACE, BRIEF, False, backoff, 100.0) == 100.0
     assert births.after(Action.BACK_OFF, 0.1, False, backoff, 100.0) == 100.25, "a life had ended the pauses"
+
+
+def test_a_user_holds_so_many_connections_and_another_user_his_own():
+    comers = Comers(80)
+    assert comers.most == 10 and Comers(1 << 20).most == HELD_MOST
+    for _ in range(comers.most):
+        assert not comers.refused(33) and comers.comes(33, 100.0) == 100.0
+    assert "user 33 holds 10 connections" in comers.refused(33)
+    assert not comers.refused(0)
+    comers.goes(33, 100.0)
+    assert not comers.refused(33)
+
+
+def in_vain(comers: Comers, count: int, now: float) -> None:
+    for _ in range(count):
+        comers.comes(33, now)
+        comers.goes(33, now, in_vain=True)
+
+
+def test_who_comes_for_nothing_again_and_again_waits_and_others_do_not():
+    comers = Comers(1000)
+    in_vain(comers, int(FREE), 100.0)
+    assert comers.comes(33, 100.0) == 100.0, "a few are free"
+    comers.goes(33, 100.0, in_vain=True)
+    waits = [comers.comes(33, 100.0) for _ in range(WAITING_MOST)]
+    assert waits == pytest.approx([100.0 + PAUSE * turn for turn in range(1, WAITING_MOST + 1)])
+    assert f"{WAITING_MOST} wait to come in" in comers.refused(33)
+    assert not comers.refused(0) and comers.comes(0, 100.0) == 100.0
+    comers.waited(33)
+    assert not comers.refused(33)
+
+
+def test_what_somebody_did_in_vain_is_forgotten_in_seconds_however_much_it_was():
+    comers = Comers(1000)
+    for _ in range(50):
+        if comers.comes(33, 100.0) > 100.0:
+            comers.waited(33)
+        comers.goes(33, 100.0, in_vain=True)
+    assert comers.comes(33, 107.9) > 107.9
+    comers.waited(33)
+    assert comers.comes(33, 108.0) == 108.0
+
+
+def test_who_goes_in_order_owes_nothing():
+    comers = Comers(1000)
+    for _ in range(1000):
+        assert comers.comes(33, 100.0) == 100.0
+        comers.goes(33, 100.0)
+
+
+def test_the_log_tells_of_some_clients_of_a_user_and_of_the_others_how_many_they_were():
+    comers = Comers(1000)
+    assert [comers.tells(33, 100.0) for _ in range(TOLD_MOST + 5)] == [True] * TOLD_MOST + [False] * 5
+    assert comers.tells(0, 100.0), "another user's lines are his own"
+    assert comers.telling == 160.0 and comers.untold(159.9) == []
+    assert comers.untold(160.0) == [(33, 5)] and comers.untold(160.0) == [] and comers.telling == math.inf
+    assert comers.tells(33, 160.0)
 
 
 POOL = Path(closing.__file__).parent

@@ -171,6 +171,7 @@ OWN = {
     # names and values
     "No such process",
     *("the stop's grace", "the lab's pause", "more for the recorder", "outputs that expire", "the recorder's birth"),
+    *("callers that wait", "callers at all", "clients that say nothing", "clients of whom the log did not tell"),
     *("whether tasks were taken", "% % (pid %)", "kind %", "Runs a scenario of the lab with real processes."),
 }
 """Texts of several words there that no page shows as they stand."""

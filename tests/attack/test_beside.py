@@ -25,6 +25,13 @@ PEERS = {
     "speaks nonsense": (
         "print(flush=True)\nwhile True:\n    c = attach(s)\n    send(c.sock, b'nonsense')\n    c.close()\n"
     ),
+    "speaks nonsense, forty at a time": (
+        "for _ in range(39):\n    if not os.fork():\n        break\n"
+        "else:\n    print(flush=True)\n"
+        "while os.getppid() != 1:\n"
+        "    try:\n        c = attach(s)\n        send(c.sock, b'nonsense')\n        c.close()\n"
+        "    except PoolAway:\n        pass\n"
+    ),
     "does not read": (
         "print(flush=True)\nwhile True:\n"
         "    c, _ = connect(s, 'tool')\n"
@@ -52,6 +59,7 @@ PEERS = {
 BEGIN = (
     "import os, sys\n"
     "from pairscope.client.attach import attach, connect\n"
+    "from pairscope.client.away import PoolAway\n"
     "from pairscope.config import load\n"
     "from pairscope.ipc.passing import send\n"
     "from pairscope.ipc.payloads import Submit\n"
@@ -99,12 +107,7 @@ def hostile(pool: Pool, program: str) -> Iterator[None]:
         child.communicate()
 
 
-KNOWN = pytest.mark.xfail(
-    reason="4.8 and 6.3 were measured: each costs the supervisor an accept, a pair and a line of log"
-)
-
-
-@pytest.mark.parametrize("peer", [pytest.param(peer, marks=KNOWN) if "nonsense" in peer else peer for peer in PEERS])
+@pytest.mark.parametrize("peer", PEERS)
 def test_the_slowest_hundredth_of_echoes_beside_a_hostile_peer_takes_at_most_three_times_as_long(
     pool: Pool, peer: str
 ) -> None:

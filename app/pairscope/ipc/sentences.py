@@ -69,6 +69,11 @@ class Answered(Template):
     # at the control socket
     USER = "user %(number)s may not connect to the pool"
     FULL = "the pool has no descriptor left for another client"
+    CONNECTIONS = "user %(number)s holds %(count)s connections to the pool; at most %(most)s may be"
+    HASTY = (
+        "clients of user %(number)s came for nothing one after the other, and %(most)s wait to come in; try again in a "
+        "moment"
+    )
 
 
 class State(Template):
@@ -159,6 +164,7 @@ class Gone(Template):
     PAIR = "its pair ended with supervisor %(count)s"
     CANCELLED = "job %(job)s was cancelled"
     LATE = "job %(job)s exceeded its deadline"
+    SILENT = "it did not say within %(seconds)s s what it is"
     MESSAGES = "it read nothing while %(most)s messages waited"
     UNREPORTED = "it reported nothing of %(most)s messages"
     OUTPUTS = "it reported nothing of %(most)s outputs"

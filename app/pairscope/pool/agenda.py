@@ -9,13 +9,17 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable
 
-GRACE, LAB, MORE, OUTPUTS, RECORDER, TAKEN = (
+COMING, GRACE, LAB, LISTEN, MORE, OUTPUTS, RECORDER, SILENT, TAKEN, UNTOLD = (
+    "callers that wait",
     "the stop's grace",
     "the lab's pause",
+    "callers at all",
     "more for the recorder",
     "outputs that expire",
     "the recorder's birth",
+    "clients that say nothing",
     "whether tasks were taken",
+    "clients of whom the log did not tell",
 )
 """What can be due beside the lateness of a peer, for which that peer itself stands, and the birth of a worker, for
 which its pause does."""

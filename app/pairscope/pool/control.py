@@ -6,6 +6,7 @@ on all traffic goes over the pair.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import grp
 import os
@@ -37,9 +38,9 @@ def _reserve() -> int:
 
 
 class Caller(NamedTuple):
-    """A process that was let in: our end of its pair, and what the kernel says of it."""
+    """A process that has connected, and may: what the kernel says of it."""
 
-    end: socket.socket
+    connection: socket.socket
     pid: int
     uid: int
 
@@ -77,11 +78,11 @@ class Control:
         self.sock.listen(BACKLOG)
         self._reserve = _reserve()
 
-    def accept(self, closed: str = "") -> Caller | None:
-        """Lets one caller in, or refuses it with a sentence, that of `closed` if it has one. None: nobody there, or
-        refused.
+    def accept(self) -> Caller | None:
+        """The next one who may come in, if there is a place for him: to be handed a pair, or refused. None: nobody is
+        there, or it was one who may not.
 
-        Raises nothing for a caller's fault.
+        Raises nothing for a caller's fault, as the others.
         """
         try:
             connection, _ = self.sock.accept()
@@ -89,34 +90,38 @@ class Control:
             if error.errno in (errno.EMFILE, errno.ENFILE):
                 self._turn_away()
             return None
+        connection.setblocking(False)
+        pid, uid, _ = _UCRED.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+        caller = Caller(connection, pid, uid)
+        why = "" if uid in self._allowed else Answered.USER.say(number=uid)
+        if why := why or self.barred.get(uid, ""):
+            self.refuse(caller, why)
+            return None
+        return caller
+
+    def refuse(self, caller: Caller, why: str) -> None:
+        """Says a sentence, and closes the connection."""
+        with contextlib.suppress(OSError):
+            send(caller.connection, f"refused: {why}".encode())
+        self._hang_up(caller.connection)
+
+    def hand(self, caller: Caller) -> socket.socket | None:
+        """Hands over one end of a fresh pair, and closes the connection: our end of it. None: that could not be."""
         try:
-            connection.setblocking(False)
-            pid, uid, _ = _UCRED.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+            ours, theirs = pair()
+        except OSError:
+            self.refuse(caller, Answered.FULL)
+            return None
+        with theirs:
             try:
-                if uid not in self._allowed:
-                    send(connection, f"refused: {Answered.USER.say(number=uid)}".encode())
-                    return None
-                closed = self.barred.get(uid, closed)
-                if closed:
-                    send(connection, f"refused: {closed}".encode())
-                    return None
-                try:
-                    ours, theirs = pair()
-                except OSError:
-                    send(connection, FULL)
-                    return None
-                with theirs:
-                    try:
-                        send(connection, b"pair", [theirs.fileno()])
-                    except OSError:
-                        ours.close()
-                        return None
+                send(caller.connection, b"pair", [theirs.fileno()])
             except OSError:
+                ours.close()
                 return None
-        finally:
-            self._hang_up(connection)
+            finally:
+                self._hang_up(caller.connection)
         ours.setblocking(False)
-        return Caller(ours, pid, uid)
+        return ours
 
     def _turn_away(self) -> None:
         """No descriptor is left: the reserve makes room to refuse one caller, who would else stay and keep the selector

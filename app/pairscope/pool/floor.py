@@ -15,6 +15,7 @@ from pairscope.ipc.mounts import Mounts
 from pairscope.ipc.payloads import JobSpec, Progress
 from pairscope.journal.writer import Writer
 from pairscope.pool.board import Board
+from pairscope.pool.comers import Comers
 from pairscope.pool.members import ChildMember, Member, Station, Worker
 from pairscope.pool.results import Results
 from pairscope.pool.tap import Tap
@@ -41,7 +42,8 @@ class Floor:
         """The last serial of each role. Crew and guests count on, each for the roles of its own peers."""
 
         self.clients: set[Member] = set()
-        """Of guests, as are the stations."""
+        """Of guests, as are the next three."""
+        self.comers = Comers(descriptors)
         self.stations: dict[int, Station] = {}
         self.station_left = time.monotonic()
         """When a station was last lost, or this process began: one that went comes again in a moment."""

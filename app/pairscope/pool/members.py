@@ -50,6 +50,11 @@ class Member(Peer):
         self.writing = False
         """True: the selector looks for room in its socket."""
 
+    @property
+    def called(self) -> str:
+        """What the log calls it."""
+        return str(self) if self.role else f"a client with pid {self.pid}"
+
 
 class ChildMember(Member):
     """A child of the supervisor: worker or recorder."""

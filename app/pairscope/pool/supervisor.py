@@ -203,6 +203,7 @@ class Supervisor:
         self.crew.words.pass_time(now)
         self.foreign.again()
         self.desk.pass_time(now)
+        self.guests.pass_time(now)
         self.history.pass_time(now)
         if self.floor.stopping is not None:
             self.stop.further(now)
@@ -306,9 +307,8 @@ class Supervisor:
 
     def _hang_up(self, member: Member) -> None:
         reason, member.loss = member.loss, ""
-        if member.fault:
-            who = member if member.role else f"a client with pid {member.pid}"
-            log.warning("%s: %s; its channel is closed", who, reason)
+        if member.fault and (isinstance(member, ChildMember) or self.guests.tells(member)):
+            log.warning("%s: %s; its channel is closed", member.called, reason)
         self.watch.remove(member.channel.fileno())
         self.lines.unsent(member, Unsent.PEER.say(peer=member, why=reason))
         self.tap.closed(member, Unsent.UNREPORTED.say(who=member.role, count=member.serial) if member.role else reason)

@@ -28,6 +28,10 @@ class Watch:
         self._epoll.unregister(fd)
         del self.reactions[fd]
 
+    def listen(self, fd: int, on: bool) -> None:
+        """Whether one that was added is looked at."""
+        self._epoll.modify(fd, select.EPOLLIN if on else 0)
+
     def meet(self, member: Member) -> None:
         """Looks at a peer's channel from now on, and at a child's pidfd."""
         self.add(member.channel.fileno(), functools.partial(self._read, member))
