@@ -57,6 +57,12 @@ class Run:
         with Recording(str(self.path)) as recording:
             return list(recording.all())
 
+    def state_before_the_end(self) -> dict[int, str]:
+        """What the first table held before its last process ended."""
+        with Recording(str(self.path)) as recording:
+            held: dict[int, str] = recording.state(recording.steps - 1).tables[1]
+            return held
+
     @property
     def index(self) -> Any:
         with Recording(str(self.path)) as recording:

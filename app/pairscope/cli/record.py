@@ -61,6 +61,12 @@ PROOFS: dict[str, str] = {
     show_default=True,
     help="Keep so many bytes of what each call carries; without it, sizes alone.",
 )
+@click.option(
+    "--only",
+    metavar="KIND,...",
+    help="Keep steps of these kinds alone: sockets, pipes, memory, events, waits, signals, descriptors, processes. "
+    "Births, ends and what passes descriptors are kept in any case; passages alone keeps nothing else.",
+)
 @click.option("--no-arguments", is_flag=True, help="Do not keep the arguments of the programs that are started.")
 @click.option(
     "--passages",
@@ -79,7 +85,7 @@ PROOFS: dict[str, str] = {
 @click.option("--json", "as_json", is_flag=True, help="With --passages: answer in JSON, for programs.")
 def record(
     command: tuple[str, ...], output: str | None, pid: int | None, seconds: float, steps: int, processes: int,
-    kept: int, no_arguments: bool, shown: str | None, told_from: str | None, as_json: bool,
+    kept: int, only: str | None, no_arguments: bool, shown: str | None, told_from: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Run COMMAND and record how it and its processes talk. A recording tells the system calls, and the
     descriptors that were passed.
@@ -103,13 +109,16 @@ def record(
         raise Failure(_("there is no command to record; expected pairscope record -o FILE -- COMMAND"), USAGE)
     if output is None:
         raise Failure(_("-o FILE is missing: where the recording is written"), USAGE)
+    kinds = _kinds(only) if only is not None else None
     from pairscope.trace.launch import Refused
     from pairscope.trace.recorder import Bounds, lacks
     from pairscope.trace.recorder import record as run
 
     for sentence in lacks():
         say(f"pairscope: {told(sentence)}")
-    bounds = Bounds(seconds=seconds, steps=steps, processes=processes, kept=kept, arguments=not no_arguments)
+    bounds = Bounds(
+        seconds=seconds, steps=steps, processes=processes, kept=kept, arguments=not no_arguments, only=kinds
+    )
     try:
         if pid:
             found = run(pid, output, bounds, lambda: _attached(pid))
@@ -123,6 +132,18 @@ def record(
     if found.status is not None:
         sys.exit(found.status if found.status >= 0 else 128 - found.status)
     return None
+
+
+def _kinds(text: str) -> frozenset[str]:
+    from pairscope.trace.kinds import KINDS
+
+    for word in (words := text.split(",")):
+        if word not in KINDS:
+            raise Failure(
+                _("--only: there is no kind %(word)s; expected some of %(kinds)s", word=word, kinds=",".join(KINDS)),
+                USAGE,
+            )
+    return frozenset(words)
 
 
 def _begins(command: str) -> None:

@@ -4,6 +4,8 @@
 ``ptrace``     the calls of ptrace(2) that are made here, and what a stop tells
 ``followed``   which calls stop a program, and where each is made
 ``filter``     the seccomp filter of them
+``kinds``      kinds of steps, of which some alone may be wanted
+``decoding``   what calls are given and give that the lab has none of
 ``launch``     the program, from fork to exec
 ``attach``     a program that runs already, and its release
 ``tasks``      tasks, their processes, and the tables of descriptors that they share

@@ -14,19 +14,13 @@ from collections.abc import Callable, Sequence
 
 from pairscope.ipc import descriptor
 from pairscope.lab.calls import cmsg
-from pairscope.lab.calls.decoding import MESSAGE, Data, Memory, message
+from pairscope.lab.calls.decoding import MESSAGE, Memory
 from pairscope.lab.probes import tables
 from pairscope.sentence import phrase
+from pairscope.trace.decoding import control_at, headers
 from pairscope.trace.recording import Counts, End, Passage, Proof
 from pairscope.trace.sockets import Sockets
 from pairscope.trace.tasks import Call, Scene, Table, Task, inode_of
-
-MMSGHDR = 64
-"""Bytes of struct mmsghdr: a msghdr and a length. recvmmsg(2)"""
-_MMSG_MOST = 1024
-_CONTROL = 1 << 16
-"""Bytes of control data that are read: more than net.core.optmem_max lets anybody send."""
-_SHUT = {"read", "write"}
 
 
 @dataclasses.dataclass(eq=False, slots=True)
@@ -74,20 +68,6 @@ def rights(control: bytes) -> list[int]:
         if part.type == "SCM_RIGHTS":
             found += part.fds or ()
     return found
-
-
-def headers(name: str, words: Sequence[int], count: int) -> list[int]:
-    """Where the msghdrs of a call stand in memory."""
-    if name in ("sendmmsg", "recvmmsg"):
-        return [words[1] + MMSGHDR * place for place in range(min(count, _MMSG_MOST))]
-    return [words[1]]
-
-
-def control_at(memory: Memory, address: int) -> bytes:
-    """The control data of the msghdr there; nothing where they cannot be read."""
-    told = message(memory, address, _CONTROL)
-    control = told["control"] if isinstance(told, dict) else b""
-    return control.head if isinstance(control, Data) else b""
 
 
 def plain(address: bytes) -> bytes:
@@ -146,6 +126,7 @@ class Flights:
             numbers = rights(control_at(memory, address))
             if not numbers:
                 continue
+            call.passes = True
             target, named = self._target(call, memory, address)
             for number in numbers:
                 try:

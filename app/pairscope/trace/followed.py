@@ -44,8 +44,6 @@ BY_NUMBER = frozenset(
     }
 )  # fmt: skip
 """Steps only where a number that they name stands for something by which processes talk."""
-VECTORS = frozenset({"readv", "writev", "preadv", "pwritev", "preadv2", "pwritev2"})
-"""Calls that gather and scatter, of which the lab has none: the length of each part is told."""
 SECOND = {"dup2": 1, "dup3": 1, "sendfile": 1, "splice": 2, "tee": 1}
 """Where these name a second number."""
 NO_NUMBER = APART | {

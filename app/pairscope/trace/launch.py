@@ -7,7 +7,7 @@ import os
 import shutil
 import signal
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from pairscope.sentence import phrase
 from pairscope.trace import filter as stops
@@ -28,8 +28,11 @@ class Refused(Exception):
 class Launch:
     """A program that waits to be let go. It is a child of this process, traced, and not yet itself."""
 
-    def __init__(self, command: Sequence[str], unblock: frozenset[signal.Signals]) -> None:
-        """Raises Refused. `unblock`: signals that this process blocks, and the program must not."""
+    def __init__(
+        self, command: Sequence[str], unblock: frozenset[signal.Signals], numbers: Iterable[int] = NAMES
+    ) -> None:
+        """Raises Refused. `unblock`: signals that this process blocks, and the program must not.
+        `numbers`: of the calls that stop it."""
         path = shutil.which(command[0])
         if path is None:
             raise Refused(phrase("%(command)s is no program that can be run", command=command[0]))
@@ -38,7 +41,7 @@ class Launch:
         self._told, tell = os.pipe()
         self.pid = os.fork()
         if not self.pid:
-            self._child(path, go, tell, unblock)
+            self._child(path, go, tell, unblock, stops.program(numbers))
         os.close(go)
         os.close(tell)
         try:
@@ -79,7 +82,7 @@ class Launch:
             with contextlib.suppress(OSError):
                 os.close(fd)
 
-    def _child(self, path: str, go: int, tell: int, unblock: frozenset[signal.Signals]) -> None:
+    def _child(self, path: str, go: int, tell: int, unblock: frozenset[signal.Signals], filter: bytes) -> None:
         where = _FILTER
         try:
             os.close(self._go)
@@ -88,7 +91,7 @@ class Launch:
             for number in IGNORED:
                 signal.signal(number, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, unblock)
-            stops.install(stops.program(NAMES))
+            stops.install(filter)
             where = _EXEC
             os.execv(path, self.command)  # noqa: S606  # what the person asked for, without a shell
         except OSError as error:

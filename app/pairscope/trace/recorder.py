@@ -19,6 +19,7 @@ from pairscope.trace import attach
 from pairscope.trace.births import Births, names
 from pairscope.trace.file import Writer
 from pairscope.trace.flights import Flights
+from pairscope.trace.kinds import KINDS, stopping
 from pairscope.trace.launch import Launch, Refused
 from pairscope.trace.recording import Index, Process
 from pairscope.trace.sockets import Sockets
@@ -40,6 +41,8 @@ class Bounds:
     """Bytes of each buffer that are kept."""
     arguments: bool = True
     """Whether the arguments of execve are kept."""
+    only: frozenset[str] | None = None
+    """The kinds of steps that are told, of :data:`pairscope.trace.kinds.KINDS`; None: all."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -77,7 +80,7 @@ class _Parts:
     def __init__(self, writer: Writer, bounds: Bounds) -> None:
         self.started, self._clock = time.time(), time.monotonic()
         self.writer, self._bounds = writer, bounds
-        self.scene = Scene(writer, bounds.kept)
+        self.scene = Scene(writer, bounds.kept, bounds.only)
         self.sockets = Sockets(self.scene.holders)
         self.flights = Flights(self.scene, self.sockets)
         self.telling = Telling(self.scene, self.sockets, self.flights, arguments=bounds.arguments)
@@ -105,7 +108,7 @@ class _Parts:
     def finish(self, command: list[str], status: int | None, missing: list[str]) -> Recorded:
         """Writes the end of the recording."""
         processes, flights, bounds = self.scene.processes, self.flights, self._bounds
-        missing = [*missing, *_missing(self.scene, flights, self.turnstile)]
+        missing = [*_left_out(bounds), *missing, *_missing(self.scene, flights, self.turnstile)]
         index = self.writer.finish(
             command=[
                 word.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")[:4096]
@@ -131,7 +134,7 @@ class _Parts:
 def _launched(
     command: Sequence[str], path: str, bounds: Bounds, begun: Callable[[], Any], unblock: frozenset[signal.Signals]
 ) -> Recorded:
-    launch = Launch(command, unblock)
+    launch = Launch(command, unblock, stopping(bounds.only))
     try:
         with _written(path, launch.kill) as writer:
             parts = _Parts(writer, bounds)
@@ -206,6 +209,13 @@ def _bound(scene: Scene, bounds: Bounds, left: float) -> str:
     if scene.writer.size >= bounds.packed:
         return phrase("the bound of %(bytes)s bytes of file is reached", bytes=bounds.packed)
     return ""
+
+
+def _left_out(bounds: Bounds) -> list[str]:
+    if bounds.only is None:
+        return []
+    kinds = ", ".join(kind for kind in KINDS if kind in bounds.only)
+    return [phrase("of all steps only these kinds were kept, and what passes descriptors: %(kinds)s", kinds=kinds)]
 
 
 def _ran(running: int) -> list[str]:

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from pairscope.lab.probes import tables
 from pairscope.trace import ptrace
 from pairscope.trace.file import Writer
+from pairscope.trace.kinds import stopping
 from pairscope.trace.recording import Told
 
 _KINDS = ("socket:[", "pipe:[", "/memfd:", "anon_inode:")
@@ -150,12 +151,16 @@ class Call:
     raw: Told = dataclasses.field(default_factory=dict)
     """What the lab's table told of it at its entry."""
     fd: int = -1
+    on: str = ""
+    """What stands at it, as /proc/PID/fd shows it; empty: nothing that is followed."""
     inode: int = 0
     """Of the socket or pipe that it is about."""
     began_us: int = 0
     step: int = 0
     """The step that told it first; 0: none has."""
     blocked: bool = False
+    passes: bool = False
+    """It passes descriptors, or brings them."""
     told: bool = False
     """All of it was told; its return says nothing more."""
 
@@ -208,10 +213,14 @@ class Task:
 class Scene:
     """What all parts see."""
 
-    def __init__(self, writer: Writer, kept: int) -> None:
+    def __init__(self, writer: Writer, kept: int, only: frozenset[str] | None) -> None:
         self.writer = writer
         self.kept = kept
         """Bytes of each buffer."""
+        self.only = only
+        """The kinds of steps that are told; None: all."""
+        self.names = stopping(only)
+        """The calls that stop a task, by their numbers."""
         self.run = ptrace.CONT
         """How a task goes on: to the next call of the list, by its filter; or, where it has none, to any call."""
         self.tasks: dict[int, Task] = {}

@@ -9,14 +9,12 @@ import struct
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import msgspec
-
-from pairscope.lab.calls import cmsg
-from pairscope.lab.calls.decoding import Data, Memory, Return, parts_at, string
+from pairscope.lab.calls.decoding import Data, Memory, Return, string
 from pairscope.lab.constants import errno_name, signal_name
 from pairscope.lab.given import narrow
-from pairscope.trace import followed, ptrace
-from pairscope.trace.flights import MMSGHDR, PEEK, RECEIVE, SEND, Flights, control_at, headers, rights
+from pairscope.trace import decoding, followed, kinds, ptrace
+from pairscope.trace.decoding import control_at, controls, headers
+from pairscope.trace.flights import PEEK, RECEIVE, SEND, Flights, rights
 from pairscope.trace.recording import Delta, Queue, Step, Told
 from pairscope.trace.sockets import Sockets
 from pairscope.trace.tasks import Call, Process, Scene, Table, Task, inode_of
@@ -34,15 +32,10 @@ def plain(value: Any) -> Any:
     if isinstance(value, Data):
         return {"bytes": value.length} | ({"head": value.head} if value.head else {})
     if isinstance(value, Mapping):
-        return {key: _control(part) if key == "control" else plain(part) for key, part in value.items()}
+        return {key: controls(part) if key == "control" else plain(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(part) for part in value]
     return value
-
-
-def _control(value: Any) -> Any:
-    control = value.head if isinstance(value, Data) else value
-    return msgspec.to_builtins(cmsg.parts(control)) if isinstance(control, bytes) else plain(value)
 
 
 class Telling:
@@ -51,6 +44,8 @@ class Telling:
     def __init__(self, scene: Scene, sockets: Sockets, flights: Flights, *, arguments: bool) -> None:
         self._scene, self._sockets, self._flights = scene, sockets, flights
         self._arguments = arguments
+        self._untold = Delta()
+        """What steps have changed that are not told."""
 
     def memory(self, task: Task) -> Memory:
         """Reads a task's memory, and notes where that is hidden."""
@@ -77,16 +72,17 @@ class Telling:
                 return None
         if name == "fcntl" and narrow(words[1]) not in followed.F_DUPFD:
             return None
-        call = Call(name, words, fd=fd, inode=inode_of(links.get(fd, "")))
+        on = links.get(fd, "")
+        call = Call(name, words, fd=fd, inode=inode_of(on), on=on)
         memory = self.memory(task)
         with contextlib.suppress(OSError, struct.error):
             call.raw = self._given(name, words, memory)
         call.given = plain(call.raw)
-        if fd in links:
-            call.given["on"] = links[fd]
+        if on:
+            call.given["on"] = on
         if name == "sendmsg" and "control" in call.given:
             with contextlib.suppress(OSError):
-                call.given["control"] = _control(control_at(memory, words[1]))
+                call.given["control"] = controls(control_at(memory, words[1]))
         return call
 
     def _given(self, name: str, words: Sequence[int], memory: Memory) -> Told:
@@ -94,13 +90,9 @@ class Telling:
             at = name == "execveat"
             told: Told = {"path": string(memory, words[at])}
             return told | ({"arguments": _strings(memory, words[1 + at])} if self._arguments else {})
-        if name in SEND | RECEIVE and name not in followed.DECODED:
-            return {"fd": narrow(words[0]), "messages": words[2] & 0xFFFFFFFF, "flags": narrow(words[3])}
         if decoder := followed.DECODED.get(name):
             return dict(decoder.by_registers(words, memory, self._scene.kept))
-        if name in followed.VECTORS:
-            return {"fd": narrow(words[0]), "iov": [length for _, length in parts_at(memory, words[1], words[2])]}
-        return {"words": [narrow(word, 64) for word in words]}
+        return decoding.given(name, words, memory, self._scene.kept)
 
     # ---- steps
 
@@ -167,6 +159,12 @@ class Telling:
     def _add(
         self, task: Task, call: Call, gave: Told, *, of: int = 0, blocked: bool = False, changed: Delta | None = None
     ) -> int:
+        only = self._scene.only
+        if only is not None and not call.passes and not kinds.wanted(call.name, call.on, only):
+            self._untold = merged(self._untold, changed or Delta())
+            return 0
+        if self._untold.tables or self._untold.queues:
+            changed, self._untold = merged(self._untold, changed or Delta()), Delta()
         now = self._scene.now_us()
         began = call.began_us or now
         return self._scene.writer.add(
@@ -190,15 +188,9 @@ class Telling:
             back = Return(call.raw, call.words, value, memory, self._scene.kept)
             with contextlib.suppress(OSError, struct.error, KeyError, TypeError, ValueError):
                 gave |= plain({key: part for key, part in decoder.gave(back).items() if part != []})
-        elif call.name in RECEIVE:
-            with contextlib.suppress(OSError, struct.error):
-                gave["messages"] = [
-                    {
-                        "bytes": struct.unpack("=I", memory(at + MMSGHDR - 8, 4))[0],
-                        "control": _control(control_at(memory, at)),
-                    }
-                    for at in headers(call.name, call.words, value)
-                ]
+        else:
+            with contextlib.suppress(OSError, struct.error, KeyError, TypeError):
+                gave |= plain(decoding.gave(call.name, Return(call.raw, call.words, value, memory, self._scene.kept)))
         return gave
 
     def _rows(self, task: Task, call: Call, value: int, gave: Told) -> dict[int, str | None]:
@@ -252,6 +244,7 @@ class Telling:
         for address in headers(call.name, call.words, value):
             with contextlib.suppress(OSError, struct.error):
                 if numbers := rights(control_at(memory, address)):
+                    call.passes = True
                     rows |= task.table.refresh(numbers, passed=True)
                     self._flights.receive(task, call, numbers, step, peek=bool(flags & PEEK))
 
@@ -277,6 +270,14 @@ def _strings(memory: Memory, address: int) -> list[bytes]:
                 break
             found.append(text.head[:1024])
     return found
+
+
+def merged(one: Delta, other: Delta) -> Delta:
+    """What two steps have changed, as one."""
+    tables = {number: dict(rows) for number, rows in one.tables.items()}
+    for number, rows in other.tables.items():
+        tables.setdefault(number, {}).update(rows)
+    return Delta(tables, {**one.queues, **other.queues})
 
 
 def touched(table: Table) -> set[int]:

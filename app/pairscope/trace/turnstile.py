@@ -220,7 +220,7 @@ class Turnstile:
             self.go(task, number)
 
     def _entered(self, task: Task, entry: ptrace.Entry) -> None:
-        name = followed.NAMES.get(entry.number)
+        name = self._scene.names.get(entry.number)
         if entry.arch != followed.ARCH or entry.number & followed.X32:
             if not task.process.foreign:
                 task.process.foreign = True
