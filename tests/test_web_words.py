@@ -151,6 +151,10 @@ def test_each_sentence_that_is_recorded_is_known_again_with_its_values(site: Fla
     with site.test_request_context():
         for template in set(recorded.templates()):
             assert translated(filled_in(template)) == filled_in(wide(template))
+        for one, many in recorded.PLURALS:
+            assert translated(one % {"num": 1}) == wide(one) % {"num": 1}
+            for number in (17, "1,000"):  # a recording may come from anybody
+                assert translated(many % {"num": number}) == wide(many) % {"num": number}
 
 
 def test_each_sentence_that_is_recorded_is_told_to_gettext() -> None:

@@ -24,9 +24,11 @@ from pairscope.lab.exports.lines import VERDICTS
 from pairscope.lab.reasons import Reason
 from pairscope.sandbox.sentences import Missing
 from pairscope.store import errors, models, told
+from pairscope.trace.sentences import Of, Over, Unseen
 from pairscope.work.sentences import Failure
 
 Gettext = Callable[[str], str]
+Ngettext = Callable[[str, str, int], str]
 Part = str | tuple[str, "tuple[tuple[str, str | Parts], ...]"]
 """Text that is nobody's sentence, or a template with its values."""
 Parts = tuple[Part, ...]
@@ -46,12 +48,18 @@ JOINTS = 64
 
 LISTS: tuple[type[enum.StrEnum], ...] = (
     *(ipc.Answered, ipc.State, ipc.Waits, ipc.Broken, ipc.Gone, ipc.Unsent, ipc.Undone, ipc.Unproved),
-    *(journal.Missing, journal.Stuck, Reason, Away, Missing, Failure),
+    *(journal.Missing, journal.Stuck, Reason, Away, Missing, Failure, Over, Unseen),
 )
 """Lists of sentences, each where it belongs."""
+PLURALS: tuple[tuple[str, str], ...] = tuple(of.value for of in Of)
+"""Sentences of one or several (``num``), both forms."""
+_PLURAL = {form: both for both in PLURALS for form in both}
 
 _NARROW = {
-    **dict.fromkeys(("line", "count", "most", "bytes", "first", "port", "pid", "status", "job"), r"-?\d+(?:,\d{3})*"),
+    **dict.fromkeys(
+        ("line", "count", "most", "bytes", "first", "port", "pid", "status", "job", "num", "steps", "processes"),
+        r"-?\d+(?:,\d{3})*",
+    ),
     **dict.fromkeys(("who", "call", "last", "errno", "protocol", "kind"), r"\w+"),
     **dict.fromkeys(("number", "host", "signal"), r"\S+"),
     "seconds": r"[\d.]+",
@@ -83,21 +91,23 @@ def templates() -> Iterator[str]:
     yield from REFUSALS.values()
 
 
-def translated(text: str, gettext: Gettext) -> str:
-    """What was recorded, with each sentence of it that is known in the language of `gettext`."""
-    return _told(_parts(text), gettext) if len(text) <= LONGEST else text
+def translated(text: str, gettext: Gettext, ngettext: Ngettext) -> str:
+    """What was recorded, with each sentence of it that is known in the language of `gettext` and `ngettext`."""
+    return _told(_parts(text), gettext, ngettext) if len(text) <= LONGEST else text
 
 
-def _told(parts: Parts, gettext: Gettext) -> str:
+def _told(parts: Parts, gettext: Gettext, ngettext: Ngettext) -> str:
     told = []
     for part in parts:
         if isinstance(part, str):
             told.append(part)
             continue
         template, values = part
-        sentence = gettext(template)
+        both = _PLURAL.get(template)
+        sentence = ngettext(*both, int(str(dict(values)["num"]).replace(",", ""))) if both else gettext(template)
         told.append(
-            sentence % {name: value if isinstance(value, str) else _told(value, gettext) for name, value in values}
+            sentence
+            % {name: value if isinstance(value, str) else _told(value, gettext, ngettext) for name, value in values}
             if values
             else sentence
         )
@@ -162,7 +172,7 @@ def _patterns() -> tuple[_Patterns, _Patterns, _Patterns]:
     """The templates by how far they reach; each kind with the longest first, for what says more is meant where both
     fit."""
     found: tuple[_Patterns, _Patterns, _Patterns] = ([], [], [])
-    for template in sorted(set(templates()), key=lambda template: (-len(_VALUE.sub("", template)), template)):
+    for template in sorted({*templates(), *_PLURAL}, key=lambda template: (-len(_VALUE.sub("", template)), template)):
         names = _VALUE.findall(template)
         parts = _VALUE.split(template)
         pattern = "".join(

@@ -46,7 +46,7 @@ def told(text: str) -> str:
         return text.told(_catalogue().gettext, _catalogue().ngettext, told)
     from pairscope import recorded
 
-    return recorded.translated(text, _catalogue().gettext)
+    return recorded.translated(text, _catalogue().gettext, _catalogue().ngettext)
 
 
 def helped(command: click.Command) -> click.Command:

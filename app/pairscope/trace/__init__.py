@@ -16,6 +16,7 @@
 ``flights``    descriptors that are in flight, and the proof of their receipt
 ``recording``  the schema of what is kept
 ``file``       a recording as a file, written while it is made and read with distrust
+``sentences``  why a recording ended, and what was not seen
 ``passages``   the passages of a recording, in words
 =============  ============================================================================================
 

@@ -22,6 +22,7 @@ from pairscope.trace import ptrace
 from pairscope.trace.births import Births, group_of
 from pairscope.trace.flights import Flights
 from pairscope.trace.launch import Refused, not_traced, yama
+from pairscope.trace.sentences import Unseen
 from pairscope.trace.tasks import Process, Scene
 from pairscope.trace.telling import Telling
 from pairscope.trace.turnstile import STOPPING, WAKES, Interrupted, Turnstile
@@ -65,7 +66,7 @@ def attach(
                 if tid in scene.tasks or one in missing or (tid != pid and _is_ours(tid)):
                     continue
                 if tid != pid and (why := _seize(tid)):
-                    missing[one] = phrase("process %(pid)s could not be followed: %(why)s", pid=one, why=why)
+                    missing[one] = Unseen.NOT_FOLLOWED.say(pid=one, why=why)
                     continue
                 task = births.found(tid, one, met.get(one), met.get(parent))
                 met[one] = task.process

@@ -16,9 +16,9 @@ from pairscope.ipc import descriptor
 from pairscope.lab.calls import cmsg
 from pairscope.lab.calls.decoding import MESSAGE, Memory
 from pairscope.lab.probes import tables
-from pairscope.sentence import phrase
 from pairscope.trace.decoding import control_at, headers
 from pairscope.trace.recording import Counts, End, Passage, Proof
+from pairscope.trace.sentences import Unseen
 from pairscope.trace.sockets import Sockets
 from pairscope.trace.tasks import Call, Scene, Table, Task, inode_of
 
@@ -292,7 +292,7 @@ class Flights:
     def unproved(self) -> list[str]:
         """Sentences: why passages have no proof."""
         reasons = {flight.why for flight in self._all if flight.end == "received" and not flight.proof}
-        return [phrase("not every passage could be proved: %(why)s", why=why) for why in sorted(reasons)]
+        return [Unseen.UNPROVED.say(why=why) for why in sorted(reasons)]
 
 
 SEND = frozenset({"sendmsg", "sendmmsg"})

@@ -14,7 +14,7 @@ from typing import Any
 
 from pairscope.ipc import descriptor
 from pairscope.lab.probes import tables
-from pairscope.sentence import phrase, phrase_of
+from pairscope.sentence import phrase
 from pairscope.trace import attach
 from pairscope.trace.births import Births, names
 from pairscope.trace.file import Writer
@@ -22,6 +22,7 @@ from pairscope.trace.flights import Flights
 from pairscope.trace.kinds import KINDS, stopping
 from pairscope.trace.launch import Launch, Refused
 from pairscope.trace.recording import Index, Process
+from pairscope.trace.sentences import Of, Over, Unseen
 from pairscope.trace.sockets import Sockets
 from pairscope.trace.tasks import Scene
 from pairscope.trace.telling import Telling
@@ -96,10 +97,10 @@ class _Parts:
             self.ended = _bound(self.scene, self._bounds, left)
             if not self.ended:
                 self.turnstile.turn(left)
-        self.ended = self.ended or phrase("the last process has ended")
+        self.ended = self.ended or Over.LAST.say()
 
     def interrupt(self) -> None:
-        self.interrupted, self.ended = True, phrase("it was asked to end")
+        self.interrupted, self.ended = True, Over.ASKED.say()
 
     def close(self) -> None:
         self.flights.finish()
@@ -201,13 +202,13 @@ def _written(path: str, otherwise: Callable[[], Any] = lambda: None) -> Iterator
 def _bound(scene: Scene, bounds: Bounds, left: float) -> str:
     """The bound that is reached; a sentence."""
     if left <= 0:
-        return phrase("the bound of %(seconds)s seconds is reached", seconds=f"{bounds.seconds:g}")
+        return Over.SECONDS.say(seconds=f"{bounds.seconds:g}")
     if scene.writer.steps >= bounds.steps:
-        return phrase("the bound of %(steps)s steps is reached", steps=bounds.steps)
+        return Over.STEPS.say(steps=bounds.steps)
     if len(scene.processes) > bounds.processes:
-        return phrase("the bound of %(processes)s processes is reached", processes=bounds.processes)
+        return Over.PROCESSES.say(processes=bounds.processes)
     if scene.writer.size >= bounds.packed:
-        return phrase("the bound of %(bytes)s bytes of file is reached", bytes=bounds.packed)
+        return Over.BYTES.say(bytes=bounds.packed)
     return ""
 
 
@@ -219,50 +220,22 @@ def _left_out(bounds: Bounds) -> list[str]:
 
 
 def _ran(running: int) -> list[str]:
-    if not running:
-        return []
-    return [
-        phrase_of(
-            "%(num)s process still ran, and was ended with the recording",
-            "%(num)s processes still ran, and were ended with the recording",
-            running,
-        )
-    ]
+    return [Of.ENDED.say(running)] if running else []
 
 
 def _runs_on(running: int) -> list[str]:
-    if not running:
-        return []
-    return [
-        phrase_of(
-            "%(num)s process runs on, and is not followed any more",
-            "%(num)s processes run on, and are not followed any more",
-            running,
-        )
-    ]
+    return [Of.RUN_ON.say(running)] if running else []
 
 
 def _missing(scene: Scene, flights: Flights, turnstile: Turnstile) -> list[str]:
     """What was not seen; sentences."""
     found: list[str] = []
     if hidden := sum(process.hidden for process in scene.processes):
-        found.append(
-            phrase_of(
-                "%(num)s process hides its memory and its descriptors from this user; only its calls were seen",
-                "%(num)s processes hide their memory and their descriptors from this user; only their calls were seen",
-                hidden,
-            )
-        )
+        found.append(Of.HIDDEN.say(hidden))
     if foreign := sum(process.foreign for process in scene.processes):
-        found.append(
-            phrase_of(
-                "%(num)s process made calls of i386 or x32, which were not followed",
-                "%(num)s processes made calls of i386 or x32, which were not followed",
-                foreign,
-            )
-        )
+        found.append(Of.FOREIGN.say(foreign))
     if turnstile.io_uring:
-        found.append(phrase("the program uses io_uring; what goes through its rings was not seen"))
+        found.append(Unseen.IO_URING.say())
     return [*found, *flights.unproved()]
 
 

@@ -10,11 +10,7 @@ from pairscope.sentence import Sentence
 
 def translated(text: str) -> str:
     """What was made here, by its template; of what was recorded, each sentence that is known."""
+    words = get_domain().get_translations()
     if isinstance(text, Sentence):
-        words = get_domain().get_translations()
         return text.told(words.gettext, words.ngettext, translated)
-    return recorded.translated(text, _gettext)
-
-
-def _gettext(text: str) -> str:
-    return get_domain().get_translations().gettext(text)
+    return recorded.translated(text, words.gettext, words.ngettext)

@@ -25,9 +25,10 @@ from pairscope.store.inventory import DESCRIPTIONS
 from pairscope.web import problems
 
 
-def all_of_them() -> Iterator[str]:
-    """Each once or more."""
+def all_of_them() -> Iterator[str | tuple[str, str]]:
+    """Each once or more; of one or several both forms."""
     yield from recorded.templates()
+    yield from recorded.PLURALS
     yield from (kind.meaning for kind in vocabulary.KINDS)
     yield from (call.summary for call in CALLS.values())
     yield from DESCRIPTIONS.values()
@@ -59,9 +60,12 @@ def _of_job(tree: ast.Module) -> Iterator[str]:
                 yield from ast.literal_eval(line.value).values()
 
 
-def extract(fileobj: Any, keywords: Any, comment_tags: Any, options: Any) -> Iterator[tuple[int, None, str, list[str]]]:
+def extract(
+    fileobj: Any, keywords: Any, comment_tags: Any, options: Any
+) -> Iterator[tuple[int, str | None, str | tuple[str, str], list[str]]]:
     """As Babel calls it for this file, whose own words the other entries of babel.cfg would find if there were any."""
     for sentence in dict.fromkeys(all_of_them()):
-        if not sentence or re.fullmatch("`[^`]+`", sentence):
-            continue
-        yield 1, None, sentence, []
+        if isinstance(sentence, tuple):
+            yield 1, "ngettext", sentence, []
+        elif sentence and not re.fullmatch("`[^`]+`", sentence):
+            yield 1, None, sentence, []
