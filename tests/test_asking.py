@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import gzip
+import heapq
 import random
 import re
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -16,20 +18,24 @@ import pytest
 from flask import Flask, g
 from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
+from waitress import wasyncore
 
+from pairscope.cli import bounded
 from pairscope.config import Settings
 from pairscope.store import changes, migrate, recent
 from pairscope.store.engine import engine
 from pairscope.store.places import Places
 from pairscope.store.recent import Window
 from pairscope.store.withheld import withhold
-from pairscope.web.access.places import ARRIVED
+from pairscope.web.access.pace import ADDRESSES, REFUSED, Pace, Rate, Told
+from pairscope.web.access.places import ARRIVED, ASKING, WARM
 from pairscope.web.application import create_app
 from pairscope.web.shell.moment import MOST_ANSWERS, Answer, Moment, Moments
 from pairscope.web.shell.rendered import Kept, made
 from pairscope.web.words import Ages
 from tests import hour, plausible
 from tests.database import MariaDB
+from tests.eventually import eventually
 from tests.plausible import MS, History, S
 from tests.running import csrf_token
 
@@ -322,3 +328,112 @@ def test_a_connection_that_was_kept_and_has_ended_is_replaced_once(mariadb: Mari
     finally:
         places.close()
         made.dispose()
+
+
+# ---- too many
+
+
+def test_pages_that_heed_are_never_refused_and_a_hundred_of_one_address_are_never_told_to_wait() -> None:
+    """For five minutes of a clock of its own."""
+    chance = random.Random(1)
+    for many, patient in ((100, False), (500, True), (1000, True)):
+        pace, refused, waits = Pace(), [0, 0], 0
+        asking = [(chance.random(), number) for number in range(many)]
+        heapq.heapify(asking)
+        while asking[0][0] < 300:
+            now, number = heapq.heappop(asking)
+            told = pace.take("192.0.2.1", now)
+            refused[now > 60] += bool(told.refused)
+            waits += told.again > 0
+            heapq.heappush(asking, (now + max(1.0, told.again * (0.8 + 0.4 * chance.random())), number))
+        assert bool(waits) == patient, many
+        assert refused[1] == 0 and (many > 500 or not refused[0]), (many, refused)
+
+
+def test_who_does_not_heed_is_refused_and_others_are_answered() -> None:
+    pace = Pace()
+    for step in range(20_000):
+        rude = pace.take("192.0.2.1", step / 1000)
+    assert rude.refused == "each" and rude.again >= REFUSED
+    assert pace.take("192.0.2.2", 20.0) == Told("", 0.0)
+    for number in range(20_000):
+        crowd = pace.take(f"198.51.100.{number}", 20.0)
+    assert crowd.refused == "all" and crowd.again >= REFUSED and len(pace._of) <= ADDRESSES
+    assert not pace.take("192.0.2.3", 30.0).refused, "it passes"
+
+
+def test_who_is_refused_costs_no_look_at_the_database(site: Flask, client: FlaskClient) -> None:
+    cursor = cursor_of(client)
+    path = f"/live/messages?cursor={cursor}&only=rows"
+    moments: Moments = site.extensions["pairscope.moments"]
+    site.extensions["pace"] = Pace(each=Rate(0.1, 2.5), all=Rate(0.1, 3.5))
+    assert "Pairscope-Again" not in client.get(path).headers
+    assert 1 < float(client.get(path).headers["Pairscope-Again"]) < 7
+    read = moments.read
+    for address, status in (("127.0.0.1", 429), ("192.0.2.2", 204), ("192.0.2.3", 503)):
+        answer = client.get(path, environ_overrides={"REMOTE_ADDR": address})
+        assert answer.status_code == status
+        if status > 400:
+            assert answer.headers["Retry-After"] in answer.text and "Ask again in" in answer.text
+    assert moments.read == read + 1
+    assert client.get("/messages").status_code == 200, "a page is no poll"
+
+
+def test_a_poll_that_waited_too_long_is_refused_before_it_is_worked_on(site: Flask, client: FlaskClient) -> None:
+    moments: Moments = site.extensions["pairscope.moments"]
+    cursor, read = cursor_of(client), moments.read
+    site.extensions["born"] -= WARM + 1
+    for key in ("mod_wsgi.queue_start", ARRIVED):
+        for waited, status in ((ASKING + 1, 503), (ASKING - 1, 204)):
+            asked = {key: str(int((time.time() - waited) * 1e6))}
+            answer = client.get(f"/live/messages?cursor={cursor}&only=rows", environ_overrides=asked)
+            assert answer.status_code == status
+            assert status == 204 or answer.headers["Retry-After"]
+    assert moments.read <= read + 2
+
+
+def test_what_nobody_waits_for_any_longer_is_not_begun_in_the_embedded_server() -> None:
+    begun, go_on, over, seen = threading.Event(), threading.Event(), threading.Event(), list[str]()
+
+    def application(environ: dict[str, Any], start: Any) -> list[bytes]:
+        seen.append(environ["PATH_INFO"])
+        assert abs(int(environ[ARRIVED]) / 1e6 - time.time()) < 60
+        begun.set()
+        assert go_on.wait(20)
+        start("204 No Content", [])
+        return []
+
+    poll: dict[int, Any] = {}
+    listener = socket.create_server(("127.0.0.1", 0))
+    made = bounded.server(application, listener, 1000, 1, poll)
+
+    def loop() -> None:
+        while not over.is_set():
+            wasyncore.loop(timeout=0.02, use_poll=True, map=poll, count=1)
+
+    thread = threading.Thread(target=loop)
+    thread.start()
+    callers = [socket.create_connection(listener.getsockname()) for _ in range(3)]
+    try:
+        callers[0].sendall(b"GET /first HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert begun.wait(20)
+        for number in (1, 2):
+            callers[number].sendall(b"GET /%d HTTP/1.1\r\nHost: localhost\r\n\r\n" % number)
+        queued = made.task_dispatcher.queue
+        eventually(lambda: len(queued) == 2, "two wait for the one thread")
+        left: Any = queued[0]
+        callers[1].close()
+        eventually(lambda: not left.connected, "the server sees that one has left")
+        go_on.set()
+        for caller in (callers[0], callers[2]):
+            caller.settimeout(20)
+            assert caller.recv(100).startswith(b"HTTP/1.1 204")
+        assert seen == ["/first", "/2"]
+    finally:
+        go_on.set()
+        for caller in callers:
+            caller.close()
+        over.set()
+        thread.join()
+        made.task_dispatcher.shutdown(timeout=5)
+        wasyncore.close_all(poll)

@@ -19,6 +19,7 @@ from selenium.webdriver import ActionChains, Chrome, Keys
 from selenium.webdriver.common.by import By
 from werkzeug.serving import BaseWSGIServer, make_server
 
+from pairscope.web.access.pace import Pace, Rate
 from pairscope.web.application import create_app
 from pairscope.web.shell import listing
 from pairscope.web.tables import PAGE
@@ -667,3 +668,20 @@ def test_without_a_script_the_tables_are_plain_paged_ones(site: Site) -> None:
         assert browser.find_element(By.ID, term.get_attribute("popovertarget") or "").is_displayed(), (
             "a term opens its sentence"
         )
+
+
+def test_a_page_that_is_told_to_ask_again_later_does_so_and_says_it(site: Site, browser: Chrome) -> None:
+    path = "/live/transfers"
+    open_pace = site.app.extensions["pace"]
+    browser.get(f"{site.address}/transfers")
+    begin = time.monotonic()
+    eventually(lambda: site.asked(path, begin), "it asks")
+    site.app.extensions["pace"] = Pace(each=Rate(0.0, 0.0))
+    try:
+        eventually(lambda: "asking again in 5 s" in text_of(browser, "[data-told]"), "it says so", 10)
+        refused = site.asked(path)[-1]
+        later = eventually(lambda: [at for at in site.asked(path, refused) if at > refused], "it asks again", 20)
+        assert later[0] - refused >= 4.9, "not before it was told to"
+    finally:
+        site.app.extensions["pace"] = open_pace
+    eventually(lambda: not text_of(browser, "[data-told]"), "it follows again", 20)

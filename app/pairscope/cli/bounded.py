@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import io
 import socket
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -19,6 +20,7 @@ from waitress.buffers import OverflowableBuffer
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser
 from waitress.server import TcpWSGIServer, create_server
+from waitress.task import WSGITask
 
 PATIENCE = 8
 """A body of more than so many times the bound is not read to its end."""
@@ -59,11 +61,23 @@ class Body(OverflowableBuffer):
 
 class Parser(HTTPRequestParser):
     bound = 0
+    arrived = 0
+    """When its headers had come, us since 1970."""
 
     def parse_header(self, header_plus: bytes) -> None:
         super().parse_header(header_plus)
+        self.arrived = time.time_ns() // 1000
         if self.body_rcv is not None:
             self.body_rcv.buf = Body(self.adj.inbuf_overflow, self.bound)
+
+
+class Task(WSGITask):
+    """A request, with when it came: pairscope.web.access.places reads it."""
+
+    def get_environment(self) -> dict[str, Any]:
+        environ: dict[str, Any] = super().get_environment()
+        environ["pairscope.arrived"] = str(getattr(self.request, "arrived", ""))
+        return environ
 
 
 def server(
@@ -85,12 +99,13 @@ def server(
         max_request_body_size=PATIENCE * bound,
         asyncore_use_poll=True,
         clear_untrusted_proxy_headers=not proxied,
+        channel_request_lookahead=1,  # it goes on reading, so it learns who has left and drops what nobody waits for
         connection_limit=2 * PLACES + len(poll),  # waitress' own bound, which is never reached
     )
     # Of several sockets it would be another class, which hands no class of channels on: bodies would have no bound.
     assert isinstance(made, TcpWSGIServer)
     parser = type("Parser", (Parser,), {"bound": bound})
-    made.channel_class = type("Channel", (HTTPChannel,), {"parser_class": parser})
+    made.channel_class = type("Channel", (HTTPChannel,), {"parser_class": parser, "task_class": Task})
     made.handle_accept = functools.partial(_accept, made)  # type: ignore[method-assign]  # its class is waitress' choice
     return made
 

@@ -118,6 +118,7 @@ class Source:
             query_string=arguments,
             headers={"Accept-Language": language, "Accept": "text/html"},
         )
+        environ["pairscope.inner"] = True  # pairscope.web.live
         if self._server:
             environ["mod_wsgi.version"] = self._server  # the strip names who serves
         with self._app.request_context(environ):

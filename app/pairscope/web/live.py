@@ -14,17 +14,19 @@ from __future__ import annotations
 
 import functools
 import gzip
+import math
 import time
 from collections.abc import Callable
 from typing import Any, ParamSpec
 
-from flask import Blueprint, Flask, Response, g, render_template, request
+from flask import Blueprint, Flask, Response, current_app, g, render_template, request
 from flask_babel import get_locale
+from flask_babel import gettext as _
 
 from pairscope.store.cursor import CursorError, places
 from pairscope.store.filter import FilterError, parse
 from pairscope.web import compression, reach
-from pairscope.web.access import is_operator, reader_required
+from pairscope.web.access import Attempts, is_operator, reader_required
 from pairscope.web.pages import jobs, overview, workers
 from pairscope.web.problems import Problem
 from pairscope.web.recorded import translated
@@ -34,6 +36,8 @@ from pairscope.web.tables import PAGE, TABLES
 
 blueprint = Blueprint("live", __name__, url_prefix="/live")
 NOTHING = Answer(204, {}, b"", b"")
+INNER = "pairscope.inner"
+"""Key of a request's environ: True if live asks, on behalf of all to whom it pushes."""
 LEVEL = 1
 """Of gzip: 55 kB of rows take 0.6 ms and become 7 kB; at 6, as pages have it, 1.8 ms and 5 kB."""
 
@@ -67,6 +71,30 @@ def _response(answer: Answer, packed: bool) -> Response:
     return response
 
 
+@blueprint.before_request
+def _paced() -> Response | None:
+    """Refuses whoever asks too often, in a line; tells the others when to ask again."""
+    if request.environ.get(INNER):
+        return None
+    told = current_app.extensions["pace"].take(Attempts.place(request.remote_addr), time.monotonic())
+    if not told.refused:
+        g.again = told.again
+        return None
+    why = (
+        _("Too many pages at %(address)s ask what has changed.", address=request.remote_addr)
+        if told.refused == "each"
+        else _("Too many pages ask what has changed.")
+    )
+    seconds = math.ceil(told.again)
+    again = _("Ask again in %(seconds)s s.", seconds=seconds)
+    return Response(
+        f"{why} {again}\n",
+        429 if told.refused == "each" else 503,
+        {"Retry-After": str(seconds)},
+        content_type="text/plain; charset=utf-8",
+    )
+
+
 @blueprint.get("/<any(messages, transfers, jobs, workers):name>")
 @reader_required
 @shared
@@ -94,9 +122,12 @@ def strip_alone() -> Answer:
 
 @blueprint.after_request
 def _clock(response: Response) -> Response:
-    """What this machine's clock says, in ms since 1970: the page tells ages by it. Nobody keeps an answer."""
+    """What this machine's clock says, in ms since 1970: the page tells ages by it. And after how many seconds the page
+    shall ask again, where many do. Nobody keeps an answer."""
     response.headers.setdefault("Cache-Control", "no-store")
     response.headers["Pairscope-Clock"] = str(time.time_ns() // 1_000_000)
+    if g.get("again"):
+        response.headers["Pairscope-Again"] = f"{g.again:.1f}"
     return response
 
 

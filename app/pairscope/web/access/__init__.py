@@ -17,6 +17,7 @@ from pairscope.web.access.headers import CONTENT_SECURITY_POLICY, finish, strang
 from pairscope.web.access.key import COOKIE, cookie_name, secret_key
 from pairscope.web.access.login import blueprint, local
 from pairscope.web.access.operator import SESSION_HOURS, is_operator, may_see, operator_named
+from pairscope.web.access.pace import Pace
 from pairscope.web.access.places import holds
 from pairscope.web.access.rules import (
     csrf,
@@ -73,6 +74,7 @@ def register(app: Flask) -> None:
     csrf.init_app(app)
     app.register_error_handler(SecurityError, strange_host)
     places.register(app)
+    app.extensions["pace"] = Pace()
     app.before_request(same_site_only)
     app.after_request(finish)
     app.context_processor(lambda: {"is_operator": is_operator, "may_see": may_see, "here": here})

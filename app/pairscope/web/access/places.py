@@ -45,14 +45,17 @@ PATIENCE = 0.5
 """Seconds that a page may have waited for a thread."""
 ARRIVED = "pairscope.arrived"
 """Key of a request's environ, by which the embedded server says the same as mod_wsgi: us since 1970."""
+ASKING = 2.0
+"""Seconds that a poll of a page may have waited, under the embedded server, too: to answer it costs hardly more than to
+refuse it, but whoever has waited for long may have left."""
 WARM = 10.0
 """Seconds that a process gets to serve those who waited for its beginning."""
 
 
-def late(queued: str, now: float, born: float) -> bool:
+def late(queued: str, now: float, born: float, patience: float = PATIENCE) -> bool:
     """Whether a page waited too long. `queued`: when Apache sent it to the processes of web, in us since 1970, as
     mod_wsgi says; empty under another server. `now`, `born`: seconds since 1970."""
-    return queued.isdecimal() and now - int(queued) / 1e6 > PATIENCE and now - born > WARM
+    return queued.isdecimal() and now - int(queued) / 1e6 > patience and now - born > WARM
 
 
 def arrived(environ: Mapping[str, Any]) -> float:
@@ -116,8 +119,9 @@ def enter() -> Response | None:
     body = request.content_length or request.headers.get("Transfer-Encoding")
     kind = getattr(view, "place", None) or ("body" if body else None)
     if kind is None:
-        queued = request.environ.get("mod_wsgi.queue_start", "")
-        if not late(queued, time.time(), current_app.extensions["born"]):
+        asks = request.blueprint == "live"
+        queued = _queued(request.environ) if asks else request.environ.get("mod_wsgi.queue_start", "")
+        if not late(queued, time.time(), current_app.extensions["born"], ASKING if asks else PATIENCE):
             return None
         words = _("All of Pairscope's web processes are busy. Try again in a moment.")
         return Response(f"{words}\n", 503, {"Retry-After": "2"}, content_type="text/plain; charset=utf-8")

@@ -2,7 +2,8 @@
 // by the same templates. Its rows are applied only when that disturbs nobody: not while paused by the button, while the pointer is over the
 // table, while text in it is selected, focus is in it or its head is scrolled away. What comes meanwhile is kept by row id and counted.
 // What changes is pushed where the page has an address for that (data-push, push.js); elsewhere, and while nobody pushes, the page asks.
-// One request is under way at a time: each second while somebody looks and something happens, up to each 3 s when idle, none while hidden.
+// One request is under way at a time: each second while somebody looks and something happens, up to each 3 s when idle, none while hidden. Where
+// many ask, the server says after how many seconds each shall ask again.
 // Who has heard nothing for 4.5 s says so.
 
 const { compare, now, tick } = await import(`./face.js${new URL(import.meta.url).search}`); // by its own version: the page has it already
@@ -37,6 +38,7 @@ let away = ""; // why the last request gave nothing, in words
 let refusing = false; // it was answered all the same
 let heard = now(); // when the last answer came
 let pause = BUSY;
+let least = 0; // as long as the server wants it to be
 let timer = 0;
 let doubt = 0;
 let asking = null;
@@ -58,7 +60,7 @@ function later(delay) {
 
 function watch() {
   clearTimeout(doubt);
-  if (!document.hidden) doubt = setTimeout(doubted, DOUBT);
+  if (!document.hidden) doubt = setTimeout(doubted, DOUBT + least);
 }
 
 function doubted() {
@@ -84,6 +86,8 @@ async function ask() {
     const end = Date.now();
     if ([401, 403].includes(response.status) || response.type === "opaqueredirect") throw Object.assign(new Error(old.dataset.login), { final: true });
     if ([400, 404].includes(response.status)) reload(); // the cursor is of another history
+    least = spread(1000 * Number(response.headers.get("Pairscope-Again")));
+    if ([429, 503, 504].includes(response.status) && !response.headers.get("Content-Type")?.startsWith("text/html")) throw busy(Number(response.headers.get("Retry-After")) || 1);
     const found = response.status === 204 ? null : new DOMParser().parseFromString(await response.text(), "text/html");
     if (!response.ok) throw refused(found);
     compare(Number(response.headers.get("Pairscope-Clock")), begin, end);
@@ -98,11 +102,11 @@ async function ask() {
       take(found.querySelector("[data-update]"));
       more = true;
     }
-    pause = more ? BUSY : Math.min(pause * 1.4, IDLE);
+    pause = Math.max(least, more ? BUSY : Math.min(pause * 1.4, IDLE));
   } catch (error) {
     away = error.told ?? (error.final ? error.message : old.dataset.away);
     refusing = Boolean(error.told);
-    pause = error.final ? 20 * IDLE : Math.min(pause * 1.4, IDLE);
+    pause = error.again ?? (error.final ? 20 * IDLE : Math.min(pause * 1.4, IDLE));
   } finally {
     clearTimeout(deadline);
     asking = null;
@@ -110,6 +114,16 @@ async function ask() {
   drain(false); // where there is a gap still, it asks again after a pause
   settle();
   later(pause);
+}
+
+// A server that has no time now says when it will have.
+function busy(seconds) {
+  return Object.assign(new Error("busy"), { told: old.dataset.busy.replace("{n}", seconds), again: 1000 * seconds * (1 + Math.random() / 4) });
+}
+
+// Not all pages at once.
+function spread(delay) {
+  return delay * (0.8 + 0.4 * Math.random());
 }
 
 // ---- being told
@@ -367,9 +381,9 @@ function announce(count, more) {
 
 function attend(event) {
   if (event.pointerType) pointed = event.pointerType !== "touch";
-  if (pause > BUSY && !away && !joined) {
-    pause = BUSY;
-    later(BUSY);
+  if (pause > Math.max(BUSY, least) && !away && !joined) {
+    pause = Math.max(BUSY, least);
+    later(pause);
   }
 }
 
