@@ -26,6 +26,9 @@ PREFIX = "ps-"
 BOOT = 120.0
 """Seconds until a guest has booted; 2 to 4 were seen."""
 
+DOWN = 90.0
+"""Seconds that it may take to shut down; 1 to 2 on an idle machine, more than 30 at a load of 15."""
+
 
 @dataclass
 class Machine:
@@ -125,11 +128,11 @@ def _clear(tree: Path) -> None:
                 continue
             pidfd = os.pidfd_open(int(process.name))
             try:
-                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-                select.select([pidfd], [], [], 30)
+                _kill(pidfd)
             finally:
                 os.close(pidfd)
     network.close(f"ve-{tree.name}")
+    tree.with_name(f".#{tree.name}.lck").unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -169,16 +172,31 @@ def _booted(name: str, tree: Path, log: Path) -> Iterator[int]:
             start_new_session=True,  # Ctrl-C is for the tests, which then end it in order
             preexec_fn=place.die_with_the_parent,  # noqa: PLW1509 this program has one thread
         )
+        init = -1
         try:
-            yield _wait_for_boot(process, told, log)
+            leader = _wait_for_boot(process, told, log)
+            init = os.pidfd_open(leader)
+            yield leader
         finally:
             process.terminate()  # nspawn asks its init to power off
             try:
-                process.wait(30)
+                process.wait(DOWN)
             except subprocess.TimeoutExpired:
                 say(f"The guest {name} does not shut down; killing it")
                 process.kill()
                 process.wait()
+            if init >= 0:
+                _kill(init)
+                os.close(init)
+            tree.with_name(f".#{name}.lck").unlink(missing_ok=True)  # an nspawn that was killed leaves its lock
+
+
+def _kill(init: int) -> None:
+    """Ends an init by its pidfd, unless it has ended. It outlives its nspawn, and all in its namespace ends before
+    it."""
+    with contextlib.suppress(ProcessLookupError):
+        signal.pidfd_send_signal(init, signal.SIGKILL)
+    select.select([init], [], [], 30)
 
 
 def _wait_for_boot(process: subprocess.Popen[bytes], told: socket.socket, log: Path) -> int:
