@@ -17,7 +17,7 @@ from pairscope.journal.writer import Writer
 from pairscope.pool.board import Board
 from pairscope.pool.comers import Comers
 from pairscope.pool.members import ChildMember, Member, Station, Worker
-from pairscope.pool.results import Results
+from pairscope.pool.results import KEPT_MOST, Results
 from pairscope.pool.tap import Tap
 from pairscope.pool.unread import Unread
 
@@ -57,7 +57,7 @@ class Floor:
 
         self.board = Board()
         """Of the desk, as are the results. History forgets of it what the record has."""
-        self.results = Results(settings.results_bytes, settings.results_age, descriptors // 2)
+        self.results = Results(settings.results_bytes, settings.results_age, min(KEPT_MOST, descriptors // 2))
 
         self.inputs_most = max(1, descriptors // 4)
         """Inputs that may wait: as many descriptors leave room for outputs, peers and answers."""

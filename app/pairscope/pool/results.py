@@ -20,10 +20,14 @@ class Kept(NamedTuple):
     """s of the caller's clock."""
 
 
+KEPT_MOST = 512
+"""Outputs: small ones, such as runs of the lab, would be thousands of descriptors before they are too many bytes."""
+
+
 class Results:
     """At most `most_bytes` of outputs and `most` descriptors, each for at most `age` seconds; the oldest goes first."""
 
-    def __init__(self, most_bytes: int, age: float, most: int = 1 << 20) -> None:
+    def __init__(self, most_bytes: int, age: float, most: int = KEPT_MOST) -> None:
         self.most_bytes = most_bytes
         self.age = age
         self.most = most

@@ -1,4 +1,4 @@
-"""Clients that come for nothing: that hold many connections, say nothing, or are let go and come again."""
+"""Clients that hold many connections, say nothing, are let go and come again, or leave behind many small outputs."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 from pairscope.client.attach import attach, connect
-from pairscope.client.away import PoolAway
+from pairscope.client.away import PoolAway, PoolRefused
 from pairscope.files import SOURCE
+from pairscope.ipc import memfd
 from pairscope.ipc.channel import Channel, ChannelClosed
 from pairscope.ipc.passing import send
 from pairscope.ipc.payloads import Lookup
-from pairscope.ipc.sentences import Gone
+from pairscope.ipc.sentences import Gone, Undone
+from pairscope.journal.records import OutputGone
 from pairscope.pool.comers import FREE, TOLD_MOST
 from tests.eventually import eventually
 from tests.pools import Pool, running
@@ -25,15 +27,16 @@ pytestmark = pytest.mark.pool
 IMPATIENT = """
 import sys
 if "pairscope.pool" in sys.orig_argv:
-    from pairscope.pool import comers, guests
+    from pairscope.pool import comers, floor, guests
     guests.ENTER_WITHIN = 0.5
     comers.HELD_MOST = 12
+    floor.KEPT_MOST = 3
 """
 
 
 @pytest.fixture(scope="module")
 def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
-    """One that waits half a second for the first word, and has a place for twelve of a user."""
+    """One that waits half a second for the first word, has a place for twelve of a user, and keeps three outputs."""
     state = tmp_path_factory.mktemp("impatient")
     (state / "sitecustomize.py").write_text(IMPATIENT)
     with running(state, PYTHONPATH=f"{state}{os.pathsep}{SOURCE}") as made:
@@ -87,3 +90,22 @@ def test_of_clients_that_speak_nonsense_and_come_again_the_log_tells_some_and_ot
                     client.wait(30)
         assert works(pool)
         assert pool.log.read_text().count("a client with pid") == TOLD_MOST
+
+
+def test_small_outputs_are_kept_up_to_a_number_and_the_oldest_says_why_it_went(pool: Pool) -> None:
+    file = memfd.sealed("input", b"small")
+    jobs = [pool.client.submit("compress", file, want="ended").job for _ in range(5)]
+    os.close(file)
+
+    def gone() -> list[OutputGone]:
+        found = [record for record in pool.records() if type(record) is OutputGone]
+        return found if len(found) == 2 else []
+
+    found = eventually(gone, "two have gone")
+    assert [record.job for record in found] == jobs[:2]
+    assert {record.reason for record in found} == {Undone.NEWER.say(most=3)}
+    with pytest.raises(PoolRefused) as refused:
+        pool.client.fetch(jobs[0])
+    assert refused.value.code == "expired"
+    for job in jobs[2:]:
+        os.close(pool.client.fetch(job)[1])
