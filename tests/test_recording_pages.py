@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import re
 import signal
@@ -16,16 +17,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
+from pairscope.store import recordings
+from pairscope.store.migrate import upgrade
 from pairscope.trace import lines
 from pairscope.trace.choosing import Wrong, chosen
 from pairscope.trace.file import NoRecording, Recording, Writer
 from pairscope.trace.reading import Reading
 from pairscope.trace.recording import Counts, Delta, Passage, Process, Queue, Step
+from pairscope.web import application
 from pairscope.web.recording.alone import create_app
+from tests import plausible
 from tests.browser import chromium
 from tests.eventually import eventually
 from tests.test_browser_access import COMBINATIONS, wrong
@@ -470,6 +476,80 @@ def test_a_file_that_is_no_recording_and_a_port_that_is_taken_are_told_in_a_sent
         port = taken.getsockname()[1]
         status, text = said("--port", str(port), str(recorded))
     assert status == 1 and f"it cannot listen on port {port}" in text and "Traceback" not in text
+
+
+# ---- handed in by operators
+
+
+OPERATOR = {"Authorization": "Bearer operator-token"}
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Iterator[Flask]:
+    settings = plausible.settings_in(tmp_path / "state")
+    upgrade(settings)
+    made = application.create_app(settings)
+    yield made
+    made.extensions["pairscope"].close()
+
+
+def handed_in(app: Flask, path: Path) -> str:
+    """The address of a recording that an operator has handed in."""
+    form = {"file": (io.BytesIO(path.read_bytes()), path.name)}
+    answer = app.test_client().post("/lab/recordings", data=form, headers=OPERATOR)
+    assert answer.status_code == 303, answer.text
+    return answer.headers["Location"]
+
+
+@pytest.mark.web
+def test_an_operator_hands_in_a_recording_and_others_see_it_only_when_it_is_shared(app: Flask, tmp_path: Path) -> None:
+    path = written(tmp_path / "made.rec", FILTERED, [Passage(1, 7, 1, "pipe:[9]", "in flight")], ("a", "b", "c"))
+    address = handed_in(app, path)
+    stranger = app.test_client()
+    pages = (address, f"{address}/steps/1", f"{address}/transcript", f"{address}/file")
+    for page in pages:
+        assert app.test_client().get(page, headers=OPERATOR).status_code == 200, page
+        assert stranger.get(page).status_code == 404, page
+    assert "made" not in stranger.get("/lab/recordings").text.partition("<main")[2].partition("pairscope record")[0]
+    assert stranger.post(f"{address}/share", data={"shared": "1"}).status_code == 401
+    shared = app.test_client().post(f"{address}/share", data={"shared": "1"}, headers=OPERATOR)
+    assert shared.status_code == 303
+    for page in pages:
+        assert stranger.get(page).status_code == 200, page
+    assert "&lt;b&gt;by hand&lt;/b&gt;" in stranger.get("/lab/recordings").text
+    assert stranger.get(f"{address}/file").data == path.read_bytes()
+    assert "socket:[44]" in stranger.get(f"{address}/steps/1?q=object:44").text
+    app.test_client().post(f"{address}/share", data={"shared": ""}, headers=OPERATOR)
+    assert stranger.get(address).status_code == 404
+    app.test_client().post(f"{address}/delete", headers=OPERATOR)
+    assert app.test_client().get(address, headers=OPERATOR).status_code == 404
+
+
+@pytest.mark.web
+def test_what_is_no_recording_is_refused_in_a_sentence_and_not_kept(app: Flask, tmp_path: Path) -> None:
+    whole = written(tmp_path / "whole", FILTERED, names=("a", "b", "c")).read_bytes()
+    client = app.test_client()
+    wrong = {
+        "text": (b"no recording", "it does not begin as a recording of format 2 does"),
+        "cut": (whole[:-9], "it has no end"),
+        "flipped": (whole[:20] + bytes([whole[20] ^ 255]) + whole[21:], "a part of it is damaged"),
+    }
+    for name, (data, said) in wrong.items():
+        answer = client.post("/lab/recordings", data={"file": (io.BytesIO(data), name)}, headers=OPERATOR)
+        assert answer.status_code == 400 and f"{name} is no recording: {said}" in answer.text, answer.text
+    assert client.post("/lab/recordings", headers=OPERATOR).status_code == 400
+    assert "There is none yet." in client.get("/lab/recordings", headers=OPERATOR).text
+
+
+@pytest.mark.web
+def test_of_the_recordings_that_nobody_has_shared_the_newest_are_kept(app: Flask, tmp_path: Path) -> None:
+    path = written(tmp_path / "made.rec", FILTERED, names=("a", "b", "c"))
+    first, second = handed_in(app, path), handed_in(app, path)
+    app.test_client().post(f"{first}/share", data={"shared": "1"}, headers=OPERATOR)
+    for _ in range(recordings.KEEP):
+        handed_in(app, path)
+    assert app.test_client().get(first).status_code == 200, "a shared one is kept for good"
+    assert app.test_client().get(second, headers=OPERATOR).status_code == 404
 
 
 @pytest.fixture(scope="module")

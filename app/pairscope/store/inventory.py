@@ -29,6 +29,7 @@ DESCRIPTIONS = {
     "quarantine": "Records that did not become rows, and gaps.",
     "tokens": "Operators' tokens: only their SHA-256 is kept.",
     "runs": "Runs of the lab.",
+    "recordings": "Recordings of real programs.",
 }
 
 

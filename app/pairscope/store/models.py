@@ -336,6 +336,27 @@ class Run(Own):
     )
 
 
+class StoredRecording(Own):
+    """A recording of a real program, which an operator has handed in: docs/recorder.md."""
+
+    __tablename__ = "recordings"
+    id: Mapped[str] = mapped_column(Word(16), primary_key=True)
+    """Random."""
+    created: Mapped[int] = mapped_column(BigInteger)
+    name: Mapped[str] = mapped_column(Words(200))
+    """Of the file, as it was handed in."""
+    command: Mapped[str] = mapped_column(Words(200))
+    steps: Mapped[int] = mapped_column(Integer)
+    processes: Mapped[int] = mapped_column(Integer)
+    passages: Mapped[int] = mapped_column(Integer)
+    shared: Mapped[bool] = mapped_column(Boolean, default=False)
+    """True: whoever may read may look at it, and it is never pruned."""
+    data: Mapped[bytes] = mapped_column(LongBytes())
+    """The file, as it is."""
+
+    __table_args__ = (Index(None, "shared", "created"), TABLE)
+
+
 # ---- what a row holds when it is read
 
 _EMPTY: dict[type, Any] = {int: 0, str: "", bytes: b"", bool: False}

@@ -116,16 +116,17 @@ def _again(last: Step, step: Step) -> bool:
 
 
 class Recording:
-    """A recording that is read from a file, a block at a time. A context manager."""
+    """A recording that is read from a file, a block at a time. A context manager. Several threads may read one."""
 
-    def __init__(self, path: str) -> None:
-        """Raises OSError, and NoRecording for a file that is none."""
-        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    def __init__(self, source: str | bytes) -> None:
+        """From a path, or from what a file holds. Raises OSError, and NoRecording for what is none."""
+        self._data = memoryview(source) if isinstance(source, bytes) else None
+        self._fd = -1 if isinstance(source, bytes) else os.open(source, os.O_RDONLY | os.O_CLOEXEC)
         self._last: tuple[int, Packed] | None = None
         try:
             self.index = self._read_index()
         except BaseException:
-            os.close(self._fd)
+            self.close()
             raise
         self.steps = sum(block.steps for block in self.index.blocks)
 
@@ -133,19 +134,30 @@ class Recording:
         return self
 
     def __exit__(self, *_: Any) -> None:
-        os.close(self._fd)
+        self.close()
+
+    def close(self) -> None:
+        """Lets go of the file. What was read from bytes needs none of it."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _read(self, length: int, at: int) -> bytes:
+        if self._data is not None:
+            return bytes(self._data[at : at + length])
+        return os.pread(self._fd, length, at)
 
     def _read_index(self) -> Index:
-        size = os.fstat(self._fd).st_size
-        if os.pread(self._fd, len(MAGIC), 0) != MAGIC:
+        size = os.fstat(self._fd).st_size if self._data is None else len(self._data)
+        if self._read(len(MAGIC), 0) != MAGIC:
             raise NoRecording(phrase("it does not begin as a recording of format 2 does"))
-        tail = os.pread(self._fd, _TAIL.size, max(0, size - _TAIL.size))
+        tail = self._read(_TAIL.size, max(0, size - _TAIL.size))
         if len(tail) != _TAIL.size or not tail.endswith(MAGIC) or size < len(MAGIC) + _TAIL.size:
             raise NoRecording(phrase("it has no end: the recorder was killed before it could write one, or it is cut"))
         at, length, checksum, _ = _TAIL.unpack(tail)
         if not len(MAGIC) <= at <= size or at + length != size - _TAIL.size or length > _INDEX_PACKED:
             raise NoRecording(phrase("its end points to no index"))
-        packed = os.pread(self._fd, length, at)
+        packed = self._read(length, at)
         if zlib.crc32(packed) != checksum:
             raise NoRecording(phrase("its index is damaged: the checksum is another one"))
         index = _unpacked(packed, _INDEX_MOST, Index)
@@ -176,13 +188,14 @@ class Recording:
             raise NoRecording(phrase("a process of it has a parent that it has not"))
 
     def _block(self, place: int) -> Packed:
-        if self._last is None or self._last[0] != place:
+        last = self._last
+        if last is None or last[0] != place:
             block = self.index.blocks[place]
-            packed = _unpacked(os.pread(self._fd, block.size, block.position), _BLOCK_MOST, Packed)
+            packed = _unpacked(self._read(block.size, block.position), _BLOCK_MOST, Packed)
             if len(packed.steps) != block.steps:
                 raise NoRecording(phrase("a block of it has another number of steps than its index says"))
-            self._last = place, packed
-        return self._last[1]
+            self._last = last = place, packed
+        return last[1]
 
     def _place(self, number: int) -> tuple[int, int]:
         """The block of a step, and the step's place in it."""

@@ -62,6 +62,7 @@ KINDS: dict[str, Kind] = {
     "wrong-query": Kind(400, "The query cannot be understood."),
     "wrong-scenario": Kind(400, "The text is no scenario."),
     "wrong-run": Kind(400, "The file is no run."),
+    "wrong-recording": Kind(400, "The file is no recording."),
     "unknown-scenario": Kind(404, "The gallery has no such scenario."),
     "unknown-run": Kind(404, "There is no such run, or it is not kept any more."),
     "unreadable": Kind(500, "What is recorded here cannot be shown."),

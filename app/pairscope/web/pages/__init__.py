@@ -14,13 +14,15 @@ from pairscope.web.pages import (
     lab,
     messages,
     overview,
+    recordings,
     stack,
     transfers,
     workers,
 )
 from pairscope.web.pages.routes import blueprint
+from pairscope.web.recording.pages import add_filters
 
-VIEWS = (appearance, compare, database, editor, jobs, lab, messages, overview, stack, transfers, workers)
+VIEWS = (appearance, compare, database, editor, jobs, lab, messages, overview, recordings, stack, transfers, workers)
 """The modules that add their views to the blueprint when they are imported."""
 
 
@@ -28,3 +30,4 @@ def register(app: Flask) -> None:
     """Adds the pages to the application, and the files of what their tables show."""
     app.register_blueprint(blueprint)
     export.register(app)
+    add_filters(app)

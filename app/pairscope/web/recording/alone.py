@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from flask import Flask, Response, render_template, request
+from flask import Flask, Response, render_template, request, url_for
 from flask_babel import Babel
 from werkzeug.exceptions import HTTPException, SecurityError
 
@@ -22,7 +22,7 @@ from pairscope.web.address import Number
 from pairscope.web.languages import preferred
 from pairscope.web.problems import Problem
 from pairscope.web.recorded import translated
-from pairscope.web.recording.pages import Shown, blueprint
+from pairscope.web.recording import pages
 from pairscope.web.shell import assets
 
 HOSTS = ["localhost", "127.0.0.1"]
@@ -31,18 +31,35 @@ Start = Callable[..., Any]
 Application = Callable[[dict[str, Any], Start], Iterable[bytes]]
 
 
+class Ways:
+    """Where its pages are."""
+
+    def passages(self, **more: Any) -> str:
+        return url_for("passages", **more)
+
+    def step(self, number: int, **more: Any) -> str:
+        return url_for("step", number=number, **more)
+
+    def transcript(self) -> str:
+        return url_for("transcript")
+
+
 def create_app(reading: Reading, name: str, key: str) -> Application:
     """The WSGI application. `name`: what the recording is called, `key`: the first part of every address."""
     app = Flask("pairscope.web")
     app.url_map.converters["int"] = Number
     app.config.update(TRUSTED_HOSTS=HOSTS, BABEL_TRANSLATION_DIRECTORIES="translations", MAX_CONTENT_LENGTH=0)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.extensions["recording"] = Shown(reading, name)
+    showing, ways = pages.Shown(reading, name), Ways()
     Babel(app, locale_selector=preferred)
     words.register(app)
     assets.register(app)
     app.jinja_env.globals.update(version=pairscope.__version__, language=preferred)
-    app.register_blueprint(blueprint)
+    pages.add_filters(app)
+    frame = "recording/frame.html"
+    app.add_url_rule("/", "passages", lambda: pages.passages(showing, ways, frame=frame))
+    app.add_url_rule("/steps/<int:number>", "step", lambda number: pages.step(showing, ways, number, frame=frame))
+    app.add_url_rule("/transcript", "transcript", lambda: pages.transcript(showing))
     app.register_error_handler(HTTPException, _wrong)
     app.register_error_handler(NoRecording, lambda error: _said(422, translated(error.args[0])))
 

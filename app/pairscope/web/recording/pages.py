@@ -1,12 +1,13 @@
-"""The pages of one recording: what was passed in it, and each of its steps. Who mounts them says which recording."""
+"""The pages of one recording: what was passed in it, and each of its steps. Who mounts them says which recording it is,
+and where its pages are."""
 
 from __future__ import annotations
 
 import bisect
 from collections import OrderedDict
-from typing import Any
+from typing import Any, Protocol
 
-from flask import Blueprint, Response, current_app, render_template, request, url_for
+from flask import Flask, Response, render_template, request
 from flask_babel import gettext as _
 
 from pairscope.lab.constants import signal_name
@@ -24,9 +25,6 @@ _LAST = 253_402_300_800
 """The end of the year 9999, in seconds since 1970."""
 _KEPT = 16
 """Filters whose steps are kept: to step on with one is not to look for all of them again."""
-
-blueprint = Blueprint("recording", __name__)
-blueprint.add_app_template_filter(signal_name, "signal_name")
 
 
 class Shown:
@@ -49,16 +47,26 @@ class Shown:
         return self._chosen[text]
 
 
-def shown() -> Shown:
-    """The recording of this request."""
-    found: Shown = current_app.extensions["recording"]
-    return found
+def add_filters(app: Flask) -> None:
+    """Makes known to the templates what they need."""
+    app.jinja_env.filters["signal_name"] = signal_name
 
 
-@blueprint.get("/")
-def passages() -> Any:
-    """What was passed: the first page of a recording."""
-    showing = shown()
+class Ways(Protocol):
+    """Where the pages of a recording are."""
+
+    def passages(self, **more: Any) -> str:
+        """Of what was passed."""
+
+    def step(self, number: int, **more: Any) -> str:
+        """Of a step."""
+
+    def transcript(self) -> str:
+        """Of its transcript."""
+
+
+def passages(showing: Shown, ways: Ways, **more: Any) -> str:
+    """What was passed: the first page of a recording. `more`: what else the templates have."""
     index = showing.reading.index
     first = _page(len(index.passages))
     return render_template(
@@ -66,6 +74,8 @@ def passages() -> Any:
         index=index,
         reading=showing.reading,
         name=showing.name,
+        ways=ways,
+        **more,
         passages=list(enumerate(index.passages[first : first + PAGE], first + 1)),
         before=max(0, first - PAGE) if first else None,
         after=first + PAGE if first + PAGE < len(index.passages) else None,
@@ -91,17 +101,14 @@ def _page(count: int) -> int:
     return int(text[:9])
 
 
-@blueprint.get("/transcript")
-def transcript() -> Any:
+def transcript(showing: Shown) -> Response:
     """All steps as strace would tell them."""
-    text = lines.transcript(shown().reading.recording)
+    text = lines.transcript(showing.reading.recording)
     return Response(text, content_type="text/plain; charset=utf-8")
 
 
-@blueprint.get("/steps/<int:number>")
-def step(number: int) -> Any:
+def step(showing: Shown, ways: Ways, number: int, **more: Any) -> str:
     """One step, with its neighbours."""
-    showing = shown()
     reading = showing.reading
     if number > reading.count:
         raise Problem(
@@ -115,7 +122,7 @@ def step(number: int) -> Any:
         steps, problem = showing.plain, translated(error.args[0])
 
     def address(to: int) -> str:
-        return url_for("recording.step", number=to, q=text or None, all="1" if every else None)
+        return ways.step(to, q=text or None, all="1" if every else None)
 
     place = bisect.bisect_left(steps, number)
     window = _window(steps, number)
@@ -130,6 +137,8 @@ def step(number: int) -> Any:
     return render_template(
         "recording/step.html",
         name=showing.name,
+        ways=ways,
+        **more,
         reading=reading,
         index=reading.index,
         number=number,
