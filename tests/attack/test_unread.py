@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import resource
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,9 +17,10 @@ from pairscope.client.attach import connect
 from pairscope.client.away import PoolRefused
 from pairscope.client.client import Client
 from pairscope.ipc import memfd
-from pairscope.ipc.channel import Channel, ChannelClosed
+from pairscope.ipc.channel import Channel, ChannelClosed, pair
 from pairscope.ipc.payloads import Submit
 from pairscope.journal.records import Ended
+from pairscope.pool.members import Member
 from pairscope.pool.unread import BYTES_ALL, BYTES_EACH, Unread
 from tests.eventually import eventually
 from tests.pools import Pool, running
@@ -81,16 +82,36 @@ def test_who_reads_no_answers_is_let_go_with_the_reason_and_others_are_served(
 class Waiting:
     """A member, as far as it is counted."""
 
-    channel = SimpleNamespace(sent_bytes=0)
-    outbox = ("something",)
     held_bytes = unread_bytes = unread_fds = 0
 
     def __init__(self, waiting: int, fds: int) -> None:
-        self.said_bytes, self.held_fds = waiting, fds
+        self._waiting, self.held_fds = waiting, fds
+
+    def backlog(self) -> int:
+        return self._waiting
 
 
 def member(waiting: int, fds: int) -> Any:
     return Waiting(waiting, fds)
+
+
+def test_the_bytes_of_an_outbox_are_counted_right_however_it_grows_and_is_read() -> None:
+    ours, theirs = pair()
+    with ours, theirs:
+        peer = Member(Channel(ours, hears="client", blocking=False), "tool", 1, os.getpid(), os.geteuid())
+        chance = random.Random(14)
+        for _ in range(500):
+            for _ in range(chance.randrange(4)):
+                peer.outbox.append(
+                    peer.channel.prepare("done", payload=Submit("echo", data=b"x" * chance.choice((0, 900, 70_000))))
+                )
+            for _ in range(chance.randrange(4)):
+                if peer.outbox:
+                    peer.outbox.popleft().close()
+            if chance.randrange(2):
+                assert peer.backlog() == sum(len(out.raw) for out in peer.outbox if out.spill < 0)
+        for out in peer.outbox:
+            out.close()
 
 
 def test_of_many_that_stay_below_their_own_bound_the_one_with_most_has_to_go() -> None:
@@ -135,20 +156,33 @@ def test_at_the_limit_of_its_address_space_the_supervisor_ends_in_words_and_the_
 
 
 @pytest.mark.pool
-def test_who_fills_the_queue_leaves_half_of_it_to_the_others(tmp_path: Path) -> None:
+def test_a_limit_of_its_address_space_that_is_set_while_it_runs_is_noticed(tmp_path: Path) -> None:
+    with running(tmp_path) as pool:
+        pool.ready()
+        pid = pool.process.pid
+        taken = int(Path(f"/proc/{pid}/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.prlimit(pid, resource.RLIMIT_AS, (taken + (1 << 20),) * 2)
+        assert pool.process.wait(30) == 1
+        assert f"of the {taken + (1 << 20)} bytes of address space" in pool.log.read_text()
+
+
+@pytest.mark.pool
+@pytest.mark.parametrize("kind", ["digest", "echo"])
+def test_who_fills_the_queue_leaves_half_of_it_to_the_others(tmp_path: Path, kind: str) -> None:
     settings = tmp_path / "pool.toml"
     settings.write_text(f'state = "{tmp_path}"\nrun = "{tmp_path}/run"\nqueue_max = 20\nworkers = 1\n')
     with running(tmp_path, PAIRSCOPE_SETTINGS=str(settings)) as pool:
         (worker,) = pool.ready(1).workers
         pool.client.signal(worker.serial, "STOP")
         file = memfd.sealed("input", b"x")
+        what = [kind, file] if kind == "digest" else [kind]
         greedy = Client(pool.settings, "tool")
         try:
             for _ in range(11):
-                greedy.submit("digest", file)
+                greedy.submit(*what)
             with pytest.raises(PoolRefused, match="Of one client at most 11 may"):
-                greedy.submit("digest", file)
-            pool.client.submit("digest", file)
+                greedy.submit(*what)
+            pool.client.submit(*what)
         finally:
             os.close(file)
             greedy.close()

@@ -86,8 +86,6 @@ class Channel:
         self._reports = hears == Role.SUPERVISOR.value
         self.housekeeping: Counter[str] = Counter()
         """Messages of housekeeping kinds, by name, both ways."""
-        self.sent_bytes = 0
-        """Bytes of payload that were sent in messages; long ones travel beside theirs."""
         self.door = 0
         """The inode of the control socket by which this process came; 0: it did not."""
         self.spare = -1
@@ -149,7 +147,6 @@ class Channel:
                 send(self.sock, b"".join((SEVERAL, len(found).to_bytes(2, "big"), *found)))
                 for _ in found:
                     out = outs.popleft()
-                    self.sent_bytes += len(out.raw)
                     if out.kind.housekeeping:
                         self.housekeeping[out.kind.name] += 1
             else:
@@ -162,7 +159,6 @@ class Channel:
             self.stamp(out)
         if out.spill < 0:
             send(self.sock, out.data, out.fds)
-            self.sent_bytes += len(out.raw)
         else:
             send(self.sock, out.data, [*out.fds, out.spill])
             out.close()

@@ -62,6 +62,8 @@ class Outgoing(msgspec.Struct, eq=False, gc=False):
     """A sealed memfd, or -1."""
     data: bytes = b""
     """The message, once it is encoded."""
+    mark: int = 0
+    """For whoever keeps a list of what waits, to note where in it this one stands; 0: not noted."""
 
     @property
     def size(self) -> int:

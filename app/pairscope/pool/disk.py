@@ -88,4 +88,5 @@ class Disk:
             while self._waiting and self._waiting[0][0] <= flusher.flushed:
                 for member, out in self._waiting.popleft()[1]:
                     self.count -= 1
-                    lines.queue(member, out)
+                    member.outbox.append(out)
+                    lines.resume(member)

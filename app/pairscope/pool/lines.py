@@ -81,20 +81,14 @@ class Lines:
 
     def put(self, member: Member, out: Outgoing) -> None:
         """Decides that a prepared message shall be sent in this turn. It is recorded elsewhere, or not at all."""
-        if out.spill < 0:
-            member.said_bytes += len(out.raw)
         if self.disk is not None and member.hears_late:
             self.disk.withhold(member, out)
         else:
-            self.queue(member, out)
-
-    def queue(self, member: Member, out: Outgoing) -> None:
-        """Lets a message go at the end of this turn."""
-        member.outbox.append(out)
-        self.writable[member] = None
+            member.outbox.append(out)
+            self.writable[member] = None
 
     def resume(self, member: Member) -> None:
-        """The peer has room again for what waits in its outbox."""
+        """What waits in the peer's outbox may go at the end of this turn."""
         self.writable[member] = None
 
     def write(self) -> None:
@@ -125,14 +119,13 @@ class Lines:
                 # ETOOMANYREFS, ENOBUFS: the peer would wait for ever for what it will never get. That it has closed its
                 # end is found out by reading.
                 return self.fail(member, Unsent.SENDMSG_TO_IT.say(fault=error.strerror))
-        if outbox or member.held_fds or member.unread_bytes or member.unread_fds:
+        if outbox or member.held_fds or member.counted or member.writing:
             self.count(member)
-        if len(outbox) > OUTBOX_MOST:
-            return self.fail(member, Gone.MESSAGES.say(most=OUTBOX_MOST))
-        if len(member.unreported) > UNREPORTED_MOST:
-            return self.fail(member, Gone.UNREPORTED.say(most=UNREPORTED_MOST))
-        if member.writing or outbox:
+            if len(outbox) > OUTBOX_MOST:
+                return self.fail(member, Gone.MESSAGES.say(most=OUTBOX_MOST))
             self._watch.room(member)
+        if len(member.unreported) > UNREPORTED_MOST:
+            self.fail(member, Gone.UNREPORTED.say(most=UNREPORTED_MOST))
 
     def count(self, member: Member) -> None:
         """Marks who has to go for what waits for this peer, and for all."""
@@ -147,8 +140,6 @@ class Lines:
             member.outbox += self.disk.take(member)
         while member.outbox:
             out = member.outbox.popleft()
-            if out.spill < 0:
-                member.said_bytes -= len(out.raw)
             out.close()
             if out.envelope.id:
                 self._tap.failed(member, out.envelope.id, "failed", reason)
@@ -159,7 +150,7 @@ class Lines:
         for member, receipts in reports:
             for message in self._tap.reported(member, receipts):
                 self.say(member, "release", Release(message))
-            if member.unread_fds:  # and perhaps less than it was
+            if member.counted:  # and perhaps less than it was
                 self.count(member)
 
     # ---- marking

@@ -6,6 +6,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Any
 
 from pairscope.ipc.channel import Channel, Outgoing
@@ -30,15 +31,16 @@ class Member(Peer):
     def __init__(self, channel: Channel, role: str, serial: int, pid: int, uid: int) -> None:
         super().__init__(channel, role, serial, pid, uid)
         self.outbox: deque[Outgoing] = deque()
-        self.said_bytes = channel.sent_bytes
-        """Bytes of payload that it was to be sent so far in messages; what the channel has not sent of them waits in
-        the outbox."""
+        self._marked = 1
+        """The mark of the last message that was found waiting in the outbox: see backlog()."""
         self.foreign = 0
         """Descriptors that it has passed and that are kept for ever."""
         self.queued_jobs = self.queued_bytes = 0
         """Of its jobs that have not ended, as the board counts them."""
         self.unread_bytes = self.unread_fds = 0
         """What waits for it, as unread.py has counted it."""
+        self.counted = False
+        """Something waits for it by that count."""
         self.open = True
         """False: it is marked, and gets nothing any more. lines.py marks."""
         self.loss = ""
@@ -54,6 +56,22 @@ class Member(Peer):
     def called(self) -> str:
         """What the log calls it."""
         return str(self) if self.role else f"a client with pid {self.pid}"
+
+    def backlog(self) -> int:
+        """Bytes of the messages in the outbox, without long payloads.
+
+        Each message that is found waiting is marked once with the bytes up to its end. So those that go at once, which
+        are nearly all, cost nothing, and one that waits long is not counted again and again.
+        """
+        outbox = self.outbox
+        if not outbox:
+            return 0
+        fresh = list(takewhile(lambda out: not out.mark, reversed(outbox)))
+        for out in reversed(fresh):
+            self._marked += len(out.raw) if out.spill < 0 else 0
+            out.mark = self._marked
+        first = outbox[0]
+        return outbox[-1].mark - first.mark + (len(first.raw) if first.spill < 0 else 0)
 
 
 class ChildMember(Member):

@@ -32,12 +32,13 @@ class Unread:
 
     def count(self, member: Member) -> tuple[Member, str] | None:
         """Counts what waits for a peer now. Returns who has to go for it, which may be another, and why."""
-        waiting = member.held_bytes + (member.said_bytes - member.channel.sent_bytes if member.outbox else 0)
+        waiting = member.held_bytes + member.backlog()
         fds = member.held_fds
         self.bytes += waiting - member.unread_bytes
         self.fds += fds - member.unread_fds
         member.unread_bytes, member.unread_fds = waiting, fds
-        if not (waiting or fds):
+        member.counted = bool(waiting or fds)
+        if not member.counted:
             self._waiting.discard(member)
             return None
         self._waiting.add(member)
@@ -58,4 +59,5 @@ class Unread:
         self.bytes -= member.unread_bytes
         self.fds -= member.unread_fds
         member.unread_bytes = member.unread_fds = 0
+        member.counted = False
         self._waiting.discard(member)
