@@ -23,18 +23,20 @@ class Memory:
     def __init__(self) -> None:
         self._pages = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
         self._page = os.sysconf("SC_PAGE_SIZE")
+        self.limited = False
+        """There was a limit at the last check: only then another one is worth its system calls in each turn."""
 
-    def limited(self) -> bool:
-        """Whether there is a limit. Raises NoMemory when it is near."""
+    def check(self) -> None:
+        """Notes whether there is a limit. Raises NoMemory when it is near."""
         limit: int = resource.getrlimit(resource.RLIMIT_AS)[0]
-        if limit == resource.RLIM_INFINITY:
-            return False
+        self.limited = limit != resource.RLIM_INFINITY
+        if not self.limited:
+            return
         used = int(os.pread(self._pages, 20, 0).split(None, 1)[0]) * self._page
         if used + MARGIN > limit:
             raise NoMemory(
                 f"of the {limit} bytes of address space that this process may have (RLIMIT_AS) {used} are taken"
             )
-        return True
 
     def close(self) -> None:
         os.close(self._pages)

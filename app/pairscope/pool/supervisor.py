@@ -123,18 +123,14 @@ class Supervisor:
         begin(self.floor)
         try:
             floor, agenda, lines, tap, memory = self.floor, self.agenda, self.lines, self.tap, self.memory
-            poll, reactions, entries, monotonic, spin = (
-                self.watch.poll,
-                self.watch.reactions,
-                floor.board.entries,
-                time.monotonic,
-                Spin(SPIN),
-            )
+            poll, reactions, monotonic = self.watch.poll, self.watch.reactions, time.monotonic
+            entries, spin = floor.board.entries, Spin(SPIN)
             while True:
                 now = monotonic()
                 if now >= agenda.next or floor.stopping is not None:
                     lines.report()
                     agenda.begin()
+                    memory.check()  # every HEARTBEAT at least: a limit may be set meanwhile, by prlimit(2)
                     self._on_time(now)
                     self._settle()
                     if self.stop.finished:
@@ -161,12 +157,13 @@ class Supervisor:
                         ready = poll(max(0.0, agenda.next - now))
                     spin.waited(monotonic() - now)
                 floor.issuer.read_clock()
-                limited = memory.limited()
+                if memory.limited:
+                    memory.check()
                 for fd, mask in ready:
                     if (react := reactions.get(fd)) is not None:
                         react(mask)
-                    if limited:
-                        memory.limited()
+                    if memory.limited:
+                        memory.check()
                 self._settle()
         finally:
             self._leave()
@@ -174,8 +171,7 @@ class Supervisor:
     def _settle(self) -> None:
         """What follows from what came: the lost are lost, jobs given out, all of it is journaled, and only then sent.
         Until nothing follows."""
-        floor, lines, tap, history, agenda = self.floor, self.lines, self.tap, self.history, self.agenda
-        board = floor.board
+        floor, board, lines, tap, history = self.floor, self.floor.board, self.lines, self.tap, self.history
         while True:
             if lines.lost:
                 self._lose()
@@ -194,7 +190,7 @@ class Supervisor:
             if not (tap.records or lines.writable or lines.lost):
                 break
         self.crowded = self.journal.beyond(1.0)
-        if agenda.changed and agenda.soon < agenda.next:
+        if (agenda := self.agenda).changed and agenda.soon < agenda.next:
             agenda.heed()
 
     def _on_time(self, now: float) -> None:
