@@ -79,6 +79,21 @@ def test_quick_jobs_wait_behind_quick_ones_only_and_up_to_a_bound():
     assert [len(worker.in_flight) for worker in workers] == [1, DEPTH]
 
 
+def test_a_quick_job_waits_behind_a_slow_one_only_where_no_other_worker_does_quick_jobs():
+    slow, busy, full = Able(), Able(), Able()
+    slow.in_flight.append(entry(1, quick=True))
+    slow.in_flight[0].slow = True
+    busy.in_flight.append(entry(2))
+    full.in_flight.extend(entry(id, quick=True) for id in range(3, 3 + DEPTH))
+    assert Board.hand_for(entry(99, quick=True), [busy, slow]) is slow
+    assert Board.hand_for(entry(99, quick=True), [slow, full]) is None, "the other will have room in a moment"
+    assert Board.hand_for(entry(99), [slow]) is None
+    full.in_flight.pop()
+    assert Board.hand_for(entry(99, quick=True), [slow, full]) is full
+    slow.in_flight.extend(entry(id, quick=True) for id in range(1, DEPTH))
+    assert Board.hand_for(entry(99, quick=True), [busy, slow]) is None, "nor more than as many as behind any other"
+
+
 def test_a_worker_that_is_not_ready_gets_nothing():
     assert Board.hand_for(entry(1), [Able(False)]) is None
 

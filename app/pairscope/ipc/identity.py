@@ -42,7 +42,8 @@ class Issuer:
     def read_clock(self) -> None:
         """From now on ids tell the present time, to the millisecond, unless that would be below the last one issued."""
         present = (self._clock() // 1_000_000 - BEGIN_MS) << TIME_SHIFT | self._node
-        self._next = present if present > self.last else self._behind(self.last)
+        if present > self.last:
+            self._next = present
 
     def _behind(self, last: int) -> int:
         """The id that comes next at the same time; of the next millisecond where that one has no more."""

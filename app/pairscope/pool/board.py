@@ -4,7 +4,7 @@ no I/O."""
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, Protocol
 
 import msgspec
@@ -92,6 +92,20 @@ class Able(Protocol):
     """True: it may get a job, if it has room."""
 
 
+def _slow_hand(hands: Collection[Able]) -> Able | None:
+    """Whom a quick job may wait behind, though the head there is slow; None where one that is not slow does quick jobs,
+    and only has no room now."""
+    best, least = None, DEPTH
+    for hand in hands:
+        in_flight = hand.in_flight
+        if hand.able and in_flight[0].quick and in_flight[-1].quick:
+            if not in_flight[0].slow:
+                return None
+            if len(in_flight) < least:
+                best, least = hand, len(in_flight)
+    return best
+
+
 class Board:
     """Jobs in the order in which they came; the ended ones until the record has them."""
 
@@ -112,11 +126,13 @@ class Board:
 
     def add(self, entry: Entry) -> None:
         self.entries[entry.id] = entry
-        self.bytes += entry.held
-        self.inputs += entry.has_input
-        if (holder := entry.holder) is not None:
+        held, holder = entry.held, entry.holder
+        self.bytes += held
+        if entry.has_input:
+            self.inputs += 1
+        if holder is not None:
             holder.queued_jobs += 1
-            holder.queued_bytes += entry.held
+            holder.queued_bytes += held
         (self.scenarios if entry.kind == LAB else self.queue).append(entry)
 
     @property
@@ -124,28 +140,22 @@ class Board:
         return len(self.queue) + len(self.scenarios)
 
     @staticmethod
-    def hand_for(entry: Entry, hands: Iterable[Able]) -> Any:
+    def hand_for(entry: Entry, hands: Collection[Able]) -> Any:
         """Who gets the job: an idle hand first. Quick jobs may also wait behind quick ones, with the hand that has
         fewest; with one that is slow only where no other does quick jobs. None: nobody yet."""
-        best = slow = None
-        least = most = DEPTH if entry.quick else 0
-        others = False
+        best, least = None, DEPTH if entry.quick else 0
+        slow = False
         for hand in hands:
             if hand.able:
                 in_flight = hand.in_flight
                 if not in_flight:
                     return hand
-                head = in_flight[0]
-                if head.quick and in_flight[-1].quick:
-                    load = len(in_flight)
+                if len(in_flight) < least and (head := in_flight[0]).quick and in_flight[-1].quick:
                     if head.slow:
-                        if load < most:
-                            slow, most = hand, load
+                        slow = True
                     else:
-                        others = True
-                        if load < least:
-                            best, least = hand, load
-        return best if others else slow
+                        best, least = hand, len(in_flight)
+        return _slow_hand(hands) if slow and best is None else best
 
     @staticmethod
     def has_room(hand: Able, entry: Entry) -> bool:
@@ -182,11 +192,13 @@ class Board:
             except ValueError:
                 pass
         entry.state = state
-        self.bytes -= entry.held
-        self.inputs -= entry.has_input
-        if (holder := entry.holder) is not None:
+        held, holder = entry.held, entry.holder
+        self.bytes -= held
+        if entry.has_input:
+            self.inputs -= 1
+        if holder is not None:
             holder.queued_jobs -= 1
-            holder.queued_bytes -= entry.held
+            holder.queued_bytes -= held
         self.counts[state] += 1
         ended = self.ended[entry.id] = EndedJob(entry.id, entry.kind, state, reason, entry.output_size)
         self._ended.append(ended)

@@ -60,6 +60,8 @@ class Desk:
         self._settings, self._catalogue = floor.settings, floor.catalogue
         self._handover = Handover(floor, agenda)
         self._tap, self._board, self._results = floor.tap, floor.board, floor.results
+        # who fills the queue leaves half of it to the others
+        self._jobs_each, self._bytes_each = floor.settings.queue_max // 2 + 1, floor.settings.queue_bytes // 2
         self.ended: list[EndedJob] = []
         """Jobs whose end is among the records of this turn."""
 
@@ -117,8 +119,7 @@ class Desk:
             return Answered.TOGETHER.say(bytes=board.bytes, count=held)
         if input and board.inputs >= self._floor.inputs_most:
             return Answered.WITH_DESCRIPTOR.say(most=self._floor.inputs_most)
-        # who fills the queue leaves half of it to the others
-        jobs, size = settings.queue_max // 2 + 1, settings.queue_bytes // 2
+        jobs, size = self._jobs_each, self._bytes_each
         if client.queued_jobs >= jobs:
             return Answered.ONE_CLIENT.say(most=jobs)
         if client.queued_bytes + held > size and client.queued_bytes:
@@ -168,19 +169,20 @@ class Desk:
             if size > settings.upload_max:
                 return self.refuse(member, arrival, "too-large", Answered.INPUT_BYTES.say(bytes=size), job=identity)
             held += size
-        if why := self._no_room(member, held, bool(fds)):
+        # Only where all clients together hold more than one may, it can be this one: the rest need not be asked.
+        if (input >= 0 or board.bytes + held > self._bytes_each or member.queued_jobs >= self._jobs_each) and (
+            why := self._no_room(member, held, input >= 0)
+        ):
             return self.refuse(member, arrival, "queue-full", why, job=identity)
         name, want, seq = payload.name[:255], payload.want, arrival.envelope.seq
-        entry = Entry(
-            identity, kind, name, size, payload.parameters, data, input, held, member, member, seq, want,
-            has_input=bool(fds),
-        )  # fmt: skip
+        entry = Entry(identity, kind, name, size, payload.parameters, data, input, held, member, member, seq, want)
         # Without a worker's hello nobody knows what workers can do: the job waits for one.
         if (self._floor.heard or kind == LAB) and (refusal := self._unfit(entry)) is not None:
             entry.input = -1
             return self.refuse(member, arrival, refusal[0], job=identity)
         if fds:
             arrival.take()
+            entry.has_input = True
         tap = self._tap
         tap.records.append(
             JobSubmitted(
@@ -247,37 +249,33 @@ class Desk:
     # ---- ending
 
     def result(self, member: Hand, arrival: Arrival, _: Message) -> None:
-        in_flight = member.in_flight
-        if not in_flight or in_flight[0].id != arrival.envelope.job:
+        in_flight, payload = member.in_flight, arrival.payload
+        if not in_flight or (entry := in_flight[0]).id != arrival.envelope.job:
             if not member.is_hand:
                 return self.not_for(member, arrival, HANDS_ALONE)
             raise ChannelBroken(Broken.NO_TASK.say(job=arrival.envelope.job))
-        if in_flight[0].moved:
+        if entry.moved:
             close_all(in_flight.popleft().take_fds())
             self._next(member)
             return self._idle(member)
-        payload = arrival.payload
+        state, reason, result, told = "failed", "", EMPTY, {}
         if not payload.ok:
-            failure = payload.reason[:REASON_MOST] or Undone.NO_REASON.value
+            reason = payload.reason[:REASON_MOST] or Undone.NO_REASON.value
         elif why := excess(payload.result):
-            failure = Undone.ANSWER.say(why=why)
+            reason = Undone.ANSWER.say(why=why)
         else:
-            failure = ""
-        result, told = (EMPTY, {}) if failure else (as_json(payload.result), payload.result)
-        entry = in_flight.popleft()
+            state, result, told = "done", as_json(payload.result), payload.result
+        in_flight.popleft()
         self._next(member)
-        if failure:
-            state, reason = "failed", failure
-        elif entry.output >= 0:
+        if entry.output >= 0 and state == "done":
             state, reason = self._keep_output(entry, time.monotonic())
-        else:
-            state, reason = "done", ""
         if state == "done":
             member.done += 1
         else:
             member.failed += 1
         self.end(entry, state, reason, result, told)
-        self._idle(member)
+        if member.state is State.STOPPING:
+            self._idle(member)
 
     def _next(self, hand: Hand) -> None:
         """The hand has come to its next job, if it has one."""

@@ -150,18 +150,8 @@ class Tap:
         envelope = out.envelope
         identity = envelope.id = self._another()
         sent = peer.channel.stamp(out)
-        fds = out.fds
-        if fds:
-            transfers = [Transfer(position, fd, -1, *look(fd)) for position, fd in enumerate(fds)]
-            self.transfers += len(fds)
-            peer.unreported[identity] = Sent(fds, kept, len(out.raw) if out.spill >= 0 else 0)
-            peer.held_fds += len(kept) + (out.spill >= 0)
-            peer.held_bytes += len(out.raw) if out.spill >= 0 else 0
-        elif out.spill >= 0:
-            transfers = _NONE
-            peer.unreported[identity] = Sent((), (), len(out.raw))
-            peer.held_fds += 1
-            peer.held_bytes += len(out.raw)
+        if out.fds or out.spill >= 0:
+            transfers = self._passing(peer, out, kept)
         else:
             transfers = _NONE
             peer.unreported[identity] = PLAIN
@@ -174,7 +164,7 @@ class Tap:
                 peer.role,
                 peer.serial,
                 peer.pid,
-                len(out.data) if out.spill < 0 else out.size,
+                out.size if out.spill >= 0 else len(out.data),
                 len(transfers),
                 0,
                 sent + self.offset,
@@ -186,6 +176,15 @@ class Tap:
         peer.messages += 1
         return identity
 
+    def _passing(self, peer: Peer, out: Outgoing, kept: Sequence[int]) -> list[Transfer]:
+        """What is sent beside a message, which counts as held for the peer until that has reported it."""
+        fds, spill = out.fds, len(out.raw) if out.spill >= 0 else 0
+        peer.unreported[out.envelope.id] = Sent(fds, kept, spill)
+        peer.held_fds += len(kept) + (spill > 0)
+        peer.held_bytes += spill
+        self.transfers += len(fds)
+        return [Transfer(position, fd, -1, *look(fd)) for position, fd in enumerate(fds)]
+
     def reported(self, peer: Peer, receipts: list[Receipt]) -> list[int]:
         """Records what the peer says it received; returns the messages whose descriptors it may now close."""
         release = []
@@ -193,7 +192,8 @@ class Tap:
         now = time.monotonic_ns()
         for receipt in receipts:
             message, received = receipt.message, receipt.received
-            received = min(received, now)
+            if received > now:
+                received = now
             sent = sent_before(message, None)
             if sent is PLAIN:  # as most are
                 records.append(Outcome(message, "received", received + offset, receipt.flags, []))
