@@ -135,6 +135,17 @@ def test_the_stack_page_counts_apaches_workers_and_each_processs_descriptors_for
     assert not any(row["detail"] for row in found("").values())
 
 
+def test_the_command_says_why_it_does_not_see_apaches_workers_and_where_they_are_shown(lamp: Lamp) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pairscope", "checks"],
+        env={**os.environ, "PAIRSCOPE_SETTINGS": str(lamp.made.conf / "web.toml"), "COLUMNS": "400"},
+        capture_output=True,
+        text=True,
+    )
+    assert "Workers of Apache" in done.stdout, done.stdout + done.stderr
+    assert "Only a process that Apache has started sees its scoreboard: the page Stack tells it." in done.stdout
+
+
 # ---- the pool as Apache's managed process
 
 

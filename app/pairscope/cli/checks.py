@@ -49,11 +49,13 @@ def checks(everything: bool, as_json: bool) -> None:
         shown = table("", _("what"), _("expected"), _("observed"))
         for row in report.rows:
             if everything or row.verdict is not Verdict.GOOD:
+                # why it is not known, or not used, stands with it: there is nothing to be done about it
+                why = [row.drift] if row.drift and row.verdict in (Verdict.UNKNOWN, Verdict.UNUSED) else []
                 shown.add_row(
                     Text(told(WORDS[row.verdict.value]), STYLES[row.verdict.value]),
                     f"{row.chapter}: {told(row.title)}",
                     told(row.expected),
-                    Text("\n".join(map(told, (row.observed, *row.detail))), overflow="fold"),
+                    Text("\n".join(map(told, (row.observed, *row.detail, *why))), overflow="fold"),
                 )
         out = console()
         if shown.row_count:
