@@ -244,3 +244,44 @@ def test_a_browser_is_pushed_to_asks_while_live_is_away_and_is_pushed_to_again(l
         eventually(lambda: shown(browser, last), "a row came")
         assert asked() == before
         assert not [entry for entry in browser.get_log("browser") if "Uncaught" in entry["message"]]
+
+
+def test_each_connection_that_apache_hands_over_is_a_transfer_in_the_record_but_for_more_than_twenty_a_second(
+    lamp: Lamp, pool: Client
+) -> None:
+    def rows(what: str) -> str:
+        return lamp.ask(f"SELECT {what} FROM transfers WHERE kind = 'viewer' ORDER BY message DESC LIMIT 1")
+
+    stream = Stream(lamp.visitor.port, "/push/messages.en")
+    try:
+        fed, fd, apache = map(int, stream.until("joined").data.split())
+        inode = os.readlink(f"/proc/{fed}/fd/{fd}")[len("socket:[") : -1]
+        told_of = f"{apache}\tapache\t{fed}\tlive\t-1\t{fd}\t{inode}\treceived\tunproved"
+        columns = "sender_pid, sender_role, receiver_pid, receiver_role, sender_fd, receiver_fd, inode, state, proof"
+        eventually(lambda: rows(columns) == told_of, "it is recorded")
+        message = rows("message")
+        assert lamp.ask(f"SELECT kind, fds, size FROM messages WHERE id = {message}") == "viewer\t1\t1"
+        for path in (f"/transfers/{message}-0", f"/messages/{message}", "/transfers?q=role:apache+kind:viewer"):
+            answer = lamp.visitor.get(path)
+            assert answer.status == 200 and "apache" in answer.text and ">-1<" not in answer.text, path
+        assert lamp.visitor.get(f"/api/v1/transfers/{message}-0").json["sender_fd"] == -1
+    finally:
+        stream.close()
+    def counted() -> int:
+        return int(lamp.ask("SELECT COUNT(*) FROM transfers WHERE kind = 'viewer'"))
+
+    before, count = told(lamp), counted()
+    crowd = [Stream(lamp.visitor.port, "/push/strip.en") for _ in range(150)]
+    try:
+        for stream in crowd:
+            stream.until("joined")
+        eventually(lambda: told(lamp).handed >= before.handed + 150, "it counts all")
+        recorded = told(lamp).recorded - before.recorded
+        assert recorded >= 20
+        eventually(lambda: counted() == count + recorded, "as many are recorded as it says")
+        figures_told = lamp.visitor.get("/metrics").text
+        assert "pairscope_live_handed_recorded_total" in figures_told
+        assert "of which" in lamp.visitor.get("/").text
+    finally:
+        for stream in crowd:
+            stream.close()

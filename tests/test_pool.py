@@ -39,10 +39,10 @@ from pairscope.ipc.envelope import Envelope, Receipt
 from pairscope.ipc.identity import LARGEST, first_id_at, time_of
 from pairscope.ipc.nesting import excess
 from pairscope.ipc.passing import close_all, send
-from pairscope.ipc.payloads import Enter, Fetch, Hello, JobSpec, Lookup, Stop, Submit, Task
+from pairscope.ipc.payloads import Enter, Fetch, Hello, JobSpec, Lookup, Stop, Submit, Task, Viewer
 from pairscope.ipc.vocabulary import BY_CODE, BY_NAME, LAB, Kind, Unhandled, complete
 from pairscope.journal import segment
-from pairscope.journal.records import Born, Ended, JobEnded, JobSubmitted, Message, Outcome, Proof, Ready
+from pairscope.journal.records import Born, Ended, HandedOver, JobEnded, JobSubmitted, Message, Outcome, Proof, Ready
 from pairscope.journal.writer import Writer
 from pairscope.pool.lines import OUTBOX_MOST
 from pairscope.pool.supervisor import Supervisor
@@ -1628,3 +1628,25 @@ def test_the_snapshot_of_a_dead_supervisor_is_not_believed(pool):
     said["supervisor"]["pids"] += 1
     pool.settings.snapshot.write_bytes(msgspec.json.encode(said | {"at": time.time_ns()}))
     assert pool.view().epoch == said["epoch"], "a pid of another namespace says nothing here: the age alone does"
+
+
+def test_viewers_are_recorded_as_live_tells_of_them_within_a_bound_and_nobody_else_may_tell(pool: Pool) -> None:
+    channel, welcome = connect(pool.settings, "live")
+    told = Viewer(4711, 9, 8, 1042, os.O_RDWR, time.monotonic_ns())
+    for _ in range(60):
+        channel.post("viewer", told)
+    found = eventually(
+        lambda: (found := [record for record in pool.records() if type(record) is HandedOver]) and found, "recorded"
+    )
+    assert found[0].transfer.inode == 1042 and found[0].sender_pid == 4711 and found[0].serial == welcome.serial
+    channel.post("lookup", Lookup(1))  # answered behind all of them
+    assert channel.wait(10)
+    found = [record for record in pool.records() if type(record) is HandedOver]
+    assert len(found) in (40, 60), "a second may have ended among them"
+    assert len({record.id for record in found}) == len(found)
+    channel.close()
+    other, _ = connect(pool.settings, "tool")
+    other.post("viewer", told)
+    with pytest.raises(ChannelClosed):
+        other.wait(10)
+    other.close()

@@ -232,6 +232,25 @@ class Committed(msgspec.Struct):
     position: int
 
 
+Count = Annotated[int, msgspec.Meta(ge=0, le=(1 << 31) - 1)]
+Large = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+
+
+class Viewer(msgspec.Struct):
+    """Live has been handed a viewer's connection by Apache: a TCP socket, by SCM_RIGHTS."""
+
+    apache: Count
+    """The process that handed it over, as SO_PEERCRED says."""
+    fd: Count
+    """Its number in live."""
+    device: Large
+    inode: Large
+    flags: Count
+    """F_GETFL."""
+    received: Large
+    """ns of CLOCK_MONOTONIC."""
+
+
 class Leave(msgspec.Struct):
     """A client waits no longer for the ends of these jobs; an answer that nobody takes would stay in flight."""
 

@@ -137,6 +137,7 @@ class Broken(Template):
     NOT_ITS = "%(kind)s came, and %(why)s"
     NO_TASK = "a result for job %(job)s, which it has not in hand"
     NAMELESS = "%(kind)s came before the client had said what it is"
+    NO_LIVE = "a client that is %(name)s reports a viewer; expected live"
     NAME = "a client calls itself %(name)s; expected web, live, lab or tool, once"
 
 
@@ -231,4 +232,5 @@ class Unproved(Template):
     FAILED = "kcmp failed: %(fault)s"
     UNREPORTED = "its number was not reported"
     NOT_ARRIVED = "the descriptor did not arrive"
+    UNTOLD = "Apache does not tell its number, and closes it at once"
     SUPERVISOR = "the supervisor of epoch %(count)s %(how)s before the proof was made"

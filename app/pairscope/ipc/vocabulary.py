@@ -125,6 +125,7 @@ KINDS: tuple[Kind, ...] = (
     Kind(38, "more", SUP, REC, say.More, "", 0, "", True, "The journal has grown."),
     Kind(39, "finish", SUP, REC, say.Nothing, "", 0, "", True, "The recorder shall drain what there is and end."),
     Kind(40, "leave", WEB, SUP, say.Leave, "", 0, "", True, "A client waits no longer for the end of a job."),
+    Kind(42, "viewer", WEB, SUP, say.Viewer, "", 0, "", True, "Apache has handed live a viewer's connection."),
     Kind(41, "committed", SUP, WEB, say.Committed, "", 0, "", True, "Live is told that the record has grown."),
 )
 

@@ -142,6 +142,22 @@ class Proof(msgspec.Struct, array_like=True, gc=False, tag=7):
     reason: str
 
 
+class HandedOver(msgspec.Struct, array_like=True, gc=False, tag=12):
+    """A descriptor crossed between two processes of which the supervisor is none: Apache handed a viewer's connection
+    to live. All of it is reported, by the receiver."""
+
+    id: int
+    kind: str
+    at: int
+    """When it had come."""
+    sender: str
+    sender_pid: int
+    role: str
+    serial: int
+    pid: int
+    transfer: Transfer
+
+
 class JobSubmitted(msgspec.Struct, array_like=True, gc=False, tag=8):
     """A client has submitted a job, and it was accepted."""
 
@@ -187,4 +203,17 @@ class OutputGone(msgspec.Struct, array_like=True, gc=False, tag=11):
     reason: str
 
 
-Record = Epoch | Born | Ready | Ended | Message | Outcome | Proof | JobSubmitted | JobStarted | JobEnded | OutputGone
+Record = (
+    Epoch
+    | Born
+    | Ready
+    | Ended
+    | Message
+    | Outcome
+    | Proof
+    | HandedOver
+    | JobSubmitted
+    | JobStarted
+    | JobEnded
+    | OutputGone
+)

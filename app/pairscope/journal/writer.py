@@ -19,7 +19,7 @@ import msgspec
 
 from pairscope.journal import boot, segment
 from pairscope.journal.flusher import Flusher
-from pairscope.journal.records import Born, Ended, Epoch, Message, Record
+from pairscope.journal.records import Born, Ended, Epoch, HandedOver, Message, Record
 from pairscope.journal.segment import Head
 from pairscope.journal.sentences import Stuck
 
@@ -285,7 +285,7 @@ class Writer:
 
     def _learn(self, records: list[Record]) -> None:
         for record in records:
-            if type(record) is Message:
+            if type(record) is Message or type(record) is HandedOver:
                 self.last_id = max(self.last_id, record.id)
             elif type(record) is Born:
                 self.serials[record.role] = max(record.serial, self.serials.get(record.role, 0))

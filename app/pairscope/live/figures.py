@@ -50,6 +50,8 @@ class Figures(msgspec.Struct, frozen=True):
     """Viewers for whom something waits."""
     handed: int
     """Sockets that Apache has handed over."""
+    recorded: int
+    """How many of these were reported for the record: at most 20 a second."""
     sent_bytes: int
     ends: dict[str, int]
     busy: float

@@ -22,6 +22,8 @@ from collections.abc import Callable
 from flask import Flask
 
 from pairscope.config import Settings
+from pairscope.ipc import payloads as say
+from pairscope.ipc.descriptor import look
 from pairscope.live import figures
 from pairscope.live.asker import Answer, Asker, Wish
 from pairscope.live.door import Caller, Door, Handed, PassingError
@@ -165,6 +167,7 @@ class Hub:
         self._close(caller)
         if handed is not None:
             self._report.handed += 1
+            self._report.recorded += self._notice.handed(_reported(handed), time.monotonic())
             self._come(handed, subject)
 
     def _close(self, caller: Caller | Asked) -> None:
@@ -329,6 +332,12 @@ class Hub:
         for ticket in list(self.tickets.waiting.values()):
             self._end_ticket(ticket, "expired")
         self._notice.close()
+
+
+def _reported(handed: Handed) -> say.Viewer:
+    """What the record tells of it."""
+    seen = look(handed.sock.fileno())
+    return say.Viewer(handed.pid, handed.sock.fileno(), seen.device, seen.inode, seen.flags, time.monotonic_ns())
 
 
 def _subject(wanted: Wanted) -> Subject | None:

@@ -13,10 +13,13 @@ from pairscope.client.attach import connect, replaced
 from pairscope.client.away import PoolAway
 from pairscope.config import Settings
 from pairscope.ipc.channel import Channel, ChannelBroken, ChannelClosed
+from pairscope.ipc.payloads import Viewer
 from pairscope.ipc.vocabulary import Role
 from pairscope.pool import snapshot
 
 TRY_EVERY = 1.0
+MOST = 20
+"""Viewers a second that are reported."""
 TIMEOUT = 1.0
 """Seconds for each step of connecting: viewers hear nothing meanwhile."""
 
@@ -29,6 +32,8 @@ class Notice:
         self._again = 0.0
         self.channel: Channel | None = None
         self.serial = 0
+        self._begun = 0.0
+        self._reported = 0
 
     def connect(self, now: float) -> Channel | None:
         """A new pair, where none is there and a supervisor is; None: nothing new."""
@@ -60,6 +65,22 @@ class Notice:
             self.close()
             return True  # something may have been committed unheard
         return grown
+
+    def handed(self, viewer: Viewer, now: float) -> bool:
+        """Reports a viewer that Apache handed over, for the record. False: it is left out, because MOST were reported
+        within a second, or nobody hears it."""
+        if now >= self._begun + 1.0:
+            self._begun, self._reported = now, 0
+        if self.channel is None or self._reported >= MOST:
+            return False
+        self._reported += 1
+        try:
+            self.channel.post("viewer", viewer, timeout=0)
+        except TimeoutError:
+            return False  # the supervisor does not read now
+        except (ChannelClosed, ChannelBroken, OSError):
+            return False  # heard() will find that it has ended
+        return True
 
     def close(self) -> None:
         """Ends the pair."""

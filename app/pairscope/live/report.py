@@ -33,7 +33,8 @@ class Report:
         self._directory = directory
         self.most, self.each = most, each
         self.handed = 0
-        """Sockets that Apache has handed over."""
+        """Sockets that Apache has handed over; how many of these were reported to the supervisor, below."""
+        self.recorded = 0
         self._streams = dict(before.streams) if before else {}
         self._streams.pop(OWN, None)
         for name, stream in self._streams.items():
@@ -70,6 +71,7 @@ class Report:
             self.each,
             len(viewers.behind),
             self.handed,
+            self.recorded,
             viewers.sent_bytes,
             dict(viewers.ends),
             used.ru_utime + used.ru_stime,

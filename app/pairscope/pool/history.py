@@ -14,6 +14,7 @@ from pairscope.pool.floor import Floor
 from pairscope.pool.lifecycle import State
 from pairscope.pool.lines import Lines
 from pairscope.pool.members import Member
+from pairscope.pool.viewers import Viewers
 
 MORE_EVERY = 0.05
 """Seconds between two times that an idle recorder is told of more: it commits twenty batches a second, not one for each
@@ -21,12 +22,13 @@ message."""
 
 
 class History:
-    """Its method `progress` is the handler of that kind of message, which is housekeeping."""
+    """`progress` and `viewer` are the handlers of these kinds of messages, which are housekeeping."""
 
-    hears = ("progress",)
+    hears = ("progress", "viewer")
 
     def __init__(self, floor: Floor, lines: Lines, agenda: Agenda, crew: Crew) -> None:
         self._floor, self._lines, self._agenda, self._crew = floor, lines, agenda, crew
+        self.viewer = Viewers(floor).viewer
         self.to_tell = False
         """The recorder waits to be told that there is more, and may be told now."""
         self._told = 0.0

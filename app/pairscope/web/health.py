@@ -84,6 +84,8 @@ def _of_live(live: figures.Figures | None) -> Iterator[Metric]:
     yield _gauge("live_viewers_address_limit", "Those of one address.", live.each)
     yield _gauge("live_viewers_behind", "Viewers for whom something waits.", live.behind)
     yield CounterMetricFamily("pairscope_live_handed", "Sockets that Apache has handed over to live.", live.handed)
+    recorded = "Those of them that were reported for the record, at most 20 a second."
+    yield CounterMetricFamily("pairscope_live_handed_recorded", recorded, live.recorded)
     yield CounterMetricFamily("pairscope_live_sent_bytes", "Bytes sent to viewers.", live.sent_bytes)
     yield CounterMetricFamily("pairscope_live_cpu_seconds", "Processor time of live.", live.busy)
     yield _gauge("live_tickets_waiting", "Tickets that were given and not used yet.", live.tickets.waiting)

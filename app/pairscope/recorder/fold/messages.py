@@ -6,7 +6,7 @@ from typing import Any
 
 from pairscope.ipc.sentences import Unproved
 from pairscope.ipc.vocabulary import BY_CODE, Role
-from pairscope.journal.records import Message, Outcome, Proof, Transfer
+from pairscope.journal.records import HandedOver, Message, Outcome, Proof, Transfer
 from pairscope.recorder.fold.fit import signed, word, words
 from pairscope.recorder.fold.folding import Folding
 from pairscope.recorder.fold.jobs import begin
@@ -63,6 +63,21 @@ def message(fold: Folding, position: int, record: Message) -> None:
         _transfer(fold, transfer, row)
     if record.kind == TASK and record.job and not record.inbound:
         begin(fold, position, record.job, record.serial, sent)
+
+
+def handed_over(fold: Folding, position: int, record: HandedOver) -> None:
+    """A descriptor crossed between two others, in a message of one byte."""
+    source = fold.source
+    sender, receiver = word(record.sender, 16), word(record.role, 16)
+    row = MessageRow(
+        record.id, source.node, source.epoch, position, None, word(record.kind, 16), sender, 0, record.sender_pid,
+        receiver, record.serial, record.pid, None, 1, 1, 0, record.at, record.at, None, "received", "", b"\0",
+    )  # fmt: skip
+    if row.id not in fold.rows.messages and fold.known.messages.pop(row.id, None) is None:
+        fold.inserted["messages"] += 1
+        fold.count(record.at, None, 1)
+    fold.rows.messages[row.id] = fold.settled[row.id] = row
+    _transfer(fold, record.transfer, row)
 
 
 def _transfer(fold: Folding, record: Transfer, message: Any) -> None:

@@ -10,6 +10,7 @@ from pairscope.journal.records import (
     Born,
     Ended,
     Epoch,
+    HandedOver,
     JobEnded,
     JobStarted,
     JobSubmitted,
@@ -48,7 +49,9 @@ def needs(batch: Batch) -> Needs:
     jobs: set[int] = set()
     processes: set[tuple[str, int]] = set()
     for _position, record in batch:
-        if type(record) is Message:
+        if type(record) is HandedOver:
+            messages.add(record.id)
+        elif type(record) is Message:
             messages.add(record.id)
             if record.kind == TASK and record.job not in jobs and record.job:
                 found.jobs.add(record.job)

@@ -38,8 +38,8 @@ class Field:
     """True: bounds the page's own order."""
 
 
-_KINDS = [kind.name for kind in KINDS if not kind.housekeeping]
-_ROLES = ["web", "supervisor", "worker", "recorder", "live", "lab", "tool"]
+_KINDS = [*(kind.name for kind in KINDS if not kind.housekeeping), "viewer"]  # Apache's to live, which live reports
+_ROLES = ["web", "supervisor", "worker", "recorder", "live", "lab", "tool", "apache"]
 _OBJECTS = {
     "file": "regular file",
     "memfd": "memfd",

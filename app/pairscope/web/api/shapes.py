@@ -120,7 +120,7 @@ class TransferShape(Row):
     sent = Time(metadata={"format": "date-time"})
     received = Time(allow_none=True, metadata={"format": "date-time"})
     state = fields.String(validate=validate.OneOf(MESSAGE_STATES), **about("Of the message."))
-    sender_fd = fields.Integer(**about("The descriptor's number at the sender."))
+    sender_fd = fields.Integer(**about("The descriptor's number at the sender; -1: the sender does not tell it."))
     receiver_fd = fields.Integer(allow_none=True, **about("Its number at the receiver; null: not, or not known."))
     object = fields.String(**about("Kind of the object behind it.", example="memfd"))
     device = Id(**about("st_dev."))

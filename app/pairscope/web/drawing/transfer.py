@@ -31,7 +31,7 @@ def _draw(transfer: Transfer, width: int, layout: str) -> Markup:
     )
     slot_y = top + 88
     left, right = box, width - box
-    _party(drawing, 0, top, box, tall, source, transfer.sender_fd, "right", slot_y)
+    _party(drawing, 0, top, box, tall, source, _number(transfer), "right", slot_y)
     _party(drawing, right, top, box, tall, target, transfer.receiver_fd, "left", slot_y)
 
     # the message through the pair
@@ -51,7 +51,7 @@ def _draw(transfer: Transfer, width: int, layout: str) -> Markup:
         drawing.text(middle - 77, lane + 4, transfer.kind, "mono small strong", "middle")
         drawing.shut("a")
         drawing.pill(
-            middle + 62 if not flying else middle + 9, lane, transfer.sender_fd, source.role, dashed=flying or lost
+            middle + 62 if not flying else middle + 9, lane, _number(transfer), source.role, dashed=flying or lost
         )
         took = duration(transfer.received - transfer.sent) if transfer.received else _(transfer.state)
         drawing.text(middle, lane + 32, f"SCM_RIGHTS \u00b7 {took}", "mono tiny soft", "middle")
@@ -128,7 +128,7 @@ def _party(
     width: float,
     height: float,
     party: Party,
-    fd: int | None,
+    fd: int | str | None,
     edge: str,
     slot_y: float,
 ) -> None:
@@ -147,12 +147,17 @@ def _party(
         drawing.slot(column, slot_y - 22 + 22 * index, label, party.role, here=index == 1)
 
 
+def _number(transfer: Transfer) -> int | str:
+    """The sender's; a sender that is no client of ours does not tell it."""
+    return "?" if transfer.sender_fd < 0 else transfer.sender_fd
+
+
 def _sentence(transfer: Transfer, source: Party, target: Party) -> str:
     if transfer.receiver_fd is None:
         return _(
             "Descriptor %(from_fd)s of %(sender)s, process %(from_pid)s, was sent to %(receiver)s, process %(to_pid)s; "
             "it names a %(object)s, inode %(inode)s. No number in the receiver is recorded.",
-            from_fd=transfer.sender_fd,
+            from_fd=_number(transfer),
             sender=source.name,
             from_pid=source.pid,
             receiver=target.name,
@@ -163,7 +168,7 @@ def _sentence(transfer: Transfer, source: Party, target: Party) -> str:
     return _(
         "Descriptor %(from_fd)s of %(sender)s, process %(from_pid)s, arrived as %(to_fd)s in %(receiver)s, "
         "process %(to_pid)s; both name a %(object)s, inode %(inode)s.",
-        from_fd=transfer.sender_fd,
+        from_fd=_number(transfer),
         sender=source.name,
         from_pid=source.pid,
         to_fd=transfer.receiver_fd,

@@ -153,7 +153,12 @@ def system_context() -> dict[str, Any]:
             slow=number(live.ends.get("slow", 0)),
             refused=number(live.ends.get("full", 0) + live.ends.get("crowd", 0)),
         )
-        rows.append(Row("live", "", 0, live.pid, "good", followed, bounds))
+        crossed = _(
+            "%(count)s connections handed over by Apache, of which %(recorded)s are transfers in the record",
+            count=number(live.handed),
+            recorded=number(live.recorded),
+        )
+        rows.append(Row("live", "", 0, live.pid, "good", followed, f"{bounds}; {crossed}"))
     rows.append(
         Row(
             "",

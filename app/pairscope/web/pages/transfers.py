@@ -141,12 +141,13 @@ def control_message(transfers: Sequence[Transfer], position: int) -> list[Field]
     ]
     for transfer in transfers:
         there = transfer.receiver_fd
-        value = f"{transfer.sender_fd} → {'?' if there is None else there}"
+        known = transfer.sender_fd >= 0
+        value = f"{transfer.sender_fd if known else '?'} → {'?' if there is None else there}"
         received = NOTHING if there is None else _hex("@i", there)
         fields.append(
             Field(
                 f"int[{transfer.position}]",
-                _hex("@i", transfer.sender_fd),
+                _hex("@i", transfer.sender_fd) if known else NOTHING,
                 received,
                 value,
                 transfer.position == position,
