@@ -71,7 +71,11 @@ class Stream:
         if self.status != 200:
             return []
         self.raw = (self.raw + piece)[: 1 << 20]
-        self._text += self._inflate.decompress(piece).decode()
+        try:
+            self._text += self._inflate.decompress(piece).decode()
+        except zlib.error:  # Apache's own words, behind the head of an answer that was to be another one
+            self.ended = True
+            return []
         *whole, self._text = self._text.split("\n\n")
         return [_event(text) for text in whole]
 

@@ -44,6 +44,7 @@ from pairscope.ipc.vocabulary import BY_CODE, BY_NAME, LAB, Kind, Unhandled, com
 from pairscope.journal import segment
 from pairscope.journal.records import Born, Ended, HandedOver, JobEnded, JobSubmitted, Message, Outcome, Proof, Ready
 from pairscope.journal.writer import Writer
+from pairscope.live.notice import Notice
 from pairscope.pool.lines import OUTBOX_MOST
 from pairscope.pool.supervisor import Supervisor
 from pairscope.recorder.drain import HEARD
@@ -1645,6 +1646,12 @@ def test_viewers_are_recorded_as_live_tells_of_them_within_a_bound_and_nobody_el
     assert len(found) in (40, 60), "a second may have ended among them"
     assert len({record.id for record in found}) == len(found)
     channel.close()
+    notice = Notice(pool.settings)
+    assert notice.connect(100.0) is not None
+    assert [notice.handed(told, 100.0) for _ in range(21)] == [*[True] * 20, False], "live reports no more"
+    assert notice.handed(told, 101.0)
+    notice.close()
+    assert not notice.handed(told, 200.0)
     other, _ = connect(pool.settings, "tool")
     other.post("viewer", told)
     with pytest.raises(ChannelClosed):
