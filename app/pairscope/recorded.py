@@ -69,7 +69,7 @@ _NARROW = {
 """What a value of this name is made of. Every other one may be any text."""
 _WHOLE = ("%(why)s", "%(fault)s", "%(words)s")
 """A sentence that ends so reaches to the end, whatever follows."""
-_AGAIN = ("why", "fault", "came", "how", "where", "expected", "known", "state", "files")
+_AGAIN = ("why", "fault", "words", "came", "how", "where", "expected", "known", "state", "files")
 """Values that may be such sentences again."""
 _VALUE = re.compile(r"%\((\w+)\)s")
 _JOINT = re.compile(r'"(?:[^"\\…]|\\[^…])*(?:"|\\?…|$)|[(\[]|[)\]]|; |, |(?<=[a-z0-9)]\.) (?=[A-Z])')
@@ -87,7 +87,7 @@ def templates() -> Iterator[str]:
     yield from (nesting.DEEPER, nesting.NAMELESS, nesting.NO_KIND, nesting.NO_NUMBER, nesting.MORE)
     yield from (models.UNFIT, *models.EXPECTED.values())
     yield from (sentence for sentence in errors.SAID.values() if not _VALUE.fullmatch(sentence))
-    yield errors.NO_RECORD
+    yield from (errors.NO_RECORD, *errors.OWN)
     yield from REFUSALS.values()
 
 

@@ -33,8 +33,8 @@ class Sentence(str):
         ngettext: Callable[[str, str, int], str],
         recorded: Callable[[str], str] = str,
     ) -> str:
-        """The sentence in a language, with those among its values. `recorded` says a value named ``why`` or ``state``
-        that is no sentence: it may have been one, of another process."""
+        """The sentence in a language, with those among its values. `recorded` says a value named ``why``, ``words`` or
+        ``state`` that is no sentence: it may have been one, of another process."""
         chosen = ngettext(self.template, self.many, self.values["num"]) if self.many else gettext(self.template)
         if not self.values:
             return chosen
@@ -42,7 +42,7 @@ class Sentence(str):
             name: value.told(gettext, ngettext, recorded)
             if isinstance(value, Sentence)
             else recorded(value)
-            if name in ("why", "state")
+            if name in ("why", "words", "state") and isinstance(value, str)
             else value
             for name, value in self.values.items()
         }

@@ -81,14 +81,14 @@ def _failure(error: Exception) -> Failure:
 
         if (fault := errors.of(error)) is not None:
             if fault.kind is errors.Kind.VALUE:
-                return Failure(_("the database cannot look for that: %(words)s", words=fault.words), USAGE)
+                return Failure(_("the database cannot look for that: %(words)s", words=told(fault.words)), USAGE)
             if fault.kind is errors.Kind.TABLES:
                 why = _(
                     "the database does not do it: %(words)s (are the tables there? pairscope migrate)",
-                    words=fault.words,
+                    words=told(fault.words),
                 )
             else:
-                why = _("the database does not do it: %(words)s", words=fault.words)
+                why = _("the database does not do it: %(words)s", words=told(fault.words))
             return Failure(why, DATABASE_AWAY)
     if isinstance(error, OSError) and error.strerror:
         return Failure(f"{error.filename}: {error.strerror}" if error.filename else error.strerror)

@@ -14,6 +14,8 @@ from typing import Any
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import make_url
 
+from pairscope.store import errors
+
 SQL_MODE = "STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION"
 """Without it a value that does not fit is cut, or its row dropped, with a warning that nobody reads."""
 READ_SECONDS = 10
@@ -145,7 +147,7 @@ class Away:
         connection._read_timeout = self.patience
 
 
-_REFUSED = (2003, "The server did not answer a moment ago, and is not asked yet")
+_REFUSED = (2003, errors.NOT_ASKED)
 
 
 _open: weakref.WeakSet[Any] = weakref.WeakSet()

@@ -55,6 +55,10 @@ SAID: dict[Kind, str] = {
     Kind.ABSENT: CANNOT,
 }
 """What the recorder says of an error of each kind, with the server's own words."""
+NOT_ASKED = "The server did not answer a moment ago, and is not asked yet"
+CLOSED = "the connection is closed"
+OWN = tuple(f"{words} (%(number)s)" for words in (NOT_ASKED, CLOSED))
+"""What stands in the place of a server's words, with the number."""
 NO_RECORD = "the database refuses what is not about a record: %(why)s"
 
 NUMBERS: dict[Kind, frozenset[int]] = {
@@ -209,5 +213,5 @@ def _number(cause: BaseException) -> int:
 
 def _words(cause: BaseException) -> str:
     if len(cause.args) == 2 and isinstance(cause.args[0], int):
-        return f"{cause.args[1] or 'the connection is closed'} ({_number(cause)})"
+        return f"{cause.args[1] or CLOSED} ({_number(cause)})"
     return str(cause) or type(cause).__name__

@@ -165,7 +165,7 @@ def _of_database(fault: Fault) -> Problem:
     if fault.kind is Cause.VALUE:
         return Problem(
             "wrong-argument",
-            _("The database cannot look for what was asked: %(reason)s.", reason=fault.words.rstrip(".")),
+            _("The database cannot look for what was asked: %(reason)s.", reason=translated(fault.words).rstrip(".")),
         )
     words = _("%(reason)s Jobs still run, and are recorded when it is back.", reason=database_trouble(fault))
     return Problem("database-away", words, headers={"Retry-After": "5"})
@@ -173,7 +173,7 @@ def _of_database(fault: Fault) -> Problem:
 
 def database_trouble(fault: Fault) -> str:
     """Why the database cannot be asked, as a sentence or two."""
-    reason = fault.words.rstrip(".")
+    reason = translated(fault.words).rstrip(".")
     if not fault.answered and fault.kind is not Cause.HOST:
         return _("The database does not answer: %(reason)s.", reason=reason)
     told = {

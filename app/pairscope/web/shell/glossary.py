@@ -14,10 +14,12 @@ from flask_babel import LazyString
 from flask_babel import lazy_gettext as _l
 
 from pairscope.ipc.vocabulary import KINDS
+from pairscope.sentence import phrase
 
 
 class Term(NamedTuple):
-    """A word, what it means, and where to read on."""
+    """A word, what it means, and where to read on. A word that is no name of the kernel's is a sentence: a page
+    translates it."""
 
     word: str
     meaning: LazyString
@@ -38,7 +40,7 @@ TERMS = {
     term.word: term
     for term in (
         Term(
-            "message",
+            phrase("message"),
             _l(
                 "One packet on a pair: a header, a payload, and the descriptors that ride along; it arrives "
                 "whole or not at all."
@@ -46,15 +48,19 @@ TERMS = {
             "sendmsg(2)",
         ),
         Term(
-            "housekeeping",
+            phrase("housekeeping"),
             _l(
                 "Messages by which the pool runs itself: %(kinds)s.",
                 kinds=", ".join(kind.name for kind in KINDS if kind.housekeeping),
             ),
         ),
-        Term("channel", _l("The ordered stream of messages between two processes over one socket pair."), "unix(7)"),
         Term(
-            "pair",
+            phrase("channel"),
+            _l("The ordered stream of messages between two processes over one socket pair."),
+            "unix(7)",
+        ),
+        Term(
+            phrase("pair"),
             _l(
                 "Two connected sockets without a name: what is written into one end is read from the other. A "
                 "web process has one for "
@@ -71,7 +77,7 @@ TERMS = {
             "unix(7)",
         ),
         Term(
-            "descriptor",
+            phrase("descriptor"),
             _l(
                 "A small number by which a process names something that it has open: an index into its own "
                 "table in the kernel."
@@ -79,7 +85,7 @@ TERMS = {
             "open(2)",
         ),
         Term(
-            "transfer",
+            phrase("transfer"),
             _l(
                 "A descriptor crossing from one process to another: the receiver gets a number of its own "
                 "for the same open file description."
@@ -87,7 +93,7 @@ TERMS = {
             "unix(7)",
         ),
         Term(
-            "open file description",
+            phrase("open file description"),
             _l(
                 "The kernel's entry behind a descriptor, with the offset and the status flags; several "
                 "descriptors, even in several processes, can share it."
@@ -96,12 +102,12 @@ TERMS = {
         ),
         Term("SCM_RIGHTS", _l("The type of control message that carries descriptors over a Unix socket."), "unix(7)"),
         Term(
-            "control message",
+            phrase("control message"),
             _l("Data beside the bytes of a message, such as descriptors or credentials, with a header of its own."),
             "cmsg(3)",
         ),
         Term(
-            "in flight",
+            phrase("in flight"),
             _l(
                 "Sent and not yet reported as received: as far as is known the kernel holds the message, and "
                 "its descriptors, in the "
@@ -115,19 +121,22 @@ TERMS = {
             "memfd_create(2)",
         ),
         Term(
-            "supervisor",
+            phrase("supervisor"),
             _l(
                 "The one process that every message passes: it starts the workers, hands them jobs and "
                 "writes the journal."
             ),
         ),
-        Term("worker", _l("A confined process that does the jobs; it can use only the descriptors that it is handed.")),
         Term(
-            "recorder",
+            phrase("worker"),
+            _l("A confined process that does the jobs; it can use only the descriptors that it is handed."),
+        ),
+        Term(
+            phrase("recorder"),
             _l("The process that drains the journal into the database, in batches; the only one that writes history."),
         ),
         Term(
-            "journal",
+            phrase("journal"),
             _l(
                 "A file to which the supervisor appends each message before it is acknowledged, so that no "
                 "crash loses one."
@@ -139,7 +148,7 @@ TERMS = {
             "kcmp(2)",
         ),
         Term(
-            "sandbox",
+            phrase("sandbox"),
             _l("What the kernel refuses a worker from its start: opening files, sockets, other processes."),
             "seccomp(2)",
         ),
@@ -154,7 +163,7 @@ TERMS = {
             "seccomp(2)",
         ),
         Term(
-            "namespace",
+            phrase("namespace"),
             _l(
                 "What a process sees of one part of the kernel, such as its network: in one of its own it meets nobody "
                 "else's."
@@ -167,18 +176,19 @@ TERMS = {
             "recvmsg(2)",
         ),
         Term(
-            "latency", _l("From just before sendmsg to when recvmsg returned, both on the machine's monotonic clock.")
+            phrase("latency"),
+            _l("From just before sendmsg to when recvmsg returned, both on the machine's monotonic clock."),
         ),
-        Term("observed", _l("Seen by the supervisor itself, at its own end of the pair.")),
-        Term("reported", _l("Said by the process at the other end, in the header of its next message.")),
-        Term("derived", _l("Computed on this page from observed and reported values.")),
+        Term(phrase("observed"), _l("Seen by the supervisor itself, at its own end of the pair.")),
+        Term(phrase("reported"), _l("Said by the process at the other end, in the header of its next message.")),
+        Term(phrase("derived"), _l("Computed on this page from observed and reported values.")),
         Term(
             "inode",
             _l("The number of a file within its device: the same device and inode are the same file."),
             "inode(7)",
         ),
         Term(
-            "access mode",
+            phrase("access mode"),
             _l("What a descriptor allows, reading, writing or both, decided when it was opened."),
             "fcntl(2)",
         ),
@@ -190,7 +200,10 @@ TERMS = {
             ),
             "getpid(2)",
         ),
-        Term("operator", _l("Somebody who may change something here: submit jobs, signal workers, set their number.")),
+        Term(
+            phrase("operator"),
+            _l("Somebody who may change something here: submit jobs, signal workers, set their number."),
+        ),
     )
 }
 
