@@ -222,6 +222,9 @@ def _disk(scene: Scene) -> Iterator[Finding]:
         except PermissionError:
             yield unknown(what, phrase("2 GiB free"), phrase("%(path)s may be entered by its owner alone.", path=path))
             continue
+        except FileNotFoundError:
+            yield unknown(what, phrase("2 GiB free"), phrase("%(path)s is not there yet.", path=path))
+            continue
         free = room.f_bavail * room.f_frsize
         said = phrase("%(free)s MiB free", free=free >> 20)
         if free < DISK_OUT:
