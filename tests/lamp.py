@@ -35,6 +35,8 @@ class Visitor(Server):
         self.address = address
         self.cookies: dict[str, str] = {}
         self.timeout = 30.0
+        self.source = ""
+        """The address from which it comes; empty: as the kernel likes."""
         self.link = f"{address}/login?token={TOKEN}"
 
 
@@ -68,6 +70,12 @@ class Lamp:
         said = snapshot.read(self.web, 0)
         assert said
         return said.epoch
+
+    def queued(self) -> int:
+        """How many jobs and scenarios wait, as the supervisor last said."""
+        said = snapshot.read(self.web, 0)
+        assert said
+        return said.jobs.queued
 
     def ready(self) -> None:
         """Waits until pool, journal and database are all there."""

@@ -65,6 +65,7 @@ class Server:
         self.link = ""
         self.cookies: dict[str, str] = {}
         self.timeout = 30.0
+        self.source = ""
 
     @property
     def port(self) -> int:
@@ -99,7 +100,8 @@ class Server:
             sent["Authorization"] = f"Bearer {token}"
         if self.cookies:
             sent["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.timeout)
+        source = (self.source, 0) if self.source else None
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.timeout, source_address=source)
         try:
             connection.request(method, path, body, sent)
             response = connection.getresponse()

@@ -28,7 +28,7 @@ from flask.testing import FlaskClient
 from hypothesis import given, strategies
 from hypothesis import settings as settings_of
 from markupsafe import escape
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
@@ -1310,6 +1310,47 @@ def test_an_export_that_is_given_up_makes_room_for_the_next(client: FlaskClient)
     assert client.get(path, buffered=True).status_code == 200
     for answer in held:
         answer.close()
+
+
+@contextlib.contextmanager
+def statements(client: FlaskClient) -> Iterator[list[str]]:
+    """What the application asks its databases within."""
+    asked: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        asked.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        yield asked
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+
+
+def test_who_is_refused_for_want_of_a_place_is_told_in_a_line_without_asking_the_database(client: FlaskClient) -> None:
+    path = "/messages/export.csv"
+    held = [client.get(path, buffered=False) for _ in range(SHARES["export"].each)]
+    with statements(client) as asked:
+        refused = client.get(path)
+    assert refused.status_code == 429 and refused.content_type.startswith("text/plain") and not asked
+    assert refused.text.count("\n") == 1 and "as many as one address may" in refused.text
+    for answer in held:
+        answer.close()
+
+
+def test_who_hangs_up_in_the_midst_of_a_body_is_made_no_page(client: FlaskClient) -> None:
+    class Gone(io.BytesIO):
+        def readinto(self, _into: Any) -> int:
+            raise OSError("Apache/mod_wsgi request data read error")
+
+    with statements(client) as asked:
+        answer = client.post(
+            "/login",
+            input_stream=Gone(),
+            content_type="application/x-www-form-urlencoded",
+            environ_overrides={"CONTENT_LENGTH": "64000"},
+        )
+    assert answer.status_code == 400 and not answer.data and not asked
 
 
 def test_a_search_that_finds_nothing_for_long_goes_on_to_say_so(

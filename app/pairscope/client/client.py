@@ -84,9 +84,16 @@ class Client:
     PoolAway where it cannot be asked or does not answer.
     """
 
-    def __init__(self, settings: Settings, role: str = "web") -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        role: str = "web",
+        aside: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
+    ) -> None:
+        """`aside`: entered while a thread waits for the supervisor."""
         self._settings = settings
         self._role = role
+        self._aside = aside
         self._local = threading.local()
         self._sequence = itertools.count(1)
         self.leaving = threading.Event()
@@ -152,12 +159,13 @@ class Client:
         not ended."""
         line = self._line()
         deadline = time.monotonic() + timeout
-        while job not in line.answers:
-            left = deadline - time.monotonic()
-            if left <= 0 or self.leaving.is_set():
-                return None
-            for arrival in self._wait(line, min(left, PATIENCE)):
-                self._keep(line, arrival)
+        with self._aside():
+            while job not in line.answers:
+                left = deadline - time.monotonic()
+                if left <= 0 or self.leaving.is_set():
+                    return None
+                for arrival in self._wait(line, min(left, PATIENCE)):
+                    self._keep(line, arrival)
         return line.answers.pop(job)
 
     def cancel(self, job: int, timeout: float = TIMEOUT) -> str:
@@ -173,11 +181,12 @@ class Client:
             # Both ends keep the descriptor until the proof is made: say what arrived, and wait for the release. Over a
             # new pair none comes: who had to prove it has gone.
             if self._post(line, "receipt", None, [], 0, timeout) is line:
-                self._until(
-                    line,
-                    lambda other: other.kind.name == "release" and other.payload.message == arrival.envelope.id,
-                    timeout,
-                )
+                with self._aside():
+                    self._until(
+                        line,
+                        lambda other: other.kind.name == "release" and other.payload.message == arrival.envelope.id,
+                        timeout,
+                    )
         except BaseException:
             arrival.close()
             raise
@@ -300,6 +309,10 @@ class Client:
                     raise
 
     def _ask(self, kind: str, payload: Any, fds: list[int], timeout: float) -> Arrival:
+        with self._aside():
+            return self._asked(kind, payload, fds, timeout)
+
+    def _asked(self, kind: str, payload: Any, fds: list[int], timeout: float) -> Arrival:
         while True:
             seq = next(self._sequence)
             line = self._post(self._line(), kind, payload, fds, seq, timeout)

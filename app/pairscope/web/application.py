@@ -10,6 +10,7 @@ from pairscope.web import access, api, health, live, pages, reach, shell, words
 from pairscope.web.access.forwarded import Forwarded
 from pairscope.web.address import Number
 from pairscope.web.languages import preferred
+from pairscope.web.turns import MANY, Turns
 from pairscope.web.upload import FIELD_MAX, Request, plain_host
 
 PARTS = (access, shell, pages, live, api, health)
@@ -17,8 +18,9 @@ PARTS = (access, shell, pages, live, api, health)
 error, at start and not when somebody asks for its pages."""
 
 
-def create_app(settings: config.Settings | None = None) -> Flask:
-    """The WSGI application for these settings, or for those of the environment."""
+def create_app(settings: config.Settings | None = None, *, crowd: bool = False) -> Flask:
+    """The WSGI application for these settings, or for those of the environment. `crowd`: hundreds of threads serve
+    it."""
     settings = settings or config.load()
     app = Flask("pairscope.web")
     app.request_class = Request
@@ -30,10 +32,12 @@ def create_app(settings: config.Settings | None = None) -> Flask:
         BABEL_TRANSLATION_DIRECTORIES="translations",
     )
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    reach.register(app, settings)
+    turns = Turns(MANY if crowd else 0)
+    reach.register(app, settings, turns)
     Babel(app, locale_selector=preferred)
     words.register(app)
     for part in PARTS:
         part.register(app)
-    app.wsgi_app = Forwarded(app.wsgi_app, settings.trusted_proxies, settings.prefix)  # type: ignore[method-assign]  # as Flask's own page says
+    inner = Forwarded(app.wsgi_app, settings.trusted_proxies, settings.prefix)
+    app.wsgi_app = turns.serve(inner)  # type: ignore[method-assign]  # as Flask's own page says
     return app

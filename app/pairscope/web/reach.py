@@ -21,18 +21,19 @@ from pairscope.store import errors
 from pairscope.store.engine import Away, engine
 from pairscope.store.places import Place, Places
 from pairscope.store.withheld import withhold
+from pairscope.web.turns import Turns
 
 
 class Reach:
     """One for each application. Connects to nothing before the first use."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    def __init__(self, settings: Settings, turns: Turns) -> None:
+        self.settings, self.turns = settings, turns
         self._lock = threading.Lock()
         self._engines: dict[str, Engine] = {}
         self._away: dict[object, Away] = {}
         self._places: Places | None = None
-        self.client = Client(settings, role="web")
+        self.client = Client(settings, role="web", aside=turns.aside)
         """Gives each thread a pair of its own."""
         self.may_see: Callable[[], bool] = lambda: False
         """Whether who asks may see what history withholds from strangers; pairscope.web.access knows."""
@@ -150,8 +151,13 @@ def _leave(_error: BaseException | None) -> None:
     _reach().client.settle()
 
 
-def register(app: Flask, configured: Settings) -> Reach:
+def turns() -> Turns:
+    """The turns of this process, for an answer that goes on after its view."""
+    return _reach().turns
+
+
+def register(app: Flask, configured: Settings, turns: Turns) -> Reach:
     """Gives the application its reach and closes at the end of each request what it opened."""
-    app.extensions["pairscope"] = reach = Reach(configured)
+    app.extensions["pairscope"] = reach = Reach(configured, turns)
     app.teardown_appcontext(_leave)
     return reach

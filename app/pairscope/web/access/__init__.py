@@ -18,7 +18,7 @@ from pairscope.web.access.key import COOKIE, cookie_name, secret_key
 from pairscope.web.access.login import blueprint, local
 from pairscope.web.access.operator import SESSION_HOURS, is_operator, may_see, operator_named
 from pairscope.web.access.pace import Pace
-from pairscope.web.access.places import holds
+from pairscope.web.access.places import holds, place
 from pairscope.web.access.rules import (
     csrf,
     here,
@@ -46,6 +46,7 @@ __all__ = [
     "operator_named",
     "operator_required",
     "outputs_required",
+    "place",
     "reader_required",
     "register",
     "revoke_token",

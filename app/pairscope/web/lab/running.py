@@ -20,7 +20,7 @@ from pairscope.lab.run import decode
 from pairscope.store import runs
 from pairscope.store.models import Run
 from pairscope.web import reach
-from pairscope.web.access import Attempts, is_operator
+from pairscope.web.access import Attempts, is_operator, place
 from pairscope.web.problems import Problem
 from pairscope.web.recorded import translated
 
@@ -79,6 +79,11 @@ def perform(text: str, *, scenario: str = "", parent: str = "", patience: float 
             "too-large",
             _("The text has %(size)s characters; expected at most %(most)s.", size=len(text), most=TEXT_MAX),
         )
+    with place("run"):
+        return _performed(text, scenario, parent, patience)
+
+
+def _performed(text: str, scenario: str, parent: str, patience: float) -> Run:
     check(text)
     asked_by = "" if is_operator() else Attempts.place(request.remote_addr)
     if asked_by and runs.recent(reach.own(), asked_by, SPAN) >= MOST:
@@ -91,6 +96,8 @@ def perform(text: str, *, scenario: str = "", parent: str = "", patience: float 
             ),
             headers={"Retry-After": "10"},
         )
+    # A run takes seconds. Fifteen that held a connection so long kept everybody else from the database.
+    reach.give_up()
     job, run = _through_the_pool(text, scenario or _("a scenario"), patience)
     return runs.store(
         reach.own(), run, keep=reach.settings().lab_runs, scenario=scenario, asked_by=asked_by, job=job, parent=parent
@@ -131,15 +138,16 @@ def perform_often(text: str, *, scenario: str = "", times: int = TIMES_MAX) -> t
         _batches.wrong(request.remote_addr, now)
     jobs: dict[int, int] = {}
     made: list[Recorded] = []
-    while len(made) < times and (left := now + PATIENCE - time.monotonic()) > 0:
-        try:
-            job, run = _through_the_pool(text, scenario or _("a scenario"), left)
-        except (Problem, PoolRefused, PoolAway):
-            if not made:
-                raise
-            break
-        jobs[id(run)] = job
-        made.append(run)
+    with place("run"):
+        while len(made) < times and (left := now + PATIENCE - time.monotonic()) > 0:
+            try:
+                job, run = _through_the_pool(text, scenario or _("a scenario"), left)
+            except (Problem, PoolRefused, PoolAway):
+                if not made:
+                    raise
+                break
+            jobs[id(run)] = job
+            made.append(run)
     found = tally(made)
     keep = reach.settings().lab_runs
     return [

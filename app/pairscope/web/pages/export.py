@@ -78,27 +78,29 @@ def _pieces(table: Table, form: str, text: str, first: lines.Slice, rest: Iterat
     written = copy_current_request_context(lambda piece: _written(write, _values(piece, table)))
     last = copy_current_request_context(lambda count, older, error: _last(table, form, text, count, older, error))
 
+    turns = reach.turns()
+
     def pieces() -> Iterator[bytes]:
         count, older = 0, first.older
         broken: Exception | None = None
         if form == "csv":
             yield write([names])
         try:
-            for piece in _with(first, rest):
+            piece: lines.Slice | None = first
+            while piece is not None:
+                with turns.taken():
+                    data = written(piece)
                 # JSON takes blanks before a value: a search that finds nothing for long shows that it goes on.
-                if data := written(piece) or (b"" if form == "csv" else b" "):
+                if data := data or (b"" if form == "csv" else b" "):
                     yield data
                 count, older = count + len(piece.rows), piece.older
+                with turns.taken():
+                    piece = next(rest, None)
         except Exception as error:
             broken = error
         yield last(count, older, broken)
 
     return pieces()
-
-
-def _with(first: lines.Slice, rest: Iterator[lines.Slice]) -> Iterator[lines.Slice]:
-    yield first
-    yield from rest
 
 
 def _last(table: Table, form: str, text: str, count: int, older: str | None, error: Exception | None) -> bytes:
