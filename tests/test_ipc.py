@@ -13,10 +13,11 @@ import struct
 import time
 from collections import deque
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
-from pairscope.ipc import memfd, spin
+from pairscope.ipc import memfd, mounts, spin
 from pairscope.ipc.channel import RECEIPTS_MAX, Arrival, Channel, ChannelBroken, ChannelClosed, pair
 from pairscope.ipc.descriptor import look, prove
 from pairscope.ipc.envelope import Receipt
@@ -640,3 +641,32 @@ def test_an_id_tells_its_time_and_node():
     id = Issuer(1023, clock=lambda: now).issue()
     assert time_of(id) == now // 1_000_000 * 1_000_000 and node_of(id) == 1023
     assert first_id_at(now) <= id
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["the size is told", "the size is not told"])
+def test_what_is_seen_of_a_descriptor_is_the_same_whether_its_file_system_is_known_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: bool
+) -> None:
+    if not told:
+        monkeypatch.setattr(mounts, "_SIZE", 0)
+    (file := tmp_path / "file").write_bytes(b"x" * 5000)
+    ours, theirs = socket.socketpair()
+    fds = [
+        os.open(file, os.O_RDONLY),
+        os.open(file, os.O_PATH),
+        os.open("/", os.O_RDONLY),
+        os.open("/dev/null", os.O_RDWR),
+        os.open("/proc/self/status", os.O_RDONLY),
+        memfd.sealed("some bytes", b"x" * 77),
+        *os.pipe(),
+        ours.detach(),
+        theirs.detach(),
+        os.eventfd(0),
+    ]
+    known = mounts.Mounts()
+    try:
+        assert [look(fd, known) for fd in fds] == [look(fd) for fd in fds]
+        assert [look(fd, known).size for fd in (fds[0], fds[5])] == [5000, 77]
+    finally:
+        known.close()
+        close_all(fds)

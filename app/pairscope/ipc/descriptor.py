@@ -39,7 +39,7 @@ _TYPES = {
 
 
 class Object(NamedTuple):
-    """What fstat(2), fcntl(2), lseek(2) and readlink(2) say of a descriptor."""
+    """What fstat(2) or statx(2), fcntl(2), lseek(2) and readlink(2) say of a descriptor."""
 
     object: str
     device: int
@@ -59,32 +59,39 @@ def look(fd: int, mounts: Mounts | None = None) -> Object:
 
     With `mounts`, a file whose file system may make its holder wait is a ``foreign file``: nothing is asked of it.
     """
-    if mounts is not None and not mounts.local(found := origin(fd)):
-        link = os.readlink(b"/proc/self/fd/%d" % fd).decode("utf-8", "backslashreplace")
-        flags = fcntl.fcntl(fd, fcntl.F_GETFL)
-        access = "none" if flags & os.O_PATH else ACCESS.get(flags & os.O_ACCMODE, "none")
-        return Object("foreign file", found.device, found.inode, access, flags, -1, 0, link)
-    try:
-        status = os.fstat(fd)
-    except OSError as error:
-        if error.errno == errno.EBADF:
-            raise
-        return Object("unreachable file", 0, 0, "none", 0, -1, 0, "")  # ESTALE, EIO: its file system has lost it
-    kind = _TYPES.get(stat.S_IFMT(status.st_mode), "anonymous inode")
+    if mounts is None:
+        try:
+            status = os.fstat(fd)
+        except OSError as error:
+            if error.errno == errno.EBADF:
+                raise
+            # ESTALE, EIO: its file system has lost it
+            return Object("unreachable file", 0, 0, "none", 0, -1, 0, "")
+        mode, device, inode, size = status.st_mode, status.st_dev, status.st_ino, status.st_size
+        local = True
+    else:
+        found = origin(fd)
+        mode, device, inode, size = found.mode, found.device, found.inode, found.size
+        local = mounts.local(found)
+        if local and size < 0:
+            return look(fd)
     try:
         # As bytes: a name in another encoding would become lone surrogates, which no record can hold.
         link = os.readlink(b"/proc/self/fd/%d" % fd).decode("utf-8", "backslashreplace")
     except OSError:
         link = ""  # ENAMETOOLONG: directories can be nested deeper than PATH_MAX
-    if kind == "regular file" and link.startswith("/memfd:"):
-        kind = "memfd"
     flags = fcntl.fcntl(fd, fcntl.F_GETFL)
     access = "none" if flags & os.O_PATH else ACCESS.get(flags & os.O_ACCMODE, "none")
+    if not local:
+        return Object("foreign file", device, inode, access, flags, -1, 0, link)
+    kind = _TYPES.get(stat.S_IFMT(mode), "anonymous inode")
+    if kind == "regular file" and link.startswith("/memfd:"):
+        kind = "memfd"
     try:
         offset = os.lseek(fd, 0, os.SEEK_CUR)
     except OSError:
         offset = -1
-    return Object(kind, status.st_dev, status.st_ino, access, flags, offset, status.st_size, link)
+    return Object(kind, device, inode, access, flags, offset, size, link)
 
 
 def prove(pid: int, fd: int, own: int) -> tuple[str, str]:

@@ -35,8 +35,12 @@ _FLAGS = 0x1000 | 0x4000 | 0x800
 """AT_EMPTY_PATH, AT_STATX_DONT_SYNC, AT_NO_AUTOMOUNT: linux/fcntl.h"""
 _MASK = 0x1 | 0x2 | 0x100 | 0x400 | 0x1000
 """STATX_TYPE, MODE, INO, BLOCKS, MNT_ID: linux/stat.h. Size and times are not asked for: some file systems write out
-before they tell."""
-_MODE, _NUMBERS, _DEVICE = struct.Struct("H"), struct.Struct("QQQ"), struct.Struct("IIQ")
+before they tell. Those of this kernel tell the size all the same, and say so."""
+_SIZE = 0x200
+"""STATX_SIZE, in what was told."""
+_ANSWER = struct.Struct("=I24xH2xQQQ80xIIQ")
+"""Of struct statx: mask, mode, inode, size, blocks, major and minor of the device, mount."""
+_Buffer = ctypes.c_char * 256
 
 
 class Origin(NamedTuple):
@@ -47,7 +51,7 @@ class Origin(NamedTuple):
     device: int
     inode: int
     size: int
-    """Bytes, as they were when its file system was asked last."""
+    """Bytes, as they were when its file system was asked last; -1: not told."""
     blocks: int
     """Of 512 bytes."""
     mount: int
@@ -56,16 +60,14 @@ class Origin(NamedTuple):
 
 def origin(fd: int) -> Origin:
     """Where a descriptor comes from. Raises OSError EBADF if there is none, ENOSYS without statx."""
-    buffer = ctypes.create_string_buffer(256)
+    buffer = _Buffer()
     if _statx is None:
         raise OSError(38, "this system has no statx(2)")
     if _statx(fd, b"", _FLAGS, _MASK, buffer):
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
-    (mode,) = _MODE.unpack_from(buffer, 0x1C)
-    inode, size, blocks = _NUMBERS.unpack_from(buffer, 0x20)
-    major, minor, mount = _DEVICE.unpack_from(buffer, 0x88)
-    return Origin(mode, os.makedev(major, minor), inode, size, blocks, mount)
+    told, mode, inode, size, blocks, major, minor, mount = _ANSWER.unpack_from(buffer)
+    return Origin(mode, os.makedev(major, minor), inode, size if told & _SIZE else -1, blocks, mount)
 
 
 class Mounts:
