@@ -131,8 +131,13 @@ class Viewer:
 
     def connect(self) -> None:
         if self.ticket and not self.path:
-            self.ask()
-        self.stream = Stream(self._server.port, self.path or "/push/" + 32 * "0")
+            try:
+                self.ask()
+            except (OSError, AssertionError):  # nobody answers now, or the database is away
+                return
+        if not self.path:
+            return  # live gave no ticket
+        self.stream = Stream(self._server.port, self.path)
         if self.ticket:
             self.path = ""
         self.stream.sock.setblocking(False)
@@ -217,8 +222,8 @@ class Crowd:
         for viewer in self.viewers:
             if viewer.stream is None:
                 viewer.connect()
-                assert viewer.stream
-                self._watched.register(viewer.stream, selectors.EVENT_READ, viewer)
+                if viewer.stream:
+                    self._watched.register(viewer.stream, selectors.EVENT_READ, viewer)
 
     def hear(self, seconds: float = 0.05) -> None:
         for key, _ in self._watched.select(seconds):

@@ -14,8 +14,9 @@ from selenium.webdriver import Chrome
 from pairscope.client.client import Client
 from pairscope.live import figures
 from tests.browser import chromium, text_of
+from tests.database import standing_still
 from tests.eventually import eventually
-from tests.following import Crowd, Stream
+from tests.following import ROW, Crowd, Stream, found
 from tests.lamp import Lamp, command
 from tests.leaks import parent
 
@@ -85,6 +86,15 @@ def test_rows_are_pushed_to_whoever_follows_each_once_and_in_order(lamp: Lamp, p
         crowd.close()
 
 
+def results(lamp: Lamp, after: int) -> list[int]:
+    told_rows = lamp.ask(f"SELECT id FROM messages WHERE kind = 'result' AND id > {after} ORDER BY id")
+    return [int(line) for line in told_rows.split()]
+
+
+def in_order(rows: list[int]) -> bool:
+    return rows == sorted(set(rows))
+
+
 def restarted(lamp: Lamp) -> None:
     supervisor, live = lamp.supervisor(), live_of(lamp)
     lamp.apache.restart()
@@ -92,22 +102,24 @@ def restarted(lamp: Lamp) -> None:
     live_of(lamp, unlike=live)
 
 
-@pytest.mark.parametrize("count", [30, pytest.param(300, marks=pytest.mark.long)])
-def test_every_row_comes_once_and_in_order_over_a_reload_and_a_restart_of_mariadb(
-    lamp: Lamp, pool: Client, count: int
-) -> None:
+def test_every_row_comes_once_and_in_order_over_a_reload_and_a_restart_of_mariadb(lamp: Lamp, pool: Client) -> None:
     before = newest(lamp)
-    crowd = Crowd(lamp.visitor, count)
+    crowd, filtered = Crowd(lamp.visitor, 300), Crowd(lamp.visitor, 20, "kind:result")
     try:
-        crowd.connect()
-        crowd.until(lambda viewer: viewer.joined, "all have joined", 60)
+        for each in (crowd, filtered):
+            each.connect()
+            each.until(lambda viewer: viewer.joined, "all have joined", 90)
 
         def meanwhile(what: str, step: Callable[[], None]) -> None:
+            recorded = len(results(lamp, before))
             step()
-            crowd.hear(0)
+            for each in (crowd, filtered):
+                each.hear(0)
             echo(pool, 5)
-            last = eventually(lambda: max(ids(lamp, before), default=0), "they are in the record", 30)
-            crowd.until(lambda viewer: viewer.seen and viewer.seen[-1] >= last, what, 60)
+            eventually(lambda: len(results(lamp, before)) >= recorded + 5, "they are in the record", 60)
+            last = results(lamp, before)[-1]
+            for each in (crowd, filtered):
+                each.until(lambda viewer: viewer.seen and viewer.seen[-1] >= last, what, 90)
 
         def database() -> None:
             lamp.mariadb.stop()
@@ -118,10 +130,16 @@ def test_every_row_comes_once_and_in_order_over_a_reload_and_a_restart_of_mariad
         meanwhile("rows came after a restart of MariaDB", database)
         wanted = ids(lamp, before)
         for viewer in crowd.viewers:
-            assert viewer.seen == sorted(viewer.seen)
-            assert set(viewer.seen) >= set(wanted), "nothing is missed"
+            assert in_order(viewer.seen), "each once"
+            assert {row for row in wanted if row <= viewer.seen[-1]} <= set(viewer.seen), "nothing is missed"
+        wanted = results(lamp, before)
+        for viewer in filtered.viewers:
+            fresh = [row for row in viewer.seen if row > before]
+            assert in_order(fresh) and set(fresh) <= set(wanted), "what does not fit does not come"
+            assert {row for row in wanted if row <= fresh[-1]} <= set(fresh), "nothing is missed"
     finally:
-        crowd.close()
+        for each in (crowd, filtered):
+            each.close()
 
 
 def test_a_stranger_is_pushed_what_a_stranger_may_see_and_a_foreign_host_nothing(lamp: Lamp, pool: Client) -> None:
@@ -153,8 +171,8 @@ def test_an_address_behind_which_nobody_listens_is_an_error_that_claims_no_compr
 def test_viewers_that_send_rubbish_or_never_read_cost_nobody_else_anything(lamp: Lamp, pool: Client) -> None:
     port = lamp.visitor.port
     ends = told(lamp).ends
-    rude = [Stream(port, "/push/messages.en") for _ in range(40)]
-    deaf = [Stream(port, "/push/messages.en", buffer=2048) for _ in range(40)]
+    rude = [Stream(port, "/push/messages.en") for _ in range(200)]
+    deaf = [Stream(port, "/push/messages.en", buffer=2048) for _ in range(200)]
     crowd = Crowd(lamp.visitor, 3)
     try:
         for stream in rude:
@@ -164,7 +182,7 @@ def test_viewers_that_send_rubbish_or_never_read_cost_nobody_else_anything(lamp:
         crowd.until(lambda viewer: viewer.joined, "who reads has joined")
         echo(pool, 10)
         crowd.until(lambda viewer: len(viewer.seen) >= 40, "who reads is told")
-        eventually(lambda: told(lamp).ends.get("spoke", 0) >= ends.get("spoke", 0) + 40, "who speaks is let go")
+        eventually(lambda: told(lamp).ends.get("spoke", 0) >= ends.get("spoke", 0) + 200, "who speaks is let go", 30)
         for stream in rude:
             eventually(lambda stream=stream: (stream.read(), stream.ended)[1], "its connection has ended")  # type: ignore[misc]
     finally:
@@ -209,6 +227,50 @@ def test_live_is_in_the_figures_and_on_the_overview(lamp: Lamp, pool: Client) ->
         assert checks["Managed process live"]["verdict"] == "good"
     finally:
         stream.close()
+
+
+def test_a_database_that_stands_still_holds_up_nobody_who_follows_or_comes(lamp: Lamp, pool: Client) -> None:
+    port = lamp.visitor.port
+    stream = Stream(port, "/push/messages.en")
+    others: list[Stream] = []
+    try:
+        stream.until("joined")
+        with standing_still(lamp.mariadb.pid):
+            beats = [stream.until("beat").data]
+            while "refused" not in beats:
+                beats.append(stream.until("beat").data)
+            others = [Stream(port, f"/push/{name}.en") for name in ("jobs", "strip", "messages")]
+            for other in others:
+                heard = [event.name for event in other.read()]
+                while not {"beat", "bye"} & set(heard):
+                    assert not other.ended, "it is let in, and hears something"
+                    heard += [event.name for event in other.read()]
+        lamp.ready()
+        last = newest(lamp)
+        echo(pool, 3)
+        seen = 0
+        while seen <= last:
+            seen = max([seen, *map(int, ROW.findall(stream.until("update").data))])
+    finally:
+        for each in (stream, *others):
+            each.close()
+
+
+def test_pages_come_at_once_and_ask_while_live_stands_still(lamp: Lamp, pool: Client) -> None:
+    pid = live_of(lamp)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        for path in ("/messages?q=kind:result", "/messages", "/messages?q=kind:task"):
+            page = lamp.visitor.get(path)
+            assert page.status == 200 and "tickets/" not in page.text
+        cursor = found(r'data-cursor="([^"]+)"', page.text)
+        assert 'data-push="" data-ticket' in page.text, "it will ask for a ticket"
+        answer = lamp.visitor.get(f"/live/messages?q=kind:task&cursor={cursor}&push=1")
+        assert answer.status in (200, 204) and "Pairscope-Push" not in answer.headers
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    asked = f"/live/messages?q=kind:task&cursor={cursor}&push=1"
+    eventually(lambda: "Pairscope-Push" in lamp.visitor.get(asked).headers, "it gets one", 20)
 
 
 @pytest.mark.browser
