@@ -61,7 +61,13 @@ def test_every_figure_of_the_round_trip_has_a_row_for_each_peer_and_each_job_its
         assert row["ours"] > 0 and row["rounds"]
         assert (row["left_out"] and row["ratio"] is None) if peer == "Celery with Redis" else row["ratio"] > 0
     targets = {(row["target"], row["peer_name"]) for row in found["rows"] if row["target"]}
-    assert targets == {(0.7, "ProcessPoolExecutor"), (3.0, "ProcessPoolExecutor"), (40.0, "Celery with Redis")}
+    assert targets == {
+        (0.7, "ProcessPoolExecutor"),
+        (1.0, "ProcessPoolExecutor"),
+        (3.0, "ProcessPoolExecutor"),
+        (40.0, "Celery with Redis"),
+    }
+    assert found["rows"][0]["what"] == "64 B, p50, recorder draining"
     assert len(found["checks"]) == 3 and all(
         check["holds"] and "four each" in check["what"] for check in found["checks"]
     )
