@@ -61,6 +61,9 @@ class Figures(msgspec.Struct, frozen=True):
     tickets: TicketFigures
 
 
+_decode = msgspec.json.Decoder(Figures).decode
+
+
 def path(directory: Path) -> Path:
     return directory / "live.json"
 
@@ -79,7 +82,7 @@ def read(settings: Settings, now: int | None = None, stale: float = STALE) -> Fi
     if settings.live_run is None:
         return None
     try:
-        found = msgspec.json.decode(path(settings.live_run).read_bytes(), type=Figures)
+        found = _decode(path(settings.live_run).read_bytes())
     except (OSError, msgspec.MsgspecError):
         return None
     return found if (now or time.time_ns()) - found.at < stale * 1e9 else None

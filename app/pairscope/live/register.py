@@ -52,6 +52,10 @@ def path(directory: Path) -> Path:
     return directory / "register"
 
 
+decode_wanted = msgspec.msgpack.Decoder(Wanted).decode
+decode_given = msgspec.msgpack.Decoder(Given).decode
+
+
 class Register:
     """Web's end. One for each process."""
 
@@ -69,7 +73,7 @@ class Register:
                 sock.settimeout(WAIT)
                 sock.connect(address)
                 sock.send(msgspec.msgpack.encode(wanted))
-                return msgspec.msgpack.decode(sock.recv(MOST), type=Given).ticket
+                return decode_given(sock.recv(MOST)).ticket
         except (OSError, msgspec.MsgspecError):
             self._again = time.monotonic() + PAUSE
             return ""

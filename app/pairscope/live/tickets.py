@@ -108,7 +108,7 @@ class Asked:
     def wanted(self) -> Wanted | None:
         """What it wants; None: nothing that can be understood. Raises BlockingIOError if it has not said it yet."""
         try:
-            return msgspec.msgpack.decode(self.sock.recv(register.MOST), type=Wanted)
+            return register.decode_wanted(self.sock.recv(register.MOST))
         except BlockingIOError:
             raise
         except (OSError, msgspec.MsgspecError):

@@ -185,6 +185,11 @@ class Snapshot(msgspec.Struct, frozen=True):
     """Why this file could not be replaced and was written over, as on a full disk; empty: it could."""
 
 
+_decode = msgspec.json.Decoder(Snapshot).decode
+# Made here, once: msgspec makes what it knows of a type at its first use, and a thread that decodes meanwhile reads
+# what is half made. The first requests of a process of web came at once, and some of those processes died of it.
+
+
 def held() -> int:
     """How many descriptors this process holds; its limit, where none is left to count them with."""
     try:
@@ -271,7 +276,7 @@ def _last(settings: Settings) -> Snapshot | None:
     """What the file says, however old; None: there is none, or it cannot be understood."""
     for _ in range(TRIES):
         try:
-            return msgspec.json.decode(settings.snapshot.read_bytes(), type=Snapshot)
+            return _decode(settings.snapshot.read_bytes())
         except OSError:
             return None
         except msgspec.MsgspecError:

@@ -56,6 +56,7 @@ class Failed(Struct):
 
 
 _DECODER = msgspec.json.Decoder(Run)
+_decode_failed = msgspec.json.Decoder(Failed).decode
 
 
 def decode(data: bytes) -> Run:
@@ -75,5 +76,5 @@ def heard(written: bytes) -> Run | Failed | None:
         return decode(written)
     except msgspec.DecodeError:
         with contextlib.suppress(msgspec.DecodeError):
-            return msgspec.json.decode(written, type=Failed)
+            return _decode_failed(written)
     return None
