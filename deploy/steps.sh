@@ -167,13 +167,13 @@ do_apache_packages() {
 
 title_apache_modules='Switch its modules on'
 done_apache_modules() ( {
-    for module in alias authz_core deflate filter headers mime proxy proxy_fdpass reqtimeout security2 setenvif unique_id wsgi; do [ -e /etc/apache2/mods-enabled/$module.load ] || exit 1; done
+    for module in alias authz_core deflate filter headers mime proxy proxy_fdpass proxy_http reqtimeout rewrite security2 setenvif unique_id wsgi; do [ -e /etc/apache2/mods-enabled/$module.load ] || exit 1; done
 } >/dev/null 2>&1 )
 leave_apache_modules() {
     :
 }
 do_apache_modules() {
-    a2enmod -q alias authz_core deflate filter headers mime proxy proxy_fdpass reqtimeout security2 setenvif unique_id wsgi || return
+    a2enmod -q alias authz_core deflate filter headers mime proxy proxy_fdpass proxy_http reqtimeout rewrite security2 setenvif unique_id wsgi || return
 }
 
 title_apache_load='Give it room for visitors who are slow'

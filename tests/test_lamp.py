@@ -198,7 +198,6 @@ def test_a_stop_of_apache_ends_the_pool_and_leaves_no_orphan(lamp: Lamp) -> None
 
 
 def test_a_graceful_restart_brings_a_new_supervisor_and_every_request_an_answer(lamp: Lamp) -> None:
-    """mod_wsgi unlinks web's socket at a restart: until the new one listens, Apache says 503 and when to ask again."""
     old = lamp.supervisor()
     epoch = lamp.web_epoch()
     answers: list[Answer] = []
@@ -216,9 +215,7 @@ def test_a_graceful_restart_brings_a_new_supervisor_and_every_request_an_answer(
     finally:
         done.set()
         visitor.join()
-    assert answers[-1].status == 200
-    for answer in answers:
-        assert answer.status == 200 or (answer.status == 503 and answer.headers["Retry-After"] == "1"), answer.text
+    assert answers and not [answer.text for answer in answers if answer.status != 200]
     assert lamp.web_epoch() == epoch + 1
     assert lamp.supervisors() == [lamp.supervisor()]
 

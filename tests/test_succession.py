@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -21,7 +20,6 @@ from pairscope.pool import snapshot
 from tests.eventually import eventually
 from tests.lamp import Lamp, command
 from tests.pools import Pool, running
-from tests.running import Answer
 from tests.test_lamp import blocked_on_lock, children
 
 
@@ -140,35 +138,3 @@ def test_a_graceful_restart_waits_for_the_job_in_hand_and_a_new_one_waits_for_th
     assert lamp.supervisor(unlike=old) == new and lamp.web_epoch() == epoch + 1
     state = eventually(lambda: lamp.ask(f"SELECT state FROM jobs WHERE id = {held}"), "the held job's end is recorded")
     assert state == "done"
-
-
-@pytest.mark.lamp
-@pytest.mark.long
-def test_of_ten_restarts_under_load_no_job_is_lost_or_failed(lamp: Lamp) -> None:
-    """Each restart comes as soon as the one before has let a job in."""
-    jobs: list[str] = []
-    answers: list[Answer] = []
-    done = threading.Event()
-
-    def submit() -> None:
-        while not done.is_set():
-            answer = lamp.visitor.submit("digest", b"some bytes" * 1000, "load.txt", wait=5)
-            answers.append(answer)
-            if answer.status == 201:
-                jobs.append(answer.json["id"])
-
-    with ThreadPoolExecutor(3) as load:
-        submitting = [load.submit(submit) for _ in range(3)]
-        try:
-            for _restart in range(10):
-                before = len(jobs)
-                lamp.apache.restart()
-                eventually(lambda: len(jobs) > before + 3, "jobs are taken again", 60)
-        finally:
-            done.set()
-        for one in submitting:
-            one.result(120)
-    lamp.supervisor()
-    print(f"{len(jobs)} jobs; {dict(Counter(answer.status for answer in answers))}")
-    for job in jobs:
-        eventually(lambda: lamp.ask(f"SELECT state FROM jobs WHERE id = {job}") == "done", f"job {job} is done", 20)

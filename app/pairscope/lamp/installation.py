@@ -103,6 +103,11 @@ class Installation:
         return self.run / "apache.pid" if self.private else Path("/run/apache2/apache2.pid")
 
     @property
+    def loopback(self) -> str:
+        """The address at which Apache reaches itself."""
+        return "127.0.0.1" if self.address == "*" else self.address
+
+    @property
     def prefix(self) -> str:
         return str(self.settings.get("prefix", ""))
 

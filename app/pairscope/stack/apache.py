@@ -3,7 +3,10 @@
 from pairscope.stack.step import Chapter, Step
 
 BOX = "/opt/pairscope/venv/bin/python -P -m pairscope.lamp.box"
-MODULES = "alias authz_core deflate filter headers mime proxy proxy_fdpass reqtimeout security2 setenvif unique_id wsgi"
+MODULES = (
+    "alias authz_core deflate filter headers mime proxy proxy_fdpass proxy_http reqtimeout rewrite security2 setenvif "
+    "unique_id wsgi"
+)
 LOAD = "/etc/apache2/conf-available/pairscope-load.conf"
 PLACES = "/etc/systemd/system/apache2.service.d/pairscope.conf"
 
