@@ -139,10 +139,10 @@ def test_no_text_of_several_words_is_without_a_template(path: Path) -> None:
     assert not found
 
 
-RECORDING = (*("pool", "work", "ipc", "journal", "trace", "recorder"), "lab/station.py", "lab/runner.py")
+RECORDING = (*("pool", "work", "ipc", "journal", "trace", "recorder", "sandbox"), "lab/station.py", "lab/runner.py")
 """Where what is said of others is recorded or sent in words: each sentence is one of a list of recorded.py."""
-DOCUMENTS = {"ipc/vocabulary.py", "ipc/protocol.py", "trace/lines.py"}
-"""What these say is told to gettext by web/sentences.py, stands in docs/protocol.md, or is written as strace does."""
+DOCUMENTS = {"ipc/vocabulary.py", "ipc/protocol.py", "trace/lines.py", "sandbox/syscalls.py"}
+"""What these say is told to gettext by web/sentences.py, stands in a document, or is written as strace does."""
 UNRECORDED = {
     *("debug", "info", "warning", "error", "exception", "print"),
     *("empty", "sealed", "AssertionError", "SettingsError"),
@@ -168,6 +168,9 @@ OWN = {
     *("job % has ended before", "only WNOHANG makes it so", "two jobs are named %: % and %"),
     *("node is %; expected 0 to 1023", "this system has no statx(2)", "an empty packet reads as end-of-file"),
     "the process % that started this one has ended",
+    *("PAIRSCOPE_SANDBOX is %; expected one of %", "the supervisor % ended before its worker was ready"),
+    "worker_user is %; there is no such user on this machine",
+    "descriptor % is a standard stream; a worker's own end has a higher number",
     # names and values
     "No such process",
     *("the stop's grace", "the lab's pause", "more for the recorder", "outputs that expire", "the recorder's birth"),

@@ -101,7 +101,7 @@ def close(keep: int, user: str, output_max: int, parent: int | None, most: str |
             handled = landlock.restrict()
             missing.extend(Missing.OF_ABI.say(number=handled.abi, why=what) for what in handled.missing)
             if (refused := _refusal(os.open, "/", os.O_RDONLY)) != errno.EACCES:
-                missing.append(Missing.LANDLOCK.say(why=Missing.OPENED.say(errno=_name(refused))))
+                missing.append(Missing.LANDLOCK.say(why=_not(Missing.OPENED, Missing.OPENED_INDEED, refused)))
                 handled = None
         except landlock.Unavailable as error:
             missing.append(Missing.LANDLOCK.say(why=error))
@@ -129,7 +129,7 @@ def close(keep: int, user: str, output_max: int, parent: int | None, most: str |
             if (refused := _refusal(socket.socket)) == errno.EPERM:
                 detail["seccomp"] = {"otherwise": "EPERM", "calls": loaded.calls, "conditional": loaded.conditional}
             else:
-                missing.append(Missing.SECCOMP.say(why=Missing.SOCKET.say(errno=_name(refused))))
+                missing.append(Missing.SECCOMP.say(why=_not(Missing.SOCKET, Missing.SOCKET_INDEED, refused)))
         except syscalls.Unavailable as error:
             missing.append(Missing.SECCOMP.say(why=error))
     name = NONE if not detail["seccomp"] else BOTH if handled else SECCOMP
@@ -228,5 +228,6 @@ def _refusal(call: Any, *arguments: Any) -> int:
     return 0
 
 
-def _name(number: int) -> str:
-    return errno.errorcode.get(number, str(number)) if number else "it succeeded"
+def _not(refused: Missing, succeeded: Missing, number: int) -> str:
+    """What to say of a call that was not refused as it should be, by its errno; 0: it succeeded."""
+    return refused.say(errno=errno.errorcode.get(number, str(number))) if number else succeeded.value

@@ -57,7 +57,7 @@ def enter() -> list[str]:
         _loopback()
         _renounce()
     except OSError as error:
-        raise Lost(f"a user namespace that can do nothing: {error}") from None
+        raise Lost(Missing.POWERLESS.say(fault=error)) from None
     return [USER, NETWORK, IPC]
 
 
@@ -78,7 +78,7 @@ def _try(uid: int, gid: int) -> None:
             os._exit(failed)
     _, status = os.waitpid(pid, 0)
     if failed := os.waitstatus_to_exitcode(status):
-        why = os.strerror(failed) if failed > 0 else f"its process ended by signal {-failed}"
+        why = os.strerror(failed) if failed > 0 else Missing.ENDED.say(status=-failed)
         raise Unavailable(Missing.NO_USER_NAMESPACE.say(fault=why), failed)
 
 
@@ -86,7 +86,7 @@ def _unshare(flags: int) -> None:
     """unshare(2), which does all or nothing. Raises Unavailable."""
     if _libc.unshare(flags):
         number = ctypes.get_errno()
-        raise Unavailable(f"unshare: {os.strerror(number)}", number)
+        raise Unavailable(Missing.UNSHARE.say(fault=os.strerror(number)), number)
 
 
 def _map(uid: int, gid: int) -> None:
