@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
-from bench import export, lab, live, policies, recorder, round_trip, transfers
+from bench import export, lab, live, policies, recorder, recording, round_trip, transfers
 from bench.contestant import ContestantFailed
 from bench.figures import Findings, Row
 from bench.machine import describe
@@ -30,6 +30,7 @@ BENCHMARKS = {
     "export": export.run,
     "policies": policies.run,
     "live": live.run,
+    "record": recording.run,
 }
 
 

@@ -148,3 +148,16 @@ def test_live_holds_every_viewer_and_tells_how_old_a_row_is_when_it_comes(tmp_pa
     }
     assert all(row["ours"] is not None for row in found["rows"])
     assert [check["holds"] for check in found["checks"]] == [True]
+
+
+@pytest.mark.process
+@pytest.mark.needs("gcc", "strace")
+def test_the_recorder_of_programs_is_measured_beside_the_bare_program_and_strace(tmp_path):
+    found = bench(tmp_path, "record")
+    rows = {row["what"]: row for row in found["rows"]}
+    assert {row["peer_name"] for row in rows.values()} >= {"bare", "strace -f -yy --seccomp-bpf", "strace -f -yy"}
+    assert [row["target"] for row in rows.values()] == [1.1, 1.1, 8, 3, 60]
+    assert (
+        rows["processor time of a followed call"]["ours"] > 0 and rows["a call that is not followed, stat"]["peer"] > 0
+    )
+    assert rows["a page of headless Chromium"]["left_out"] == "not with --quick"
