@@ -111,3 +111,18 @@ def test_where_reading_needs_a_login_apache_hands_viewers_over_by_a_ticket_only(
         assert "fd://../../run/pairscope/live/tickets/$1.sock" in fill("apache/site.conf", made)
         assert "live_run" in fill("settings.toml", made, reader="web")
     assert "live_run" not in fill("settings.toml", open_box, reader="pool")
+
+
+def test_who_came_as_an_operator_comes_again_after_a_while_and_others_stay(told):
+    stranger = told.come("a")
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    theirs.settimeout(5)
+    told.ends.append(theirs)
+    operator = told.viewers.add(Handed(ours, "b", 1), FOLLOWED._replace(operator=True))
+    operator.until = 60.0
+    told.viewers.renew(b"again", 60.0)
+    assert operator.fd in told.viewers.by_fd
+    told.viewers.renew(b"again", 60.1)
+    assert list(told.viewers.by_fd.values()) == [stranger] and told.viewers.ends == {"again": 1}
+    assert theirs.recv(100) == b"again"

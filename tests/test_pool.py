@@ -1634,7 +1634,7 @@ def test_the_snapshot_of_a_dead_supervisor_is_not_believed(pool):
 def test_viewers_are_recorded_as_live_tells_of_them_within_a_bound_and_nobody_else_may_tell(pool: Pool) -> None:
     channel, welcome = connect(pool.settings, "live")
     told = Viewer(4711, 9, 8, 1042, os.O_RDWR, time.monotonic_ns())
-    for _ in range(60):
+    for _ in range(400):
         channel.post("viewer", told)
     found = eventually(
         lambda: (found := [record for record in pool.records() if type(record) is HandedOver]) and found, "recorded"
@@ -1643,7 +1643,7 @@ def test_viewers_are_recorded_as_live_tells_of_them_within_a_bound_and_nobody_el
     channel.post("lookup", Lookup(1))  # answered behind all of them
     assert channel.wait(10)
     found = [record for record in pool.records() if type(record) is HandedOver]
-    assert len(found) in (40, 60), "a second may have ended among them"
+    assert 40 <= len(found) < 400, "40 in each second that it took"
     assert len({record.id for record in found}) == len(found)
     channel.close()
     notice = Notice(pool.settings)

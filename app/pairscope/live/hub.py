@@ -1,9 +1,9 @@
 """The hub: one thread, one epoll. Doors, callers, tickets, viewers, and the pair to the supervisor.
 
 What is told is made by another thread (:mod:`pairscope.live.asker`), which may wait for the database. The work of both
-is bounded: behind each round of rendering and sending live rests four times the processor time that this took, so that
-it never takes more than a fifth of a core for long. With more viewers or more rows updates become rarer; each tells
-what is true when it is made.
+is bounded to a fifth of the machine's processor time, and to half of a core: behind each round of rendering and
+sending live rests so many times the processor time that this took. With more viewers or more rows updates become
+rarer; each tells what is true when it is made.
 """
 
 from __future__ import annotations
@@ -45,8 +45,9 @@ log = logging.getLogger("live")
 
 LEAST_REST = 0.04
 """Seconds between two rounds, however short they are."""
-REST = 4.0
-"""Times the processor time of a round, for which it rests afterwards."""
+REST = 1 / min(0.5, 0.2 * len(os.sched_getaffinity(0))) - 1
+"""Times the processor time of a round, for which it rests afterwards. To send to 15,000 takes 0.15 s: with a fifth of
+one core alone, rows would be half a second old at the median."""
 TICK = 0.5
 """Seconds after which somebody looks at what is due."""
 BEAT = 2.0

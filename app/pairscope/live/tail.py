@@ -14,7 +14,7 @@ from pairscope.store.cursor import CursorError
 
 KEPT_SECONDS = 10.0
 """A page that was loaded, or lost its connection, within that time goes on without asking."""
-KEPT_ROWS = 2000
+KEPT_ROWS = 1000
 STEP = 200
 """Rows that are read at a time."""
 STEPS = 5

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from pairscope.live.door import Handed
 from pairscope.live.subject import Subject
@@ -84,27 +84,34 @@ class Viewers:
 
     def send(self, viewer: Viewer, block: bytes, now: float) -> None:
         """Sends as much as there is room for; the rest waits."""
-        if viewer.behind is not None:
-            viewer.behind.append(block)
-            return
-        try:
-            sent = viewer.sock.send(block)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            return self.drop(viewer, "left")
-        self.sent_bytes += sent
-        if sent < len(block):
-            viewer.behind = deque((memoryview(block)[sent:],))
-            viewer.since = now
-            self.behind[viewer.fd] = viewer
-            self._room(viewer, True)
+        self._send((viewer,), block, now)
 
     def broadcast(self, stream: Subject, block: bytes, now: float) -> None:
         """Sends to all who follow a stream."""
-        for viewer in list(self.by_stream.get(stream, {}).values()):
-            if not viewer.left:
-                self.send(viewer, block, now)
+        those = self.by_stream.get(stream, {}).values()
+        self._send([viewer for viewer in those if not viewer.left], block, now)
+
+    def _send(self, those: Iterable[Viewer], block: bytes, now: float) -> None:
+        # One loop without a call but send(2): to thousands, a call more for each is a tenth of what sending costs.
+        size, total = len(block), 0
+        for viewer in those:
+            if viewer.behind is not None:
+                viewer.behind.append(block)
+                continue
+            try:
+                sent = viewer.sock.send(block)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                self.drop(viewer, "left")
+                continue
+            total += sent
+            if sent < size:
+                viewer.behind = deque((memoryview(block)[sent:],))
+                viewer.since = now
+                self.behind[viewer.fd] = viewer
+                self._room(viewer, True)
+        self.sent_bytes += total
 
     def resume(self, viewer: Viewer, now: float) -> None:
         """There is room in its socket again."""
