@@ -19,6 +19,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from bench import asking, browser
 from bench.contestant import ContestantFailed
 from bench.figures import Check, Findings, Row
 from pairscope.client.away import PoolAway
@@ -127,6 +128,7 @@ def run(directory: Path, quick: bool, say: Callable[[str], None], viewers: int =
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:
         with _lamp(directory) as private:
+            findings.rows += asking.polls(private, quick, say)
             _measure(private, count, seconds, say, findings)
     except (PlaceError, ServerError, PoolAway, OSError) as error:
         raise ContestantFailed(str(error)) from None
@@ -161,6 +163,11 @@ def _measure(private: Private, count: int, seconds: float, say: Callable[[str], 
             if time.monotonic() > deadline:
                 raise ContestantFailed("live says nothing")
             time.sleep(0.1)
+        asking.crowd(private, seconds, say, findings, min(count, asking.PAGES))
+        if words := browser.missing():
+            findings.notes.append(f"live: no browser: {words}")
+        else:
+            findings.rows += browser.measure(made.base_url, seconds)
         alone = _pages(made.port, lambda: time.sleep(seconds / 2))
         say(f"live: plain pages alone, p50 {_at(alone, 0.5) * 1e3:.0f} ms")
         empty = _rss(before.pid)

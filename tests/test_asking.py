@@ -27,7 +27,7 @@ from pairscope.store.engine import engine
 from pairscope.store.places import Places
 from pairscope.store.recent import Window
 from pairscope.store.withheld import withhold
-from pairscope.web.access.pace import ADDRESSES, REFUSED, Pace, Rate, Told
+from pairscope.web.access.pace import ADDRESSES, AGAIN_MOST, REFUSED, Pace, Rate, Told
 from pairscope.web.access.places import ARRIVED, ASKING, WARM
 from pairscope.web.application import create_app
 from pairscope.web.shell.moment import MOST_ANSWERS, Answer, Moment, Moments
@@ -356,6 +356,8 @@ def test_who_does_not_heed_is_refused_and_others_are_answered() -> None:
         rude = pace.take("192.0.2.1", step / 1000)
     assert rude.refused == "each" and rude.again >= REFUSED
     assert pace.take("192.0.2.2", 20.0) == Told("", 0.0)
+    assert pace.take("192.0.2.2", 20.0, waited=0.5) == Told("", 5.0), "who had to wait is told to ask less often"
+    assert pace.take("192.0.2.2", 20.0, waited=60.0) == Told("", AGAIN_MOST)
     for number in range(20_000):
         crowd = pace.take(f"198.51.100.{number}", 20.0)
     assert crowd.refused == "all" and crowd.again >= REFUSED and len(pace._of) <= ADDRESSES

@@ -48,9 +48,10 @@ PATIENCE = 0.5
 """Seconds that a page may have waited for a thread."""
 ARRIVED = "pairscope.arrived"
 """Key of a request's environ, by which the embedded server says the same as mod_wsgi: us since 1970."""
-ASKING = 2.0
-"""Seconds that a poll of a page may have waited, under the embedded server, too: to answer it costs hardly more than to
-refuse it, but whoever has waited for long may have left."""
+ASKING = 8.0
+"""Seconds that a poll of a page may have waited, under the embedded server, too: the page gives up after ten. To answer
+it costs hardly more than to refuse it; refused after two seconds, of 500 pages on a busy machine hardly one was
+answered."""
 WARM = 10.0
 """Seconds that a process gets to serve those who waited for its beginning."""
 

@@ -13,6 +13,10 @@ const IDLE = 3000;
 const DOUBT = 4500; // more than an idle pause and a slow answer, and less than the 5 s within which a dead server is told
 const PATIENCE = 10000;
 const MOST_TOLD = 500; // updates that wait for an answer which never meets them
+const FRAME = 80; // at least between two changes of the page, however many updates come: each lays out and paints the whole table
+const REST = 16; // times of what a change took, for which the next one waits: so a busy table takes little of a core, on a slow machine, too
+const LATEST = 250; // but no longer
+const CALM = 8; // rows within 1.6 s whose arrival is seen: a tint on each of a hundred rows a second says nothing, and took half of what the tab did
 const QUIET = 10000; // between two summaries for screen readers
 
 const frame = document.querySelector(".frame[data-live]");
@@ -163,7 +167,7 @@ function hear(refused) {
     heard = now();
   }
   drain();
-  settle();
+  soon();
 }
 
 // Takes what was told as far as it meets what is here: nothing is missing between, and nothing comes twice. Where it does not meet, the page asks.
@@ -285,7 +289,27 @@ function held() {
   return scrolled() ? "scrolled" : "";
 }
 
+// What has come is shown within a moment, all of it at once.
+let settled = 0;
+let settling = 0;
+let rest = FRAME;
+function soon() {
+  settling ||= setTimeout(settle, Math.max(0, settled + rest - performance.now()));
+}
+
+// What a change takes is known when the frame that shows it is done.
+function spend(begin) {
+  const took = performance.now() - begin;
+  requestAnimationFrame(() => {
+    const frame = performance.now();
+    setTimeout(() => { rest = Math.min(LATEST, Math.max(FRAME, REST * (took + performance.now() - frame))); });
+  });
+}
+
 function settle() {
+  clearTimeout(settling);
+  settling = 0;
+  settled = performance.now();
   const why = paused ? "still" : body ? held() : "";
   const before = why && table?.getBoundingClientRect().top;
   if (!paused) {
@@ -297,12 +321,15 @@ function settle() {
   }
   const shift = why ? table.getBoundingClientRect().top - before : 0; // a part above it may be taller than it was
   if (shift) scrollBy(0, shift);
-  frame.dataset.pulse = away ? "away" : paused ? "paused" : why ? "held" : "live";
+  mark(frame, "data-pulse", away ? "away" : paused ? "paused" : why ? "held" : "live");
   frame.toggleAttribute("data-refused", Boolean(away) && refusing);
   frame.toggleAttribute("data-still", Boolean(paused));
   age();
   if (!body) return;
-  if (!why && (waiting.size || gone.size || anew)) apply();
+  if (!why && (waiting.size || gone.size || anew)) {
+    apply();
+    spend(settled);
+  }
   if (!bar) return;
   const count = unknown ? `${limit}+` : fresh.size + dropped;
   bar.classList.toggle("paused", Boolean(paused));
@@ -310,9 +337,14 @@ function settle() {
   bar.classList.toggle("away", Boolean(away));
   say(state, away || (why ? button.dataset[why] : button.dataset.on).replace("{n}", count).replace("{time}", paused));
   say(button, (paused ? button.dataset.paused : button.dataset.live).replace("{n}", count));
-  button.setAttribute("aria-pressed", String(Boolean(paused)));
-  up.hidden = !why || Boolean(paused) || !count || !scrolled();
+  mark(button, "aria-pressed", String(Boolean(paused)));
+  up.toggleAttribute("hidden", !why || Boolean(paused) || !count || !scrolled());
   say(up, up.dataset.words.replace("{n}", count));
+}
+
+// Whatever is set anew is styled anew, though it is the same.
+function mark(place, name, value) {
+  if (place.getAttribute(name) !== value) place.setAttribute(name, value);
 }
 
 function say(place, text) {
@@ -323,7 +355,7 @@ function say(place, text) {
 function age() {
   const time = old.querySelector("time");
   if (away) time.dateTime = new Date(heard).toISOString();
-  old.hidden = !away;
+  old.toggleAttribute("hidden", !away);
   say(old.querySelector("[data-told]"), away);
   tick(old);
 }
@@ -345,16 +377,21 @@ function apply() {
   const arrived = fresh.size + dropped;
   if (anew) for (const row of [...body.rows]) if (!waiting.has(row.id)) row.remove();
   for (const id of gone) document.getElementById(id)?.remove();
+  const added = [];
   for (const [id, row] of waiting) {
     const there = document.getElementById(id);
     if (there) {
       for (const { name, value } of row.attributes) there.setAttribute(name, value);
       if (!row.hasAttribute("data-moving")) there.removeAttribute("data-moving");
       if (there.innerHTML !== row.innerHTML) there.replaceChildren(...row.childNodes);
-    } else if (fresh.has(id)) {
-      row.classList.add("fresh");
-      body.insertBefore(row, [...body.rows].find((other) => other.dataset.order < row.dataset.order) ?? null);
-    }
+    } else if (fresh.has(id)) added.push(row);
+  }
+  let place = body.rows[0] ?? null;
+  const calm = arrivals(added.length) <= CALM;
+  for (const row of added.sort(newestFirst)) {
+    while (place && place.dataset.order > row.dataset.order) place = place.nextElementSibling;
+    row.classList.toggle("fresh", calm);
+    body.insertBefore(row, place);
   }
   while (body.rows.length > limit) body.rows[body.rows.length - 1].remove();
   const more = unknown;
@@ -362,6 +399,15 @@ function apply() {
   table.querySelector("[data-empty]")?.toggleAttribute("hidden", body.rows.length > 0);
   tick(body);
   if (arrived) announce(arrived, more);
+}
+
+// How many rows have come within 1.6 s, these with them.
+const came = [];
+function arrivals(count) {
+  const at = performance.now();
+  came.push(...Array(count).fill(at));
+  while (came[0] < at - 1600) came.shift();
+  return came.length;
 }
 
 let unsaid = 0;
