@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from flask import Flask
+from flask import Flask, render_template
 from flask.testing import FlaskClient
 from msgspec.structs import replace
 from pymysql.err import OperationalError
@@ -22,6 +22,7 @@ from sqlalchemy.orm import Session
 from pairscope import recorded
 from pairscope.client.away import PoolRefused
 from pairscope.config import Settings
+from pairscope.ipc import payloads
 from pairscope.ipc import sentences as ipc
 from pairscope.journal.sentences import Stuck
 from pairscope.lab import gallery
@@ -313,6 +314,18 @@ def test_a_reason_is_translated_in_each_table(client: FlaskClient, rows: sqlite3
         assert wide("it is no longer wanted") in page and "it is no longer wanted" not in page, name
     job = rows.execute("SELECT id FROM jobs WHERE state = 'done' LIMIT 1").fetchone()[0]
     assert wide("as long as outputs are") in client.get(f"/jobs/{job}").text
+
+
+def test_a_job_without_a_row_is_told_in_the_language_of_the_page(site: Flask) -> None:
+    known = payloads.Known(7, True, "failed", "echo", {}, ipc.Undone.NOT_BEGUN.value)
+    with site.test_request_context("/jobs/7"):
+        page = render_template("parts/job.html", job=None, id=7, known=known)
+    assert english(page) == [] and wide("the pool stopped before it began") in page and wide("failed") in page
+
+
+def test_a_term_is_translated_where_it_stands_and_where_it_is_explained(client: FlaskClient) -> None:
+    page = client.get("/").text
+    assert f">{wide('descriptor')}</button>" in page and f"<b>{wide('descriptor')}</b>" in page
 
 
 def test_what_the_journal_and_the_recorder_wait_for_is_translated_in_the_strip_and_on_the_stack(

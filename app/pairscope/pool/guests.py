@@ -134,7 +134,7 @@ class Guests:
     def enter(self, member: Member, arrival: Arrival, _: None) -> None:
         floor, role = self._floor, arrival.payload.role
         if member.role or role not in CALLERS:
-            raise ChannelBroken(Broken.NAME.say(name=repr(role)))
+            raise ChannelBroken(Broken.NAME.say(name=repr(role[:40])))
         self._silent.pop(member, None)
         member.role = role
         member.serial = floor.serials[role] = floor.serials.get(role, 0) + 1
