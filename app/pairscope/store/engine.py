@@ -15,6 +15,7 @@ from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import make_url
 
 from pairscope.store import errors
+from pairscope.store.rows import Reader
 
 SQL_MODE = "STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION"
 """Without it a value that does not fit is cut, or its row dropped, with a warning that nobody reads."""
@@ -84,7 +85,13 @@ def engine(
     event.listen(made, "connect", _note)
     if away:
         away.watch(made)
+    if read_only:
+        event.listen(made, "do_connect", _reader)  # behind Away's: the first that has one makes the connection
     return made
+
+
+def _reader(dialect: Any, _record: object, given: Any, named: Any) -> Any:
+    return Reader(*given, **named) if dialect.driver == "pymysql" else None
 
 
 class Away:

@@ -151,7 +151,9 @@ def gist(data: bytes, length: int = 96) -> str:
         named = whole.items() if isinstance(whole, dict) else enumerate(whole)
         with contextlib.suppress(ValueError):
             return clip(
-                "  ".join([f"{key}={value if type(value) is str else _said(value)}" for key, value in named if value]),
+                "  ".join(
+                    [f"{key}={value if type(value) in _PLAIN else _said(value)}" for key, value in named if value]
+                ),
                 length,
             )
     root = tree(data)
@@ -177,6 +179,10 @@ def _whole(data: bytes) -> Any:
         return None
 
 
+_PLAIN = frozenset((str, int, float, bool))
+"""What an f-string writes as :func:`_said` says it, without a call."""
+
+
 def _said(value: Any, depth: int = 1) -> str:
     """As :func:`_plain` of the value's node. Raises ValueError for what is nested deeper than a tree."""
     if isinstance(value, str):
@@ -185,9 +191,9 @@ def _said(value: Any, depth: int = 1) -> str:
         if depth >= DEPTH:
             raise ValueError(f"more than {DEPTH} levels of nesting")
         if isinstance(value, list):
-            return f"[{', '.join(_said(inner, depth + 1) for inner in value[:6])}]"
+            return f"[{', '.join([_said(inner, depth + 1) for inner in value[:6]])}]"
         some = itertools.islice(value.items(), 6)
-        return f"{{{', '.join(f'{key}: {_said(inner, depth + 1)}' for key, inner in some)}}}"
+        return f"{{{', '.join([f'{key}: {_said(inner, depth + 1)}' for key, inner in some])}}}"
     if isinstance(value, bytes):
         return f"<{len(value)} bytes>"
     return "" if value is None or isinstance(value, (dict, list)) else str(value)

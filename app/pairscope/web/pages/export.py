@@ -176,8 +176,8 @@ def _csv(rows: Sequence[Sequence[Any]]) -> bytes:
     found = []
     for row in rows:
         # Nearly all rows are harmless as they are: to see that of the whole line takes half as long as of each cell.
-        line = ",".join(map(str, row))
-        if None not in row and line.count(",") == len(row) - 1 and _plain(line):
+        line = ",".join(map(str, row if None not in row else ["" if value is None else value for value in row]))
+        if line.count(",") == len(row) - 1 and _plain(line):
             found.append(line + "\r\n")
         else:
             careful = io.StringIO(newline="")
