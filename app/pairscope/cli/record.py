@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -82,10 +84,18 @@ PROOFS: dict[str, str] = {
     metavar="FILE",
     help="Record nothing; tell the steps of this recording in the manner of strace.",
 )
+@click.option(
+    "--capture",
+    "captured",
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Record nothing; write the messages of this recording to -o, as a capture that Wireshark opens (pcapng).",
+)
 @click.option("--json", "as_json", is_flag=True, help="With --passages: answer in JSON, for programs.")
 def record(
     command: tuple[str, ...], output: str | None, pid: int | None, seconds: float, steps: int, processes: int,
-    kept: int, only: str | None, no_arguments: bool, shown: str | None, told_from: str | None, as_json: bool,
+    kept: int, only: str | None, no_arguments: bool, shown: str | None, told_from: str | None,
+    captured: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Run COMMAND and record how it and its processes talk. A recording tells the system calls, and the
     descriptors that were passed.
@@ -103,6 +113,8 @@ def record(
         return _passages(shown, as_json)
     if told_from is not None:
         return _transcript(told_from)
+    if captured is not None:
+        return _capture(captured, output)
     if command and pid:
         raise Failure(_("expected a command to run or -p PID, not both"), USAGE)
     if not command and not pid:
@@ -249,6 +261,27 @@ def _transcript(path: str) -> None:
                 click.echo(line, nl=False)
     except NoRecording as error:
         raise Failure(_("%(path)s is no recording: %(why)s", path=path, why=told(error.args[0])), USAGE) from None
+
+
+def _capture(path: str, output: str | None) -> None:
+    from pairscope.trace import capture
+    from pairscope.trace.file import NoRecording, Recording
+
+    if output is None:
+        raise Failure(_("-o FILE is missing: where the capture is written"), USAGE)
+    try:
+        with Recording(path) as found, open(output, "wb") as file:
+            os.fchmod(file.fileno(), 0o600)  # as the recording: it has the same bytes
+            for part in capture.capture(found):
+                file.write(part)
+    except NoRecording as error:
+        raise Failure(_("%(path)s is no recording: %(why)s", path=path, why=told(error.args[0])), USAGE) from None
+    except OSError as error:
+        words = _("%(path)s cannot be written: %(why)s", path=output, why=error.strerror)
+        raise Failure(words) from None
+    lua = Path(capture.__file__).with_suffix(".lua")
+    say("pairscope: " + _("written: %(path)s", path=_safe(output)))
+    say("pairscope: " + _("Wireshark tells it with -X lua_script:%(path)s", path=_safe(str(lua))))
 
 
 def _row(row: dict[str, Any]) -> list[str]:

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import bisect
+import itertools
+import math
 import os
 import struct
 import zlib
@@ -20,6 +23,12 @@ _TAIL = struct.Struct("<QQI8s")
 _BLOCK_PACKED, _BLOCK_MOST = 4 << 20, 8 << 20
 _INDEX_PACKED, _INDEX_MOST = 8 << 20, 32 << 20
 """Bytes, packed and unpacked."""
+_STEPS_MOST = 1 << 20
+"""Bytes of the steps of a block, after which the next one begins: their payload may be much (--bytes)."""
+_HEADS = bytes(range(0x80, 0xA0)) + b"\xdc\xdd\xde\xdf"
+"""What a list or a map begins with in MessagePack. An empty one takes a byte there, and a hundred in memory."""
+_LISTS = 250_000
+"""So many of these bytes, at most, in a block."""
 _decode_index, _decode_block = msgspec.msgpack.Decoder(Index).decode, msgspec.msgpack.Decoder(Packed).decode
 T = TypeVar("T")
 
@@ -58,6 +67,8 @@ class Writer:
         self.steps = 0
         self._blocks: list[Block] = []
         self._open: list[Step] = []
+        self._bytes = 0
+        """Of the steps of the open block, unpacked."""
         self._tables: dict[int, Table] = {}
         self._queues: dict[int, Queue] = {}
         self._before = State({}, {})
@@ -75,9 +86,11 @@ class Writer:
         if last is not None and _again(last, step):
             self._open[-1] = msgspec.structs.replace(last, count=last.count + step.count)
             return self.steps
-        if len(self._open) == BLOCK:
+        size = len(msgspec.msgpack.encode(step))
+        if len(self._open) == BLOCK or (self._open and self._bytes + size > _STEPS_MOST):
             self._flush()
         self._open.append(step)
+        self._bytes += size
         self.steps += 1
         apply(self._tables, self._queues, step.changed)
         return self.steps
@@ -87,7 +100,7 @@ class Writer:
             packed = zlib.compress(msgspec.msgpack.encode(Packed(self._before, self._open)), 6)
             self._blocks.append(Block(self.size, len(packed), len(self._open)))
             self._put(packed)
-        self._open = []
+        self._open, self._bytes = [], 0
         self._before = State({number: dict(rows) for number, rows in self._tables.items()}, dict(self._queues))
 
     def finish(self, **values: Any) -> Index:
@@ -129,7 +142,9 @@ class Recording:
         except BaseException:
             self.close()
             raise
-        self.steps = sum(block.steps for block in self.index.blocks)
+        self._ends = list(itertools.accumulate(block.steps for block in self.index.blocks))
+        """The number of the last step of each block."""
+        self.steps = self._ends[-1] if self._ends else 0
 
     def __enter__(self) -> Recording:
         return self
@@ -167,11 +182,11 @@ class Recording:
 
     @staticmethod
     def _check(index: Index, end: int) -> None:
-        steps = 0
+        steps, at = 0, len(MAGIC)
         for block in index.blocks:
-            if block.position < len(MAGIC) or block.position + block.size > end or block.size > _BLOCK_PACKED:
-                raise NoRecording(phrase("a block of it lies outside of the file"))
-            steps += block.steps
+            if block.position < at or block.position + block.size > end or block.size > _BLOCK_PACKED:
+                raise NoRecording(phrase("a block of it lies outside of the file, or within another"))
+            steps, at = steps + block.steps, block.position + block.size
         if steps > MOST_STEPS:
             raise NoRecording(
                 phrase("it claims %(steps)s steps; expected at most %(most)s", steps=steps, most=MOST_STEPS)
@@ -185,6 +200,8 @@ class Recording:
                 or (passage.received_at or 0) > steps
             ):
                 raise NoRecording(phrase("a passage of it names a step or a process that it has not"))
+        if not math.isfinite(index.started):
+            raise NoRecording(phrase("it began at no time"))
         if any(process.parent > many for process in index.processes):
             raise NoRecording(phrase("a process of it has a parent that it has not"))
 
@@ -195,6 +212,10 @@ class Recording:
             packed = _unpacked(self._read(block.size, block.position), _BLOCK_MOST, _decode_block)
             if len(packed.steps) != block.steps:
                 raise NoRecording(phrase("a block of it has another number of steps than its index says"))
+            first = self._ends[place] - block.steps + 1
+            for number, step in enumerate(packed.steps, first):
+                if not 1 <= step.process <= len(self.index.processes) or step.of >= number:
+                    raise NoRecording(phrase("a step of it names a process or a step that it has not"))
             self._last = last = place, packed
         return last[1]
 
@@ -202,12 +223,8 @@ class Recording:
         """The block of a step, and the step's place in it."""
         if not 1 <= number <= self.steps:
             raise IndexError(number)
-        first = 1
-        for place, block in enumerate(self.index.blocks):
-            if number < first + block.steps:
-                return place, number - first
-            first += block.steps
-        raise IndexError(number)
+        place = bisect.bisect_left(self._ends, number)
+        return place, number - 1 - self._ends[place] + self.index.blocks[place].steps
 
     def step(self, number: int) -> Step:
         """A step by its number, from 1. Raises IndexError; NoRecording where its block is damaged."""
@@ -240,6 +257,8 @@ def _unpacked(packed: bytes, most: int, decode: Callable[[bytes], T]) -> T:
         raise NoRecording(phrase("a part of it is damaged: it cannot be unpacked")) from None
     if not opened.eof:
         raise NoRecording(phrase("a part of it would unpack to more than %(most)s bytes, or is cut", most=most))
+    if most == _BLOCK_MOST and len(data) - len(data.translate(None, _HEADS)) > _LISTS:
+        raise NoRecording(phrase("a block of it holds more than %(most)s lists", most=_LISTS))
     try:
         return decode(data)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:

@@ -8,6 +8,7 @@ kernel no longer has the descriptor in flight: kept longer, it would withhold en
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 import socket
 from collections.abc import Callable, Sequence
@@ -186,10 +187,15 @@ class Flights:
     def _match(self, task: Task, call: Call, number: int) -> tuple[Flight, Proof, str] | None:
         link = task.table.link(number)
         others = self._sockets.peer(call.inode)
-        likely = [flight for flight in self.flying if flight.target == call.inode or flight.source == others]
-        every = [*likely, *(flight for flight in self.flying if flight not in likely)]
+        likely = {flight: None for flight in self.flying if flight.target == call.inode or flight.source == others}
         reason = ""
-        for flight in sorted(every, key=lambda flight: flight.object != link):  # a stable sort
+        # The first one is it as a rule: the rest is looked for only where it is not.
+        for flight in itertools.chain(
+            (flight for flight in likely if flight.object == link),
+            (flight for flight in self.flying if flight not in likely and flight.object == link),
+            (flight for flight in likely if flight.object != link),
+            (flight for flight in self.flying if flight not in likely and flight.object != link),
+        ):
             if flight.own >= 0:
                 said, why = descriptor.prove(task.tid, number, flight.own)
                 if said == "same":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import shutil
 import signal
 import struct
@@ -12,7 +13,6 @@ from collections.abc import Iterable, Sequence
 from pairscope.sentence import phrase
 from pairscope.trace import filter as stops
 from pairscope.trace import ptrace
-from pairscope.trace.followed import NAMES
 
 _WORD = struct.Struct("=ii")
 _FILTER, _EXEC = 1, 2
@@ -29,10 +29,10 @@ class Launch:
     """A program that waits to be let go. It is a child of this process, traced, and not yet itself."""
 
     def __init__(
-        self, command: Sequence[str], unblock: frozenset[signal.Signals], numbers: Iterable[int] = NAMES
+        self, command: Sequence[str], unblock: frozenset[signal.Signals], numbers: Iterable[int], files: tuple[int, int]
     ) -> None:
         """Raises Refused. `unblock`: signals that this process blocks, and the program must not.
-        `numbers`: of the calls that stop it."""
+        `numbers`: of the calls that stop it. `files`: its RLIMIT_NOFILE."""
         path = shutil.which(command[0])
         if path is None:
             raise Refused(phrase("%(command)s is no program that can be run", command=command[0]))
@@ -41,7 +41,7 @@ class Launch:
         self._told, tell = os.pipe()
         self.pid = os.fork()
         if not self.pid:
-            self._child(path, go, tell, unblock, stops.program(numbers))
+            self._child(path, go, tell, unblock, stops.program(numbers), files)
         os.close(go)
         os.close(tell)
         try:
@@ -82,7 +82,9 @@ class Launch:
             with contextlib.suppress(OSError):
                 os.close(fd)
 
-    def _child(self, path: str, go: int, tell: int, unblock: frozenset[signal.Signals], filter: bytes) -> None:
+    def _child(
+        self, path: str, go: int, tell: int, unblock: frozenset[signal.Signals], filter: bytes, files: tuple[int, int]
+    ) -> None:
         where = _FILTER
         try:
             os.close(self._go)
@@ -91,6 +93,7 @@ class Launch:
             for number in IGNORED:
                 signal.signal(number, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, unblock)
+            resource.setrlimit(resource.RLIMIT_NOFILE, files)
             stops.install(filter)
             where = _EXEC
             os.execv(path, self.command)  # noqa: S606  # what the person asked for, without a shell

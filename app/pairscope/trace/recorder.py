@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import os
 import platform
+import resource
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -65,11 +66,15 @@ def record(
     when it is about to be seen. Raises Refused where nothing can be recorded; OSError where the file cannot be written.
     This process must have no other children."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, WAKES)
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # Duplicates of all that is in flight, and three descriptors for each task.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files[1], files[1]))
     try:
         if isinstance(program, int):
             return _attached(program, path, bounds, begun)
-        return _launched(program, path, bounds, begun, frozenset(WAKES - before))
+        return _launched(program, path, bounds, begun, frozenset(WAKES - before), files)
     finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, files)
         while signal.sigtimedwait(WAKES, 0) is not None:
             pass
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -133,9 +138,14 @@ class _Parts:
 
 
 def _launched(
-    command: Sequence[str], path: str, bounds: Bounds, begun: Callable[[], Any], unblock: frozenset[signal.Signals]
+    command: Sequence[str],
+    path: str,
+    bounds: Bounds,
+    begun: Callable[[], Any],
+    unblock: frozenset[signal.Signals],
+    files: tuple[int, int],
 ) -> Recorded:
-    launch = Launch(command, unblock, stopping(bounds.only))
+    launch = Launch(command, unblock, stopping(bounds.only), files)
     try:
         with _written(path, launch.kill) as writer:
             parts = _Parts(writer, bounds)

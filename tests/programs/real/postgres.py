@@ -14,7 +14,7 @@ if not (at / "data").exists():
 began = time.monotonic()
 server = subprocess.Popen(
     [here / "postgres", "-D", at / "data", "-k", at, "-c", "listen_addresses="],
-    stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,  # it duplicates its input
+    stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,  # which it duplicates; its log is small
 )  # fmt: skip
 while subprocess.run([here / "pg_isready", "-q", "-h", at]).returncode:
     time.sleep(0.1)
