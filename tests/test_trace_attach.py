@@ -152,6 +152,7 @@ def test_a_running_program_is_followed_with_its_child_and_its_threads_and_lives_
     told = {(one["from"]["process"], one["to"]["process"], one["end"]) for one in run.passages()}
     names = [one.name for one in run.index.processes]
     assert told == {(names[0], names[1], "received"), (names[0], names[0], "received")}
+    assert pairscope("--transcript", str(run.path)).stdout.count(" --- attached ---\n") == 2
     first = [step for step in run.steps() if step.call == "attached"]
     assert [step.process for step in first] == [1, 2] and all(step.changed.tables for step in first)
 

@@ -32,6 +32,8 @@ _WORDS = {
 _LEFT_OUT = frozenset({"on", "address_room", "message"})
 _SOCKET_BITS = 0o4000 | 0o2000000
 """SOCK_NONBLOCK and SOCK_CLOEXEC, linux/net.h."""
+_NO_CALLS = {"attached": "attached", "foreign": "a call of i386 or x32"}
+"""Steps that are no calls, beside signals and ends."""
 
 
 def _kind(value: int) -> str:
@@ -126,6 +128,8 @@ def call(step: Step, began: Step | None = None) -> str:
         return f"--- {_cut(str(step.gave.get('signal', '?')))} ---"
     if step.call == "exit":
         return "+++ exit +++"
+    if step.call in _NO_CALLS:
+        return f"--- {_NO_CALLS[step.call]} ---"
     if step.of:
         return f"<... {step.call} resumed>"
     order = sorted(step.given, key=lambda key: (key == "flags", key == "control"))  # sorted() is stable
@@ -152,7 +156,7 @@ def outcome(step: Step) -> str:
     """What it gave: ``= 4``, ``= -1 EAGAIN``, ``= 3  SCM_RIGHTS [3, 5]``; empty: it has not returned yet, or there is
     nothing to give."""
     gave = step.gave
-    if step.call == "signal" or step.blocked:
+    if step.call == "signal" or step.call in _NO_CALLS or step.blocked:
         return ""
     if step.call == "exit":
         return _cut(f"status {gave['status']}" if "status" in gave else str(gave.get("killed", "")))
