@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from tests.running import Answer, Server
 
+AGE = re.compile(r"(?<= data-ago>)[^<]*")
 ROW = re.compile(r'<tr id="m(\d+)"')
 
 
@@ -123,6 +124,8 @@ class Viewer:
         self.before = {int(row) for row in ROW.findall(page.text)}
         self.seen: list[int] = []
         """Ids of new rows in the order in which they came."""
+        self.rows: dict[int, str] = {}
+        """Each of them as it last was, without its age."""
         self._known = set(self.before)
         self.asked = self.joined = self.overlapping = 0
         self.stream: Stream | None = None
@@ -195,6 +198,8 @@ class Viewer:
         if "data-cursor" not in html:
             return
         self.cursor, self.at = found(r'data-cursor="([^"]+)"', html), found(r'data-at="([^"]*)"', html)
+        for whole in re.finditer(r'<tr id="m(\d+)".*?</tr>', html, re.DOTALL):
+            self.rows[int(whole[1])] = AGE.sub("", whole[0])
         for row in sorted(int(row) for row in ROW.findall(html)):
             if row not in self._known:
                 self._known.add(row)

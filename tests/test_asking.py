@@ -147,6 +147,20 @@ def test_who_asks_is_told_what_was_read_after_he_asked(site: Flask, client: Flas
     assert f'id="m{row.id}"' in poll(client, cursor) and moments.read == read + 1
 
 
+def test_who_shares_an_answer_is_known_to_show_its_rows(site: Flask, history: History) -> None:
+    """By which the next ticket is made: tests/test_live_tickets.py."""
+    people = [site.test_client() for _ in range(2)]
+    cursor = cursor_of(people[0])
+    row = message(history)
+    early: dict[str, Any] = {ARRIVED: str(int(time.time() * 1e6))}
+    for person in people:
+        with person:
+            answer = person.get(f"/live/messages?cursor={cursor}&q=kind:cancel&moving=m7", environ_overrides=early)
+            assert answer.status_code == 200, answer.text
+            assert g.shown == ("m7", f"m{row.id}")
+    assert site.extensions["pairscope.moments"]._last.made == 1
+
+
 def test_those_who_ask_at_the_same_moment_share_one_reading() -> None:
     moments, begun, go_on = Moments(), threading.Event(), threading.Event()
 

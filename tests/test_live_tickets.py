@@ -21,10 +21,11 @@ from pairscope.live.subject import Subject
 from pairscope.live.tickets import ALL, EACH, LIFE, Tickets
 from tests.browser import chromium, text_of
 from tests.eventually import eventually
-from tests.following import Crowd, Stream, found
+from tests.following import Crowd, Stream, Viewer, found
 from tests.lamp import Lamp
 from tests.test_live import echo, live_of, newest, told
 
+MOVING = " data-moving"
 ROWS = Subject("messages", "en", "kind:result")
 
 
@@ -79,6 +80,45 @@ def test_a_page_with_a_filter_is_pushed_the_rows_that_fit_each_once_and_in_order
     finally:
         for crowd in crowds.values():
             crowd.close()
+
+
+@pytest.mark.lamp
+def test_who_is_pushed_to_who_has_a_ticket_and_who_asks_find_the_same_rows(lamp: Lamp, pool: Client) -> None:
+    """Rows that come and rows that change; a filter that every message fits is one's own all the same."""
+    every = "fds:>=0"
+    pushed, ticket = Crowd(lamp.visitor, 2), Crowd(lamp.visitor, 2, every)
+    asking = [viewer for query in ("", every) for viewer in Crowd(lamp.visitor, 2, query).viewers]
+    before = newest(lamp)
+    try:
+        for crowd in (pushed, ticket):
+            crowd.connect()
+            crowd.until(lambda viewer: viewer.joined, "all have joined")
+        for _ in range(6):
+            echo(pool, 5)
+            for viewer in asking[1:]:
+                viewer.ask()  # the first one asks at the end only
+            for crowd in (pushed, ticket):
+                crowd.hear(0)
+        due = eventually(
+            lambda: len(rows := rows_of(lamp, "state <> 'sent'", before)) >= 120 and rows, "they are recorded"
+        )
+
+        def whole(viewer: Viewer) -> bool:
+            return set(due) <= viewer.rows.keys() and not any(MOVING in viewer.rows[row] for row in due)
+
+        for crowd in (pushed, ticket):
+            crowd.until(whole, "they came, and all have changed")
+        for viewer in asking:
+            eventually(lambda viewer=viewer: (viewer.ask(), whole(viewer))[1], "who asks finds them")  # type: ignore[misc]
+        all_of_them = [*pushed.viewers, *ticket.viewers, *asking]
+        assert {viewer.ticket for viewer in pushed.viewers} == {False} and all(
+            viewer.ticket for viewer in ticket.viewers
+        )
+        for viewer in all_of_them:
+            assert {row: viewer.rows[row] for row in due} == {row: all_of_them[0].rows[row] for row in due}
+    finally:
+        pushed.close()
+        ticket.close()
 
 
 @pytest.mark.lamp

@@ -52,11 +52,14 @@ def shared(view: Callable[P, Answer]) -> Callable[P, Response]:
     def answered(*args: P.args, **kwargs: P.kwargs) -> Response:
         make = functools.partial(view, *args, **kwargs)
         now = moment.now()
-        if is_operator():
-            return _response(make(), False)
-        key = (request.path, request.query_string, str(get_locale()), request.script_root, strip.server())
-        answer = now.once(key, make)
-        return _response(answer, not compression.secret(request.environ) and compression.taken(request.environ))
+        if operator := is_operator():
+            answer = make()
+        else:
+            key = (request.path, request.query_string, str(get_locale()), request.script_root, strip.server())
+            answer = now.once(key, make)
+        g.shown = answer.shown
+        secret = operator or compression.secret(request.environ)
+        return _response(answer, not secret and compression.taken(request.environ))
 
     return answered
 
@@ -189,14 +192,14 @@ def _answer(name: str, parts: dict[str, Any], context: dict[str, Any], limit: in
     except CursorError as error:
         raise Problem("wrong-cursor", translated(error.args[0])) from None
     changed = _changed(parts)
-    g.shown = [*moving, *map(shown.name_of, update.rows if update else ())]
     if update is None and not changed:
         return NOTHING
     if "system" in changed:
         context.update(overview.system_context())
     if "rates" in changed:
         context.update(overview.rates_context(context["points"]))
-    return _render(parts, changed, table=shown, update=update, **context)
+    names = (*moving, *map(shown.name_of, update.rows if update else ()))
+    return _render(parts, changed, table=shown, update=update, **context)._replace(shown=names)
 
 
 def _rows_only() -> bool:

@@ -35,6 +35,8 @@ class Answer(NamedTuple):
     body: bytes
     packed: bytes
     """The body compressed with gzip; empty where that is not worth it."""
+    shown: tuple[str, ...] = ()
+    """Ids of the rows that the page shows with it, as far as is known."""
 
 
 class _Shared:
