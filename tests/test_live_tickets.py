@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import socket
 import stat
+import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,14 +18,20 @@ import pytest
 from selenium.webdriver import Chrome
 
 from pairscope.client.client import Client
+from pairscope.files import SOURCE
+from pairscope.lamp.place import choose
+from pairscope.lamp.private import Private
+from pairscope.lamp.serve import free_port
 from pairscope.live import register
 from pairscope.live.register import Register, Wanted
 from pairscope.live.subject import Subject
 from pairscope.live.tickets import ALL, EACH, LIFE, Tickets
+from tests import leaks
 from tests.browser import chromium, text_of
 from tests.eventually import eventually
 from tests.following import Crowd, Stream, Viewer, found
 from tests.lamp import Lamp
+from tests.running import TOKEN
 from tests.test_live import echo, live_of, newest, told
 
 MOVING = " data-moving"
@@ -317,3 +326,42 @@ def test_what_a_live_before_left_is_cleared_away(tmp_path: Path) -> None:
     made = Tickets(tmp_path, ALL)
     assert not list((tmp_path / "tickets").iterdir())
     made.register.close()
+
+
+@pytest.mark.lamp
+@pytest.mark.long
+def test_where_reading_needs_a_login_an_operator_is_pushed_to_and_a_stranger_finds_no_door() -> None:
+    directory = Path(tempfile.mkdtemp(prefix="closed"))
+    directory.chmod(0o711)  # as root the instance's users pass through it
+    umask = os.umask(0o022)
+    place = choose(SOURCE, Path(sys.prefix), directory / "lamp", lambda _: None)
+    choices = {"public_read": False}
+    private = Private(place, lambda _: None, port=free_port("0"), operator_token=TOKEN, settings=choices)
+    closed = Lamp(private)
+    leaks.kept.append(closed.processes)
+    try:
+        private.start()
+        closed.ready()
+        live_of(closed)
+        assert sorted(each.name for each in closed.made.live_run.glob("*.sock")) == []
+        for path in ("/push/messages.en", "/push/" + "0" * 32, "/messages"):
+            answer = closed.visitor.get(path)
+            assert answer.status in (303, 302, 401, 404, 410) and "<tr" not in answer.text, path
+        asked = closed.visitor.get("/live/messages?push=1")
+        assert asked.status != 200 and "Pairscope-Push" not in asked.headers
+        closed.visitor.log_in()
+        stream = Stream(closed.visitor.port, ticket_of(closed.visitor.get("/messages").text))
+        assert stream.until("joined")
+        client = Client(closed.pool, "tool")
+        echo(client, 2)
+        while 'id="m' not in stream.until("update").data:
+            pass
+        stream.close()
+        client.close()
+        private.stop()
+    finally:
+        private.kill()
+        place.leave()
+        shutil.rmtree(directory)
+        os.umask(umask)
+        leaks.kept.remove(closed.processes)
