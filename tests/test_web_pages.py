@@ -1312,6 +1312,16 @@ def test_an_export_that_is_given_up_makes_room_for_the_next(client: FlaskClient)
         answer.close()
 
 
+@pytest.mark.parametrize("path", ["/api", "/api/v1", "/api/v1/", "/api/v1/docs"])
+def test_who_looks_for_the_api_at_its_root_is_led_to_its_description(client: FlaskClient, path: str) -> None:
+    answer = client.get(path, follow_redirects=True)
+    assert answer.request.path == "/api/v1/openapi.json" and (answer.json or {})["openapi"]
+
+
+def test_a_browser_that_asks_for_an_icon_by_its_old_name_gets_the_mark(client: FlaskClient) -> None:
+    assert client.get("/favicon.ico", follow_redirects=True).content_type.startswith("image/svg+xml")
+
+
 @contextlib.contextmanager
 def statements(client: FlaskClient) -> Iterator[list[str]]:
     """What the application asks its databases within."""

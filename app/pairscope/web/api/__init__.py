@@ -5,11 +5,14 @@ The declarations that check a request also make ``openapi.json``, through Flask-
 
 from __future__ import annotations
 
-from flask import Flask
+from typing import Any
+
+from flask import Flask, redirect, url_for
 from flask_smorest import Api as SmorestApi
 
 import pairscope
 from pairscope.web import problems
+from pairscope.web.access import open_to_all
 from pairscope.web.api import history, jobs, lab, pool, stack  # noqa: F401 each adds its routes to the blueprint
 from pairscope.web.api.routes import blueprint
 from pairscope.web.api.shapes import ProblemShape
@@ -56,3 +59,11 @@ def register(app: Flask) -> None:
         },
     )
     api.register_blueprint(blueprint)
+    for path in ("/api", "/api/v1", "/api/v1/docs"):
+        app.add_url_rule(path, "api_description", _description, strict_slashes=False)
+
+
+@open_to_all
+def _description() -> Any:
+    """Who looks for the API at its root is led to what describes it."""
+    return redirect(url_for("api.openapi"))

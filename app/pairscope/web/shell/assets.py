@@ -11,7 +11,9 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from flask import Flask, Response, request
+from flask import Flask, Response, redirect, request, url_for
+
+from pairscope.web.access import open_to_all
 
 KEPT = "public, max-age=31536000, immutable"
 
@@ -33,6 +35,12 @@ def register(app: Flask) -> None:
     def _versioned(endpoint: str, values: dict[str, Any]) -> None:
         if endpoint == "static":
             values.setdefault("v", current)
+
+    @app.get("/favicon.ico")
+    @open_to_all
+    def favicon() -> Any:
+        """Browsers ask for it beside what is no page of ours, such as JSON."""
+        return redirect(url_for("static", filename="mark.svg"))
 
     @app.after_request
     def _keep(response: Response) -> Response:
