@@ -64,11 +64,14 @@ def health() -> Health:
 
 def database_name() -> str:
     """The database as people call it. One driver speaks to MySQL and MariaDB: which one it is, the server says."""
-    name = {"sqlite": "SQLite", "mysql": "MySQL", "mariadb": "MariaDB"}.get(
-        make_url(reach.settings().history_url).get_backend_name(), "?"
-    )
+    name = _product(reach.settings().history_url)
     _last()  # has asked it something, if it answers
     return "MariaDB" if name == "MySQL" and getattr(reach.history().get_bind().dialect, "is_mariadb", False) else name
+
+
+@functools.cache
+def _product(url: str) -> str:
+    return {"sqlite": "SQLite", "mysql": "MySQL", "mariadb": "MariaDB"}.get(make_url(url).get_backend_name(), "?")
 
 
 def server() -> str:
