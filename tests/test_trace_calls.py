@@ -63,7 +63,18 @@ def test_calls_between_two_descriptors_and_sets_of_them_are_told(programs: Path)
     assert "timeout_ns" not in steps["ppoll"][0] and steps["ppoll"][1]["value"] == 1
 
 
-ALWAYS = {"execve", "exit", "sendmmsg", "recvmmsg"}
+@process
+@compiled
+def test_timers_sets_of_signals_and_who_is_waited_for_are_told(programs: Path) -> None:
+    steps = told(programs)
+    timer, _ = steps["timerfd_settime"]
+    assert (timer["value_ns"], timer["interval_ns"]) == (3_000_000_001, 5)
+    assert steps["signalfd4"][0]["signals"] == ["SIGUSR1", "SIGURG"] and steps["signalfd4"][1]["value"] >= 0
+    waited, ended = steps["waitid"]
+    assert waited.get("idtype", 1) == 1 and (ended["code"], ended["status"]) == (1, 7) and ended["pid"] > 0
+
+
+ALWAYS = {"clone", "execve", "exit", "sendmmsg", "recvmmsg"}
 
 
 def held(run: Run) -> dict[int, str]:

@@ -100,8 +100,8 @@ def told(run: Run) -> collections.Counter[str]:
 def test_a_real_program_says_the_same_and_all_that_it_passes_is_proved_and_counted_as_strace_does(
     name: str, places: list[Path]
 ) -> None:
-    if name == "sshd" and os.geteuid():
-        pytest.skip("only root may let another user in")
+    if name == "sshd" and subprocess.run(["unshare", "-m", "true"], stderr=subprocess.DEVNULL).returncode:
+        pytest.skip("only root may let another user in, where it may have namespaces")
     run = recorded(name, places)
     bare = ran(name, places[1])
     assert (run.out, run.status) == (bare.stdout, bare.returncode) and bare.returncode == 0, run.err + bare.stderr

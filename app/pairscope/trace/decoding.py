@@ -11,6 +11,7 @@ import msgspec
 
 from pairscope.lab.calls import OBSERVED, cmsg
 from pairscope.lab.calls.decoding import MESSAGE, Data, Memory, Return, message, parts_at
+from pairscope.lab.constants import signal_name
 from pairscope.lab.given import narrow
 from pairscope.trace.recording import Told
 
@@ -131,6 +132,25 @@ def _ppoll(name: str, words: Sequence[int], memory: Memory, kept: int) -> Told:
     return told | _seconds(memory, words[2], 1)
 
 
+def _waitid(name: str, words: Sequence[int], memory: Memory, kept: int) -> Told:
+    return {"idtype": narrow(words[0]), "id": narrow(words[1]), "options": narrow(words[3])}
+
+
+def _timer(name: str, words: Sequence[int], memory: Memory, kept: int) -> Told:
+    """struct itimerspec: timerfd_settime(2)."""
+    again, part, first, rest = struct.unpack("=qqqq", memory(words[2], 32))
+    return {
+        "fd": narrow(words[0]), "flags": narrow(words[1]),
+        "value_ns": first * 1_000_000_000 + rest, "interval_ns": again * 1_000_000_000 + part,
+    }  # fmt: skip
+
+
+def _signalfd(name: str, words: Sequence[int], memory: Memory, kept: int) -> Told:
+    mask = int.from_bytes(memory(words[1], 8), "little")
+    told: Told = {"fd": narrow(words[0]), "signals": [signal_name(one + 1) for one in range(64) if mask >> one & 1]}
+    return told | ({"flags": narrow(words[3])} if name == "signalfd4" else {})
+
+
 def _between(name: str, words: Sequence[int], memory: Memory, kept: int) -> Told:
     if name == "sendfile":
         return {"fd": narrow(words[1]), "to": narrow(words[0]), "length": words[3]}
@@ -144,6 +164,9 @@ _GIVEN: dict[str, Callable[[str, Sequence[int], Memory, int], Told]] = {
     **dict.fromkeys(("sendmmsg", "recvmmsg"), _messages),
     **dict.fromkeys(("select", "pselect6"), _select),
     **dict.fromkeys(("splice", "tee", "sendfile"), _between),
+    **dict.fromkeys(("signalfd", "signalfd4"), _signalfd),
+    "timerfd_settime": _timer,
+    "waitid": _waitid,
     "ppoll": _ppoll,
 }
 
@@ -163,6 +186,9 @@ def gave(name: str, back: Return) -> Told:
         return {"messages": [_received(memory, at, kept) for at in headers(name, words, min(value, _PARTS))]}
     if name in ("select", "pselect6"):
         return _sets(words, memory)
+    if name == "waitid" and words[2]:
+        _, _, code, pid, _, status = struct.unpack("=iii4xiii", memory(words[2], 28))
+        return {"pid": pid, "code": code, "status": status}
     if name == "ppoll":
         return dict(OBSERVED["poll"].gave(back))
     return {}

@@ -3,6 +3,8 @@
 #include <sys/epoll.h>
 #include <sys/select.h>
 #include <sys/sendfile.h>
+#include <sys/signalfd.h>
+#include <sys/timerfd.h>
 #include <sys/uio.h>
 
 int main(void)
@@ -16,6 +18,10 @@ int main(void)
 	struct timespec forever = { 2, 7 };
 	struct pollfd polled;
 	fd_set set;
+	sigset_t some;
+	struct itimerspec timer = { { 0, 5 }, { 3, 1 } };
+	siginfo_t how;
+	pid_t child;
 
 	pair(ends, SOCK_DGRAM), pipe(one), pipe(other);
 	writev(one[1], out, 2), readv(one[0], in, 2);
@@ -40,5 +46,12 @@ int main(void)
 	ppoll(&polled, 1, NULL, NULL);
 	close(epoll_create1(0));
 	kill(getpid(), SIGURG);
+	sigemptyset(&some), sigaddset(&some, SIGURG), sigaddset(&some, SIGUSR1);
+	close(signalfd(-1, &some, SFD_CLOEXEC));
+	fd = timerfd_create(CLOCK_MONOTONIC, 0);
+	timerfd_settime(fd, 0, &timer, NULL);
+	if (!(child = fork()))
+		_exit(7);
+	waitid(P_PID, child, &how, WEXITED);
 	return 0;
 }
