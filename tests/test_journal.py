@@ -20,7 +20,7 @@ import pytest
 
 from pairscope.journal import boot, segment
 from pairscope.journal.reader import JournalGap, Reader
-from pairscope.journal.records import Born, Ended, Epoch, Message, Outcome
+from pairscope.journal.records import Born, Ended, Epoch, HandedOver, Message, Outcome, Transfer
 from pairscope.journal.writer import UNSAVED, JournalFull, JournalHeld, Writer
 from tests import power
 
@@ -516,3 +516,11 @@ print(number)
     assert [record.message for _, record in read_all(tmp_path) if type(record) is Outcome] == list(
         range(1, int(process.stdout) + 1)
     )
+
+
+def test_the_id_of_what_live_reported_is_not_issued_again(tmp_path):
+    crossed = Transfer(0, -1, 9, "socket", 8, 1042, "read-write", 2, -1, 0, "socket:[1042]", "unproved", "")
+    with closing(Writer(tmp_path)) as writer:
+        writer.append([message(7), HandedOver(41, "viewer", 1, "apache", 4711, "live", 1, 4712, crossed)])
+    with closing(Writer(tmp_path)) as writer:
+        assert writer.last_id == 41

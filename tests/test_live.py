@@ -165,6 +165,7 @@ def test_an_address_behind_which_nobody_listens_is_an_error_that_claims_no_compr
 ) -> None:
     answer = lamp.visitor.get("/push/nobody.en")
     assert answer.status == 500 and "Content-Encoding" not in answer.headers
+    assert answer.text.startswith("Nobody takes connections here now: live is away."), "in words of ours"
     assert lamp.visitor.get("/push/../messages.en").status in (400, 404)
 
 

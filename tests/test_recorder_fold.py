@@ -10,6 +10,7 @@ from pairscope.journal.records import (
     Born,
     Ended,
     Epoch,
+    HandedOver,
     JobEnded,
     JobStarted,
     JobSubmitted,
@@ -18,6 +19,7 @@ from pairscope.journal.records import (
     OutputGone,
     Proof,
     Ready,
+    Transfer,
 )
 from pairscope.recorder.fold import Batch, Fold, Rows, Source, fold, needs, safe, signed, word, words
 from tests.story import BEGIN, Story
@@ -295,3 +297,18 @@ def test_a_kind_that_this_version_does_not_know_is_named_by_its_number() -> None
     message.kind = 999
     assert isinstance(message, Message)
     assert folded([message]).rows.messages[message.id].kind == "kind 999"
+
+
+def test_what_live_reports_of_a_viewer_becomes_a_message_and_a_transfer_between_the_two_that_it_names():
+    crossed = Transfer(0, -1, 9, "socket", 8, 1042, "read-write", 2, -1, 0, "socket:[1042]", "unproved", "why")
+    told = HandedOver(41, "viewer", BEGIN, "apache", 4711, "live", 3, 4712, crossed)
+    first = folded([told])
+    assert (first.inserted["messages"], first.inserted["transfers"]) == (1, 1)
+    again = folded([told], first.rows)
+    assert (again.inserted["messages"], again.inserted["transfers"]) == (0, 0), "no row comes twice"
+    row, transfer = again.rows.messages[41], again.rows.transfers[41, 0]
+    assert (row.kind, row.state, row.fds, row.sent, row.latency) == ("viewer", "received", 1, BEGIN, None)
+    for each in (row, transfer):
+        assert (each.sender_role, each.sender_serial, each.sender_pid) == ("apache", 0, 4711)
+        assert (each.receiver_role, each.receiver_serial, each.receiver_pid) == ("live", 3, 4712)
+    assert (transfer.sender_fd, transfer.receiver_fd, transfer.proof, transfer.inode) == (-1, 9, "unproved", 1042)
