@@ -41,7 +41,7 @@ def test_in_a_storm_of_kills_nothing_acknowledged_is_lost_or_done_twice_and_noth
         blown(ground)
 
 
-@pytest.mark.long  # on the instance that other tests share; bulk had 15 descriptors after it once, and 11 before
+@pytest.mark.long  # on the instance that other tests share
 @pytest.mark.lamp
 def test_the_same_holds_where_apache_and_its_processes_are_killed_too(lamp: Lamp) -> None:
     blown(Whole(lamp))
