@@ -56,7 +56,7 @@ def _ratio(row: Row) -> str:
 def _target(row: Row) -> str:
     if row.target is None:
         return ""
-    value = f"{row.target:,.0f} {row.unit}" if row.absolute else f"{row.target:g}"
+    value = f"{row.target:,.6g} {row.unit}" if row.absolute else f"{row.target:g}"
     return f"{'at most' if row.better == 'lower' else 'at least'} {value}"
 
 

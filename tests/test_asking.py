@@ -20,6 +20,7 @@ from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 from waitress import wasyncore
 
+from bench.asking import Crowd
 from pairscope.cli import bounded
 from pairscope.config import Settings
 from pairscope.store import changes, migrate, recent
@@ -36,6 +37,7 @@ from pairscope.web.words import Ages
 from tests import hour, plausible
 from tests.database import MariaDB
 from tests.eventually import eventually
+from tests.lamp import Lamp
 from tests.plausible import MS, History, S
 from tests.running import csrf_token
 
@@ -453,3 +455,12 @@ def test_what_nobody_waits_for_any_longer_is_not_begun_in_the_embedded_server() 
         thread.join()
         made.task_dispatcher.shutdown(timeout=5)
         wasyncore.close_all(poll)
+
+
+@pytest.mark.long  # it measures what the machine bears
+@pytest.mark.lamp
+def test_of_500_pages_of_one_address_that_ask_none_fails(lamp: Lamp) -> None:
+    crowd = Crowd(lamp.made.port, 500)
+    crowd.run(20.0)
+    assert not crowd.failed and crowd.answered >= 500, (crowd.answered, crowd.refused, set(crowd.failed))
+    assert lamp.visitor.get("/healthz").status == 200
