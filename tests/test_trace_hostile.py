@@ -189,6 +189,19 @@ def test_a_block_of_a_megabyte_is_ended_and_what_was_written_is_read(tmp_path: P
             found.step(65)
 
 
+def test_a_block_of_many_lists_is_ended_before_it_cannot_be_read(tmp_path: Path) -> None:
+    writer = Writer(str(tmp_path / "of.rec"))
+    for number in range(1, 65):
+        writer.add(Step(number, 1, 100, "sendmsg", {"iov": [[1, 2]] * 6000}, {"value": 12000}))
+    writer.finish(
+        command=["server"], kernel="6", machine="x", started=1.0, took_us=9, ended="", kept=0, missing=[],
+        counts=Counts(0, 0, 0, 0, 0, 0, 0, 0), processes=[Process(10, "server", 0, 0, 0)], passages=[],
+    )  # fmt: skip
+    writer.close()
+    with Recording(str(tmp_path / "of.rec")) as found:
+        assert len(list(found.all())) == 64 and len(found.index.blocks) > 1
+
+
 @pytest.mark.process
 def test_names_that_a_terminal_or_a_page_would_obey_are_shown_in_letters(tmp_path: Path) -> None:
     written(tmp_path / "of.rec", NASTY)

@@ -67,7 +67,7 @@ class Writer:
         self.steps = 0
         self._blocks: list[Block] = []
         self._open: list[Step] = []
-        self._bytes = 0
+        self._bytes = self._lists = 0
         """Of the steps of the open block, unpacked."""
         self._tables: dict[int, Table] = {}
         self._queues: dict[int, Queue] = {}
@@ -86,11 +86,13 @@ class Writer:
         if last is not None and _again(last, step):
             self._open[-1] = msgspec.structs.replace(last, count=last.count + step.count)
             return self.steps
-        size = len(msgspec.msgpack.encode(step))
-        if len(self._open) == BLOCK or (self._open and self._bytes + size > _STEPS_MOST):
+        data = msgspec.msgpack.encode(step)
+        size, lists = len(data), _lists(data)
+        full = self._bytes + size > _STEPS_MOST or self._lists + lists > _LISTS // 2
+        if len(self._open) == BLOCK or (self._open and full):
             self._flush()
         self._open.append(step)
-        self._bytes += size
+        self._bytes, self._lists = self._bytes + size, self._lists + lists
         self.steps += 1
         apply(self._tables, self._queues, step.changed)
         return self.steps
@@ -100,7 +102,7 @@ class Writer:
             packed = zlib.compress(msgspec.msgpack.encode(Packed(self._before, self._open)), 6)
             self._blocks.append(Block(self.size, len(packed), len(self._open)))
             self._put(packed)
-        self._open, self._bytes = [], 0
+        self._open, self._bytes, self._lists = [], 0, 0
         self._before = State({number: dict(rows) for number, rows in self._tables.items()}, dict(self._queues))
 
     def finish(self, **values: Any) -> Index:
@@ -215,7 +217,7 @@ class Recording:
             first = self._ends[place] - block.steps + 1
             for number, step in enumerate(packed.steps, first):
                 if not 1 <= step.process <= len(self.index.processes) or step.of >= number:
-                    raise NoRecording(phrase("a step of it names a process or a step that it has not"))
+                    raise NoRecording(phrase("a step of it names a step or a process that it has not"))
             self._last = last = place, packed
         return last[1]
 
@@ -249,6 +251,11 @@ class Recording:
         return State(tables, queues)
 
 
+def _lists(data: bytes) -> int:
+    """How many lists and maps MessagePack may hold, at most."""
+    return len(data) - len(data.translate(None, _HEADS))
+
+
 def _unpacked(packed: bytes, most: int, decode: Callable[[bytes], T]) -> T:
     opened = zlib.decompressobj()
     try:
@@ -257,7 +264,7 @@ def _unpacked(packed: bytes, most: int, decode: Callable[[bytes], T]) -> T:
         raise NoRecording(phrase("a part of it is damaged: it cannot be unpacked")) from None
     if not opened.eof:
         raise NoRecording(phrase("a part of it would unpack to more than %(most)s bytes, or is cut", most=most))
-    if most == _BLOCK_MOST and len(data) - len(data.translate(None, _HEADS)) > _LISTS:
+    if most == _BLOCK_MOST and _lists(data) > _LISTS:
         raise NoRecording(phrase("a block of it holds more than %(most)s lists", most=_LISTS))
     try:
         return decode(data)
