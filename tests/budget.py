@@ -49,7 +49,9 @@ def read(file: Path = FILE) -> dict[str, float]:
 
 def is_whole(config: pytest.Config) -> bool:
     """Whether every test runs that has a budget, and no other."""
-    chosen = config.option.keyword or config.option.markexpr or config.option.long
+    chosen = (
+        config.option.keyword or config.option.markexpr or config.option.long or getattr(config.option, "lf", False)
+    )
     return config.args_source == pytest.Config.ArgsSource.TESTPATHS and not chosen
 
 

@@ -235,6 +235,7 @@ def test_a_chosen_file_is_named_with_its_size_and_one_too_large_is_not_sent(
     log_in(wide, site)
     chosen = tmp_path / "chosen.bin"
     chosen.write_bytes(bytes(5000))
+    eventually(lambda: wide.find_elements(By.CSS_SELECTOR, "input[type=file]"), "the page is there after the login")
     wide.find_element(By.CSS_SELECTOR, "input[type=file]").send_keys(str(chosen))
     assert wide.find_element(By.CSS_SELECTOR, "[data-chosen]").text == "chosen.bin · 4.9 KiB"
     large = tmp_path / "large.bin"

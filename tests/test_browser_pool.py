@@ -61,7 +61,7 @@ def send(browser: Chrome, pool: Server, kind: str, file: Path | None) -> None:
 
 
 def settled(browser: Chrome, state: str = "done") -> None:
-    eventually(lambda: text_of(browser, "h1 .state") == state, f"the job is {state} on its page")
+    eventually(lambda: text_of(browser, "h1 .state") == state, f"the job is {state} on its page", 30)
     eventually(
         lambda: browser.execute_script("return document.querySelector('.hops')?.tBodies[0].rows.length") == 5,
         "all five messages are in the table",

@@ -242,7 +242,7 @@ class Told:
 
     class option:
         keyword = markexpr = ""
-        long = collectonly = False
+        long = collectonly = lf = False
 
     args_source = pytest.Config.ArgsSource.TESTPATHS
     exitstatus = pytest.ExitCode.OK
@@ -268,7 +268,13 @@ def test_a_group_that_passes_its_budget_by_half_fails_the_run_of_ci(
 
 @pytest.mark.parametrize(
     "chosen",
-    [{"keyword": "x"}, {"markexpr": "pool"}, {"long": True}, {"args_source": pytest.Config.ArgsSource.ARGS}],
+    [
+        {"keyword": "x"},
+        {"markexpr": "pool"},
+        {"long": True},
+        {"lf": True},
+        {"args_source": pytest.Config.ArgsSource.ARGS},
+    ],
     ids=str,
 )
 def test_a_part_of_the_tests_has_no_budget(chosen: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -122,7 +122,7 @@ async function ask() {
 
 // A server that has no time now says when it will have.
 function busy(seconds) {
-  return Object.assign(new Error("busy"), { told: old.dataset.busy.replace("{n}", seconds), again: 1000 * seconds * (1 + Math.random() / 4) });
+  return Object.assign(new Error("busy"), { told: old.dataset.later.replace("{n}", seconds), again: 1000 * seconds * (1 + Math.random() / 4) });
 }
 
 // Not all pages at once.
