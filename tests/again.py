@@ -1,8 +1,8 @@
 """Looks once more, alone, at the few tests that failed beside others. script/test asks for it where CI=true.
 
 A whole run has three processes on two cores, on a machine that others use as well. A test that waits 60 s for one
-answer has failed there now and then, and passed by itself: 1 to 3 of 5,180 in each of four whole runs. Such a test is
-not steady and is to be mended, so the run names it at its end. It does not stop what else the commit brings.
+answer has failed there now and then, and passed by itself: 1 to 3 of 5,180 to 5,700 in each of six whole runs. Such a
+test is not steady and is to be mended, so the run names it at its end. It does not stop what else the commit brings.
 
 Not tried again: more failures than FEW, which have a cause in common; what passed its budget; and the storms of
 tests/attack, since what they look for is rare, and seen once it is there.
@@ -17,7 +17,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-FEW = 3
+FEW = 5
 FAILED = Path(".pytest_cache/v/cache/lastfailed")
 """Where pytest keeps what failed: a JSON object of node ids. https://docs.pytest.org/en/stable/how-to/cache.html"""
 

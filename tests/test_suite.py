@@ -173,12 +173,12 @@ def test_never_passes():
 @pytest.mark.parametrize(
     ("unsteady", "broken", "place", "status", "said"),
     [
-        (3, False, "tests", 0, "NOT STEADY"),
-        (4, False, "tests", 1, ""),
+        (5, False, "tests", 0, "NOT STEADY"),
+        (6, False, "tests", 1, ""),
         (2, True, "tests", 1, "test_never_passes"),
         (1, False, "tests/attack", 1, ""),
     ],
-    ids=["three", "too many", "one is broken", "a storm"],
+    ids=["five", "too many", "one is broken", "a storm"],
 )
 def test_few_that_fail_beside_others_are_tried_again_alone_and_named(
     tmp_path: Path, unsteady: int, broken: bool, place: str, status: int, said: str
