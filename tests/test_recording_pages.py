@@ -451,6 +451,17 @@ def test_a_transcript_tells_every_step_as_strace_would_on_the_page_and_by_the_co
 
 
 @pytest.mark.process
+@pytest.mark.parametrize("option", ["--passages", "--transcript", "--capture"])
+def test_what_reads_a_recording_takes_no_command_and_says_so(recorded: Path, option: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pairscope", "record", option, str(recorded), "--", "true"],
+        env={**os.environ, "PYTHONPATH": str(APP)}, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 2 and f"{option} reads a recording; it takes no command" in done.stderr, done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.process
 def test_another_path_of_the_server_is_not_there(site: Site) -> None:
     root = site.address[: site.address.index("/", 8)]
     assert site.get(f"{root}/steps/1") == (404, "")

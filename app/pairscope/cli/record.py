@@ -12,6 +12,7 @@ from rich.text import Text
 
 from pairscope.cli.command import INTERRUPTED, USAGE, Failure
 from pairscope.cli.output import console, duration, put_json, say, table
+from pairscope.cli.recording import opened
 from pairscope.cli.words import gettext as _
 from pairscope.cli.words import ngettext, told
 from pairscope.sentence import phrase
@@ -111,6 +112,10 @@ def record(
         if command or output or pid:
             raise Failure(_("--passages reads a recording; it takes no command, no -o and no -p"), USAGE)
         return _passages(shown, as_json)
+    if told_from is not None and (command or output or pid):
+        raise Failure(_("--transcript reads a recording; it takes no command, no -o and no -p"), USAGE)
+    if captured is not None and (command or pid):
+        raise Failure(_("--capture reads a recording; it takes no command and no -p"), USAGE)
     if told_from is not None:
         return _transcript(told_from)
     if captured is not None:
@@ -227,14 +232,10 @@ def _counted(counts: Counts) -> str:
 
 
 def _passages(path: str, as_json: bool) -> None:
-    from pairscope.trace.file import NoRecording, Recording
     from pairscope.trace.passages import items
 
-    try:
-        with Recording(path) as found:
-            index = found.index
-    except NoRecording as error:
-        raise Failure(_("%(path)s is no recording: %(why)s", path=path, why=told(error.args[0])), USAGE) from None
+    with opened(path) as found:
+        index = found.index
     rows = items(index)
     if as_json:
         return put_json({"items": rows})
@@ -252,30 +253,23 @@ def _passages(path: str, as_json: bool) -> None:
 
 
 def _transcript(path: str) -> None:
-    from pairscope.trace.file import NoRecording, Recording
     from pairscope.trace.lines import transcript
 
-    try:
-        with Recording(path) as found:
-            for line in transcript(found):
-                click.echo(line, nl=False)
-    except NoRecording as error:
-        raise Failure(_("%(path)s is no recording: %(why)s", path=path, why=told(error.args[0])), USAGE) from None
+    with opened(path) as found:
+        for line in transcript(found):
+            click.echo(line, nl=False)
 
 
 def _capture(path: str, output: str | None) -> None:
     from pairscope.trace import capture
-    from pairscope.trace.file import NoRecording, Recording
 
     if output is None:
         raise Failure(_("-o FILE is missing: where the capture is written"), USAGE)
     try:
-        with Recording(path) as found, open(output, "wb") as file:
+        with opened(path) as found, open(output, "wb") as file:
             os.fchmod(file.fileno(), 0o600)  # as the recording: it has the same bytes
             for part in capture.capture(found):
                 file.write(part)
-    except NoRecording as error:
-        raise Failure(_("%(path)s is no recording: %(why)s", path=path, why=told(error.args[0])), USAGE) from None
     except OSError as error:
         words = _("%(path)s cannot be written: %(why)s", path=output, why=error.strerror)
         raise Failure(words) from None

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import click
 
-from pairscope.cli.command import USAGE, Failure
+from pairscope.cli.command import Failure
 from pairscope.cli.output import announce
+from pairscope.cli.recording import opened
 from pairscope.cli.words import gettext as _
-from pairscope.cli.words import told
 
 HOST = "127.0.0.1"
 
@@ -28,19 +28,11 @@ def show(path: str, port: int) -> None:
     """
     from waitress.server import create_server
 
-    from pairscope.trace.file import NoRecording, Recording
     from pairscope.trace.reading import Reading
     from pairscope.web.recording.alone import create_app
 
-    try:
-        recording = Recording(path)
-    except NoRecording as error:
-        raise _none(path, error) from None
-    with recording:
-        try:
-            reading = Reading(recording)
-        except NoRecording as error:
-            raise _none(path, error) from None
+    with opened(path) as recording:
+        reading = Reading(recording)
         key = secrets.token_urlsafe(16)
         try:
             listener = socket.create_server((HOST, port))
@@ -58,7 +50,3 @@ def show(path: str, port: int) -> None:
             sys.exit(0)
         finally:
             server.close()
-
-
-def _none(path: str, error: Exception) -> Failure:
-    return Failure(_("%(path)s is no recording: %(why)s", path=path, why=told(error.args[0])), USAGE)
