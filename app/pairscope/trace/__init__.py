@@ -17,7 +17,11 @@
 ``recording``  the schema of what is kept
 ``file``       a recording as a file, written while it is made and read with distrust
 ``sentences``  why a recording ended, and what was not seen
-``passages``   the passages of a recording, in words
+``passages``   the passages of a recording, as values
+``lines``      a step as a line in the manner of strace, and the transcript
+``reading``    a recording read once for people: rows of its steps, waits, folding, whose table is whose
+``choosing``   the filter of steps
+``capture``    the messages of a recording as a capture for Wireshark
 =============  ============================================================================================
 
 It imports neither web nor pool, and shares the table of calls and the probes with the lab.

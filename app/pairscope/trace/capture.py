@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from pairscope.trace.file import Recording
-from pairscope.trace.recording import Passage, Step
+from pairscope.trace.recording import Passage, Step, parted
 
 LINKTYPE = 147
 """LINKTYPE_USER0. https://www.tcpdump.org/linktypes.html"""
@@ -93,12 +93,11 @@ def packets(recording: Recording) -> Iterator[Packet]:
         link, moved = call.given.get("on"), step.gave.get("value")
         if not isinstance(link, str) or not isinstance(moved, int) or not 0 <= moved < 1 << 32:
             continue
-        kind, bracket, rest = link.partition(":[")
-        digits = rest[:-1]
-        if kind not in KINDS or not bracket or not (digits.isascii() and digits.isdecimal()) or len(digits) > 19:
+        kind, inode = parted(link)
+        if not kind:
             continue
         carried = sent.get(at, []) or sent.get(number, [])
-        yield _packet(recording, at, call, moved, KINDS[kind], int(digits), peers, carried, started)
+        yield _packet(recording, at, call, moved, KINDS[kind], inode, peers, carried, started)
 
 
 def _packet(

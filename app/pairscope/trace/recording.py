@@ -22,6 +22,15 @@ Told = dict[Word, Any]
 Table = Annotated[dict[Number, Text], Meta(max_length=65536)]
 """What stands at each number, as /proc/PID/fd has it: ``socket:[1234]``."""
 
+
+def parted(link: str) -> tuple[str, int]:
+    """Kind and inode of ``socket:[1234]`` or ``pipe:[1234]``; of anything else ``("", 0)``."""
+    kind, bracket, rest = link.partition(":[")
+    digits = rest[:-1]
+    usable = bracket and rest.endswith("]") and digits.isascii() and digits.isdecimal() and len(digits) <= 19
+    return (kind, int(digits)) if usable and kind in ("socket", "pipe") else ("", 0)
+
+
 Proof = Literal["both", "duplicate", ""]
 End = Literal["received", "peeked", "in flight", "dropped", "outside"]
 

@@ -19,7 +19,7 @@ from markupsafe import Markup
 from pairscope.lab.run import Blocked, Descriptor, Exit, Object, Process
 from pairscope.trace.lines import quoted
 from pairscope.trace.reading import Reading
-from pairscope.trace.recording import Passage, State
+from pairscope.trace.recording import Passage, State, parted
 from pairscope.web.lab.drawing.moment import paint
 from pairscope.web.lab.drawing.plan import NARROW, WIDE
 from pairscope.web.lab.drawing.things import Port, Thing
@@ -102,10 +102,9 @@ def _with_peers(touched: Iterable[str], state: State) -> dict[str, None]:
 def node_of(link: str) -> int:
     """The inode of ``socket:[1234]`` or ``pipe:[1234]``; of other things a number less than 0, the same for the same
     link."""
-    name, bracket, rest = link.partition(":[")
-    digits = rest[:-1]
-    if bracket and name in ("socket", "pipe") and rest.endswith("]") and digits.isascii() and digits.isdecimal():
-        return int(digits[:20])
+    inode = parted(link)[1]
+    if inode:
+        return inode
     return -1 - zlib.crc32(link.encode("utf-8", "replace"))
 
 
