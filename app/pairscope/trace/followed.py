@@ -60,7 +60,9 @@ GIVES_NUMBER = frozenset(
     }
 )  # fmt: skip
 """Calls that return a descriptor. fcntl does with F_DUPFD alone."""
-CONSUMES = frozenset({"read", "readv", "recvfrom", "recvmsg", "recvmmsg", "splice", "accept", "accept4", "sendfile"})
+CLOSES = frozenset({"close", "close_range", "dup2", "dup3", "unshare"})
+ACCEPTS = frozenset({"accept", "accept4"})
+CONSUMES = frozenset({"read", "readv", "recvfrom", "recvmsg", "recvmmsg", "splice", "sendfile", *ACCEPTS})
 """Calls that take something out of a queue. Who waits in one of these is looked at when its queue changes."""
 F_DUPFD = (0, 1030)
 """F_DUPFD, F_DUPFD_CLOEXEC."""

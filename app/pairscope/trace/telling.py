@@ -255,7 +255,7 @@ class Telling:
                 self._flights.bound(call.inode, self.memory(task)(call.words[1], min(call.words[2] & 0xFFFFFFFF, 128)))
         if call.name == "connect" and call.inode and not value:
             self._flights.connected(call.inode)
-        if call.name in ("accept", "accept4") and value >= 0:
+        if call.name in followed.ACCEPTS and value >= 0:
             self._flights.accepted(call.inode, inode_of(task.table.links.get(value, "")))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import time
@@ -136,8 +137,14 @@ class Turnstile:
                     os.sched_yield()
 
     def _busy(self, inode: int) -> bool:
-        """Whether somebody is taking something out of this socket at this moment."""
+        """Whether somebody is taking something out of this socket at this moment, or may be accepting it: the kernel
+        knows it before the return of accept(2) is told."""
         scene = self._scene
+        if inode not in scene.holders.met and any(
+            task.call is not None and task.call.name in followed.ACCEPTS and task.asleep() != "S"
+            for task in itertools.chain((task for task, *_ in scene.returned), scene.sleeping)
+        ):
+            return True
         inside = scene.inside
         if inside is not None and inside.call is not None and inside.call.inode == inode:
             return True  # it may have taken what is not told yet
@@ -275,6 +282,10 @@ class Turnstile:
         near = {call.inode, self._sockets.peer(call.inode)} - {0}
         if mine:
             self._settle(near)
+            if call.name == "connect":
+                self._settle(
+                    {one.call.inode for one in scene.sleeping if one.call and one.call.name in followed.ACCEPTS}
+                )
         if not self.begun:
             task.call = None
             self.go(task)
@@ -286,7 +297,7 @@ class Turnstile:
         if value == RESTART_BLOCK:
             task.again = call
         if self._flights.flying and value not in RESTARTS:
-            everywhere = call.name in ("close", "close_range", "dup2", "dup3", "unshare", "accept", "accept4")
+            everywhere = call.name in followed.CLOSES or call.name in followed.ACCEPTS
             self._flights.reconcile(scene.writer.steps, self._busy, None if everywhere else near)
         try:
             self.go(task)
