@@ -13,6 +13,8 @@ FORMAT: Literal[2] = 2
 MOST_STEPS, MOST_PROCESSES, MOST_PASSAGES = 1_000_000, 4096, 1_000_000
 BLOCK = 64
 """Steps of a block."""
+SOURCE_MOST = 65_536
+"""Characters of a program's source, of its input, and of each of its outputs."""
 
 Natural = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 Number = Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
@@ -84,6 +86,8 @@ class Step(Struct, frozen=True, array_like=True):
     hidden: bool = False
     """Its process hides its memory and its table."""
     changed: Delta = Delta()
+    line: Natural = 0
+    """The line of the program's own source from which it came; 0: not known. docs/programs.md"""
 
 
 class Passage(Struct, frozen=True):
@@ -143,6 +147,30 @@ class Counts(Struct, frozen=True):
     """That came from somebody outside the recording."""
 
 
+class Remark(Struct, frozen=True):
+    """What a compiler says of a line."""
+
+    kind: Literal["error", "warning", "note"]
+    line: Natural
+    column: Natural
+    text: Text
+
+
+class Program(Struct, frozen=True):
+    """A program that was handed in as its source."""
+
+    language: Literal["c", "python"]
+    source: Annotated[str, Meta(max_length=SOURCE_MOST)]
+    arguments: Annotated[list[Text], Meta(max_length=64)] = []
+    input: Annotated[str, Meta(max_length=SOURCE_MOST)] = ""
+    """What stood at its standard input."""
+    remarks: Annotated[list[Remark], Meta(max_length=200)] = []
+    output: Annotated[str, Meta(max_length=SOURCE_MOST)] = ""
+    """What it wrote to standard output."""
+    errors: Annotated[str, Meta(max_length=SOURCE_MOST)] = ""
+    """What it wrote to standard error."""
+
+
 class Index(Struct, frozen=True, kw_only=True):
     """All but the steps."""
 
@@ -163,6 +191,8 @@ class Index(Struct, frozen=True, kw_only=True):
     processes: Annotated[list[Process], Meta(max_length=MOST_PROCESSES)]
     passages: Annotated[list[Passage], Meta(max_length=MOST_PASSAGES)]
     blocks: Annotated[list[Block], Meta(max_length=MOST_STEPS)]
+    program: Program | None = None
+    """None: a command was recorded."""
 
 
 class Packed(Struct, frozen=True, array_like=True):
