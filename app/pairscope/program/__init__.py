@@ -1,0 +1,1 @@
+"""Programs that are handed in as their source: docs/programs.md."""
