@@ -33,6 +33,7 @@ from pairscope.web.access.places import ARRIVED, ASKING, WARM
 from pairscope.web.application import create_app
 from pairscope.web.shell.moment import MOST_ANSWERS, Answer, Moment, Moments
 from pairscope.web.shell.rendered import Kept, made
+from pairscope.web.shell.unchanged import ALWAYS_NEW, LONGEST, MOST, Unchanged
 from pairscope.web.words import Ages
 from tests import hour, plausible
 from tests.database import MariaDB
@@ -344,6 +345,80 @@ def test_a_connection_that_was_kept_and_has_ended_is_replaced_once(mariadb: Mari
     finally:
         places.close()
         made.dispose()
+
+
+# ---- what nothing has happened to
+
+
+def test_a_poll_of_a_page_on_which_nothing_changes_is_answered_as_before_and_each_change_is_told(
+    site: Flask, client: FlaskClient, history: History
+) -> None:
+    unchanged: Unchanged = site.extensions["pairscope.unchanged"]
+    cursor = cursor_of(client)
+    seen = client.get(f"/live/messages?cursor={cursor}").headers["Pairscope-Seen"]
+    new = set(ALWAYS_NEW)
+    for path in (f"/live/messages?cursor={cursor}&only=rows", f"/live/messages?cursor={cursor}&seen={seen}"):
+        first = client.get(path)
+        before = unchanged.answered
+        again = client.get(path)
+        assert (first.status_code, again.status_code, unchanged.answered) == (204, 204, before + 1)
+        assert [pair for pair in first.headers if pair[0] not in new] == [
+            pair for pair in again.headers if pair[0] not in new
+        ]
+        assert abs(int(again.headers["Pairscope-Clock"]) / 1000 - time.time()) < 60
+    row = message(history)
+    for only in ("&only=rows", f"&seen={seen}"):
+        assert f'id="m{row.id}"' in client.get(f"/live/messages?cursor={cursor}{only}").text
+
+
+def test_what_the_pool_says_is_told_to_who_follows_it_and_is_nothing_to_rows(
+    site: Flask, client: FlaskClient, settings: Settings, history: History
+) -> None:
+    unchanged: Unchanged = site.extensions["pairscope.unchanged"]
+    cursor = cursor_of(client)
+    seen = client.get(f"/live/messages?cursor={cursor}").headers["Pairscope-Seen"]
+    rows, whole = f"/live/messages?cursor={cursor}&only=rows", f"/live/messages?cursor={cursor}&seen={seen}"
+    for path in (rows, rows, whole, whole):
+        assert client.get(path).status_code == 204
+    before = unchanged.answered
+    settings.snapshot.unlink()
+    assert client.get(rows).status_code == 204 and unchanged.answered == before + 1
+    assert 'data-part="strip"' in client.get(whole).text and unchanged.answered == before + 1
+
+
+def test_who_is_known_or_brings_a_body_or_asks_for_what_is_his_own_is_answered_by_the_view(
+    site: Flask, client: FlaskClient, history: History
+) -> None:
+    unchanged: Unchanged = site.extensions["pairscope.unchanged"]
+    cursor = cursor_of(client)
+    path = f"/live/messages?cursor={cursor}&only=rows"
+    for _ in range(2):
+        assert client.get(path).status_code == 204
+        assert client.get(f"{path}&q=since:5m").status_code == 204
+        assert client.get(f"{path}&push=1").status_code == 204
+    assert unchanged.answered == 1
+    assert client.get(path, headers=OPERATOR).status_code == 204
+    assert client.get(path, headers={"Authorization": "Bearer of nobody"}).status_code == 204
+    assert client.get(path, data=b"body").status_code == 204
+    assert client.post(path).status_code == 405
+    assert client.get(path, headers={"Host": "elsewhere.example"}).status_code == 400
+    client.set_cookie("pairscope-session", "of somebody")
+    assert client.get(path).status_code == 204
+    assert unchanged.answered == 1
+    client.delete_cookie("pairscope-session")
+    client.set_cookie("theme", "dark")
+    assert client.get(path).status_code == 204 and unchanged.answered == 2
+
+
+def test_questions_that_are_kept_are_bounded(site: Flask, client: FlaskClient, history: History) -> None:
+    unchanged: Unchanged = site.extensions["pairscope.unchanged"]
+    site.extensions["pace"] = Pace(each=Rate(1e6, 1e6), all=Rate(1e6, 1e6))
+    cursor = cursor_of(client)
+    for number in range(MOST + 2):
+        assert client.get(f"/live/messages?cursor={cursor}&only=rows&x={number}").status_code == 204
+        assert len(unchanged._kept) <= MOST
+    assert client.get(f"/live/messages?cursor={cursor}&only=rows&x={'x' * LONGEST}").status_code == 204
+    assert not any("xxx" in str(question) for question in unchanged._kept)
 
 
 # ---- too many

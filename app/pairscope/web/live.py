@@ -15,23 +15,21 @@ from __future__ import annotations
 import functools
 import gzip
 import math
-import time
 from collections.abc import Callable
 from typing import Any, ParamSpec
 
-from flask import Blueprint, Flask, Response, current_app, g, render_template, request
+from flask import Blueprint, Flask, Response, g, render_template, request
 from flask_babel import get_locale
 from flask_babel import gettext as _
 
 from pairscope.store.cursor import CursorError, places
 from pairscope.store.filter import FilterError, parse
 from pairscope.web import compression, reach
-from pairscope.web.access import Attempts, is_operator, reader_required
-from pairscope.web.access.places import arrived
+from pairscope.web.access import is_operator, reader_required
 from pairscope.web.pages import jobs, overview, workers
 from pairscope.web.problems import Problem
 from pairscope.web.recorded import translated
-from pairscope.web.shell import listing, moment, pushed, strip
+from pairscope.web.shell import listing, moment, pushed, strip, unchanged
 from pairscope.web.shell.moment import Answer
 from pairscope.web.tables import PAGE, TABLES
 
@@ -39,6 +37,8 @@ blueprint = Blueprint("live", __name__, url_prefix="/live")
 NOTHING = Answer(204, {}, b"", b"")
 INNER = "pairscope.inner"
 """Key of a request's environ: True if live asks, on behalf of all to whom it pushes."""
+ONE_S_OWN = frozenset(("q", "push"))
+"""With a filter a row may come or go by time alone (``since:5m``), and a ticket is another one each time."""
 LEVEL = 1
 """Of gzip: 54 kB of rows take 0.12 ms and become 3.0 kB; at 6, as pages have it, 0.26 ms and 2.6 kB."""
 
@@ -46,7 +46,8 @@ P = ParamSpec("P")
 
 
 def shared(view: Callable[P, Answer]) -> Callable[P, Response]:
-    """A view that gives an Answer, made once for all strangers who ask for it at the same moment."""
+    """A view that gives an Answer, made once for all strangers who ask for it at the same moment. One with nothing in
+    it is given again, while nothing changes, where it came from rows and the pool alone (shell/unchanged.py)."""
 
     @functools.wraps(view)
     def answered(*args: P.args, **kwargs: P.kwargs) -> Response:
@@ -57,6 +58,8 @@ def shared(view: Callable[P, Answer]) -> Callable[P, Response]:
         else:
             key = (request.path, request.query_string, str(get_locale()), request.script_root, strip.server())
             answer = now.once(key, make)
+            if answer is NOTHING and request.endpoint == "live.table" and not ONE_S_OWN & request.args.keys():
+                unchanged.steady(request.environ, not _rows_only())
         g.shown = answer.shown
         secret = operator or compression.secret(request.environ)
         return _response(answer, not secret and compression.taken(request.environ))
@@ -80,8 +83,7 @@ def _paced() -> Response | None:
     """Refuses whoever asks too often, in a line; tells the others when to ask again."""
     if request.environ.get(INNER):
         return None
-    waited = time.time() - arrived(request.environ)
-    told = current_app.extensions["pace"].take(Attempts.place(request.remote_addr), time.monotonic(), waited)
+    told = unchanged.told(request.environ)
     if not told.refused:
         g.again = told.again
         return None
@@ -127,12 +129,9 @@ def strip_alone() -> Answer:
 
 @blueprint.after_request
 def _clock(response: Response) -> Response:
-    """What this machine's clock says, in ms since 1970: the page tells ages by it. And after how many seconds the page
-    shall ask again, where many do. Nobody keeps an answer."""
+    """Nobody keeps an answer."""
     response.headers.setdefault("Cache-Control", "no-store")
-    response.headers["Pairscope-Clock"] = str(time.time_ns() // 1_000_000)
-    if g.get("again"):
-        response.headers["Pairscope-Again"] = f"{g.again:.1f}"
+    response.headers.update(unchanged.fresh(g.get("again", 0.0)))
     return response
 
 

@@ -62,6 +62,11 @@ def late(queued: str, now: float, born: float, patience: float = PATIENCE) -> bo
     return queued.isdecimal() and now - int(queued) / 1e6 > patience and now - born > WARM
 
 
+def too_late(environ: Mapping[str, Any], app: Flask) -> bool:
+    """Whether the poll of a page waited too long."""
+    return late(_queued(environ), time.time(), app.extensions["born"], ASKING)
+
+
 def arrived(environ: Mapping[str, Any]) -> float:
     """When a request came to the server, s since 1970; now, where the server does not say."""
     queued = _queued(environ)
@@ -123,9 +128,12 @@ def enter() -> Response | None:
     body = request.content_length or request.headers.get("Transfer-Encoding")
     kind = getattr(view, "place", None) or ("body" if body else None)
     if kind is None:
-        asks = request.blueprint == "live"
-        queued = _queued(request.environ) if asks else request.environ.get("mod_wsgi.queue_start", "")
-        if not late(queued, time.time(), current_app.extensions["born"], ASKING if asks else PATIENCE):
+        if request.blueprint == "live":
+            waited = too_late(request.environ, current_app)
+        else:
+            queued = request.environ.get("mod_wsgi.queue_start", "")
+            waited = late(queued, time.time(), current_app.extensions["born"])
+        if not waited:
             return None
         words = _("All of Pairscope's web processes are busy. Try again in a moment.")
         return _refused(Problem("too-busy", words, headers={"Retry-After": "2"}))

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from flask import Flask
 
-from pairscope.web.shell import assets, errors, face, glossary, guard, moment, pushed, rendered, strip
+from pairscope.web.shell import assets, errors, face, glossary, guard, moment, pushed, rendered, strip, unchanged
 
 
 def register(app: Flask) -> None:
     """Gives the application what every page has."""
-    for part in (assets, errors, guard, rendered, moment, strip, face, glossary, pushed):
+    for part in (assets, errors, guard, rendered, moment, strip, face, glossary, pushed, unchanged):
         part.register(app)

@@ -8,6 +8,7 @@ reads, and the answers that are made of it. The more ask, the less each costs.
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -15,12 +16,13 @@ from typing import Any, NamedTuple
 
 from flask import Flask, current_app, g, request
 
+from pairscope.pool import snapshot as snapshots
 from pairscope.pool.snapshot import Snapshot
 from pairscope.store import errors
 from pairscope.store.places import Place
 from pairscope.store.recent import Windows
-from pairscope.web import reach
 from pairscope.web.access.places import arrived
+from pairscope.web.reach import Reach
 from pairscope.web.shell import strip
 
 MOST_ANSWERS = 256
@@ -96,8 +98,7 @@ class Moments:
 def now() -> Moment:
     """The moment of this request. What the strip shows comes from it, too."""
     if "moment" not in g:
-        moments: Moments = current_app.extensions["pairscope.moments"]
-        g.moment = moments.since(arrived(request.environ), _read)
+        g.moment = at(current_app, request.environ)
         g.snapshot = g.moment.snapshot
         if g.moment.places is None:
             strip.say_away()
@@ -106,19 +107,25 @@ def now() -> Moment:
     return g.moment
 
 
+def at(app: Flask, environ: Mapping[str, Any]) -> Moment:
+    """The moment of a request, also of one that has no context."""
+    moments: Moments = app.extensions["pairscope.moments"]
+    return moments.since(arrived(environ), functools.partial(_read, app.extensions["pairscope"]))
+
+
 def windows() -> Windows:
     """The rows that have changed lately, as this process keeps them."""
     return current_app.extensions["pairscope.recent"]
 
 
-def _read(began: float) -> Moment:
+def _read(reach: Reach, began: float) -> Moment:
     places: Any = None
     try:
         places = reach.places()
     except Exception as error:
         if errors.of(error) is None:
             raise
-    return Moment(began, places, reach.snapshot())
+    return Moment(began, places, snapshots.read(reach.settings, time.time_ns()))
 
 
 def register(app: Flask) -> None:
