@@ -22,6 +22,7 @@ from pairscope.ipc.vocabulary import REFUSALS
 from pairscope.journal import sentences as journal
 from pairscope.lab.exports.lines import VERDICTS
 from pairscope.lab.reasons import Reason
+from pairscope.program.sentences import Bound, Lacking, Unrun
 from pairscope.sandbox.sentences import Missing
 from pairscope.store import errors, models, told
 from pairscope.trace.sentences import Of, Over, Unseen
@@ -49,6 +50,7 @@ JOINTS = 64
 LISTS: tuple[type[enum.StrEnum], ...] = (
     *(ipc.Answered, ipc.State, ipc.Waits, ipc.Broken, ipc.Gone, ipc.Unsent, ipc.Undone, ipc.Unproved),
     *(journal.Missing, journal.Stuck, Reason, Away, Missing, Failure, Over, Unseen),
+    *(Unrun, Lacking, Bound),
 )
 """Lists of sentences, each where it belongs."""
 PLURALS: tuple[tuple[str, str], ...] = tuple(of.value for of in Of)

@@ -33,7 +33,20 @@ Exit status:
 The installation is the one whose settings file PAIRSCOPE_SETTINGS names, or the embedded one under PAIRSCOPE_STATE
 (default: var)."""
 
-COMMANDS = ("serve", "lamp", "status", "submit", "tail", "lab", "record", "show", "checks", "migrate", "token")
+COMMANDS = (
+    "serve",
+    "lamp",
+    "status",
+    "submit",
+    "tail",
+    "lab",
+    "record",
+    "program",
+    "show",
+    "checks",
+    "migrate",
+    "token",
+)
 """Each is a module of this package with a command of the same name."""
 
 

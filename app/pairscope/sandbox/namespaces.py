@@ -47,18 +47,27 @@ def enter() -> list[str]:
         _unshare(_CLONE_NEWNET | _CLONE_NEWIPC)
         _loopback()
         return [NETWORK, IPC]
+    powerful(0)
+    try:
+        renounce()
+    except OSError as error:
+        raise Lost(Missing.POWERLESS.say(fault=error)) from None
+    return [USER, NETWORK, IPC]
+
+
+def powerful(more: int) -> None:
+    """The same for an ordinary user, with all capabilities inside, and with namespaces `more` (CLONE_NEW...). Raises
+    Unavailable, Lost."""
     # A process whose user namespace came out without capabilities (AppArmor's restriction of unprivileged ones) can
     # neither map its uid nor go back. So a child tries.
     uid, gid = os.geteuid(), os.getegid()
     _try(uid, gid)
-    _unshare(_CLONE_NEWUSER | _CLONE_NEWNET | _CLONE_NEWIPC)
+    _unshare(_CLONE_NEWUSER | _CLONE_NEWNET | _CLONE_NEWIPC | more)
     try:
         _map(uid, gid)
         _loopback()
-        _renounce()
     except OSError as error:
         raise Lost(Missing.POWERLESS.say(fault=error)) from None
-    return [USER, NETWORK, IPC]
 
 
 def _try(uid: int, gid: int) -> None:
@@ -109,7 +118,7 @@ def _loopback() -> None:
         fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sH22x", b"lo", _IFF_UP))
 
 
-def _renounce() -> None:
+def renounce() -> None:
     """Gives up every capability, for good: no call and no program that is executed gives one back. capabilities(7)"""
     capability = 0
     while not _libc.prctl(_PR_CAPBSET_DROP, ctypes.c_ulong(capability), 0, 0, 0):  # EINVAL: the kernel knows no more

@@ -6,6 +6,7 @@
 ``filter``     the seccomp filter of them
 ``kinds``      kinds of steps, of which some alone may be wanted
 ``decoding``   what calls are given and give that the lab has none of
+``guard``      what a program that is confined is watched by
 ``launch``     the program, from fork to exec
 ``attach``     a program that runs already, and its release
 ``tasks``      tasks, their processes, and the tables of descriptors that they share

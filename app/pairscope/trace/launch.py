@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from pairscope.sentence import phrase
 from pairscope.trace import filter as stops
 from pairscope.trace import ptrace
+from pairscope.trace.guard import Guard
 
 _WORD = struct.Struct("=ii")
 _FILTER, _EXEC = 1, 2
@@ -29,10 +30,16 @@ class Launch:
     """A program that waits to be let go. It is a child of this process, traced, and not yet itself."""
 
     def __init__(
-        self, command: Sequence[str], unblock: frozenset[signal.Signals], numbers: Iterable[int], files: tuple[int, int]
+        self,
+        command: Sequence[str],
+        unblock: frozenset[signal.Signals],
+        numbers: Iterable[int],
+        files: tuple[int, int],
+        guard: Guard | None = None,
     ) -> None:
         """Raises Refused. `unblock`: signals that this process blocks, and the program must not.
-        `numbers`: of the calls that stop it. `files`: its RLIMIT_NOFILE."""
+        `numbers`: of the calls that stop it. `files`: its RLIMIT_NOFILE.
+        `guard`: confines it, in place of the filter."""
         path = shutil.which(command[0])
         if path is None:
             raise Refused(phrase("%(command)s is no program that can be run", command=command[0]))
@@ -41,7 +48,7 @@ class Launch:
         self._told, tell = os.pipe()
         self.pid = os.fork()
         if not self.pid:
-            self._child(path, go, tell, unblock, stops.program(numbers), files)
+            self._child(path, go, tell, unblock, guard or stops.program(numbers), files)
         os.close(go)
         os.close(tell)
         try:
@@ -83,7 +90,13 @@ class Launch:
                 os.close(fd)
 
     def _child(
-        self, path: str, go: int, tell: int, unblock: frozenset[signal.Signals], filter: bytes, files: tuple[int, int]
+        self,
+        path: str,
+        go: int,
+        tell: int,
+        unblock: frozenset[signal.Signals],
+        guard: Guard | bytes,
+        files: tuple[int, int],
     ) -> None:
         where = _FILTER
         try:
@@ -94,7 +107,10 @@ class Launch:
                 signal.signal(number, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, unblock)
             resource.setrlimit(resource.RLIMIT_NOFILE, files)
-            stops.install(filter)
+            if isinstance(guard, bytes):
+                stops.install(guard)
+            else:
+                guard.enter()
             where = _EXEC
             os.execv(path, self.command)  # noqa: S606  # what the person asked for, without a shell
         except OSError as error:

@@ -16,10 +16,11 @@ from typing import Any
 from pairscope.ipc import descriptor
 from pairscope.lab.probes import tables
 from pairscope.sentence import phrase
-from pairscope.trace import attach
+from pairscope.trace import attach, ptrace
 from pairscope.trace.births import Births, names
 from pairscope.trace.file import Writer
 from pairscope.trace.flights import Flights
+from pairscope.trace.guard import Guard
 from pairscope.trace.kinds import KINDS, stopping
 from pairscope.trace.launch import Launch, Refused
 from pairscope.trace.recording import Index, Process
@@ -60,11 +61,15 @@ class Recorded:
 
 
 def record(
-    program: Sequence[str] | int, path: str, bounds: Bounds, begun: Callable[[], Any] = lambda: None
+    program: Sequence[str] | int,
+    path: str,
+    bounds: Bounds,
+    begun: Callable[[], Any] = lambda: None,
+    guard: Guard | None = None,
 ) -> Recorded:
     """Runs a command and records it into a file; or follows a process that runs already, by its pid. `begun` is called
-    when it is about to be seen. Raises Refused where nothing can be recorded; OSError where the file cannot be written.
-    This process must have no other children."""
+    when it is about to be seen. `guard` confines a command. Raises Refused where nothing can be recorded; OSError where
+    the file cannot be written. This process must have no other children."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, WAKES)
     files = resource.getrlimit(resource.RLIMIT_NOFILE)
     # Duplicates of all that is in flight, and three descriptors for each task.
@@ -72,7 +77,7 @@ def record(
     try:
         if isinstance(program, int):
             return _attached(program, path, bounds, begun)
-        return _launched(program, path, bounds, begun, frozenset(WAKES - before), files)
+        return _launched(program, path, bounds, begun, frozenset(WAKES - before), files, guard)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, files)
         while signal.sigtimedwait(WAKES, 0) is not None:
@@ -83,7 +88,8 @@ def record(
 class _Parts:
     """The parts of a recorder, each with those that it needs."""
 
-    def __init__(self, writer: Writer, bounds: Bounds) -> None:
+    def __init__(self, writer: Writer, bounds: Bounds, guard: Guard | None = None) -> None:
+        self._guard = guard
         self.started, self._clock = time.time(), time.monotonic()
         self.writer, self._bounds = writer, bounds
         self.scene = Scene(writer, bounds.kept, bounds.only)
@@ -100,6 +106,9 @@ class _Parts:
         while self.scene.tasks and not self.ended:
             left = self._bounds.seconds - (time.monotonic() - self._clock)
             self.ended = _bound(self.scene, self._bounds, left)
+            if self._guard and not self.ended:
+                left = min(left, self._guard.every)
+                self.ended = self._guard.look(self.scene)
             if not self.ended:
                 self.turnstile.turn(left)
         self.ended = self.ended or Over.LAST.say()
@@ -133,6 +142,7 @@ class _Parts:
                 for one, name in zip(processes, names(processes))
             ],
             passages=flights.passages(),
+            program=self._guard.told() if self._guard else None,
         )
         return Recorded(index, self.writer.steps, status, self.interrupted, self.ended, missing)
 
@@ -144,12 +154,17 @@ def _launched(
     begun: Callable[[], Any],
     unblock: frozenset[signal.Signals],
     files: tuple[int, int],
+    guard: Guard | None,
 ) -> Recorded:
-    launch = Launch(command, unblock, stopping(bounds.only), files)
+    launch = Launch(command, unblock, stopping(bounds.only), files, guard)
     try:
         with _written(path, launch.kill) as writer:
-            parts = _Parts(writer, bounds)
+            parts = _Parts(writer, bounds, guard)
+            if guard:
+                parts.scene.run = ptrace.SYSCALL
             parts.births.first(launch.pid)
+            if guard:
+                ptrace.interrupt(launch.pid)  # it is let go on by PTRACE_SYSCALL, so that execve is seen
             begun()
             launch.go()
             running = 0

@@ -1,0 +1,97 @@
+"""The first process of a box: furnishes it, compiles, records the program, and tells the result."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Any
+
+import msgspec
+
+from pairscope.program import box, compiling, confine
+from pairscope.program.request import Program
+from pairscope.program.sentences import Unrun
+from pairscope.program.watch import Watch
+from pairscope.sentence import Sentence
+from pairscope.trace.launch import Refused
+from pairscope.trace.recorder import Bounds, record
+from pairscope.trace.recording import Remark
+
+PYTHON = "/usr/bin/python3"
+SOURCE = f"{box.PROGRAM}/program.py"
+BOUNDS = Bounds(seconds=20, steps=5000, processes=confine.PROCESSES, kept=4096)
+_RECORDING = f"{box.KEPT}/recording"
+
+
+class Unran(msgspec.Struct, frozen=True):
+    """The result where nothing ran."""
+
+    error: str
+    remarks: list[Remark] = []
+
+
+def result(program: Program | None, hidden: str) -> bytes:
+    """What is told of a program: its recording, or an Unran as JSON. Without a program: whether a box can be had."""
+    failed: Sentence | None = None
+    remarks: list[Remark] = []
+    try:
+        box.furnish(hidden)
+        confine.recorder()
+        os.environ.clear()
+        os.environ.update(compiling.ENVIRONMENT)
+        if program is None:
+            _rehearse()
+            return msgspec.json.encode(Unran(""))
+        if program.language == "c":
+            remarks, failed = compiling.compiled(program.source, confine.compiler)
+        if failed is None:
+            return _recorded(program, remarks)
+    except (box.Unavailable, OSError) as error:
+        failed = Unrun.NO_BOX.say(why=str(error))
+    except Refused as error:
+        failed = Unrun.NO_RECORDER.say(why=str(error))
+    except Exception as error:
+        failed = Unrun.FAULT.say(fault=f"{type(error).__name__}: {error}")
+    return msgspec.json.encode(Unran(str(failed), remarks))
+
+
+def _recorded(program: Program, remarks: list[Remark]) -> bytes:
+    command = [compiling.MADE]
+    if program.language == "python":
+        with open(SOURCE, "w", newline="") as file:
+            file.write(program.source)
+        command = [PYTHON, "-I", "-B", SOURCE]
+    record([*command, *program.arguments], _RECORDING, BOUNDS, guard=Watch(program, remarks))
+    with open(_RECORDING, "rb") as file:
+        return file.read()
+
+
+def _rehearse() -> None:
+    """Whether a process can be confined as a program is. Raises OSError."""
+    out, into = os.pipe2(os.O_CLOEXEC)
+    if not (pid := os.fork()):
+        try:
+            confine.program()
+        except BaseException as error:
+            os.write(into, str(error).encode()[:1000])
+        finally:
+            os._exit(0)
+    os.close(into)
+    said = os.read(out, 1000)
+    os.close(out)
+    os.waitpid(pid, 0)
+    if said:
+        raise OSError(said.decode())
+
+
+def signals() -> None:
+    """Those of who made this process are not its own."""
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGALRM, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+
+
+def write(into: int, data: bytes) -> None:
+    """All of it. Raises BrokenPipeError if nobody reads."""
+    left: Any = memoryview(data)
+    while left:
+        left = left[os.write(into, left) :]

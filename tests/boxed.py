@@ -1,0 +1,64 @@
+"""Programs that a test has run in a box: docs/programs.md."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from pairscope.program import request
+from pairscope.program.inside import Unran
+from pairscope.trace.file import MAGIC, Recording
+from pairscope.trace.lines import transcript
+from tests.traced import APP, AS_NOBODY
+
+USERS = ["root", "ordinary"] if os.geteuid() == 0 else ["ordinary"]
+process = pytest.mark.process
+compiled = pytest.mark.needs("gcc", "setpriv")
+_told = msgspec.json.Decoder(Unran).decode
+
+
+class Boxed:
+    """What came of a program."""
+
+    def __init__(self, data: bytes) -> None:
+        self.unran: Unran | None = None if data.startswith(MAGIC) else _told(data)
+        self.index: Any = None
+        self.steps: list[Any] = []
+        self.transcript = ""
+        if self.unran is None:
+            fd = os.memfd_create("recording")
+            try:
+                os.pwrite(fd, data, 0)
+                with Recording(f"/proc/self/fd/{fd}") as recording:
+                    self.index, self.steps = recording.index, list(recording.all())
+                    self.transcript = "".join(transcript(recording))
+            finally:
+                os.close(fd)
+
+    @property
+    def out(self) -> str:
+        assert self.unran is None, self.unran
+        return str(self.index.program.output)
+
+
+def before(user: str) -> list[str]:
+    return AS_NOBODY if user == "ordinary" and os.geteuid() == 0 else []
+
+
+def boxed(
+    source: str, *arguments: str, language: str = "c", given: str = "", user: str = "root", cwd: Path | None = None
+) -> Boxed:
+    """Runs it as a station does. As root it is `nobody` who runs it."""
+    done = subprocess.run(
+        [*before(user), sys.executable, "-m", "pairscope.program.run"],
+        input=request.encoded(language, source, list(arguments), given),
+        capture_output=True, timeout=100, env={**os.environ, "PYTHONPATH": str(APP)}, cwd=cwd,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return Boxed(done.stdout)
