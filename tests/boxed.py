@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -62,3 +63,18 @@ def boxed(
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return Boxed(done.stdout)
+
+
+def below(pid: int) -> dict[int, str]:
+    """Who descends from a process, with their names: of a station also what is in its boxes."""
+    parents: dict[int, int] = {}
+    for found in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parents[int(found.parent.name)] = int(found.read_text().rpartition(") ")[2].split()[1])
+    seen, names = [pid], {}
+    for one in seen:
+        for child in (child for child, parent in parents.items() if parent == one):
+            with contextlib.suppress(OSError):
+                names[child] = Path(f"/proc/{child}/comm").read_text().strip()
+            seen.append(child)
+    return names

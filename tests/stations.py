@@ -25,12 +25,12 @@ def idle(pool: Pool, pids: list[int], after: int = 0) -> list[WorkerView]:
 
 
 @contextlib.contextmanager
-def stations(pool: Pool, count: int = 1) -> Iterator[list[WorkerView]]:
+def stations(pool: Pool, count: int = 1, **more: str) -> Iterator[list[WorkerView]]:
     """`count` stations connected to the pool; ended with SIGTERM, and waited for."""
     children = [
         subprocess.Popen(
             [sys.executable, "-m", "pairscope.lab.station"],
-            env={**os.environ, "PAIRSCOPE_STATE": str(pool.settings.state)},
+            env={**os.environ, "PAIRSCOPE_STATE": str(pool.settings.state), **more},
             stdin=subprocess.DEVNULL,
         )
         for _ in range(count)

@@ -18,6 +18,7 @@ public_read = false
 public_outputs = true
 secure_cookies = true
 lab_open = true
+lab_programs = "off"
 journal_sync = "batch"
 history_rows = 5000
 stop_grace = 2
@@ -32,6 +33,7 @@ WEB = {
     "public_outputs": True,
     "secure_cookies": True,
     "lab_open": True,
+    "lab_programs": "off",
     "trusted_proxies": ("10.0.0.0/8", "::1"),
     "prefix": "/tools/pairscope",
     "trusted_hosts": ("localhost", "127.0.0.1", "[::1]", "dash.example"),
@@ -75,6 +77,7 @@ def read(directory: Path, files: dict[str, str], name: str) -> config.Settings:
         ("public_outputs = 1", "public_outputs is 1; expected true or false"),
         ('secure_cookies = "yes"', "secure_cookies is 'yes'; expected true or false"),
         ("lab_open = []", "lab_open is []; expected true or false"),
+        ('lab_programs = "all"', "lab_programs is 'all'; expected 'operators' or 'off'"),
         ('journal_sync = "always"', "journal_sync is 'always'; expected 'none' or 'batch'"),
         ("history_rows = 10", "history_rows is 10; expected a whole number from 1000 to 1000000000"),
         ("stop_grace = -1", "stop_grace is -1; expected a whole number from 0 to 3600"),
@@ -100,7 +103,7 @@ def test_every_choice_comes_into_the_settings_of_every_provisioning(tmp_path: Pa
     assert {name: getattr(pool, name) for name in POOL} == POOL
     assert web.history_rows == 5000, "the database's page tells the bound"
     assert set(box.CHOSEN) <= {*WEB, *POOL}, "each is looked at here"
-    read(tmp_path, first, "lab.toml")
+    assert read(tmp_path, first, "lab.toml").lab_programs == "off"
     read(tmp_path, first, "migrate.toml")
 
 

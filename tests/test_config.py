@@ -41,6 +41,7 @@ def test_a_value_of_another_kind_is_refused_by_the_name_of_its_setting(name: str
         ({"web_state": '""'}, "web_state is ''; expected the path of a directory"),
         ({"workers": "33"}, "workers is 33; expected a whole number from 1 to 32"),
         ({"journal_segment": "1048576", "journal_limit": "1048576"}, "expected at least two segments, 2097152"),
+        ({"lab_programs": '"all"'}, "lab_programs is 'all'; expected 'operators' or 'off'"),
         ({"journal_sync": '"often"'}, "journal_sync is 'often'; expected 'none' or 'batch'"),
         ({"trusted_proxies": '["10.0.0.1/8"]'}, "trusted_proxies holds '10.0.0.1/8'; expected an address or a network"),
         ({"operator_token": '"too-short"'}, "operator_token has 9 characters; expected 12 or more"),

@@ -93,6 +93,8 @@ class Settings:
     """User that the processes of a run become when their station runs as root; no effect otherwise."""
     lab_open: bool = False
     """True: anybody may run a scenario of his own; else operators, and everybody else those of the gallery."""
+    lab_programs: str = "operators"
+    """Who may have a program compiled and run that comes as its source: ``operators``, or nobody (``off``)."""
     lab_runs: int = 1000
     """Runs that are kept though nobody asked for it; the oldest go."""
     control_users: tuple[str, ...] = ()
@@ -189,6 +191,14 @@ class Settings:
                     source=self.source,
                     limit=self.journal_limit,
                     least=2 * self.journal_segment,
+                )
+            )
+        if self.lab_programs not in ("operators", "off"):
+            raise SettingsError(
+                phrase(
+                    "%(source)s: lab_programs is %(value)r; expected 'operators' or 'off'",
+                    source=self.source,
+                    value=self.lab_programs,
                 )
             )
         if self.journal_sync not in ("none", "batch"):

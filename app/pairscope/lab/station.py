@@ -5,7 +5,10 @@ its own, in the embedded run a child of the server. A scenario arrives as a desc
 the task's empty memfd. The process of a run is forked, not executed: it has everything imported, and a Python that
 starts anew takes longer than ten steps.
 
-It reads no scenario itself. When the supervisor closes the pair (a job was cancelled or is late, or the supervisor is
+A text that begins with ``{`` is a program that comes as its source (docs/programs.md): its process is of the same
+kind, and its result is a recording, or JSON that says why nothing ran.
+
+It reads neither itself. When the supervisor closes the pair (a job was cancelled or is late, or the supervisor is
 gone), it kills what it has in hand and comes again.
 """
 
@@ -25,12 +28,15 @@ from pairscope import config
 from pairscope.client.attach import STALE_AFTER, connect, replaced
 from pairscope.client.away import PoolAway
 from pairscope.ipc import memfd, passing
-from pairscope.ipc.channel import Arrival, Channel, ChannelBroken, ChannelClosed
+from pairscope.ipc.channel import Channel, ChannelBroken, ChannelClosed
 from pairscope.ipc.payloads import Hello, JobSpec, Result
 from pairscope.ipc.vocabulary import LAB
 from pairscope.lab import runner
 from pairscope.lab.reasons import Reason
 from pairscope.lab.run import Failed, Run, heard
+from pairscope.program import request
+from pairscope.program import run as programs
+from pairscope.trace.file import MAGIC
 
 RUN_MAX = 16 * 1024 * 1024
 """Bytes of one run."""
@@ -55,7 +61,7 @@ def main() -> int:
     settings = config.load()
     leaving: list[int] = []
     signal.signal(signal.SIGHUP, lambda number, _frame: leaving.append(number))
-    level, detail = _rehearse(settings.lab_user)
+    level, detail = _rehearse(settings)
     pause = FIRST_PAUSE
     while not leaving:
         try:
@@ -72,15 +78,20 @@ def main() -> int:
     return 0
 
 
-def _rehearse(user: str) -> tuple[str, dict[str, Any]]:
-    """How a run is confined here, found out by one: the level, and the particulars."""
+def _rehearse(settings: config.Settings) -> tuple[str, dict[str, Any]]:
+    """How a run is confined here, found out by one: the level, and the particulars. ``programs`` and ``compiler`` say
+    why programs, or programs in C, are not offered; empty: they are."""
     text = memfd.sealed("rehearsal", b"p: pipe -> r w\n")
     try:
-        _data, said, _status = _have_run(None, text, user)
+        data, _status = _have_run(None, text, settings.lab_user)
     finally:
         os.close(text)
+    said = heard(data or b"")
     found = dict(said.sandbox or {}) if isinstance(said, Run) else {}
-    return str(found.pop("level", "none")), found
+    level = str(found.pop("level", "none"))
+    found["programs"] = programs.off() if settings.lab_programs == "off" else programs.offered(settings.lab_user)
+    found["compiler"] = programs.compiler()
+    return level, found
 
 
 def _serve(channel: Channel, settings: config.Settings) -> None:
@@ -94,9 +105,7 @@ def _serve(channel: Channel, settings: config.Settings) -> None:
             for arrival in arrivals:
                 if arrival.kind.name == "task":
                     fds = held[arrival.envelope.id] = arrival.take()
-                    channel.post(
-                        "result", _run(channel, arrival, fds[0], fds[1], settings.lab_user), job=arrival.envelope.job
-                    )
+                    channel.post("result", _run(channel, fds[0], fds[1], settings), job=arrival.envelope.job)
                 elif arrival.kind.name == "release":
                     passing.close_all(held.pop(arrival.payload.message, []))
     finally:
@@ -104,21 +113,38 @@ def _serve(channel: Channel, settings: config.Settings) -> None:
             passing.close_all(fds)
 
 
-def _run(channel: Channel, arrival: Arrival, scenario: int, output: int, user: str) -> Result:
-    """Runs the scenario behind one descriptor and writes the run to the other. Raises ChannelClosed if the supervisor
-    has had enough."""
+def _run(channel: Channel, asked: int, output: int, settings: config.Settings) -> Result:
+    """Runs what stands behind one descriptor and writes what comes of it to the other. Raises ChannelClosed if the
+    supervisor has had enough."""
+    program = _is_program(asked)
+    data: bytes | None
     try:
-        data, said, status = _have_run(channel, scenario, user)
+        if program and settings.lab_programs == "off":
+            data, status = programs.refused(), 0
+        else:
+            data, status = _have_run(channel, asked, settings.lab_user)
     except OSError as error:
         return Result(False, reason=Reason.NO_PROCESS.say(fault=error.strerror))
     if data is None:
         return Result(False, reason=Reason.LARGE.say(most=RUN_MAX))
+    result = _recorded(data, status) if program else _played(data, status)
+    if result.ok:
+        for at in range(0, len(data), 1 << 20):
+            os.pwrite(output, data[at : at + (1 << 20)], at)
+    return result
+
+
+def _is_program(asked: int) -> bool:
+    return os.pread(asked, 1, 0) == b"{"
+
+
+def _played(data: bytes, status: int) -> Result:
+    """What became of a scenario."""
+    said = heard(data)
     if said is None:
         return Result(False, reason=Reason.NO_WORD.say(status=status))
     if isinstance(said, Failed):
         return Result(False, reason=said.error)
-    for at in range(0, len(data), 1 << 20):
-        os.pwrite(output, data[at : at + (1 << 20)], at)
     return Result(
         True,
         {"verdict": said.verdict, "steps": len(said.steps), "took_ns": said.took_ns}
@@ -126,9 +152,17 @@ def _run(channel: Channel, arrival: Arrival, scenario: int, output: int, user: s
     )
 
 
-def _have_run(channel: Channel | None, scenario: int, user: str) -> tuple[bytes | None, Run | Failed | None, int]:
-    """Has a forked runner do it: what it wrote (None: too much), the same decoded (None: no word), its status. Raises
-    ChannelClosed, OSError."""
+def _recorded(data: bytes, status: int) -> Result:
+    """What became of a program."""
+    if data.startswith(MAGIC):
+        return Result(True, {"program": "recorded", "bytes": len(data)})
+    if not data:
+        return Result(False, reason=Reason.NO_WORD.say(status=status))
+    return Result(True, {"program": "none", "reason": programs.unran(data).error})
+
+
+def _have_run(channel: Channel | None, asked: int, user: str) -> tuple[bytes | None, int]:
+    """Has a forked process do it: what it wrote (None: too much), its status. Raises ChannelClosed, OSError."""
     out, into = os.pipe2(os.O_CLOEXEC)
     try:
         pid = os.fork()
@@ -137,7 +171,9 @@ def _have_run(channel: Channel | None, scenario: int, user: str) -> tuple[bytes 
         os.close(into)
         raise
     if not pid:
-        _become_runner(scenario, into, user)
+        if _is_program(asked):
+            programs.become(os.pread(asked, request.MOST + 1, 0), into, user)
+        _become_runner(asked, into, user)
     os.close(into)
     pidfd = os.pidfd_open(pid)
     try:
@@ -148,7 +184,7 @@ def _have_run(channel: Channel | None, scenario: int, user: str) -> tuple[bytes 
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         os.close(pidfd)
         os.close(out)
-    return data, heard(data or b""), status
+    return data, status
 
 
 def _become_runner(scenario: int, into: int, user: str) -> None:

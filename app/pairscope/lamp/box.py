@@ -43,6 +43,7 @@ CHOSEN = (
     "public_outputs",
     "secure_cookies",
     "lab_open",
+    "lab_programs",
     "journal_sync",
     "history_rows",
     "stop_grace",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -19,7 +20,7 @@ from pairscope.trace.recording import Remark
 
 PYTHON = "/usr/bin/python3"
 SOURCE = f"{box.PROGRAM}/program.py"
-BOUNDS = Bounds(seconds=20, steps=5000, processes=confine.PROCESSES, kept=4096)
+BOUNDS = Bounds(seconds=20, steps=5000, processes=confine.PROCESSES, packed=8 << 20, kept=4096)
 _RECORDING = f"{box.KEPT}/recording"
 
 
@@ -28,6 +29,11 @@ class Unran(msgspec.Struct, frozen=True):
 
     error: str
     remarks: list[Remark] = []
+
+
+def unran(error: str, remarks: Sequence[Remark] = ()) -> bytes:
+    """An Unran as JSON."""
+    return msgspec.json.encode(Unran(str(error), list(remarks)))
 
 
 def result(program: Program | None, hidden: str) -> bytes:
@@ -41,7 +47,7 @@ def result(program: Program | None, hidden: str) -> bytes:
         os.environ.update(compiling.ENVIRONMENT)
         if program is None:
             _rehearse()
-            return msgspec.json.encode(Unran(""))
+            return unran("")
         if program.language == "c":
             remarks, failed = compiling.compiled(program.source, confine.compiler)
         if failed is None:
@@ -52,7 +58,7 @@ def result(program: Program | None, hidden: str) -> bytes:
         failed = Unrun.NO_RECORDER.say(why=str(error))
     except Exception as error:
         failed = Unrun.FAULT.say(fault=f"{type(error).__name__}: {error}")
-    return msgspec.json.encode(Unran(str(failed), remarks))
+    return unran(failed, remarks)
 
 
 def _recorded(program: Program, remarks: list[Remark]) -> bytes:

@@ -31,12 +31,22 @@ unran = msgspec.json.Decoder(Unran).decode
 
 def compiler() -> str:
     """Why no C can be compiled here, a sentence; empty: it can."""
-    return "" if os.access(GCC, os.X_OK) and os.path.exists(_STDIO) else Unrun.NO_COMPILER.say()
+    return "" if os.access(GCC, os.X_OK) and os.path.exists(_STDIO) else str(Unrun.NO_COMPILER.say())
 
 
 def offered(user: str) -> str:
     """Why programs are not run here, a sentence; empty: they are. It is tried, which takes 50 ms."""
     return unran(have(None, user)).error
+
+
+def off() -> str:
+    """Why no program is run where ``lab_programs`` is off; a sentence."""
+    return str(Unrun.OFF.say())
+
+
+def refused() -> bytes:
+    """The result where they are off."""
+    return inside.unran(off())
 
 
 def have(text: bytes | None, user: str) -> bytes:
@@ -60,10 +70,11 @@ def have(text: bytes | None, user: str) -> bytes:
 
 def become(text: bytes | None, into: int, user: str) -> None:
     """In a child made for it: does all of it, and writes the result to `into`. Never returns."""
-    said = Unran("")
+    said = ""
     try:
         inside.signals()
         parent = os.getppid()
+        _only(into)
         program = _asked(text)
         box.become(user)
         _dies_with(parent)
@@ -74,15 +85,15 @@ def become(text: bytes | None, into: int, user: str) -> None:
             _first(program, into, lifeline, held)
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         if status:
-            said = Unran(Unrun.DIED.say(status=status))
+            said = Unrun.DIED.say(status=status)
     except (request.Wrong, box.Unavailable) as error:
-        said = Unran(str(error) if isinstance(error, request.Wrong) else Unrun.NO_BOX.say(why=str(error)))
+        said = str(error) if isinstance(error, request.Wrong) else Unrun.NO_BOX.say(why=str(error))
     except BaseException as error:
-        said = Unran(Unrun.FAULT.say(fault=f"{type(error).__name__}: {error}"))
+        said = Unrun.FAULT.say(fault=f"{type(error).__name__}: {error}")
     finally:
         with contextlib.suppress(OSError):
-            if said.error:
-                inside.write(into, msgspec.json.encode(said))
+            if said:
+                inside.write(into, inside.unran(said))
         os._exit(0)
 
 
@@ -108,7 +119,7 @@ def _first(program: request.Program | None, into: int, lifeline: int, held: int)
         poller.register(lifeline, 0)
         if poller.poll(0):
             os._exit(status)  # who made it has gone before that
-        _only(into)
+        os.close(lifeline)
         inside.write(into, inside.result(program, str(_hidden())))
         status = 0
     finally:
