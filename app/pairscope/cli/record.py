@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,6 +66,12 @@ PROOFS: dict[str, str] = {
     help="Keep so many bytes of what each call carries; without it, sizes alone.",
 )
 @click.option(
+    "--lines",
+    "with_lines",
+    is_flag=True,
+    help="Tell of each step from which line of the program's source it came. It must be compiled with -g.",
+)
+@click.option(
     "--only",
     metavar="KIND,...",
     help="Keep steps of these kinds alone: sockets, pipes, memory, events, waits, signals, descriptors, processes. "
@@ -95,7 +102,7 @@ PROOFS: dict[str, str] = {
 @click.option("--json", "as_json", is_flag=True, help="With --passages: answer in JSON, for programs.")
 def record(
     command: tuple[str, ...], output: str | None, pid: int | None, seconds: float, steps: int, processes: int,
-    kept: int, only: str | None, no_arguments: bool, shown: str | None, told_from: str | None,
+    kept: int, with_lines: bool, only: str | None, no_arguments: bool, shown: str | None, told_from: str | None,
     captured: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Run COMMAND and record how it and its processes talk. A recording tells the system calls, and the
@@ -130,12 +137,15 @@ def record(
     from pairscope.trace.launch import Refused
     from pairscope.trace.recorder import Bounds, lacks
     from pairscope.trace.recorder import record as run
+    from pairscope.trace.source_lines import CompiledLines
 
     for sentence in lacks():
         say(f"pairscope: {told(sentence)}")
+    lines = CompiledLines(f"/proc/{pid}/exe" if pid else shutil.which(command[0]) or "") if with_lines else None
     bounds = Bounds(
-        seconds=seconds, steps=steps, processes=processes, kept=kept, arguments=not no_arguments, only=kinds
-    )
+        seconds=seconds, steps=steps, processes=processes, kept=kept, arguments=not no_arguments, only=kinds,
+        lines=lines,
+    )  # fmt: skip
     try:
         if pid:
             found = run(pid, output, bounds, lambda: _attached(pid))

@@ -123,7 +123,8 @@ def _again(last: Step, step: Step) -> bool:
     """Whether a step only repeats a refusal."""
     return (
         step.gave.get("errno") == "EAGAIN"
-        and (last.tid, last.call, last.given, last.gave) == (step.tid, step.call, step.given, step.gave)
+        and (last.tid, last.call, last.line, last.given, last.gave)
+        == (step.tid, step.call, step.line, step.given, step.gave)
         and not step.changed.tables
         and not step.changed.queues
         and not step.of

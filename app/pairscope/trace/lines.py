@@ -201,7 +201,8 @@ def transcript(recording: Recording) -> Iterator[str]:
     NoRecording where a block is damaged.
 
     A call that waits is ``<unfinished ...>``, and its return ``<... read resumed>``. Equal refusals that the recording
-    counts are one line with their number behind it.
+    counts are one line with their number behind it. The line of
+    the program's source stands last, where it is known.
     """
     for step in recording.all():
         processes = recording.index.processes
@@ -211,5 +212,6 @@ def transcript(recording: Recording) -> Iterator[str]:
             line = f"{line.removesuffix(')')} <unfinished ...>"
         gave = f" {outcome(step)}" if outcome(step) else ""
         again = f"  ({step.count} times)" if step.count > 1 else ""
+        source = f"  line {step.line}" if step.line else ""
         tid = step.tid if step.call != "exit" else pid
-        yield f"[pid {tid:5}] {step.at_us // 1_000_000}.{step.at_us % 1_000_000:06d} {line}{gave}{again}\n"
+        yield f"[pid {tid:5}] {step.at_us // 1_000_000}.{step.at_us % 1_000_000:06d} {line}{gave}{again}{source}\n"

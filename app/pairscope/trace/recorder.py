@@ -26,6 +26,7 @@ from pairscope.trace.launch import Launch, Refused
 from pairscope.trace.recording import Index, Process
 from pairscope.trace.sentences import Of, Over, Unseen
 from pairscope.trace.sockets import Sockets
+from pairscope.trace.source_lines import Lines
 from pairscope.trace.tasks import Scene
 from pairscope.trace.telling import Telling
 from pairscope.trace.turnstile import WAKES, Interrupted, Turnstile
@@ -46,6 +47,8 @@ class Bounds:
     """Whether the arguments of execve are kept."""
     only: frozenset[str] | None = None
     """The kinds of steps that are told, of :data:`pairscope.trace.kinds.KINDS`; None: all."""
+    lines: Lines | None = None
+    """Who knows at which line of the program's source each step was made; None: no step gets a line."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -92,7 +95,7 @@ class _Parts:
         self._guard = guard
         self.started, self._clock = time.time(), time.monotonic()
         self.writer, self._bounds = writer, bounds
-        self.scene = Scene(writer, bounds.kept, bounds.only)
+        self.scene = Scene(writer, bounds.kept, bounds.only, bounds.lines)
         self.sockets = Sockets(self.scene.holders)
         self.flights = Flights(self.scene, self.sockets)
         self.telling = Telling(self.scene, self.sockets, self.flights, arguments=bounds.arguments)
@@ -123,7 +126,7 @@ class _Parts:
     def finish(self, command: list[str], status: int | None, missing: list[str]) -> Recorded:
         """Writes the end of the recording."""
         processes, flights, bounds = self.scene.processes, self.flights, self._bounds
-        missing = [*_left_out(bounds), *missing, *_missing(self.scene, flights, self.turnstile)]
+        missing = [*_left_out(bounds), *_no_lines(bounds), *missing, *_missing(self.scene, flights, self.turnstile)]
         index = self.writer.finish(
             command=[
                 word.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")[:4096]
@@ -242,6 +245,11 @@ def _left_out(bounds: Bounds) -> list[str]:
         return []
     kinds = ", ".join(kind for kind in KINDS if kind in bounds.only)
     return [phrase("of all steps only these kinds were kept, and what passes descriptors: %(kinds)s", kinds=kinds)]
+
+
+def _no_lines(bounds: Bounds) -> list[str]:
+    sentence = bounds.lines.missing() if bounds.lines is not None else ""
+    return [sentence] if sentence else []
 
 
 def _ran(running: int) -> list[str]:

@@ -33,6 +33,10 @@ class Unseen(enum.StrEnum):
 
     IO_URING = "the program uses io_uring; what goes through its rings was not seen"
     UNPROVED = "not every passage could be proved: %(why)s"
+    NO_TABLE = "no lines are known: %(path)s holds none; expected a program that was compiled with -g"
+    UNREADABLE = "no lines are known: %(path)s cannot be read: %(why)s"
+    SLOW = "no lines are known: those of %(path)s take more than %(seconds)s seconds to read"
+    MACHINE = "no lines are known on %(machine)s: frames are followed on x86_64 alone"
     NOT_FOLLOWED = "process %(pid)s could not be followed: %(why)s"
 
     def say(self, **values: Any) -> Sentence:

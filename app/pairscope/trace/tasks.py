@@ -16,6 +16,7 @@ from pairscope.trace import ptrace
 from pairscope.trace.file import Writer
 from pairscope.trace.kinds import stopping
 from pairscope.trace.recording import Told
+from pairscope.trace.source_lines import Lines
 
 _KINDS = ("socket:[", "pipe:[", "/memfd:", "anon_inode:")
 """What processes talk by, as /proc/PID/fd shows it."""
@@ -163,6 +164,8 @@ class Call:
     """It passes descriptors, or brings them."""
     told: bool = False
     """All of it was told; its return says nothing more."""
+    line: int = 0
+    """Of the program's source; 0: it is not known."""
 
 
 @dataclasses.dataclass(eq=False, slots=True)
@@ -177,6 +180,8 @@ class Task:
     call: Call | None = None
     again: Call | None = None
     """A call that the kernel takes up again by restart_syscall(2)."""
+    last: int = 0
+    """The line at which it has called exit(2); 0: it is not known, or it has not."""
     pidfd: int = -1
     stat: int = -1
 
@@ -213,8 +218,10 @@ class Task:
 class Scene:
     """What all parts see."""
 
-    def __init__(self, writer: Writer, kept: int, only: frozenset[str] | None) -> None:
+    def __init__(self, writer: Writer, kept: int, only: frozenset[str] | None, lines: Lines | None = None) -> None:
         self.writer = writer
+        self.lines = lines
+        """Who knows at which line a task stands; None: it is not asked for."""
         self.kept = kept
         """Bytes of each buffer."""
         self.only = only
@@ -237,6 +244,10 @@ class Scene:
 
     def now_us(self) -> int:
         return (time.monotonic_ns() - self._began) // 1000
+
+    def line(self, task: Task, *, call: bool = True) -> int:
+        """The line at which a task stands that is at a call, or at a signal; 0: it is not known."""
+        return 0 if self.lines is None or task.process.hidden else self.lines.at(task.tid, call=call)
 
     def table(self) -> Table:
         made = Table(len(self.tables) + 1, self.holders)

@@ -142,7 +142,8 @@ class Telling:
 
     def signal(self, task: Task, number: int) -> None:
         """A signal reaches a task."""
-        self._add(task, Call("signal", ()), {"signal": signal_name(number)})
+        call = Call("signal", (), line=self._scene.line(task, call=False))
+        self._add(task, call, {"signal": signal_name(number)})
 
     def noted(self, task: Task, name: str, changed: dict[int, dict[int, str | None]] | None = None) -> None:
         """Something that is told and is no call, with what tables hold since."""
@@ -154,7 +155,7 @@ class Telling:
         queues: dict[int, Queue | None] = {}
         for inode in inodes:
             queues |= self._sockets.look(inode)
-        self._add(task, Call("exit", ()), gave, changed=Delta(emptied, queues))
+        self._add(task, Call("exit", (), line=task.last), gave, changed=Delta(emptied, queues))
 
     def _add(
         self, task: Task, call: Call, gave: Told, *, of: int = 0, blocked: bool = False, changed: Delta | None = None
@@ -171,7 +172,7 @@ class Telling:
             Step(
                 at_us=now if of else began, process=task.process.number, tid=task.tid, call=call.name,
                 given=call.given if not of else {}, gave=gave, took_us=0 if blocked else max(0, now - began),
-                blocked=blocked, of=of, hidden=task.process.hidden, changed=changed or Delta(),
+                blocked=blocked, of=of, hidden=task.process.hidden, changed=changed or Delta(), line=call.line,
             )
         )  # fmt: skip
 

@@ -238,7 +238,9 @@ class Turnstile:
             self._scene.sleeping[task] = None
             ptrace.resume(task.tid, ptrace.SYSCALL)
             return
-        elif name is not None and name not in ("exit", "exit_group", "restart_syscall"):
+        elif name in ("exit", "exit_group"):
+            task.last = self._scene.line(task)
+        elif name is not None and name != "restart_syscall":
             if self._called(task, name, entry.words):
                 return
         self.go(task)
@@ -250,6 +252,7 @@ class Turnstile:
         call = self._telling.begin(task, name, words)
         if call is None:
             return False
+        call.line = self._scene.line(task) if self.begun else 0
         task.call = call
         if name not in followed.APART:
             task.state = "held"
