@@ -53,13 +53,14 @@ def before(user: str) -> list[str]:
 
 
 def boxed(
-    source: str, *arguments: str, language: str = "c", given: str = "", user: str = "root", cwd: Path | None = None
+    source: str, *arguments: str, language: str = "c", given: str = "", user: str = "root", **bounds: float
 ) -> Boxed:
     """Runs it as a station does. As root it is `nobody` who runs it."""
+    other = [f"{name}={value}" for name, value in bounds.items()]
     done = subprocess.run(
-        [*before(user), sys.executable, "-m", "pairscope.program.run"],
+        [*before(user), sys.executable, "-m", "pairscope.program.run", *other],
         input=request.encoded(language, source, list(arguments), given),
-        capture_output=True, timeout=100, env={**os.environ, "PYTHONPATH": str(APP)}, cwd=cwd,
+        capture_output=True, timeout=100, env={**os.environ, "PYTHONPATH": str(APP)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return Boxed(done.stdout)

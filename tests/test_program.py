@@ -11,7 +11,7 @@ import pytest
 
 from pairscope.program import request
 from pairscope.program.compiling import remarks
-from pairscope.program.sentences import Bound, Unrun
+from pairscope.program.sentences import Unrun
 from pairscope.trace.recording import Remark
 from pairscope.trace.sentences import Over
 from tests.boxed import USERS, before, boxed, compiled, process
@@ -146,10 +146,3 @@ def test_a_terminal_is_told_what_was_not_compiled_or_is_no_program(tmp_path: Pat
     assert said[0][1].startswith("x.c:1:25: error: ")
     assert said[0][1].endswith(f"pairscope: {Unrun.NOT_COMPILED.value}\n")
     assert said[1] == (2, "pairscope: x.txt ends neither in .c nor in .py\n")
-
-
-@process
-@compiled
-def test_who_waits_for_nobody_is_ended_with_a_sentence() -> None:
-    run = boxed("#include <unistd.h>\nint main(void) { int p[2]; char c; pipe(p); return read(p[0], &c, 1); }\n")
-    assert run.index.ended == Bound.QUIET.say(seconds="5")

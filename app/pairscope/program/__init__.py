@@ -5,6 +5,7 @@
 ``box``         namespaces, and a root of its own: what a program finds there
 ``confine``     Landlock, seccomp and limits, of who compiles, who records, and the program
 ``compiling``   gcc, and what it remarks
+``bounds``      how much a program may take
 ``watch``       the bounds of all processes together; standard input, output and error
 ``inside``      what the first process of a box does
 ``run``         one process for one program: outside of the box, from request to result

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import resource
 import select
 import signal
 import time
@@ -23,8 +22,6 @@ from pairscope.sentence import Sentence
 from pairscope.trace.recording import Remark
 
 GCC = "/usr/bin/gcc"
-SECONDS = 10
-"""Of processor time, and of the clock."""
 MOST = 200
 """Remarks."""
 TEXT_MOST = 1 << 18
@@ -44,8 +41,9 @@ class Compiled(NamedTuple):
     """Why there is no program; None: there is."""
 
 
-def compiled(source: str, confine: Callable[[], None]) -> Compiled:
-    """Compiles C into MADE. `confine` is called in the process that becomes the compiler. Raises OSError."""
+def compiled(source: str, confine: Callable[[], None], seconds: float) -> Compiled:
+    """Compiles C into MADE, in so many seconds. `confine` is called in the process that becomes the compiler. Raises
+    OSError."""
     with open(SOURCE, "w", newline="") as file:
         file.write(source)
     out, into = os.pipe2(os.O_CLOEXEC)
@@ -54,7 +52,7 @@ def compiled(source: str, confine: Callable[[], None]) -> Compiled:
         _become_compiler(into, confine)
     os.close(into)
     try:
-        text = _text(out)
+        text = _text(out, seconds)
     finally:
         os.close(out)
         with contextlib.suppress(ProcessLookupError):
@@ -64,7 +62,7 @@ def compiled(source: str, confine: Callable[[], None]) -> Compiled:
             while True:
                 os.waitpid(-1, 0)
     if text is None:
-        return Compiled([], Unrun.COMPILER_LATE.say(seconds=SECONDS))
+        return Compiled([], Unrun.COMPILER_LATE.say(seconds=f"{seconds:g}"))
     found = remarks(text)
     if status < 0:
         return Compiled(found, Unrun.COMPILER_KILLED.say(signal=signal_name(-status)))
@@ -80,7 +78,6 @@ def _become_compiler(into: int, confine: Callable[[], None]) -> None:
             os.dup2(source, number)
         os.chdir(PROGRAM)
         confine()
-        resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
         os.execve(GCC, _COMMAND, ENVIRONMENT)  # noqa: S606
     except OSError as error:
         os.write(2, f"{_OWN}:0: error: {error}\n".encode())
@@ -88,10 +85,10 @@ def _become_compiler(into: int, confine: Callable[[], None]) -> None:
         os._exit(127)
 
 
-def _text(out: int) -> str | None:
+def _text(out: int, seconds: float) -> str | None:
     """What it says, until it has ended; None: it did not in time."""
     text = bytearray()
-    until = time.monotonic() + SECONDS
+    until = time.monotonic() + seconds
     poller = select.poll()
     poller.register(out, select.POLLIN)
     while poller.poll(max(0.0, until - time.monotonic()) * 1000):

@@ -18,9 +18,7 @@ from typing import Any
 from pairscope.program.box import KEPT, PROGRAM, SHARED, WORK
 from pairscope.sandbox import landlock, syscalls
 
-PROCESSES, MEMORY, SECONDS = 64, 512 << 20, 10
-"""Of all processes together: how many, bytes, and seconds of processor time."""
-LIMITS = {"NPROC": 96, "AS": 1 << 30, "CPU": SECONDS, "FSIZE": 16 << 20, "NOFILE": 256, "CORE": 0, "MEMLOCK": 64 << 10}
+LIMITS = {"NPROC": 96, "AS": 1 << 30, "CPU": 15, "FSIZE": 16 << 20, "NOFILE": 256, "CORE": 0, "MEMLOCK": 64 << 10}
 """Of each process, where whoever watches them all has not ended them before. NPROC counts threads, of the box alone
 (Linux 5.14)."""
 
@@ -40,6 +38,8 @@ DENIED: dict[str, tuple[str, ...]] = {
 """Refused with EPERM, and for what."""
 _BY_ARGUMENTS = ("socket", "unshare", "clone", "kill", "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo",
                  "pidfd_open")  # fmt: skip
+_NICE = 5
+"""Whoever watches it comes first."""
 _FAMILIES = (1, 2, 10)
 """AF_UNIX, AF_INET, AF_INET6. What else there is reaches out of a network of its own (AF_VSOCK), or is the kernel's
 (AF_ALG, AF_NETLINK, AF_PACKET)."""
@@ -73,6 +73,10 @@ def compiler() -> None:
 
 def program() -> None:
     """The second layer, of a program. Raises OSError."""
+    os.nice(_NICE)
+    fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+    os.write(fd, b"1000")  # where the machine's memory is short, it goes first
+    os.close(fd)
     _landlock({"/usr": _READ, PROGRAM: _READ, WORK: _WRITE, "/dev": (*_READ, "write_file"), SHARED: _WRITE,
                "/etc": _READ, "/proc": _READ})  # fmt: skip
     _finish()

@@ -10,17 +10,17 @@ from typing import Any
 import msgspec
 
 from pairscope.program import box, compiling, confine
+from pairscope.program.bounds import Bounds
 from pairscope.program.request import Program
 from pairscope.program.sentences import Unrun
 from pairscope.program.watch import Watch
 from pairscope.sentence import Sentence
+from pairscope.trace import recorder
 from pairscope.trace.launch import Refused
-from pairscope.trace.recorder import Bounds, record
 from pairscope.trace.recording import Remark
 
 PYTHON = "/usr/bin/python3"
 SOURCE = f"{box.PROGRAM}/program.py"
-BOUNDS = Bounds(seconds=20, steps=5000, processes=confine.PROCESSES, packed=8 << 20, kept=4096)
 _RECORDING = f"{box.KEPT}/recording"
 
 
@@ -36,7 +36,7 @@ def unran(error: str, remarks: Sequence[Remark] = ()) -> bytes:
     return msgspec.json.encode(Unran(str(error), list(remarks)))
 
 
-def result(program: Program | None, hidden: str) -> bytes:
+def result(program: Program | None, hidden: str, bounds: Bounds) -> bytes:
     """What is told of a program: its recording, or an Unran as JSON. Without a program: whether a box can be had."""
     failed: Sentence | None = None
     remarks: list[Remark] = []
@@ -49,9 +49,9 @@ def result(program: Program | None, hidden: str) -> bytes:
             _rehearse()
             return unran("")
         if program.language == "c":
-            remarks, failed = compiling.compiled(program.source, confine.compiler)
+            remarks, failed = compiling.compiled(program.source, confine.compiler, bounds.compiling)
         if failed is None:
-            return _recorded(program, remarks)
+            return _recorded(program, remarks, bounds)
     except (box.Unavailable, OSError) as error:
         failed = Unrun.NO_BOX.say(why=str(error))
     except Refused as error:
@@ -61,13 +61,17 @@ def result(program: Program | None, hidden: str) -> bytes:
     return unran(failed, remarks)
 
 
-def _recorded(program: Program, remarks: list[Remark]) -> bytes:
+def _recorded(program: Program, remarks: list[Remark], bounds: Bounds) -> bytes:
     command = [compiling.MADE]
     if program.language == "python":
         with open(SOURCE, "w", newline="") as file:
             file.write(program.source)
         command = [PYTHON, "-I", "-B", SOURCE]
-    record([*command, *program.arguments], _RECORDING, BOUNDS, guard=Watch(program, remarks))
+    ends = recorder.Bounds(
+        seconds=bounds.clock, steps=bounds.steps, processes=bounds.processes, packed=bounds.packed, kept=bounds.kept
+    )
+    guard = Watch(program, remarks, bounds)
+    recorder.record([*command, *program.arguments], _RECORDING, ends, guard=guard)
     with open(_RECORDING, "rb") as file:
         return file.read()
 

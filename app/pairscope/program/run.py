@@ -1,12 +1,14 @@
 """One process for one program, outside of its box: becomes an ordinary user, enters the box's namespaces, has their
 first process do the work, and ends when that has ended. When it is killed, the kernel ends all that is in the box.
 
-As a command it reads a request from standard input, and writes the result to standard output."""
+As a command it takes other bounds (``processor=1``), reads a request from standard input, and writes the result to
+standard output."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import json
 import os
 import select
 import signal
@@ -16,10 +18,12 @@ import msgspec
 
 from pairscope import files
 from pairscope.program import box, inside, request
+from pairscope.program.bounds import Bounds
 from pairscope.program.compiling import GCC
 from pairscope.program.inside import PYTHON, Unran
 from pairscope.program.sentences import Unrun
 
+BOUNDS = Bounds()
 RESULT_MAX = 64 << 20
 """Bytes of a result."""
 _PR_SET_PDEATHSIG = 1
@@ -49,13 +53,13 @@ def refused() -> bytes:
     return inside.unran(off())
 
 
-def have(text: bytes | None, user: str) -> bytes:
+def have(text: bytes | None, user: str, bounds: Bounds = BOUNDS) -> bytes:
     """Has a process of its own run what is asked for: the recording, or an Unran as JSON. As root, `user` runs the
     program. Without a text: an Unran that says whether programs can be run."""
     out, into = os.pipe2(os.O_CLOEXEC)
     pid = os.fork()
     if not pid:
-        become(text, into, user)
+        become(text, into, user, bounds)
     os.close(into)
     data = bytearray()
     try:
@@ -68,7 +72,7 @@ def have(text: bytes | None, user: str) -> bytes:
     return bytes(data)
 
 
-def become(text: bytes | None, into: int, user: str) -> None:
+def become(text: bytes | None, into: int, user: str, bounds: Bounds = BOUNDS) -> None:
     """In a child made for it: does all of it, and writes the result to `into`. Never returns."""
     said = ""
     try:
@@ -82,7 +86,7 @@ def become(text: bytes | None, into: int, user: str) -> None:
         lifeline, held = os.pipe2(os.O_CLOEXEC)
         pid = os.fork()
         if not pid:
-            _first(program, into, lifeline, held)
+            _first(program, into, lifeline, held, bounds)
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         if status:
             said = Unrun.DIED.say(status=status)
@@ -109,7 +113,7 @@ def _asked(text: bytes | None) -> request.Program | None:
     return program
 
 
-def _first(program: request.Program | None, into: int, lifeline: int, held: int) -> None:
+def _first(program: request.Program | None, into: int, lifeline: int, held: int, bounds: Bounds) -> None:
     """The first process of the box. Never returns."""
     status = 1
     try:
@@ -120,7 +124,7 @@ def _first(program: request.Program | None, into: int, lifeline: int, held: int)
         if poller.poll(0):
             os._exit(status)  # who made it has gone before that
         os.close(lifeline)
-        inside.write(into, inside.result(program, str(_hidden())))
+        inside.write(into, inside.result(program, _hidden(), bounds))
         status = 0
     finally:
         os._exit(status)
@@ -148,5 +152,10 @@ def _hidden() -> str:
     return str(files.PACKAGE if files.DEPLOY.is_relative_to(files.PACKAGE) else files.SOURCE.parent)
 
 
+def _bounds(words: list[str]) -> Bounds:
+    """Such as ``processor=1``."""
+    return Bounds(**{name: json.loads(value) for name, _, value in (word.partition("=") for word in words)})
+
+
 if __name__ == "__main__":
-    sys.stdout.buffer.write(have(sys.stdin.buffer.read(request.MOST + 1), "nobody"))
+    sys.stdout.buffer.write(have(sys.stdin.buffer.read(request.MOST + 1), "nobody", _bounds(sys.argv[1:])))

@@ -12,6 +12,7 @@ import signal
 import time
 
 from pairscope.program import confine
+from pairscope.program.bounds import Bounds
 from pairscope.program.request import Program as Request
 from pairscope.program.sentences import Bound
 from pairscope.trace.recording import SOURCE_MOST, Program, Remark
@@ -19,10 +20,6 @@ from pairscope.trace.tasks import Scene
 
 EVERY = 0.02
 """Seconds between two looks."""
-OUTPUT_MOST = SOURCE_MOST
-"""Bytes, of standard output and of standard error each."""
-QUIET = 5.0
-"""Seconds without a step and without processor time, after which nobody will go on."""
 _PIPE = 1 << 20
 """Bytes that a pipe of an output takes, if it may: nobody of ours makes a program wait."""
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -34,11 +31,11 @@ class Watch:
 
     every = EVERY
 
-    def __init__(self, request: Request, remarks: list[Remark]) -> None:
-        self._request, self._remarks = request, remarks
+    def __init__(self, request: Request, remarks: list[Remark], bounds: Bounds) -> None:
+        self._request, self._remarks, self._bounds = request, remarks, bounds
         self._input, self._feed = os.pipe2(os.O_CLOEXEC)
         self._left = request.input.encode()
-        self._outputs = [_Output(), _Output()]
+        self._outputs = [_Output(bounds.output), _Output(bounds.output)]
         self._looked = 0.0
         self._used: dict[int, int] = {}
         """Nanoseconds of processor time of each process."""
@@ -59,7 +56,7 @@ class Watch:
 
     def look(self, scene: Scene) -> str:
         """The bound that is reached."""
-        now = time.monotonic()
+        now, bounds = time.monotonic(), self._bounds
         if now - self._looked < EVERY:
             return ""
         self._looked = now
@@ -67,19 +64,19 @@ class Watch:
         for output in self._outputs:
             output.take()
             if output.much:
-                return Bound.OUTPUT.say(most=OUTPUT_MOST)
+                return Bound.OUTPUT.say(most=bounds.output)
         for process in scene.processes:
             if process.status is None:
                 self._used[process.pid] = _processor(process.pid) or self._used.get(process.pid, 0)
         used = sum(self._used.values())
-        if used > confine.SECONDS * 1_000_000_000:
-            return Bound.PROCESSOR.say(seconds=confine.SECONDS)
-        if memory(scene) > confine.MEMORY:
-            return Bound.MEMORY.say(most=confine.MEMORY)
+        if used > bounds.processor * 1_000_000_000:
+            return Bound.PROCESSOR.say(seconds=f"{bounds.processor:g}")
+        if memory(scene, bounds.memory) > bounds.memory:
+            return Bound.MEMORY.say(most=bounds.memory)
         if scene.writer.steps != self._last[0] or used - self._last[1] > 10_000_000:
             self._last, self._busy = (scene.writer.steps, used), now
-        elif now - self._busy > QUIET:
-            return Bound.QUIET.say(seconds=f"{QUIET:g}")
+        elif now - self._busy > bounds.quiet:
+            return Bound.QUIET.say(seconds=f"{bounds.quiet:g}")
         return ""
 
     def told(self) -> Program:
@@ -105,7 +102,8 @@ class Watch:
 class _Output:
     """A stream that the program writes to."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._out, self.into = os.pipe2(os.O_CLOEXEC)
         with contextlib.suppress(OSError):
             fcntl.fcntl(self.into, _F_SETPIPE_SZ, _PIPE)
@@ -118,19 +116,19 @@ class _Output:
         with contextlib.suppress(BlockingIOError):
             while not self.much and (piece := os.read(self._out, 1 << 16)):
                 self._data += piece
-                self.much = len(self._data) > OUTPUT_MOST
+                self.much = len(self._data) > self._most
 
     def text(self) -> str:
-        return self._data[:OUTPUT_MOST].decode("utf-8", "backslashreplace")[:SOURCE_MOST]
+        return self._data[: self._most].decode("utf-8", "backslashreplace")[:SOURCE_MOST]
 
 
-def memory(scene: Scene) -> int:
+def memory(scene: Scene, enough: int) -> int:
     """Bytes that the program takes: pages of its processes, and its files. What a cheap look counts too often (pages
-    that processes share) is looked at closely only where that would be too much."""
+    that processes share) is looked at closely only where that would be more than `enough`."""
     living = [process.pid for process in scene.processes if process.status is None]
     files = _files() + _memfds(scene)
     most = files + sum(_resident(pid) for pid in living)
-    return most if most <= confine.MEMORY else files + sum(_proportional(pid) for pid in living)
+    return most if most <= enough else files + sum(_proportional(pid) for pid in living)
 
 
 def _processor(pid: int) -> int:

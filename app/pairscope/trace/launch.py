@@ -16,7 +16,7 @@ from pairscope.trace import ptrace
 from pairscope.trace.guard import Guard
 
 _WORD = struct.Struct("=ii")
-_FILTER, _EXEC = 1, 2
+_FILTER, _EXEC, _GUARD = 1, 2, 3
 SCOPE = "/proc/sys/kernel/yama/ptrace_scope"
 IGNORED = (signal.SIGPIPE, signal.SIGXFSZ)
 """Signals that Python ignores, and a program must not inherit so."""
@@ -80,6 +80,8 @@ class Launch:
                         "the kernel takes no seccomp filter (%(why)s), so nothing can be recorded",
                         why=os.strerror(code),
                     )
+                if where == _GUARD:
+                    return phrase("the program cannot be confined: %(why)s", why=os.strerror(code))
                 return phrase("%(command)s cannot be run: %(why)s", command=self.command[0], why=os.strerror(code))
         return phrase("%(command)s was ended before it began", command=self.command[0])
 
@@ -110,6 +112,7 @@ class Launch:
             if isinstance(guard, bytes):
                 stops.install(guard)
             else:
+                where = _GUARD
                 guard.enter()
             where = _EXEC
             os.execv(path, self.command)  # noqa: S606  # what the person asked for, without a shell
