@@ -27,13 +27,15 @@ def live_of(lamp: Lamp, unlike: int = 0) -> int:
     """The process of live, once it says that it is there."""
 
     def there() -> int:
-        (pid,) = [pid for pid in lamp.processes() if command(pid).endswith("-m pairscope.live") and pid != unlike] or [
-            0
-        ]
         said = figures.read(lamp.web)
-        return pid if said is not None and said.pid == pid else 0
+        return said.pid if said is not None and said.pid != unlike and said.pid in lives(lamp) else 0
 
     return eventually(there, "live is there", 30)
+
+
+def lives(lamp: Lamp) -> list[int]:
+    """Living processes of live: one, but for the moments of a restart."""
+    return [pid for pid in lamp.processes() if command(pid).endswith("-m pairscope.live")]
 
 
 @pytest.fixture
@@ -142,6 +144,35 @@ def test_every_row_comes_once_and_in_order_over_a_reload_and_a_restart_of_mariad
             each.close()
 
 
+def test_at_a_restart_live_takes_viewers_until_the_next_one_does_and_then_sends_them_there(
+    lamp: Lamp, pool: Client
+) -> None:
+    """The next one stands still here, as soon as it has begun, for as long as this test likes."""
+    old = live_of(lamp)
+    supervisor = lamp.supervisor()
+    early = Stream(lamp.visitor.port, "/push/messages.en")
+    early.until("joined")
+    lamp.apache.restart()
+    (new,) = eventually(lambda: [pid for pid in lives(lamp) if pid != old], "the next one has begun", 30)
+    os.kill(new, signal.SIGSTOP)
+    try:
+        lamp.supervisor(unlike=supervisor)
+        late = Stream(lamp.visitor.port, "/push/messages.en")
+        assert late.until("joined").data.split()[0] == str(old), "the one before feeds it"
+        assert not early.ended and lives(lamp) in ([old, new], [new, old])
+    finally:
+        os.kill(new, signal.SIGCONT)
+    for stream in (early, late):
+        assert stream.until("bye").data == "restart"
+        stream.close()
+    live_of(lamp, unlike=old)
+    eventually(lambda: lives(lamp) == [new], "the one before has left", 30)
+    last = Stream(lamp.visitor.port, "/push/messages.en")
+    assert last.until("joined").data.split()[0] == str(new)
+    last.close()
+    assert set(os.listdir(lamp.web.live_run or "")) >= {"messages.en.sock", "register", "tickets"}
+
+
 def test_a_stranger_is_pushed_what_a_stranger_may_see_and_a_foreign_host_nothing(lamp: Lamp, pool: Client) -> None:
     for path in ("/messages", "/", "/jobs", "/workers", "/transfers", "/stack"):
         assert 'data-push="/push/' in lamp.visitor.get(path).text, path
@@ -164,7 +195,7 @@ def test_an_address_behind_which_nobody_listens_is_an_error_that_claims_no_compr
     lamp: Lamp, pool: Client
 ) -> None:
     answer = lamp.visitor.get("/push/nobody.en")
-    assert answer.status == 500 and "Content-Encoding" not in answer.headers
+    assert (answer.status, answer.headers["Retry-After"]) == (503, "1") and "Content-Encoding" not in answer.headers
     assert answer.text.startswith("Nobody takes connections here now: live is away."), "in words of ours"
     assert lamp.visitor.get("/push/../messages.en").status in (400, 404)
 

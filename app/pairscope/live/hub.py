@@ -56,6 +56,8 @@ LATE = 3.0
 """Seconds after which a round that is under way says that nothing can be told: the database stands still."""
 AGAIN = 60.0
 """Seconds after which who came as an operator comes again: a login may have ended."""
+GIVES_WAY = 60.0
+"""Seconds after which it leaves at a restart though no other live has come."""
 SPARE_FDS = 1024
 """Descriptors that are no viewers', where there are as many."""
 
@@ -86,6 +88,8 @@ class Hub:
         for each_end in (self._wake, self._signals):
             each_end.setblocking(False)
         self._stop = False
+        self._last = float("inf")
+        """Until when it waits for the live that comes next (s of the monotonic clock)."""
         self._grown = False
         """The record has grown since the last round."""
         self._next = 0.0
@@ -104,10 +108,11 @@ class Hub:
     # ---- the loop
 
     def run(self) -> None:
-        """Serves until SIGTERM."""
+        """Serves until SIGTERM; from SIGHUP on until another live serves."""
         signal.set_wakeup_fd(self._signals.fileno())
         signal.signal(signal.SIGTERM, self._end)
         signal.signal(signal.SIGINT, self._end)
+        signal.signal(signal.SIGHUP, self._give_way)
         self._watch(self._wake, self._drain)
         self._watch(self._asker.wake, self._answered)
         self._watch(self.tickets.register, self._asked)
@@ -133,6 +138,9 @@ class Hub:
 
     def _end(self, *_: object) -> None:
         self._stop = True
+
+    def _give_way(self, *_: object) -> None:
+        self._last = time.monotonic() + GIVES_WAY
 
     def _watch(self, sock: socket.socket, hears: Callable[[], None]) -> None:
         self._heard[sock.fileno()] = hears
@@ -295,6 +303,9 @@ class Hub:
     def _look(self, now: float) -> None:
         """At what is due."""
         self._due = now + TICK
+        if self._last < float("inf") and (now > self._last or self.tickets.succeeded()):
+            self._stop = True
+            return
         late = 0 < self._asker.asked < now - LATE
         for subject in list(self.viewers.by_stream):
             if now >= self._told.setdefault(subject, now) + BEAT:
@@ -327,7 +338,8 @@ class Hub:
     def _leave(self) -> None:
         """Tells everybody to come again, and where the next live goes on."""
         now = time.monotonic()
-        self._report.write(self.viewers, self.tickets)
+        if not self.tickets.succeeded():
+            self._report.write(self.viewers, self.tickets)
         for viewer in list(self.viewers.by_fd.values()):
             self.viewers.send(viewer, self._words["restart"], now)
         for ticket in list(self.tickets.waiting.values()):

@@ -7,6 +7,7 @@ seconds. What it leads to is known here alone, so there is nothing to forge.
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 import shutil
 import socket
@@ -47,15 +48,27 @@ class Tickets:
 
     def __init__(self, directory: Path, most: int = ALL) -> None:
         self._directory = directory / "tickets"
+        before = directory / f".tickets.{secrets.token_hex(4)}"
         with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(self._directory)  # of a live before: nobody listens there
+            # Of the live before, which may still give tickets: whoever has one asks for another.
+            self._directory.rename(before)
         self._directory.mkdir(mode=0o710)
+        shutil.rmtree(before, ignore_errors=True)
         self._most = most
         self._each: Counter[str] = Counter()
         self.waiting: dict[int, Ticket] = {}
         self.counts: Counter[str] = Counter()
         """``given``, ``used``, ``expired``, and why none was given."""
-        self.register = _listen(register.path(directory))
+        self._path = register.path(directory)
+        self.register = _listen(self._path)
+        self._listens = os.stat(self._path)
+
+    def succeeded(self) -> bool:
+        """Whether another live listens in place of this one."""
+        try:
+            return not os.path.samestat(os.stat(self._path), self._listens)
+        except FileNotFoundError:
+            return False
 
     def give(self, subject: Subject, who: str, now: float) -> tuple[Given, Ticket | None]:
         """A new ticket, whose door is to be watched; or why there is none."""
