@@ -114,15 +114,17 @@ class Site:
 
 
 @contextlib.contextmanager
-def shown(path: Path) -> Iterator[Site]:
-    command = [sys.executable, "-m", "pairscope", "show", str(path)]
+def shown(*paths: Path) -> Iterator[Site]:
+    command = [sys.executable, "-m", "pairscope", "show", *map(str, paths)]
     process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(APP)}, stdout=subprocess.PIPE, text=True)
     with process:
         assert process.stdout
         address = process.stdout.readline().strip()
-        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/[\w-]{22}/", address), address
-        yield Site(process, address)
-        process.send_signal(signal.SIGINT)
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/[\w-]{22}/(compare)?", address), address
+        try:
+            yield Site(process, address)
+        finally:
+            process.send_signal(signal.SIGINT)
         process.stdout.read()
         assert process.wait(timeout=60) == 0
 

@@ -108,3 +108,8 @@ def age(seconds: float) -> str:
         if seconds < limit:
             return f"{max(0, int(seconds // divisor))} {unit}"
     raise AssertionError("unreachable")
+
+
+def safe(text: str) -> str:
+    """What others wrote, without what a terminal would obey."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape", "replace").decode() for one in text)

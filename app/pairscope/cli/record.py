@@ -12,7 +12,7 @@ import click
 from rich.text import Text
 
 from pairscope.cli.command import INTERRUPTED, USAGE, Failure
-from pairscope.cli.output import console, duration, put_json, say, table
+from pairscope.cli.output import console, duration, put_json, safe, say, table
 from pairscope.cli.recording import opened
 from pairscope.cli.words import gettext as _
 from pairscope.cli.words import ngettext, told
@@ -99,11 +99,19 @@ PROOFS: dict[str, str] = {
     metavar="FILE",
     help="Record nothing; write the messages of this recording to -o, as a capture that Wireshark opens (pcapng).",
 )
-@click.option("--json", "as_json", is_flag=True, help="With --passages: answer in JSON, for programs.")
+@click.option(
+    "--compare",
+    "compared",
+    nargs=2,
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE OTHER",
+    help="Record nothing; tell what was passed in both recordings, and in one of them alone.",
+)
+@click.option("--json", "as_json", is_flag=True, help="With --passages and --compare: answer in JSON, for programs.")
 def record(
     command: tuple[str, ...], output: str | None, pid: int | None, seconds: float, steps: int, processes: int,
     kept: int, with_lines: bool, only: str | None, no_arguments: bool, shown: str | None, told_from: str | None,
-    captured: str | None, as_json: bool,
+    captured: str | None, compared: tuple[str, str] | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Run COMMAND and record how it and its processes talk. A recording tells the system calls, and the
     descriptors that were passed.
@@ -123,6 +131,12 @@ def record(
         raise Failure(_("--transcript reads a recording; it takes no command, no -o and no -p"), USAGE)
     if captured is not None and (command or pid):
         raise Failure(_("--capture reads a recording; it takes no command and no -p"), USAGE)
+    if compared is not None:
+        if command or output or pid:
+            raise Failure(_("--compare reads two recordings; it takes no command, no -o and no -p"), USAGE)
+        from pairscope.cli.compared import show_both
+
+        return show_both(*compared, as_json=as_json)
     if told_from is not None:
         return _transcript(told_from)
     if captured is not None:
@@ -180,7 +194,7 @@ def _begins(command: str) -> None:
         "pairscope: "
         + _(
             "%(command)s runs with your own rights, is not confined, and ends with the recording",
-            command=_safe(command),
+            command=safe(command),
         )
     )
     if takes_rights():
@@ -208,7 +222,7 @@ def _summary(found: Recorded, output: str) -> None:
 
         say("pairscope: " + _("the program was killed by %(signal)s", signal=signal_name(-found.status)))
     say(f"pairscope: {_counted(counts)}")
-    say("pairscope: " + _("written: %(path)s", path=_safe(output)))
+    say("pairscope: " + _("written: %(path)s", path=safe(output)))
 
 
 def _took(found: Recorded) -> str:
@@ -284,8 +298,8 @@ def _capture(path: str, output: str | None) -> None:
         words = _("%(path)s cannot be written: %(why)s", path=output, why=error.strerror)
         raise Failure(words) from None
     lua = Path(capture.__file__).with_suffix(".lua")
-    say("pairscope: " + _("written: %(path)s", path=_safe(output)))
-    say("pairscope: " + _("Wireshark tells it with -X lua_script:%(path)s", path=_safe(str(lua))))
+    say("pairscope: " + _("written: %(path)s", path=safe(output)))
+    say("pairscope: " + _("Wireshark tells it with -X lua_script:%(path)s", path=safe(str(lua))))
 
 
 def _row(row: dict[str, Any]) -> list[str]:
@@ -293,16 +307,11 @@ def _row(row: dict[str, Any]) -> list[str]:
     came = receiver["process"] is not None
     return [
         str(sender["step"]),
-        _safe(sender["process"]),
+        safe(sender["process"]),
         str(sender["number"]),
         "" if receiver["step"] is None else str(receiver["step"]),
-        _safe(receiver["process"]) if came else _(ENDS[row["end"]]),
+        safe(receiver["process"]) if came else _(ENDS[row["end"]]),
         str(receiver["number"]) if came else "",
-        _safe(row["object"]),
+        safe(row["object"]),
         _(PROOFS[row["proof"]]) if came else "",
     ]
-
-
-def _safe(text: str) -> str:
-    """What others wrote, without what a terminal would obey."""
-    return "".join(one if one.isprintable() else one.encode("unicode_escape", "replace").decode() for one in text)

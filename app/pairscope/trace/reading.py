@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
+from collections import Counter
 from collections.abc import Iterable
 
 from pairscope.sentence import phrase
@@ -50,6 +51,8 @@ class Row:
     """Whether it is passed over in stepping, unless all are asked for."""
     equal: int = 0
     """So many equal ones behind it are folded."""
+    times: int = 1
+    """So many equal ones in a row are this step."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -148,6 +151,7 @@ class Reading:
         return Row(
             step.process, step.tid, step.call, line, error if isinstance(error, str) else "", tuple(objects)[:64],
             step.of, step.blocked, len(sent), sum(passage.end in ("received", "peeked") for passage in came),
+            times=step.count,
         )  # fmt: skip
 
     def _fold(self) -> None:
@@ -170,6 +174,20 @@ class Reading:
                 first.equal += 1
             else:
                 first = row
+
+    def calls(self) -> Counter[tuple[str, str]]:
+        """How often each process made which call, but for those that wait or found nothing yet: how often somebody
+        polls says how fast others were."""
+        found = Counter[tuple[str, str]]()
+        for row in self.rows:
+            if (
+                not row.of
+                and row.call not in WAITS
+                and row.call not in ("signal", "exit")
+                and row.error not in ("EAGAIN", "EINTR", "EINPROGRESS")
+            ):
+                found[self.process(row.process).name, row.call] += row.times
+        return found
 
     # ---- one step
 

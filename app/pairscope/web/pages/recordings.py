@@ -18,7 +18,7 @@ from pairscope.web.access import is_operator, operator_required, reader_required
 from pairscope.web.pages.routes import blueprint
 from pairscope.web.problems import Problem
 from pairscope.web.recorded import translated
-from pairscope.web.recording import pages
+from pairscope.web.recording import comparison, pages
 from pairscope.web.upload import receive, takes_upload
 from pairscope.web.words import size
 
@@ -95,7 +95,33 @@ def _shown(row: StoredRecording) -> pages.Shown:
 def recordings() -> Any:
     """The recordings that this visitor may see."""
     found = stored.newest(reach.own(), RECENT, shared_only=not is_operator())
-    return render_template("recordings.html", recordings=found, most=MOST, section="pages.lab")
+    first, second = ([one.id for one in found[:2]] + ["", ""])[:2]
+    # The newer one is the second: what changed since.
+    return render_template(
+        "recordings.html", recordings=found, most=MOST, forms=found, chosen=(second, first), section="pages.lab"
+    )
+
+
+@blueprint.get("/lab/recordings/compare")
+@reader_required
+def compare_recordings() -> Any:
+    """What was passed in two of them."""
+    rows = [_row(request.args.get(key, "")) for key in ("a", "b")]
+    both = [(_shown(row), Ways(row.id)) for row in rows]
+    return comparison.comparison(
+        both,
+        frame="base.html",
+        forms=_with(rows, stored.newest(reach.own(), RECENT, shared_only=not is_operator())),
+        chosen=[row.id for row in rows],
+        query=f"a={rows[0].id}&b={rows[1].id}",
+        section="pages.lab",
+    )
+
+
+def _with(rows: list[StoredRecording], newest: list[StoredRecording]) -> list[StoredRecording]:
+    """The newest ones, and those that are chosen."""
+    there = {one.id for one in newest}
+    return newest + [row for row in {row.id: row for row in rows}.values() if row.id not in there]
 
 
 @blueprint.post("/lab/recordings")

@@ -1,4 +1,5 @@
-"""The application that shows one recording to one person: neither pool nor database, and nothing can be changed.
+"""The application that shows one recording, or two, to one person: neither pool nor database, and nothing can be
+changed.
 
 Whoever knows the address reads it, also another user of this machine. So the address has 128 random bits in it, and any
 other is answered as one that is not there.
@@ -22,44 +23,51 @@ from pairscope.web.address import Number
 from pairscope.web.languages import preferred
 from pairscope.web.problems import Problem
 from pairscope.web.recorded import translated
-from pairscope.web.recording import pages
+from pairscope.web.recording import comparison, pages
 from pairscope.web.shell import assets
 
 HOSTS = ["localhost", "127.0.0.1"]
 """Another name in Host is a page of somebody else's that had its name lead here: DNS rebinding."""
+FRAME = "recording/frame.html"
 Start = Callable[..., Any]
 Application = Callable[[dict[str, Any], Start], Iterable[bytes]]
 
 
 class Ways:
-    """Where its pages are."""
+    """Where the pages of one of them are. `before`: what its endpoints begin with."""
+
+    def __init__(self, before: str) -> None:
+        self._before = before
 
     def passages(self, **more: Any) -> str:
-        return url_for("passages", **more)
+        return url_for(f"{self._before}passages", **more)
 
     def step(self, number: int, **more: Any) -> str:
-        return url_for("step", number=number, **more)
+        return url_for(f"{self._before}step", number=number, **more)
 
     def transcript(self) -> str:
-        return url_for("transcript")
+        return url_for(f"{self._before}transcript")
 
 
-def create_app(reading: Reading, name: str, key: str) -> Application:
-    """The WSGI application. `name`: what the recording is called, `key`: the first part of every address."""
+def create_app(reading: Reading, name: str, key: str, other: tuple[Reading, str] | None = None) -> Application:
+    """The WSGI application. `name`: what the recording is called, `key`: the first part of every address, `other`: a
+    second recording with its name, to be compared with."""
     app = Flask("pairscope.web")
     app.url_map.converters["int"] = Number
     app.config.update(TRUSTED_HOSTS=HOSTS, BABEL_TRANSLATION_DIRECTORIES="translations", MAX_CONTENT_LENGTH=0)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    showing, ways = pages.Shown(reading, name), Ways()
+    both = [(pages.Shown(reading, name), Ways(""))]
+    if other is not None:
+        both.append((pages.Shown(*other), Ways("other_")))
     Babel(app, locale_selector=preferred)
     words.register(app)
     assets.register(app)
     app.jinja_env.globals.update(version=pairscope.__version__, language=preferred)
     pages.add_filters(app)
-    frame = "recording/frame.html"
-    app.add_url_rule("/", "passages", lambda: pages.passages(showing, ways, frame=frame))
-    app.add_url_rule("/steps/<int:number>", "step", lambda number: pages.step(showing, ways, number, frame=frame))
-    app.add_url_rule("/transcript", "transcript", lambda: pages.transcript(showing))
+    for (showing, ways), before in zip(both, ("", "other_")):
+        _mount(app, showing, ways, before, compared=other is not None)
+    if other is not None:
+        app.add_url_rule("/compare", "compare", lambda: comparison.comparison(both, frame=FRAME, query=""))
     app.register_error_handler(HTTPException, _wrong)
     app.register_error_handler(NoRecording, lambda error: _said(422, translated(error.args[0])))
 
@@ -73,6 +81,22 @@ def create_app(reading: Reading, name: str, key: str) -> Application:
         return response
 
     return _below(f"/{key}", app)
+
+
+def _mount(app: Flask, showing: pages.Shown, ways: Ways, before: str, *, compared: bool) -> None:
+    """The pages of one recording."""
+    at = "/other" if before else ""
+
+    def passages() -> str:
+        return pages.passages(showing, ways, frame=FRAME, compare=url_for("compare") if compared else None)
+
+    app.add_url_rule(f"{at}/", f"{before}passages", passages)
+    app.add_url_rule(
+        f"{at}/steps/<int:number>",
+        f"{before}step",
+        lambda number: pages.step(showing, ways, number, frame=FRAME),
+    )
+    app.add_url_rule(f"{at}/transcript", f"{before}transcript", lambda: pages.transcript(showing))
 
 
 def _wrong(error: HTTPException) -> tuple[str, int]:

@@ -68,7 +68,7 @@ class Ways(Protocol):
 def passages(showing: Shown, ways: Ways, **more: Any) -> str:
     """What was passed: the first page of a recording. `more`: what else the templates have."""
     index = showing.reading.index
-    first = _page(len(index.passages))
+    first = page_from(len(index.passages))
     return render_template(
         "recording/passages.html",
         index=index,
@@ -91,7 +91,8 @@ def _moment(started: float) -> int | None:
     return int(started * 1_000_000_000) if 0 < started < _LAST else None
 
 
-def _page(count: int) -> int:
+def page_from(count: int) -> int:
+    """Which one of a list is the first of its page. Raises Problem."""
     text = request.args.get("from", "0")
     if not text.isascii() or not text.isdecimal() or int(text[:9]) >= max(1, count):
         raise Problem(
