@@ -89,9 +89,13 @@ def test_what_the_linker_misses_stands_at_its_line() -> None:
 
 
 def test_a_remark_about_another_file_has_no_line_of_the_program() -> None:
-    text = "In file included from program.c:1:\n/usr/include/x.h:7:2: error: #error no\nprogram.c:9: warning: w\n"
+    text = (
+        "In file included from program.c:1:\n/usr/include/x.h:7:2: error: #error no\nprogram.c:9: warning: w\n"
+        "cc1: fatal error: no memory\ncompilation terminated.\ncollect2: error: ld returned 1 exit status\n"
+    )
     assert remarks(text) == [
         Remark("error", 0, 0, "/usr/include/x.h:7: #error no"), Remark("warning", 9, 0, "w"),
+        Remark("error", 0, 0, "no memory"),
     ]  # fmt: skip
 
 

@@ -30,8 +30,10 @@ SOURCE, MADE = f"{PROGRAM}/program.c", f"{PROGRAM}/program"
 _COMMAND = (GCC, "-g", "-Wall", "-Wextra", "-pthread", "-fno-diagnostics-show-caret", "-fdiagnostics-color=never",
             "-o", MADE, "program.c")  # fmt: skip
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/tmp", "TMPDIR": "/tmp"}  # noqa: S108
-_REMARK = re.compile(r"([^\s:][^:\n]*):(\d+):(?:(\d+):)? (?:fatal )?(error|warning|note): (.+)")
+_REMARK = re.compile(r"([^\s:][^:\n]*):(\d+):(?:(\d+):)? (?:fatal )?([Ee]rror|[Ww]arning|note): (.+)")
 _LINKER = re.compile(r"(?:\S+: )*(?:\S*program\.c:(\d+)|\S+): ((?:undefined|multiple|cannot find) .+)")
+_NOWHERE = re.compile(r"(?!collect2)\S+: (?:fatal )?(error|warning): (.+)")
+"""Of no line. collect2 only says that the linker has failed."""
 _OWN = "program.c"
 
 
@@ -107,7 +109,7 @@ def remarks(text: str) -> list[Remark]:
             own = file == _OWN
             found.append(
                 Remark(
-                    kind,  # type: ignore[arg-type]
+                    kind.lower(),  # type: ignore[arg-type]
                     min(int(number), 1 << 20) if own else 0,
                     min(int(column or 0), 1 << 20) if own else 0,
                     (words if own else f"{file}:{number}: {words}")[:4096],
@@ -115,6 +117,8 @@ def remarks(text: str) -> list[Remark]:
             )
         elif match := _LINKER.fullmatch(line):
             found.append(Remark("error", int(match[1] or 0), 0, match[2][:4096]))
+        elif match := _NOWHERE.fullmatch(line):
+            found.append(Remark(match[1], 0, 0, match[2][:4096]))  # type: ignore[arg-type]
         if len(found) == MOST:
             break
     return found
