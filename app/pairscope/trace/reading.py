@@ -53,6 +53,8 @@ class Row:
     """So many equal ones behind it are folded."""
     times: int = 1
     """So many equal ones in a row are this step."""
+    source: int = 0
+    """The line of the program's source from which it came, or the call whose return it is; 0: not known."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -152,6 +154,7 @@ class Reading:
             step.process, step.tid, step.call, line, error if isinstance(error, str) else "", tuple(objects)[:64],
             step.of, step.blocked, len(sent), sum(passage.end in ("received", "peeked") for passage in came),
             times=step.count,
+            source=step.line or (began.source if began else 0),
         )  # fmt: skip
 
     def _fold(self) -> None:
@@ -166,8 +169,8 @@ class Reading:
             if row.error == "EAGAIN" or tried or (row.blocked and row.call in WAITS):
                 row.folded = True
                 continue
-            same = first and (first.tid, first.call, first.error, first.of, first.blocked) == (
-                row.tid, row.call, row.error, row.of, row.blocked,
+            same = first and (first.tid, first.call, first.error, first.of, first.blocked, first.source) == (
+                row.tid, row.call, row.error, row.of, row.blocked, row.source,
             )  # fmt: skip
             if first and same and row.call not in BIRTHS and row.call not in ("signal", "exit"):
                 row.folded = True

@@ -48,6 +48,9 @@ class Ways:
     def transcript(self) -> str:
         return url_for("pages.recording_transcript", id=self._id)
 
+    def source(self) -> str:
+        return url_for("pages.recording_source", id=self._id)
+
 
 def read(data: bytes, name: str) -> Reading:
     """What a file holds. Raises Problem."""
@@ -170,6 +173,13 @@ def recording_step(id: str, number: int) -> Any:
 def recording_transcript(id: str) -> Any:
     """All its steps as strace would tell them."""
     return pages.transcript(_shown(_row(id)))
+
+
+@blueprint.get("/lab/recordings/<id>/source")
+@reader_required
+def recording_source(id: str) -> Any:
+    """The source of the program that was recorded."""
+    return pages.source_file(_shown(_row(id)))
 
 
 @blueprint.get("/lab/recordings/<id>/file")

@@ -48,6 +48,9 @@ class Ways:
     def transcript(self) -> str:
         return url_for(f"{self._before}transcript")
 
+    def source(self) -> str:
+        return url_for(f"{self._before}source")
+
 
 def create_app(reading: Reading, name: str, key: str, other: tuple[Reading, str] | None = None) -> Application:
     """The WSGI application. `name`: what the recording is called, `key`: the first part of every address, `other`: a
@@ -97,6 +100,7 @@ def _mount(app: Flask, showing: pages.Shown, ways: Ways, before: str, *, compare
         lambda number: pages.step(showing, ways, number, frame=FRAME),
     )
     app.add_url_rule(f"{at}/transcript", f"{before}transcript", lambda: pages.transcript(showing))
+    app.add_url_rule(f"{at}/source", f"{before}source", lambda: pages.source_file(showing))
 
 
 def _wrong(error: HTTPException) -> tuple[str, int]:

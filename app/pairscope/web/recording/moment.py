@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from flask_babel import gettext as _
 from flask_babel import ngettext
@@ -312,9 +312,14 @@ def _came(reading: Reading, passage: Passage) -> str:
     )  # fmt: skip
 
 
-def panes(reading: Reading, number: int) -> list[tuple[str, str, int]]:
-    """The bytes that a step moved: title, what is kept of them as a text, and how many there were."""
+def panes(reading: Reading, number: int, streams: Mapping[str, int]) -> list[tuple[str, str, int]]:
+    """The bytes that a step moved: title, what is kept of them as a text, and how many there were. `streams`: what
+    leads to standard output (1) and to standard error (2)."""
     step = reading.step(number)
+    on = step.given.get("on")
+    sent = {0: _("sent"), 1: _("written to standard output"), 2: _("written to standard error")}[
+        streams.get(on, 0) if isinstance(on, str) else 0
+    ]
     found: list[tuple[str, str, int]] = []
 
     def take(title: str, value: object) -> None:
@@ -327,6 +332,6 @@ def panes(reading: Reading, number: int) -> list[tuple[str, str, int]]:
                 take(title, one)
 
     for key in ("data", "iov"):
-        take(_("sent"), step.given.get(key))
+        take(sent, step.given.get(key))
     take(_("received"), step.gave.get("data"))
     return found

@@ -16,7 +16,7 @@ from pairscope.trace.choosing import Wrong, chosen
 from pairscope.trace.reading import Reading
 from pairscope.web.problems import Problem
 from pairscope.web.recorded import translated
-from pairscope.web.recording import moment
+from pairscope.web.recording import moment, source
 from pairscope.web.recording.timeline import STEPS, timeline
 
 PAGE = 200
@@ -33,6 +33,9 @@ class Shown:
     def __init__(self, reading: Reading, name: str) -> None:
         self.reading, self.name = reading, name
         self.plain = [number for number, row in enumerate(reading.rows, 1) if not row.folded]
+        self.lines = source.steps_of(reading) if reading.index.program else {}
+        """By line of the program's source, its steps."""
+        self.streams = source.streams_of(reading) if reading.index.program else {}
         self._chosen: OrderedDict[str, list[int]] = OrderedDict()
 
     def steps(self, text: str, every: bool) -> list[int]:
@@ -49,7 +52,7 @@ class Shown:
 
 def add_filters(app: Flask) -> None:
     """Makes known to the templates what they need."""
-    app.jinja_env.filters["signal_name"] = signal_name
+    app.jinja_env.filters.update(signal_name=signal_name, lines_visible=source.text_of)
 
 
 class Ways(Protocol):
@@ -63,6 +66,9 @@ class Ways(Protocol):
 
     def transcript(self) -> str:
         """Of its transcript."""
+
+    def source(self) -> str:
+        """Of the program's source, as a file."""
 
 
 def passages(showing: Shown, ways: Ways, **more: Any) -> str:
@@ -83,6 +89,10 @@ def passages(showing: Shown, ways: Ways, **more: Any) -> str:
         started=_moment(index.started),
         ended=translated(index.ended),
         missing=[translated(one) for one in index.missing],
+        program=index.program,
+        in_language=source.NAMES.get(index.program.language, "") if index.program else "",
+        lines=source.lines_of(index.program, showing.lines) if index.program else [],
+        elsewhere=source.elsewhere(index.program) if index.program else [],
     )
 
 
@@ -106,6 +116,19 @@ def transcript(showing: Shown) -> Response:
     """All steps as strace would tell them."""
     text = lines.transcript(showing.reading.recording)
     return Response(text, content_type="text/plain; charset=utf-8")
+
+
+def source_file(showing: Shown) -> Response:
+    """The source of the program that was recorded, as a file. Raises Problem where a command was recorded."""
+    program = showing.reading.index.program
+    if program is None:
+        raise Problem("not-found", _("This is the recording of a command; it holds no source."))
+    response = Response(program.source, content_type="text/plain; charset=utf-8")
+    name = showing.name.rpartition("/")[2].removesuffix(".rec").removesuffix(source.SUFFIXES[program.language])
+    response.headers.set(
+        "Content-Disposition", "attachment", filename=(name or "program") + source.SUFFIXES[program.language]
+    )
+    return response
 
 
 def step(showing: Shown, ways: Ways, number: int, **more: Any) -> str:
@@ -163,8 +186,13 @@ def step(showing: Shown, ways: Ways, number: int, **more: Any) -> str:
         call=lines.call(reading.step(number)) if number else "",
         outcome=lines.outcome(reading.step(number)) if number else "",
         told=moment.told(reading, number) if number else [],
-        panes=moment.panes(reading, number) if number else [],
+        panes=moment.panes(reading, number, showing.streams) if number else [],
         returns=_returns(reading, number),
+        program=reading.index.program,
+        line=row.source if row else 0,
+        lines=source.lines_of(reading.index.program, showing.lines, number, row.source if row else 0)
+        if reading.index.program
+        else [],
     )
 
 
