@@ -54,7 +54,7 @@ def test_a_program_in_c_is_compiled_run_and_recorded_with_its_streams(user: str)
     assert [one.call for one in run.steps if one.call in ("execve", "socketpair", "clone")] == [
         "execve", "socketpair", "clone",
     ]  # fmt: skip
-    assert 'write(4, "hello") = 5' in run.transcript
+    assert 'write(4, "hello") = 5  line 13' in run.transcript and '"hello"  line 16' in run.transcript
 
 
 @process
@@ -67,6 +67,7 @@ def test_a_program_in_python_is_run_by_the_systems_own(user: str) -> None:
     run = boxed(source, "word", language="python", given="line\n", user=user)
     assert (run.out, run.index.program.errors) == ("b'hi' word line\n", "")
     assert "socketpair" in run.transcript
+    assert [one.line for one in run.steps if one.call in ("socketpair", "sendto", "recvfrom")] == [2, 3, 4]
 
 
 @process

@@ -1,23 +1,28 @@
-"""Each step at its line of a compiled program: docs/programs.md, "Each step at its line". The programs are those of
-tests/programs/lines/."""
+"""Each step at its line, of a compiled program and of a script: docs/programs.md, "Each step at its line". The
+programs are those of tests/programs/lines/."""
 
 from __future__ import annotations
 
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pairscope.trace import line_table
+from pairscope.trace import line_table, python_lines
+from pairscope.trace.file import Recording
+from tests.test_trace_attach import attached
 from tests.traced import USERS, Run, compiled, pairscope, process, recorded
 
 SOURCES = Path(__file__).parent / "programs/lines"
 SOURCE = (SOURCES / "lines.c").read_text().splitlines()
+SCRIPT = (SOURCES / "lines.py").read_text().splitlines()
 BUILDS = {"O0": ["-O0"], "O2": ["-O2"], "no-pie": ["-O1", "-no-pie"], "static": ["-O2", "-static-pie"]}
 SAID = (
     "constructor", "direct", "inlined", "deep", "compared", "number", "assembler", "thread", "late", "handler",
@@ -42,9 +47,10 @@ def build(place: Path, name: str, *options: str, source: str = "lines.c", debug:
     return path
 
 
-def line(name: str) -> int:
+def line(name: str, source: list[str] = SOURCE) -> int:
     """The line of a text that is written, or of a name in a comment."""
-    (found,) = [number for number, text in enumerate(SOURCE, 1) if f'"{name}"' in text or f"/* {name} */" in text]
+    marks = f'"{name}"', f"/* {name} */", f"  # {name}"
+    (found,) = [number for number, text in enumerate(source, 1) if any(mark in f"{text} " for mark in marks)]
     return found
 
 
@@ -184,3 +190,104 @@ def test_a_table_that_would_take_all_memory_is_ended_at_its_bound(place: Path) -
         file.write(b"\0" + b"\xff" * 8 + b"\x7f")
     with pytest.raises(line_table.NoLines, match="take more than 1 seconds to read|holds none"):
         line_table.read(program, seconds=1)
+
+
+# ---- Python
+
+
+@pytest.fixture(scope="module")
+def script(place: Path) -> Run:
+    path = str(shutil.copy(SOURCES / "lines.py", place))
+    run = lines(place, sys.executable, path)
+    assert run.status == 0, run.err
+    return run
+
+
+def at(name: str) -> int:
+    return line(name, SCRIPT)
+
+
+@process
+def test_each_call_of_a_script_is_told_with_the_line_of_its_innermost_own_frame(script: Run) -> None:
+    """Direct, as an argument of another, in a generator, a thread, also one that threading does not know, a handler,
+    children, after an overflow, without a trace function, at exit; through the standard library."""
+    found = said(script.steps())
+    names = ("direct", "nested", "generator", "comprehension", "thread", "of a thread", "raw", "late", "handler",
+             "child", "recursion", "untraced", "at exit")  # fmt: skip
+    assert {name: found[name] for name in names} == {name: {at(name)} for name in names}
+    assert found["argument"] == {at("of its argument")} and found["flushed"] == {0}
+    steps = script.steps()
+    births = [step.line for step in steps if step.call in ("clone", "clone3", "fork", "vfork")]
+    marks = ("started", "from a thread", "begun", "started", "fork", "started", "subprocess")
+    assert births == [at(mark) for mark in marks]
+    assert next(step.line for step in steps if step.call == "socketpair") == at("socketpair")
+    ends = {step.process: step.line for step in steps if step.call == "exit"}
+    assert ends == {1: 0, 2: at("of a thread"), 3: at("over"), 4: 0}
+
+
+@process
+def test_a_wait_of_a_script_has_one_line_and_a_signal_the_one_that_its_thread_was_at(script: Run) -> None:
+    steps = script.steps()
+    waits = [step.line for step in steps if step.call == "recvfrom" and (step.blocked or step.of)]
+    assert waits == [at("waits")] * 2
+    (loop,) = [step.line for step in steps if step.gave.get("signal") == "SIGVTALRM"]
+    assert loop in (at("loop") - 1, at("loop"))
+
+
+@process
+def test_a_child_that_shares_the_memory_of_its_parent_has_no_line_of_his(script: Run) -> None:
+    """subprocess starts it by vfork, and it runs no Python."""
+    assert {step.line for step in script.steps() if step.process == 4} == {0}
+
+
+@process
+def test_lines_of_a_script_add_no_step_to_it(place: Path) -> None:
+    path = place / "pair.py"
+    path.write_text("import socket\na, b = socket.socketpair()\na.send(b'x')\nprint(b.recv(1))\n")
+    without = recorded(place, sys.executable, str(path))
+    told = [(step.call, step.given, step.gave.get("value")) for step in without.steps()]
+    within = lines(place, sys.executable, str(path))
+    assert [(step.call, step.given.keys(), step.gave.get("value")) for step in within.steps()] == [
+        (call, given.keys(), value) for call, given, value in told
+    ]
+    assert within.out == without.out and {step.line for step in within.steps()} >= {2, 3, 4}
+
+
+@process
+def test_a_script_that_runs_already_has_lines_too(place: Path) -> None:
+    (place / "runs.py").write_text("import os, sys\nprint(flush=True)\nsys.stdin.readline()\nos.pipe()\n")
+    path = place / "runs.rec"
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "runs.py"], stdin=pipe, stdout=pipe, cwd=place) as program:
+        assert program.stdin is not None and program.stdout is not None
+        program.stdout.readline()
+        with attached(path, program.pid, "--lines") as recorder:
+            program.stdin.close()
+            assert recorder.wait(60) == 0
+    with Recording(str(path)) as recording:
+        assert [step.line for step in recording.all() if step.call == "pipe2"] == [4]
+
+
+def test_where_instructions_stand_is_what_python_itself_says() -> None:
+    """Of all code of a module, every seventh instruction."""
+    left = [compile(Path(str(shutil.__file__)).read_text(), "x", "exec")]
+    for code in left:
+        left += [one for one in code.co_consts if isinstance(one, types.CodeType)]
+        for place, (number, *_) in enumerate(code.co_positions()):
+            if place % 7 == 0:
+                assert python_lines.located(code.co_linetable, code.co_firstlineno, 2 * place) == (number or 0)
+    assert len(left) > 50
+
+
+def test_another_python_and_a_name_that_is_not_ascii_are_told_in_a_sentence() -> None:
+    assert "of CPython 3.11 to 3.13 alone" in python_lines.PythonLines("/bin/true", "/x.py").missing()
+    assert "/ä.py is not all ASCII" in python_lines.PythonLines(sys.executable, "/ä.py").missing()
+    assert not python_lines.PythonLines(sys.executable, "/x.py").missing()
+
+
+@pytest.mark.parametrize(("command", "found"), [
+    ("python3 x.py y", "x.py"), ("/usr/bin/python3.12 -u -X utf8 -Wd x.py -m", "x.py"), ("python3 -m http.server", ""),
+    ("python3 -Bc pass", ""), ("python3 -", ""), ("python3", ""), ("./a.out x.py", ""), ("python3-config x", ""),
+])  # fmt: skip
+def test_the_script_of_a_command_is_found(command: str, found: str) -> None:
+    assert python_lines.script(command.split()) == found

@@ -21,6 +21,7 @@ from pairscope.sentence import phrase
 if TYPE_CHECKING:
     from pairscope.trace.recorder import Recorded
     from pairscope.trace.recording import Counts
+    from pairscope.trace.tasks import Lines
 
 ENDS: dict[str, str] = {
     "received": phrase("received"),
@@ -69,7 +70,7 @@ PROOFS: dict[str, str] = {
     "--lines",
     "with_lines",
     is_flag=True,
-    help="Tell of each step from which line of the program's source it came. It must be compiled with -g.",
+    help="Tell of each step from which line of the source it came: of a program compiled with -g, or a Python script.",
 )
 @click.option(
     "--only",
@@ -151,14 +152,12 @@ def record(
     from pairscope.trace.launch import Refused
     from pairscope.trace.recorder import Bounds, lacks
     from pairscope.trace.recorder import record as run
-    from pairscope.trace.source_lines import CompiledLines
 
     for sentence in lacks():
         say(f"pairscope: {told(sentence)}")
-    lines = CompiledLines(f"/proc/{pid}/exe" if pid else shutil.which(command[0]) or "") if with_lines else None
     bounds = Bounds(
         seconds=seconds, steps=steps, processes=processes, kept=kept, arguments=not no_arguments, only=kinds,
-        lines=lines,
+        lines=_lines(command, pid) if with_lines else None,
     )  # fmt: skip
     try:
         if pid:
@@ -173,6 +172,19 @@ def record(
     if found.status is not None:
         sys.exit(found.status if found.status >= 0 else 128 - found.status)
     return None
+
+
+def _lines(command: tuple[str, ...], pid: int | None) -> Lines:
+    from pairscope.trace import attach
+    from pairscope.trace.python_lines import PythonLines, script
+    from pairscope.trace.source_lines import CompiledLines
+
+    path = f"/proc/{pid}/exe" if pid else shutil.which(command[0]) or ""
+    words = attach.command(pid) if pid else command
+    place = os.path.realpath(f"/proc/{pid}/cwd") if pid else os.getcwd()
+    if words and (found := script(words)):
+        return PythonLines(path, os.path.join(place, found))
+    return CompiledLines(path)
 
 
 def _kinds(text: str) -> frozenset[str]:

@@ -17,7 +17,10 @@ from pairscope.program.watch import Watch
 from pairscope.sentence import Sentence
 from pairscope.trace import recorder
 from pairscope.trace.launch import Refused
+from pairscope.trace.python_lines import PythonLines
 from pairscope.trace.recording import Remark
+from pairscope.trace.source_lines import CompiledLines
+from pairscope.trace.tasks import Lines
 
 PYTHON = "/usr/bin/python3"
 SOURCE = f"{box.PROGRAM}/program.py"
@@ -62,14 +65,17 @@ def result(program: Program | None, hidden: str, bounds: Bounds) -> bytes:
 
 
 def _recorded(program: Program, remarks: list[Remark], bounds: Bounds) -> bytes:
-    command = [compiling.MADE]
     if program.language == "python":
         with open(SOURCE, "w", newline="") as file:
             file.write(program.source)
         command = [PYTHON, "-I", "-B", SOURCE]
+        lines: Lines = PythonLines(PYTHON, SOURCE)
+    else:
+        command, lines = [compiling.MADE], CompiledLines(compiling.MADE, seconds=2)
     ends = recorder.Bounds(
-        seconds=bounds.clock, steps=bounds.steps, processes=bounds.processes, packed=bounds.packed, kept=bounds.kept
-    )
+        seconds=bounds.clock, steps=bounds.steps, processes=bounds.processes, packed=bounds.packed, kept=bounds.kept,
+        lines=lines,
+    )  # fmt: skip
     guard = Watch(program, remarks, bounds)
     recorder.record([*command, *program.arguments], _RECORDING, ends, guard=guard)
     with open(_RECORDING, "rb") as file:

@@ -44,6 +44,9 @@
 ``line_table``    from which line each of its instructions comes
 ``cfi``           where each function's caller is found: call frame information
 ``callers``       the registers of a caller, by these rules
+``python_lines``  at which line of its source a Python script stands
+``maps``          what a process has mapped
+``memory``        memory of a task that stands still, by pages
 ``recording``     the schema of what is kept
 ``file``          a recording as a file, written while it is made and read with distrust
 ``sentences``     why a recording ended, and what was not seen

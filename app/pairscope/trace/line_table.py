@@ -15,6 +15,8 @@ import struct
 from array import array
 from typing import Any
 
+from elftools.elf.elffile import ELFFile
+
 from pairscope.trace.sentences import Unseen
 
 NONE, OTHER = 0, -1
@@ -42,8 +44,6 @@ class LineTable:
 def read(path: str, seconds: int = 10) -> tuple[LineTable, tuple[int, int]]:
     """The table of a program; device and inode of the file. `seconds`: of processor time that it may take, 2.5 MB of
     `.debug_line` (CPython's) took 8. Raises NoLines."""
-    import elftools.elf.elffile  # noqa: F401  # 30 ms; here, so that who lacks it hears of it
-
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
@@ -94,8 +94,6 @@ def _packed(rows: list[tuple[int, int]]) -> bytes:
 
 def _rows(file: Any) -> list[tuple[int, int]]:
     """Addresses, and what is from there on, in order."""
-    from elftools.elf.elffile import ELFFile
-
     elf = ELFFile(file)
     if not elf.has_dwarf_info():
         return []

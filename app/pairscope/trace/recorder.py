@@ -26,8 +26,7 @@ from pairscope.trace.launch import Launch, Refused
 from pairscope.trace.recording import Index, Process
 from pairscope.trace.sentences import Of, Over, Unseen
 from pairscope.trace.sockets import Sockets
-from pairscope.trace.source_lines import Lines
-from pairscope.trace.tasks import Scene
+from pairscope.trace.tasks import Lines, Scene
 from pairscope.trace.telling import Telling
 from pairscope.trace.turnstile import WAKES, Interrupted, Turnstile
 

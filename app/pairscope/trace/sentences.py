@@ -36,6 +36,8 @@ class Unseen(enum.StrEnum):
     NO_TABLE = "no lines are known: %(path)s holds none; expected a program that was compiled with -g"
     UNREADABLE = "no lines are known: %(path)s cannot be read: %(why)s"
     SLOW = "no lines are known: those of %(path)s take more than %(seconds)s seconds to read"
+    PYTHON = "no lines are known: they are of CPython 3.11 to 3.13 alone"
+    NO_ASCII = "no lines are known: %(path)s is not all ASCII"
     MACHINE = "no lines are known on %(machine)s: frames are followed on x86_64 alone"
     NOT_FOLLOWED = "process %(pid)s could not be followed: %(why)s"
 

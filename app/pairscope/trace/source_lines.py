@@ -6,85 +6,30 @@ from the registers of the task, by the call frame information of each module on 
 
 from __future__ import annotations
 
-import dataclasses
-import errno
-import os
 import struct
-from typing import Protocol
 
 from pairscope.lab.calls import MACHINE
-from pairscope.trace import callers, cfi, line_table, ptrace
+from pairscope.trace import callers, cfi, line_table, maps, ptrace
+from pairscope.trace.memory import Memory
 from pairscope.trace.sentences import Unseen
 
 _FRAMES = 64
-_PAGE = 4096
-_MAPS = 256 << 10
-"""Bytes of /proc/PID/maps that are read."""
 _MOST = 256
 """Processes, and modules, that are remembered."""
-
-
-class Lines(Protocol):
-    """Who knows at which line a task stands."""
-
-    def missing(self) -> str:
-        """Why no line is known; a sentence. Empty: they are known."""
-
-    def at(self, tid: int, *, call: bool) -> int:
-        """The line of a task that stands still at the entry of a call, or (`call` is False) at a signal; 0: it is not
-        known."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Mapping:
-    """Instructions that are mapped."""
-
-    start: int
-    end: int
-    base: int
-    """Where the first page of their file is mapped."""
-    file: tuple[bytes, ...]
-    """Device, inode and path."""
 
 
 class _Space:
     """What a process has mapped."""
 
-    def __init__(self, tid: int, maps: bytes, program: tuple[int, int]) -> None:
-        self.maps = maps
-        self._mappings: list[_Mapping] = []
-        base = 0
-        last: tuple[bytes, ...] = ()
-        for line in maps.splitlines():
-            where, mode, offset, device, inode, *path = line.split(None, 5)
-            start, end = (int(word, 16) for word in where.split(b"-"))
-            file = (device, inode, *path)
-            if not int(offset, 16) and file != last:
-                base, last = start, file
-            if b"x" in mode and file == last and path:
-                self._mappings.append(_Mapping(start, end, base, file))
-        exe = os.stat(f"/proc/{tid}/exe")
-        self.own = os.readlink(b"/proc/%d/exe" % tid) if (exe.st_dev, exe.st_ino) == program else None
+    def __init__(self, tid: int, text: bytes, program: tuple[int, int]) -> None:
+        self.text = text
+        self._mappings = [one for one in maps.parsed(text) if one.executable]
+        file, path = maps.program(tid)
+        self.own = path if file == program else None
         """The path of the program, as its mappings have it; None: this process is another one."""
 
-    def find(self, address: int) -> _Mapping | None:
+    def find(self, address: int) -> maps.Mapping | None:
         return next((one for one in self._mappings if one.start <= address < one.end), None)
-
-
-class _Memory:
-    """Memory of a task that stands still, by pages: a frame takes a few words, and the next one stands beside it."""
-
-    def __init__(self, tid: int) -> None:
-        self._tid = tid
-        self._pages: dict[int, bytes] = {}
-
-    def read(self, address: int, length: int) -> bytes:
-        page, at = divmod(address, _PAGE)
-        if at + length > _PAGE:
-            return ptrace.read(self._tid, address, length)
-        if (data := self._pages.get(page)) is None:
-            data = self._pages[page] = ptrace.read(self._tid, page * _PAGE, _PAGE)
-        return data[at : at + length]
 
 
 class CompiledLines:
@@ -119,7 +64,7 @@ class CompiledLines:
         space = self._space(tid)
         if space.own is None:
             return 0
-        read = _Memory(tid).read
+        read = Memory(tid).read
         registers = ptrace.registers(tid)
         back = 0
         for _ in range(_FRAMES):
@@ -129,7 +74,7 @@ class CompiledLines:
             if mapping is None or module is None:
                 return 0
             at -= module.bias
-            if mapping.file[-1] == space.own:
+            if mapping.path == space.own:
                 # What is returned to stands behind the call, maybe on another line already, or in another function.
                 line = self._table.at(at - int(call))
                 if line != line_table.NONE:
@@ -149,15 +94,15 @@ class CompiledLines:
         return 0
 
     def _space(self, tid: int) -> _Space:
-        maps = _maps(tid)
+        now = maps.read(tid)
         space = self._spaces.get(tid)
-        if space is None or space.maps != maps:
+        if space is None or space.text != now:
             if len(self._spaces) > _MOST:
                 self._spaces.clear()
-            space = self._spaces[tid] = _Space(tid, maps, self._program)
+            space = self._spaces[tid] = _Space(tid, now, self._program)
         return space
 
-    def _module(self, mapping: _Mapping, read: callers.Read) -> cfi.Module | None:
+    def _module(self, mapping: maps.Mapping, read: callers.Read) -> cfi.Module | None:
         key = mapping.base, mapping.file
         if key not in self._modules:
             if len(self._modules) > _MOST:
@@ -167,19 +112,3 @@ class CompiledLines:
             except (callers.Unknown, struct.error, OSError):
                 self._modules[key] = None
         return self._modules[key]
-
-
-def _maps(tid: int) -> bytes:
-    """proc_pid_maps(5). Raises OSError, also where it is too long."""
-    fd = os.open(f"/proc/{tid}/maps", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        parts = []
-        left = _MAPS
-        while part := os.read(fd, left):
-            parts.append(part)
-            left -= len(part)
-        if not left:
-            raise OSError(errno.E2BIG, os.strerror(errno.E2BIG))
-        return b"".join(parts)
-    finally:
-        os.close(fd)

@@ -10,13 +10,13 @@ import os
 import time
 from collections import deque
 from collections.abc import Iterable
+from typing import Protocol
 
 from pairscope.lab.probes import tables
 from pairscope.trace import ptrace
 from pairscope.trace.file import Writer
 from pairscope.trace.kinds import stopping
 from pairscope.trace.recording import Told
-from pairscope.trace.source_lines import Lines
 
 _KINDS = ("socket:[", "pipe:[", "/memfd:", "anon_inode:")
 """What processes talk by, as /proc/PID/fd shows it."""
@@ -213,6 +213,17 @@ class Task:
                 with contextlib.suppress(OSError):
                     os.close(fd)
         self.pidfd = self.stat = -1
+
+
+class Lines(Protocol):
+    """Who knows at which line a task stands."""
+
+    def missing(self) -> str:
+        """Why no line is known; a sentence. Empty: they are known."""
+
+    def at(self, tid: int, *, call: bool) -> int:
+        """The line of a task that stands still at the entry of a call, or (`call` is False) at a signal; 0: it is not
+        known."""
 
 
 class Scene:
