@@ -100,7 +100,8 @@ class Flights:
         self._listener.pop(inode, None)
         if self._sockets.ask(inode) is None or self._sockets.peer(inode):
             return
-        for listener in self._scene.holders.all():
+        carried = (inode_of(flight.object) for flight in self.flying)  # a listening socket may be in flight itself
+        for listener in dict.fromkeys((*self._scene.holders.all(), *carried)):
             said = self._sockets.ask(listener)
             if said is not None and inode in said.waiting:
                 self._listener[inode] = listener
@@ -110,14 +111,20 @@ class Flights:
         """What was sent before the other end was accepted now waits there."""
         self._sockets.forget(inode)
         source = self._sockets.peer(inode)
-        waits = [
-            flight for flight in self.flying if not flight.target and self._listener.get(flight.source) == listener
-        ]
-        mine = [flight for flight in waits if flight.source == source] or waits[
-            : max(0, self._sockets.in_flight(inode))
-        ]
-        for flight in mine:
+        waits: dict[int, list[Flight]] = {}
+        for flight in self.flying:
+            if not flight.target and self._listener.get(flight.source) == listener:
+                waits.setdefault(flight.source, []).append(flight)
+        for flight in waits.get(source) or self._of_one_gone(waits, max(0, self._sockets.in_flight(inode))):
             flight.target = inode
+
+    def _of_one_gone(self, waits: dict[int, list[Flight]], count: int) -> list[Flight]:
+        """What somebody sent who has closed his end before he was accepted: the kernel tells how many, and no more who
+        he was. The first one who connected and has sent so many."""
+        for source in self._listener:
+            if source in waits and len(waits[source]) == count and not self._scene.holders.one(source):
+                return waits[source]
+        return list(itertools.chain(*waits.values()))[:count]
 
     # ---- sent
 
