@@ -9,7 +9,7 @@ import time
 from collections.abc import Collection
 
 from pairscope.trace import followed, ptrace
-from pairscope.trace.births import Births, kill
+from pairscope.trace.births import Births, kill, name_of
 from pairscope.trace.flights import SEND, Flights
 from pairscope.trace.ptrace import Gone
 from pairscope.trace.sockets import Sockets
@@ -333,6 +333,8 @@ class Turnstile:
         if call is not None and task.state in ("inside", "apart", "sleeps", "returned") and self.begun:
             self._telling.died(task, call)
         last = list(task.process.tasks) == [task]
+        if last:
+            task.process.name = name_of(task.process.pid)  # prctl(2) PR_SET_NAME may have changed it
         self._births.left(task)
         if last and self.begun:
             # At the turnstile: who is released by what it closes is told behind it. It still has its table.

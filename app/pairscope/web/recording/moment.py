@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from flask_babel import gettext as _
@@ -17,6 +18,7 @@ from flask_babel import ngettext
 from markupsafe import Markup
 
 from pairscope.lab.run import Blocked, Descriptor, Exit, Object, Process
+from pairscope.trace.comparing import program
 from pairscope.trace.lines import quoted
 from pairscope.trace.reading import Reading
 from pairscope.trace.recording import Passage, State, parted
@@ -30,6 +32,8 @@ from pairscope.web.words import clip, visible
 BESIDE = 3
 """Neighbours on each side whose processes and objects are in the picture."""
 _PROCESSES, _OBJECTS, _SLOTS = 6, 8, 12
+_EACH = 32
+"""Processes of a picture that has each of them."""
 
 
 @dataclasses.dataclass
@@ -39,8 +43,8 @@ class Excerpt:
     processes: list[Process]
     things: list[Thing]
     fresh: Fresh
-    left_out: int
-    """Processes that the neighbours have and the picture has no room for."""
+    left_out: dict[str, int]
+    """By program: processes that have a part in these steps, or hold what they touch, and are not drawn."""
 
     @property
     def picture(self) -> Markup:
@@ -51,8 +55,9 @@ class Excerpt:
         )
 
 
-def excerpt(reading: Reading, number: int, shown: Sequence[int]) -> Excerpt:
-    """The moment after a step. `shown`: the step and its neighbours, by number."""
+def excerpt(reading: Reading, number: int, shown: Sequence[int], *, each: bool = False) -> Excerpt:
+    """The moment after a step. `shown`: the step and its neighbours, by number; `each`: with every process that has a
+    part in it."""
     before, state = reading.state(number - 1) if number else State({}, {}), reading.state(number)
     near = sorted(shown, key=lambda other: abs(other - number))
     involved: dict[int, None] = {}
@@ -74,7 +79,8 @@ def excerpt(reading: Reading, number: int, shown: Sequence[int]) -> Excerpt:
         ):
             involved.setdefault(process)
     there = [process for process in involved if reading.lives(process, number) or reading.ended(process, number)]
-    drawn = sorted(there[:_PROCESSES])
+    drawn = sorted(there[: _EACH if each else _PROCESSES])
+    left_out = Counter(program(reading.process(process).name) for process in there if process not in drawn)
     numbers = {process: _numbers(reading, process, near) for process in drawn}
     fresh = Fresh(set(), set(), set(), set())
     boxes = []
@@ -83,7 +89,7 @@ def excerpt(reading: Reading, number: int, shown: Sequence[int]) -> Excerpt:
         boxes.append(_process(reading, process, number, state, had, links, numbers[process], fresh))
     if number:
         fresh.processes.add(visible(reading.process(reading.row(number).process).name))
-    return Excerpt(boxes, _things(reading, number, state, links, boxes, before), fresh, len(there) - len(drawn))
+    return Excerpt(boxes, _things(reading, number, state, links, boxes, before), fresh, left_out)
 
 
 def _with_peers(touched: Iterable[str], state: State) -> dict[str, None]:

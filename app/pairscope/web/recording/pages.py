@@ -4,7 +4,8 @@ and where its pages are."""
 from __future__ import annotations
 
 import bisect
-from collections import OrderedDict
+import dataclasses
+from collections import Counter, OrderedDict
 from typing import Any, Protocol
 
 from flask import Flask, Response, render_template, request
@@ -13,14 +14,18 @@ from flask_babel import gettext as _
 from pairscope.lab.constants import signal_name
 from pairscope.trace import lines
 from pairscope.trace.choosing import Wrong, chosen
+from pairscope.trace.comparing import program
 from pairscope.trace.reading import Reading
+from pairscope.trace.recording import Index, Process
 from pairscope.web.problems import Problem
 from pairscope.web.recorded import translated
 from pairscope.web.recording import moment, source
-from pairscope.web.recording.timeline import STEPS, timeline
+from pairscope.web.recording.timeline import STEPS, collapsed, timeline
 
 PAGE = 200
 """Passages, or processes, of a page."""
+FEW = 8
+"""Processes of a recording that are listed one by one; more are listed by their programs."""
 _LAST = 253_402_300_800
 """The end of the year 9999, in seconds since 1970."""
 _KEPT = 16
@@ -86,6 +91,7 @@ def passages(showing: Shown, ways: Ways, **more: Any) -> str:
         before=max(0, first - PAGE) if first else None,
         after=first + PAGE if first + PAGE < len(index.passages) else None,
         processes=index.processes[:PAGE],
+        groups=groups(index) if len(index.processes) > FEW else [],
         started=_moment(index.started),
         ended=translated(index.ended),
         missing=[translated(one) for one in index.missing],
@@ -94,6 +100,34 @@ def passages(showing: Shown, ways: Ways, **more: Any) -> str:
         lines=source.lines_of(index.program, showing.lines) if index.program else [],
         elsewhere=source.elsewhere(index.program) if index.program else [],
     )
+
+
+@dataclasses.dataclass
+class Group:
+    """The processes of one program."""
+
+    program: str
+    processes: list[tuple[Process, int, int]]
+    """Each with how many descriptors it has sent and received."""
+
+    @property
+    def sent(self) -> int:
+        return sum(sent for _process, sent, _received in self.processes)
+
+    @property
+    def received(self) -> int:
+        return sum(received for _process, _sent, received in self.processes)
+
+
+def groups(index: Index) -> list[Group]:
+    """The processes by their programs, in the order of birth."""
+    sent = Counter(passage.sender for passage in index.passages if passage.end != "peeked")
+    received = Counter(passage.receiver for passage in index.passages if passage.end == "received")
+    found: dict[str, Group] = {}
+    for number, process in enumerate(index.processes, 1):
+        name = program(process.name)
+        found.setdefault(name, Group(name, [])).processes.append((process, sent[number], received[number]))
+    return list(found.values())
 
 
 def _moment(started: float) -> int | None:
@@ -139,14 +173,17 @@ def step(showing: Shown, ways: Ways, number: int, **more: Any) -> str:
             "not-found", _("There is no step %(step)s; this recording has %(count)s.", step=number, count=reading.count)
         )
     text, every = request.args.get("q", "").strip(), request.args.get("all") == "1"
+    each = request.args.get("each") == "1"
     problem = ""
     try:
         steps = showing.steps(text, every)
     except Wrong as error:
         steps, problem = showing.plain, translated(error.args[0])
 
+    kept = {"q": text or None, "all": "1" if every else None}
+
     def address(to: int) -> str:
-        return ways.step(to, q=text or None, all="1" if every else None)
+        return ways.step(to, **kept | {"each": "1" if each else None})
 
     place = bisect.bisect_left(steps, number)
     window = _window(steps, number)
@@ -155,7 +192,9 @@ def step(showing: Shown, ways: Ways, number: int, **more: Any) -> str:
         if number
         else []
     )
-    excerpt = moment.excerpt(reading, number, beside)
+    excerpt = moment.excerpt(reading, number, beside, each=each)
+    processes = [[process] for process in dict.fromkeys(reading.row(other).process for other in window)]
+    lanes = collapsed(reading, window, beside)
     row = reading.row(number) if number else None
     following = place + (place < len(steps) and steps[place] == number)
     return render_template(
@@ -182,7 +221,10 @@ def step(showing: Shown, ways: Ways, number: int, **more: Any) -> str:
         address=address,
         picture=excerpt.picture,
         left_out=excerpt.left_out,
-        timeline=timeline(reading, number, window, address),
+        timeline=timeline(reading, number, window, address, processes if each else lanes),
+        each=each,
+        collapsed=len(lanes) < len(processes) or bool(excerpt.left_out),
+        other_way=ways.step(number, **kept | {"each": None if each else "1"}),
         call=lines.call(reading.step(number)) if number else "",
         outcome=lines.outcome(reading.step(number)) if number else "",
         told=moment.told(reading, number) if number else [],

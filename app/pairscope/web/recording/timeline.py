@@ -1,12 +1,15 @@
-"""Some steps of a recording from left to right, a lane for each process that makes one of them."""
+"""Some steps of a recording from left to right, a lane for each process that makes one of them. Where these are many,
+those of one program that no step near the shown one is of have one lane together.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from flask_babel import gettext as _
 from markupsafe import Markup
 
+from pairscope.trace.comparing import program
 from pairscope.trace.reading import Reading
 from pairscope.web.drawing.shapes import Drawing, _n
 from pairscope.web.lab.drawing.plan import hatch
@@ -16,12 +19,34 @@ Address = Callable[[int], str]
 LANE, HEAD, COLUMN = 34, 22, 76
 STEPS = 24
 """In one window: more than fits beside a wide screen's other things, less than a phone draws slowly."""
+FEW = 6
+"""Processes that have a lane each in any case."""
 
 
-def timeline(reading: Reading, number: int, shown: Sequence[int], address: Address) -> Markup:
-    """`shown`: the steps of the window, by number; `address`: of a step's page."""
-    lanes = list(dict.fromkeys(reading.row(step).process for step in shown))
-    names = [clip(reading.process(process).name, 18) for process in lanes]
+def collapsed(reading: Reading, shown: Sequence[int], near: Sequence[int]) -> list[list[int]]:
+    """The processes of each lane, by number. `near`: the steps whose processes have one of their own."""
+    processes = list(dict.fromkeys(reading.row(step).process for step in shown))
+    own = {reading.row(step).process for step in near}
+    if len(processes) <= FEW:
+        return [[process] for process in processes]
+    lanes: dict[int | str, list[int]] = {}
+    for process in processes:
+        key = process if process in own else program(reading.process(process).name)
+        lanes.setdefault(key, []).append(process)
+    return list(lanes.values())
+
+
+def timeline(
+    reading: Reading, number: int, shown: Sequence[int], address: Address, lanes: Sequence[Sequence[int]]
+) -> Markup:
+    """`shown`: the steps of the window, by number; `address`: of a step's page; `lanes`: the processes of each."""
+    names = [
+        clip(reading.process(lane[0]).name, 18)
+        if len(lane) == 1
+        else f"{clip(program(reading.process(lane[0]).name), 14)} ×{len(lane)}"
+        for lane in lanes
+    ]
+    at = {process: place for place, lane in enumerate(lanes) for process in lane}
     left = 18 + 7.6 * max(map(len, names), default=0)
     width, height = left + COLUMN * len(shown) + 4, HEAD + LANE * len(lanes) + 4
     said = _(
@@ -38,23 +63,23 @@ def timeline(reading: Reading, number: int, shown: Sequence[int], address: Addre
         y = HEAD + LANE * lane + LANE / 2
         drawing.text(left - 10, y + 4, name, "mono small lab strong", "end")
         drawing.line(left, y, width - 2, y, "lane lab")
-    _waits(drawing, reading, shown, lanes, left)
+    _waits(drawing, reading, shown, at, left)
     for place, step in enumerate(shown):
-        _cell(drawing, reading, step, left + COLUMN * place, lanes, step == number, address)
+        _cell(drawing, reading, step, left + COLUMN * place, at, step == number, address)
     return drawing.svg()
 
 
-def _waits(drawing: Drawing, reading: Reading, shown: Sequence[int], lanes: Sequence[int], left: float) -> None:
+def _waits(drawing: Drawing, reading: Reading, shown: Sequence[int], at: Mapping[int, int], left: float) -> None:
     """Calls that do not return for a while, hatched."""
     if not shown:
         return
     for wait in reading.waits:
-        if wait.process not in lanes or wait.first > shown[-1] or (wait.last or shown[-1] + 1) <= shown[0]:
+        if wait.process not in at or wait.first > shown[-1] or (wait.last or shown[-1] + 1) <= shown[0]:
             continue
         begins = sum(step <= wait.first for step in shown)
         ends = sum(step < wait.last for step in shown) if wait.last else len(shown)
         if ends > begins:
-            y = HEAD + LANE * lanes.index(wait.process) + LANE / 2
+            y = HEAD + LANE * at[wait.process] + LANE / 2
             drawing.element(
                 "rect", x=_n(left + COLUMN * begins), y=_n(y - 9), width=_n(COLUMN * (ends - begins) + 3.0), height=18,
                 fill="url(#hatch-timeline)", class_="hatched span",
@@ -62,12 +87,18 @@ def _waits(drawing: Drawing, reading: Reading, shown: Sequence[int], lanes: Sequ
 
 
 def _cell(
-    drawing: Drawing, reading: Reading, step: int, x: float, lanes: Sequence[int], here: bool, address: Address
+    drawing: Drawing, reading: Reading, step: int, x: float, at: Mapping[int, int], here: bool, address: Address
 ) -> None:
     row = reading.row(step)
-    y = HEAD + LANE * lanes.index(row.process) + LANE / 2
+    y = HEAD + LANE * at[row.process] + LANE / 2
     drawing.link(
-        address(step), x, 0, COLUMN, HEAD + LANE * len(lanes), class_="cell" + (" here" if here else ""), data_step=step
+        address(step),
+        x,
+        0,
+        COLUMN,
+        HEAD + LANE * (max(at.values()) + 1),
+        class_="cell" + (" here" if here else ""),
+        data_step=step,
     )
     drawing.element("title", clip(f"{step}. {reading.process(row.process).name}: {row.line}", 160))
     drawing.text(x + COLUMN / 2, 15, step, "mono tiny" + (" strong" if here else " soft"), "middle")
