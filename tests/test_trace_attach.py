@@ -86,9 +86,17 @@ class Talker:
         assert select.select([self.process.stdout], [], [], 30)[0], "it says nothing"
         return self.process.stdout.readline().strip()
 
-    def passes(self, word: str) -> bool:
+    def is_silent(self) -> bool:
+        """Whether it says nothing for as long as an answer takes many times over."""
+        assert self.process.stdout is not None
+        return not select.select([self.process.stdout], [], [], 0.3)[0]
+
+    def told(self, word: str) -> None:
         assert self.process.stdin is not None
         self.process.stdin.write(word + "\n")
+
+    def passes(self, word: str) -> bool:
+        self.told(word)
         return self.heard() == word
 
     def ends(self) -> str:
@@ -210,6 +218,28 @@ def test_one_that_was_stopped_stays_stopped_and_can_be_continued(programs: Path)
         eventually(lambda: state(program.pid) == "T", "it is stopped still, by its signal")
         os.kill(program.pid, signal.SIGCONT)
         assert program.passes("one") and program.ends() == "child 0"
+
+
+@process
+@compiled
+def test_one_that_was_stopped_goes_on_at_sigcont_while_it_is_followed_and_can_be_stopped_anew(programs: Path) -> None:
+    """PTRACE_LISTEN: it stands still as any stopped process does, and neither runs on nor is held by its tracer."""
+    with talker() as program:
+        os.kill(program.pid, signal.SIGSTOP)
+        eventually(lambda: state(program.pid) == "T", "it is stopped")
+        with attached(programs / "of.rec", program.pid) as recorder:
+            for word in ("one", "two"):
+                program.told(word)
+                assert program.is_silent(), "it is stopped"
+                os.kill(program.pid, signal.SIGCONT)
+                assert program.heard() == word
+                os.kill(program.pid, signal.SIGSTOP)
+                eventually(lambda: state(program.pid) == "t", "it is stopped again")
+            os.kill(program.pid, signal.SIGCONT)
+            assert program.passes("three")
+            recorder.send_signal(signal.SIGINT)
+            assert "descriptors sent 6, received 6, proved 6" in (words := said(recorder)), words
+        assert program.passes("after") and program.ends() == "child 0"
 
 
 @process

@@ -20,12 +20,13 @@ from tests.conftest import PLACES
 from tests.traced import APP, AS_NOBODY, Run, process
 
 REAL = Path(__file__).parent / "programs/real"
-PASSED = {"tmux": 6, "haproxy": 2, "dbus": 4, "apache": 3, "sshd": 2}
+PASSED = {"tmux": 6, "haproxy": 2, "dbus": 4, "apache": 3, "sshd": 2, "nginx": 6, "spawned": 2}
 """Descriptors that each passes."""
 PASSING, COUNTED = ("sendmsg", "recvmsg"), ("bind", "listen", "socketpair", "memfd_create")
 NEEDS = {
     "tmux": ("tmux",), "haproxy": ("haproxy",), "dbus": ("dbus-daemon",), "apache": ("apache2",),
     "sshd": ("sshd", "ssh", "ssh-keygen", "unshare"), "postgres": ("postgres", "initdb"), "chromium": ("chromium",),
+    "nginx": ("nginx",), "spawned": (),
 }  # fmt: skip
 
 
