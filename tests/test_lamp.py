@@ -18,9 +18,13 @@ from typing import Any
 import pymysql
 import pytest
 
+from pairscope.client.client import Client
+from pairscope.ipc import memfd
 from pairscope.lamp import box
 from pairscope.lamp.templates import fill
+from pairscope.program.request import encoded
 from pairscope.store.engine import engine
+from tests.boxed import Boxed
 from tests.database import standing_still, stands_still
 from tests.eventually import eventually
 from tests.lamp import Lamp, command
@@ -306,6 +310,7 @@ def test_where_web_sees_nobody_elses_proc_every_check_says_what_it_said_or_that_
     assert answer.status == 201 and answer.json["state"] == "done", answer.text
     run = lamp.visitor.post("/api/v1/lab/runs", {"scenario": "parent-and-child"}, TOKEN)
     assert run.json["verdict"] == "held", run.text
+    assert boxed(lamp).out, "a box has a /proc of its own there, too"
     gaps = lamp.ask("SELECT COUNT(*) FROM quarantine")
     old = lamp.supervisor()
     os.kill(old, signal.SIGKILL)
@@ -321,6 +326,27 @@ def test_where_web_sees_nobody_elses_proc_every_check_says_what_it_said_or_that_
     finally:
         os.kill(station, signal.SIGCONT)
     assert lamp.supervisor() == new
+
+
+def boxed(lamp: Lamp) -> Boxed:
+    """What a station beside Apache makes of a program that says who it is."""
+    source = '#include <stdio.h>\n#include <unistd.h>\nint main(void) { printf("%d", getuid()); return 0; }\n'
+    client = Client(lamp.pool, "tool")
+    asked = memfd.sealed("a program", encoded("c", source, [], ""))
+    try:
+        answer = client.submit("lab", asked, name="a program", want="ended", timeout=60)
+        _, fd = client.fetch(answer.job)
+        with open(fd, "rb") as file:
+            return Boxed(file.read())
+    finally:
+        os.close(asked)
+        client.close()
+
+
+def test_a_station_beside_apache_runs_a_program_in_a_box(lamp: Lamp) -> None:
+    run = boxed(lamp)
+    station = next(pid for pid in lamp.processes() if command(pid).endswith("pairscope.lab.station"))
+    assert run.out == str(os.stat(f"/proc/{station}").st_uid) != "0"
 
 
 # ---- the record in MariaDB

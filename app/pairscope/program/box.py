@@ -116,7 +116,7 @@ def _forbid_more() -> None:
     """No user namespace inside of this one, by whichever call: seccomp does not see what clone3 is given. All other
     namespaces need a capability."""
     try:
-        with open("/proc/sys/user/max_user_namespaces", "w") as file:
+        with open(f"{_BASE}/proc/sys/user/max_user_namespaces", "w") as file:
             file.write("0")
     except OSError as error:
         raise Unavailable(Lacking.NESTED.say(fault=error.strerror)) from None
