@@ -56,12 +56,14 @@ def boxed(
     source: str, *arguments: str, language: str = "c", given: str = "", user: str = "root", **bounds: float
 ) -> Boxed:
     """Runs it as a station does. As root it is `nobody` who runs it."""
+    inherited = os.memfd_create("not for a program")
     other = [f"{name}={value}" for name, value in bounds.items()]
     done = subprocess.run(
         [*before(user), sys.executable, "-m", "pairscope.program.run", *other],
         input=request.encoded(language, source, list(arguments), given),
-        capture_output=True, timeout=100, env={**os.environ, "PYTHONPATH": str(APP)},
+        capture_output=True, timeout=100, env={**os.environ, "PYTHONPATH": str(APP)}, pass_fds=[inherited],
     )  # fmt: skip
+    os.close(inherited)
     assert done.returncode == 0, done.stderr
     return Boxed(done.stdout)
 

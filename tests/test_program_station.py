@@ -94,7 +94,7 @@ def test_a_program_that_is_cancelled_is_ended_whole_and_the_station_takes_the_ne
         mounts = Path("/proc/self/mountinfo").read_text()
         shared.client.cancel(accepted.job)
         assert ended(shared, accepted).state == "cancelled"
-        eventually(lambda: not living(pids), "nobody is in the box any more", 30)
+        eventually(lambda: not living(pids), "nobody is in the box any more, long before its clock has run out", 12)
         assert Path("/proc/self/mountinfo").read_text() == mounts
         idle(shared, [station.pid])
         assert ended(shared, hand_in(shared, SAYS, "next")).state == "done"
@@ -105,7 +105,7 @@ def test_nothing_of_a_program_remains_when_its_station_is_killed(shared: Pool) -
         hand_in(shared, WAITS)
         pids = runs(station.pid)
         os.kill(station.pid, signal.SIGKILL)
-        eventually(lambda: not living(pids), "nobody is in the box any more", 30)
+        eventually(lambda: not living(pids), "nobody is in the box any more, long before its clock has run out", 12)
 
 
 def test_where_they_are_switched_off_no_program_is_run(tmp_path: Path) -> None:

@@ -54,7 +54,6 @@ _WRITE = (*_READ, "write_file", "remove_dir", "remove_file", "make_dir", "make_r
 _FREE = ("bind_tcp", "connect_tcp")
 """Its network is its own."""
 _PR_SET_NO_NEW_PRIVS = 38
-_CLOSE_RANGE, _CLOEXEC = 436, 4
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 
@@ -83,8 +82,6 @@ def program() -> None:
 
 
 def _finish() -> None:
-    if _libc.syscall(_CLOSE_RANGE, ctypes.c_uint(3), ctypes.c_uint(_UNSIGNED_INT), _CLOEXEC):
-        raise OSError(ctypes.get_errno(), "close_range")
     for name, most in LIMITS.items():
         which = getattr(resource, f"RLIMIT_{name}")
         hard = resource.getrlimit(which)[1]
