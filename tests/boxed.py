@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from pairscope.program import request
-from pairscope.program.inside import Unran
+from pairscope.program.request import Unran
 from pairscope.trace.file import MAGIC, Recording
 from pairscope.trace.lines import transcript
 from tests.traced import APP, AS_NOBODY

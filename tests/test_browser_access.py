@@ -103,6 +103,7 @@ def kinds(site: Site, run: str) -> dict[str, str]:
         "two runs": f"/lab/compare?a={run}&b={run}",
         "two runs to choose": "/lab/compare",
         "a scenario to change": "/lab/edit?scenario=nginx-channel",
+        "a program": "/lab/program?example=epoll",
         "guide": "/stack/guide",
         "database": "/database",
         "table": "/database/messages",

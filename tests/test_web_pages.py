@@ -70,6 +70,7 @@ PAGES = (
     "/workers/1",
     "/lab",
     "/lab/edit",
+    "/lab/program",
     "/lab/compare",
     "/lab/scenarios/parent-and-child",
     "/database",

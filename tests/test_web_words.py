@@ -448,7 +448,7 @@ RECORDED = ("reason=.*",)
 """The payload of a message, as it travelled."""
 PAGES = (
     "/", "/messages", "/transfers", "/workers", "/jobs", "/workers/1", "/lab", "/lab/edit", "/lab/compare",
-    "/lab/scenarios/parent-and-child", "/database", "/database/messages",
+    "/lab/program", "/lab/scenarios/parent-and-child", "/database", "/database/messages",
     "/login", "/nowhere", "/messages/77", "/jobs/5", "/workers/900", "/lab/runs/aaaaaaaaaaaaa", "/lab/scenarios/nope",
 )  # fmt: skip
 

@@ -11,7 +11,7 @@ import msgspec
 
 from pairscope.program import box, compiling, confine
 from pairscope.program.bounds import Bounds
-from pairscope.program.request import Program
+from pairscope.program.request import Program, Unran
 from pairscope.program.sentences import Unrun
 from pairscope.program.watch import Watch
 from pairscope.sentence import Sentence
@@ -25,13 +25,6 @@ from pairscope.trace.tasks import Lines
 PYTHON = "/usr/bin/python3"
 SOURCE = f"{box.PROGRAM}/program.py"
 _RECORDING = f"{box.KEPT}/recording"
-
-
-class Unran(msgspec.Struct, frozen=True):
-    """The result where nothing ran."""
-
-    error: str
-    remarks: list[Remark] = []
 
 
 def unran(error: str, remarks: Sequence[Remark] = ()) -> bytes:

@@ -1,4 +1,4 @@
-"""What is asked for: a program as JSON, read with its bounds. Pure."""
+"""What is asked for: a program as JSON, read with its bounds; and what is answered where nothing ran. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from pairscope.program.sentences import Unrun
-from pairscope.trace.recording import SOURCE_MOST
+from pairscope.trace.recording import SOURCE_MOST, Remark
 
 MOST = 8 * SOURCE_MOST
 """Bytes of a request. JSON may escape a character by six."""
@@ -31,7 +31,16 @@ class Wrong(Exception):
     """This is no such program. Its argument is a sentence."""
 
 
+class Unran(Struct, frozen=True):
+    """The result where nothing ran."""
+
+    error: str
+    remarks: list[Remark] = []
+
+
 _decode = msgspec.json.Decoder(Request).decode
+unran = msgspec.json.Decoder(Unran).decode
+"""What is told where nothing ran."""
 
 
 def decoded(text: bytes) -> Program:

@@ -14,13 +14,11 @@ import select
 import signal
 import sys
 
-import msgspec
-
 from pairscope import files
 from pairscope.program import box, inside, request
 from pairscope.program.bounds import Bounds
 from pairscope.program.compiling import GCC
-from pairscope.program.inside import PYTHON, Unran
+from pairscope.program.inside import PYTHON
 from pairscope.program.sentences import Unrun
 
 BOUNDS = Bounds()
@@ -29,8 +27,7 @@ RESULT_MAX = 64 << 20
 _PR_SET_PDEATHSIG = 1
 _STDIO = "/usr/include/stdio.h"
 _libc = ctypes.CDLL(None, use_errno=True)
-unran = msgspec.json.Decoder(Unran).decode
-"""What is told where nothing ran."""
+unran = request.unran
 
 
 def compiler() -> str:

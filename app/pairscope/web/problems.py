@@ -63,6 +63,8 @@ KINDS: dict[str, Kind] = {
     "wrong-scenario": Kind(400, "The text is no scenario."),
     "wrong-run": Kind(400, "The file is no run."),
     "wrong-recording": Kind(400, "The file is no recording."),
+    "wrong-program": Kind(400, "This is no program that can be run."),
+    "no-programs": Kind(409, "Programs are not run here."),
     "unknown-scenario": Kind(404, "The gallery has no such scenario."),
     "unknown-run": Kind(404, "There is no such run, or it is not kept any more."),
     "unreadable": Kind(500, "What is recorded here cannot be shown."),

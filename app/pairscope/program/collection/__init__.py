@@ -120,8 +120,8 @@ ENTRIES = (
     ),
     Entry(
         13, "fifo", phrase("A FIFO: a pipe with a name"),
-        phrase("Whoever opens it waits for the other side. What goes through it is a pipe like any other; the file has "
-               "no content, ever."),
+        phrase("Whoever opens it waits for the other side. Behind the name is a pipe like any other, and the file "
+               "never has any content. open, and what goes through what it opened, are no steps of a recording."),
         "fifo(7) mkfifo(3)",
     ),
     Entry(

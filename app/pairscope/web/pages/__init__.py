@@ -14,6 +14,7 @@ from pairscope.web.pages import (
     lab,
     messages,
     overview,
+    program,
     recordings,
     stack,
     transfers,
@@ -22,7 +23,21 @@ from pairscope.web.pages import (
 from pairscope.web.pages.routes import blueprint
 from pairscope.web.recording.pages import add_filters
 
-VIEWS = (appearance, compare, database, editor, jobs, lab, messages, overview, recordings, stack, transfers, workers)
+VIEWS = (
+    appearance,
+    compare,
+    database,
+    editor,
+    jobs,
+    lab,
+    messages,
+    overview,
+    program,
+    recordings,
+    stack,
+    transfers,
+    workers,
+)
 """The modules that add their views to the blueprint when they are imported."""
 
 

@@ -13,12 +13,13 @@ from pairscope.store import recordings as stored
 from pairscope.store.models import StoredRecording
 from pairscope.trace.file import NoRecording, Recording
 from pairscope.trace.reading import Reading
+from pairscope.trace.recording import Program
 from pairscope.web import reach
 from pairscope.web.access import is_operator, operator_required, reader_required
 from pairscope.web.pages.routes import blueprint
 from pairscope.web.problems import Problem
 from pairscope.web.recorded import translated
-from pairscope.web.recording import comparison, pages
+from pairscope.web.recording import comparison, pages, source
 from pairscope.web.upload import receive, takes_upload
 from pairscope.web.words import size
 
@@ -91,6 +92,15 @@ def _shown(row: StoredRecording) -> pages.Shown:
         while len(_opened) > _OPEN:
             _opened.popitem(last=False)
     return found
+
+
+def program_of(id: str) -> tuple[str, Program]:
+    """The program whose recording it is, and what it is called. Raises Problem."""
+    row = _row(id)
+    found = _shown(row).reading.index.program
+    if found is None:
+        raise Problem("not-found", _("This is the recording of a command; it holds no source."))
+    return row.name.removesuffix(".rec").removesuffix(source.SUFFIXES[found.language]), found
 
 
 @blueprint.get("/lab/recordings")

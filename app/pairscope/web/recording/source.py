@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 
 from pairscope.trace.reading import Reading
 from pairscope.trace.recording import Program, Remark
@@ -46,16 +47,27 @@ def lines_of(
     program: Program, steps: Mapping[int, Sequence[int]] | None = None, number: int = 0, here: int = 0
 ) -> list[Line]:
     """The lines around `here`, at most MOST. `number`: the step that is shown."""
+    count = program.source.removesuffix("\n").count("\n") + 1
+    first = max(1, min(here - MOST // 2, count - MOST + 1))
+    return some_lines(program, range(first, min(count, first + MOST - 1) + 1), steps, number)
+
+
+def some_lines(
+    program: Program, wanted: Iterable[int], steps: Mapping[int, Sequence[int]] | None = None, number: int = 0
+) -> list[Line]:
+    """These lines, at most MOST."""
+    texts = program.source.split("\n")
     steps = steps or {}
-    texts = program.source.removesuffix("\n").split("\n")
     remarks: dict[int, list[Remark]] = {}
     for remark in program.remarks:
         remarks.setdefault(remark.line, []).append(remark)
-    first = max(1, min(here - MOST // 2, len(texts) - MOST + 1))
     return [
-        Line(at, text.expandtabs(8), remarks.get(at, ()), _next(steps.get(at, ()), number), len(steps.get(at, ())))
-        for at, text in enumerate(texts[first - 1 : first - 1 + MOST], first)
-    ]
+        Line(
+            at, texts[at - 1].expandtabs(8), remarks.get(at, ()), _next(steps.get(at, ()), number),
+            len(steps.get(at, ())),
+        )
+        for at in itertools.islice(wanted, MOST)
+    ]  # fmt: skip
 
 
 def elsewhere(program: Program) -> list[Remark]:
