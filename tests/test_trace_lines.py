@@ -3,11 +3,16 @@ programs are those of tests/programs/lines/."""
 
 from __future__ import annotations
 
+import collections
+import os
+import random
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import types
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,8 +20,10 @@ from typing import Any
 
 import pytest
 
-from pairscope.trace import line_table, python_lines
-from pairscope.trace.file import Recording
+from pairscope.trace import callers, cfi, line_table, maps, ptrace, python_lines
+from pairscope.trace.file import Recording, Writer
+from pairscope.trace.recording import Step
+from tests.eventually import eventually
 from tests.test_trace_attach import attached
 from tests.traced import USERS, Run, compiled, pairscope, process, recorded
 
@@ -188,8 +195,89 @@ def test_a_table_that_would_take_all_memory_is_ended_at_its_bound(place: Path) -
         assert section is not None
         file.seek(section["sh_offset"] + 30)  # directory_entry_format_count, and behind it the number of directories
         file.write(b"\0" + b"\xff" * 8 + b"\x7f")
-    with pytest.raises(line_table.NoLines, match="take more than 1 seconds to read|holds none"):
+    with pytest.raises(line_table.NoLines, match="take more than 1 seconds to read"):
         line_table.read(program, seconds=1)
+
+
+@process
+@compiled
+def test_a_program_that_becomes_itself_again_at_other_addresses_keeps_its_lines(place: Path) -> None:
+    program = build(place, "again", source="again.c")
+    steps = lines(place, program).steps()
+    assert [(step.call, step.line) for step in steps if step.call != "exit"] == [
+        ("execve", 0), ("execve", 8), ("execve", 8), ("socketpair", 9),
+    ]  # fmt: skip
+
+
+@process
+@compiled
+def test_another_program_that_it_becomes_has_no_lines_of_his(place: Path) -> None:
+    program, other = build(place, "becomes", source="becomes.c"), build(place, "other", source="again.c")
+    steps = lines(place, program, other, "a", "b").steps()
+    assert [(step.call, step.line) for step in steps if step.call != "exit"] == [
+        ("execve", 0), ("execve", 9), ("socketpair", 0),
+    ]  # fmt: skip
+
+
+@process
+@compiled
+def test_what_the_linker_has_thrown_out_is_not_taken_for_what_stands_there(place: Path) -> None:
+    """It has lines at the addresses from 0 on, and here more of them than lie before main."""
+    source = place / "thrown.c"
+    unused = "void unused(volatile int *x) {\n" + "*x += 1;\n" * 3000 + "}\n"
+    source.write_text(f"#include <unistd.h>\n{unused}int main(void) {{\n    return pipe((int[2]){{0}});\n}}\n")
+    program = build(place, "thrown", "-ffunction-sections", "-Wl,--gc-sections", source=str(source))
+    assert [step.line for step in lines(place, program).steps() if step.call in ("pipe", "pipe2")] == [3005]
+
+
+def test_refusals_at_two_lines_are_two_steps(tmp_path: Path) -> None:
+    writer = Writer(str(tmp_path / "of.rec"))
+    for number in (4, 4, 7):
+        writer.add(Step(0, 1, 1, "read", {}, {"errno": "EAGAIN"}, line=number))
+    assert writer.steps == 2
+    writer.close()
+
+
+@pytest.mark.parametrize("wrong", [0.0, 0.05, 0.5])
+def test_whatever_call_frame_information_holds_its_reader_ends(wrong: float) -> None:
+    """Libc's own, as it stands in this process, of which so many reads have bytes that are others."""
+    chance = random.Random(18)
+    mapping = next(one for one in maps.parsed(maps.read(os.getpid())) if b"libc.so" in one.path and one.executable)
+    ends = collections.Counter[str]()
+
+    def right(address: int, length: int) -> bytes:
+        return ptrace.read(os.getpid(), address, length)
+
+    def read(address: int, length: int) -> bytes:
+        data = bytearray(right(address, length))
+        for _ in range(length if chance.random() < wrong else 0):
+            data[chance.randrange(length)] = chance.randrange(256)
+        return bytes(data)
+
+    module = cfi.Module(right, mapping.base)
+    for _ in range(500):
+        try:
+            row = module.row(read, chance.randrange(mapping.start, mapping.end) - module.bias)
+            callers.caller(row, dict.fromkeys(range(17), mapping.start + 8 * chance.randrange(1000)), read)
+            ends["found"] += 1
+        except (callers.Unknown, OSError, struct.error):
+            ends["unknown"] += 1
+    assert ends["found"] > 400 * (1 - wrong) ** 4, ends
+
+
+def test_between_two_functions_there_is_no_rule() -> None:
+    """Glibc's clone and clone3 have none where they call the kernel."""
+    mapping = next(one for one in maps.parsed(maps.read(os.getpid())) if b"libc.so" in one.path and one.executable)
+
+    def read(address: int, length: int) -> bytes:
+        return ptrace.read(os.getpid(), address, length)
+
+    module = cfi.Module(read, mapping.base)
+    found = list(cfi.CLONE.finditer(read(mapping.start, mapping.end - mapping.start)))
+    assert len(found) >= 2
+    for one in found:
+        with pytest.raises(callers.Unknown):
+            module.row(read, mapping.start + one.start() - module.bias)
 
 
 # ---- Python
@@ -277,6 +365,25 @@ def test_where_instructions_stand_is_what_python_itself_says() -> None:
             if place % 7 == 0:
                 assert python_lines.located(code.co_linetable, code.co_firstlineno, 2 * place) == (number or 0)
     assert len(left) > 50
+
+
+def test_of_versions_that_are_not_known_nothing_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read from a thread of this process, which waits."""
+    over = threading.Event()
+    thread = threading.Thread(target=lambda: over.wait())
+    number = sys._getframe().f_lineno - 1
+    thread.start()
+    try:
+        tid = thread.native_id or 0
+        known = python_lines.PythonLines(sys.executable, __file__)
+        eventually(lambda: known.at(tid, call=True) == number, "the line of a thread that waits")
+        assert python_lines.PythonLines(sys.executable, __file__[1:]).at(tid, call=True) == 0
+        monkeypatch.setattr(python_lines, "_LAYOUTS", {})
+        unknown = python_lines.PythonLines(sys.executable, __file__)
+        assert unknown.at(tid, call=True) == 0 and "of CPython 3.11 to 3.13 alone" in unknown.missing()
+    finally:
+        over.set()
+        thread.join()
 
 
 def test_another_python_and_a_name_that_is_not_ascii_are_told_in_a_sentence() -> None:

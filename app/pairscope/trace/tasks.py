@@ -258,7 +258,7 @@ class Scene:
 
     def line(self, task: Task, *, call: bool = True) -> int:
         """The line at which a task stands that is at a call, or at a signal; 0: it is not known."""
-        return 0 if self.lines is None or task.process.hidden else self.lines.at(task.tid, call=call)
+        return 0 if self.lines is None else self.lines.at(task.tid, call=call)
 
     def table(self) -> Table:
         made = Table(len(self.tables) + 1, self.holders)

@@ -252,7 +252,7 @@ class Turnstile:
         call = self._telling.begin(task, name, words)
         if call is None:
             return False
-        call.line = self._scene.line(task) if self.begun else 0
+        call.line = self._scene.line(task)
         task.call = call
         if name not in followed.APART:
             task.state = "held"
