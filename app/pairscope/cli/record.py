@@ -108,11 +108,21 @@ PROOFS: dict[str, str] = {
     metavar="FILE OTHER",
     help="Record nothing; tell what was passed in both recordings, and in one of them alone.",
 )
+@click.option(
+    "--scenario",
+    "told_as",
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Record nothing; tell this recording as a scenario of the lab, which does the same again and checks it.",
+)
+@click.option("--from", "first", type=click.IntRange(1), metavar="N", help="With --scenario: from this step on.")
+@click.option("--to", "last", type=click.IntRange(1), metavar="N", help="With --scenario: up to this step.")
 @click.option("--json", "as_json", is_flag=True, help="With --passages and --compare: answer in JSON, for programs.")
 def record(
     command: tuple[str, ...], output: str | None, pid: int | None, seconds: float, steps: int, processes: int,
     kept: int, with_lines: bool, only: str | None, no_arguments: bool, shown: str | None, told_from: str | None,
-    captured: str | None, compared: tuple[str, str] | None, as_json: bool,
+    captured: str | None, compared: tuple[str, str] | None, told_as: str | None, first: int | None, last: int | None,
+    as_json: bool,
 ) -> None:  # fmt: skip
     """Run COMMAND and record how it and its processes talk. A recording tells the system calls, and the
     descriptors that were passed.
@@ -121,6 +131,7 @@ def record(
     pairscope record -o nginx.rec --seconds 10 -- nginx -g 'daemon off;'
     pairscope record -o nginx.rec -p 4711
     pairscope record --passages nginx.rec
+    pairscope record --scenario nginx.rec --from 20 --to 90 -o nginx.scenario
 
     COMMAND runs with your own rights, is not confined, and ends with the recording. The exit status is its own.
     """
@@ -138,6 +149,14 @@ def record(
         from pairscope.cli.compared import show_both
 
         return show_both(*compared, as_json=as_json)
+    if told_as is not None and (command or pid):
+        raise Failure(_("--scenario reads a recording; it takes no command and no -p"), USAGE)
+    if told_as is None and (first or last):
+        raise Failure(_("--from and --to say which steps --scenario takes; --scenario FILE is missing"), USAGE)
+    if told_as is not None:
+        from pairscope.cli.rewritten import write_scenario
+
+        return write_scenario(told_as, first or 0, last or 0, output)
     if told_from is not None:
         return _transcript(told_from)
     if captured is not None:

@@ -59,12 +59,14 @@ GIVES_NUMBER = frozenset(
         "signalfd", "signalfd4", "timerfd_create", "pidfd_open", "pidfd_getfd", "io_uring_setup", "dup2", "dup3",
     }
 )  # fmt: skip
-"""Calls that return a descriptor. fcntl does with F_DUPFD alone."""
+"""Calls that return a descriptor. fcntl does with F_DUPFD and F_DUPFD_CLOEXEC."""
 CLOSES = frozenset({"close", "close_range", "dup2", "dup3", "unshare"})
 ACCEPTS = frozenset({"accept", "accept4"})
 CONSUMES = frozenset({"read", "readv", "recvfrom", "recvmsg", "recvmmsg", "splice", "sendfile", *ACCEPTS})
 """Calls that take something out of a queue. Who waits in one of these is looked at when its queue changes."""
 F_DUPFD = (0, 1030)
 """F_DUPFD, F_DUPFD_CLOEXEC."""
+FCNTL = (*F_DUPFD, 4, 1033)
+"""Commands of fcntl that are steps: these, and F_SETFL and F_ADD_SEALS, which change what others find."""
 CLONE_FILES, CLONE_THREAD, CLONE_UNTRACED = 0x400, 0x10000, 0x0080_0000
 CLOSE_RANGE_UNSHARE = 2

@@ -10,7 +10,7 @@ import select
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from pairscope.lab.constants import decode, signal_name
+from pairscope.lab.constants import NUMBERS, decode, signal_name
 from pairscope.trace.file import Recording
 from pairscope.trace.recording import Step
 
@@ -49,6 +49,7 @@ _NAMED: dict[str, Callable[[int], str]] = {
     "how": lambda value: decode("SHUT_", value),
 }
 """How a number is written, by what it is."""
+_FCNTL = {NUMBERS[name]: name for name in ("F_DUPFD", "F_DUPFD_CLOEXEC", "F_SETFL", "F_ADD_SEALS")}
 _EPOLL_CTL = {1: "EPOLL_CTL_ADD", 2: "EPOLL_CTL_DEL", 3: "EPOLL_CTL_MOD"}
 _EPOLL = {name: getattr(select, name) for name in dir(select) if name.startswith("EPOLL") and name != "EPOLL_CLOEXEC"}
 """linux/eventpoll.h."""
@@ -114,6 +115,8 @@ def _named(call: str, key: str, value: Any) -> str:
             return _EPOLL_CTL.get(value, str(value))
         if call == "epoll_ctl" and key == "events":
             return _events(value)
+        if call == "fcntl" and key == "command":
+            return _FCNTL.get(value, str(value))
         if call.endswith("sockopt") and key == "level":
             return decode("SOL_", value)
         if call.endswith("sockopt") and key == "option":

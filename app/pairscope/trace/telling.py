@@ -24,6 +24,8 @@ _ARGUMENTS = 64
 RESTARTS = range(-516, -511)
 """What a call gives to the kernel alone, which takes it up again: ERESTARTSYS and its like, linux/errno.h."""
 RESTART_BLOCK = -516
+_OPTION = 16
+"""Bytes of an option's value that are kept: struct timeval. socket(7)"""
 _PAIRS = frozenset({"socketpair", "pipe", "pipe2"})
 
 
@@ -70,7 +72,7 @@ class Telling:
             second = followed.SECOND.get(name)
             if fd not in links and (second is None or narrow(words[second]) not in links):
                 return None
-        if name == "fcntl" and narrow(words[1]) not in followed.F_DUPFD:
+        if name == "fcntl" and narrow(words[1]) not in followed.FCNTL:
             return None
         on = links.get(fd, "")
         call = Call(name, words, fd=fd, inode=inode_of(on), on=on)
@@ -91,7 +93,9 @@ class Telling:
             told: Told = {"path": string(memory, words[at])}
             return told | ({"arguments": _strings(memory, words[1 + at])} if self._arguments else {})
         if decoder := followed.DECODED.get(name):
-            return dict(decoder.by_registers(words, memory, self._scene.kept))
+            # The value of an option is no payload.
+            kept = max(self._scene.kept, _OPTION) if name == "setsockopt" else self._scene.kept
+            return dict(decoder.by_registers(words, memory, kept))
         return decoding.given(name, words, memory, self._scene.kept)
 
     # ---- steps
@@ -211,7 +215,7 @@ class Telling:
             if call.name == "socketpair" and len(made) == 2:
                 self._sockets.pair(*(inode_of(table.links.get(number, "")) for number in made))
             return rows
-        if call.name in followed.GIVES_NUMBER or call.name == "fcntl":
+        if call.name in followed.GIVES_NUMBER or (call.name == "fcntl" and narrow(words[1]) in followed.F_DUPFD):
             return table.refresh([value], passed=call.fd in table.links and call.name in ("dup", "fcntl"))
         return {}
 

@@ -1,0 +1,157 @@
+"""A recording as a scenario: run in the lab it gives what was recorded. docs/recorder.md, "As a scenario"."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pairscope.lab import exports, gallery
+from pairscope.lab.exports.lines import result_lines
+from pairscope.lab.language import format as written
+from pairscope.lab.language import parse
+from pairscope.lab.stage import manager
+from pairscope.trace.file import Recording
+from pairscope.trace.scenario import Made, scenario
+from tests import traced
+from tests.test_lab_exports import COMPILE, account
+from tests.traced import APP, Run, compiled, process
+
+programs = traced.programs
+
+IN_CI = {"one-process", "parent-and-child", "nginx-channel"}
+"""The others run with --long."""
+UNSEEN = ("open", "lseek", "signal", "ioctl", "isatty", "fcntl", "thread")
+"""Calls of the gallery that a recording has not, or that are the lab's own."""
+ONE_NAME = {"waitpid": "wait", "pipe": "pipe2"}
+HIDDEN = {
+    "errors": {"p1 read = -1 EBADF", "p1 send = -1 ENOTSOCK"},
+    "two-threads": {"p2 read = -1 EBADF"},
+    "a-file-handed-over": {"p1 write = 10", 'p1 read = 4 "4567"', 'p1 read = 2 "89"'},
+}
+"""Steps of the gallery that no recording has: on numbers that lead to nothing, or to a file that nobody has passed or
+received there."""
+EACH = [pytest.param(name, marks=[] if name in IN_CI else [pytest.mark.long]) for name in gallery.names()]
+
+
+def made_of(run: Run, name: str = "of.rec") -> tuple[Made, Any]:
+    """The scenario of a recording, and its run."""
+    with Recording(str(run.path)) as recording:
+        found = scenario(recording, name)
+    assert written(parse(found.text)) == found.text
+    return found, manager.run(parse(found.text))
+
+
+def exported(programs: Path, name: str, kept: int) -> Run:
+    """A scenario of the gallery as its program in C, recorded."""
+    binary = programs / name
+    if not binary.exists():
+        source = programs / f"{name}.c"
+        text = exports.c(parse(gallery.text(name))).replace('"/tmp/lab.XXXXXX"', f'"{programs}/lab.XXXXXX"')
+        source.write_text(text)
+        subprocess.run([*COMPILE, "-o", binary, source], check=True)
+    become: dict[str, Any] = (
+        {"user": account().pw_uid, "group": account().pw_gid, "extra_groups": []} if os.geteuid() == 0 else {}
+    )
+    path = programs / f"{name}.{kept}.rec"
+    done = subprocess.run(
+        [sys.executable, "-m", "pairscope", "record", "-o", path, "--bytes", str(kept), "--", binary],
+        env={**os.environ, "PYTHONPATH": str(APP)}, capture_output=True, text=True, timeout=60, **become,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return Run(done, path)
+
+
+def told(run: Any, text: str, first: int = 0) -> list[str]:
+    """What its steps gave, without their numbers; actors are counted as they come."""
+    names = {name: f"p{place}" for place, name in enumerate(dict.fromkeys(births(text)), first)}
+    found = []
+    for line in result_lines(run):
+        _, actor, rest = line.split(" ", 2)
+        call, _, rest = rest.partition(" ")
+        for name, place in names.items():
+            rest = re.sub(rf'(?<![\w"]){name}(?![\w"])', place, rest)
+        found.append(f"{names[actor]} {ONE_NAME.get(call, call)} {rest}")
+    return found
+
+
+def births(text: str) -> Iterator[str]:
+    """The actors in the order in which they come."""
+    for step in parse(text).steps:
+        yield step.actor
+        if step.call in ("fork", "thread"):
+            yield from step.binds
+
+
+def passages(run: Any, text: str) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """Each descriptor that was sent and that came: which process, as which number."""
+    place = {name: at for at, name in enumerate(dict.fromkeys(births(text)), 1)}
+    sent, came = [], []
+    for step in run.steps:
+        if step.result is None or step.result.errno or step.result.blocked:
+            continue
+        parts = step.result.message.parts if step.result.message else []
+        if step.call == "sendmsg" and not step.returned:
+            sent += [(place[step.actor], one) for part in parts for one in part.fds or ()]
+        if step.call == "recvmsg":
+            came += [(place[step.actor], one) for one in step.result.fds or ()]
+    return sent, came
+
+
+def held(run: Any, text: str) -> str:
+    """Why it has not held; empty: it has."""
+    wrong = [f"{step.actor} {step.call}: {step.reason}" for step in run.steps if step.verdict == "failed"]
+    return "" if run.verdict == "held" else "\n".join([run.verdict, *wrong, text])
+
+
+@process
+@compiled
+@pytest.mark.parametrize("kept", [4096, 0])
+@pytest.mark.parametrize("name", EACH)
+def test_a_scenario_of_the_gallery_comes_back_from_a_recording_of_its_program(
+    programs: Path, name: str, kept: int
+) -> None:
+    recorded = exported(programs, name, kept)
+    found, run = made_of(recorded)
+    assert not held(run, found.text)
+    index = recorded.index
+    came = sorted((one for one in index.passages if one.end in ("received", "peeked")), key=lambda one: one.received_at)
+    sent = [(one.sender, one.sent_as) for one in sorted(index.passages, key=lambda one: one.sent_at)]
+    run_sent, run_came = passages(run, found.text)
+    assert run_came == [(one.receiver, one.received_as) for one in came]
+    assert sorted(set(run_sent)) == sorted(set(sent)) and len(run_sent) == index.counts.sent
+    if kept:
+        own = told(manager.run(parse(gallery.text(name))), gallery.text(name), 1)
+        expected = [line for line in own if line.split(" ")[1] not in UNSEEN and line not in HIDDEN.get(name, ())]
+        lines = iter(told(run, found.text))
+        assert not [line for line in expected if line not in lines], found.text  # all of them, in order
+
+
+@process
+@compiled
+def test_the_command_writes_a_scenario_and_says_why_there_is_none(programs: Path, tmp_path: Path) -> None:
+    recorded = exported(programs, "one-process", 16)
+    told_so = traced.pairscope("--scenario", str(recorded.path))
+    assert told_so.returncode == 0 and not held(manager.run(parse(told_so.stdout)), told_so.stdout)
+    assert "# From the recording one-process.16.rec of: " in told_so.stdout
+    assert "dup2: on descriptors that were not made here, such as standard output" in told_so.stdout
+    written_to = tmp_path / "made"
+    said = traced.pairscope("--scenario", str(recorded.path), "-o", str(written_to))
+    assert said.returncode == 0 and written_to.read_text() == told_so.stdout and str(written_to) in said.stderr
+    assert written_to.stat().st_mode & 0o777 == 0o600
+    for words, why in (
+        (("--from", "900"), "the recording has steps 1 to"),
+        (("--from", "3", "--to", "2"), "steps 3 to 2"),
+        (("--to", "1"), "none of these steps is one that the lab has"),
+        (("-p", "1"), "--scenario reads a recording"),
+    ):
+        refused = traced.pairscope("--scenario", str(recorded.path), *words)
+        assert refused.returncode and why in refused.stderr and "Traceback" not in refused.stderr, refused.stderr
+    alone = traced.pairscope("--from", "3", "--", "true")
+    assert alone.returncode == 2 and "--scenario FILE is missing" in alone.stderr
