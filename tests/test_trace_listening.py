@@ -7,10 +7,8 @@ import os
 import sys
 from pathlib import Path
 
-from tests import traced
 from tests.traced import bare, process, recorded
 
-programs = traced.programs
 PYTHON = os.path.realpath(sys.executable)
 BEGIN = """
 import os, socket
@@ -78,20 +76,20 @@ print(texts(listener.accept()[0]))
 
 
 @process
-def test_of_two_who_are_gone_the_one_who_connected_first_is_accepted_first(programs: Path) -> None:
+def test_of_two_who_are_gone_the_one_who_connected_first_is_accepted_first(tmp_path: Path) -> None:
     """His flights end where his connection is closed unread, and not those of the other, who has sent first."""
-    run = recorded(programs, PYTHON, "-c", BEGIN + UNREAD)
+    run = recorded(tmp_path, PYTHON, "-c", BEGIN + UNREAD)
     assert run.out == "['second', 'second']\n", run.err
     assert [one["end"] for one in run.passages()] == ["received", "received", "dropped", "dropped"]
 
 
 @process
 def test_what_those_have_sent_who_were_gone_before_they_were_accepted_is_proved_and_the_rest_dropped(
-    programs: Path,
+    tmp_path: Path,
 ) -> None:
     """They have sent one, two, two and three messages of two descriptors each, in an order that is chance, and the last
     one who connected is not accepted."""
-    run = recorded(programs, PYTHON, "-c", BEGIN + GONE)
+    run = recorded(tmp_path, PYTHON, "-c", BEGIN + GONE)
     assert (run.out, run.status) == bare(PYTHON, "-c", BEGIN + GONE), run.err
     counts = run.index.counts
     assert counts.sent == 16 == counts.received + counts.dropped and counts.received >= 10, counts
@@ -99,8 +97,8 @@ def test_what_those_have_sent_who_were_gone_before_they_were_accepted_is_proved_
 
 
 @process
-def test_what_waits_at_a_listening_socket_that_is_in_flight_itself_is_proved(programs: Path) -> None:
-    run = recorded(programs, PYTHON, "-c", BEGIN + CARRIED)
+def test_what_waits_at_a_listening_socket_that_is_in_flight_itself_is_proved(tmp_path: Path) -> None:
+    run = recorded(tmp_path, PYTHON, "-c", BEGIN + CARRIED)
     assert (run.out, run.status) == bare(PYTHON, "-c", BEGIN + CARRIED), run.err
     counts = run.index.counts
     assert (counts.sent, counts.received, counts.proved, counts.unmatched) == (7, 7, 7, 0), counts

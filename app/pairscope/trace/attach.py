@@ -145,7 +145,7 @@ def _names(pid: int, flights: Flights) -> None:
             words = line.split(None, 7)
             if len(words) == 8 and words[6].isdigit():
                 name = b"\0" + words[7][1:] if words[7].startswith(b"@") else words[7]
-                flights.bound(int(words[6]), UNIX + name)
+                flights.bound(pid, int(words[6]), UNIX + name)
 
 
 def _tree(pid: int) -> list[tuple[int, int]]:

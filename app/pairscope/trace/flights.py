@@ -7,6 +7,7 @@ kernel no longer has the descriptor in flight: kept longer, it would withhold en
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import os
@@ -71,9 +72,22 @@ def rights(control: bytes) -> list[int]:
     return found
 
 
-def plain(address: bytes) -> bytes:
-    """An address of AF_UNIX without what stands behind a path's end: unix(7)."""
-    return address if address[2:3] == b"\0" else address[:2] + address[2:].partition(b"\0")[0]
+Place = bytes | tuple[int, int]
+"""Where a socket is bound: an abstract address with its network namespace; a file, by device and inode; or a path of
+which no more is known."""
+
+
+def place(tid: int, address: bytes) -> Place:
+    """Where an address of AF_UNIX leads a task: unix(7). Two paths may be one file, and one path two."""
+    if address[2:3] == b"\0":
+        with contextlib.suppress(OSError):
+            return os.readlink(b"/proc/%d/ns/net" % tid) + address
+        return address
+    path = address[2:].partition(b"\0")[0]
+    with contextlib.suppress(OSError, ValueError):
+        found = os.stat(b"/proc/%d/%s/%s" % (tid, b"root" if path.startswith(b"/") else b"cwd", path))
+        return found.st_dev, found.st_ino
+    return path
 
 
 class Flights:
@@ -84,15 +98,16 @@ class Flights:
         self._sockets = sockets
         self._all: list[Flight] = []
         self.flying: dict[Flight, None] = {}
-        self._bound: dict[bytes, int] = {}
+        self._bound: dict[Place, int] = {}
         self._listener: dict[int, int] = {}
         """Inode of one that has connected to the inode of the listening socket."""
         self._unmatched = 0
 
     # ---- who is reached
 
-    def bound(self, inode: int, address: bytes) -> None:
-        self._bound[plain(address)] = inode
+    def bound(self, tid: int, inode: int, address: bytes) -> None:
+        """A task has bound a socket."""
+        self._bound[place(tid, address)] = inode
 
     def connected(self, inode: int) -> None:
         """A socket was connected. Who has not been accepted waits at a listening socket, which says so."""
@@ -135,7 +150,7 @@ class Flights:
             if not numbers:
                 continue
             call.passes = True
-            target, named = self._target(call, memory, address)
+            target, named = self._target(task, call, memory, address)
             for number in numbers:
                 try:
                     own, why = task.duplicate(number), ""
@@ -147,11 +162,11 @@ class Flights:
                 )  # fmt: skip
                 self.flying[flight] = None
 
-    def _target(self, call: Call, memory: Memory, address: int) -> tuple[int, bool]:
+    def _target(self, task: Task, call: Call, memory: Memory, address: int) -> tuple[int, bool]:
         name, length, *_ = MESSAGE.unpack(memory(address, MESSAGE.size))
         if name and length:
             try:
-                return self._bound.get(plain(memory(name, min(length, 128))), 0), True
+                return self._bound.get(place(task.tid, memory(name, min(length, 128))), 0), True
             except OSError:
                 return 0, True
         return self._sockets.peer(call.inode), False

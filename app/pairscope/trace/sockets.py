@@ -3,9 +3,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import os
+import threading
+
 from pairscope.lab.probes import diag, tables
 from pairscope.trace.recording import Queue
 from pairscope.trace.tasks import Holders
+
+_NEWNET = 0x40000000
+"""CLONE_NEWNET, linux/sched.h."""
 
 
 class Sockets:
@@ -14,6 +22,10 @@ class Sockets:
     def __init__(self, holders: Holders) -> None:
         self._holders = holders
         self._asker = diag.Asker()
+        self._abroad: dict[int, diag.Asker | None] = {_network("self"): self._asker}
+        """By network namespace, whom to ask there; None: nobody can be."""
+        self._settled: dict[int, diag.Asker] = {}
+        """By socket, who knows it, where that is another one."""
         self._peers: dict[int, int] = {}
         self._others: set[int] = set()
         """Sockets of other families, and of other network namespaces."""
@@ -21,7 +33,9 @@ class Sockets:
         """As they were told last."""
 
     def close(self) -> None:
-        self._asker.close()
+        for asker in self._abroad.values():
+            if asker is not None:
+                asker.close()
 
     def pair(self, one: int, other: int) -> None:
         """The two ends of a socketpair."""
@@ -32,13 +46,27 @@ class Sockets:
         """What the kernel says of a socket; None: it says nothing."""
         if not inode or inode in self._others:
             return None
-        said = self._asker.ask(inode)
+        said = self._settled.get(inode, self._asker).ask(inode)
         if said is None:
-            if self._holders.one(inode):
-                self._others.add(inode)
-        elif said.peer:
+            if held := self._holders.one(inode):
+                said = self._elsewhere(inode, held[0].tid)
+                if said is None:
+                    self._others.add(inode)
+        if said is not None and said.peer:
             self.pair(inode, said.peer)
         return said
+
+    def _elsewhere(self, inode: int, tid: int) -> diag.Diagnosis | None:
+        """What the kernel says of a socket of the network namespace that its holder is in: it tells of the asker's own
+        alone."""
+        network = _network(tid)
+        if network and network not in self._abroad:
+            self._abroad[network] = _asker_at(tid)
+        for asker in self._abroad.values():
+            if asker is not None and (said := asker.ask(inode)) is not None:
+                self._settled[inode] = asker
+                return said
+        return None
 
     def peer(self, inode: int) -> int:
         """Inode of the other end, as far as it is known; 0: it is not."""
@@ -80,3 +108,27 @@ class Sockets:
                 else:
                     self.told[one] = now
         return changed
+
+
+def _network(task: int | str) -> int:
+    """The network namespace of a task; 0: it is hidden. namespaces(7)"""
+    try:
+        return os.stat(f"/proc/{task}/ns/net").st_ino
+    except OSError:
+        return 0
+
+
+def _asker_at(tid: int) -> diag.Asker | None:
+    """Somebody to ask in a task's network namespace; None: this user may not enter it. A socket stays in that in which
+    it was made, so a thread goes there, makes it, and ends: setns(2)."""
+    made: list[diag.Asker] = []
+
+    def go() -> None:
+        with contextlib.suppress(OSError), open(f"/proc/{tid}/ns/net") as namespace:
+            if not ctypes.CDLL(None).setns(namespace.fileno(), _NEWNET):
+                made.append(diag.Asker())
+
+    thread = threading.Thread(target=go)
+    thread.start()
+    thread.join()
+    return made[0] if made else None

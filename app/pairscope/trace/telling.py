@@ -257,7 +257,9 @@ class Telling:
         """Who is bound, connected and accepted."""
         if call.name == "bind" and call.inode and not value:
             with contextlib.suppress(OSError):
-                self._flights.bound(call.inode, self.memory(task)(call.words[1], min(call.words[2] & 0xFFFFFFFF, 128)))
+                self._flights.bound(
+                    task.tid, call.inode, self.memory(task)(call.words[1], min(call.words[2] & 0xFFFFFFFF, 128))
+                )
         if call.name == "connect" and call.inode and not value:
             self._flights.connected(call.inode)
         if call.name in followed.ACCEPTS and value >= 0:
