@@ -17,12 +17,15 @@ from typing import Any
 import pytest
 from flask import Flask, g
 from flask.testing import FlaskClient
+from sqlalchemy import event
 from sqlalchemy.orm import Session
 from waitress import wasyncore
 
 from bench.asking import Crowd
 from pairscope.cli import bounded
 from pairscope.config import Settings
+from pairscope.live.source import Source
+from pairscope.live.tail import Tail
 from pairscope.store import changes, migrate, recent
 from pairscope.store.engine import engine
 from pairscope.store.places import Places
@@ -329,6 +332,31 @@ def test_a_record_that_begins_anew_is_not_told_from_memory(settings: Settings, h
         assert found and len(found.rows) == 1
         assert window.since(session, {1: 3}, begin, 200) is not None and not window._rows, "it begins there"
     made.dispose()
+
+
+def test_a_row_that_is_touched_while_live_reads_is_not_told_behind_those_that_came_after_it(
+    site: Flask, history: History
+) -> None:
+    """What reads up to a position does not see a row that has moved beyond it meanwhile."""
+    tail = Tail("messages", False, Source(site))
+    tail.begin()
+    first, second = message(history), message(history)
+    touched = list[int]()
+
+    def touch(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
+        if "FROM messages" in statement and not touched:
+            touched.append(first.id)
+            first.state, first.change = "failed", history.touch()
+            history.commit()
+
+    made = site.extensions["pairscope"].engine(history.settings.history_url, read_only=True)
+    event.listen(made, "before_cursor_execute", touch)
+    try:
+        tail.read(0.0)
+    finally:
+        event.remove(made, "before_cursor_execute", touch)
+    (batch,) = list(tail.behind(0) or ())
+    assert touched and {row.id for row in batch.rows} == {first.id, second.id}
 
 
 @pytest.mark.database

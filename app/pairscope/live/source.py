@@ -58,10 +58,14 @@ class Source:
             cursor = queries.live_cursor(reach.history())
             return cursor, queries.places(cursor)
 
-    def changes(self, table: str, operator: bool, cursor: str, limit: int) -> queries.Changes:
-        """Rows of a table that changed behind a cursor."""
+    def changes(self, table: str, operator: bool, cursor: str, limit: int) -> tuple[queries.Changes, bool]:
+        """Rows of a table that changed behind a cursor. True: something was committed while they were read; one of them
+        that this touched again is missing, and comes behind it."""
         with self._asking(table, "en", operator):
-            return queries.changes(reach.history(), table, None, cursor, limit)
+            places = reach.places()
+            committed = {place.node: place.position for place in places}
+            found = queries.changes(reach.history(), table, None, cursor, limit, committed)
+            return found, bool(found.rows) and reach.places() != places
 
     def newest(self, subject: Subject) -> Sequence[Any]:
         """The rows of its page."""

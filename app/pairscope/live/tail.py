@@ -68,14 +68,15 @@ class Tail:
         """Reads on. Raises Trouble."""
         start, cursor, rows = self.at, self.cursor, list[Any]()
         for _ in range(STEPS):
-            changes = self._source.changes(self.table, self._operator, cursor, STEP)
+            changes, touched = self._source.changes(self.table, self._operator, cursor, STEP)
             rows += changes.rows
             cursor = changes.cursor
-            if not changes.more:
+            if not changes.more and not touched:
                 break
         else:
-            self.forget()
-            return self.begin()
+            if changes.more:
+                self.forget()
+                return self.begin()
         if cursor == self.cursor:
             return
         self.cursor, self.at = cursor, queries.places(cursor)

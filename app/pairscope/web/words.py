@@ -220,22 +220,28 @@ def noun(word: str) -> str:
     return _(word) if word in NOUNS else word
 
 
+STATES = {
+    "sent": ("moving", phrase("in flight")),
+    "received": ("good", phrase("received")),
+    "failed": ("failed", phrase("failed")),
+    "unknown": ("unknown", phrase("unknown")),
+    "queued": ("moving", phrase("waiting")),
+    "running": ("moving", phrase("running")),
+    "done": ("good", phrase("done")),
+    "cancelled": ("attention", phrase("cancelled")),
+    "same": ("good", phrase("proved")),
+    "different": ("failed", phrase("different")),
+    "unproved": ("unknown", phrase("unproved")),
+    "unmade": ("moving", phrase("not made yet")),
+}
+
+
 def state_of(name: str) -> tuple[str, str]:
     """A state's shape and word: the shape is good, attention, failed, unknown or moving."""
-    return {
-        "sent": ("moving", _("in flight")),
-        "received": ("good", _("received")),
-        "failed": ("failed", _("failed")),
-        "unknown": ("unknown", _("unknown")),
-        "queued": ("moving", _("waiting")),
-        "running": ("moving", _("running")),
-        "done": ("good", _("done")),
-        "cancelled": ("attention", _("cancelled")),
-        "same": ("good", _("proved")),
-        "different": ("failed", _("different")),
-        "unproved": ("unknown", _("unproved")),
-        "unmade": ("moving", _("not made yet")),
-    }.get(name, ("unknown", name))
+    if name not in STATES:
+        return "unknown", name
+    shape, word = STATES[name]
+    return shape, _(word)
 
 
 FILTERS = {

@@ -14,7 +14,7 @@ const DOUBT = 4500; // more than an idle pause and a slow answer, and less than 
 const PATIENCE = 10000;
 const MOST_TOLD = 500; // updates that wait for an answer which never meets them
 const FRAME = 80; // at least between two changes of the page, however many updates come: each lays out and paints the whole table
-const REST = 16; // times of what a change took, for which the next one waits: so a busy table takes little of a core, on a slow machine, too
+const REST = 18; // times of what a change took, for which the next one waits: so a busy table takes little of a core, on a slow machine, too
 const LATEST = 250; // but no longer
 const CALM = 8; // rows within 1.6 s whose arrival is seen: a tint on each of a hundred rows a second says nothing, and took half of what the tab did
 const QUIET = 10000; // between two summaries for screen readers
@@ -62,12 +62,17 @@ function later(delay) {
   if (!document.hidden && !joined) timer = setTimeout(ask, delay);
 }
 
+let due = 0;
 function watch() {
-  clearTimeout(doubt);
-  if (!document.hidden) doubt = setTimeout(doubted, DOUBT + least);
+  due = performance.now() + DOUBT + least;
+  if (document.hidden) clearTimeout(doubt);
+  if (document.hidden || !doubt) doubt = document.hidden ? 0 : setTimeout(doubted, DOUBT + least);
 }
 
 function doubted() {
+  const left = due - performance.now();
+  doubt = left > 0 ? setTimeout(doubted, left) : 0; // one timer, and not another one for each word
+  if (doubt) return;
   if (joined) return pushed.lose("gone"); // it stands still, perhaps: whoever is asked will tell
   away ||= old.dataset.away;
   settle();
@@ -134,13 +139,13 @@ function spread(delay) {
 
 const pushed = "push" in frame.dataset ? new (await import(`./push.js${new URL(import.meta.url).search}`)).Pushed(frame.dataset.push, "ticket" in frame.dataset, {
   told(html, identity) {
-    told.push({ html, identity });
+    told.push({ html, identity, update: null });
     hear();
   },
   joined(fed, identity) {
     met = true;
     feed(fed);
-    told.push({ html: "", identity });
+    told.push({ html: "", identity, update: null });
     hear();
   },
   beat: hear,
@@ -166,17 +171,23 @@ function hear(refused) {
     refusing = false;
     heard = now();
   }
-  drain();
   soon();
 }
 
 // Takes what was told as far as it meets what is here: nothing is missing between, and nothing comes twice. Where it does not meet, the page asks.
+// All that came since the last change of the page is parsed in one go, and as elements of this document: those of another one, as a DOMParser
+// makes it, have to be adopted one by one.
 function drain(atOnce = true) {
   if (asking || !pushed) return;
+  const unread = told.filter((each) => each.html);
+  if (unread.length) {
+    const place = document.createElement("div");
+    place.innerHTML = unread.map((each) => `<div>${each.html}</div>`).join("");
+    unread.forEach((each, index) => Object.assign(each, { html: "", update: place.children[index].firstElementChild }));
+  }
   while (told.length) {
-    const { html, identity } = told[0];
+    const { update, identity } = told[0];
     const [from, to] = identity.split("/");
-    const update = html ? new DOMParser().parseFromString(html, "text/html").querySelector("[data-update]") : null;
     const rows = Boolean(body) && Boolean(identity);
     const known = rows && reaches(at, to);
     if (rows && !known && !(update && "anew" in update.dataset) && !reaches(at, from)) break;
@@ -294,7 +305,13 @@ let settled = 0;
 let settling = 0;
 let rest = FRAME;
 function soon() {
-  settling ||= setTimeout(settle, Math.max(0, settled + rest - performance.now()));
+  settling ||= setTimeout(come, Math.max(0, settled + rest - performance.now()));
+}
+
+function come() {
+  settling = 0;
+  drain();
+  settle();
 }
 
 // What a change takes is known when the frame that shows it is done.
@@ -383,7 +400,7 @@ function apply() {
     if (there) {
       for (const { name, value } of row.attributes) there.setAttribute(name, value);
       if (!row.hasAttribute("data-moving")) there.removeAttribute("data-moving");
-      if (there.innerHTML !== row.innerHTML) there.replaceChildren(...row.childNodes);
+      if (!there.isEqualNode(row)) there.replaceChildren(...row.childNodes);
     } else if (fresh.has(id)) added.push(row);
   }
   let place = body.rows[0] ?? null;
