@@ -14,7 +14,10 @@ from flask import Flask
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 
-from pairscope.lab import gallery
+from pairscope.lab import exports, gallery
+from pairscope.lab.exports.lines import result_lines
+from pairscope.lab.language import parse
+from pairscope.lab.stage import manager
 from pairscope.pool.snapshot import WorkerView
 from pairscope.program import collection
 from pairscope.program.collection import ENTRIES
@@ -29,6 +32,7 @@ from tests.browser import chromium
 from tests.eventually import eventually
 from tests.programmed import written
 from tests.running import TOKEN, Answer, Server
+from tests.runs import plain, typed
 from tests.test_browser_access import COMBINATIONS, wrong
 from tests.test_program_collection import SAYS
 from tests.test_recording_pages import OPERATOR, handed_in
@@ -257,6 +261,47 @@ def test_a_program_of_the_collection_is_recorded_with_its_lines_and_passages(
     assert len(passages) == len(run.index.passages) == PASSED.get(entry.name, 0)
     assert all(one.proof for one in passages)
     assert any(step.line for step in run.steps)
+
+
+TEXTBOOK = Path(__file__).parent / "programs/textbook"
+
+
+@pytest.mark.process
+@pytest.mark.needs("gcc")
+@pytest.mark.parametrize(
+    ("name", "said", "ended", "passages"),
+    [
+        ("pair", "read: SOCKET PAIR TEST.\n", "the last process has ended", []),
+        ("messages", "sent 100, got 100: it is a test\n", "the last process has ended", []),
+        ("control", "truncated: yes\n", "the last process has ended", ["dropped"]),
+        ("forever", "child got: message 0\n", "the bound of 100 steps is reached", []),
+    ],
+)
+def test_a_program_as_textbooks_have_it_is_stepped_by_line_and_ends(
+    name: str, said: str, ended: str, passages: list[str]
+) -> None:
+    run = boxed((TEXTBOOK / f"{name}.c").read_text(), steps=100)
+    assert said in run.out and run.index.ended == ended
+    assert [one.end for one in run.index.passages] == passages
+    calls = [step for step in run.steps if step.call in ("socketpair", "sendmsg", "recvmsg", "read", "clone")]
+    assert calls and all(step.line for step in calls), [(step.call, step.line) for step in calls]
+
+
+@pytest.mark.process
+@pytest.mark.needs("gcc")
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name == "nginx-channel" else [pytest.mark.long])
+        for name in gallery.names()
+        if name != "credentials"
+    ],
+)
+def test_a_scenario_gives_in_the_box_as_c_what_the_lab_saw(name: str) -> None:
+    scenario = parse(gallery.text(name))
+    run = boxed(exports.c(scenario))
+    assert run.out.splitlines() == result_lines(typed(plain(manager.run(scenario))))
+    assert any(step.line for step in run.steps) and not run.index.program.remarks
 
 
 # ---- in a browser

@@ -71,6 +71,11 @@ def test_what_is_folded_is_led_to_only_where_a_line_has_nothing_else(tmp_path: P
         assert source.steps_of(reading) == {3: [1, 3, 5], 6: [2], 5: [4]}
 
 
+def test_equal_neighbours_of_two_lines_are_two_steps_and_of_one_line_one(tmp_path: Path) -> None:
+    with read(written(tmp_path / "r", steps=[write(6), write(7), write(7)])) as reading:
+        assert [row.folded for row in reading.rows] == [False, False, True]
+
+
 def test_of_a_long_source_the_lines_around_the_step_are_shown() -> None:
     program = Program("python", "\n".join(map(str, range(1, 2001))))
     for here, first in ((0, 1), (3, 1), (1000, 800), (2000, 1601)):

@@ -20,8 +20,9 @@ from pairscope.web.access import place
 from pairscope.web.problems import Problem
 from pairscope.web.recorded import translated
 
-PATIENCE = 60.0
-"""Seconds that a request waits: for those before it, for the compiler's ten, and for the twenty of a program."""
+PATIENCE = 45.0
+"""Seconds that a request waits: for those before it, for the compiler's ten, and for the twenty of a program. Apache
+gives up after 60."""
 
 
 class Offer(NamedTuple):

@@ -49,7 +49,7 @@ def lines_of(
     """The lines around `here`, at most MOST. `number`: the step that is shown."""
     count = program.source.removesuffix("\n").count("\n") + 1
     first = max(1, min(here - MOST // 2, count - MOST + 1))
-    return some_lines(program, range(first, min(count, first + MOST - 1) + 1), steps, number)
+    return some_lines(program, range(first, count + 1), steps, number)
 
 
 def some_lines(
