@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
 
 from pairscope.trace import callers, cfi, line_table, maps, ptrace, python_lines
 from pairscope.trace.file import Recording, Writer
@@ -30,7 +32,7 @@ from tests.traced import USERS, Run, compiled, pairscope, process, recorded
 SOURCES = Path(__file__).parent / "programs/lines"
 SOURCE = (SOURCES / "lines.c").read_text().splitlines()
 SCRIPT = (SOURCES / "lines.py").read_text().splitlines()
-BUILDS = {"O0": ["-O0"], "O2": ["-O2"], "no-pie": ["-O1", "-no-pie"], "static": ["-O2", "-static-pie"]}
+BUILDS = {"O0": ["-O0"], "O2": ["-O2"], "no-pie": ["-O1", "-no-pie", "-gdwarf-4"], "static": ["-O2", "-static-pie"]}
 SAID = (
     "constructor", "direct", "inlined", "deep", "compared", "number", "assembler", "thread", "late", "handler",
     "child", "destructor",
@@ -185,10 +187,25 @@ def test_a_program_without_the_option_has_no_lines_and_another_program_neither(p
 
 @process
 @compiled
+@pytest.mark.parametrize("how", ["-gdwarf-3", "-gdwarf-5", "-g -flto", "-g1 -O2"])
+def test_a_table_is_read_however_its_source_was_named(place: Path, how: str) -> None:
+    (place / "sub").mkdir(exist_ok=True)
+    (place / "sub/main.c").write_text("\nint main(void)\n{\n    return 0;\n}\n")
+    for number, (folder, name) in enumerate([("sub", "main.c"), (".", "sub/main.c"), ("sub", f"{place}/sub/main.c")]):
+        program = place / f"named-{number}"
+        subprocess.run(["gcc", *how.split(), "-o", program, name], cwd=place / folder, check=True)
+        with open(program, "rb") as file:
+            symbols = ELFFile(file).get_section_by_name(".symtab")
+            assert isinstance(symbols, SymbolTableSection)
+            (main,) = symbols.get_symbol_by_name("main") or []
+        table, _ = line_table.read(str(program))
+        assert 2 <= table.at(main["st_value"]) <= table.at(main["st_value"] + main["st_size"] - 1) == 5
+
+
+@process
+@compiled
 def test_a_table_that_would_take_all_memory_is_ended_at_its_bound(place: Path) -> None:
     """A count of 2^63 directories that have no bytes."""
-    from elftools.elf.elffile import ELFFile
-
     program = build(place, "hostile", "-c", source="relayed.c", debug="-gdwarf-5")
     with open(program, "r+b") as file:
         section = ELFFile(file).get_section_by_name(".debug_line")

@@ -102,17 +102,25 @@ def _rows(file: Any) -> list[tuple[int, int]]:
     for unit in dwarf.iter_CUs():
         program = dwarf.line_program_for_CU(unit)
         if program is not None:
-            top = unit.get_top_DIE()
-            units.append((_source(top), program.header, _sequences(program)))
-    start = _main(elf)
-    sources = {source for source, _, sequences in units if any(one[0][0] <= start < one[-1][0] for one in sequences)}
+            units.append((_files(program.header, unit.get_top_DIE()), _sequences(program)))
+    source = _source(units, _main(elf))
+    if not source:
+        return []
     found: list[list[tuple[int, int]]] = []
-    for source, header, sequences in units:
-        ours = _files(header, source) if source in sources else set()
+    for files, sequences in units:
         for sequence in sequences:
-            found.append([(at, line if number in ours else OTHER) for at, line, number in sequence[:-1]])
+            found.append([(at, line if files.get(file) == source else OTHER) for at, line, file in sequence[:-1]])
             found[-1].append((sequence[-1][0], NONE))
     return [row for sequence in sorted(found) for row in sequence]
+
+
+def _source(units: list[tuple[dict[int, str], list[list[tuple[int, int, int]]]]], main: int) -> str:
+    """The file that `main` comes from; empty: it is not known."""
+    for files, sequences in units:
+        for sequence in sequences:
+            if sequence[0][0] <= main < sequence[-1][0]:
+                return next((files.get(file, "") for at, _, file in sequence if at >= main), "")
+    return ""
 
 
 def _main(elf: Any) -> int:
@@ -142,23 +150,13 @@ def _text(value: Any) -> str:
     return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else ""
 
 
-def _source(top: Any) -> str:
-    """The file that a unit was made of."""
-    name, place = (
-        _text(top.attributes[key].value) if key in top.attributes else "" for key in ("DW_AT_name", "DW_AT_comp_dir")
-    )
-    return posixpath.normpath(posixpath.join(place, name))
-
-
-def _files(header: Any, source: str) -> set[int]:
-    """By which numbers a unit's rows name its source. Since DWARF 5 files and directories are counted from 0."""
+def _files(header: Any, top: Any) -> dict[int, str]:
+    """The files of a unit by their numbers. Since DWARF 5 both files and directories are counted from 0."""
     newer = header.version >= 5
-    home = _text(header.include_directory[0]) if newer and header.include_directory else posixpath.dirname(source)
-    found = set()
+    home = _text(top.attributes["DW_AT_comp_dir"].value) if "DW_AT_comp_dir" in top.attributes else ""
+    folders = [*([] if newer else [b""]), *header.include_directory]
+    found = {}
     for number, entry in enumerate(header.file_entry, 0 if newer else 1):
-        at = entry.dir_index if newer else entry.dir_index - 1
-        folder = _text(header.include_directory[at]) if 0 <= at < len(header.include_directory) else ""
-        name = posixpath.normpath(posixpath.join(home, folder, _text(entry.name)))
-        if name == source or (not newer and not entry.dir_index and posixpath.basename(source) == _text(entry.name)):
-            found.add(number)
+        folder = _text(folders[entry.dir_index]) if entry.dir_index < len(folders) else ""
+        found[number] = posixpath.normpath(posixpath.join(home, folder, _text(entry.name)))
     return found
