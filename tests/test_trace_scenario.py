@@ -18,7 +18,7 @@ from pairscope.lab.language import format as written
 from pairscope.lab.language import parse
 from pairscope.lab.stage import manager
 from pairscope.trace.file import Recording
-from pairscope.trace.scenario import Made, scenario
+from pairscope.trace.scenario import Made, NoScenario, scenario
 from tests import traced
 from tests.test_lab_exports import COMPILE, account
 from tests.traced import APP, Run, compiled, process
@@ -155,3 +155,21 @@ def test_the_command_writes_a_scenario_and_says_why_there_is_none(programs: Path
         assert refused.returncode and why in refused.stderr and "Traceback" not in refused.stderr, refused.stderr
     alone = traced.pairscope("--from", "3", "--", "true")
     assert alone.returncode == 2 and "--scenario FILE is missing" in alone.stderr
+
+
+@process
+@compiled
+def test_a_stretch_begins_where_what_it_touches_is_made(programs: Path) -> None:
+    recorded = exported(programs, "nginx-channel", 4096)
+    first = next(one.sent_at for one in recorded.index.passages)
+    with Recording(str(recorded.path)) as recording:
+        found = scenario(recording, "of.rec", first, first + 12)
+        calls = [step.call for step in recording.all()]
+        begun = calls.index("socketpair") + 1
+        assert f"# Steps {begun} to {first + 12} of " in found.text
+        assert f"# It begins before step {first}: there is made what these steps touch." in found.text
+        assert "kill" not in found.text and "recvmsg" in found.text
+        assert not held(manager.run(parse(found.text)), found.text)
+        with pytest.raises(NoScenario, match="was made before the recording began"):
+            at = calls.index("write") + 1  # what the program's own first process prints
+            scenario(recording, "of.rec", at, at)

@@ -12,6 +12,7 @@ from pairscope.sentence import Sentence, phrase, phrase_of
 from pairscope.trace.file import Recording
 from pairscope.trace.scenario.facts import facts
 from pairscope.trace.scenario.line import placeless, printable
+from pairscope.trace.scenario.stretch import Stretch, stretch
 from pairscope.trace.scenario.walk import Walk
 
 Told = Callable[[str], str]
@@ -47,16 +48,24 @@ def scenario(recording: Recording, name: str, first: int = 0, last: int = 0, tol
                 first=begin, last=end, count=recording.steps,
             )
         )  # fmt: skip
-    walk = Walk(recording, facts(recording))
-    walk.script.begin(1, None)
+    known = facts(recording)
+    taken = stretch(recording, known, begin, end)
+    if not taken.made and begin > 1:
+        raise NoScenario(
+            phrase("what steps %(first)s to %(last)s touch was made before the recording began", first=begin, last=end)
+        )
+    walk = Walk(recording, known)
+    for process, parent in taken.cast:
+        walk.script.begin(process, walk.script.processes.get(parent))
     for at, step in enumerate(recording.all(), 1):
         if at > end:
             break
-        walk.take(at, step)
+        if at >= taken.first:
+            walk.take(at, step)
     lines = [line for line in walk.script.lines if not line.waits]
-    _bounds(walk, len(lines), begin)
+    _bounds(walk, len(lines), taken.first)
     steps = tuple(line.step(told) for line in lines)
-    head = [told(one) for one in _head(recording, name, begin, end, walk)]
+    head = [told(one) for one in _head(recording, name, begin, taken, walk)]
     title = printable(told(phrase("As recorded: %(command)s", command=" ".join(recording.index.command))), 100)
     text = "".join(f"# {printable(line)}\n" for line in head) + written(Scenario((("title", title),), steps))
     if len(text) > TEXT_MAX:
@@ -90,20 +99,22 @@ def _bounds(walk: Walk, count: int, begin: int) -> None:
         fits = max((at for at, many in walk.ends.items() if many <= STEPS_MAX), default=begin)
         raise NoScenario(
             phrase(
-                "it would have %(count)s steps; a scenario has at most %(most)s. Up to step %(fits)s of the recording "
-                "they fit",
-                count=count, most=STEPS_MAX, fits=fits,
+                "it would have %(count)s steps; a scenario has at most %(most)s. Steps %(begin)s to %(fits)s of the "
+                "recording fit",
+                count=count, most=STEPS_MAX, begin=begin, fits=fits,
             )
         )  # fmt: skip
 
 
-def _head(recording: Recording, name: str, begin: int, end: int, walk: Walk) -> list[str]:
+def _head(recording: Recording, name: str, begin: int, taken: Stretch, walk: Walk) -> list[str]:
     """What it says of itself."""
     index = recording.index
     lines: list[str] = [
         phrase("From the recording %(name)s of: %(command)s", name=name, command=" ".join(index.command)),
-        phrase("Steps %(first)s to %(last)s of %(count)s.", first=begin, last=end, count=recording.steps),
+        phrase("Steps %(first)s to %(last)s of %(count)s.", first=taken.first, last=taken.last, count=recording.steps),
     ]
+    if taken.first < begin:
+        lines.append(phrase("It begins before step %(asked)s: there is made what these steps touch.", asked=begin))
     for why, counts in walk.script.left_out.items():
         named = ", ".join(f"{many} {call}" for call, many in counts.most_common(_NAMED))
         more = f", ... ({len(counts) - _NAMED})" if len(counts) > _NAMED else ""

@@ -57,8 +57,9 @@ def _control(turn: Turn) -> list[tuple[str, Value]]:
 
 
 def _said(part: Mapping[str, Any]) -> list[Any]:
-    found = part.get("fds") or part.get("creds")
-    return found if isinstance(found, list) and ("fds" in part or len(found) == 3) else []
+    rights = part.get("type") == "SCM_RIGHTS"
+    found = part.get("fds" if rights else "creds")
+    return found if isinstance(found, list) and (rights or len(found) == 3) else []
 
 
 def _raw(turn: Turn, part: Mapping[str, Any]) -> bytes:

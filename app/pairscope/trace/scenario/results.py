@@ -17,6 +17,9 @@ from pairscope.trace.scenario.world import Description
 NONBLOCK = 0o4000
 """O_NONBLOCK, SOCK_NONBLOCK, EFD_NONBLOCK: asm-generic/fcntl.h"""
 _WOULD_WAIT = frozenset({"EAGAIN", "EINPROGRESS"})
+_GIVES = frozenset({"socket", "accept", "memfd_create", "eventfd", "pidfd_open", "dup", "dup2", "dup3", "fcntl"})
+_NUMBERS = 1 << 30
+"""More than any RLIMIT_NOFILE."""
 _MOVES = frozenset({"read", "write", "send", "recv", "sendmsg", "recvmsg", "accept", "connect"})
 _SENDS = frozenset({"write", "send", "sendmsg"})
 _TYPES = {1: "stream", 2: "dgram", 5: "packet"}
@@ -43,6 +46,8 @@ class Results:
             return
         value = whole(gave.get("value"))
         line.first = number(value)
+        if line.call in _GIVES and not 0 <= value < _NUMBERS:
+            raise LeftOut(UNSEEN)
         match line.call:
             case "socketpair" | "pipe2":
                 self._pair(turn, line, made(gave, 2))

@@ -25,6 +25,7 @@ UNSEEN = phrase("what they were given could not be seen")
 STRANGERS = phrase("to or about processes that are not here")
 NO_CHILD = phrase("for a process that is not their own child; they had been made its reaper (prctl(2))")
 KILLED = phrase("by a process that was being ended")
+BEFORE = phrase("they were made before these steps, and return in them")
 WAITING = phrase("by a thread whose earlier call has not returned")
 INTERRUPTED = phrase("a signal interrupted them, and they did nothing")
 

@@ -95,7 +95,7 @@ class Walk:
                 if step.of in self._waiting:
                     self._returned(at, step, *self._waiting.pop(step.of))
                 elif actor:
-                    raise LeftOut(calls.WAITING)
+                    raise LeftOut(calls.BEFORE)
                 return
             if actor is None:
                 raise LeftOut(calls.NOT_HERE)
