@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import urllib.parse
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -347,6 +348,17 @@ def test_a_station_beside_apache_runs_a_program_in_a_box(lamp: Lamp) -> None:
     run = boxed(lamp)
     station = next(pid for pid in lamp.processes() if command(pid).endswith("pairscope.lab.station"))
     assert run.out == str(os.stat(f"/proc/{station}").st_uid) != "0"
+
+
+def test_a_program_of_the_page_is_run_beside_apache_and_stepped_by_line(lamp: Lamp) -> None:
+    source = "import os\nr, w = os.pipe()\nos.write(w, b'beside Apache')\nprint(os.read(r, 99).decode())\n"
+    form = urllib.parse.urlencode({"language": "python", "source": source}).encode()
+    kind = {"Content-Type": "application/x-www-form-urlencoded"}
+    answer = lamp.visitor.request("POST", "/lab/program", form, kind, TOKEN)
+    assert answer.status == 303, answer.text
+    step = urllib.parse.urlsplit(answer.headers["Location"]).path
+    assert re.search(r'data-number="2" class="here" aria-current="location"', lamp.visitor.get(step, TOKEN).text)
+    assert "beside Apache\n" in lamp.visitor.get(step.partition("/steps/")[0], TOKEN).text
 
 
 # ---- the record in MariaDB
