@@ -29,6 +29,8 @@ _TYPE, _SIZE, _BYTES = 8, 16, 32
 """Where an object has its type, how long it is, and of bytes where they begin: object.h, bytesobject.h."""
 _MARK = b"xdebugpy" + bytes(8)
 """How the runtime of 3.13 begins, and that it is not the one of free threads, whose structures are others."""
+_TOLD = 40, 64, 72
+"""Where it says itself where the first three places of a layout are: _Py_DebugOffsets, pycore_runtime.h."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -54,11 +56,14 @@ class _Layout:
     file: int = 112
     table: int = 136
 
+    def at(self, interpreters: int, next_interpreter: int, threads: int) -> _Layout:
+        return dataclasses.replace(self, interpreters=interpreters, next_interpreter=next_interpreter, threads=threads)
+
 
 _LAYOUTS = {
     (3, 11): _Layout(40, 0, 16, 160, (56, 8), 32, 48, 184, 72, 48),
     (3, 12): _Layout(40, 0, 72, 144, (56, 0), 0, 8, 192, 68, 40),
-    (3, 13): _Layout(632, 7264, 7344, 160, (72,), 0, 8, 200, 68, 40, marked=True),
+    (3, 13): _Layout(0, 0, 0, 160, (72,), 0, 8, 200, 68, 40, marked=True),
 }
 
 
@@ -135,9 +140,10 @@ class PythonLines:
             version = memory.word(self._symbols["Py_Version"] + bias)
             self._layout = _LAYOUTS.get((version >> 24 & 0xFF, version >> 16 & 0xFF))
             runtime = self._symbols["_PyRuntime"] + bias
-            mark = memory.read(runtime, 8) + memory.read(runtime + 16, 8)
-            if self._layout is not None and self._layout.marked and mark != _MARK:
-                self._layout = None
+            if self._layout is not None and self._layout.marked:
+                mark = memory.read(runtime, 8) + memory.read(runtime + 16, 8)
+                places = (memory.word(runtime + at) for at in _TOLD)
+                self._layout = self._layout.at(*places) if mark == _MARK else None
             self._known = True
         return self._layout
 
