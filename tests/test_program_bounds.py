@@ -150,8 +150,10 @@ def test_a_full_root_stops_neither_recorder_nor_recording() -> None:
         }
         printf("%s %ld", strerror(errno), all >> 20);
         fflush(stdout);
-        int p[2];
-        return pipe(p) || write(p[1], "x", 1) != 1;"""
+        int p[2], random = open("/dev/urandom", O_RDONLY), failed = pipe(p);
+        for (int i = 0; i < 20 && !failed; i++)  /* more than a page of the recording */
+            failed = read(random, some, 4096) != 4096 || write(p[1], some, 4096) != read(p[0], some, 4096);
+        return failed;"""
     run = boxed(main(body))
     assert (run.index.ended, run.index.processes[0].status) == (Over.LAST, 0)
     assert run.out in ("No space left on device 63", "No space left on device 64")

@@ -22,7 +22,7 @@ class Bounds:
     output: int = 65_536
     """Bytes of standard output, and of standard error."""
     compiling: float = 10
-    """Seconds of the compiler, by the clock."""
+    """Seconds of processor time of the compiler."""
     packed: int = 8 << 20
     """Bytes of the recording."""
     kept: int = 4096

@@ -7,8 +7,10 @@ remark needs no more than its line and column.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import re
+import resource
 import select
 import signal
 import time
@@ -22,6 +24,8 @@ from pairscope.sentence import Sentence
 from pairscope.trace.recording import Remark
 
 GCC = "/usr/bin/gcc"
+_CLOCK = 3
+"""Times as long it may take by the clock: on a machine whose memory was short a compiler took 10 s for 0.2."""
 MOST = 200
 """Remarks."""
 TEXT_MOST = 1 << 18
@@ -44,17 +48,17 @@ class Compiled(NamedTuple):
 
 
 def compiled(source: str, confine: Callable[[], None], seconds: float) -> Compiled:
-    """Compiles C into MADE, in so many seconds. `confine` is called in the process that becomes the compiler. Raises
-    OSError."""
+    """Compiles C into MADE, in so many seconds of processor time. `confine` is called in the process that becomes the
+    compiler. Raises OSError."""
     with open(SOURCE, "w", newline="") as file:
         file.write(source)
     out, into = os.pipe2(os.O_CLOEXEC)
     pid = os.fork()
     if not pid:
-        _become_compiler(into, confine)
+        _become_compiler(into, confine, seconds)
     os.close(into)
     try:
-        text = _text(out, seconds)
+        text = _text(out, _CLOCK * seconds)
     finally:
         os.close(out)
         with contextlib.suppress(ProcessLookupError):
@@ -63,7 +67,8 @@ def compiled(source: str, confine: Callable[[], None], seconds: float) -> Compil
         with contextlib.suppress(ChildProcessError):
             while True:
                 os.waitpid(-1, 0)
-    if text is None:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if text is None or (status and used.ru_utime + used.ru_stime >= seconds):
         return Compiled([], Unrun.COMPILER_LATE.say(seconds=f"{seconds:g}"))
     found = remarks(text)
     if status < 0:
@@ -71,7 +76,7 @@ def compiled(source: str, confine: Callable[[], None], seconds: float) -> Compil
     return Compiled(found, Unrun.NOT_COMPILED.say() if status else None)
 
 
-def _become_compiler(into: int, confine: Callable[[], None]) -> None:
+def _become_compiler(into: int, confine: Callable[[], None], seconds: float) -> None:
     """In the child. Never returns."""
     try:
         os.setsid()
@@ -80,6 +85,7 @@ def _become_compiler(into: int, confine: Callable[[], None]) -> None:
             os.dup2(source, number)
         os.chdir(PROGRAM)
         confine()
+        resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(seconds), math.ceil(seconds)))
         os.execve(GCC, _COMMAND, ENVIRONMENT)  # noqa: S606
     except OSError as error:
         os.write(2, f"{_OWN}:0: error: {error}\n".encode())

@@ -16,7 +16,7 @@ from pairscope.program.bounds import Bounds
 from pairscope.program.request import Program as Request
 from pairscope.program.sentences import Bound
 from pairscope.trace.recording import SOURCE_MOST, Program, Remark
-from pairscope.trace.tasks import Scene
+from pairscope.trace.tasks import Scene, Task
 
 EVERY = 0.02
 """Seconds between two looks."""
@@ -75,7 +75,7 @@ class Watch:
             return Bound.MEMORY.say(most=bounds.memory)
         if scene.writer.steps != self._last[0] or used - self._last[1] > 10_000_000:
             self._last, self._busy = (scene.writer.steps, used), now
-        elif now - self._busy > bounds.quiet:
+        elif now - self._busy > bounds.quiet and not any(map(_works, scene.tasks.values())):
             return Bound.QUIET.say(seconds=f"{bounds.quiet:g}")
         return ""
 
@@ -129,6 +129,11 @@ def memory(scene: Scene, enough: int) -> int:
     files = _files() + _memfds(scene)
     most = files + sum(_resident(pid) for pid in living)
     return most if most <= enough else files + sum(_proportional(pid) for pid in living)
+
+
+def _works(task: Task) -> bool:
+    """Whether it computes, or waits for a disk. Who waits for his vfork waits in the same state."""
+    return task.state != "apart" and task.asleep() in ("R", "D")
 
 
 def _processor(pid: int) -> int:
