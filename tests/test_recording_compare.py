@@ -208,6 +208,15 @@ def test_many_passages_are_paged_and_the_pages_keep_what_was_chosen(tmp_path: Pa
 
 
 @pytest.mark.web
+def test_more_passages_than_a_page_compares_are_told_in_a_sentence(two: tuple[Path, Path], tmp_path: Path) -> None:
+    """A file of a few kB may have a million."""
+    many = written(tmp_path / "many", [step("sendmsg"), step("recvmsg", 2)], [passed(3, 7)] * 100_001)
+    with page_of_both((two[0], many)) as get:
+        answer = get("compare")
+    assert answer.status_code == 400 and "two.rec has 100001 passages; a page compares at most 100000" in answer.text
+
+
+@pytest.mark.web
 def test_two_stored_recordings_are_compared_by_those_who_may_see_both(app: Flask, two: tuple[Path, Path]) -> None:
     ids = [handed_in(app, path).rpartition("/")[2] for path in two]
     address = f"/lab/recordings/compare?a={ids[0]}&b={ids[1]}"
@@ -245,6 +254,8 @@ def test_the_command_tells_both_and_two_runs_of_one_program_are_the_same(
         "3 passages in both, 1 of them changed, 0 only in the first, 1 only in the second"
     )
     assert re.search(r"changed +m +.* 5 → 9 \(7, 8\) +5 → 11 \(7, 8\) +the receiver's number", done.stdout)
+    done = command("--compare", *map(str, two), "--", "true")
+    assert (done.returncode, done.stdout) == (2, "") and "--compare reads two recordings; it takes no" in done.stderr
     (tmp_path / "none").write_bytes(b"no recording")
     for words in ((str(two[0]), str(tmp_path / "none")), (str(tmp_path / "none"), str(two[0]))):
         done = command("--compare", *words)

@@ -63,7 +63,7 @@ class Sockets:
         if network and network not in self._abroad:
             self._abroad[network] = _asker_at(tid)
         for asker in self._abroad.values():
-            if asker is not None and (said := asker.ask(inode)) is not None:
+            if asker is not None and asker is not self._asker and (said := asker.ask(inode)) is not None:
                 self._settled[inode] = asker
                 return said
         return None
