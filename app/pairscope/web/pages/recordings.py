@@ -16,10 +16,11 @@ from pairscope.trace.reading import Reading
 from pairscope.trace.recording import Program
 from pairscope.web import reach
 from pairscope.web.access import is_operator, operator_required, reader_required
+from pairscope.web.pages.editor import editor_page
 from pairscope.web.pages.routes import blueprint
 from pairscope.web.problems import Problem
 from pairscope.web.recorded import translated
-from pairscope.web.recording import comparison, pages, source
+from pairscope.web.recording import as_scenario, comparison, pages, source
 from pairscope.web.upload import receive, takes_upload
 from pairscope.web.words import size
 
@@ -51,6 +52,12 @@ class Ways:
 
     def source(self) -> str:
         return url_for("pages.recording_source", id=self._id)
+
+    def scenario(self, **more: Any) -> str:
+        return url_for("pages.recording_scenario", id=self._id, **more)
+
+    def scenario_file(self, **more: Any) -> str:
+        return url_for("pages.recording_scenario_file", id=self._id, **more)
 
 
 def read(data: bytes, name: str) -> Reading:
@@ -183,6 +190,20 @@ def recording_step(id: str, number: int) -> Any:
 def recording_transcript(id: str) -> Any:
     """All its steps as strace would tell them."""
     return pages.transcript(_shown(_row(id)))
+
+
+@blueprint.get("/lab/recordings/<id>/scenario")
+@reader_required
+def recording_scenario(id: str) -> Any:
+    """It as a scenario, in the lab's editor."""
+    return editor_page(as_scenario.text_of(_shown(_row(id))))
+
+
+@blueprint.get("/lab/recordings/<id>/scenario/file")
+@reader_required
+def recording_scenario_file(id: str) -> Any:
+    """The same as a text."""
+    return as_scenario.file(_shown(_row(id)))
 
 
 @blueprint.get("/lab/recordings/<id>/source")

@@ -23,7 +23,7 @@ from pairscope.web.address import Number
 from pairscope.web.languages import preferred
 from pairscope.web.problems import Problem
 from pairscope.web.recorded import translated
-from pairscope.web.recording import comparison, pages
+from pairscope.web.recording import as_scenario, comparison, pages
 from pairscope.web.shell import assets
 
 HOSTS = ["localhost", "127.0.0.1"]
@@ -50,6 +50,11 @@ class Ways:
 
     def source(self) -> str:
         return url_for(f"{self._before}source")
+
+    def scenario(self, **more: Any) -> str:
+        return url_for(f"{self._before}scenario", **more)
+
+    scenario_file = scenario
 
 
 def create_app(reading: Reading, name: str, key: str, other: tuple[Reading, str] | None = None) -> Application:
@@ -100,6 +105,7 @@ def _mount(app: Flask, showing: pages.Shown, ways: Ways, before: str, *, compare
         lambda number: pages.step(showing, ways, number, frame=FRAME),
     )
     app.add_url_rule(f"{at}/transcript", f"{before}transcript", lambda: pages.transcript(showing))
+    app.add_url_rule(f"{at}/scenario", f"{before}scenario", lambda: as_scenario.file(showing))
     app.add_url_rule(f"{at}/source", f"{before}source", lambda: pages.source_file(showing))
 
 

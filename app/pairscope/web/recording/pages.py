@@ -75,6 +75,12 @@ class Ways(Protocol):
     def source(self) -> str:
         """Of the program's source, as a file."""
 
+    def scenario(self, **more: Any) -> str:
+        """Of it as a scenario."""
+
+    def scenario_file(self, **more: Any) -> str:
+        """Of the same as a text."""
+
 
 def passages(showing: Shown, ways: Ways, **more: Any) -> str:
     """What was passed: the first page of a recording. `more`: what else the templates have."""
