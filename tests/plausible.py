@@ -432,7 +432,7 @@ class History:
             "clients": [snapshots.ClientView(1, "web", self.web[2], 0, self.messages // 2), snapshots.ClientView(2,
             "web", self.web[2], 0, 14), snapshots.ClientView(3, "tool", 42011, 0, 6)],
             "jobs": snapshots.JobsView(0, 0, sum(self.done.values()), sum(self.failed.values()), 1),
-            "results": snapshots.ResultsView(2, 80_000, 512 << 20, 3600),
+            "results": snapshots.ResultsView(2, 80_000, 512 << 20, 3600, 512),
             "messages": snapshots.MessagesView(self.messages, {"progress": 40}), "transfers": 60,
             "catalogue": CATALOGUE,
         }  # fmt: skip

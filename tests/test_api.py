@@ -720,6 +720,8 @@ def test_metrics_are_prometheus_text_and_count_what_happens(server: Server) -> N
 
     before = figures()
     assert before["pairscope_up"] == 1 and before["pairscope_workers_wanted"] == 2
+    assert before["pairscope_results_limit"] == 512 and before["pairscope_connections_user_limit"] >= 16
+    assert 1 <= before[f"pairscope_connections{os.getuid()}"] <= before["pairscope_connections_user_limit"]
     server.submit("digest", TEXT)
     eventually(
         lambda: (

@@ -68,6 +68,16 @@ def test_a_user_who_holds_as_many_connections_as_he_may_is_refused_in_words_unti
         eventually(comes_in, "the place of one that was closed is free")
 
 
+def test_the_bounds_of_connections_and_outputs_are_shown_beside_what_is_held(pool: Pool) -> None:
+    assert works(pool)
+    uid = os.getuid()
+    eventually(lambda: pool.view().connections.held == {uid: 1}, "the pool's own client is held")
+    assert (pool.view().connections.most, pool.view().results.most) == (12, 3)
+    with contextlib.closing(connect(pool.settings, "tool")[0]):
+        eventually(lambda: pool.view().connections.held == {uid: 2}, "one more is held")
+    eventually(lambda: pool.view().connections.held == {uid: 1}, "it has gone")
+
+
 def test_a_client_that_never_says_what_it_is_is_let_go_and_the_log_says_why(pool: Pool) -> None:
     entered, _ = connect(pool.settings, "tool")
     with contextlib.closing(entered), contextlib.closing(attach(pool.settings)) as silent:

@@ -108,10 +108,20 @@ def _show(said: Snapshot) -> None:
         )
     )
     out.print(
+        label(_("connections"))
+        + _(
+            "%(count)s, of one user %(held)s of at most %(most)s",
+            count=sum(said.connections.held.values()),
+            held=max(said.connections.held.values(), default=0),
+            most=said.connections.most,
+        )
+    )
+    out.print(
         label(_("outputs"))
         + _(
-            "%(count)s kept, %(bytes)s of %(limit)s",
+            "%(count)s of %(most)s kept, %(bytes)s of %(limit)s",
             count=said.results.count,
+            most=said.results.most,
             bytes=size(said.results.bytes),
             limit=size(said.results.limit),
         )

@@ -59,6 +59,10 @@ class Comers:
     def _user(self, uid: int) -> User:
         return self._users.setdefault(uid, User())
 
+    def held(self) -> dict[int, int]:
+        """How many connections each user holds; those who wait count."""
+        return {uid: user.held for uid, user in self._users.items() if user.held}
+
     # ---- the door
 
     def refused(self, uid: int) -> str:

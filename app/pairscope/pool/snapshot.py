@@ -133,6 +133,8 @@ class ResultsView(msgspec.Struct, frozen=True):
     bytes: int
     limit: int
     age: int
+    most: int = 0
+    """That are kept at a time; beyond them, or beyond `limit` bytes, the oldest go."""
 
 
 class UnreadView(msgspec.Struct, frozen=True):
@@ -147,6 +149,15 @@ class UnreadView(msgspec.Struct, frozen=True):
     fds_all: int = 0
     let_go: int = 0
     """Peers whose channels were closed for it."""
+
+
+class ConnectionsView(msgspec.Struct, frozen=True):
+    """Connections over the control socket, of those who wait at the door, too."""
+
+    held: dict[int, int] = {}
+    """By user (uid)."""
+    most: int = 0
+    """That one user may hold."""
 
 
 class MessagesView(msgspec.Struct, frozen=True):
@@ -181,6 +192,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     relieved: bool = False
     """It stops because a successor waits for the journal."""
     unread: UnreadView = UnreadView()
+    connections: ConnectionsView = ConnectionsView()
     cramped: str = ""
     """Why this file could not be replaced and was written over, as on a full disk; empty: it could."""
 

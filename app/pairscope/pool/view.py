@@ -105,13 +105,18 @@ def view(floor: Floor, at: int) -> views.Snapshot:
         ],
         jobs=views.JobsView(floor.board.waiting, floor.board.running, **floor.board.counts),
         results=views.ResultsView(
-            len(floor.results), floor.results.bytes, floor.results.most_bytes, int(floor.results.age)
+            len(floor.results),
+            floor.results.bytes,
+            floor.results.most_bytes,
+            int(floor.results.age),
+            floor.results.most,
         ),
         messages=views.MessagesView(messages, dict(sorted(housekeeping.items()))),
         transfers=floor.tap.transfers,
         unread=views.UnreadView(
             unread.bytes, BYTES_EACH, BYTES_ALL, unread.fds, unread.fds_each, unread.fds_all, unread.let_go
         ),
+        connections=views.ConnectionsView(floor.comers.held(), floor.comers.most),
         catalogue=list(floor.catalogue.values()),
     )
 

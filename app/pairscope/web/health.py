@@ -162,6 +162,13 @@ class Figures(Collector):
             "pairscope_transfers", "Descriptors that crossed by SCM_RIGHTS in this epoch.", said.transfers
         )
         yield _gauge("clients", "Pairs of web threads and tools.", len(said.clients))
+        held = GaugeMetricFamily(
+            "pairscope_connections", "Connections over the control socket, by user.", labels=["uid"]
+        )
+        for uid, count in sorted(said.connections.held.items()):
+            held.add_metric([str(uid)], count)
+        yield held
+        yield _gauge("connections_user_limit", "The bound of one user.", said.connections.most)
         unread = said.unread
         yield _gauge("unread_bytes", "Bytes that wait for peers that do not read.", unread.bytes)
         yield _gauge(
@@ -197,6 +204,7 @@ class Figures(Collector):
         results = said.results
         yield _gauge("results", "Outputs kept for download.", results.count)
         yield _gauge("results_bytes", "Their bytes.", results.bytes)
+        yield _gauge("results_limit", "The bound of their number.", results.most)
         yield _gauge("results_limit_bytes", "The bound of their bytes.", results.limit)
 
 
