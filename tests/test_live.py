@@ -12,6 +12,7 @@ import pytest
 from selenium.webdriver import Chrome
 
 from pairscope.client.client import Client
+from pairscope.ipc.slices import SLICE
 from pairscope.live import figures
 from tests.browser import chromium, text_of
 from tests.database import standing_still
@@ -19,6 +20,7 @@ from tests.eventually import eventually
 from tests.following import ROW, Crowd, Stream, found
 from tests.lamp import Lamp, command
 from tests.leaks import parent
+from tests.slices import slice_of
 
 pytestmark = pytest.mark.lamp
 
@@ -86,6 +88,13 @@ def test_rows_are_pushed_to_whoever_follows_each_once_and_in_order(lamp: Lamp, p
             assert viewer.asked <= 1, "to join, at most"
     finally:
         crowd.close()
+
+
+def test_who_wakes_on_lives_core_goes_first(lamp: Lamp, pool: Client) -> None:
+    if not slice_of(0):
+        pytest.skip("this kernel knows no slices")
+    threads = [int(name) for name in os.listdir(f"/proc/{live_of(lamp)}/task")]
+    assert len(threads) >= 2 and {slice_of(thread) for thread in threads} == {SLICE}
 
 
 def results(lamp: Lamp, after: int) -> list[int]:

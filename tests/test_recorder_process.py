@@ -4,10 +4,8 @@ end."""
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import itertools
 import os
-import platform
 import shutil
 import signal
 import socket
@@ -31,12 +29,12 @@ from sqlalchemy.pool import NullPool
 from pairscope import config
 from pairscope.config import Settings
 from pairscope.ipc.payloads import More, Progress
+from pairscope.ipc.slices import SLICE
 from pairscope.journal import segment
 from pairscope.journal.records import JobSubmitted, Message, Record
 from pairscope.journal.writer import Writer as Journal
 from pairscope.pool import children
 from pairscope.recorder.__main__ import LET_GO, NICE
-from pairscope.recorder.slices import SLICE
 from pairscope.recorder.trouble import Trouble, judge
 from pairscope.store import migrate
 from pairscope.store.engine import engine
@@ -44,6 +42,7 @@ from tests import leaks, pools, power
 from tests.database import MariaDB, both, server
 from tests.eventually import eventually
 from tests.refusing import EXECUTE, Refusing, is_work, refusing_relay
+from tests.slices import slice_of
 from tests.story import RECORDS_OF_A_JOB, Story
 
 pytestmark = pytest.mark.process
@@ -1073,14 +1072,6 @@ def test_an_error_of_the_program_is_nobody_elses() -> None:
         open("/nonexistent")
     assert judge(raised.value)[0] is Trouble.OURS, "a file of ours is no database"
     assert judge(OverflowError("Python int too large"))[0] is Trouble.RECORD
-
-
-def slice_of(pid: int) -> int:
-    """ns of a process's slice, by sched_getattr(2); 0: this kernel does not tell."""
-    number = {"x86_64": 315, "aarch64": 275}[platform.machine()]
-    attributes = ctypes.create_string_buffer(48)
-    assert ctypes.CDLL(None).syscall(number, pid, attributes, len(attributes), 0) == 0
-    return int.from_bytes(attributes.raw[24:32], sys.byteorder)
 
 
 @pytest.mark.pool

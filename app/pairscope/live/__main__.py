@@ -9,6 +9,7 @@ import resource
 import sys
 
 from pairscope import config
+from pairscope.ipc import slices
 from pairscope.ipc.printable import OneLine
 from pairscope.live.hub import Hub
 from pairscope.web.application import create_app
@@ -31,6 +32,7 @@ def main() -> int:
     with contextlib.suppress(ValueError, OSError):  # then with as many descriptors as it has
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    slices.lengthen()  # before the asker is started
     hub = Hub(settings, create_app(settings))
     gc.collect()
     gc.freeze()

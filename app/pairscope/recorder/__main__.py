@@ -10,11 +10,11 @@ import socket
 import sys
 
 from pairscope import config
+from pairscope.ipc import slices
 from pairscope.ipc.channel import CHANNEL_FD, Channel
 from pairscope.ipc.parent import ParentGone, die_with
 from pairscope.ipc.printable import OneLine
 from pairscope.ipc.vocabulary import Role, Unhandled, complete
-from pairscope.recorder import slices
 from pairscope.recorder.drain import HEARD, Drain
 from pairscope.recorder.follower import Follower, let_go
 from pairscope.recorder.writer import Fenced, Writer
