@@ -11,7 +11,7 @@ from flask_babel import gettext as _
 from pairscope.lab import exports
 from pairscope.lab.language import parse
 from pairscope.program import collection
-from pairscope.program.collection import ENTRIES, SUFFIXES
+from pairscope.program.collection import ENTRIES
 from pairscope.program.request import Unran
 from pairscope.store import recordings as stored
 from pairscope.trace.recording import SOURCE_MOST, Program, Remark
@@ -71,7 +71,7 @@ def _editor(form: Form, problem: str = "", remarks: list[Remark] | None = None) 
         may=is_operator(),
         entries=ENTRIES,
         entry=collection.find(form.name),
-        suffixes=SUFFIXES,
+        names=source.NAMES,
         most=SOURCE_MOST,
         section="pages.lab",
     )
