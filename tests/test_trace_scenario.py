@@ -25,7 +25,7 @@ from tests.traced import APP, Run, compiled, process
 
 programs = traced.programs
 
-IN_CI = {"one-process", "parent-and-child", "nginx-channel"}
+IN_CI = {"parent-and-child", "nginx-channel"}
 """The others run with --long."""
 UNSEEN = ("open", "lseek", "signal", "ioctl", "isatty", "fcntl", "thread")
 """Calls of the gallery that a recording has not, or that are the lab's own."""
@@ -133,6 +133,105 @@ def test_a_scenario_of_the_gallery_comes_back_from_a_recording_of_its_program(
         assert not [line for line in expected if line not in lines], found.text  # all of them, in order
 
 
+COLLECTION = APP / "pairscope/program/collection"
+SAMPLES_IN_CI = {"05-passed-descriptor.py", "17-deadlock.c"}
+SAMPLES = [
+    pytest.param(path, id=path.name, marks=[] if path.name in SAMPLES_IN_CI else [pytest.mark.long])
+    for path in sorted(COLLECTION.glob("[0-9]*.*"))
+    if path.suffix in (".c", ".py")
+]
+HANDLE = """
+import multiprocessing, socket
+from multiprocessing import reduction
+
+def serve(channel):
+    with socket.socket(fileno=reduction.recv_handle(channel)) as handed:
+        handed.sendall(b"by the child")
+
+if __name__ == "__main__":
+    multiprocessing.set_start_method("spawn")
+    here, there = multiprocessing.Pipe()
+    child = multiprocessing.Process(target=serve, args=(there,))
+    child.start()
+    mine, its = socket.socketpair()
+    with its:
+        reduction.send_handle(here, its.fileno(), child.pid)
+    print(mine.recv(100).decode(), flush=True)
+    child.join()
+"""
+NOISE = """
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+int main(void)
+{
+    int ends[2], status;
+    char text[64];
+    setvbuf(stdout, NULL, _IONBF, 0);
+    if (pipe(ends) < 0)
+        return 1;
+    printf("parent\\n");
+    if (!fork()) {
+        close(ends[0]);
+        printf("child\\n");
+        dprintf(ends[1], "%d lines", 3);
+        return 4;
+    }
+    close(ends[1]);
+    printf("%d bytes\\n", (int)read(ends[0], text, sizeof(text)));
+    wait(&status);
+    printf("%d\\n", WEXITSTATUS(status));
+    return 0;
+}
+"""
+
+
+def sampled(programs: Path, path: Path) -> Run:
+    """A program by its source, recorded."""
+    if path.suffix == ".py":
+        return traced.recorded(programs, os.path.realpath(sys.executable), str(path), options=("--bytes", "256"))
+    binary = programs / path.stem
+    subprocess.run(["gcc", "-D_GNU_SOURCE", "-pthread", "-o", binary, path], check=True)
+    return traced.recorded(programs, str(binary), options=("--bytes", "256"))
+
+
+@process
+@compiled
+@pytest.mark.parametrize("path", SAMPLES)
+def test_a_classic_program_comes_back_as_a_scenario_that_holds(programs: Path, path: Path) -> None:
+    recorded = sampled(programs, path)
+    found, run = made_of(recorded)
+    assert not held(run, found.text)
+    sent, came = passages(run, found.text)
+    counts = recorded.index.counts
+    assert (len(sent), len(came)) == (counts.sent, counts.received + counts.peeked)
+
+
+@process
+@compiled
+def test_what_a_program_prints_is_left_out_and_named_and_the_rest_holds(programs: Path, tmp_path: Path) -> None:
+    source = tmp_path / "noise.c"
+    source.write_text(NOISE)
+    found, run = made_of(sampled(programs, source))
+    assert not held(run, found.text)
+    outside = r"# Left out: \d+ write: on descriptors that were not made here, such as standard output"
+    assert re.search(outside, found.text)
+    assert '"3 lines"' in found.text and "status=4" in found.text
+
+
+@process
+def test_a_handle_that_multiprocessing_sends_is_sent_in_the_scenario(programs: Path, tmp_path: Path) -> None:
+    source = tmp_path / "handle.py"
+    source.write_text(HANDLE)
+    recorded = sampled(programs, source)
+    assert recorded.index.counts.received == 1
+    found, run = made_of(recorded)
+    assert not held(run, found.text)
+    sent, came = passages(run, found.text)
+    assert len(sent) == len(came) == 1 and '"by the child"' in found.text
+
+
 @process
 @compiled
 def test_the_command_writes_a_scenario_and_says_why_there_is_none(programs: Path, tmp_path: Path) -> None:
@@ -147,8 +246,6 @@ def test_the_command_writes_a_scenario_and_says_why_there_is_none(programs: Path
     assert written_to.stat().st_mode & 0o777 == 0o600
     for words, why in (
         (("--from", "900"), "the recording has steps 1 to"),
-        (("--from", "3", "--to", "2"), "steps 3 to 2"),
-        (("--to", "1"), "none of these steps is one that the lab has"),
         (("-p", "1"), "--scenario reads a recording"),
     ):
         refused = traced.pairscope("--scenario", str(recorded.path), *words)

@@ -157,11 +157,13 @@ def _nothing_in_the_tree(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @settings(max_examples=150, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
-@given(seed=st.integers(0, (1 << 32) - 1))
-def test_whatever_a_recording_says_its_scenario_is_one_that_the_lab_reads_as_it_was_meant(seed: int) -> None:
+@given(seed=st.integers(0, (1 << 32) - 1), ends=st.tuples(st.integers(0, 62), st.integers(0, 62)))
+def test_whatever_a_recording_says_its_scenario_is_one_that_the_lab_reads_as_it_was_meant(
+    seed: int, ends: tuple[int, int]
+) -> None:
     said = Said(seed)
     try:
-        made = scenario(cast(Any, said), said.index.command[0])
+        made = scenario(cast(Any, said), said.index.command[0], min(ends), max(ends))
     except NoScenario as error:
         assert "differently" not in str(error) and "not read it" not in str(error), error
         return

@@ -86,7 +86,7 @@ def scenario(recording: Recording, name: str, first: int = 0, last: int = 0, tol
 def _bounds(walk: Walk, count: int, begin: int) -> None:
     if not count:
         raise NoScenario(phrase("none of these steps is one that the lab has"))
-    actors = sum(len(process.actors()) for process in walk.script.processes.values())
+    actors = sum(len(process.actors()) for process in walk.script.processes.values()) + bool(walk.script.outsider)
     if actors > PROCESSES_MAX:
         raise NoScenario(
             phrase_of(

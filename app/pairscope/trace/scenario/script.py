@@ -25,6 +25,8 @@ class Script:
         self.names = Names()
         self.untold: list[tuple[Process, str]] = []
         """Who was ended from outside, with the signal: told before the next line, if there is any."""
+        self.outsider = ""
+        """The name of who sends signals from outside; empty: nobody has to."""
         self.peers: dict[int, int] = {}
         """The other ends of sockets, by inodes."""
         self._tainted: set[str] = set()
@@ -105,13 +107,24 @@ class Script:
         """Who was ended by nobody here."""
         untold, self.untold = self.untold, []
         for process, signal in untold:
-            others = [
-                one for each in self.processes.values() if not each.doomed for one in each.actors() if not one.waits
-            ]
-            if others and process.main:
-                line = Line(others[0].name, "kill", [Name(process.main.name), constant(signal)], first=number(0))
+            living = [one for one in self.processes.values() if not one.doomed]
+            others = [actor for one in living for actor in one.actors() if not actor.waits]
+            if process.main:
+                sender = others[0].name if others else self._outsider()
+                line = Line(sender, "kill", [Name(process.main.name), constant(signal)], first=number(0))
                 line.comment = phrase("ended from outside")
                 self.lines.append(line)
+
+    def _outsider(self) -> str:
+        """Who sends a signal where nobody else can: a process that has nothing, made before all others do anything."""
+        if not self.outsider:
+            self.outsider = self.names.of("outside")
+            first = next(iter(self.processes.values())).main
+            assert first is not None
+            made = Line(first.name, "fork", binds=(self.outsider,))
+            made.comment = phrase("stands for whoever sends signals from outside")
+            self.lines.insert(0, made)
+        return self.outsider
 
     # ---- what is passed
 

@@ -158,6 +158,7 @@ class Walk:
             self._ends.sent(turn, line)
 
     def _returned(self, at: int, step: Step, turn: Turn, line: Line) -> None:
+        self.script.tell()
         actor, alone = turn.actor, self.script.is_last(line)
         if step.gave.get("ended"):
             return
@@ -175,7 +176,6 @@ class Walk:
             alone = True
         turn.gave = step.gave
         if alone:
-            self.script.tell()
             line.first = None
             self._enter(turn, line, step.gave, at, alone=True)
             return
