@@ -14,8 +14,8 @@ from pairscope.program.compiling import remarks
 from pairscope.program.sentences import Unrun
 from pairscope.trace.recording import Remark
 from pairscope.trace.sentences import Over
-from tests.boxed import USERS, before, boxed, compiled, process
-from tests.traced import APP
+from tests.boxed import USERS, Boxed, before, boxed, compiled, process
+from tests.traced import APP, REFUSING
 
 PAIR = r"""
 #include <stdio.h>
@@ -151,3 +151,21 @@ def test_a_terminal_is_told_what_was_not_compiled_or_is_no_program(tmp_path: Pat
     assert said[0][1].startswith("x.c:1:25: error: ")
     assert said[0][1].endswith(f"pairscope: {Unrun.NOT_COMPILED.value}\n")
     assert said[1] == (2, "pairscope: x.txt ends neither in .c nor in .py\n")
+
+
+@process
+@compiled
+@pytest.mark.parametrize(
+    "missing", ["unshare", "mount", "mount_setattr", "pivot_root", "landlock_create_ruleset", "seccomp"]
+)
+def test_where_a_part_of_the_box_cannot_be_had_nothing_is_run_and_the_reason_is_told(missing: str) -> None:
+    asked = request.encoded("c", "int main(void) { return 0; }\n", [], "")
+    done = subprocess.run(
+        [sys.executable, "-c", REFUSING, missing, sys.executable, "-m", "pairscope.program.run"],
+        input=asked, capture_output=True, timeout=100, env={**os.environ, "PYTHONPATH": str(APP)},
+    )  # fmt: skip
+    unran = Boxed(done.stdout).unran
+    assert (unran is not None, done.stderr) == (True, b"")
+    assert unran
+    assert unran.error.startswith(Unrun.NO_BOX.value.partition("%")[0]), unran
+    assert unran.error.endswith("Operation not permitted") or missing == "seccomp", unran

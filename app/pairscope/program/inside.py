@@ -41,15 +41,17 @@ def result(program: Program | None, hidden: str, bounds: Bounds) -> bytes:
         confine.recorder()
         os.environ.clear()
         os.environ.update(compiling.ENVIRONMENT)
+        _rehearse()
         if program is None:
-            _rehearse()
             return unran("")
         if program.language == "c":
             remarks, failed = compiling.compiled(program.source, confine.compiler, bounds.compiling)
         if failed is None:
             return _recorded(program, remarks, bounds)
-    except (box.Unavailable, OSError) as error:
+    except box.Unavailable as error:
         failed = Unrun.NO_BOX.say(why=str(error))
+    except OSError as error:
+        failed = Unrun.NO_BOX.say(why=error.strerror or str(error))
     except Refused as error:
         failed = Unrun.NO_RECORDER.say(why=str(error))
     except Exception as error:
@@ -82,7 +84,8 @@ def _rehearse() -> None:
         try:
             confine.program()
         except BaseException as error:
-            os.write(into, str(error).encode()[:1000])
+            why = error.strerror if isinstance(error, OSError) else None
+            os.write(into, (why or str(error)).encode()[:1000])
         finally:
             os._exit(0)
     os.close(into)
