@@ -16,9 +16,12 @@ from pathlib import Path
 
 import pytest
 
+from pairscope.pool.view import stopped
 from tests.eventually import eventually
 from tests.lamp import Lamp, Visitor, command
+from tests.leaks import runs
 from tests.running import TOKEN, Answer
+from tests.test_lamp import children
 
 pytestmark = pytest.mark.lamp
 
@@ -195,6 +198,37 @@ def test_a_restart_that_brings_other_settings_is_answered_with_these_alone(lamp:
     finally:
         settings.write_text(text)
     settle(lamp)
+
+
+def test_a_daemon_that_is_told_to_end_before_its_first_line_of_python_is_gone(lamp: Lamp) -> None:
+    """It had the signal before it could block it, and Apache waits for it no longer."""
+
+    def daemons() -> set[int]:
+        return {pid for pid in children(lamp.apache.pid) if command(pid).startswith("wsgi:health")}
+
+    def goes_on_behind_a_restart() -> int:
+        """A daemon that stood still from its beginning until Apache had restarted; 0: it had made its brother already,
+        or Apache waited for it and killed it, as it does where it has seen that it stands still."""
+        before = set(children(lamp.apache.pid))
+        lamp.apache.restart()
+        pid = min(eventually(lambda: daemons() - before, "the next daemon is made", 30))
+        os.kill(pid, signal.SIGSTOP)
+        eventually(lambda: stopped(pid), "it stands still")
+        try:
+            if daemons() - before != {pid}:
+                return 0
+            before = set(children(lamp.apache.pid))
+            lamp.apache.restart()
+            eventually(lambda: daemons() - before, "the one behind it is made", 30)
+            return pid if stopped(pid) else 0
+        finally:
+            if stopped(pid):
+                os.kill(pid, signal.SIGCONT)
+            settle(lamp)
+
+    early = next(filter(None, (goes_on_behind_a_restart() for _ in range(20))))
+    eventually(lambda: not runs(early), "it has ended", 30)
+    eventually(lambda: len(daemons()) == 1, "and left nobody behind", 30)
 
 
 def test_restarts_that_come_before_web_has_started_cut_nobody_off(lamp: Lamp) -> None:
