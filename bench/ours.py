@@ -91,15 +91,17 @@ class Pairscope:
         self._jobs += jobs + in_flight
         return (jobs + in_flight) / took
 
-    def drained(self) -> int:
-        """Waits until the record has everything; the rows of messages that it then has."""
+    def drained(self) -> tuple[int, float]:
+        """Waits until the record has everything: the rows that the recorder has written, and its processor time (s)."""
         self._pool.client.settle()
+        now = time.time_ns()  # what the supervisor said before may be of the turn before
         view = eventually(
-            lambda: (view := self._pool.view()).journal.drained == view.journal.position and view,
+            lambda: (view := self._pool.view()).at > now and view.journal.drained == view.journal.position and view,
             "everything is drained",
             120,
         )
-        return view.recorder.rows
+        spent = int(Path(f"/proc/{view.recorder.pid}/schedstat").read_text().split()[0])  # proc_pid_schedstat: ns
+        return view.recorder.rows, spent / 1e9
 
     def journaled(self) -> dict[str, Any]:
         """What the journal holds: jobs that this client saw end, messages of them, and jobs without exactly the

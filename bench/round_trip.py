@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import itertools
 import statistics
 from collections.abc import Callable
 from pathlib import Path
@@ -104,13 +105,14 @@ def _compete(
         for name, title in peers.items():
             findings.notes.append(f"round trip{where}: {title} was fastest driven by {methods[name]}")
         found: dict[tuple[str, str, int], list[float]] = {}
+        drained = [ours.ask("drained")] if recorder else []
         for number in range(1, rounds + 1):
             for size, words in sizes.items():
                 for name, contestant in running.items():
                     for figure, value in _measure(contestant, plan, size, methods[name]).items():
                         found.setdefault((figure, name, size), []).append(value)
                     if recorder and contestant is ours:
-                        contestant.ask("drained")
+                        drained.append(contestant.ask("drained"))
                 said = [
                     f"{name} {found['p50', name, size][-1]:,.0f} us {found['rate', name, size][-1]:,.0f}/s"
                     for name in running
@@ -129,6 +131,10 @@ def _compete(
                     findings.rows.append(
                         compare(row, found[figure, "pairscope", size], found.get((figure, name, size)))
                     )
+        if recorder:
+            rates = [(rows - before) / (spent - used) for (before, used), (rows, spent) in itertools.pairwise(drained)]
+            rate = statistics.median(rates)
+            findings.notes.append(f"round trip{where}: the recorder wrote {rate:,.0f} rows/s of its processor time")
         say(f"round trip{where}: counting what the journal holds")
         findings.checks.append(_count(ours.ask("journaled"), where))
 
