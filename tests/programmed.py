@@ -42,14 +42,16 @@ STEPS = [
 ]
 
 
-def written(path: Path, program: Program | None = PROGRAM, steps: list[Step] | None = None) -> Path:
+def written(
+    path: Path, program: Program | None = PROGRAM, steps: list[Step] | None = None, status: int | None = None
+) -> Path:
     writer = Writer(str(path))
     for one in steps or STEPS:
         writer.add(one)
     writer.finish(
         command=["./program", "--flag"], kernel="6", machine="x86_64", started=1.0, took_us=5,
         ended="the last process has ended", kept=4096, missing=[], counts=Counts(0, 0, 0, 0, 0, 0, 0, 0), passages=[],
-        processes=[Process(101, "program", 0, 0)], program=program,
+        processes=[Process(101, "program", 0, 0, status)], program=program,
     )  # fmt: skip
     writer.close()
     return path

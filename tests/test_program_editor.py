@@ -94,6 +94,16 @@ def test_where_no_station_is_connected_nothing_is_run_and_the_page_says_so(app: 
 
 
 @pytest.mark.web
+def test_a_program_put_in_the_place_of_one_of_the_collection_does_not_get_its_name(app: Flask) -> None:
+    source = collection.find("parent-and-child").source("c")  # type: ignore[union-attr]
+    for text, kept in ((source, True), (source.replace("text", "buffer"), True), (FAULTY, False)):
+        form = {"language": "c", "source": text, "name": "parent-and-child"}
+        page = app.test_client().post("/lab/program", data=form, headers=OPERATOR).text
+        assert ('name="name" value="parent-and-child"' in page) == kept, text
+        assert ("The child&#39;s last read" in page.partition('id="collection"')[0]) == kept, text
+
+
+@pytest.mark.web
 def test_programs_that_are_switched_off_are_not_offered(tmp_path: Path) -> None:
     for app in made(tmp_path, lab_programs="off"):
         page = app.test_client().get("/lab/program", headers=OPERATOR).text
@@ -363,6 +373,15 @@ def test_the_editor_and_its_errors_can_be_used_by_everybody_at_each_width(server
                 eventually(lambda: browser.find_elements(By.CSS_SELECTOR, "#problem li.here .failed"), "its errors", 30)
             found += wrong(browser, "the editor", way)
             assert browser.execute_script("return document.documentElement.scrollWidth") <= way[0], way
+            bottom = "return document.querySelector('.program-form .primary').getBoundingClientRect().bottom"
+            browser.get(f"{server.address}lab/program")
+            assert browser.execute_script(bottom) <= 900, "Run is in sight, however long the source is"
+        for _ in range(2):
+            done = post(server, language="python", source="1\n", name="a-long-name-of-a-program", arguments="word " * 9)
+            assert done.status == 303, done.text
+        browser.get(f"{server.address}lab/recordings")
+        assert len(browser.find_elements(By.TAG_NAME, "select")) == 2
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= 375, "two to compare"
         assert not [
             one for one in browser.get_log("browser") if one["level"] == "SEVERE" and " 400 " not in one["message"]
         ]

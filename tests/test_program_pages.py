@@ -116,6 +116,17 @@ def test_the_first_page_has_the_source_what_the_compiler_said_and_what_it_wrote(
 
 
 @pytest.mark.web
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [(-11, "The program was killed by SIGSEGV."), (3, "The program exited with status 3."), (0, ""), (None, "")],
+)
+def test_the_first_page_says_at_its_head_how_the_program_failed(tmp_path: Path, status: int | None, said: str) -> None:
+    with read(written(tmp_path / "r", status=status)) as reading:
+        head = page_of(reading)(f"/{KEY}/")[1].partition("</header>")[0]
+    assert said in head and ("The program " in head) == bool(said)
+
+
+@pytest.mark.web
 def test_a_recording_of_a_command_has_no_source_and_says_so(tmp_path: Path) -> None:
     with read(written(tmp_path / "r", None)) as reading:
         get = page_of(reading)

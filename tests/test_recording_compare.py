@@ -232,6 +232,15 @@ def test_two_stored_recordings_are_compared_by_those_who_may_see_both(app: Flask
     assert stranger.get("/lab/recordings/compare").status_code == 404
 
 
+@pytest.mark.web
+def test_recordings_to_compare_are_told_apart_by_when_they_were_handed_in(app: Flask, two: tuple[Path, Path]) -> None:
+    for path in two:
+        handed_in(app, path)
+    page = app.test_client().get("/lab/recordings", headers=OPERATOR).text
+    texts = re.findall(r"<option value=[^>]*>([^<]*)</option>", page)
+    assert len(texts) == 4 and all(re.search(r" · \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} UTC$", text) for text in texts)
+
+
 def command(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "pairscope", "record", *words],

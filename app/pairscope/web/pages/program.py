@@ -101,7 +101,7 @@ def _excerpt(said: Program) -> list[list[source.Line]]:
 def run_program() -> Any:
     """Runs it, and stores the recording; then the first of its steps that has a line."""
     given = {name: request.form.get(name, "").replace("\r\n", "\n") for name in Form._fields}
-    form = Form(**given | {"name": given["name"][:40]})
+    form = _named(Form(**given | {"name": given["name"][:40]}))
     try:
         found = programs.perform(form)
     except Problem as problem:
@@ -122,6 +122,24 @@ def run_program() -> Any:
 
 
 run_program.body_max = 30 * SOURCE_MOST  # type: ignore[attr-defined]  # source and input, percent-encoded UTF-8
+
+
+def _named(form: Form) -> Form:
+    """Without a name, where another program was put in the place of one of the collection: where the two have less than
+    half of the lines of the longer one in common."""
+    entry = collection.find(form.name)
+    if entry is None:
+        return form
+    own = _lines(form.source)
+    for language in collection.SUFFIXES:
+        theirs = _lines(entry.source(language))
+        if 2 * len(own & theirs) >= max(len(own), len(theirs)):
+            return form
+    return form._replace(name="")
+
+
+def _lines(text: str) -> set[str]:
+    return {line.strip() for line in text.split("\n")} - {""}
 
 
 def _sentence(text: str) -> str:

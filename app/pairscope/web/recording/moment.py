@@ -290,7 +290,7 @@ def told(reading: Reading, number: int) -> list[str]:
         elif had is not None and (had.queued, had.in_flight) != (queue.queued, queue.in_flight):
             found.append(
                 _(
-                    "at socket %(inode)s wait %(bytes)s bytes and %(fds)s descriptors",
+                    "socket %(inode)s now holds unread: %(bytes)s B, descriptors: %(fds)s",
                     inode=inode, bytes=queue.queued, fds=queue.in_flight if queue.in_flight >= 0 else "?",
                 )
             )  # fmt: skip
