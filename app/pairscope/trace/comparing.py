@@ -21,6 +21,7 @@ Kind = Literal["same", "changed", "first", "second"]
 Difference = Literal["order", "sent", "end", "receiver", "received", "object", "proof"]
 DIFFERENCES = 200
 """Between two processes, up to which order counts. Behind them what is equal is taken in turn."""
+_END = 1 << 63
 _COUNTED = re.compile(r"#[0-9]+\Z")
 
 
@@ -241,16 +242,17 @@ def _in_turn(
 def _in_order(
     matched: _Pairs, rest: Iterable[_Side], other_rest: Iterable[_Side], ordered: set[tuple[_Side, _Side]]
 ) -> list[Pair]:
-    """As the first recording has it; what is in the second alone behind what stands before it there."""
+    """As the first recording has it; what is in the second alone before what both have behind it there."""
     found = [
-        ((side.place, 0, 0), Pair(side.passage, other.passage, _differs(side, other, (side, other) not in ordered)))
+        ((side.place, 1, 0), Pair(side.passage, other.passage, _differs(side, other, (side, other) not in ordered)))
         for side, other in matched
     ]
-    found += [((side.place, 0, 0), Pair(side.passage, None)) for side in rest]
+    found += [((side.place, 1, 0), Pair(side.passage, None)) for side in rest]
     places = sorted((other.place, side.place) for side, other in matched)
     for side in other_rest:
-        before = bisect.bisect(places, (side.place, 0)) - 1
-        found.append(((places[before][1] if before >= 0 else -1, 1, side.place), Pair(None, side.passage)))
+        behind = bisect.bisect(places, (side.place, 0))
+        at = places[behind][1] if behind < len(places) else _END
+        found.append(((at, 0, side.place), Pair(None, side.passage)))
     return [pair for _place, pair in sorted(found, key=lambda one: one[0])]
 
 
