@@ -156,8 +156,12 @@ def test_a_terminal_is_told_what_was_not_compiled_or_is_no_program(tmp_path: Pat
 @process
 @compiled
 @pytest.mark.parametrize(
-    "missing", ["unshare", "mount", "mount_setattr", "pivot_root", "landlock_create_ruleset", "seccomp"]
-)
+    "missing",
+    [
+        "unshare", "landlock_create_ruleset", "seccomp",
+        *(pytest.param(one, marks=pytest.mark.long) for one in ("mount", "mount_setattr", "pivot_root")),
+    ],
+)  # fmt: skip
 def test_where_a_part_of_the_box_cannot_be_had_nothing_is_run_and_the_reason_is_told(missing: str) -> None:
     asked = request.encoded("c", "int main(void) { return 0; }\n", [], "")
     done = subprocess.run(

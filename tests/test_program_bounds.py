@@ -123,9 +123,16 @@ NEVER_ENDS = {
     "waits for itself": "int p[2]; char c; if (pipe(p)) return 1; return read(p[0], &c, 1);",
     "waits for a vfork": "if (!vfork()) pause(); return 0;",
 }
+SELDOM = ("stops its child", "leaves its session", "waits for itself")
 
 
-@pytest.mark.parametrize("body", NEVER_ENDS.values(), ids=NEVER_ENDS)
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(body, id=name, marks=pytest.mark.long if name in SELDOM else ())
+        for name, body in NEVER_ENDS.items()
+    ],
+)
 def test_who_never_ends_and_does_nothing_is_ended_when_it_has_done_nothing_for_long(body: str) -> None:
     run = boxed(main(body), quiet=0.5)
     assert run.index.ended == Bound.QUIET.say(seconds="0.5")
