@@ -270,3 +270,28 @@ def test_a_stretch_begins_where_what_it_touches_is_made(programs: Path) -> None:
         with pytest.raises(NoScenario, match="was made before the recording began"):
             at = calls.index("write") + 1  # what the program's own first process prints
             scenario(recording, "of.rec", at, at)
+
+
+POLLING = """
+import socket, sys
+mine, other = socket.socketpair()
+mine.setblocking(False)  # which Python does by ioctl(2), so no recording has it
+for attempt in range(3):
+    try:
+        mine.recv(100)
+    except BlockingIOError:
+        pass
+other.send(b"at last")
+print(mine.recv(100).decode())
+"""
+
+
+@process
+def test_a_socket_that_was_made_not_to_wait_out_of_sight_does_not_wait_in_the_scenario(
+    programs: Path, tmp_path: Path
+) -> None:
+    source = tmp_path / "polling.py"
+    source.write_text(POLLING)
+    found, run = made_of(sampled(programs, source))
+    assert not held(run, found.text)
+    assert "F_SETFL O_NONBLOCK" in found.text and "=> EAGAIN  # 3 times" in found.text

@@ -171,3 +171,17 @@ def test_whatever_a_recording_says_its_scenario_is_one_that_the_lab_reads_as_it_
     assert written(read) == made.text
     assert len(read.steps) == made.steps
     assert read.said("title").startswith("As recorded:")
+
+
+def test_names_and_numbers_of_somebody_who_means_ill_make_no_line_of_their_own() -> None:
+    said = Said(0)
+    pair = said.kept[0]
+    twice = msgspec.structs.replace(pair, gave={"value": 0, "made": [5, 5]})
+    nasty = msgspec.structs.replace(pair, call="\n@title x\np: exit 0", gave={"value": 0})
+    said.kept, said.steps = [pair, twice, nasty], 3
+    said.index = msgspec.structs.replace(said.index, command=["a\nb: exit 1\n@ask x # \u202e"], passages=[])
+    made = scenario(cast(Any, said), "evil\n#\np: exit 2")
+    read = parse(made.text)
+    assert [step.binds for step in read.steps] == [("stream3", "stream4"), ()]
+    assert [word for word, _ in read.about] == ["title"] and "\u202e" not in made.text
+    assert len(made.text.splitlines()) == made.text.count("\n") == len(read.comments) + 4
