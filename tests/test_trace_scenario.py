@@ -295,3 +295,27 @@ def test_a_socket_that_was_made_not_to_wait_out_of_sight_does_not_wait_in_the_sc
     found, run = made_of(sampled(programs, source))
     assert not held(run, found.text)
     assert "F_SETFL O_NONBLOCK" in found.text and "=> EAGAIN  # 3 times" in found.text
+
+
+ENDED = """
+import os, signal, socket
+mine, other = socket.socketpair()
+if os.fork() == 0:
+    mine.close()
+    other.recv(1)
+    os._exit(0)
+other.close()
+signal.setitimer(signal.ITIMER_REAL, 0.3)
+mine.recv(1)
+"""
+
+
+@process
+def test_who_is_ended_by_a_signal_of_nobody_here_is_ended_in_the_scenario_though_all_others_wait(
+    programs: Path, tmp_path: Path
+) -> None:
+    source = tmp_path / "ended.py"
+    source.write_text(ENDED)
+    found, run = made_of(sampled(programs, source))
+    assert not held(run, found.text)
+    assert "kill python SIGALRM" in found.text and "# ended from outside" in found.text

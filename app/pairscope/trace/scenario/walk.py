@@ -73,6 +73,9 @@ class Walk:
         elif step.call == "signal":
             self._ends.signal(at, step, process)
         elif step.call == "exit":
+            for actor in process.actors():
+                if again := self._again.pop(actor, None):
+                    self._interrupted(at, *again)
             self._ends.ended(at, step, process)
         elif step.call in BIRTHS:
             self._born(at, step, process)
