@@ -158,6 +158,10 @@ class Storm:
             waiting.wait(self.random.expovariate(1 / PAUSE))
         self._calm()
 
+    def answered(self) -> int:
+        """How many answers the clients have written down so far."""
+        return sum(path.read_text().count("\nE ") for path in self.paths if path.exists())
+
     def while_working(self, seconds: float) -> bool:
         """Lets the clients work for so long; whether one of them was told something meanwhile."""
         told = sum(path.stat().st_size for path in self.paths if path.exists())
