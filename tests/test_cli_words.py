@@ -111,6 +111,8 @@ def test_the_help_of_each_command_is_in_the_readers_language(say: Say, command: 
     (("record",), 2, "there is no command to record"),
     (("record", "true"), 2, "is missing: where the recording is written"),
     (("record", "-o", "x", "--", "no-such-program"), 1, "is no program that can be run"),
+    (("record", "--passages", "/etc/passwd", "--transcript", "/etc/passwd"), 2, "not two of them"),
+    (("record", "--json", "-o", "x", "--", "true"), 2, "goes with --passages and with --compare alone"),
     (("record", "--passages", "/etc/passwd"), 2, "it does not begin as a recording of"),
     (("nothing",), 2, "No such command"),
     (("--nothing",), 2, "No such option"),

@@ -130,8 +130,26 @@ def test_on_a_terminal_outputs_remarks_and_the_end_are_printed_and_the_status_is
     assert (done.stdout, done.returncode) == ("hello line\n", 3), done.stderr
     assert "pair.c:9:17: warning: unused variable" in done.stderr
     assert "an error\npairscope: the last process has ended; " in done.stderr
+    assert done.stderr.endswith("pairscope: written: pair.rec\npairscope: it opens with: pairscope show pair.rec\n")
     assert (tmp_path / "pair.rec").read_bytes().startswith(b"PSREC 2\n")
     assert (tmp_path / "pair.rec").stat().st_mode & 0o777 == 0o600
+
+
+@process
+@compiled
+def test_a_terminal_is_told_which_signal_killed_the_program_and_which_file_is_too_long(tmp_path: Path) -> None:
+    (tmp_path / "x.py").write_text("import os\nos.kill(os.getpid(), 11)\n")
+    (tmp_path / "long.py").write_text("#" * 65_537)
+    for words, status, said in (
+        (("x.py",), 139, "pairscope: the program was killed by SIGSEGV\n"),
+        (("long.py",), 2, "pairscope: long.py has too many characters; expected at most 65536\n"),
+        (("x.py", "--input", "long.py"), 2, "pairscope: long.py has too many characters; expected at most 65536\n"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "pairscope", "program", *words],
+            capture_output=True, text=True, timeout=100, env={**os.environ, "PYTHONPATH": str(APP)}, cwd=tmp_path,
+        )  # fmt: skip
+        assert (done.returncode, done.stderr.endswith(said)) == (status, True), done.stderr
 
 
 @process

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pairscope.cli.command import USAGE, Failure
-from pairscope.cli.output import say
+from pairscope.cli.output import safe, say
 from pairscope.cli.words import gettext as _
 from pairscope.cli.words import told
 
@@ -46,10 +46,11 @@ def program(file: str, arguments: tuple[str, ...], output: str | None, given: st
         raise Failure(_("%(path)s ends neither in .c nor in .py", path=file), USAGE)
     from pairscope import config
     from pairscope.program import run
-    from pairscope.program.request import encoded
+    from pairscope.program.request import INPUT_MOST, encoded
     from pairscope.trace.file import MAGIC
+    from pairscope.trace.recording import SOURCE_MOST
 
-    asked = encoded(language, _text(file), list(arguments), _text(given) if given else "")
+    asked = encoded(language, _text(file, SOURCE_MOST), list(arguments), _text(given, INPUT_MOST) if given else "")
     data = run.have(asked, config.load().lab_user)
     if not data.startswith(MAGIC):
         unran = run.unran(data)
@@ -57,12 +58,16 @@ def program(file: str, arguments: tuple[str, ...], output: str | None, given: st
         raise Failure(told(unran.error))
     if output is not None:
         _write(output, data)
-    _tell(file, data)
+    _tell(file, data, output)
 
 
-def _text(path: str) -> str:
+def _text(path: str, most: int) -> str:
     try:
-        return Path(path).read_bytes().decode()
+        with open(path, "rb") as file:
+            data = file.read(4 * most + 1)  # a character has at most four bytes
+        if len(data) > 4 * most or len(text := data.decode()) > most:
+            raise Failure(_("%(path)s has too many characters; expected at most %(most)s", path=path, most=most), USAGE)
+        return text
     except UnicodeDecodeError:
         raise Failure(_("%(path)s is no text in UTF-8", path=path), USAGE) from None
     except OSError as error:
@@ -83,7 +88,7 @@ def _remarks(file: str, remarks: list[Remark]) -> None:
         say(f"{where}{one.kind}: {one.text}")
 
 
-def _tell(file: str, data: bytes) -> None:
+def _tell(file: str, data: bytes, output: str | None) -> None:
     from pairscope.cli.recording import opened
 
     fd = os.memfd_create("recording")
@@ -102,5 +107,12 @@ def _tell(file: str, data: bytes) -> None:
     for sentence in index.missing:
         say(f"pairscope: {told(sentence)}")
     status = index.processes[0].status
+    if status is not None and status < 0:
+        from pairscope.lab.constants import signal_name
+
+        say("pairscope: " + _("the program was killed by %(signal)s", signal=signal_name(-status)))
+    if output is not None:
+        say("pairscope: " + _("written: %(path)s", path=safe(output)))
+        say("pairscope: " + _("it opens with: %(command)s", command=f"pairscope show {safe(output)}"))
     if status is not None:
         sys.exit(status if status >= 0 else 128 - status)

@@ -135,6 +135,12 @@ def record(
 
     COMMAND runs with your own rights, is not confined, and ends with the recording. The exit status is its own.
     """
+    if sum(one is not None for one in (shown, told_from, captured, compared, told_as)) > 1:
+        raise Failure(
+            _("expected one of --passages, --transcript, --capture, --compare and --scenario, not two of them"), USAGE
+        )
+    if as_json and shown is None and compared is None:
+        raise Failure(_("--json goes with --passages and with --compare alone"), USAGE)
     if shown is not None:
         if command or output or pid:
             raise Failure(_("--passages reads a recording; it takes no command, no -o and no -p"), USAGE)

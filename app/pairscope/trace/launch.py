@@ -42,7 +42,13 @@ class Launch:
         `guard`: confines it, in place of the filter."""
         path = shutil.which(command[0])
         if path is None:
-            raise Refused(phrase("%(command)s is no program that can be run", command=command[0]))
+            raise Refused(
+                phrase(
+                    "%(command)s is no program that can be run; expected a file that may be executed, by its path or "
+                    "in PATH",
+                    command=command[0],
+                )
+            )
         self.command = list(command)
         go, self._go = os.pipe()
         self._told, tell = os.pipe()
