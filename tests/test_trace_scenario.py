@@ -319,3 +319,17 @@ def test_who_is_ended_by_a_signal_of_nobody_here_is_ended_in_the_scenario_though
     found, run = made_of(sampled(programs, source))
     assert not held(run, found.text)
     assert "kill python SIGALRM" in found.text and "# ended from outside" in found.text
+
+
+LEFT = ENDED.replace("signal.setitimer", "signal.signal(signal.SIGALRM, lambda *_: os._exit(3))\nsignal.setitimer")
+
+
+@process
+def test_who_leaves_out_of_a_call_that_a_signal_interrupted_leaves_by_its_own_exit(
+    programs: Path, tmp_path: Path
+) -> None:
+    source = tmp_path / "left.py"
+    source.write_text(LEFT)
+    found, run = made_of(sampled(programs, source))
+    assert not held(run, found.text)
+    assert "python:  exit 3" in found.text and "kill" not in found.text
