@@ -127,6 +127,15 @@ def test_the_first_page_says_at_its_head_how_the_program_failed(tmp_path: Path, 
 
 
 @pytest.mark.web
+def test_a_step_speaks_of_folded_ones_only_where_there_are_some(tmp_path: Path) -> None:
+    for name, steps, folded in (("none", STEPS[:2], False), ("one", [*STEPS[:2], write(6)], True)):
+        with read(written(tmp_path / name, steps=list(steps))) as reading:
+            assert any(row.folded for row in reading.rows) == folded
+            text = page_of(reading)(f"/{KEY}/steps/1")[1]
+        assert ("Show every step" in text) == (" folded: " in text) == folded
+
+
+@pytest.mark.web
 def test_a_recording_of_a_command_has_no_source_and_says_so(tmp_path: Path) -> None:
     with read(written(tmp_path / "r", None)) as reading:
         get = page_of(reading)
