@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from typing import NamedTuple
 
 from flask_babel import gettext as _
 
-from pairscope.ipc import memfd
-from pairscope.ipc.vocabulary import LAB
 from pairscope.program import request as asked
 from pairscope.program.request import Unran
 from pairscope.program.sentences import Unrun
@@ -17,6 +14,7 @@ from pairscope.trace.file import MAGIC
 from pairscope.trace.recording import SOURCE_MOST
 from pairscope.web import reach
 from pairscope.web.access import place
+from pairscope.web.lab.job import in_the_pool
 from pairscope.web.problems import Problem
 from pairscope.web.recorded import translated
 
@@ -115,36 +113,6 @@ def perform(form: Form) -> bytes | Unran:
         raise Problem("no-programs", _("It cannot be run: %(why)s.", why=why))
     with place("run"):
         reach.give_up()  # as for a run of a scenario: it takes seconds, in which others want the database
-        data = _through_the_pool(asked.encoded(form.language, form.source, words(form), form.input), form.name)
+        text = asked.encoded(form.language, form.source, words(form), form.input)
+        data = in_the_pool("program", text, form.name or _("a program"), PATIENCE)[1]
     return data if data.startswith(MAGIC) else asked.unran(data)
-
-
-def _through_the_pool(text: bytes, name: str) -> bytes:
-    fd = memfd.sealed("program", text)
-    try:
-        accepted = reach.client().submit(LAB, fd, name=name or _("a program"), size=len(text), want="both")
-    finally:
-        os.close(fd)
-    answer = reach.client().answer(accepted.job, PATIENCE)
-    if answer is None:
-        reach.client().cancel(accepted.job)
-        raise Problem(
-            "lab-busy",
-            _(
-                "The run did not end within %(seconds)d s, because others came first or the machine is busy; "
-                "it was cancelled. Try again.",
-                seconds=PATIENCE,
-            ),
-            headers={"Retry-After": "5"},
-        )
-    if answer.state != "done":
-        raise Problem(
-            "run-failed",
-            _("The run did not come to its end: %(why)s.", why=translated(answer.reason)),
-            job=str(accepted.job),
-        )
-    found, output = reach.client().fetch(accepted.job)
-    try:
-        return memfd.read_all(output, found.size)
-    finally:
-        os.close(output)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time
 
 from flask import request
 from flask_babel import gettext as _
 
 from pairscope.client.away import PoolAway, PoolRefused
-from pairscope.ipc import memfd
-from pairscope.ipc.vocabulary import LAB
 from pairscope.lab import TIMES_MAX, gallery
 from pairscope.lab.exports import Outcome, tally
 from pairscope.lab.language import TEXT_MAX, parse
@@ -21,6 +18,7 @@ from pairscope.store import runs
 from pairscope.store.models import Run
 from pairscope.web import reach
 from pairscope.web.access import Attempts, is_operator, place
+from pairscope.web.lab.job import in_the_pool
 from pairscope.web.problems import Problem
 from pairscope.web.recorded import translated
 
@@ -98,7 +96,7 @@ def _performed(text: str, scenario: str, parent: str, patience: float) -> Run:
         )
     # A run takes seconds. Fifteen that held a connection so long kept everybody else from the database.
     reach.give_up()
-    job, run = _through_the_pool(text, scenario or _("a scenario"), patience)
+    job, run = _played(text, scenario, patience)
     return runs.store(
         reach.own(), run, keep=reach.settings().lab_runs, scenario=scenario, asked_by=asked_by, job=job, parent=parent
     )
@@ -141,7 +139,7 @@ def perform_often(text: str, *, scenario: str = "", times: int = TIMES_MAX) -> t
     with place("run"):
         while len(made) < times and (left := now + PATIENCE - time.monotonic()) > 0:
             try:
-                job, run = _through_the_pool(text, scenario or _("a scenario"), left)
+                job, run = _played(text, scenario, left)
             except (Problem, PoolRefused, PoolAway):
                 if not made:
                     raise
@@ -156,35 +154,9 @@ def perform_often(text: str, *, scenario: str = "", times: int = TIMES_MAX) -> t
     ], len(made)
 
 
-def _through_the_pool(text: str, name: str, patience: float) -> tuple[int, Recorded]:
-    fd = memfd.sealed("scenario", text.encode())
-    try:
-        accepted = reach.client().submit(LAB, fd, name=name, size=len(text.encode()), want="both")
-    finally:
-        os.close(fd)
-    answer = reach.client().answer(accepted.job, patience)
-    if answer is None:
-        reach.client().cancel(accepted.job)
-        raise Problem(
-            "lab-busy",
-            _(
-                "The run did not end within %(seconds)d s, because others came first or the machine is busy; "
-                "it was cancelled. Try again.",
-                seconds=patience,
-            ),
-            headers={"Retry-After": "5"},
-        )
-    if answer.state != "done":
-        raise Problem(
-            "run-failed",
-            _("The run did not come to its end: %(why)s.", why=translated(answer.reason)),
-            job=str(accepted.job),
-        )
-    found, output = reach.client().fetch(accepted.job)
-    try:
-        return accepted.job, decode(memfd.read_all(output, found.size))
-    finally:
-        os.close(output)
+def _played(text: str, scenario: str, patience: float) -> tuple[int, Recorded]:
+    job, data = in_the_pool("scenario", text.encode(), scenario or _("a scenario"), patience)
+    return job, decode(data)
 
 
 def find(identity: str) -> Run:
