@@ -176,7 +176,7 @@ def test_a_terminal_is_told_what_was_not_compiled_or_is_no_program(tmp_path: Pat
 @pytest.mark.parametrize(
     "missing",
     [
-        "unshare", "landlock_create_ruleset", "seccomp",
+        "unshare", "landlock_create_ruleset", "seccomp", "sethostname",
         *(pytest.param(one, marks=pytest.mark.long) for one in ("mount", "mount_setattr", "pivot_root")),
     ],
 )  # fmt: skip
@@ -191,3 +191,4 @@ def test_where_a_part_of_the_box_cannot_be_had_nothing_is_run_and_the_reason_is_
     assert unran
     assert unran.error.startswith(Unrun.NO_BOX.value.partition("%")[0]), unran
     assert unran.error.endswith("Operation not permitted") or missing == "seccomp", unran
+    assert ("a host name of its own could not be set" in unran.error) == (missing == "sethostname")

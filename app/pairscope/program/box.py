@@ -102,7 +102,10 @@ def furnish(hidden: str) -> None:
     _mount("proc", "proc", f"{_BASE}/proc", _NOSUID | _NODEV | _NOEXEC, "hidepid=ptraceable")
     _mount("tmpfs", "tmpfs", _BASE + KEPT, _NOSUID | _NODEV | _NOEXEC, f"size={_KEPT_SIZE},mode=0700")
     _forbid_more()
-    socket.sethostname("box")
+    try:
+        socket.sethostname("box")
+    except OSError as error:  # ProtectHostname= of a unit refuses it in every namespace
+        raise Unavailable(Lacking.NAME.say(fault=error.strerror)) from None
     os.chdir(_BASE)
     if _libc.syscall(_PIVOT_ROOT, b".", b"."):
         raise Unavailable(Lacking.MOUNT.say(what="/", fault=os.strerror(ctypes.get_errno())))

@@ -41,6 +41,7 @@ class Lacking(enum.StrEnum):
     OLD = "this kernel has no mount_setattr (Linux 5.12)"
     MOUNT = "%(what)s could not be mounted: %(fault)s"
     NESTED = "namespaces inside of it could not be forbidden: %(fault)s"
+    NAME = "a host name of its own could not be set: %(fault)s"
     ROOT = "programs are never run by root, and there is no user %(name)s"
 
     def say(self, **values: Any) -> Sentence:
