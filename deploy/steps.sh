@@ -143,6 +143,17 @@ do_python_settings() {
     /opt/pairscope/venv/bin/python -P -m pairscope.lamp.box write settings || return
 }
 
+title_python_compiler='Install the compiler of C, where box.toml chooses it'
+done_python_compiler() ( {
+    ! /opt/pairscope/venv/bin/python -P -m pairscope.lamp.box chosen compiler || installed gcc libc6-dev
+} >/dev/null 2>&1 )
+leave_python_compiler() {
+    :
+}
+do_python_compiler() {
+    ! /opt/pairscope/venv/bin/python -P -m pairscope.lamp.box chosen compiler || { DEBIAN_FRONTEND=noninteractive apt-get -y install --no-install-recommends gcc libc6-dev && touch /etc/pairscope/box.toml; } || return
+}
+
 title_python_command='Install the command'
 done_python_command() ( {
     cmp -s /opt/pairscope/code/deploy/pairscope.sh /usr/local/bin/pairscope && is /usr/local/bin/pairscope root:root:755
@@ -375,4 +386,4 @@ do_pool_operator() {
     touch /var/lib/pairscope/operator || return
 }
 
-STEPS='linux_sources linux_upgrade linux_packages linux_users linux_directories linux_firewall python_packages python_code python_bytecode python_environment python_choices python_settings python_command apache_packages apache_modules apache_load apache_run apache_logs apache_places apache_port apache_site apache_start mysql_packages mysql_secure mysql_passwords mysql_settings mysql_database mysql_tables mysql_grants pool_restart pool_ready pool_operator'
+STEPS='linux_sources linux_upgrade linux_packages linux_users linux_directories linux_firewall python_packages python_code python_bytecode python_environment python_choices python_settings python_compiler python_command apache_packages apache_modules apache_load apache_run apache_logs apache_places apache_port apache_site apache_start mysql_packages mysql_secure mysql_passwords mysql_settings mysql_database mysql_tables mysql_grants pool_restart pool_ready pool_operator'

@@ -25,6 +25,7 @@ stop_grace = 2
 trusted_proxies = ["10.0.0.0/8", "::1"]
 prefix = "/tools/pairscope"
 workers = 3
+compiler = true
 node = 7
 node_name = "here"
 """
@@ -83,6 +84,8 @@ def read(directory: Path, files: dict[str, str], name: str) -> config.Settings:
         ("stop_grace = -1", "stop_grace is -1; expected a whole number from 0 to 3600"),
         ('trusted_proxies = ["proxy"]', "trusted_proxies holds 'proxy'; expected an address or a network such as 192"),
         ('trusted_proxies = "10.0.0.1"', "trusted_proxies is '10.0.0.1'; expected a list of strings"),
+        ('compiler = "gcc"', "compiler is 'gcc'; expected true or false"),
+        ("compiler = 1", "compiler is 1; expected true or false"),
         ('prefix = "tools/"', "prefix is 'tools/'; expected a path such as /pairscope, without a slash at its end"),
         ('prefix = "/a b"', "prefix is '/a b'; expected a path such as /pairscope"),
         ('prefix = "/${HOME}"', "prefix is '/${HOME}'; expected a path such as /pairscope"),
@@ -122,9 +125,23 @@ def test_a_box_can_listen_on_the_loopback_alone_and_below_a_prefix(tmp_path: Pat
     assert "192.0.2.1" not in files["web.toml"], "trusted_hosts takes the place of this machine's own names"
 
 
-def test_vagrant_shows_outputs_unless_its_box_has_chosen_otherwise() -> None:
+@pytest.mark.parametrize("name", ["public_outputs", "compiler"])
+def test_vagrant_shows_outputs_and_has_a_compiler_unless_its_box_has_chosen_otherwise(name: str) -> None:
     text = Path(__file__).parents[1].joinpath("deploy", "vagrant.sh").read_text()
-    assert "grep -qs '^public_outputs' /etc/pairscope/box.toml || echo 'public_outputs = true' >>" in text
+    assert f"grep -qs '^{name}' /etc/pairscope/box.toml || echo '{name} = true' >>" in text
+    assert name in box.NAMES
+
+
+@pytest.mark.parametrize(
+    ("text", "status"), [("compiler = true\n", 0), ("compiler = false\n", 1), ("port = 8081\n", 1), ("port = 0\n", 2)]
+)
+def test_whether_a_box_has_chosen_a_compiler_is_told_to_the_provisioning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, status: int
+) -> None:
+    (tmp_path / "box.toml").write_text(text)
+    monkeypatch.setattr(box.choices, "__defaults__", (tmp_path / "box.toml",))
+    monkeypatch.setattr("sys.argv", ["box", "chosen", "compiler"])
+    assert box.main() == status
 
 
 @pytest.mark.parametrize(("host", "shown"), [("", True), ("127.0.0.1", True), ("0.0.0.0", False), ("192.0.2.1", False)])

@@ -19,6 +19,8 @@ import pytest
 
 from pairscope.config import Settings, embedded
 from pairscope.lamp import box
+from pairscope.pool.snapshot import WorkerView
+from pairscope.program.sentences import Lacking, Unrun
 from pairscope.stack import checks, guides, scoreboard, system
 from pairscope.stack.check import CHECKS, Scene
 from pairscope.stack.step import Verdict
@@ -135,6 +137,41 @@ done_apache_places; echo $?; do_apache_places; echo $?; done_apache_places; echo
     )
 
 
+@pytest.mark.parametrize(
+    ("chosen", "there", "said"),
+    [(False, False, "done"), (False, True, "done"), (True, True, "done"), (True, False, "did done touched")],
+)
+@pytest.mark.process
+def test_a_compiler_is_installed_where_a_box_has_chosen_one_and_the_pool_is_then_started_again(
+    tmp_path: Path, chosen: bool, there: bool, said: str
+):
+    """The step's own shell, with an apt-get that notes what it is told. script/fresh-test installs one."""
+    python, asked, choices = tmp_path / "python", tmp_path / "asked", tmp_path / "box.toml"
+    python.write_text(f"#!/bin/sh\nexit {int(not chosen)}\n")
+    python.chmod(0o755)
+    if there:
+        asked.write_text("gcc libc6-dev\n")
+    (tmp_path / "steps.sh").write_text(
+        (ROOT / "deploy" / "steps.sh")
+        .read_text()
+        .replace("/opt/pairscope/venv/bin/python", str(python))
+        .replace("/etc/pairscope/", f"{tmp_path}/")
+    )
+    shell = f"""
+installed() {{ grep -q "$*" {asked} 2>/dev/null; }}
+apt-get() {{ echo "$*" >> {asked}; }}
+. {tmp_path}/steps.sh
+done_python_compiler || {{ do_python_compiler && echo did; }}
+done_python_compiler && echo done
+[ ! -e {choices} ] || echo touched
+"""
+    # A name with a hyphen is bash's.
+    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True)
+    assert done.stderr == "" and done.stdout.split() == said.split()
+    if "touched" in said:
+        assert asked.read_text() == "-y install --no-install-recommends gcc libc6-dev\n"
+
+
 @pytest.mark.process
 @pytest.mark.needs("rsync")
 def test_of_an_older_box_nothing_of_the_code_stays_that_a_newer_checkout_has_no_longer(tmp_path: Path):
@@ -202,6 +239,56 @@ def test_a_recorder_that_is_behind_is_not_called_up_to_date(settings: Settings):
             (row,) = [row for row in checks.run(settings, fresh=True).rows if row.title == "Recorder"]
             assert row.verdict is verdict and row.observed.startswith("400000 records behind"), row
     assert "the oldest record that waits is 40 s old" in row.drift
+
+
+NO_COMPILER = str(Unrun.NO_COMPILER.say())
+NO_BOX = str(Unrun.NO_BOX.say(why=Lacking.MOUNT.say(what="/proc", fault="Operation not permitted")))
+
+
+@pytest.mark.parametrize(
+    ("detail", "chosen", "expected"),
+    [
+        ({}, "", {}),
+        ({"programs": "", "compiler": ""}, "", {"source": ("good", ""), "C": ("good", "")}),
+        ({"programs": NO_BOX, "compiler": NO_COMPILER}, "compiler = true", {"source": ("unused", f"{NO_BOX}.")}),
+        (
+            {"programs": "", "compiler": NO_COMPILER},
+            "port = 8080",
+            {
+                "source": ("good", ""),
+                "C": ("unused", f"{NO_COMPILER}. With compiler = true in /etc/pairscope/box.toml "),
+            },
+        ),
+        (
+            {"programs": "", "compiler": NO_COMPILER},
+            "compiler = true",
+            {
+                "source": ("good", ""),
+                "C": ("recommended", "box.toml chooses a compiler, and a station of the lab says: "),
+            },
+        ),
+        ({"programs": "", "compiler": NO_COMPILER}, "", {"source": ("good", ""), "C": ("unused", f"{NO_COMPILER}.")}),
+    ],
+)
+def test_whether_programs_are_offered_and_those_in_c_is_told_as_a_station_has_found_it_out(
+    settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    detail: dict[str, str],
+    chosen: str,
+    expected: dict[str, tuple[str, str]],
+):
+    if chosen:
+        (tmp_path / "box.toml").write_text(chosen)
+        monkeypatch.setattr(checks, "_box", lambda: box.choices(tmp_path / "box.toml"))
+    with closing(History(settings)) as history:
+        history.snapshot(stations=[WorkerView(serial=9, pid=1, state="idle", born=1, ready=1, detail=detail)])
+        rows = [row for row in checks.run(settings, fresh=True).rows if row.step == "python-compiler"]
+    assert {row.title.rpartition(" ")[2]: row.verdict.value for row in rows} == {
+        name: verdict for name, (verdict, _words) in expected.items()
+    }
+    for row, (_verdict, words) in zip(rows, expected.values(), strict=True):
+        assert row.drift.startswith(words) and (row.drift == "") == (words == "")
 
 
 def test_one_look_serves_all_who_ask_within_seconds(settings: Settings):

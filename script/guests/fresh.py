@@ -281,14 +281,62 @@ def box(guest: Machine, site: Site) -> str:
     return token
 
 
+PROGRAMS = {
+    "c": """#include <unistd.h>
+int main(void)
+{
+    int end[2];
+    char got[8];
+    if (pipe(end))
+        return 1;
+    if (write(end[1], "stepped", 7) != 7)
+        return 1;
+    return read(end[0], got, 7) != 7;
+}
+""",
+    "python": """import os
+
+read, write = os.pipe()
+os.write(write, b"stepped")
+os.read(read, 7)
+""",
+}
+"""In each language the same, and of each the lines at which it writes and reads."""
+LINES = {"c": (8, 10), "python": (4, 5)}
+
+
+def by_line(site: Site, language: str, token: str) -> None:
+    """The site has a station run a program, and tells the lines of its steps."""
+    told = site.run_program(language, PROGRAMS[language], token)
+    wrote, took = r'write\(\d+, "stepped"\) = 7', r'read\(\d+, 7\) = 7  "stepped"'
+    lines = re.findall(rf"^.* (?:{wrote}|{took})  line (\d+)$", told, re.MULTILINE)
+    right = tuple(map(int, lines)) == LINES[language]
+    claim = f"a program in {language} is run by a job through the site, and steps by line"
+    expect(right, claim if right else f"{claim}:\n{told}")
+
+
+def no_program(site: Site, language: str, token: str, words: str) -> None:
+    """The site says why it does not run one."""
+    try:
+        told = site.run_program(language, PROGRAMS[language], token)
+    except GuestError as error:
+        told = str(error)
+    expect(words in told, f"no program in {language}, and the page says why" + ("" if words in told else f":\n{told}"))
+
+
 def chosen(guest: Machine, site: Site, token: str) -> None:
     """What a box chooses is what it does, also after the next provisioning; what is wrong there is told."""
     file = "/etc/pairscope/box.toml"
     guest.run(
-        f"cp {file} /root/box.toml && printf 'public_outputs = true\nhistory_rows = 5000\nstop_grace = 2\n' >> {file}"
+        f"cp {file} /root/box.toml && printf 'public_outputs = true\nhistory_rows = 5000\nstop_grace = 2\n"
+        f"compiler = true\n' >> {file}"
     )
-    expect(provision(guest) >= 1, "choices in box.toml: provisioning writes the settings anew")
+    by_line(site, "python", token)
+    no_program(site, "c", token, "no compiler of C is installed here")
+    expect(provision(guest) >= 2, "choices in box.toml: provisioning writes the settings anew, and installs a compiler")
     until("the box is ready", lambda: site.get("/readyz")["ready"])
+    until("programs in C are offered", lambda: site.findings()["Programs in C"]["verdict"] == "good")
+    by_line(site, "c", token)
     job = site.submit(token)
     until("its row stands", lambda: site.get(f"/api/v1/jobs/{job}")["state"] == "done")
     expect(site.get(f"/api/v1/jobs/{job}")["name"] == "fresh.txt", "public_outputs shows a stranger the file's name")
@@ -505,7 +553,13 @@ def hardened(guest: Machine, site: Site) -> None:
     expect(provision(guest) == 0, "a second run changes nothing, and says so")
     token = box(guest, site)
     works(guest)
+    no_program(site, "python", token, "an ordinary user may not make a user namespace here")
     rows = site.findings(token)
+    row = rows["Programs that come as their source"]
+    expect(
+        row["verdict"] == "unused" and "may not make a user namespace here" in row["drift"],
+        "as RestrictNamespaces= has it for all that Apache starts, and the stack page says so",
+    )
     for title in ("Processes of web", "Managed process pool", "seccomp", "Workers of Apache", "Port", "Supervisor"):
         say(f"           {title}: {rows[title]['observed']}")
     # A supervisor that is killed is no power failure, though the kernel's id of the boot is hidden.

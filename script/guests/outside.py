@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from typing import Any
@@ -28,14 +31,23 @@ class Site:
             data, headers["Content-Type"] = json.dumps(value).encode(), "application/json"
         return self._open(urllib.request.Request(self.address + path, data, headers))
 
+    def run_program(self, language: str, source: str, token: str) -> str:
+        """Has the site run a program, as its form does; the transcript of its recording."""
+        headers = {"Authorization": f"Bearer {token}"}
+        form = urllib.parse.urlencode({"language": language, "source": source}).encode()
+        # Its answer leads to the first step that has a line.
+        step = self._open(urllib.request.Request(self.address + "/lab/program", form, headers), lambda it: it.geturl())
+        of = str(step).partition("/steps/")[0]
+        return str(self._open(urllib.request.Request(of + "/transcript", None, headers), lambda it: it.read().decode()))
+
     @staticmethod
-    def _open(request: urllib.request.Request) -> Any:
+    def _open(request: urllib.request.Request, take: Callable[[Any], Any] = json.load) -> Any:
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
-                return json.load(answer)
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return take(answer)
         except urllib.error.HTTPError as error:
             raise GuestError(
-                f"{request.full_url}: {error.code} {error.read().decode(errors='replace')[:500]}"
+                f"{request.full_url}: {error.code} {_words(error.read().decode(errors='replace'))}"
             ) from None
         except OSError as error:
             raise GuestError(f"{request.full_url}: {error}") from None
@@ -60,6 +72,12 @@ class Site:
     def findings(self, token: str = "") -> dict[str, dict[str, str]]:
         """The rows of /api/v1/checks by their titles; with a token those for operators, too."""
         return {row["title"]: row for row in self.get("/api/v1/checks", token=token)["items"]}
+
+
+def _words(answer: str) -> str:
+    """What a refusal says: of a page its problem."""
+    found = re.search(r'role="alert"[^>]*>\s*<p>(.*?)</p>', answer, re.DOTALL)
+    return html.unescape(found[1]).strip() if found else answer[:500]
 
 
 def until(what: str, look: Callable[[], Any], patience: float = PATIENCE) -> Any:

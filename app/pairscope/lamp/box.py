@@ -51,7 +51,7 @@ CHOSEN = (
     "prefix",
 )
 """Settings of pairscope.config that a box may choose and that go into its files as they are."""
-NAMES = ("port", "address", "hosts", "workers", "node", "node_name", "trusted_hosts", *CHOSEN)
+NAMES = ("port", "address", "hosts", "workers", "node", "node_name", "trusted_hosts", "compiler", *CHOSEN)
 """Everything that a box may choose: docs/stack.md."""
 ALWAYS = ("localhost", "127.0.0.1", "[::1]")
 """Names that a box answers to whatever it chooses: provisioning and its checks ask there."""
@@ -88,6 +88,8 @@ def choices(path: Path = CHOICES) -> dict[str, Any]:
                 address=address,
             )
         )
+    if type(compiler := chosen.get("compiler", False)) is not bool:
+        raise BoxError(phrase("%(path)s: compiler is %(value)r; expected true or false", path=path, value=compiler))
     for name in ("hosts", "trusted_hosts"):
         names = chosen.get(name, [])
         if not isinstance(names, list):
@@ -114,7 +116,7 @@ def choices(path: Path = CHOICES) -> dict[str, Any]:
                 path=path,
             )
         )
-    settings = {name: value for name, value in chosen.items() if name not in ("port", "address", "hosts")}
+    settings = {name: value for name, value in chosen.items() if name not in ("port", "address", "hosts", "compiler")}
     try:
         config.made(str(path), {"state": "/", "run": "/", **settings})
     except config.SettingsError as error:
@@ -320,15 +322,21 @@ def _moves(file: File) -> bool:
 
 
 def main() -> int:
-    """Exit status: 0 done, or all as wanted; 1 something differs (said on standard output); 2 it could not be done."""
+    """Exit status: 0 done, or all as wanted, or chosen; 1 something differs (said on standard output), or it is not
+    chosen; 2 it could not be done."""
     parser = argparse.ArgumentParser(prog="python -m pairscope.lamp.box", description="The generated files of a box.")
-    parser.add_argument("what", choices=("write", "same", "sql", "granted"))
-    parser.add_argument("part", choices=(*PARTS, "database", "grants"))
+    parser.add_argument("what", choices=("write", "same", "sql", "granted", "chosen"))
+    parser.add_argument("part", choices=(*PARTS, "database", "grants", "compiler"))
     asked = parser.parse_args()
-    if (asked.part in PARTS) != (asked.what in ("write", "same")):
+    if (asked.part in PARTS) != (asked.what in ("write", "same")) or (asked.part == "compiler") != (
+        asked.what == "chosen"
+    ):
         parser.error(f"there is no {asked.what} {asked.part}")
     try:
-        made = installation(choices(), own_addresses())
+        chosen = choices()
+        if asked.what == "chosen":
+            return not chosen.get("compiler", False)
+        made = installation(chosen, own_addresses())
         if asked.what == "sql":
             print(fill(f"mysql/{asked.part}.sql", made), end="")
             return 0

@@ -8,6 +8,7 @@ EXCLUDED = " ".join(
 SYNC = f"rsync -rlm --checksum --delete --chmod=ugo=rX,u+w {EXCLUDED}"
 """Without directories that hold nothing (m): git leaves one behind where code was moved away and bytecode stays."""
 
+COMPILER_CHOSEN = "/opt/pairscope/venv/bin/python -P -m pairscope.lamp.box chosen compiler"
 BYTECODE = "/opt/pairscope/code/app/pairscope/__pycache__"
 
 CHAPTER = Chapter(
@@ -88,8 +89,9 @@ CHAPTER = Chapter(
         Step(
             id="python-choices",
             title="Write down what this box chooses",
-            purpose="The port, and if you like `hosts` (further names that the site answers to), `workers`, or who may "
-            "see what. All settings come from this one file; docs/stack.md lists what it may hold.",
+            purpose="The port, and if you like `hosts` (further names that the site answers to), `workers`, "
+            "`compiler`, or who may see what. All settings come from this one file; docs/stack.md lists what it may "
+            "hold.",
             commands=(
                 'grep -qs "^port" /etc/pairscope/box.toml || echo "port = {port}" >> /etc/pairscope/box.toml\n'
                 'sed -i "s/^port *=.*/port = {port}/" /etc/pairscope/box.toml'
@@ -117,6 +119,24 @@ CHAPTER = Chapter(
                 ),
                 ("`ModuleNotFoundError`", "the libraries are not whole: repeat the step before the last"),
             ),
+        ),
+        Step(
+            id="python-compiler",
+            title="Install the compiler of C, where box.toml chooses it",
+            purpose="Operators may run a program that they paste, in C or Python. C needs gcc, which a server does not "
+            "have by itself: `compiler = true` in box.toml has it installed. Without that this step does nothing.",
+            # What is changed below /etc/pairscope has the pool started again: only then a station says what it can.
+            commands=f"! {COMPILER_CHOSEN} || {{ DEBIAN_FRONTEND=noninteractive apt-get -y install "
+            "--no-install-recommends gcc libc6-dev && touch /etc/pairscope/box.toml; }",
+            done=f"! {COMPILER_CHOSEN} || installed gcc libc6-dev",
+            see="nothing, or `Setting up gcc`; then the page of programs offers C",
+            wrong=(
+                (
+                    "`no compiler of C is installed here` on the page of programs",
+                    "box.toml has no `compiler = true`: add it, and repeat this step and the restart of the pool",
+                ),
+            ),
+            elsewhere=(("RHEL family", "dnf -y install gcc glibc-devel"),),
         ),
         Step(
             id="python-command",

@@ -15,7 +15,7 @@ from pairscope.lamp import box
 from pairscope.sentence import phrase
 from pairscope.stack import python, scoreboard, system
 from pairscope.stack.check import Scene, check, copied, standing
-from pairscope.stack.step import Finding, Verdict, bad, good
+from pairscope.stack.step import Finding, Verdict, bad, good, unused
 
 
 @check("python", "python-packages", "python3 --version")
@@ -151,6 +151,45 @@ def _settings(scene: Scene) -> Iterator[Finding]:
             phrase("every address of this machine"),
             ", ".join(scene.settings.trusted_hosts),
         )
+
+
+@check("python", "python-compiler", "gcc --version")
+def _programs(scene: Scene) -> Iterator[Finding]:
+    """As the stations of the lab have found it out: web sees neither their namespaces nor what a station may run."""
+    told = [one.detail for one in scene.said.stations if "programs" in one.detail] if scene.said else []
+    if not told:
+        return  # told of the supervisor, or of the stations
+    programs, compiler = min((str(one["programs"]), str(one.get("compiler", ""))) for one in told)
+    what = phrase("Programs that come as their source")
+    if programs:
+        yield unused(what, phrase("%(why)s.", why=programs))
+        return
+    yield good(what, phrase("in a box of their own"), phrase("in a box of their own"))
+    what = phrase("Programs in C")
+    if not compiler:
+        yield good(what, phrase("offered"), phrase("offered"))
+    elif scene.box is not None and scene.box.get("compiler"):
+        yield bad(
+            what,
+            phrase("offered"),
+            phrase("not offered"),
+            phrase(
+                "box.toml chooses a compiler, and a station of the lab says: %(why)s. deploy/provision.sh installs it, "
+                "and starts the pool again.",
+                why=compiler,
+            ),
+            Verdict.RECOMMENDED,
+        )
+    elif scene.box is not None:
+        yield unused(
+            what,
+            phrase(
+                "%(why)s. With compiler = true in /etc/pairscope/box.toml deploy/provision.sh installs it.",
+                why=compiler,
+            ),
+        )
+    else:
+        yield unused(what, phrase("%(why)s.", why=compiler))
 
 
 @check("python", "python-command", "pairscope --version")
