@@ -30,11 +30,15 @@ if command -v a2dissite >/dev/null; then
     # A graceful restart ends the pool and the lab in order.
     systemctl -q is-active apache2 && systemctl reload apache2
 fi
-# Until the pool has ended, its user cannot go.
+# Until the pool has ended, its user cannot go. Live would wait a minute for a next one that does not come; it is told again at each look,
+# since Apache, until it has read that the site is gone, starts another.
 for user in web pool lab migrate; do
     tries=0
     while pgrep -u "pairscope-$user" >/dev/null 2>&1; do
+        [ $user != web ] || pkill -TERM -u pairscope-web -f 'pairscope\.live$'
         tries=$((tries + 1))
+        # Daemons that leave may stay for ten minutes. After 15 s what they have in hand is cut off: there is no next one.
+        [ $user$tries != web75 ] || pkill -KILL -u pairscope-web -f '^leaving:'
         [ $tries -lt 150 ] || fail "processes of pairscope-$user do not end: $(pgrep -u "pairscope-$user" | tr '\n' ' ')"
         sleep 0.2
     done
