@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -70,6 +71,7 @@ def before() -> Iterator[Callable[[Path, Wsgi], Callable[[], bool]]]:
     yield leave
     for each in leaving:
         each.close()
+        eventually(each.idle, "nobody is answered any more")
 
 
 @pytest.fixture
@@ -176,6 +178,25 @@ def test_who_is_refused_before_the_body_is_there_is_told_so(tmp_path: Path, befo
     before(door, application)
     with importing(door, named("newer")) as daemon:
         assert ask(daemon.application, "POST", Endless(), 1 << 40) == ("503 Service Unavailable", b"full")
+
+
+def test_a_request_that_the_daemon_before_has_not_taken_is_answered_by_the_next_one_with_its_body(
+    tmp_path: Path,
+) -> None:
+    door = tmp_path / "before-web-1"
+    with socket.socket(socket.AF_UNIX) as ending:
+        ending.bind(str(door))
+        ending.listen()
+        with importing(door, named("newer")) as daemon, ThreadPoolExecutor(1) as visitor:
+            first, _ = ending.accept()  # that of the import
+            answer = visitor.submit(ask, daemon.application, "POST", io.BytesIO(b"x" * 100), 100)
+            asked, _ = ending.accept()
+            assert asked.recv(4)
+            door.unlink()
+            asked.close()
+            first.close()
+            daemon.may.set()
+            assert answer.result(60) == ("200 OK", "newer POST /p\xe9 100".encode())
 
 
 def test_the_application_is_told_when_the_visitor_hangs_up_in_the_midst_of_a_body(

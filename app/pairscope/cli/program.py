@@ -32,7 +32,7 @@ LANGUAGES = {".c": "c", ".py": "python"}
     help="What stands at its standard input; without it, nothing.",
 )
 def program(file: str, arguments: tuple[str, ...], output: str | None, given: str | None) -> None:
-    """Compile and run a program in C (.c) or Python (.py), apart from everything, and record it.
+    """Run a program in C (.c) or Python (.py), and record it.
 
     \b
     pairscope program pair.c -o pair.rec

@@ -23,8 +23,10 @@ HOST = "127.0.0.1"
 @click.argument("other", metavar="[OTHER]", required=False, type=click.Path(exists=True, dir_okay=False))
 @click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="Listen there; 0: any port.")
 def show(path: str, other: str | None, port: int) -> None:
-    """Show the recording in FILE: what was passed, and each step; with OTHER, what was passed in both, and in one of
-    them alone. It prints an address, which is for you alone. Ctrl-C ends it.
+    """Show a recording in a browser, or two beside each other.
+
+    Of one: what was passed, and each step. With OTHER: what was passed in both, and in one of them alone. It prints an
+    address, which is for you alone. Ctrl-C ends it.
 
     It listens on 127.0.0.1, and needs neither a pool nor a database.
     """

@@ -6,9 +6,9 @@ an open door from its end on (:meth:`Application.leave`). Both have the same use
 that user alone. What a restart brings anew is not kept back: the door's name tells settings and code (:func:`edition`),
 so a daemon with others finds no door, and its visitors wait for the import.
 
-A request crosses as its environ (marshal) and its body in pieces; the answer as status and headers, and its body in
-pieces. A piece has its length before it, and one of no bytes ends a body. Standard library only: this is imported
-before all else.
+A request crosses as its environ (marshal). A piece of no bytes says that it is taken: who hears none asks again, for
+nothing was done. Then crosses its body in pieces; the answer as status and headers, and its body in pieces. A piece has
+its length before it, and one of no bytes ends a body. Standard library only: this is imported before all else.
 """
 
 from __future__ import annotations
@@ -44,6 +44,10 @@ _length = struct.Struct(">I")
 
 class BrokenOffError(OSError):
     """The other daemon has ended in the midst of a request."""
+
+
+class NotTakenError(OSError):
+    """The other daemon has ended before it took the request."""
 
 
 def edition(settings: Path, code: Path) -> str:
@@ -89,7 +93,8 @@ class Application:
         if self._made is None:
             while not self._ended.is_set():
                 if (before := _connected(self._path)) is not None:
-                    return _relayed(before, environ, start_response)
+                    with contextlib.suppress(NotTakenError):
+                        return _relayed(before, environ, start_response)
                 self._ended.wait(0.1)  # it may open its door yet
             if self._made is None:
                 raise RuntimeError("the application could not be imported: see above")
@@ -107,6 +112,10 @@ class Application:
         begun, door = time.monotonic(), Door(self._path, self._made)
         self._door = door
         return lambda: time.monotonic() < begun + STAYS or door.busy > 0
+
+    def idle(self) -> bool:
+        """Nobody is answered for another daemon."""
+        return self._door is None or not self._door.busy
 
     def close(self) -> None:
         """Closes the door."""
@@ -151,6 +160,7 @@ class Door:
         try:
             with connection, contextlib.suppress(OSError), connection.makefile("rb") as hears:
                 if said := _piece(hears):
+                    _say(connection, b"")
                     _answer(connection, hears, marshal.loads(said), self._application)  # noqa: S302  # of the same user
         finally:
             self._count(-1)
@@ -177,11 +187,15 @@ def _relayed(before: socket.socket, environ: Environ, start_response: Callable[.
         said = {name: value for name, value in environ.items() if isinstance(value, (str, int, tuple))}
         # It has not waited for a thread of the daemon that answers.
         said["mod_wsgi.queue_start"] = str(time.time_ns() // 1000)
-        _say(before, marshal.dumps(said))
+        with contextlib.suppress(OSError):
+            _say(before, marshal.dumps(said))
+        if _piece(hears) is None:
+            raise NotTakenError("the daemon before has ended")
         if environ.get("CONTENT_LENGTH", "") not in ("", "0") or environ.get("HTTP_TRANSFER_ENCODING"):
             _send_body(before, environ["wsgi.input"])
         else:
-            _say(before, b"")
+            with contextlib.suppress(OSError):  # an answer may have come
+                _say(before, b"")
         told = _piece(hears)
         if not told:
             raise BrokenOffError("the daemon before has ended, and has not answered")
