@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -380,6 +381,8 @@ def test_each_connection_that_apache_hands_over_is_a_transfer_in_the_record_or_c
     def counted() -> int:
         return int(lamp.ask("SELECT COUNT(*) FROM transfers WHERE kind = 'viewer'"))
 
+    recorded = time.time_ns()
+    eventually(lambda: told(lamp).at > recorded, "it says what is recorded by now")
     before, count = told(lamp), counted()
     crowd = [Stream(lamp.visitor.port, "/push/strip.en") for _ in range(150)]
     try:
