@@ -194,41 +194,13 @@ def test_it_counts_the_calls_that_strace_counts(programs: Path, program: str) ->
     assert counted == collections.Counter(lines)
 
 
-PASSES = """
-import multiprocessing as mp, os, socket
-from multiprocessing import reduction
-
-def child(conn):
-    with socket.socket(fileno=reduction.recv_handle(conn)) as listener:
-        conn.send(listener.getsockname()[1])
-        listener.accept()[0].sendall(b"served by the child")
-    given = conn.recv()
-    given.send("by the passed connection")
-    given.close()
-
-if __name__ == "__main__":
-    mp.set_start_method("spawn")
-    ours, theirs = mp.Pipe()
-    other = mp.Process(target=child, args=(theirs,))
-    other.start()
-    theirs.close()
-    listener = socket.create_server(("127.0.0.1", 0))
-    reduction.send_handle(ours, listener.fileno(), other.pid)
-    port = ours.recv()
-    listener.close()
-    print(socket.create_connection(("127.0.0.1", port)).recv(100))
-    mine, passed = mp.Pipe()
-    ours.send(passed)
-    print(mine.recv())
-    other.join()
-    print("exit", other.exitcode)
-"""
+PASSES = Path(__file__).parent / "programs/real/spawned.py"
 
 
 @process
 def test_both_passages_of_multiprocessing_are_proved(programs: Path) -> None:
     program = programs / "passes.py"
-    program.write_text(PASSES)
+    program.write_text(PASSES.read_text())
     run = recorded(programs, sys.executable, str(program))
     assert (run.out, run.status) == bare(sys.executable, str(program)), run.err
     assert [(one["end"], bool(one["proof"])) for one in run.passages()] == [("received", True)] * 2
